@@ -1,0 +1,32 @@
+"""Fixtures for every test: the loopback provider and the folder of shared assets."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.provider import Provider
+
+
+@pytest.fixture(scope="session")
+def provider_server() -> Iterator[Provider]:
+    """One server a session; tests take `provider`."""
+    with Provider() as server:
+        yield server
+
+
+@pytest.fixture
+def provider(provider_server: Provider) -> Provider:
+    """The loopback provider with a fresh log."""
+    provider_server.reset()
+    return provider_server
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Assets that are not in the repository (MOA_SHARED, else ../shared); skips where there are none."""
+    path = Path(os.environ.get("MOA_SHARED") or Path(__file__).parents[2] / "shared")
+    if not path.is_dir():
+        pytest.skip(f"no shared assets at {path}: set MOA_SHARED to their folder")
+    return path
