@@ -1,0 +1,166 @@
+"""The caller's messages: what is refused before any request, and how they are passed on to a model."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    FunctionMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+)
+
+from moa_graph.errors import InputError
+
+_THINK = re.compile(r"<(think|thinking|reasoning)>.*?(?:</\1>|\Z)", re.DOTALL | re.IGNORECASE)
+_IMAGE_BLOCKS = frozenset({"image", "image_url", "input_image"})
+_DROPPED_BLOCKS = frozenset({"reasoning", "thinking", "redacted_thinking", "tool_use", "tool_call", "function_call"})
+
+
+def clean(text: str) -> str:
+    """`text` without thoughts, lone surrogates and NUL, stripped of outer white space.
+
+    A thought is what stands in `<think>`, `<thinking>` or `<reasoning>`, or before a lone `</think>` (servers that
+    pre-fill the opening tag return only the closing one).
+    """
+    text = _THINK.sub("", text)
+    if "</think>" in text:
+        text = text.rsplit("</think>", 1)[1]
+    return encodable(text).strip()
+
+
+def encodable(text: str) -> str:
+    """`text` as it can be sent and stored: lone surrogates become U+FFFD, NUL goes."""
+    if not text.isascii():
+        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text.replace("\0", "")
+
+
+def check(messages: Sequence[BaseMessage]) -> None:
+    """Refuses what no model can answer.
+
+    Raises:
+        InputError: no messages, only system messages, a last question without text or image, an unknown content
+            block, or an image address that is neither `data:` nor public `https:`.
+    """
+    if not messages:
+        raise InputError('messages: there are none. Pass at least one, for example {"role": "user", "content": "..."}.')
+    asked = [m for m in messages if not isinstance(m, SystemMessage | AIMessage)]
+    if not asked:
+        raise InputError("messages: no question, only system or assistant messages. Add a user message.")
+    for message in messages:
+        for block in _blocks_of(message):
+            _check_block(block, message)
+    if not any(_says_something(m) for m in asked[-1:]):
+        raise InputError("messages: the last question is blank. Write one, or add an image.")
+
+
+def _blocks_of(message: BaseMessage) -> list[str | dict[str, Any]]:
+    return message.content if isinstance(message.content, list) else []
+
+
+def _check_block(block: str | dict[str, Any], message: BaseMessage) -> None:
+    kind = "text" if isinstance(block, str) else str(block.get("type"))
+    if kind in _IMAGE_BLOCKS and isinstance(block, dict):
+        _check_image(block)
+    elif kind != "text" and not isinstance(message, AIMessage):
+        raise InputError(f'messages: content block type "{kind}" is not supported. Use "text" or "image_url" blocks.')
+
+
+def _check_image(block: dict[str, Any]) -> None:
+    value = block.get("image_url", block.get("url"))
+    address = value.get("url") if isinstance(value, dict) else value
+    if address is None and (block.get("base64") or block.get("data")):
+        return
+    if not isinstance(address, str) or not (address.startswith("data:image/") or _public_https(address)):
+        shown = encodable(str(address))[:80]
+        raise InputError(f"messages: image address {shown!r} refused. Use a data:image/... URL or a public https URL.")
+
+
+def _public_https(address: str) -> bool:
+    """An https address of a host that is not this machine, its network, or a cloud's metadata service."""
+    try:
+        parts = urlsplit(address)
+        host = (parts.hostname or "").rstrip(".")
+    except ValueError:
+        return False
+    if parts.scheme != "https" or not host:
+        return False
+    try:
+        return ipaddress.ip_address(host).is_global
+    except ValueError:
+        # Bare decimal, octal and hexadecimal forms of an IP address are no names, and single labels are local.
+        labels = host.split(".")
+        numeric = re.fullmatch(r"(0x[0-9a-f]*|\d+)", labels[-1]) is not None
+        local = labels[-1] in {"localhost", "local", "internal", "localdomain", "home", "lan", "arpa"}
+        return len(labels) > 1 and not numeric and not local
+
+
+def _says_something(message: BaseMessage) -> bool:
+    if isinstance(message, ToolMessage | FunctionMessage):
+        return True
+    has_image = any(isinstance(b, dict) and b.get("type") in _IMAGE_BLOCKS for b in _blocks_of(message))
+    return has_image or bool(encodable(str(message.text)).strip())
+
+
+def passed_on(messages: Sequence[BaseMessage], *, keep_tools: bool = False) -> list[BaseMessage]:
+    """The conversation as a model gets it.
+
+    Assistant turns are their text without thoughts. Tool calls and results become text, so that models without the
+    tools can read them; `keep_tools` keeps those calls whose results all follow, for the one model that has the tools.
+    """
+    kept = _answered_calls(messages) if keep_tools else frozenset()
+    return [_passed_on(message, kept) for message in messages]
+
+
+def _passed_on(message: BaseMessage, kept: frozenset[str]) -> BaseMessage:
+    if isinstance(message, AIMessage):
+        return _assistant(message, kept)
+    if isinstance(message, ToolMessage) and message.tool_call_id in kept:
+        return ToolMessage(content=encodable(str(message.text)), tool_call_id=message.tool_call_id)
+    if isinstance(message, ToolMessage | FunctionMessage):
+        label = f"Result of the tool {message.name}" if message.name else "Result of a tool"
+        return HumanMessage(content=f"[{label}]\n{encodable(str(message.text))}")
+    if isinstance(message.content, str):
+        text = encodable(message.content)
+        return message if text == message.content else message.model_copy(update={"content": text})
+    return message.model_copy(update={"content": [_encodable_block(b) for b in message.content]})
+
+
+def _encodable_block(block: str | dict[str, Any]) -> str | dict[str, Any]:
+    if isinstance(block, str):
+        return encodable(block)
+    return {**block, "text": encodable(block["text"])} if isinstance(block.get("text"), str) else block
+
+
+def _assistant(message: AIMessage, kept: frozenset[str]) -> AIMessage:
+    text = clean(str(message.text))
+    calls = message.tool_calls
+    if calls and all(call["id"] in kept for call in calls):
+        return AIMessage(content=text, tool_calls=calls, name=message.name)
+    notes = [f"[Called the tool {c['name']} with {json.dumps(c['args'], ensure_ascii=False)}]" for c in calls]
+    return AIMessage(content="\n".join(part for part in [text, *map(encodable, notes)] if part), name=message.name)
+
+
+def _answered_calls(messages: Sequence[BaseMessage]) -> frozenset[str]:
+    """Ids of the tool calls of those assistant turns whose every call is answered right behind the turn."""
+    kept: set[str] = set()
+    for place, message in enumerate(messages):
+        if not (isinstance(message, AIMessage) and message.tool_calls):
+            continue
+        answered: set[str] = set()
+        for later in messages[place + 1 :]:
+            if not isinstance(later, ToolMessage):
+                break
+            answered.add(later.tool_call_id)
+        wanted = {str(call["id"]) for call in message.tool_calls}
+        kept |= wanted if wanted <= answered else set()
+    return frozenset(kept)

@@ -1,0 +1,175 @@
+"""From "provider:model" to a LangChain chat model: which host, which key, which client.
+
+A provider name stands for one fixed host and one key variable; a key never goes anywhere else. Models are made when
+they are first needed and kept as long as their event loop lives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+from moa_graph.errors import ConfigError, MissingKeyError
+from moa_graph.mixture import Proposer
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+
+
+class Provider(NamedTuple):
+    """Where a provider is and which variable holds its key."""
+
+    base_url: str
+    key: str
+
+
+PROVIDERS = {
+    "openai": Provider("https://api.openai.com/v1", "OPENAI_API_KEY"),
+    "together": Provider("https://api.together.xyz/v1", "TOGETHER_API_KEY"),
+}
+
+_models: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Any, BaseChatModel]] = WeakKeyDictionary()
+
+
+def environment(name: str) -> str | None:
+    """The variable's value from the environment, or else from the nearest `.env` upward; empty counts as unset."""
+    value = os.environ.get(name)
+    if value:
+        return value
+    # Imported here: it is needed only where a variable is not set.
+    from dotenv import dotenv_values, find_dotenv
+
+    return dotenv_values(find_dotenv(usecwd=True)).get(name) or None
+
+
+def key_name(spec: Proposer) -> str | None:
+    """The variable that holds the key of the model's host; `None` when it needs none that we know of."""
+    if not isinstance(spec.model, str):
+        return None
+    if spec.base_url:
+        return spec.api_key_env
+    provider = PROVIDERS.get(spec.model.partition(":")[0])
+    return provider.key if provider else None
+
+
+def require_keys(specs: Iterable[Proposer]) -> None:
+    """Checks that every key is there.
+
+    Raises:
+        MissingKeyError: naming all missing variables at once, with the models that need them.
+    """
+    wanted: dict[str, list[str]] = {}
+    for spec in specs:
+        if (name := key_name(spec)) and spec.label not in wanted.setdefault(name, []):
+            wanted[name].append(spec.label)
+    missing = {name: models for name, models in wanted.items() if not environment(name)}
+    if missing:
+        text = "; ".join(f"{name} (for {', '.join(models)})" for name, models in missing.items())
+        raise MissingKeyError(
+            f"missing in the environment and in .env: {text}. Set it, or choose another preset: `local` needs no key.",
+            names=list(missing),
+        )
+
+
+def require_known(spec: Proposer) -> None:
+    """Checks that the model's provider is one we can reach.
+
+    Raises:
+        ConfigError: an unknown provider, and no `langchain` that might know it.
+    """
+    if not isinstance(spec.model, str) or spec.base_url:
+        return
+    provider = spec.model.partition(":")[0]
+    if provider in PROVIDERS or provider == "local" or importlib.util.find_spec("langchain"):
+        return
+    raise ConfigError(
+        f"model {spec.model!r}: unknown provider {provider!r}. Known: {', '.join([*PROVIDERS, 'local'])}; "
+        "others when `langchain` and the provider's package are installed; any OpenAI-compatible server with base_url."
+    )
+
+
+def chat_model(
+    spec: Proposer, *, temperature: float | None = None, max_tokens: int | None = None, quiet: bool = False
+) -> BaseChatModel:
+    """The chat model of `spec`, made once per running event loop.
+
+    `temperature` and `max_tokens` go over what the spec says. `quiet` models never stream.
+
+    Raises:
+        ConfigError: the provider, its package or its settings are wrong.
+    """
+    sampling = {
+        "temperature": spec.temperature if temperature is None else temperature,
+        "max_tokens": spec.max_tokens if max_tokens is None else max_tokens,
+    }
+    mine = _models.setdefault(asyncio.get_running_loop(), {})
+    if not isinstance(spec.model, str):
+        return _adapted(spec.model, {**sampling, **spec.params}, quiet=quiet)
+    key = (spec.model_dump_json(), *sampling.values(), quiet)
+    if key not in mine:
+        model = _made(spec, {name: value for name, value in sampling.items() if value is not None})
+        mine[key] = model.model_copy(update={"disable_streaming": True}) if quiet else model
+    return mine[key]
+
+
+def _adapted(model: BaseChatModel, wanted: dict[str, Any], *, quiet: bool) -> BaseChatModel:
+    """A caller's own model under our settings, as far as its class has them; the caller's object stays as it is."""
+    fields = type(model).model_fields
+    update = {name: value for name, value in wanted.items() if value is not None and name in fields}
+    if quiet:
+        update["disable_streaming"] = True
+    return model.model_copy(update=update) if update else model
+
+
+def _made(spec: Proposer, sampling: dict[str, Any]) -> BaseChatModel:
+    provider, _, name = spec.model.partition(":")
+    if provider == "local" and not spec.base_url:
+        from moa_graph.local import local_chat_model
+
+        return local_chat_model(name, **sampling, **spec.params)
+    if spec.base_url or provider in PROVIDERS:
+        return _openai_compatible(spec, provider, name, sampling)
+    return _by_langchain(provider, name, {**sampling, **spec.params})
+
+
+def _openai_compatible(spec: Proposer, provider: str, name: str, sampling: dict[str, Any]) -> BaseChatModel:
+    from langchain_openai import ChatOpenAI
+    from langchain_together import ChatTogether
+    from openai import AsyncOpenAI
+
+    own = spec.base_url is None
+    key = key_name(spec)
+    client = AsyncOpenAI(
+        base_url=spec.base_url or PROVIDERS[provider].base_url,
+        # Servers without a key still want a header that is well formed.
+        api_key=(environment(key) if key else None) or "none",
+        max_retries=0,
+        timeout=None,
+    )
+    # The SDK reads these from the environment for whatever host; they belong to OpenAI's.
+    client.organization = environment("OPENAI_ORG_ID") if own and provider == "openai" else None
+    client.project = environment("OPENAI_PROJECT_ID") if own and provider == "openai" else None
+    clients: dict[str, Any] = {
+        "async_client": client.chat.completions,
+        "root_async_client": client,
+        "client": client,
+        "root_client": client,
+    }
+    fields: dict[str, Any] = {"model": name, "api_key": "none", "max_retries": 0, "stream_usage": True}
+    kind = ChatTogether if provider == "together" else ChatOpenAI
+    return kind(**fields, **clients, **sampling, **spec.params)
+
+
+def _by_langchain(provider: str, name: str, fields: dict[str, Any]) -> BaseChatModel:
+    from langchain.chat_models import init_chat_model
+
+    try:
+        model: BaseChatModel = init_chat_model(name, model_provider=provider, max_retries=0, **fields)
+    except Exception as exc:
+        # Every provider's package fails in its own way here, and before any request: absent, no key, wrong settings.
+        raise ConfigError(f"model {provider}:{name} cannot be made: {exc}") from exc
+    return model

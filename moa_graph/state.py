@@ -1,0 +1,160 @@
+"""What a run carries and tells: plain dicts of plain values, so that any checkpointer and any client can hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from langchain_core.messages import AnyMessage
+from langgraph.graph.message import add_messages
+
+# typing.TypedDict below Python 3.12 makes the Agent Server's schema endpoint fail, and its MCP endpoint list nothing.
+from typing_extensions import TypedDict
+
+from moa_graph.errors import InputError, MoAError
+
+Status = Literal["ok", "truncated", "empty", "refused", "filtered", "failed", "late", "skipped", "dropped"]
+
+COUNTED: frozenset[str] = frozenset({"ok", "truncated"})
+"""The statuses of a draft that others get to see."""
+
+
+class Usage(TypedDict):
+    """Tokens of one call, or of many summed."""
+
+    input_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+
+
+class Draft(TypedDict):
+    """One proposer's answer in one layer, whatever became of it.
+
+    `layer` is 1-based, `slot` 0-based, `cost` in dollars, times in seconds; `None` means unknown.
+    """
+
+    layer: int
+    slot: int
+    proposer: str
+    model: str
+    status: Status
+    text: str
+    error: str | None
+    usage: Usage | None
+    cost: float | None
+    seconds: float
+    first_token_seconds: float | None
+    attempts: int
+
+
+class SlotRef(TypedDict):
+    """A place in a layer and the node that filled it."""
+
+    layer: int
+    slot: int
+    proposer: str
+
+
+class UnusedSlot(SlotRef):
+    """A place whose draft no later model saw, and why."""
+
+    status: Status
+    reason: str
+
+
+class Record(TypedDict):
+    """What one run did, written once by the last node together with the answer.
+
+    `cost` is `None` when the price of any of its calls is unknown. `degraded` is true when a draft did not count,
+    was cut, or a fallback answered. `calls` counts model calls that were sent, retries not included.
+    """
+
+    mixture: str
+    preset: str | None
+    layers: int
+    calls: int
+    usage: Usage
+    cost: float | None
+    seconds: float
+    used: list[SlotRef]
+    unused: list[UnusedSlot]
+    degraded: bool
+    aggregator: str
+    fallback: str | None
+    prompt: str
+    status: Literal["ok", "truncated", "best_draft"]
+
+
+class RunInfo(TypedDict):
+    """What `begin` fixes for the run: the mixture's hash, its layers, and when it started (Unix seconds)."""
+
+    mixture: str
+    layers: int
+    started: float
+
+
+Event = dict[str, Any]
+"""A custom stream event. Its key `moa` names its kind; docs/events.md lists the fields of each."""
+
+
+def add_checked(left: Any, right: Any) -> Any:
+    """LangGraph's message reducer, with malformed messages refused as `InputError`."""
+    try:
+        return add_messages(left, right)
+    except MoAError:
+        raise
+    except Exception as exc:
+        # Whatever LangChain's coercion raises (ValueError, KeyError, pydantic's error), the cause is the input.
+        reason = " ".join(str(exc).split())[:300]
+        raise InputError(
+            f"messages: not a valid list of messages ({reason}). "
+            'Give LangChain messages or {"role": ..., "content": ...} dicts with text or content blocks.'
+        ) from exc
+
+
+def merge_drafts(left: Sequence[Draft], right: Sequence[Draft]) -> list[Draft]:
+    """Drafts keyed by (layer, slot): a later one replaces an earlier one; ordered by layer, then slot."""
+    merged = {(d["layer"], d["slot"]): d for d in left}
+    merged.update({(d["layer"], d["slot"]): d for d in right})
+    return [merged[key] for key in sorted(merged)]
+
+
+class MoAState(TypedDict):
+    """The graph's state. `begin` owns run, layer and the emptying of drafts; proposers add drafts; `aggregate`
+    writes the answer and the record; `gather` moves the layer on."""
+
+    messages: Annotated[list[AnyMessage], add_checked]
+    drafts: Annotated[list[Draft], merge_drafts]
+    layer: int
+    run: RunInfo
+    record: Record | None
+
+
+class MoAInput(TypedDict):
+    """What a caller gives."""
+
+    messages: Annotated[list[AnyMessage], add_checked]
+
+
+class MoAOutput(TypedDict):
+    """What `output="full"` returns."""
+
+    messages: Annotated[list[AnyMessage], add_checked]
+    drafts: Annotated[list[Draft], merge_drafts]
+    record: Record | None
+
+
+def counted(drafts: Sequence[Draft], layer: int) -> list[Draft]:
+    """The drafts of `layer` that others get to see, in slot order."""
+    return [d for d in drafts if d["layer"] == layer and d["status"] in COUNTED]
+
+
+def total_usage(usages: Sequence[Usage | None]) -> Usage:
+    """The sum of what is known."""
+    total = Usage(input_tokens=0, output_tokens=0, reasoning_tokens=0)
+    for usage in usages:
+        if usage:
+            total["input_tokens"] += usage["input_tokens"]
+            total["output_tokens"] += usage["output_tokens"]
+            total["reasoning_tokens"] += usage["reasoning_tokens"]
+    return total
