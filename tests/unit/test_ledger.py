@@ -1,0 +1,152 @@
+"""The ledger: what `put` returned for is there, whole, however the process ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.messages import HumanMessage
+from moa_graph.errors import ConfigError
+
+from moa_graph.ledger import Ledger
+
+CALL: dict[str, Any] = {
+    "item": "1",
+    "layer": 1,
+    "slot": 0,
+    "role": "proposer",
+    "repeat": 0,
+    "model": "openai:gpt-5",
+    "params": {"temperature": 0.7},
+    "messages": [{"role": "user", "content": "hi"}],
+}
+
+
+async def test_what_was_put_is_got_and_the_first_stays(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "deep" / "l.db", run="r") as ledger:
+        assert await ledger.get("k") is None
+        await ledger.put("k", {"text": "é\ud800\x00", "n": 1}, item="1", layer=1, cost=0.5)
+        await ledger.put("k", {"text": "second"})
+        assert await ledger.get("k") == {"text": "é\ud800\x00", "n": 1}
+        assert ledger.count() == 1
+    with Ledger(tmp_path / "deep" / "l.db", run="r") as again:
+        assert await again.get("k") == {"text": "é\ud800\x00", "n": 1}
+
+
+def test_every_part_of_a_call_is_in_its_key(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "l.db", run="r") as ledger, Ledger(tmp_path / "l.db", run="other") as other:
+        key = ledger.call_key(**CALL)
+        changed = {
+            "item": "2", "layer": 2, "slot": 1, "role": "aggregator", "repeat": 1, "model": "openai:gpt-4",
+            "params": {"temperature": 0.8}, "messages": [{"role": "user", "content": "ho"}],
+        }  # fmt: skip
+        keys = {ledger.call_key(**{**CALL, name: value}) for name, value in changed.items()}
+        assert len(keys | {key, other.call_key(**CALL)}) == len(changed) + 2
+        assert key == ledger.call_key(**dict(reversed(CALL.items())))
+
+
+def test_ids_of_messages_do_not_count(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "l.db", run="r") as ledger:
+        one = ledger.call_key(**{**CALL, "messages": [HumanMessage("hi", id="1")]})
+        two = ledger.call_key(**{**CALL, "messages": [HumanMessage("hi", id="2")]})
+        assert one == two
+
+
+async def test_misuse_is_one_typed_error(tmp_path: Path) -> None:
+    (tmp_path / "bad.db").write_bytes(b"this is no database, it is a text file that is long enough" * 20)
+    with Ledger(tmp_path / "bad.db", run="r") as ledger:
+        with pytest.raises(ConfigError, match=r"bad\.db"):
+            await ledger.get("k")
+        with pytest.raises(ConfigError, match=r"bad\.db"):
+            await ledger.put("k", {})
+    with Ledger(tmp_path / "l.db", run="r") as ledger:
+        with pytest.raises(ConfigError, match="plain JSON"):
+            await ledger.put("k", {"x": object()})
+        with pytest.raises(ConfigError, match="plain JSON"):
+            await ledger.put("k", {"x": float("nan")})
+        with pytest.raises(ConfigError, match="no column 'colour'"):
+            await ledger.put("k", {}, colour="red")
+    with pytest.raises(ConfigError, match="closed"):
+        await ledger.get("k")
+    ledger.close()
+
+
+async def test_a_cancelled_writer_does_not_lose_the_row(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "l.db", run="r") as ledger:
+        tasks = [asyncio.create_task(ledger.put(f"k{i}", {"i": i})) for i in range(50)]
+        await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    with Ledger(tmp_path / "l.db", run="r") as again:
+        assert again.count() == 50
+
+
+def test_many_threads_with_loops_of_their_own(tmp_path: Path) -> None:
+    async def many(ledger: Ledger, n: int) -> None:
+        await asyncio.gather(*(ledger.put(f"{n}-{i}", {"i": i}) for i in range(25)))
+
+    with Ledger(tmp_path / "l.db", run="r") as ledger:
+        threads = [threading.Thread(target=lambda n=n: asyncio.run(many(ledger, n))) for n in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert ledger.count() == 200
+
+
+WRITER = """
+import asyncio, sys
+from moa_graph.ledger import Ledger
+
+async def main():
+    ledger = Ledger(sys.argv[1], run="r")
+    async def one(i):
+        key = f"{sys.argv[2]}-{i}"
+        await ledger.put(key, {"key": key, "text": key * 200}, item=key)
+        print(key, flush=True)
+    for start in range(0, 100000, 8):
+        await asyncio.gather(*(one(start + i) for i in range(8)))
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_kill_9_loses_no_row_that_was_confirmed_and_leaves_no_half_row(tmp_path: Path, seed: int) -> None:
+    path = tmp_path / "l.db"
+    rng = random.Random(seed)
+    confirmed: list[str] = []
+    for kill in range(2):
+        writers = [
+            subprocess.Popen(
+                [sys.executable, "-c", WRITER, path, f"{kill}{w}"], stdout=subprocess.PIPE, text=True
+            )
+            for w in range(2)
+        ]
+        for writer in writers:
+            assert writer.stdout is not None
+            lines = [writer.stdout.readline() for _ in range(rng.randint(1, 60))]
+            os.kill(writer.pid, signal.SIGKILL)
+            rest = writer.communicate()[0]
+            confirmed += [
+                line.strip() for line in (*lines, *rest.splitlines(keepends=True)) if line.endswith("\n")
+            ]
+    db = sqlite3.connect(path)
+    rows = dict(db.execute("SELECT key, value FROM calls").fetchall())
+    assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    db.close()
+    assert confirmed
+    assert not set(confirmed) - set(rows)
+    for key, value in rows.items():
+        assert json.loads(value) == {"key": key, "text": key * 200}

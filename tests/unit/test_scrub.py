@@ -1,0 +1,78 @@
+"""Nothing secret is shown, and what a provider said still can be read."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from moa_graph.scrub import HIDDEN, one_line, remember_secret, scrub, well_formed
+
+TOGETHER = "0f" * 32
+SECRETS = [
+    ("Incorrect API key provided: {}", "sk-proj-abcdEFGH1234567890"),
+    ("Incorrect API key provided: {}.", "sk-ab****************wxyz"),
+    ("Authorization: Bearer {}", "abc.def-ghi_123"),
+    ("headers={{'x-api-key': '{}'}}", "plainword123"),
+    ("api_key={} was refused", "hunter2hunter2"),
+    ("https://user:{}@proxy.example.com/v1", "p4ssw0rd!"),
+    ("GET https://api.example.com/v1?key={}&alt=sse", "AIzaShort"),
+    ("bad key {}", TOGETHER),
+    ("token {} expired", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln"),
+    ("{} is not valid", "gsk_abcdefgh12345678"),
+    ("key {} is not valid", "AKIAIOSFODNN7EXAMPLE"),
+    ("LangSmith said no to {}", "lsv2_pt_0123456789abcdef"),
+]
+
+
+@pytest.mark.parametrize(("text", "secret"), SECRETS)
+def test_keys_are_hidden_by_their_shape(text: str, secret: str) -> None:
+    shown = scrub(text.format(secret))
+    assert secret not in shown
+    assert HIDDEN in shown
+
+
+def test_keys_of_the_environment_are_hidden_word_for_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_PROVIDER_API_KEY", "correct horse battery")
+    assert scrub("sent correct horse battery to them") == f"sent {HIDDEN} to them"
+
+
+def test_a_remembered_secret_is_hidden() -> None:
+    remember_secret("from a dotenv file")
+    assert "dotenv" not in scrub("key was: from a dotenv file")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "429 Rate limit reached for gpt-5 in organization org-abc on tokens per min: Limit 30000, Used 29000",
+        "This model's maximum context length is 8192 tokens. However, your messages resulted in 9001 tokens.",
+        "The model `gpt-9` does not exist or you do not have access to it.",
+        "Connection error: [Errno 111] Connect call failed ('127.0.0.1', 8099)",
+        "request id req_0123456789abcdef",
+        "model meta-llama/Llama-3.3-70B-Instruct-Turbo is not available",
+    ],
+)
+def test_a_providers_words_stay(text: str) -> None:
+    assert one_line(text) == text
+
+
+@given(st.text(max_size=500))
+def test_a_line_is_one_printable_line(text: str) -> None:
+    line = one_line(text, limit=80)
+    assert len(line) <= 80
+    assert line.isprintable()
+    line.encode()
+
+
+@given(st.text(alphabet=st.characters(), max_size=50))
+def test_well_formed_text_is_left_alone(text: str) -> None:
+    fixed = well_formed(text)
+    fixed.encode()
+    if not any("\ud800" <= c <= "\udfff" for c in text):
+        assert fixed == text
+
+
+def test_halves_of_a_character_are_joined_and_lone_halves_replaced() -> None:
+    assert well_formed("a\ud83d\ude00b") == "a\U0001f600b"
+    assert well_formed("a\ud83db") == "a\ufffdb"
