@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.langgraph_dev import langgraph_dev as langgraph_dev
 from tests.provider import Provider
 
 

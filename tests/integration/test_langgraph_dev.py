@@ -1,0 +1,52 @@
+"""The stock langgraph.json under `langgraph dev`: both graphs run, with the state that each is to show."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from langgraph.pregel.remote import RemoteGraph
+from langgraph_sdk import get_client, get_sync_client
+from langgraph_sdk.client import LangGraphClient
+
+from tests.langgraph_dev import ANSWER
+
+ASK = {"messages": [{"role": "user", "content": "What is it?"}]}
+
+
+@pytest.fixture
+async def client(langgraph_dev) -> AsyncIterator[LangGraphClient]:
+    async with get_client(url=langgraph_dev.url) as client:
+        yield client
+
+
+async def test_moa_shows_everything_and_moa_answer_the_answer_alone(client):
+    full = await client.runs.wait(None, "moa", input=ASK)
+    assert full["messages"][-1]["content"] == ANSWER
+    assert [d["text"] for d in full["drafts"]] == ["draft one", "draft two", "draft three"]
+    assert full["record"]["calls"] == 4
+    alone = await client.runs.wait(None, "moa_answer", input=ASK)
+    assert set(alone) == {"messages"}
+    assert [m["type"] for m in alone["messages"]] == ["human", "ai"]
+
+
+async def test_a_context_reaches_the_run_and_a_wrong_one_is_refused(client):
+    deep = await client.runs.wait(None, "moa", input=ASK, context={"layers": 3})
+    assert deep["record"]["layers"] == 3 and len(deep["drafts"]) == 6
+    wrong = await client.runs.wait(None, "moa", input=ASK, context={"layers": 99}, raise_error=False)
+    assert wrong["__error__"]["error"] == "ConfigError"
+
+
+def test_remote_graph_is_called_like_a_local_one(langgraph_dev):
+    with get_sync_client(url=langgraph_dev.url) as client:
+        remote = RemoteGraph("moa", sync_client=client)
+        assert remote.invoke(ASK)["messages"][-1]["content"] == ANSWER
+
+
+async def test_the_config_form_and_the_schemas_are_there(client):
+    (found,) = await client.assistants.search(graph_id="moa_answer")
+    schemas = await client.assistants.get_schemas(found["assistant_id"])
+    assert list(schemas["input_schema"]["properties"]) == ["messages"]
+    assert "layers" in schemas["context_schema"]["properties"]
+
+
+def test_nothing_in_the_server_blocked_its_loop(langgraph_dev):
+    assert "Blocking call" not in langgraph_dev.log.read_text()
