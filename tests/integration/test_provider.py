@@ -35,9 +35,7 @@ async def test_every_fault_differs_from_a_plain_answer_in_both_modes(provider, o
             assert fault == "nodone" or answer.choices != [plain] or fault == "wrongtype", fault
             if fault not in ("nodone", "wrongtype", "same"):
                 choice = answer.choices[0] if answer.choices else None
-                assert (choice and choice.message.content) != plain.message.content.replace(
-                    "m-tok=8", model
-                ), fault
+                assert (choice and choice.message.content) != plain.message.content.replace("m-tok=8", model), fault
         except (OpenAIError, AttributeError, ValueError):
             pass
         try:
@@ -87,9 +85,7 @@ async def test_tools_schema_and_log_probabilities(provider, openai):
     call = (await whole(openai, "m", tools=[tool])).choices[0].message.tool_calls[0].function
     assert (call.name, call.arguments) == ("magic", '{"x":7,"why":"text"}')
     form = {"type": "json_schema", "json_schema": {"name": "magic", "schema": schema}}
-    assert (await whole(openai, "m", response_format=form)).choices[
-        0
-    ].message.content == '{"x":7,"why":"text"}'
+    assert (await whole(openai, "m", response_format=form)).choices[0].message.content == '{"x":7,"why":"text"}'
     judged = (await whole(openai, "judge=0.25", logprobs=True, top_logprobs=2)).choices[0]
     assert judged.message.content == "m"
     assert [each.token for each in judged.logprobs.content[0].top_logprobs] == ["m", "M"]

@@ -105,9 +105,7 @@ class Chat:
     def _error(self) -> bytes | None:
         """The HTTP error or odd page that the model's name asks for."""
         if "redirect" in self.faults:
-            return render.response(
-                307, b"", headers=(("location", "http://127.0.0.2:9/v1/chat/completions"),)
-            )
+            return render.response(307, b"", headers=(("location", "http://127.0.0.2:9/v1/chat/completions"),))
         if "html" in self.faults and not self.profile.status:
             return render.response(200, render.PAGE, "text/html")
         named = next((ERRORS[name] for name in sorted(self.faults) if name in ERRORS), None)
@@ -128,9 +126,7 @@ class Chat:
         def header(kind: str, value: str) -> tuple[str, str]:
             if kind == "rams":
                 return "retry-after-ms", value
-            return "retry-after", value if kind == "ra" else formatdate(
-                time.time() + float(value), usegmt=True
-            )
+            return "retry-after", value if kind == "ra" else formatdate(time.time() + float(value), usegmt=True)
 
         return tuple(header(*each) for each in self.profile.retry_after)
 
@@ -197,16 +193,12 @@ class Chat:
             parts = parts[: 1 + len(answer.pieces) // 2]
         else:
             parts.append(render.DONE)
-        head = render.stream_head(
-            "text/plain" if "wrongtype" in self.faults else "text/event-stream; charset=utf-8"
-        )
+        head = render.stream_head("text/plain" if "wrongtype" in self.faults else "text/event-stream; charset=utf-8")
         self._send_stream(head, [render.chunk(render.numbered(part, number)) for part in parts])
 
     def _broken(self, parts: list[bytes]) -> list[bytes]:
         if "errmid" in self.faults:
-            failed = (
-                b"data: " + render.error(200, "loopback broke in mid-stream", "server_error", None) + b"\n\n"
-            )
+            failed = b"data: " + render.error(200, "loopback broke in mid-stream", "server_error", None) + b"\n\n"
             return [*parts[:3], failed]
         if "truncated" in self.faults:
             return [parts[0], parts[1][: len(parts[1]) // 2] + b"\n\n", *parts[2:], render.DONE]

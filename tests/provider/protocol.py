@@ -106,8 +106,7 @@ class Connection(asyncio.Protocol):
         self.log().note(request)
         if path.endswith("/models"):
             models = [
-                {"id": name, "object": "model", "created": 1, "owned_by": "loopback"}
-                for name in ("echo", "fast")
+                {"id": name, "object": "model", "created": 1, "owned_by": "loopback"} for name in ("echo", "fast")
             ]
             return self.write(response(200, orjson.dumps({"object": "list", "data": models})))
         if path.endswith("/info"):
@@ -134,6 +133,4 @@ class Connection(asyncio.Protocol):
 
 def _row(request: Request) -> dict[str, Any]:
     names = ("method", "path", "headers", "model", "arrived", "first", "done", "outcome")
-    return {name: getattr(request, name) for name in names} | {
-        "body": request.body.decode("utf-8", "replace")
-    }
+    return {name: getattr(request, name) for name in names} | {"body": request.body.decode("utf-8", "replace")}

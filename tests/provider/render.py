@@ -11,9 +11,7 @@ from tests.provider.replies import Reply
 ID = b"chatcmpl-000000000000"
 """Stands for the answer's id in cached bytes; `numbered` puts a fresh one of the same length in its place."""
 
-PAGE = (
-    b"<!DOCTYPE html><html><head><title>Welcome</title></head><body><h1>A gateway's page</h1></body></html>"
-)
+PAGE = b"<!DOCTYPE html><html><head><title>Welcome</title></head><body><h1>A gateway's page</h1></body></html>"
 DONE = b"data: [DONE]\n\n"
 
 

@@ -99,12 +99,7 @@ def _tools(answer: Reply, profile: Profile, request: dict[str, Any]) -> None:
     """Call the tool that is forced, or the first one, unless the last message is a tool's result already."""
     tools = request.get("tools") or []
     choice = request.get("tool_choice")
-    if (
-        not tools
-        or choice == "none"
-        or "notools" in profile.words
-        or request["messages"][-1].get("role") == "tool"
-    ):
+    if not tools or choice == "none" or "notools" in profile.words or request["messages"][-1].get("role") == "tool":
         return
     wanted = choice["function"]["name"] if isinstance(choice, dict) and "function" in choice else None
     functions = [tool["function"] for tool in tools if tool.get("type") == "function"]
@@ -127,9 +122,7 @@ def _structured(answer: Reply, request: dict[str, Any]) -> None:
     form = request.get("response_format") or {}
     question = last_user(request["messages"])
     if form.get("type") == "json_schema":
-        answer.pieces = split(
-            orjson.dumps(example(form["json_schema"].get("schema") or {}, question)).decode()
-        )
+        answer.pieces = split(orjson.dumps(example(form["json_schema"].get("schema") or {}, question)).decode())
     elif form.get("type") == "json_object":
         keys = re.findall(r"['\"`](\w+)['\"`]", question) or ["answer"]
         answer.pieces = split(orjson.dumps(dict.fromkeys(keys, "text")).decode())

@@ -1,0 +1,161 @@
+"""A mixture is checked as a whole, and every mistake is one ConfigError with a way out."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from moa_graph import ConfigError, Mixture, Proposer
+from moa_graph.mixture_files import preset_names, preset_path
+
+GOOD: dict[str, Any] = {"proposers": ["openai:a", "openai:b"], "aggregator": "openai:c"}
+
+BAD: list[tuple[dict[str, Any], str]] = [
+    ({"proposers": []}, "at least one"),
+    ({"layers": 0}, r"mixture\.layers.*greater than or equal to 1"),
+    ({"layers": True}, r"mixture\.layers.*integer"),
+    ({"layers": 10**9}, r"mixture\.layers.*less than or equal"),
+    ({"layers": 2.5}, r"mixture\.layers"),
+    ({"deadline": math.nan}, r"mixture\.deadline.*finite"),
+    ({"deadline": True}, r"mixture\.deadline"),
+    ({"deadline": 0}, r"mixture\.deadline"),
+    ({"proposers": ["openai:a", "openai:a"]}, "samples=2"),
+    ({"proposers": [""]}, "provider:model"),
+    ({"proposers": ["openai:"]}, "provider:model"),
+    ({"proposers": [":x"]}, "provider:model"),
+    ({"proposers": ["nonsense"]}, "provider:model"),
+    ({"proposers": [3]}, "chat model"),
+    ({"propsers": ["openai:a"]}, "Did you mean 'proposers'"),
+    ({"proposers": [{"model": "openai:a", "temprature": 1}]}, "Did you mean 'temperature'"),
+    ({"proposers": [{"model": "openai:a", "temperature": 99}]}, r"temperature.*less than or equal to 2"),
+    ({"proposers": [{"model": "openai:a", "samples": 0}]}, "samples"),
+    ({"proposers": [{"model": "openai:a", "samples": 65}]}, "samples"),
+    ({"proposers": [{"model": "openai:a", "api_key_env": "X"}]}, "base_url"),
+    ({"aggregator": None}, "chat model"),
+    ({"quorum": 3}, r"mixture\.quorum.*2 proposers"),
+    ({"min_drafts": 3}, r"mixture\.min_drafts.*2 proposers"),
+    ({"min_drafts": -1}, "min_drafts"),
+    ({"rounds": [["openai:a"]]}, "either"),
+    ({"proposers": [], "rounds": [["openai:a"], ["openai:b"]], "layers": 2}, "make 3 layers"),
+    ({"proposers": [], "rounds": [[]]}, "rounds"),
+    ({"prompt": "papers"}, r"mixture\.prompt"),
+]
+
+
+@pytest.mark.parametrize(("change", "reason"), BAD)
+def test_a_wrong_mixture_is_one_config_error(change: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ConfigError, match=reason):
+        Mixture.load({**GOOD, **change})
+
+
+def test_a_key_written_into_a_field_by_mistake_is_not_repeated() -> None:
+    with pytest.raises(ConfigError) as caught:
+        Proposer(model="openai:a", base_url="https://h/v1", api_key_env="sk-planted-secret-1")
+    assert "sk-planted" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "calls", "layers"),
+    [
+        ("together-moa", 13, 3),
+        ("together-moa-lite", 7, 2),
+        ("together-quickstart", 5, 2),
+        ("self-moa", 7, 2),
+        ("local", 4, 2),
+        ("together", 5, 2),
+        ("openai", 4, 2),
+        ("mixed", 5, 2),
+    ],
+)
+def test_presets_calls_and_layers(name: str, calls: int, layers: int) -> None:
+    mixture = Mixture.load(name)
+    assert (mixture.name, mixture.calls(), mixture.total_layers) == (name, calls, layers)
+    assert mixture.date and mixture.source and mixture.description
+
+
+def test_presets_are_all_tested() -> None:
+    assert len(preset_names()) == 8
+
+
+def test_paper_presets_use_the_paper_prompt_and_send_its_sampling() -> None:
+    moa = Mixture.load("together-moa")
+    assert moa.prompt == "paper"
+    assert [s.label.rpartition("/")[2] for s in moa.proposers] == [
+        "WizardLM-2-8x22B",
+        "Qwen1.5-110B-Chat",
+        "Qwen1.5-72B-Chat",
+        "Llama-3-70b-chat-hf",
+        "Mixtral-8x22B-Instruct-v0.1",
+        "dbrx-instruct",
+    ]
+    assert {(s.temperature, s.max_tokens) for s in moa.specs} == {(0.7, 2048)}
+    quick = Mixture.load("together-quickstart")
+    assert (quick.aggregator.temperature, quick.aggregator.max_tokens) == (None, None)
+
+
+def test_files_say_the_same_in_yaml_and_toml(tmp_path: Path) -> None:
+    (tmp_path / "m.yaml").write_text(yaml.safe_dump({**GOOD, "layers": 3}))
+    (tmp_path / "m.toml").write_text('proposers = ["openai:a", "openai:b"]\naggregator = "openai:c"\nlayers = 3\n')
+    as_yaml, as_toml = Mixture.load(tmp_path / "m.yaml"), Mixture.load(str(tmp_path / "m.toml"))
+    assert as_yaml == as_toml == Mixture.load(GOOD, layers=3)
+
+
+@pytest.mark.parametrize("text", ["- a\n- b\n", "proposers: [unclosed", "1: 2\n", ""])
+def test_a_file_that_is_no_mixture_is_a_config_error(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "m.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError):
+        Mixture.load(path)
+
+
+def test_an_unknown_preset_or_file_names_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="together-moa-lite"):
+        Mixture.load("togther")
+    with pytest.raises(ConfigError, match="No such file"):
+        Mixture.load(tmp_path / "absent.yaml")
+
+
+def test_node_names_keep_declaration_order_with_eleven_and_more() -> None:
+    mixture = Mixture(proposers=[f"openai:m{n}" for n in range(12)], aggregator="openai:a")
+    names = [node.name for node in mixture.plan[0]]
+    assert names == sorted(names)
+    assert names[2] == "p02-m2"
+
+
+def test_samples_are_slots_and_shared_proposers_are_one_node() -> None:
+    mixture = Mixture(
+        rounds=[["openai:a", {"model": "openai:b", "samples": 2}], ["openai:b"]],
+        aggregator="openai:c",
+    )
+    nodes, rounds = mixture.plan
+    assert rounds[0] == ["p0-a", "p1-b", "p2-b"]
+    # `samples` says how often, not what: the second round's one `b` is the first round's first.
+    assert rounds[1] == ["p1-b"]
+    assert len(nodes) == 3
+    assert (mixture.total_layers, mixture.calls()) == (3, 5)
+
+
+def test_hash_moves_with_what_is_asked_and_not_with_limits() -> None:
+    base = Mixture.load(GOOD)
+    assert base.hash == Mixture.load(GOOD, deadline=5, max_cost=1.0, description="x").hash
+    for change in ({"layers": 3}, {"prompt": "paper"}, {"system": "s"}, {"aggregator": "openai:d"}):
+        assert Mixture.load(GOOD, **change).hash != base.hash
+
+
+def test_fields_go_over_a_preset() -> None:
+    assert Mixture.load("local", layers=3).calls() == 7
+    assert Mixture.load("local", rounds=[["local:smollm2"]]).calls() == 2
+
+
+def test_the_schema_accepts_what_the_loader_accepts() -> None:
+    schema = Mixture.model_json_schema()
+    kinds = schema["properties"]["aggregator"]["anyOf"]
+    assert {"type": "string"} in kinds
+    json.dumps(schema)
+
+
+def test_a_preset_has_a_path() -> None:
+    assert preset_path("local").read_text().startswith("name: local")
