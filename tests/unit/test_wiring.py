@@ -9,6 +9,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, MessagesState, StateGraph
+from pydantic import Field
 
 from moa_graph import ConfigError, InputError, MoAContext, create_moa
 
@@ -17,7 +18,7 @@ class Own(BaseChatModel):
     """A caller's own chat model: says its name and how many messages it was shown."""
 
     model: str = "own"
-    seen: list[list[BaseMessage]] = []
+    seen: list[list[BaseMessage]] = Field(default_factory=list)
 
     @property
     def _llm_type(self) -> str:
