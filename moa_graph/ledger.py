@@ -164,7 +164,7 @@ class Ledger:
             return
         try:
             self._guard(lambda: self._write([row for row, _ in batch]))
-        except BaseException as exc:  # noqa: BLE001  # handed to whoever awaits each row, whatever it is
+        except BaseException as exc:  # handed to whoever awaits each row, whatever it is
             for _, written in batch:
                 written.set_exception(exc)
             return

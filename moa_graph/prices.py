@@ -96,8 +96,7 @@ def _rates(name: str, price: Override) -> tuple[float, float]:
     good = [v for v in pair if isinstance(v, int | float) and not isinstance(v, bool) and 0 <= v < math.inf]
     if len(pair) != 2 or len(good) != 2:
         raise ConfigError(
-            f"prices[{name!r}]: give dollars per million tokens as [input, output] or "
-            '{"input": ..., "output": ...}.'
+            f'prices[{name!r}]: give dollars per million tokens as [input, output] or {{"input": ..., "output": ...}}.'
         )
     return float(good[0]), float(good[1])
 

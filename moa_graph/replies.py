@@ -16,9 +16,7 @@ from typing import Any
 
 __all__ = ["chain_of", "codes_of", "get", "header", "response_of", "retry_after", "status_of", "words_of"]
 
-_AGAIN_IN = re.compile(
-    r"(?:try again|retry) (?:in|after) ([\d.]+) ?(ms|milliseconds?|s|seconds?|m|minutes?)\b", re.I
-)
+_AGAIN_IN = re.compile(r"(?:try again|retry) (?:in|after) ([\d.]+) ?(ms|milliseconds?|s|seconds?|m|minutes?)\b", re.I)
 
 
 def chain_of(exc: BaseException) -> Iterator[BaseException]:
@@ -38,7 +36,7 @@ def get(thing: object, name: str) -> Any:
     """An attribute, or None: a foreign exception's property may itself raise."""
     try:
         return getattr(thing, name, None)
-    except Exception:  # noqa: BLE001  # any property of any class; its failure is not the fault we report
+    except Exception:  # any property of any class; its failure is not the fault we report
         return None
 
 
@@ -101,7 +99,7 @@ def words_of(chain: list[BaseException]) -> str:
 def text_of(exc: BaseException) -> str:
     try:
         text = str(exc).strip()
-    except Exception:  # noqa: BLE001  # a foreign __str__ may raise anything
+    except Exception:  # a foreign __str__ may raise anything
         text = ""
     if re.match(r"(?i)\s*(?:<!doctype|<html)", text):
         title = re.search(r"(?is)<title>(.*?)</title>", text)
@@ -167,8 +165,6 @@ def _said(exc: BaseException) -> float | None:
             return _number(delay[:-1], 1.0)
     message = body.get("message")
     if isinstance(message, str) and (match := _AGAIN_IN.search(message)):
-        unit = {"m": 1e-3 if match[2].lower().startswith(("ms", "mil")) else 60.0, "s": 1.0}[
-            match[2][0].lower()
-        ]
+        unit = {"m": 1e-3 if match[2].lower().startswith(("ms", "mil")) else 60.0, "s": 1.0}[match[2][0].lower()]
         return _number(match[1].rstrip("."), unit)
     return None

@@ -151,9 +151,7 @@ def classify(exc: BaseException) -> Fault:
     return Fault(kind, _retryable(chain, kind), wait, status, one_line(reason))
 
 
-def _kind(
-    chain: list[BaseException], status: int | None, codes: set[str], words: str, wait: float | None
-) -> Kind:
+def _kind(chain: list[BaseException], status: int | None, codes: set[str], words: str, wait: float | None) -> Kind:
     """Codes say more than a status, a status more than a type, a type more than words."""
     if any(map(_QUOTA_CODES.fullmatch, codes)):
         return "quota"

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 from langchain_core.messages import HumanMessage
-from moa_graph.errors import ConfigError
 
+from moa_graph.errors import ConfigError
 from moa_graph.ledger import Ledger
 
 CALL: dict[str, Any] = {
@@ -129,9 +129,7 @@ def test_kill_9_loses_no_row_that_was_confirmed_and_leaves_no_half_row(tmp_path:
     confirmed: list[str] = []
     for kill in range(2):
         writers = [
-            subprocess.Popen(
-                [sys.executable, "-c", WRITER, path, f"{kill}{w}"], stdout=subprocess.PIPE, text=True
-            )
+            subprocess.Popen([sys.executable, "-c", WRITER, path, f"{kill}{w}"], stdout=subprocess.PIPE, text=True)
             for w in range(2)
         ]
         for writer in writers:
@@ -139,9 +137,7 @@ def test_kill_9_loses_no_row_that_was_confirmed_and_leaves_no_half_row(tmp_path:
             lines = [writer.stdout.readline() for _ in range(rng.randint(1, 60))]
             os.kill(writer.pid, signal.SIGKILL)
             rest = writer.communicate()[0]
-            confirmed += [
-                line.strip() for line in (*lines, *rest.splitlines(keepends=True)) if line.endswith("\n")
-            ]
+            confirmed += [line.strip() for line in (*lines, *rest.splitlines(keepends=True)) if line.endswith("\n")]
     db = sqlite3.connect(path)
     rows = dict(db.execute("SELECT key, value FROM calls").fetchall())
     assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)

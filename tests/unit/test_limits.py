@@ -7,9 +7,9 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from moa_graph.errors import ConfigError
 
 from moa_graph import limits
+from moa_graph.errors import ConfigError
 from moa_graph.limits import Gate
 
 

@@ -6,10 +6,10 @@ import subprocess
 import sys
 
 import pytest
-from moa_graph.errors import ConfigError
-from moa_graph.state import Usage
 
+from moa_graph.errors import ConfigError
 from moa_graph.prices import PAPER, cost, price_source
+from moa_graph.state import Usage
 
 
 def usage(tokens_in: int = 1_000_000, tokens_out: int = 1_000_000) -> Usage:
@@ -21,9 +21,7 @@ def test_a_listed_model_has_its_price() -> None:
     assert cost("openai:gpt-4o", usage(0, 0)) == 0.0
 
 
-@pytest.mark.parametrize(
-    "model", ["openai:no-such-model", "no-such-provider:gpt-4o", "gpt-4o", "", ":", "openai:"]
-)
+@pytest.mark.parametrize("model", ["openai:no-such-model", "no-such-provider:gpt-4o", "gpt-4o", "", ":", "openai:"])
 def test_an_unknown_price_is_unknown(model: str) -> None:
     assert cost(model, usage()) is None
 
@@ -54,9 +52,7 @@ def test_local_models_are_known_to_be_free_and_private_hosts_are_not_listed() ->
     assert cost("openai:gpt-4o", usage(), listed=False, overrides={"gpt-4o": (1, 1)}) == pytest.approx(2.0)
 
 
-@pytest.mark.parametrize(
-    "price", [(1,), (1, 2, 3), (True, 1), (-1, 1), ("1", "2"), {"input": 1}, (float("nan"), 1)]
-)
+@pytest.mark.parametrize("price", [(1,), (1, 2, 3), (True, 1), (-1, 1), ("1", "2"), {"input": 1}, (float("nan"), 1)])
 def test_a_price_that_is_none_is_refused(price: object) -> None:
     with pytest.raises(ConfigError, match="gpt-4o"):
         cost("openai:gpt-4o", usage(), overrides={"gpt-4o": price})  # type: ignore[dict-item]
@@ -64,7 +60,5 @@ def test_a_price_that_is_none_is_refused(price: object) -> None:
 
 def test_the_table_is_dated_and_loaded_lazily() -> None:
     assert "2024-06" in price_source()
-    code = (
-        "import sys, moa_graph.prices; moa_graph.prices.price_source(); print('genai_prices' in sys.modules)"
-    )
+    code = "import sys, moa_graph.prices; moa_graph.prices.price_source(); print('genai_prices' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"

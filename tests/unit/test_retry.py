@@ -38,9 +38,7 @@ def sdk_error(status: int, error: Any = None, headers: dict[str, str] | None = N
 
 def typed(error: openai.APIError) -> Exception:
     """The same as langchain-openai raises it."""
-    handle = (
-        _handle_openai_bad_request if isinstance(error, openai.BadRequestError) else _handle_openai_api_error
-    )
+    handle = _handle_openai_bad_request if isinstance(error, openai.BadRequestError) else _handle_openai_api_error
     try:
         try:
             raise error
