@@ -137,31 +137,23 @@ def _made(spec: Proposer, sampling: dict[str, Any]) -> BaseChatModel:
 
 
 def _openai_compatible(spec: Proposer, provider: str, name: str, sampling: dict[str, Any]) -> BaseChatModel:
-    from langchain_openai import ChatOpenAI
-    from langchain_together import ChatTogether
-    from openai import AsyncOpenAI
+    from moa_graph.wire import chat_openai
 
-    own = spec.base_url is None
+    known = None if spec.base_url else PROVIDERS[provider]
     key = key_name(spec)
-    client = AsyncOpenAI(
+    # These two headers are OpenAI's and go to OpenAI's host alone.
+    mine = provider == "openai" and known is not None
+    return chat_openai(
+        "together" if provider == "together" else "openai",
+        model=name,
         base_url=spec.base_url or PROVIDERS[provider].base_url,
         # Servers without a key still want a header that is well formed.
         api_key=(environment(key) if key else None) or "none",
-        max_retries=0,
-        timeout=None,
+        organization=environment("OPENAI_ORG_ID") if mine else None,
+        project=environment("OPENAI_PROJECT_ID") if mine else None,
+        **sampling,
+        **spec.params,
     )
-    # The SDK reads these from the environment for whatever host; they belong to OpenAI's.
-    client.organization = environment("OPENAI_ORG_ID") if own and provider == "openai" else None
-    client.project = environment("OPENAI_PROJECT_ID") if own and provider == "openai" else None
-    clients: dict[str, Any] = {
-        "async_client": client.chat.completions,
-        "root_async_client": client,
-        "client": client,
-        "root_client": client,
-    }
-    fields: dict[str, Any] = {"model": name, "api_key": "none", "max_retries": 0, "stream_usage": True}
-    kind = ChatTogether if provider == "together" else ChatOpenAI
-    return kind(**fields, **clients, **sampling, **spec.params)
 
 
 def _by_langchain(provider: str, name: str, fields: dict[str, Any]) -> BaseChatModel:

@@ -1,0 +1,201 @@
+"""What stands in for the SDK's `client.chat.completions` under a LangChain chat model."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import inspect
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import orjson
+from openai.types.chat import ChatCompletion
+
+from moa_graph.wire.events import Events, loads
+from moa_graph.wire.failures import mapped, response, status_error, stream_error
+from moa_graph.wire.sessions import SESSIONS
+
+if TYPE_CHECKING:
+    import httpx2
+    from openai import AsyncOpenAI
+
+_DRAIN = 0.1
+"""Seconds to wait for the end of a body after its last event, so that the connection can be used again."""
+
+
+class Completions:
+    """`create` and `with_raw_response.create`, answered with dicts; anything unknown is the SDK's.
+
+    Never retries and has no time limits: both belong to the caller.
+    """
+
+    def __init__(self, sdk: AsyncOpenAI, *, headers: Mapping[str, str], proxy: str | None = None) -> None:
+        self.sdk = sdk
+        self.url = f"{str(sdk.base_url).rstrip('/')}/chat/completions"
+        self.headers = {"accept": "application/json", "content-type": "application/json", **headers}
+        self.proxy = proxy
+        self.with_raw_response = Raw(self)
+
+    async def create(self, **payload: Any) -> Any:
+        """A dict, or with `stream` an asynchronous context manager over dicts."""
+        body = encoded(payload)
+        if body is None:
+            return await self.sdk.chat.completions.create(**payload)
+        if payload.get("stream"):
+            return Stream(self.url, await self.post(body))
+        return (await self.whole(body)).parse()
+
+    async def whole(self, body: bytes) -> Answer:
+        """One answer that is not streamed."""
+        answer = await self.post(body)
+        async with mapped(self.url):
+            return Answer(self.url, answer, await answer.read())
+
+    async def post(self, body: bytes) -> aiohttp.ClientResponse:
+        """The answer's head; its body is still to be read.
+
+        Raises:
+            openai.APIError: any status but a success, and any failure of the connection.
+        """
+        async with mapped(self.url):
+            client = await SESSIONS.get()
+            # A redirect would carry the conversation, and the key, to a host that is not the provider's.
+            answer = await client.post(
+                self.url, data=body, headers=self.headers, proxy=self.proxy, allow_redirects=False
+            )
+            if 200 <= answer.status < 300:
+                return answer
+            raise status_error(self.url, answer, await answer.read())
+
+
+class Raw:
+    """`with_raw_response`: the answer with its headers, to be parsed by the caller."""
+
+    def __init__(self, completions: Completions) -> None:
+        self._completions = completions
+
+    async def create(self, **payload: Any) -> Any:
+        body = encoded(payload)
+        if body is None or payload.get("stream"):
+            # A raw stream is asked for only by those who want its headers; the SDK has it all.
+            return await self._completions.sdk.chat.completions.with_raw_response.create(**payload)
+        return await self._completions.whole(body)
+
+
+class Answer:
+    """A body that has been read."""
+
+    def __init__(self, url: str, answer: aiohttp.ClientResponse, body: bytes) -> None:
+        self._url, self._answer, self._body = url, answer, body
+
+    @functools.cached_property
+    def http_response(self) -> httpx2.Response:
+        return response(self._url, self._answer, self._body)
+
+    @property
+    def headers(self) -> httpx2.Headers | Mapping[str, str]:
+        """Case does not matter in the keys."""
+        return self._answer.headers
+
+    def parse(self) -> Any:
+        """A dict; the SDK's own object for what a dict would not carry on, such as a refusal or missing choices.
+
+        Raises:
+            ValueError: a body that is called JSON and is none.
+        """
+        kind = self._answer.headers.get("content-type", "*").partition(";")[0]
+        try:
+            data = loads(self._body)
+        except ValueError:
+            if kind.endswith("json"):
+                raise
+            return self.http_response.text
+        if not isinstance(data, dict) or _plain(data):
+            return data
+        return ChatCompletion.construct(**data)
+
+
+def _plain(data: dict[str, Any]) -> bool:
+    """Whether LangChain makes the same of this dict as of the SDK's object."""
+    choices = data.get("choices")
+    if not isinstance(choices, list) or data.get("error"):
+        return False
+    messages = [choice.get("message") if isinstance(choice, dict) else None for choice in choices]
+    return all(isinstance(message, dict) and not message.get("refusal") for message in messages)
+
+
+class Stream:
+    """The chunks of a streamed answer; leaving it early closes the connection at once."""
+
+    def __init__(self, url: str, answer: aiohttp.ClientResponse) -> None:
+        self._url, self._answer = url, answer
+        self._chunks = self._read()
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self._chunks
+
+    async def __aenter__(self) -> Stream:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Closes the connection unless the body has been read to its end."""
+        self._answer.close()
+        await self._chunks.aclose()
+
+    async def _read(self) -> AsyncGenerator[Any, None]:
+        events = Events()
+        async with mapped(self._url):
+            try:
+                async for data in self._answer.content.iter_any():
+                    for event in events.feed(data):
+                        if event.startswith(b"[DONE]"):
+                            await self._drain()
+                            return
+                        yield self._chunk(event)
+            finally:
+                self._answer.close()
+
+    def _chunk(self, event: bytes) -> Any:
+        chunk = loads(event)
+        if isinstance(chunk, dict) and (error := chunk.get("error")):
+            raise stream_error(self._url, error)
+        return chunk
+
+    async def _drain(self) -> None:
+        if self._answer.content.at_eof():
+            return
+        # The answer is whole: a failure from here on only costs the connection.
+        with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):
+            async with asyncio.timeout(_DRAIN):
+                async for _ in self._answer.content.iter_any():
+                    pass
+
+
+def encoded(payload: dict[str, Any]) -> bytes | None:
+    """The request's body; `None` when it is one for the SDK: an unknown parameter, or a value that is no plain JSON."""
+    extra = payload.get("extra_body")
+    if not payload.keys() <= _parameters() or not (extra is None or isinstance(extra, dict)):
+        return None
+    if extra is not None:
+        payload = {**{key: value for key, value in payload.items() if key != "extra_body"}, **extra}
+    try:
+        return orjson.dumps(payload)
+    except TypeError:
+        return None
+
+
+@functools.cache
+def _parameters() -> frozenset[str]:
+    """The parameters of the SDK's `create` that go into the body as they are."""
+    from openai.resources.chat.completions import AsyncCompletions
+
+    known = frozenset(inspect.signature(AsyncCompletions.create).parameters)
+    return known - {"self", "extra_headers", "extra_query", "timeout"}
