@@ -88,9 +88,7 @@ class Nodes:
         layer = state["layer"]
         enough = counted(state["drafts"], layer)
         if len(enough) < run.min_drafts:
-            error = _not_enough(state["drafts"], layer, run.min_drafts)
-            _tell({"moa": "failed", "error": type(error).__name__, "message": str(error)})
-            raise error
+            raise _not_enough(state["drafts"], layer, run.min_drafts)
         if layer + 1 < run.layers:
             self._tell_round(run, layer + 1)
         return {"layer": layer + 1}
@@ -112,12 +110,10 @@ class Nodes:
             options=bound,
         )
         if outcome.message is None or outcome.status not in COUNTED:
-            error = AggregationError(
+            raise AggregationError(
                 f"the aggregator {run.aggregator.label} gave no answer: {outcome.error}. The drafts are attached.",
                 drafts=state["drafts"],
             )
-            _tell({"moa": "failed", "error": type(error).__name__, "message": str(error)})
-            raise error
         record = _record(run, state, outcome)
         _tell({"moa": "finished", "record": record})
         return {"messages": [_answer(outcome)], "record": record}

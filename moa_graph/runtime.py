@@ -9,6 +9,7 @@ from concurrent.futures import CancelledError
 from typing import Any, TypeVar
 
 from langchain_core.runnables import Runnable, RunnableConfig
+from langgraph.runtime import get_runtime
 
 from moa_graph.errors import MoAError
 
@@ -65,4 +66,9 @@ class Node(Runnable[Any, dict[str, Any]]):
         return run_sync(self.ainvoke(input, config, **kwargs))
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
-        return await self._work(input, config or {})
+        try:
+            return await self._work(input, config or {})
+        except MoAError as error:
+            # Servers pass on an error's name at most; this event carries what it says.
+            get_runtime().stream_writer({"moa": "failed", "error": type(error).__name__, "message": str(error)})
+            raise

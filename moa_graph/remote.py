@@ -1,0 +1,197 @@
+"""A mixture on an Agent Server, called as the local graph is: same input, output, events and errors.
+
+async with RemoteMoA("http://localhost:2024") as graph:
+    out = await graph.ainvoke({"messages": "Name three fruits."})
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+from langchain_core.messages import AnyMessage, BaseMessage, convert_to_messages
+from langchain_core.runnables import RunnableConfig
+from langgraph.pregel.remote import RemoteException, RemoteGraph
+from langgraph_sdk.client import LangGraphClient
+from langgraph_sdk.errors import APIStatusError, InternalServerError, LangGraphError, RateLimitError
+
+from moa_graph import errors
+from moa_graph.context import MoAContext
+from moa_graph.conversation import check, encodable
+from moa_graph.errors import ConfigError, MoAError
+from moa_graph.models import environment
+from moa_graph.state import Draft, Event, add_checked, merge_drafts
+
+KEY = "MOA_SERVER_KEY"
+"""The variable with the server's key, sent as `x-api-key`; no other key ever is."""
+
+_TIMES = httpx.Timeout(30, read=300, pool=None)
+"""Seconds; a server sends a heartbeat every few while a run is on, so that many without a byte mean that it is gone."""
+
+
+class ServerError(MoAError):
+    """The server could not be reached, or went away before the run was over; asking again may help."""
+
+
+class RemoteMoA:
+    """The graph `graph` of the Agent Server at `url`.
+
+    Every run is stateless on the server: its thread goes with it, and so does the run when the caller leaves. Belongs
+    to the event loop it is first used in.
+    """
+
+    def __init__(self, url: str, *, graph: str = "moa") -> None:
+        if not url.startswith(("http://", "https://")):
+            raise ConfigError(f"url: {url!r} is no http or https address. Give it as http://localhost:2024.")
+        self.url = url.rstrip("/")
+        # A client of our own: the SDK's sends LangSmith's key to whatever host this is, and holds 100 streams at most.
+        key = environment(KEY)
+        transport = httpx.AsyncHTTPTransport(retries=2, limits=httpx.Limits(max_connections=None))
+        headers = {"x-api-key": key} if key else {}
+        self._client = LangGraphClient(
+            httpx.AsyncClient(base_url=self.url, transport=transport, timeout=_TIMES, headers=headers)
+        )
+        self._graph = RemoteGraph(graph, client=self._client)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.aclose()
+
+    async def ainvoke(
+        self, input: Mapping[str, Any], config: RunnableConfig | None = None, *, context: Any = None
+    ) -> dict[str, Any]:
+        """The final state of a run: messages, and from the graph `moa` drafts and record.
+
+        Raises:
+            MoAError: as the local graph does, with the drafts that were told; `ServerError` for the server's faults.
+        """
+        last: dict[str, Any] = {}
+        async with aclosing(self._parts(input, config, context, ["values"])) as parts:
+            async for _, state in parts:
+                last = state
+        return {**last, "messages": convert_to_messages(last.get("messages", []))}
+
+    async def astream(
+        self,
+        input: Mapping[str, Any],
+        config: RunnableConfig | None = None,
+        *,
+        context: Any = None,
+        stream_mode: str | Sequence[str] = "values",
+    ) -> AsyncIterator[Any]:
+        """The run's stream: the parts of one mode, or (mode, part) for a list of modes. Raises as `ainvoke` does."""
+        alone = isinstance(stream_mode, str)
+        modes = [str(stream_mode)] if alone else list(stream_mode)
+        async with aclosing(self._parts(input, config, context, modes)) as parts:
+            async for mode, part in parts:
+                yield part if alone else (mode, part)
+
+    async def _parts(
+        self, input: Mapping[str, Any], config: RunnableConfig | None, context: Any, modes: list[str]
+    ) -> AsyncGenerator[tuple[str, Any], None]:
+        told = _Told()
+        wanted: Any = list(dict.fromkeys([*modes, "custom"]))
+        stream: AsyncIterator[Any] = self._graph.astream(
+            {"messages": _as_sent(input)},
+            config,
+            context=_as_context(context),
+            stream_mode=wanted,
+            on_disconnect="cancel",
+            # A worker that takes over a dead one's run begins it anew: it must not find half of it in the thread.
+            durability="exit",
+        )
+        try:
+            async for part in stream:
+                mode, data = part[0], part[1]
+                if mode == "custom":
+                    told.note(data)
+                if mode in modes:
+                    yield mode, data
+        except RemoteException as exc:
+            raise told.error(exc.args[0] if exc.args else {}) from None
+        except (httpx.TransportError, InternalServerError, RateLimitError) as exc:
+            raise ServerError(f"the server at {self.url} did not answer: {_said(exc)}", drafts=told.drafts) from exc
+        except APIStatusError as exc:
+            raise ConfigError(f"the server at {self.url} refused the run: {_said(exc)}") from exc
+        except LangGraphError as exc:
+            raise ServerError(f"the server at {self.url}: {_said(exc)}", drafts=told.drafts) from exc
+        if not told.finished:
+            raise ServerError(f"the server at {self.url} ended the stream before the run was over", drafts=told.drafts)
+
+
+class _Told:
+    """What the custom events of a run have said: its drafts, its end, and why it failed."""
+
+    def __init__(self) -> None:
+        self.drafts: list[Draft] = []
+        self.finished = False
+        self.failure: Event | None = None
+
+    def note(self, event: Any) -> None:
+        kind = event.get("moa") if isinstance(event, Mapping) else None
+        if kind == "draft":
+            self.drafts = merge_drafts(self.drafts, [event["draft"]])
+        elif kind == "failed":
+            self.failure = dict(event)
+        elif kind == "finished":
+            self.finished = True
+
+    def error(self, said: Any) -> MoAError:
+        """The error that the local graph would have raised; some servers say no more of it than its name."""
+        given = said if isinstance(said, Mapping) else {"message": said}
+        whole = {**given, **(self.failure or {})}
+        name, message = str(whole.get("error")), str(whole.get("message") or whole.get("error"))
+        if name in errors.__all__:
+            kind: type[MoAError] = getattr(errors, name)
+            return kind(message, drafts=self.drafts) if kind is not errors.MissingKeyError else kind(message)
+        return MoAError(f"{name}: {message}", drafts=self.drafts)
+
+
+def _as_sent(input: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The checked messages as plain data. Each has an id, so that a run begun twice does not hold them twice.
+
+    Raises:
+        InputError: as the graph would; nothing has been sent.
+    """
+    messages: list[AnyMessage] = add_checked([], input.get("messages", []))
+    check(messages)
+    return [_plain(message) for message in messages]
+
+
+def _plain(message: BaseMessage) -> dict[str, Any]:
+    extra = {name: getattr(message, name, None) for name in ("name", "tool_calls", "tool_call_id")}
+    given = {name: value for name, value in extra.items() if value}
+    plain = {"role": message.type, "content": message.content, "id": message.id, **given}
+    return {name: _encodable(value) for name, value in plain.items()}
+
+
+def _encodable(value: Any) -> Any:
+    """JSON that every server takes: lone surrogates are replaced, as the local graph replaces them."""
+    if isinstance(value, str):
+        return encodable(value)
+    if isinstance(value, Mapping):
+        return {key: _encodable(each) for key, each in value.items()}
+    return [_encodable(each) for each in value] if isinstance(value, list) else value
+
+
+def _as_context(context: Any) -> dict[str, Any] | None:
+    """What the caller set, checked before it is sent.
+
+    Raises:
+        ConfigError: as the graph would.
+    """
+    if context is None:
+        return None
+    asked = context if isinstance(context, MoAContext) else MoAContext(**context)
+    return asked.model_dump(exclude_unset=True)
+
+
+def _said(exc: Exception) -> str:
+    return " ".join(f"{type(exc).__name__}: {exc}".split())[:300]

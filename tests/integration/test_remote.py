@@ -1,0 +1,103 @@
+"""A mixture on `langgraph dev` through `RemoteMoA`: the local graph's output, events and errors."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from moa_graph import ConfigError, InputError, MoAError, create_moa
+from moa_graph.remote import RemoteMoA, ServerError
+from tests.langgraph_dev import LangGraphDev, scripted
+from tests.provider import Provider
+
+ASK = {"messages": [{"role": "user", "content": "What is it?"}]}
+SECONDS = ("seconds", "first_token_seconds")
+
+
+def timeless(value: Any) -> Any:
+    """`value` without what differs from run to run: times, and the ids of messages."""
+    if isinstance(value, dict):
+        return {k: timeless(v) for k, v in value.items() if k not in (*SECONDS, "id")}
+    if isinstance(value, list | tuple):
+        return [timeless(each) for each in value]
+    return timeless(value.model_dump()) if hasattr(value, "model_dump") else value
+
+
+def in_slot_order(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Events with those of one round's proposers in the order of their slots: who answers first is chance."""
+    return sorted(timeless(events), key=lambda e: (e.get("layer", 99), ORDER.index(e["moa"]), e.get("slot", 0)))
+
+
+ORDER = ["round_started", "draft_started", "draft_token", "draft", "quorum"]
+ORDER += ["aggregating", "answer_token", "finished", "failed"]
+
+
+@pytest.fixture
+async def remote(langgraph_dev: LangGraphDev) -> AsyncIterator[RemoteMoA]:
+    async with RemoteMoA(langgraph_dev.url) as graph:
+        yield graph
+
+
+async def test_output_is_the_local_graphs(remote: RemoteMoA, provider: Provider) -> None:
+    local = create_moa(scripted(provider))
+    for context in (None, {"layers": 3, "item": "q7"}):
+        here, there = await local.ainvoke(ASK, context=context), await remote.ainvoke(ASK, context=context)
+        assert timeless(there["drafts"]) == timeless(here["drafts"])
+        assert timeless(there["record"]) == timeless(here["record"])
+        assert [(m.type, m.text) for m in there["messages"]] == [(m.type, m.text) for m in here["messages"]]
+
+
+async def test_events_are_the_local_graphs(remote: RemoteMoA, provider: Provider) -> None:
+    local = create_moa(scripted(provider))
+    context = {"layers": 3, "stream_answer": True}
+    here = [e async for e in local.astream(ASK, context=context, stream_mode="custom")]
+    there = [e async for e in remote.astream(ASK, context=context, stream_mode="custom")]
+    assert in_slot_order(there) == in_slot_order(here)
+    modes = {mode async for mode, _ in remote.astream(ASK, stream_mode=["custom", "values"])}
+    assert modes == {"custom", "values"}
+
+
+async def fails(graph: Any, input: Any, context: Any = None) -> MoAError:
+    with pytest.raises(MoAError) as caught:
+        await graph.ainvoke(input, context=context)
+    return caught.value
+
+
+@pytest.mark.slow
+async def test_errors_are_the_local_graphs(provider: Provider, tmp_path: Path) -> None:
+    mixture = scripted(provider) | {"aggregator": {"model": "openai:agg-err400", "base_url": provider.url}}
+    local = create_moa(mixture)
+    with LangGraphDev(mixture, folder=tmp_path) as server:
+        async with RemoteMoA(server.url) as remote:
+            here, there = await fails(local, ASK), await fails(remote, ASK)
+            assert type(there) is type(here) and str(there) == str(here)
+            assert timeless(there.drafts) == timeless(here.drafts) and len(here.drafts) == 3
+            provider.reset()
+            for wrong in ({"messages": []}, {"messages": [{"role": "user", "content": " "}]}, {"messages": [3]}):
+                assert str(await fails(remote, wrong)) == str(await fails(local, wrong))
+            for context in ({"layers": 99}, {"quorum": 9}, {"nonsense": 1}):
+                here, there = await fails(local, ASK, context), await fails(remote, ASK, context)
+                assert (type(there), str(there)) == (ConfigError, str(here))
+            assert provider.stats()["requests"] == 0
+
+
+async def test_a_server_that_is_not_there_or_has_no_such_graph(langgraph_dev: LangGraphDev) -> None:
+    async with RemoteMoA("http://127.0.0.1:9") as graph:
+        assert isinstance(await fails(graph, ASK), ServerError)
+        assert isinstance(await fails(graph, {"messages": []}), InputError)
+    async with RemoteMoA(langgraph_dev.url, graph="nope") as graph:
+        assert isinstance(await fails(graph, ASK), ConfigError)
+    with pytest.raises(ConfigError, match="no http or https address"):
+        RemoteMoA("localhost:2024")
+
+
+async def test_langsmiths_key_stays_at_home(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LANGGRAPH_API_KEY", "LANGSMITH_API_KEY", "LANGCHAIN_API_KEY"):
+        monkeypatch.setenv(name, "lsv2-secret")
+    monkeypatch.setenv("MOA_SERVER_KEY", "mine")
+    async with RemoteMoA(f"http://{provider.host}") as graph:
+        await fails(graph, ASK)
+    (request,) = provider.requests()
+    assert request.headers["x-api-key"] == "mine"
+    assert "lsv2-secret" not in str(request.headers)
