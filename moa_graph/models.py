@@ -92,6 +92,23 @@ def require_known(spec: Proposer) -> None:
     )
 
 
+def is_embedded(spec: Proposer) -> bool:
+    """Whether the model runs in this process."""
+    return isinstance(spec.model, str) and spec.model.startswith("local:") and not spec.base_url
+
+
+def require_embedded(specs: Iterable[Proposer]) -> None:
+    """Checks that the embedded models' parts are installed; looks at the file system.
+
+    Raises:
+        ConfigError: a part is missing; the message says what to install.
+    """
+    from moa_graph.local import locate
+
+    for spec in specs:
+        locate(str(spec.model).removeprefix("local:"))
+
+
 def chat_model(
     spec: Proposer, *, temperature: float | None = None, max_tokens: int | None = None, quiet: bool = False
 ) -> BaseChatModel:
@@ -127,7 +144,7 @@ def _adapted(model: BaseChatModel, wanted: dict[str, Any], *, quiet: bool) -> Ba
 
 def _made(spec: Proposer, sampling: dict[str, Any]) -> BaseChatModel:
     provider, _, name = spec.model.partition(":")
-    if provider == "local" and not spec.base_url:
+    if is_embedded(spec):
         from moa_graph.local import local_chat_model
 
         return local_chat_model(name, **sampling, **spec.params)

@@ -164,6 +164,8 @@ async def _ready(run: Settings) -> None:
     if not all(os.environ.get(name) for name in names):
         # Looking for a .env file blocks, which a server's event loop must not.
         await asyncio.to_thread(models.require_keys, specs)
+    if embedded := [spec for spec in specs if models.is_embedded(spec)]:
+        await asyncio.to_thread(models.require_embedded, embedded)
     for spec in specs:
         models.chat_model(spec, temperature=run.temperature, max_tokens=run.max_tokens, quiet=True)
 
