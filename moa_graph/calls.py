@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages.tool import ToolCallChunk
 from langchain_core.runnables import RunnableConfig
 
 from moa_graph.conversation import clean
@@ -18,6 +19,9 @@ from moa_graph.state import Status, Usage
 if TYPE_CHECKING:
     from langchain_core.language_models import LanguageModelInput
     from langchain_core.runnables import Runnable
+
+OnToken = Callable[[str, list[ToolCallChunk]], None]
+"""Told of every piece of an answer: its text, and the pieces of tool calls in it."""
 
 _FINISH: dict[str, Status] = {"length": "truncated", "max_tokens": "truncated", "content_filter": "filtered"}
 
@@ -44,12 +48,12 @@ async def ask(
     config: RunnableConfig,
     deadline: float,
     max_attempts: int = 3,
-    on_token: Callable[[str], None] | None = None,
+    on_token: OnToken | None = None,
     options: dict[str, Any] | None = None,
 ) -> Outcome:
     """Asks `model` once, with retries, for at most `deadline` seconds; never raises for a provider's fault.
 
-    `on_token` gets the answer's text piece by piece. `options` are further arguments of the call.
+    `on_token` gets the answer piece by piece. `options` are further arguments of the call.
     """
     outcome = Outcome()
     try:
@@ -67,7 +71,7 @@ async def _attempts(
     messages: list[BaseMessage],
     config: RunnableConfig,
     max_attempts: int,
-    on_token: Callable[[str], None] | None,
+    on_token: OnToken | None,
     options: dict[str, Any],
 ) -> None:
     while True:
@@ -91,17 +95,18 @@ async def _answer(
     model: Runnable[LanguageModelInput, AIMessage],
     messages: list[BaseMessage],
     config: RunnableConfig,
-    on_token: Callable[[str], None] | None,
+    on_token: OnToken | None,
     options: dict[str, Any],
 ) -> AIMessage:
     if on_token is None:
         return await model.ainvoke(messages, config, **options)
     whole: AIMessageChunk | None = None
     async for chunk in model.astream(messages, config, **options):
-        if text := str(chunk.text):
+        text, calls = str(chunk.text), getattr(chunk, "tool_call_chunks", [])
+        if text or calls:
             if outcome.first_token_seconds is None:
                 outcome.first_token_seconds = time.perf_counter() - outcome.started
-            on_token(text)
+            on_token(text, calls)
         if isinstance(chunk, AIMessageChunk):
             whole = chunk if whole is None else whole + chunk
     return whole or AIMessage(content="")

@@ -59,9 +59,14 @@ class MoAContext(Checked):
 
 
 class BoundContext(MoAContext):
-    """A context with what ChatMoA hands on to the aggregator's call: tools, tool_choice, response_format, stop..."""
+    """A context with what ChatMoA and the endpoint hand on to the aggregator's call.
+
+    `bound` is tools (as OpenAI writes them), tool_choice, response_format, temperature, max_tokens, stop and further
+    arguments of the call; `form` the JSON schema of the reply, which the proposers are told.
+    """
 
     bound: dict[str, Any] = Field(default_factory=dict)
+    form: dict[str, Any] | None = None
 
 
 class Settings(NamedTuple):

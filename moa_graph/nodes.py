@@ -9,19 +9,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.runnables import RunnableConfig
+from langchain_core.messages.tool import ToolCallChunk
+from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.constants import TAG_NOSTREAM
 from langgraph.runtime import get_runtime
 from langgraph.types import Overwrite
 
 from moa_graph import models
-from moa_graph.calls import Outcome, ask
+from moa_graph.calls import OnToken, Outcome, ask
 from moa_graph.context import BoundContext, Settings, settings
 from moa_graph.conversation import check, passed_on
 from moa_graph.errors import AggregationError, ConfigError, NotEnoughDraftsError
 from moa_graph.mixture import Mixture, Proposer
-from moa_graph.prompts import draft_text, with_system
+from moa_graph.prompts import bound_text, draft_text, with_system
 from moa_graph.state import (
     COUNTED,
     Draft,
@@ -60,11 +62,7 @@ class Nodes:
             slot = self.mixture.round_nodes(layer).index(name)
             place = {"layer": layer, "slot": slot, "proposer": name}
             _tell({"moa": "draft_started", **place, "model": spec.label})
-            tell_token = (
-                (lambda text: _tell({"moa": "draft_token", **place, "text": text}))
-                if run.context.stream_drafts
-                else None
-            )
+            tell_token = _teller({"moa": "draft_token", **place}) if run.context.stream_drafts else None
             model = models.chat_model(
                 spec, temperature=run.temperature, max_tokens=run.max_tokens, quiet=tell_token is None
             )
@@ -98,16 +96,15 @@ class Nodes:
         run = self._resumed(state)
         used = counted(state["drafts"], run.layers - 1)
         _tell({"moa": "aggregating", "model": run.aggregator.label, "used": [d["slot"] for d in used]})
-        bound = run.context.bound if isinstance(run.context, BoundContext) else {}
-        tell_token = (lambda text: _tell({"moa": "answer_token", "text": text})) if run.context.stream_answer else None
+        model, options = _bound_model(run)
         outcome = await ask(
-            models.chat_model(run.aggregator, temperature=run.temperature, max_tokens=run.max_tokens),
-            self._messages(run, state, run.aggregator, run.layers, keep_tools="tools" in bound),
+            model,
+            self._messages(run, state, run.aggregator, run.layers),
             config=_called(config, f"aggregate {run.aggregator.label}", [], {"layer": run.layers}),
             deadline=run.deadline,
             max_attempts=self.mixture.max_attempts,
-            on_token=tell_token,
-            options=bound,
+            on_token=_teller({"moa": "answer_token"}) if run.context.stream_answer else None,
+            options=options,
         )
         if outcome.message is None or outcome.status not in COUNTED:
             raise AggregationError(
@@ -116,7 +113,7 @@ class Nodes:
             )
         record = _record(run, state, outcome)
         _tell({"moa": "finished", "record": record})
-        return {"messages": [_answer(outcome)], "record": record}
+        return {"messages": _written(run, state, _answer(outcome)), "record": record}
 
     def _settings(self) -> Settings:
         return settings(self.mixture, get_runtime().context)
@@ -134,13 +131,13 @@ class Nodes:
             )
         return self._settings()._replace(layers=state["run"]["layers"])
 
-    def _messages(
-        self, run: Settings, state: MoAState, spec: Proposer, layer: int, *, keep_tools: bool = False
-    ) -> list[BaseMessage]:
+    def _messages(self, run: Settings, state: MoAState, spec: Proposer, layer: int) -> list[BaseMessage]:
         texts = [d["text"] for d in counted(state["drafts"], layer - 1)]
         shown = draft_text(texts, form=run.prompt, shuffle=self.mixture.shuffle)
-        conversation = passed_on(state["messages"], keep_tools=keep_tools)
-        return with_system(conversation, before=run.system, after=[spec.system or "", shown])
+        bound, last = _bound(run), layer == run.layers
+        conversation = passed_on(state["messages"], keep_tools=last and "tools" in bound.bound)
+        duty = bound_text(bound.bound, form=bound.form, acts=last)
+        return with_system(conversation, before=run.system, after=[spec.system or "", duty, shown])
 
     def _tell_round(self, run: Settings, layer: int) -> None:
         if layer >= run.layers:
@@ -172,6 +169,57 @@ async def _ready(run: Settings) -> None:
 
 def _tell(event: Event) -> None:
     get_runtime().stream_writer(event)
+
+
+def _teller(event: Event) -> OnToken:
+    """Tells tokens as events of that kind; the pieces of tool calls are the aggregator's only."""
+
+    def tell(text: str, calls: list[ToolCallChunk]) -> None:
+        if calls and event["moa"] == "answer_token":
+            _tell({**event, "text": text, "tool_call_chunks": [{**call} for call in calls]})
+        elif text:
+            _tell({**event, "text": text})
+
+    return tell
+
+
+def _bound(run: Settings) -> BoundContext:
+    """What the caller binds to the aggregator's call; nothing, mostly."""
+    return run.context if isinstance(run.context, BoundContext) else BoundContext()
+
+
+def _bound_model(run: Settings) -> tuple[Runnable[LanguageModelInput, AIMessage], dict[str, Any]]:
+    """The aggregator's model with the caller's sampling and tools, and the further options of its call.
+
+    Raises:
+        ConfigError: the aggregator's class has no tool calling.
+    """
+    options = dict(_bound(run).bound)
+    model = models.chat_model(
+        run.aggregator,
+        temperature=options.pop("temperature", run.temperature),
+        max_tokens=options.pop("max_tokens", run.max_tokens),
+        # Whoever binds reads tokens from our own events; without those nobody would see the model stream.
+        quiet=isinstance(run.context, BoundContext) and not run.context.stream_answer,
+    )
+    tools, stop = options.pop("tools", None), options.pop("stop", None)
+    called = {"stop": stop} if stop else {}
+    if not tools:
+        return model, {**options, **called}
+    try:
+        # The class knows how its provider wants tools, and what "any" or a name is there.
+        return model.bind_tools(tools, **options), called
+    except NotImplementedError:
+        raise ConfigError(f"the aggregator {run.aggregator.label} cannot call tools: choose another one.") from None
+
+
+def _written(run: Settings, state: MoAState, answer: AIMessage) -> Any:
+    """What `aggregate` writes to the messages.
+
+    For ChatMoA and the endpoint, which hand the answer on as their own, it is written as a whole list: LangGraph shows
+    single messages that a node returns in the message stream of every graph around it.
+    """
+    return Overwrite([*state["messages"], answer]) if isinstance(run.context, BoundContext) else [answer]
 
 
 def _called(config: RunnableConfig, name: str, tags: list[str], place: dict[str, Any]) -> RunnableConfig:
@@ -216,6 +264,7 @@ def _answer(outcome: Outcome) -> AIMessage:
         content=outcome.text,
         id=message.id,
         tool_calls=message.tool_calls,
+        invalid_tool_calls=message.invalid_tool_calls,
         response_metadata=message.response_metadata,
         usage_metadata=message.usage_metadata,
     )

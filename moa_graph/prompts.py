@@ -6,8 +6,9 @@ No template is ever filled in: drafts and messages are joined, so `{x}` in them 
 from __future__ import annotations
 
 import hashlib
+import json
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from langchain_core.messages import BaseMessage, SystemMessage
@@ -33,6 +34,22 @@ FENCED = (
     "Write the one best reply to the latest message. Check the drafts against each other and against what you know: "
     "any of them can be wrong, and agreement is no proof. Keep what is right, mend or leave out what is not, and fill "
     "what is missing. Do not mention the drafts."
+)
+
+ADVISES = (
+    "You advise another assistant, which acts after you. It has the tools listed below; you have none and cannot call "
+    "any. If its next step should be a tool call, say in plain words which tool, with which arguments, and why. "
+    "Otherwise answer the latest message yourself."
+)
+
+ACTS = (
+    "The tools are yours alone: whoever wrote a draft could not call them. If the next step is a tool call, make it; "
+    "do not only write about it."
+)
+
+FORMED = (
+    "Another assistant will give the reply as one JSON object of the schema below. You give the matter of it: answer "
+    "in plain words, with a value for every field."
 )
 
 
@@ -75,6 +92,30 @@ def draft_text(drafts: Sequence[str], *, form: Form, shuffle: bool = False) -> s
     if not texts:
         return ""
     return paper_text(texts) if form == "paper" else fenced_text(texts, shuffle=shuffle)
+
+
+def bound_text(bound: Mapping[str, Any], *, form: Mapping[str, Any] | None = None, acts: bool) -> str:
+    """What tools or a schema, bound to the last model's call, add to a system message.
+
+    Of the model that `acts` (the last one), or of one that advises it. `form` is the reply's JSON schema, which may be
+    bound as a tool. Empty when nothing is bound.
+    """
+    form = form or bound.get("response_format")
+    if form is not None:
+        return "" if acts else f"{FORMED}\n\n{_json(form)}"
+    if not bound.get("tools") or bound.get("tool_choice") == "none":
+        return ""
+    return ACTS if acts else "\n".join([ADVISES, "", *map(_tool_line, bound["tools"])])
+
+
+def _tool_line(tool: Mapping[str, Any]) -> str:
+    about = tool.get("function", tool)
+    given = ": " + about["description"] if about.get("description") else ""
+    return f"- {about.get('name') or about.get('type')}{given}\n  arguments: {_json(about.get('parameters') or {})}"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def with_system(messages: Sequence[BaseMessage], *, before: str, after: Sequence[str]) -> list[BaseMessage]:
