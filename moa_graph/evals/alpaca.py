@@ -74,9 +74,7 @@ def read_annotations(rows: Sequence[Row]) -> list[Annotation]:
     for number, row in enumerate(rows, 1):
         item = annotation(row, number)
         if item.instruction in found:
-            raise InputError(
-                f"annotation {number}: this instruction was already judged: {item.instruction[:80]!r}"
-            )
+            raise InputError(f"annotation {number}: this instruction was already judged: {item.instruction[:80]!r}")
         found[item.instruction] = item
     if not found:
         raise InputError("there are no annotations")

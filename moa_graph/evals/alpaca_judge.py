@@ -37,9 +37,7 @@ def messages(template: str, *, instruction: str, first: str, second: str) -> lis
     """
     blocks = _BLOCK.findall(template)
     if not blocks or set(_FIELD.findall(template)) != {"instruction", "output_1", "output_2"}:
-        raise InputError(
-            "the judge template needs <|im_start|> blocks and {instruction}, {output_1}, {output_2}"
-        )
+        raise InputError("the judge template needs <|im_start|> blocks and {instruction}, {output_1}, {output_2}")
     values = {"instruction": instruction, "output_1": first, "output_2": second}
     return [(role, _FIELD.sub(lambda field: values[field[1]], text.strip())) for role, text in blocks]
 

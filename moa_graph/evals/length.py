@@ -71,6 +71,15 @@ def read_difficulty(text: str) -> dict[str, float]:
         raise InputError(f"the difficulty table is damaged: {error!r}") from error
 
 
+def difficulty_by_position(text: str) -> dict[int, float]:
+    """Difficulty by row number of the reference outputs, from the table of gamed baselines."""
+    rows = csv.DictReader(io.StringIO(text, newline=""))
+    try:
+        return {int(row["index"]): float(row["instruction_difficulty"]) for row in rows}
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"the table of gamed baselines is damaged: {error!r}") from error
+
+
 def read_weights(text: str) -> dict[str, Weights]:
     """Published coefficients by model name."""
     table = csv.DictReader(io.StringIO(text, newline=""))
@@ -125,9 +134,7 @@ def fit(data: Data, C: float) -> Weights:
     from sklearn.linear_model import LogisticRegression
 
     n = len(data.y)
-    model: Any = LogisticRegression(
-        l1_ratio=1.0, solver="liblinear", C=C, fit_intercept=False, random_state=SEED
-    )
+    model: Any = LogisticRegression(l1_ratio=1.0, solver="liblinear", C=C, fit_intercept=False, random_state=SEED)
     model.fit(
         np.concatenate([data.x, data.x]),
         np.concatenate([np.ones(n), np.zeros(n)]),

@@ -152,9 +152,7 @@ def prefer_longer(humans: Humans, verdicts: dict[Key, float]) -> float | None:
     return longer / total if total else None
 
 
-def _human_kappas(
-    votes: Sequence[Sequence[float]], seed: int
-) -> tuple[dict[str, float], dict[str, Interval | None]]:
+def _human_kappas(votes: Sequence[Sequence[float]], seed: int) -> tuple[dict[str, float], dict[str, Interval | None]]:
     kappas: dict[str, float] = {}
     widths: dict[str, Interval | None] = {}
     for one, two in combinations(range(len(votes[0])), 2):

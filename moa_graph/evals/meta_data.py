@@ -84,9 +84,7 @@ def _pandalm_humans(rows: Sequence[Row]) -> Humans:
         if len(votes) == len(names):
             key = (str(row["idx"]),)
             # A few responses are NaN or a bool in the file, so text is made of them.
-            pairs[key] = Pair(
-                key, str(row["response1"]), str(row["response2"]), votes, str(row.get("cmp_key", ""))
-            )
+            pairs[key] = Pair(key, str(row["response1"]), str(row["response2"]), votes, str(row.get("cmp_key", "")))
     return Humans(pairs, runs=len(names))
 
 

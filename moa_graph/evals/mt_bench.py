@@ -103,9 +103,7 @@ def unique(rows: Iterable[Judgment]) -> tuple[list[Judgment], int]:
     return list(kept.values()), dropped
 
 
-def scores(
-    rows: Sequence[Judgment], *, categories: Mapping[Any, str] | None = None, seed: int = 0
-) -> dict[str, Score]:
+def scores(rows: Sequence[Judgment], *, categories: Mapping[Any, str] | None = None, seed: int = 0) -> dict[str, Score]:
     """Scores by model, in order of first appearance. `categories` maps question_id to its category."""
     models = dict.fromkeys(row.model for row in rows)
     return {

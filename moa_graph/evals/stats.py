@@ -53,9 +53,7 @@ def groups(clusters: Sequence[Hashable]) -> list[NDArray[np.intp]]:
     return [np.array(rows, dtype=np.intp) for rows in members.values()]
 
 
-def cluster_sums(
-    values: Sequence[float] | Floats, clusters: Sequence[Hashable] | None
-) -> tuple[Floats, Floats]:
+def cluster_sums(values: Sequence[float] | Floats, clusters: Sequence[Hashable] | None) -> tuple[Floats, Floats]:
     """(sum, count) of each cluster."""
     data = np.asarray(values, dtype=float)
     if clusters is None:
@@ -169,20 +167,27 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 def kappa(a: Sequence[Hashable], b: Sequence[Hashable]) -> float:
     """Cohen's kappa of two raters over nominal labels; NaN when chance agreement is already 1."""
-    labels = {label: number for number, label in enumerate(dict.fromkeys([*a, *b]))}
-    table = np.zeros((len(labels), len(labels)))
-    for x, y in zip(a, b, strict=True):
-        table[labels[x], labels[y]] += 1
-    table /= table.sum()
-    expected = float(table.sum(axis=1) @ table.sum(axis=0))
-    return float("nan") if expected >= 1 else (float(np.trace(table)) - expected) / (1 - expected)
+    cells, size = _cells(a, b)
+    return _kappa(cells, size)
 
 
 def kappa_interval(a: Sequence[Hashable], b: Sequence[Hashable], *, seed: int = 0) -> Interval | None:
     """Bootstrap interval of Cohen's kappa over the rated items."""
-    return statistic_interval(
-        lambda pick: kappa([a[i] for i in pick], [b[i] for i in pick]), len(a), seed=seed, resamples=500
-    )
+    cells, size = _cells(a, b)
+    return statistic_interval(lambda pick: _kappa(cells[pick], size), len(cells), seed=seed)
+
+
+def _cells(a: Sequence[Hashable], b: Sequence[Hashable]) -> tuple[NDArray[np.intp], int]:
+    """The cell of every item in the table of both raters' labels, row by row, and the table's width."""
+    labels = {label: number for number, label in enumerate(dict.fromkeys([*a, *b]))}
+    size = len(labels)
+    return np.array([labels[x] * size + labels[y] for x, y in zip(a, b, strict=True)], dtype=np.intp), size
+
+
+def _kappa(cells: NDArray[np.intp], size: int) -> float:
+    table = np.bincount(cells, minlength=size * size).reshape(size, size) / len(cells)
+    expected = float(table.sum(axis=1) @ table.sum(axis=0))
+    return float("nan") if expected >= 1 else (float(np.trace(table)) - expected) / (1 - expected)
 
 
 def correlation(x: Sequence[float], y: Sequence[float], *, ranks: bool) -> float | None:

@@ -1,0 +1,105 @@
+"""Scoring what was recorded before: annotations, judgments, reviews, judges. Nothing is generated, nothing is paid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from moa_graph.cli.evaluate import show_json, tell
+from moa_graph.errors import InputError
+from moa_graph.evals import assets, meta, meta_data, scoring
+from moa_graph.evals.catalog import catalog
+from moa_graph.evals.files import Row, read_rows
+
+
+def alpaca_annotations(path: Path, *, seed: int, resamples: int, as_json: bool) -> None:
+    """Print the figures of recorded AlpacaEval annotations."""
+    figures = scoring.alpaca_figures(read_rows(path), seed=seed, resamples=resamples)
+    if as_json:
+        show_json(figures)
+    else:
+        table("AlpacaEval 2", ["figure", "value"], [[name, shown(value)] for name, value in figures.items()])
+
+
+def mt_bench_judgments(path: Path, *, seed: int, as_json: bool) -> None:
+    """Print the figures of recorded MT-Bench judgments, one row a model."""
+    figures = scoring.mt_bench_figures(read_rows(path), seed=seed)
+    if as_json:
+        show_json(figures)
+        return
+    names = ("score", "interval", "first_turn", "second_turn", "n", "duplicates", "parse_failures")
+    rows = [[model, *(shown(row[name]) for name in names)] for model, row in figures.items()]
+    table("MT-Bench (single grading)", ["model", *names], rows)
+
+
+def judge_table(humans: Path, judges: Sequence[str], generators: Path | None, *, seed: int, as_json: bool) -> None:
+    """Print the eight columns of every judge; beside them, marked as such, the published table."""
+    votes = meta_data.humans(read_rows(humans), read_rows(generators) if generators else ())
+    read = [meta_data.judge(name, rows) for name, rows in _judge_files(judges).items()]
+    figures = scoring.judge_figures(votes, read, seed=seed)
+    if as_json:
+        show_json(figures)
+        return
+    rows = [_judge_row(name, "computed", row) for name, row in figures.items()]
+    rows += [_judge_row(name, "published", row) for name, row in scoring.published_judges().items()]
+    table("Judges against humans", ["judge", "figures", *meta.COLUMNS.values()], rows)
+    for name, row in figures.items():
+        for column, reason in row["reasons"].items():
+            tell(f"{name}: no {meta.COLUMNS[column]}: {reason}")
+        kappas = ", ".join(f"{who} {value:.3f}" for who, value in row["kappa"].items())
+        tell(
+            f"{name}: kappa {kappas or 'undefined'}; agreement {shown(row['intervals'].get('human_agreement'))} (95 %)"
+        )
+
+
+def _judge_files(judges: Sequence[str]) -> dict[str, list[Row]]:
+    """Rows by judge; a name given twice is one judge with more runs."""
+    found: dict[str, list[Row]] = {}
+    for entry in judges:
+        name, equals, path = entry.partition("=")
+        file = Path(path if equals else entry)
+        found.setdefault(name if equals else file.name.split(".json")[0], []).extend(read_rows(file))
+    return found
+
+
+def _judge_row(name: str, source: str, row: Mapping[str, Any]) -> list[str]:
+    return [name, source, *(shown(row[column]) for column in meta.COLUMNS)]
+
+
+def fetch_assets(names: Sequence[str], *, listing: bool, unverified: bool) -> None:
+    """List assets, or bring them onto this disk."""
+    wanted = [entry for entry in catalog() if not names or any(entry.name.startswith(name) for name in names)]
+    if not wanted:
+        raise InputError(f"no asset begins with {', '.join(names)}; `moa eval fetch --list` shows them")
+    for entry in wanted:
+        here = assets.present(entry.name)
+        if listing:
+            tell(entry.describe() + f"\n  here    {here.path if here else 'no'}")
+        elif here is None and not names and (entry.url is None or entry.sha256 is None):
+            tell(f"{entry.name}: left out ({entry.note})")
+        else:
+            found = assets.fetch(entry.name, tell=tell, unverified=unverified)
+            tell(f"{entry.name}: {found.source} {found.path}")
+
+
+def shown(value: Any) -> str:
+    """A figure as a person reads it."""
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.2f}"
+    if isinstance(value, list):
+        return f"[{', '.join(shown(entry) for entry in value)}]"
+    return str(value)
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table on standard output."""
+    view = Table(*columns, title=title)
+    for row in rows:
+        view.add_row(*row)
+    Console().print(view)
