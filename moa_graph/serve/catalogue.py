@@ -1,0 +1,81 @@
+"""Which mixtures a server offers: its owner's choice, or every preset whose keys are there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from moa_graph.errors import ConfigError, MissingKeyError
+from moa_graph.graph import MoAGraph, create_moa
+from moa_graph.mixture import Mixture
+from moa_graph.mixture_files import preset_names
+from moa_graph.models import require_keys
+from moa_graph.serve.problems import Problem
+
+
+class Catalogue:
+    """Mixtures by the names under which clients ask for them, and their graphs.
+
+    `missing` names the presets that are left out, with the variables they would need.
+    """
+
+    def __init__(self, mixtures: Mapping[str, Mixture], missing: Mapping[str, list[str]] | None = None) -> None:
+        if not mixtures:
+            raise ConfigError("nothing to serve: name a preset or a mixture file.")
+        self.mixtures = dict(mixtures)
+        self.missing = dict(missing or {})
+        # Made at once: making them reads files, which a running event loop must not.
+        self._graphs = {name: create_moa(mixture, name="moa") for name, mixture in self.mixtures.items()}
+
+    @classmethod
+    def of(cls, sources: Iterable[str | Path] = (), *, first: str | Path | None = None) -> Catalogue:
+        """The mixtures of `sources` (presets' names or files); of none given, `first` and all presets with keys.
+
+        Raises:
+            ConfigError: a source is wrong, two have one name, or one that was named lacks its keys.
+        """
+        sources = list(sources)
+        if sources:
+            return cls(_named(sources))
+        mixtures: dict[str, Mixture] = {}
+        missing: dict[str, list[str]] = {}
+        presets = sorted(preset_names(), key=lambda name: (name != "local", name))
+        for mixture, name in [_loaded(source) for source in ([first] if first else []) + presets]:
+            try:
+                require_keys(mixture.specs)
+            except MissingKeyError as lack:
+                missing[name] = lack.names
+            else:
+                mixtures.setdefault(name, mixture)
+        return cls(mixtures, missing)
+
+    def mixture(self, name: str) -> Mixture:
+        """The mixture of that name.
+
+        Raises:
+            Problem: 404, there is none.
+        """
+        if name not in self.mixtures:
+            known = ", ".join(self.mixtures)
+            raise Problem(404, f"The model {name!r} does not exist here. Models: {known}.", code="model_not_found")
+        return self.mixtures[name]
+
+    def graph(self, name: str) -> MoAGraph:
+        """The graph of the mixture of that name."""
+        self.mixture(name)
+        return self._graphs[name]
+
+
+def _named(sources: Iterable[str | Path]) -> dict[str, Mixture]:
+    mixtures: dict[str, Mixture] = {}
+    for mixture, name in map(_loaded, sources):
+        require_keys(mixture.specs)
+        if name in mixtures:
+            raise ConfigError(f"two mixtures are named {name!r}: give one of them another `name`.")
+        mixtures[name] = mixture
+    return mixtures
+
+
+def _loaded(source: str | Path) -> tuple[Mixture, str]:
+    mixture = Mixture.load(source)
+    return mixture, mixture.name or Path(source).stem

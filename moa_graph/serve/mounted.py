@@ -1,0 +1,12 @@
+"""The app that langgraph.json mounts; MOA_SERVE names what it offers (presets and mixture files, comma-separated)."""
+
+from moa_graph.models import environment
+from moa_graph.serve.app import create_app
+from moa_graph.serve.catalogue import Catalogue
+from moa_graph.serve.guard import Policy, words
+
+app = create_app(
+    Catalogue.of(words(environment("MOA_SERVE")), first=environment("MOA_PRESET")),
+    Policy.from_environment(environment),
+    home=False,
+)

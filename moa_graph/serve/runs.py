@@ -1,0 +1,58 @@
+"""One run of a graph as events, and what it came to."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any, NamedTuple
+
+from langchain_core.messages import AIMessage, AnyMessage
+
+from moa_graph.context import MoAContext, settings
+from moa_graph.conversation import check
+from moa_graph.errors import ConfigError
+from moa_graph.graph import MoAGraph
+from moa_graph.mixture import Mixture
+from moa_graph.serve.problems import Problem
+from moa_graph.state import Draft, Event, Record, add_checked
+
+
+class Result(NamedTuple):
+    """What a finished run came to."""
+
+    message: AIMessage
+    drafts: list[Draft]
+    record: Record
+
+
+def checked(mixture: Mixture, messages: Any, context: MoAContext) -> list[AnyMessage]:
+    """The messages, when they and the context can be run: whatever can be refused is refused before a 200 goes out.
+
+    Raises:
+        InputError: the messages are wrong.
+        Problem: 400, the context asks for what this mixture does not have.
+    """
+    whole: list[AnyMessage] = add_checked([], messages)
+    check(whole)
+    try:
+        settings(mixture, context)
+    except ConfigError as exc:
+        raise Problem(400, str(exc), param="moa") from exc
+    return whole
+
+
+async def run(graph: MoAGraph, messages: list[AnyMessage], context: MoAContext) -> AsyncGenerator[Event | Result]:
+    """The run's events as they happen, and last of all its `Result`.
+
+    Raises:
+        MoAError: the run failed; a `failed` event may have gone before.
+    """
+    state: Any = {}
+    stream: AsyncIterator[Any] = graph.astream(
+        {"messages": messages}, context=context, stream_mode=["custom", "values"]
+    )
+    async for mode, part in stream:
+        if mode == "values":
+            state = part
+        elif isinstance(part, dict) and "moa" in part:
+            yield part
+    yield Result(state["messages"][-1], state["drafts"], state["record"])

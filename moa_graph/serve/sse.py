@@ -1,0 +1,96 @@
+"""Server-sent events that show life while nothing happens, and stop what makes them when nobody listens."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Coroutine
+from typing import Any, TypeVar
+
+from starlette.types import Receive, Scope, Send
+
+T = TypeVar("T")
+
+HEARTBEAT = 10.0
+"""Seconds of silence after which a comment is sent; clients and proxies give up after 30 to 60."""
+
+_HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),
+    (b"x-content-type-options", b"nosniff"),
+]
+
+
+async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T | None:
+    """The result of `work`, or `None` when the client went away first; `work` is then cancelled and has ended."""
+    doing = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(_gone(receive))
+    try:
+        await asyncio.wait({doing, gone}, return_when=asyncio.FIRST_COMPLETED)
+        return doing.result() if doing.done() else None
+    finally:
+        await _end(doing, gone)
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _end(*tasks: asyncio.Future[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class EventStream:
+    """An ASGI response made of `parts`, each the text of one or more events.
+
+    `parts` runs in a task of its own from beginning to end, since context variables set inside belong to one task.
+    """
+
+    def __init__(self, parts: AsyncGenerator[str], *, heartbeat: float = HEARTBEAT) -> None:
+        self._parts, self._heartbeat = parts, heartbeat
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # A client that leaves can show up in either place, and both mean the same.
+        with contextlib.suppress(OSError):
+            await unless_gone(receive, self._write(send))
+
+    async def _write(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+        queue: asyncio.Queue[str | None] = asyncio.Queue(maxsize=256)
+        making = asyncio.ensure_future(self._make(queue))
+        try:
+            while (part := await self._next(queue)) is not None:
+                await send({"type": "http.response.body", "body": part.encode(), "more_body": True})
+            await making
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            await _end(making)
+
+    async def _make(self, queue: asyncio.Queue[str | None]) -> None:
+        try:
+            async with contextlib.aclosing(self._parts) as parts:
+                async for part in parts:
+                    await queue.put(part)
+        finally:
+            # Not when cancelled: nobody reads a full queue then.
+            with contextlib.suppress(asyncio.QueueFull):
+                queue.put_nowait(None)
+
+    async def _next(self, queue: asyncio.Queue[str | None]) -> str | None:
+        try:
+            async with asyncio.timeout(self._heartbeat):
+                first = await queue.get()
+        except TimeoutError:
+            return ": still working\n\n"
+        # What has piled up goes out in one write.
+        parts = [first]
+        while not queue.empty() and parts[-1] is not None:
+            parts.append(queue.get_nowait())
+        if parts[-1] is None and len(parts) > 1:
+            queue.put_nowait(None)
+            parts.pop()
+        return None if parts[0] is None else "".join(part for part in parts if part is not None)

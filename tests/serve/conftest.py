@@ -1,0 +1,27 @@
+"""One server for most tests here: mixtures that answer, fail, hang and call tools."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.provider import Provider
+from tests.serving import Served, mixture
+
+
+@pytest.fixture(scope="session")
+def served(provider_server: Provider) -> Iterator[Served]:
+    """`good` answers, `prompt` shows what the aggregator got, the others fail as they are named."""
+    drafts = ("one-say=draft%20one", "two-say=draft%20two")
+    mixtures = {
+        "good": mixture(provider_server, *drafts, aggregator="agg-say=the%20whole%20answer"),
+        "prompt": mixture(provider_server, *drafts, aggregator="agg-prompt"),
+        "tools": mixture(provider_server, *drafts, aggregator="agg"),
+        "partial": mixture(provider_server, drafts[0], "bad-err401", aggregator="agg-say=ok"),
+        "none": mixture(provider_server, "bad-err401", "worse-quota", aggregator="agg-say=ok"),
+        "noagg": mixture(provider_server, *drafts, aggregator="agg-err500"),
+        "cut": mixture(provider_server, *drafts, aggregator="agg-cut"),
+        "hang": mixture(provider_server, drafts[0], "two-hang", aggregator="agg-say=ok", deadline=30),
+        "slow": mixture(provider_server, "one-500ms", aggregator="agg-ttft=50-tps=100-tok=10"),
+    }
+    with Served(mixtures, heartbeat=0.1) as server:
+        yield server

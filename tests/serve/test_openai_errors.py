@@ -1,0 +1,112 @@
+"""Errors have OpenAI's shape and the right status; a client that leaves stops what it asked for; silence is filled."""
+
+import http.client
+import json
+import time
+
+import openai
+import pytest
+from openai import OpenAI
+
+ASK = [{"role": "user", "content": "What is it?"}]
+
+
+@pytest.fixture
+def client(served):
+    with OpenAI(base_url=f"{served.url}/v1", api_key="none") as client:
+        yield client
+
+
+def post(served, body, *, headers=None, path="/v1/chat/completions"):
+    """The status and the JSON of one POST."""
+    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=30)
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    connection.request("POST", path, data, {"Content-Type": "application/json", **(headers or {})})
+    response = connection.getresponse()
+    found = response.status, json.loads(response.read())
+    connection.close()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "param"),
+    [
+        ({"messages": ASK}, 400, "model"),
+        ({"model": "good"}, 400, "messages"),
+        ({"model": "nothing", "messages": ASK}, 404, None),
+        ({"model": "good", "messages": []}, 400, None),
+        ({"model": "good", "messages": "hi"}, 400, "messages"),
+        ({"model": "good", "messages": [{"role": "user", "content": "  "}]}, 400, None),
+        ({"model": "good", "messages": [{"role": "clown", "content": "x"}]}, 400, None),
+        ({"model": "good", "messages": ASK, "n": 2}, 400, "n"),
+        ({"model": "good", "messages": ASK, "temperature": "hot"}, 400, "temperature"),
+        ({"model": "good", "messages": ASK, "max_tokens": True}, 400, "max_tokens"),
+        ({"model": "good", "messages": ASK, "moa": {"layers": 99}}, 400, "moa"),
+        ({"model": "good", "messages": ASK, "moa": {"aggregator": "openai:other"}}, 400, "moa"),
+        ([], 400, None),
+        (b"{", 400, None),
+        (b"[" * 100_000, 400, None),
+    ],
+)
+def test_a_wrong_request_is_refused_before_anything_is_sent(served, provider, body, status, param):
+    for stream in ({}, {"stream": True}):
+        sent = {**body, **stream} if isinstance(body, dict) else body
+        got, answer = post(served, sent)
+        assert got == status
+        assert set(answer["error"]) == {"message", "type", "param", "code"}
+        assert answer["error"]["message"] and answer["error"]["param"] == param
+    assert provider.stats()["requests"] == 0
+
+
+def test_a_request_too_large_and_one_that_is_not_json(served, provider):
+    assert post(served, b" " * 21_000_000)[0] == 413
+    assert post(served, {"model": "good", "messages": ASK}, headers={"Content-Type": "text/plain"})[0] == 415
+    assert provider.stats()["requests"] == 0
+
+
+def test_a_failed_proposer_is_told_and_the_answer_comes(client):
+    answer = client.chat.completions.create(model="partial", messages=ASK)
+    assert answer.choices[0].message.content == "ok"
+    [unused] = answer.model_extra["moa"]["record"]["unused"]
+    assert unused["status"] == "failed" and "401" in unused["reason"]
+
+
+@pytest.mark.parametrize(("model", "code"), [("none", "not_enough_drafts"), ("noagg", "aggregation_failed")])
+def test_a_failed_run_is_a_502_that_the_sdk_does_not_repeat(client, provider, model, code):
+    with pytest.raises(openai.InternalServerError) as caught:
+        client.chat.completions.create(model=model, messages=ASK)
+    assert caught.value.status_code == 502 and caught.value.code == code
+    assert provider.stats()["requests"] == (2 if model == "none" else 3)
+
+
+@pytest.mark.parametrize("model", ["none", "noagg", "cut"])
+def test_a_failed_run_in_a_stream_raises_in_the_sdk(client, model):
+    with pytest.raises(openai.APIError) as caught:
+        list(client.chat.completions.create(model=model, messages=ASK, stream=True))
+    assert caught.value.code in ("not_enough_drafts", "aggregation_failed")
+
+
+def test_the_role_comes_at_once_and_comments_fill_the_silence(served):
+    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=30)
+    body = json.dumps({"model": "slow", "messages": ASK, "stream": True})
+    connection.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
+    lines = [line.decode().strip() for line in connection.getresponse() if line.strip()]
+    connection.close()
+    assert json.loads(lines[0].removeprefix("data: "))["choices"][0]["delta"] == {"role": "assistant", "content": ""}
+    first_text = next(n for n, line in enumerate(lines[1:], 1) if line.startswith("data:"))
+    assert [line for line in lines[:first_text] if line.startswith(":")]
+    assert lines[-1] == "data: [DONE]"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_client_that_leaves_stops_the_calls_upstream(served, provider, stream):
+    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=30)
+    body = json.dumps({"model": "hang", "messages": ASK, "stream": stream})
+    connection.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
+    provider.wait(lambda stats: stats["answered"] == 1 and stats["in_flight"] == 1)
+    began = time.monotonic()
+    connection.close()
+    stats = provider.wait(lambda stats: stats["in_flight"] == 0)
+    assert stats["in_flight"] == 0, stats
+    assert time.monotonic() - began < 5
+    assert len(provider.requests()) == 2
