@@ -11,14 +11,13 @@ from typing import Any
 
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.messages.tool import ToolCallChunk
 from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.constants import TAG_NOSTREAM
 from langgraph.runtime import get_runtime
 from langgraph.types import Overwrite
 
 from moa_graph import models
-from moa_graph.calls import OnToken, Outcome, ask
+from moa_graph.calls import Outcome, ask
 from moa_graph.context import BoundContext, Settings, settings
 from moa_graph.conversation import check, passed_on
 from moa_graph.errors import AggregationError, ConfigError, NotEnoughDraftsError
@@ -27,7 +26,6 @@ from moa_graph.prompts import bound_text, draft_text, with_system
 from moa_graph.state import (
     COUNTED,
     Draft,
-    Event,
     MoAState,
     Record,
     RunInfo,
@@ -36,6 +34,7 @@ from moa_graph.state import (
     counted,
     total_usage,
 )
+from moa_graph.tell import Tokens, tell
 
 
 @dataclass(frozen=True)
@@ -61,10 +60,10 @@ class Nodes:
             layer = state["layer"]
             slot = self.mixture.round_nodes(layer).index(name)
             place = {"layer": layer, "slot": slot, "proposer": name}
-            _tell({"moa": "draft_started", **place, "model": spec.label})
-            tell_token = _teller({"moa": "draft_token", **place}) if run.context.stream_drafts else None
+            tell({"moa": "draft_started", **place, "model": spec.label})
+            tokens = Tokens({"moa": "draft_token", **place}) if run.context.stream_drafts else None
             model = models.chat_model(
-                spec, temperature=run.temperature, max_tokens=run.max_tokens, quiet=tell_token is None
+                spec, temperature=run.temperature, max_tokens=run.max_tokens, quiet=tokens is None
             )
             outcome = await ask(
                 model,
@@ -72,10 +71,12 @@ class Nodes:
                 config=_called(config, f"layer {layer} slot {slot} {spec.label}", [TAG_NOSTREAM], place),
                 deadline=run.deadline,
                 max_attempts=self.mixture.max_attempts,
-                on_token=tell_token,
+                on_token=tokens,
             )
+            if tokens:
+                tokens.close()
             draft = _draft(outcome, layer, slot, name, spec)
-            _tell({"moa": "draft", **place, "draft": draft})
+            tell({"moa": "draft", **place, "draft": draft})
             return {"drafts": [draft]}
 
         return work
@@ -95,24 +96,27 @@ class Nodes:
         """Synthesizes the last layer's drafts, streaming the answer, and writes the record."""
         run = self._resumed(state)
         used = counted(state["drafts"], run.layers - 1)
-        _tell({"moa": "aggregating", "model": run.aggregator.label, "used": [d["slot"] for d in used]})
+        tell({"moa": "aggregating", "model": run.aggregator.label, "used": [d["slot"] for d in used]})
         model, options = _bound_model(run)
+        tokens = Tokens({"moa": "answer_token"}) if run.context.stream_answer else None
         outcome = await ask(
             model,
             self._messages(run, state, run.aggregator, run.layers),
             config=_called(config, f"aggregate {run.aggregator.label}", [], {"layer": run.layers}),
             deadline=run.deadline,
             max_attempts=self.mixture.max_attempts,
-            on_token=_teller({"moa": "answer_token"}) if run.context.stream_answer else None,
+            on_token=tokens,
             options=options,
         )
+        if tokens:
+            tokens.close()
         if outcome.message is None or outcome.status not in COUNTED:
             raise AggregationError(
                 f"the aggregator {run.aggregator.label} gave no answer: {outcome.error}. The drafts are attached.",
                 drafts=state["drafts"],
             )
         record = _record(run, state, outcome)
-        _tell({"moa": "finished", "record": record})
+        tell({"moa": "finished", "record": record})
         return {"messages": _written(run, state, _answer(outcome)), "record": record}
 
     def _settings(self) -> Settings:
@@ -147,7 +151,7 @@ class Nodes:
             {"slot": slot, "proposer": name, "model": specs[name].label}
             for slot, name in enumerate(self.mixture.round_nodes(layer))
         ]
-        _tell({"moa": "round_started", "layer": layer, "layers": run.layers, "proposers": proposers})
+        tell({"moa": "round_started", "layer": layer, "layers": run.layers, "proposers": proposers})
 
 
 async def _ready(run: Settings) -> None:
@@ -165,22 +169,6 @@ async def _ready(run: Settings) -> None:
         await asyncio.to_thread(models.require_embedded, embedded)
     for spec in specs:
         models.chat_model(spec, temperature=run.temperature, max_tokens=run.max_tokens, quiet=True)
-
-
-def _tell(event: Event) -> None:
-    get_runtime().stream_writer(event)
-
-
-def _teller(event: Event) -> OnToken:
-    """Tells tokens as events of that kind; the pieces of tool calls are the aggregator's only."""
-
-    def tell(text: str, calls: list[ToolCallChunk]) -> None:
-        if calls and event["moa"] == "answer_token":
-            _tell({**event, "text": text, "tool_call_chunks": [{**call} for call in calls]})
-        elif text:
-            _tell({**event, "text": text})
-
-    return tell
 
 
 def _bound(run: Settings) -> BoundContext:
