@@ -1,0 +1,36 @@
+"""Importing is light: what is slow to load is loaded where it is first needed."""
+
+import json
+import subprocess
+import sys
+
+HEAVY = {
+    "openai",
+    "langchain_openai",
+    "langchain_together",
+    "genai_prices",
+    "yaml",
+    "dotenv",
+    "xllamacpp",
+    "rich",
+    "typer",
+}
+
+
+def modules(*statements: str) -> set[str]:
+    """What a fresh interpreter has loaded after `statements`."""
+    code = "; ".join([*statements, "import json, sys", "print(json.dumps(list(sys.modules)))"])
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(json.loads(out.stdout))
+
+
+def test_the_package_itself_loads_almost_nothing() -> None:
+    assert not {m for m in modules("import moa_graph") if m.startswith(("langgraph", "langchain_core", "pydantic"))}
+
+
+def test_the_builder_loads_little_more_than_langgraph_does() -> None:
+    bare = modules("import langgraph.graph")
+    ours = modules("from moa_graph import create_moa")
+    assert not {m.partition(".")[0] for m in ours} & HEAVY - {m.partition(".")[0] for m in bare}
+    foreign = {m for m in ours - bare if not m.startswith("moa_graph")}
+    assert len(foreign) < 0.05 * len(bare), sorted(foreign)
