@@ -45,7 +45,14 @@ def chat_openai(
     clients = host.clients(cheap=cheap and not _SDK_ONLY & fields.keys())
     # The clients hold the key; a chat model without it cannot show it.
     defaults = {"api_key": "none", "max_retries": 0, "stream_usage": True, "stream_chunk_timeout": None}
-    return _kind(kind)(**{"model": model, "base_url": base_url, **defaults, **clients, **fields})
+    made: BaseChatModel = _direct(kind)(**{"model": model, "base_url": base_url, **defaults, **clients, **fields})
+    return made
+
+
+def _direct(kind: str) -> Any:
+    from moa_graph.wire.models import direct
+
+    return direct(_kind(kind))
 
 
 def _kind(kind: str) -> type[BaseChatModel]:

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import functools
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from types import TracebackType
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import orjson
 from openai.types.chat import ChatCompletion
 
-from moa_graph.wire.events import Events, loads
-from moa_graph.wire.failures import mapped, response, status_error, stream_error
+from moa_graph.wire.events import loads
+from moa_graph.wire.failures import mapped, response, status_error
 from moa_graph.wire.sessions import SESSIONS
+from moa_graph.wire.stream import Stream
 
 if TYPE_CHECKING:
     import httpx2
     from openai import AsyncOpenAI
-
-_DRAIN = 0.1
-"""Seconds to wait for the end of a body after its last event, so that the connection can be used again."""
 
 
 class Completions:
@@ -125,58 +120,6 @@ def _plain(data: dict[str, Any]) -> bool:
         return False
     messages = [choice.get("message") if isinstance(choice, dict) else None for choice in choices]
     return all(isinstance(message, dict) and not message.get("refusal") for message in messages)
-
-
-class Stream:
-    """The chunks of a streamed answer; leaving it early closes the connection at once."""
-
-    def __init__(self, url: str, answer: aiohttp.ClientResponse) -> None:
-        self._url, self._answer = url, answer
-        self._chunks = self._read()
-
-    def __aiter__(self) -> AsyncIterator[Any]:
-        return self._chunks
-
-    async def __aenter__(self) -> Stream:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """Closes the connection unless the body has been read to its end."""
-        self._answer.close()
-        await self._chunks.aclose()
-
-    async def _read(self) -> AsyncGenerator[Any, None]:
-        events = Events()
-        async with mapped(self._url):
-            try:
-                async for data in self._answer.content.iter_any():
-                    for event in events.feed(data):
-                        if event.startswith(b"[DONE]"):
-                            await self._drain()
-                            return
-                        yield self._chunk(event)
-            finally:
-                self._answer.close()
-
-    def _chunk(self, event: bytes) -> Any:
-        chunk = loads(event)
-        if isinstance(chunk, dict) and (error := chunk.get("error")):
-            raise stream_error(self._url, error)
-        return chunk
-
-    async def _drain(self) -> None:
-        if self._answer.content.at_eof():
-            return
-        # The answer is whole: a failure from here on only costs the connection.
-        with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):
-            async with asyncio.timeout(_DRAIN):
-                async for _ in self._answer.content.iter_any():
-                    pass
 
 
 def encoded(payload: dict[str, Any]) -> bytes | None:

@@ -288,3 +288,16 @@ async def test_a_callback_sees_every_token(provider):
     config = RunnableConfig(callbacks=[Seen()])
     text = "".join([chunk.content async for chunk in model.astream(HELLO, config)])
     assert "".join(tokens) == text
+
+
+async def test_chunks_that_come_together_are_put_together(provider):
+    """Twenty tokens in one read make a few chunks; paced ones come one by one; an error comes after its text."""
+    at_once = [chunk async for chunk in cheap(provider.url, "m-tok=20").astream(HELLO)]
+    paced = [chunk async for chunk in cheap(provider.url, "m-tok=20-tps=100").astream(HELLO)]
+    assert len([chunk for chunk in at_once if chunk.content]) == 3
+    assert len([chunk for chunk in paced if chunk.content]) > 10
+    texts = []
+    with pytest.raises(openai.APIError, match="loopback broke"):
+        async for chunk in cheap(provider.url, "m-tok=20-errmid").astream(HELLO):
+            texts.append(chunk.content)
+    assert "".join(texts).startswith("[m-tok=20-errmid]")
