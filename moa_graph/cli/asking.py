@@ -1,0 +1,86 @@
+"""One question through a graph, with its events shown as they come; shared by `ask` and `chat`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from moa_graph.cli.traces import quiet_traces
+
+if TYPE_CHECKING:
+    from moa_graph.context import MoAContext
+    from moa_graph.mixture import Mixture
+    from moa_graph.state import Draft, Record
+
+
+class Answered(NamedTuple):
+    """What a run gave."""
+
+    answer: str
+    drafts: list[Draft]
+    record: Record
+
+
+class Watcher(Protocol):
+    """Who is told of a run's events (docs/events.md)."""
+
+    def __call__(self, event: dict[str, Any]) -> None: ...
+
+
+def plain(text: str) -> str:
+    """`text` without control characters: what a model writes must not steer the terminal."""
+    return "".join(c for c in text if c in "\n\t" or c.isprintable())
+
+
+class AnswerPrinter:
+    """Writes the answer to standard output as it comes."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stdout.isatty()
+        self.started = False
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        if event["moa"] == "answer_token":
+            self.write(event["text"])
+
+    def write(self, text: str) -> None:
+        if not self.started:
+            text = text.lstrip()
+        if text:
+            self.started = True
+            sys.stdout.write(plain(text) if self._terminal else text)
+            sys.stdout.flush()
+
+    def finish(self, answer: str) -> None:
+        """Ends the line; writes the whole answer where none of it came piece by piece."""
+        if not self.started:
+            self.write(answer)
+        sys.stdout.write("\n")
+        sys.stdout.flush()
+
+
+def ask(mixture: Mixture, messages: Sequence[Any], context: MoAContext, watchers: Sequence[Watcher]) -> Answered:
+    """Runs the mixture on `messages`, telling every watcher of every event.
+
+    Raises:
+        MoAError: as `create_moa`'s graphs do.
+    """
+    quiet_traces()
+    return asyncio.run(_ask(mixture, messages, context, watchers))
+
+
+async def _ask(mixture: Mixture, messages: Sequence[Any], context: MoAContext, watchers: Sequence[Watcher]) -> Answered:
+    from moa_graph.graph import create_moa
+
+    graph = create_moa(mixture)
+    state: dict[str, Any] = {}
+    stream: Any = graph.astream({"messages": list(messages)}, context=context, stream_mode=["custom", "values"])
+    async for kind, data in stream:
+        if kind == "values":
+            state = data
+        else:
+            for watcher in watchers:
+                watcher(data)
+    return Answered(str(state["messages"][-1].text), state["drafts"], state["record"])

@@ -1,0 +1,221 @@
+"""The command `moa`, run as a person or a script runs it."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from moa_graph.cli import COMMANDS, main
+from tests.provider import Provider
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No keys, no .env above the working directory."""
+    for name in ("OPENAI_API_KEY", "TOGETHER_API_KEY", "MOA_PRESET", "LANGSMITH_TRACING"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def moa(*args: str, stdin: bytes | None = None, **env: str) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "moa_graph", *args]
+    given = {"input": stdin} if stdin is not None else {"stdin": subprocess.DEVNULL}
+    return subprocess.run(command, capture_output=True, timeout=100, env={**os.environ, **env}, **given)
+
+
+def mixture(provider: Provider, *models: str, aggregator: str = "agg", **fields: object) -> str:
+    """A mixture file over the loopback provider."""
+
+    def spec(model: str) -> dict[str, str]:
+        return {"model": f"openai:{model}", "base_url": provider.url}
+
+    whole = {"proposers": [spec(m) for m in models], "aggregator": spec(aggregator), "max_attempts": 1, **fields}
+    Path("mine.yaml").write_text(json.dumps(whole))
+    return "mine.yaml"
+
+
+def test_help_is_cheap_and_names_every_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "moa_graph", "--help"], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0
+    assert all(f"  {name} " in done.stdout for name in COMMANDS)
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
+    assert not imported & {"langgraph", "langchain_core", "openai", "langsmith", "typer", "rich", "pydantic", "yaml"}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([name, "--help"]) == 0
+    assert f"moa {name}" in capsys.readouterr().out
+
+
+def test_a_piped_question_gives_one_json_object_from_the_embedded_model() -> None:
+    done = moa("ask", "--preset", "local", "--json", stdin=b"Name three fruits.")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert [draft["status"] for draft in result["drafts"]].count("ok") >= 3
+    assert result["answer"].strip() and result["record"]["calls"] == 4
+
+
+def test_without_keys_or_options_the_embedded_model_answers_and_says_so() -> None:
+    done = moa("ask", "Name three fruits.", "--show-drafts")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() and b"preset `local`" in done.stderr
+    assert done.stderr.count(b"--- layer 1, p") == 3
+
+
+@pytest.mark.parametrize(
+    ("keys", "preset"),
+    [
+        (["OPENAI_API_KEY"], "openai"),
+        (["TOGETHER_API_KEY"], "together"),
+        (["OPENAI_API_KEY", "TOGETHER_API_KEY"], "mixed"),
+    ],
+)
+def test_with_keys_it_picks_a_preset_and_says_which(
+    keys: list[str], preset: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for key in keys:
+        monkeypatch.setenv(key, "k")
+    assert main(["ask", "--estimate", "--json", "hi"]) == 0
+    out, err = capsys.readouterr()
+    assert f"preset `{preset}`" in err and json.loads(out)["calls"] > 3
+
+
+def test_prompt_and_pipe_are_joined_and_the_system_prompt_arrives(provider: Provider) -> None:
+    done = moa("ask", "-f", mixture(provider, "a"), "-s", "Be kind.", "Summarize.", stdin="Grüße\n".encode())
+    assert done.returncode == 0, done.stderr
+    system, user = provider.requests("a")[0].json["messages"]
+    assert user["content"] == "Summarize.\n\nGrüße"
+    assert system == {"role": "system", "content": "Be kind."}
+
+
+def test_one_proposer_fails_the_answer_comes_and_the_reason_is_told(provider: Provider) -> None:
+    done = moa("ask", "-f", mixture(provider, "good", "err500-bad"), "hi")
+    assert done.returncode == 0 and done.stdout.strip()
+    assert b"p1-err500-bad (openai:err500-bad): failed: " in done.stderr and b"loopback says 500" in done.stderr
+
+
+USAGE = {
+    "no question": (["ask"], 2, "there is no question"),
+    "unknown option": (["ask", "--foo", "hi"], 2, "No such option"),
+    "unknown command": (["aks"], 2, "Did you mean `moa ask`"),
+    "two mixtures": (["ask", "--preset", "local", "--proposer", "local:smollm2", "hi"], 2, "give one of them"),
+    "unknown ending": (["ask", "--save", "x.docx", "hi"], 2, ".json, .md"),
+    "no folder": (["ask", "--save", "none/x.md", "hi"], 2, "no folder"),
+    "unknown preset": (["ask", "--preset", "nope", "hi"], 3, "'nope' is unknown"),
+    "no such file": (["ask", "--file", "none.yaml", "hi"], 3, "none.yaml"),
+    "no key": (["ask", "--preset", "mixed", "hi"], 3, "TOGETHER_API_KEY"),
+    "too many layers": (["ask", "--preset", "local", "--layers", "99", "hi"], 3, "layers"),
+}
+
+
+@pytest.mark.parametrize(("args", "code", "words"), USAGE.values(), ids=USAGE)
+def test_mistakes_end_with_their_code_and_the_way_out(
+    args: list[str], code: int, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(args) == code
+    out, err = capsys.readouterr()
+    assert words in err and not out and "Traceback" not in err
+
+
+def test_input_that_is_no_text_is_refused() -> None:
+    done = moa("ask", "--preset", "local", stdin=b"\xff\xfe\x00")
+    assert done.returncode == 2 and b"not UTF-8" in done.stderr
+
+
+def test_a_failed_aggregator_ends_with_1_and_the_paid_drafts_are_kept(
+    provider: Provider, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["ask", "-f", mixture(provider, "a", "b", aggregator="err400"), "--save", "out.json", "hi"]) == 1
+    kept = json.loads(Path("out.json").read_text())
+    assert kept["answer"] is None and [d["status"] for d in kept["drafts"]] == ["ok", "ok"]
+    out, err = capsys.readouterr()
+    assert not out.strip() and "400" in err and "Traceback" not in err
+
+
+def test_answers_are_saved_as_json_and_markdown(provider: Provider, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("out.json", "out.md"):
+        assert main(["ask", "-f", mixture(provider, "a", "b"), "--save", name, "hi"]) == 0
+    assert json.loads(Path("out.json").read_text())["question"] == "hi"
+    text = Path("out.md").read_text()
+    assert "## Answer" in text and "p1-b (openai:b): ok" in text
+
+
+def test_a_proposer_or_more_on_the_command_line_make_a_mixture(capsys: pytest.CaptureFixture[str]) -> None:
+    args = ["--proposer", "local:smollm2", "--proposer", "openai:x", "--aggregator", "local:smollm2"]
+    assert main(["graph", *args]) == 0
+    assert "p1-x(p1-x)" in capsys.readouterr().out
+
+
+def test_presets_are_listed_shown_and_found(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["presets", "list", "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["together-moa"]["calls"] == 13 and rows["together-moa-lite"]["calls"] == 7
+    assert main(["presets", "list"]) == 0
+    assert "13 calls" in capsys.readouterr().out
+    assert main(["presets", "path", "local"]) == 0
+    where = capsys.readouterr().out.strip()
+    assert main(["presets", "show", "local"]) == 0
+    assert capsys.readouterr().out == Path(where).read_text()
+    assert main(["presets", "show", "nope"]) == 3
+
+
+def test_the_schema_accepts_every_preset(capsys: pytest.CaptureFixture[str]) -> None:
+    import yaml
+    from jsonschema import Draft202012Validator
+
+    assert main(["schema"]) == 0
+    schema = json.loads(capsys.readouterr().out)
+    Draft202012Validator.check_schema(schema)
+    assert main(["presets", "path"]) == 0
+    files = sorted(Path(capsys.readouterr().out.strip()).glob("*.yaml"))
+    assert len(files) >= 8
+    for file in files:
+        Draft202012Validator(schema).validate(yaml.safe_load(file.read_text()))
+    assert not Draft202012Validator(schema).is_valid({"proposers": ["a:b"], "agregator": "a:b"})
+
+
+def test_ctrl_c_ends_with_130_and_no_traceback(provider: Provider) -> None:
+    command = [sys.executable, "-m", "moa_graph", "ask", "-f", mixture(provider, "hang"), "hi"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL) as run:
+        while not provider.stats()["in_flight"]:
+            time.sleep(0.02)
+        run.send_signal(signal.SIGINT)
+        out, err = run.communicate(timeout=30)
+    assert run.returncode == 130 and not out and b"Traceback" not in err and b"interrupted" in err
+
+
+def test_a_closed_pipe_is_no_error_report(provider: Provider) -> None:
+    file = mixture(provider, "a", aggregator="agg-tok=400")
+    done = subprocess.run(
+        f"'{sys.executable}' -m moa_graph ask -f {file} hi | head -c 1",
+        shell=True,
+        capture_output=True,
+        timeout=60,
+        stdin=subprocess.DEVNULL,
+    )
+    assert len(done.stdout) == 1 and b"Traceback" not in done.stderr and b"BrokenPipe" not in done.stderr
+
+
+@pytest.mark.parametrize("answers", [False, True], ids=["refuses", "never answers"])
+def test_an_unreachable_langsmith_never_stalls_the_end_and_is_told(provider: Provider, answers: bool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        port = mute.getsockname()[1] if answers else 9  # the discard port: refused at once
+        traced = {
+            "LANGSMITH_TRACING": "true",
+            "LANGSMITH_API_KEY": "lsv2_secret",
+            "LANGSMITH_ENDPOINT": f"http://127.0.0.1:{port}",
+        }
+        # LangSmith's own exit takes minutes; `moa` stops this at 100 s.
+        done = moa("ask", "-f", mixture(provider, "a", "b"), "hi", **traced)
+    assert done.returncode == 0 and done.stdout.strip()
+    assert done.stderr.count(b"Traces of this command are lost") == 1
+    assert b"lsv2_secret" not in done.stderr and len(done.stderr.splitlines()) == 1
