@@ -28,8 +28,8 @@ _DROPPED_BLOCKS = frozenset({"reasoning", "thinking", "redacted_thinking", "tool
 def clean(text: str) -> str:
     """`text` without thoughts, lone surrogates and NUL, stripped of outer white space.
 
-    A thought is what stands in `<think>`, `<thinking>` or `<reasoning>`, or before a lone `</think>` (servers that
-    pre-fill the opening tag return only the closing one).
+    A thought is what stands in `<think>`, `<thinking>` or `<reasoning>`, or before a lone `</think>`
+    (servers that pre-fill the opening tag return only the closing one).
     """
     text = _THINK.sub("", text)
     if "</think>" in text:
@@ -48,7 +48,8 @@ def check(messages: Sequence[BaseMessage]) -> None:
     """Refuses what no model can answer.
 
     Raises:
-        InputError: no messages, only system messages, a last question without text or image, an unknown content
+        InputError: no messages, only system messages, a last question without text or image, an unknown
+        content
             block, or an image address that is neither `data:` nor public `https:`.
     """
     if not messages:
@@ -97,7 +98,8 @@ def _public_https(address: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_global
     except ValueError:
-        # Bare decimal, octal and hexadecimal forms of an IP address are no names, and single labels are local.
+        # Bare decimal, octal and hexadecimal forms of an IP address are no names, and single labels are
+        # local.
         labels = host.split(".")
         numeric = re.fullmatch(r"(0x[0-9a-f]*|\d+)", labels[-1]) is not None
         local = labels[-1] in {"localhost", "local", "internal", "localdomain", "home", "lan", "arpa"}
@@ -114,8 +116,9 @@ def _says_something(message: BaseMessage) -> bool:
 def passed_on(messages: Sequence[BaseMessage], *, keep_tools: bool = False) -> list[BaseMessage]:
     """The conversation as a model gets it.
 
-    Assistant turns are their text without thoughts. Tool calls and results become text, so that models without the
-    tools can read them; `keep_tools` keeps those calls whose results all follow, for the one model that has the tools.
+    Assistant turns are their text without thoughts. Tool calls and results become text, so that models
+    without the tools can read them; `keep_tools` keeps those calls whose results all follow, for the one
+    model that has the tools.
     """
     kept = _answered_calls(messages) if keep_tools else frozenset()
     return [_passed_on(message, kept) for message in messages]

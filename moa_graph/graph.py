@@ -12,6 +12,7 @@ from langgraph.store.base import BaseStore
 from langgraph.types import Checkpointer
 
 from moa_graph.context import MoAContext
+from moa_graph.ledger import Ledger
 from moa_graph.mixture import MAX_LAYERS, Mixture
 from moa_graph.models import require_known
 from moa_graph.nodes import Nodes
@@ -29,17 +30,18 @@ def create_moa(
     store: BaseStore | None = None,
     name: str = "moa",
     output: Literal["full", "answer"] = "full",
+    ledger: Ledger | None = None,
     **fields: Any,
 ) -> MoAGraph:
     """A compiled graph that answers `{"messages": [...]}` with a mixture of agents.
 
     Args:
-        mixture: a `Mixture`, a preset's name, a YAML or TOML file, or a mapping. Not needed when `fields` say it all.
-        checkpointer: as for any LangGraph graph; leave it out under `langgraph dev`.
-        store: as for any LangGraph graph.
-        name: of the graph, its root span and its node in a parent.
-        output: "full" returns messages, drafts and record; "answer" messages alone, for tools and parents.
-        fields: fields of `Mixture`; they go over what `mixture` says.
+        mixture: a `Mixture`, a preset's name, a YAML or TOML file, or a mapping. Not needed when `fields`
+        say it all. checkpointer: as for any LangGraph graph; leave it out under `langgraph dev`. store: as
+        for any LangGraph graph. name: of the graph, its root span and its node in a parent. output: "full"
+        returns messages, drafts and record; "answer" messages alone, for tools and parents. ledger: where
+        paid calls are recorded, and looked up before they are made. fields: fields of `Mixture`; they go
+        over what `mixture` says.
 
     Raises:
         ConfigError: the mixture is wrong; nothing has been sent.
@@ -47,16 +49,16 @@ def create_moa(
     whole = Mixture.load(mixture, **fields)
     for spec in whole.specs:
         require_known(spec)
-    graph = _wired(whole, output).compile(checkpointer=checkpointer, store=store, name=name)
+    graph = _wired(whole, output, ledger).compile(checkpointer=checkpointer, store=store, name=name)
     stamp = {"ls_integration": "moa_graph", "moa_preset": whole.name or "", "moa_mixture": whole.hash}
     # LangGraph's own limit would let a wrong route run 10,007 steps.
     return graph.with_config(recursion_limit=2 * MAX_LAYERS + 10, metadata=stamp)
 
 
 def _wired(
-    mixture: Mixture, output: Literal["full", "answer"]
+    mixture: Mixture, output: Literal["full", "answer"], ledger: Ledger | None
 ) -> StateGraph[MoAState, MoAContext, MoAInput, MoAOutput]:
-    nodes = Nodes(mixture)
+    nodes = Nodes(mixture, ledger)
     names = [node.name for node in mixture.plan[0]]
     shown: type[Any] = MoAOutput if output == "full" else MoAInput
     graph = StateGraph(MoAState, MoAContext, input_schema=MoAInput, output_schema=shown)

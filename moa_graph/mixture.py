@@ -1,4 +1,5 @@
-"""A mixture, described once: the models, the layers, the prompt, and what a run may cost in time and money."""
+"""A mixture, described once: the models, the layers, the prompt, and what a run may cost in time and
+money."""
 
 from __future__ import annotations
 
@@ -91,8 +92,9 @@ class Proposer(Checked):
     """One model and how it is asked; the aggregator is described the same way.
 
     What is left out is not sent: the provider's own default holds. `base_url` and `api_key_env` are for
-    OpenAI-compatible servers; a key is read from the environment and goes to that server only. `samples=k` is short
-    for k slots of the same model. `window` is the context window in tokens, `params` further request parameters.
+    OpenAI-compatible servers; a key is read from the environment and goes to that server only. `samples=k`
+    is short for k slots of the same model. `window` is the context window in tokens, `params` further
+    request parameters.
     """
 
     called: ClassVar[str] = "proposer"
@@ -154,13 +156,14 @@ class Node(NamedTuple):
 class Mixture(Checked):
     """A whole mixture: proposers, layers, aggregator, prompt and limits.
 
-    Give `proposers` (the same in every round) with `layers`, or `rounds`, a list of proposer lists. `layers` counts as
-    the paper does, the aggregator's own included. Times are seconds, money is dollars. `deadline` bounds one model
-    call, `run_deadline` the run; `quorum` closes a round at that many counted drafts plus `grace` seconds; fewer than
-    `min_drafts` end the run with an error. `fallbacks` are asked in order when the aggregator fails; when all fail,
-    `on_failure` raises, or returns the longest draft, labelled as such. `hedge` repeats a call that has not answered
-    after so many seconds. `draft_tokens` cuts every draft that others are shown. `prices` overrides dollars per million
-    tokens, as `{"provider:model": [input, output]}`.
+    Give `proposers` (the same in every round) with `layers`, or `rounds`, a list of proposer lists.
+    `layers` counts as the paper does, the aggregator's own included. Times are seconds, money is dollars.
+    `deadline` bounds one model call, `run_deadline` the run; `quorum` closes a round at that many counted
+    drafts plus `grace` seconds; fewer than `min_drafts` end the run with an error. `fallbacks` are asked in
+    order when the aggregator fails; when all fail, `on_failure` raises, or returns the longest draft,
+    labelled as such. `hedge` repeats a call that has not answered after so many seconds. `draft_tokens`
+    cuts every draft that others are shown. `prices` overrides dollars per million tokens, as
+    `{"provider:model": [input, output]}`.
     """
 
     proposers: Annotated[list[Spec], BeforeValidator(_as_list)] = Field(default_factory=list)
@@ -220,8 +223,8 @@ class Mixture(Checked):
     def plan(self) -> tuple[list[Node], list[list[str]]]:
         """The proposer nodes, and the node names of each round in slot order.
 
-        A proposer that stands in several rounds is one node; k samples of it in one round are k nodes. Numbers are
-        padded with zeros, so that text order is declaration order.
+        A proposer that stands in several rounds is one node; k samples of it in one round are k nodes.
+        Numbers are padded with zeros, so that text order is declaration order.
         """
         wanted: dict[tuple[str, int], Proposer] = {}
         rounds: list[list[tuple[str, int]]] = []
@@ -259,7 +262,8 @@ class Mixture(Checked):
 
     @cached_property
     def hash(self) -> str:
-        """16 hexadecimal digits over all that decides what is asked; limits, prices and descriptions left out."""
+        """16 hexadecimal digits over all that decides what is asked; limits, prices and descriptions left
+        out."""
         parts = {
             "rounds",
             "proposers",

@@ -1,7 +1,7 @@
 """From "provider:model" to a LangChain chat model: which host, which key, which client.
 
-A provider name stands for one fixed host and one key variable; a key never goes anywhere else. Models are made when
-they are first needed and kept as long as their event loop lives.
+A provider name stands for one fixed host and one key variable; a key never goes anywhere else. Models are
+made when they are first needed and kept as long as their event loop lives.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ import importlib.util
 import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from moa_graph.errors import ConfigError, MissingKeyError
 from moa_graph.mixture import Proposer
+from moa_graph.scrub import one_line, remember_secret
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -32,11 +34,15 @@ PROVIDERS = {
     "together": Provider("https://api.together.xyz/v1", "TOGETHER_API_KEY"),
 }
 
+_ADDRESSES = ("openai_api_base", "together_api_base", "base_url", "api_base", "endpoint_url", "anthropic_api_url")
+"""Where LangChain's model classes keep their host."""
+
 _models: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Any, BaseChatModel]] = WeakKeyDictionary()
 
 
 def environment(name: str) -> str | None:
-    """The variable's value from the environment, or else from the nearest `.env` upward; empty counts as unset."""
+    """The variable's value from the environment, or else from the nearest `.env` upward; empty counts as
+    unset."""
     value = os.environ.get(name)
     if value:
         return value
@@ -44,6 +50,18 @@ def environment(name: str) -> str | None:
     from dotenv import dotenv_values, find_dotenv
 
     return dotenv_values(find_dotenv(usecwd=True)).get(name) or None
+
+
+def host(spec: Proposer) -> str | None:
+    """Whose limits the model's requests count against; `None` for a model inside this process."""
+    if not isinstance(spec.model, str):
+        address = next((a for n in _ADDRESSES if isinstance(a := getattr(spec.model, n, None), str) and a), "")
+        return urlsplit(address).netloc or type(spec.model).__qualname__
+    if spec.base_url:
+        return urlsplit(spec.base_url).netloc
+    name = spec.model.partition(":")[0]
+    provider = PROVIDERS.get(name)
+    return urlsplit(provider.base_url).netloc if provider else None if name == "local" else name
 
 
 def key_name(spec: Proposer) -> str | None:
@@ -123,18 +141,22 @@ def chat_model(
         "temperature": spec.temperature if temperature is None else temperature,
         "max_tokens": spec.max_tokens if max_tokens is None else max_tokens,
     }
+    # Imported here, with LangChain's model classes: a graph is made without them.
+    from moa_graph.guard import guarded
+
     mine = _models.setdefault(asyncio.get_running_loop(), {})
     if not isinstance(spec.model, str):
-        return _adapted(spec.model, {**sampling, **spec.params}, quiet=quiet)
+        return guarded(_adapted(spec.model, {**sampling, **spec.params}, quiet=quiet))
     key = (spec.model_dump_json(), *sampling.values(), quiet)
     if key not in mine:
         model = _made(spec, {name: value for name, value in sampling.items() if value is not None})
-        mine[key] = model.model_copy(update={"disable_streaming": True}) if quiet else model
+        mine[key] = guarded(model.model_copy(update={"disable_streaming": True}) if quiet else model)
     return mine[key]
 
 
 def _adapted(model: BaseChatModel, wanted: dict[str, Any], *, quiet: bool) -> BaseChatModel:
-    """A caller's own model under our settings, as far as its class has them; the caller's object stays as it is."""
+    """A caller's own model under our settings, as far as its class has them; the caller's object stays as
+    it is."""
     fields = type(model).model_fields
     update = {name: value for name, value in wanted.items() if value is not None and name in fields}
     if quiet:
@@ -158,6 +180,8 @@ def _openai_compatible(spec: Proposer, provider: str, name: str, sampling: dict[
 
     known = None if spec.base_url else PROVIDERS[provider]
     key = key_name(spec)
+    secret = environment(key) if key else None
+    remember_secret(secret or "")
     # These two headers are OpenAI's and go to OpenAI's host alone.
     mine = provider == "openai" and known is not None
     return chat_openai(
@@ -165,7 +189,7 @@ def _openai_compatible(spec: Proposer, provider: str, name: str, sampling: dict[
         model=name,
         base_url=spec.base_url or PROVIDERS[provider].base_url,
         # Servers without a key still want a header that is well formed.
-        api_key=(environment(key) if key else None) or "none",
+        api_key=secret or "none",
         organization=environment("OPENAI_ORG_ID") if mine else None,
         project=environment("OPENAI_PROJECT_ID") if mine else None,
         **sampling,
@@ -179,6 +203,7 @@ def _by_langchain(provider: str, name: str, fields: dict[str, Any]) -> BaseChatM
     try:
         model: BaseChatModel = init_chat_model(name, model_provider=provider, max_retries=0, **fields)
     except Exception as exc:
-        # Every provider's package fails in its own way here, and before any request: absent, no key, wrong settings.
-        raise ConfigError(f"model {provider}:{name} cannot be made: {exc}") from exc
+        # Every provider's package fails in its own way here, and before any request: absent, no key, wrong
+        # settings.
+        raise ConfigError(f"model {provider}:{name} cannot be made: {one_line(str(exc))}") from None
     return model

@@ -5,35 +5,29 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Sequence
+import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_core.language_models import LanguageModelInput
-from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables import RunnableConfig
 from langgraph.constants import TAG_NOSTREAM
 from langgraph.runtime import get_runtime
 from langgraph.types import Overwrite
 
-from moa_graph import models
-from moa_graph.calls import Outcome, ask
-from moa_graph.context import BoundContext, Settings, settings
-from moa_graph.conversation import check, passed_on
-from moa_graph.errors import AggregationError, ConfigError, NotEnoughDraftsError
+from moa_graph import models, prices
+from moa_graph.asking import Asking, fitted
+from moa_graph.bound import written
+from moa_graph.budget import listed, over_budget
+from moa_graph.calls import Terms
+from moa_graph.context import Settings, settings
+from moa_graph.conversation import check
+from moa_graph.errors import BudgetError, ConfigError, DeadlineError, InputError, MoAError
+from moa_graph.latch import Latch, latch_for
+from moa_graph.ledger import Ledger
+from moa_graph.live import Live, in_run
 from moa_graph.mixture import Mixture, Proposer
-from moa_graph.prompts import bound_text, draft_text, with_system
-from moa_graph.state import (
-    COUNTED,
-    Draft,
-    MoAState,
-    Record,
-    RunInfo,
-    SlotRef,
-    UnusedSlot,
-    counted,
-    total_usage,
-)
+from moa_graph.records import Asked, answer_of, best_draft, draft_of, no_answer, not_enough, record_of
+from moa_graph.state import MoAState, RunInfo, counted
 from moa_graph.tell import Tokens, tell
 
 
@@ -42,14 +36,18 @@ class Nodes:
     """The work of every node of one graph."""
 
     mixture: Mixture
+    ledger: Ledger | None = None
 
     async def begin(self, state: MoAState, config: RunnableConfig) -> dict[str, Any]:
-        """Checks the input and the keys, empties last turn's drafts, opens the first layer."""
-        run = self._settings()
+        """Checks the input, the keys and the caps, empties last turn's drafts, opens the first layer."""
+        run = settings(self.mixture, get_runtime().context)
         check(state["messages"])
-        await _ready(run)
+        await _ready([*run.mixture.specs, run.aggregator], run)
+        info = RunInfo(id=uuid.uuid4().hex, mixture=self.mixture.hash, layers=run.layers, started=time.time())
+        opened: MoAState = {**state, "drafts": [], "layer": 1, "run": info, "record": None}
+        _refuse_too_long(run, opened)
+        await _refuse_over_budget(run, opened, 1)
         self._tell_round(run, 1)
-        info = RunInfo(mixture=self.mixture.hash, layers=run.layers, started=time.time())
         return {"drafts": Overwrite([]), "layer": 1, "run": info, "record": None}
 
     def propose(self, name: str, spec: Proposer) -> Any:
@@ -61,66 +59,102 @@ class Nodes:
             slot = self.mixture.round_nodes(layer).index(name)
             place = {"layer": layer, "slot": slot, "proposer": name}
             tell({"moa": "draft_started", **place, "model": spec.label})
-            tokens = Tokens({"moa": "draft_token", **place}) if run.context.stream_drafts else None
-            model = models.chat_model(
-                spec, temperature=run.temperature, max_tokens=run.max_tokens, quiet=tokens is None
-            )
-            outcome = await ask(
-                model,
-                self._messages(run, state, spec, layer),
-                config=_called(config, f"layer {layer} slot {slot} {spec.label}", [TAG_NOSTREAM], place),
-                deadline=run.deadline,
-                max_attempts=self.mixture.max_attempts,
-                on_token=tokens,
-            )
-            if tokens:
-                tokens.close()
-            draft = _draft(outcome, layer, slot, name, spec)
+            with self._in_run(state) as live:
+                asking = Asking(
+                    run,
+                    state,
+                    spec,
+                    layer,
+                    slot,
+                    _called(config, f"layer {layer} slot {slot} {spec.label}", [TAG_NOSTREAM], place),
+                    self._terms(run, state, live, hedge=True),
+                    ledger=self.ledger,
+                    sink=(lambda: Tokens({"moa": "draft_token", **place})) if run.context.stream_drafts else None,
+                )
+                await _race(asking, run)
+            draft = draft_of(asking.outcome, layer, slot, name, spec)
             tell({"moa": "draft", **place, "draft": draft})
             return {"drafts": [draft]}
 
         return work
 
     async def gather(self, state: MoAState, config: RunnableConfig) -> dict[str, Any]:
-        """Ends the layer: enough drafts, or one error with every proposer's reason; opens the next one."""
+        """Ends the layer: enough drafts, time and money for the next one, or one error with every reason."""
         run = self._resumed(state)
         layer = state["layer"]
-        enough = counted(state["drafts"], layer)
-        if len(enough) < run.min_drafts:
-            raise _not_enough(state["drafts"], layer, run.min_drafts)
-        if layer + 1 < run.layers:
-            self._tell_round(run, layer + 1)
+        with self._in_run(state) as live:
+            if len(counted(state["drafts"], layer)) < run.min_drafts:
+                late = live.left(run.run_deadline) <= 0
+                few = not_enough(state["drafts"], layer, run.min_drafts)
+                raise _late(run, state, str(few)) if late else few
+            if layer + 1 < run.layers:
+                if live.left(run.run_deadline) <= 0:
+                    raise _late(run, state)
+                await _refuse_over_budget(run, state, layer + 1)
+        self._tell_round(run, layer + 1)
         return {"layer": layer + 1}
 
     async def aggregate(self, state: MoAState, config: RunnableConfig) -> dict[str, Any]:
         """Synthesizes the last layer's drafts, streaming the answer, and writes the record."""
         run = self._resumed(state)
-        used = counted(state["drafts"], run.layers - 1)
-        tell({"moa": "aggregating", "model": run.aggregator.label, "used": [d["slot"] for d in used]})
-        model, options = _bound_model(run)
-        tokens = Tokens({"moa": "answer_token"}) if run.context.stream_answer else None
-        outcome = await ask(
-            model,
-            self._messages(run, state, run.aggregator, run.layers),
-            config=_called(config, f"aggregate {run.aggregator.label}", [], {"layer": run.layers}),
-            deadline=run.deadline,
-            max_attempts=self.mixture.max_attempts,
-            on_token=tokens,
-            options=options,
-        )
-        if tokens:
-            tokens.close()
-        if outcome.message is None or outcome.status not in COUNTED:
-            raise AggregationError(
-                f"the aggregator {run.aggregator.label} gave no answer: {outcome.error}. The drafts are attached.",
-                drafts=state["drafts"],
-            )
-        record = _record(run, state, outcome)
+        drafts = counted(state["drafts"], run.layers - 1)
+        asked = Asked()
+        with self._in_run(state, last=True) as live:
+            error = await self._aggregated(run, state, config, live, asked)
+            if error is None:
+                message = answer_of(asked.calls[-1][1])
+            elif self.mixture.on_failure == "best_draft" and drafts:
+                message = best_draft(drafts)
+            else:
+                raise error
+        record = record_of(run, state, asked, best=error is not None)
         tell({"moa": "finished", "record": record})
-        return {"messages": _written(run, state, _answer(outcome)), "record": record}
+        return {"messages": written(run, state, message), "record": record}
 
-    def _settings(self) -> Settings:
-        return settings(self.mixture, get_runtime().context)
+    async def _aggregated(
+        self, run: Settings, state: MoAState, config: RunnableConfig, live: Live, asked: Asked
+    ) -> MoAError | None:
+        """Asks the aggregator and then its fallbacks, until one answers; the error when none does."""
+        try:
+            await _refuse_over_budget(run, state, run.layers)
+        except BudgetError as exc:
+            return exc
+        made = sum(1 for d in state["drafts"] if d["attempts"])
+        for spec in (run.aggregator, *self.mixture.fallbacks):
+            if live.left(run.run_deadline) <= 0:
+                return _late(run, state, asked.reasons)
+            if asked.calls and run.max_calls is not None and made + asked.made >= run.max_calls:
+                return BudgetError(f"max_calls is {run.max_calls}. {asked.reasons}", drafts=state["drafts"])
+            asking = self._aggregating(run, state, config, live, spec)
+            await asking.run()
+            asked.calls.append((spec, asking.outcome))
+            asked.cut = asking.cut
+            if asking.outcome.counts:
+                return None
+        return no_answer(asked, state["drafts"])
+
+    def _aggregating(
+        self, run: Settings, state: MoAState, config: RunnableConfig, live: Live, spec: Proposer
+    ) -> Asking:
+        used = [d["slot"] for d in counted(state["drafts"], run.layers - 1)]
+
+        def begun() -> None:
+            # Told again when a stream broke or a fallback is asked: what was streamed before is void.
+            tell({"moa": "aggregating", "model": spec.label, "used": used})
+
+        begun()
+        return Asking(
+            run,
+            state,
+            spec,
+            run.layers,
+            0,
+            _called(config, f"aggregate {spec.label}", [], {"layer": run.layers}),
+            self._terms(run, state, live),
+            ledger=self.ledger,
+            sink=(lambda: Tokens({"moa": "answer_token"})) if run.context.stream_answer else None,
+            on_restart=begun,
+        )
 
     def _resumed(self, state: MoAState) -> Settings:
         """The run's settings, as `begin` fixed its layers.
@@ -133,15 +167,19 @@ class Nodes:
                 f"this thread's unfinished run belongs to another mixture (hash {state['run']['mixture']}, this one is "
                 f"{self.mixture.hash}). Resume it with that mixture, or send a new message to begin anew."
             )
-        return self._settings()._replace(layers=state["run"]["layers"])
+        return settings(self.mixture, get_runtime().context)._replace(layers=state["run"]["layers"])
 
-    def _messages(self, run: Settings, state: MoAState, spec: Proposer, layer: int) -> list[BaseMessage]:
-        texts = [d["text"] for d in counted(state["drafts"], layer - 1)]
-        shown = draft_text(texts, form=run.prompt, shuffle=self.mixture.shuffle)
-        bound, last = _bound(run), layer == run.layers
-        conversation = passed_on(state["messages"], keep_tools=last and "tools" in bound.bound)
-        duty = bound_text(bound.bound, form=bound.form, acts=last)
-        return with_system(conversation, before=run.system, after=[spec.system or "", duty, shown])
+    def _in_run(self, state: MoAState, *, last: bool = False) -> Any:
+        return in_run(state["run"]["id"], self.mixture.calls(state["run"]["layers"]), last=last)
+
+    def _terms(self, run: Settings, state: MoAState, live: Live, *, hedge: bool = False) -> Terms:
+        return Terms(
+            deadline=max(min(run.deadline, live.left(run.run_deadline)), 0.0),
+            budget=live.budget,
+            max_attempts=self.mixture.max_attempts,
+            order=state["run"]["started"],
+            hedge=self.mixture.hedge if hedge else None,
+        )
 
     def _tell_round(self, run: Settings, layer: int) -> None:
         if layer >= run.layers:
@@ -154,13 +192,27 @@ class Nodes:
         tell({"moa": "round_started", "layer": layer, "layers": run.layers, "proposers": proposers})
 
 
-async def _ready(run: Settings) -> None:
+async def _race(asking: Asking, run: Settings) -> None:
+    """Ask, unless the round's quorum is reached first."""
+    if run.quorum is None:
+        return await asking.run()
+    info = get_runtime().execution_info
+    latch: Latch = latch_for(info.checkpoint_id if info else uuid.uuid4().hex, run.quorum, run.grace)
+    if not await latch.race(asking.run):
+        asking.outcome.status = "late"
+        asking.outcome.error = f"{run.quorum} other drafts were enough"
+        asking.outcome.cost = None if asking.outcome.attempts else 0.0
+    elif asking.outcome.counts and latch.count():
+        tell({"moa": "quorum", "layer": asking.layer, "counted": latch.counted})
+    return None
+
+
+async def _ready(specs: list[Proposer], run: Settings) -> None:
     """Checks all keys and makes all models before the first request.
 
     Raises:
         ConfigError: a key is missing or a model cannot be made.
     """
-    specs = [*run.mixture.specs, run.aggregator]
     names = {name for spec in specs if (name := models.key_name(spec))}
     if not all(os.environ.get(name) for name in names):
         # Looking for a .env file blocks, which a server's event loop must not.
@@ -169,45 +221,40 @@ async def _ready(run: Settings) -> None:
         await asyncio.to_thread(models.require_embedded, embedded)
     for spec in specs:
         models.chat_model(spec, temperature=run.temperature, max_tokens=run.max_tokens, quiet=True)
+    if not prices.loaded() and any(map(listed, specs)):
+        # Reading the price list takes about a second: better while the models think than after they have
+        # answered.
+        asyncio.get_running_loop().run_in_executor(None, prices.load)
 
 
-def _bound(run: Settings) -> BoundContext:
-    """What the caller binds to the aggregator's call; nothing, mostly."""
-    return run.context if isinstance(run.context, BoundContext) else BoundContext()
+def _refuse_too_long(run: Settings, state: MoAState) -> None:
+    """Raises InputError when the conversation alone is too long for too many of the models."""
+    names = run.mixture.round_nodes(1) if run.layers > 1 else []
+    proposers = [node.spec for node in run.mixture.plan[0] if node.name in names]
+    aggregators = [run.aggregator, *run.mixture.fallbacks]
+    for specs, wanted in ((proposers, run.min_drafts), (aggregators, 1)):
+        reasons = [reason for spec in specs if (reason := fitted(run, state, spec, 1).reason)]
+        if reasons and len(specs) - len(reasons) < wanted:
+            raise InputError(f"messages: too long. {'; '.join(reasons)}. Shorten them, or choose larger windows.")
 
 
-def _bound_model(run: Settings) -> tuple[Runnable[LanguageModelInput, AIMessage], dict[str, Any]]:
-    """The aggregator's model with the caller's sampling and tools, and the further options of its call.
+async def _refuse_over_budget(run: Settings, state: MoAState, layer: int) -> None:
+    """Raises BudgetError, with the drafts, when `layer` would pass the run's caps."""
+    if run.max_cost is None and run.max_calls is None:
+        return
+    args = (run, state["messages"], state["drafts"], layer)
+    # The price list is read at its first use, which blocks.
+    reason = over_budget(*args) if prices.loaded() else await asyncio.to_thread(over_budget, *args)
+    if reason:
+        kept = " The drafts are attached." if state["drafts"] else " Nothing was sent."
+        raise BudgetError(f"{reason}.{kept}", drafts=state["drafts"])
 
-    Raises:
-        ConfigError: the aggregator's class has no tool calling.
-    """
-    options = dict(_bound(run).bound)
-    model = models.chat_model(
-        run.aggregator,
-        temperature=options.pop("temperature", run.temperature),
-        max_tokens=options.pop("max_tokens", run.max_tokens),
-        # Whoever binds reads tokens from our own events; without those nobody would see the model stream.
-        quiet=isinstance(run.context, BoundContext) and not run.context.stream_answer,
+
+def _late(run: Settings, state: MoAState, reasons: str = "") -> DeadlineError:
+    more = f" {reasons}." if reasons else ""
+    return DeadlineError(
+        f"run_deadline: {run.run_deadline:g} s are over.{more} The drafts are attached.", drafts=state["drafts"]
     )
-    tools, stop = options.pop("tools", None), options.pop("stop", None)
-    called = {"stop": stop} if stop else {}
-    if not tools:
-        return model, {**options, **called}
-    try:
-        # The class knows how its provider wants tools, and what "any" or a name is there.
-        return model.bind_tools(tools, **options), called
-    except NotImplementedError:
-        raise ConfigError(f"the aggregator {run.aggregator.label} cannot call tools: choose another one.") from None
-
-
-def _written(run: Settings, state: MoAState, answer: AIMessage) -> Any:
-    """What `aggregate` writes to the messages.
-
-    For ChatMoA and the endpoint, which hand the answer on as their own, it is written as a whole list: LangGraph shows
-    single messages that a node returns in the message stream of every graph around it.
-    """
-    return Overwrite([*state["messages"], answer]) if isinstance(run.context, BoundContext) else [answer]
 
 
 def _called(config: RunnableConfig, name: str, tags: list[str], place: dict[str, Any]) -> RunnableConfig:
@@ -216,68 +263,3 @@ def _called(config: RunnableConfig, name: str, tags: list[str], place: dict[str,
     labels = [f"moa:{key}:{place[key]}" for key in ("layer", "slot") if key in place]
     all_tags = [*(config.get("tags") or []), *tags, *labels]
     return {**config, "run_name": name, "tags": all_tags, "metadata": metadata}
-
-
-def _draft(outcome: Outcome, layer: int, slot: int, name: str, spec: Proposer) -> Draft:
-    return Draft(
-        layer=layer,
-        slot=slot,
-        proposer=name,
-        model=spec.label,
-        status=outcome.status,
-        text=outcome.text,
-        error=outcome.error,
-        usage=outcome.usage,
-        cost=None,
-        seconds=round(outcome.seconds, 4),
-        first_token_seconds=outcome.first_token_seconds,
-        attempts=outcome.attempts,
-    )
-
-
-def _not_enough(drafts: Sequence[Draft], layer: int, wanted: int) -> NotEnoughDraftsError:
-    mine = [d for d in drafts if d["layer"] == layer]
-    got = len(counted(drafts, layer))
-    reasons = "; ".join(f"{d['proposer']} ({d['model']}): {d['status']}, {d['error']}" for d in mine if d["error"])
-    return NotEnoughDraftsError(
-        f"layer {layer}: {got} of {len(mine)} drafts count, {wanted} are needed. {reasons}", drafts=drafts
-    )
-
-
-def _answer(outcome: Outcome) -> AIMessage:
-    """The aggregator's message under its own id (so that streams show it once), its thoughts left out."""
-    message = outcome.message
-    assert message is not None
-    return AIMessage(
-        content=outcome.text,
-        id=message.id,
-        tool_calls=message.tool_calls,
-        invalid_tool_calls=message.invalid_tool_calls,
-        response_metadata=message.response_metadata,
-        usage_metadata=message.usage_metadata,
-    )
-
-
-def _record(run: Settings, state: MoAState, outcome: Outcome) -> Record:
-    drafts = state["drafts"]
-    unused = [d for d in drafts if d["status"] not in COUNTED]
-    return Record(
-        mixture=run.mixture.hash,
-        preset=run.mixture.name,
-        layers=run.layers,
-        calls=sum(1 for d in drafts if d["attempts"]) + 1,
-        usage=total_usage([*(d["usage"] for d in drafts), outcome.usage]),
-        cost=None,
-        seconds=round(time.time() - state["run"]["started"], 4),
-        used=[_place(d) for d in drafts if d["status"] in COUNTED],
-        unused=[UnusedSlot(**_place(d), status=d["status"], reason=d["error"] or d["status"]) for d in unused],
-        degraded=bool(unused) or any(d["status"] == "truncated" for d in drafts) or outcome.status != "ok",
-        aggregator=run.aggregator.label,
-        fallback=None,
-        prompt=run.prompt,
-        status="truncated" if outcome.status == "truncated" else "ok",
-    )
-
-
-def _place(draft: Draft) -> SlotRef:
-    return SlotRef(layer=draft["layer"], slot=draft["slot"], proposer=draft["proposer"])

@@ -16,7 +16,7 @@ from typing import Any
 from moa_graph.errors import ConfigError
 from moa_graph.state import Usage
 
-__all__ = ["cost", "price_source"]
+__all__ = ["cost", "load", "loaded", "price_source"]
 
 PAPER_DATE = "2024-06"
 PAPER: dict[str, tuple[float, float]] = {
@@ -111,9 +111,27 @@ def _list_price(model: str, usage: Usage) -> float | None:
     return found
 
 
+_loaded = False
+
+
+def loaded() -> bool:
+    """Whether the price list is in memory, so that `cost` neither blocks nor takes long."""
+    return _loaded
+
+
+def load() -> None:
+    """Read the price list; about a second of CPU, once."""
+    global _loaded
+    import genai_prices.data_snapshot
+
+    genai_prices.data_snapshot.get_snapshot()
+    _loaded = True
+
+
 @lru_cache(maxsize=4096)
 def _genai(provider: str, name: str, tokens_in: int, tokens_out: int) -> float | None:
-    """genai-prices' answer. Its import costs about a second of CPU and happens at the first paid call."""
+    """genai-prices' answer, or None."""
+    load()
     import genai_prices
 
     try:

@@ -61,8 +61,9 @@ def paper_text(drafts: Sequence[str]) -> str:
 def boundary(drafts: Sequence[str]) -> str:
     """16 hexadecimal digits that stand in none of `drafts`.
 
-    They are a hash of the drafts, so a run that is repeated or resumed sends the same bytes; a draft that happens to
-    hold them moves the hash on. So no draft can forge a boundary, whoever wrote it and whatever they know.
+    They are a hash of the drafts, so a run that is repeated or resumed sends the same bytes; a draft that
+    happens to hold them moves the hash on. So no draft can forge a boundary, whoever wrote it and whatever
+    they know.
     """
     digest = hashlib.sha256("\0".join(drafts).encode("utf-8", "surrogatepass"))
     folded = [draft.casefold() for draft in drafts]
@@ -74,7 +75,8 @@ def boundary(drafts: Sequence[str]) -> str:
 def fenced_text(drafts: Sequence[str], *, shuffle: bool = False) -> str:
     """The instruction, then the drafts between boundary lines; anonymous, numbered from 1.
 
-    `shuffle` orders them by a draw that depends on their texts alone, against a judge's preference for places.
+    `shuffle` orders them by a draw that depends on their texts alone, against a judge's preference for
+    places.
     """
     code = boundary(drafts)
     ordered = list(drafts)
@@ -121,9 +123,9 @@ def _json(value: Any) -> str:
 def with_system(messages: Sequence[BaseMessage], *, before: str, after: Sequence[str]) -> list[BaseMessage]:
     """`messages` with one system message in front.
 
-    It is `before`, the caller's own leading system message, then each of `after`, the non-empty ones joined by a blank
-    line. A caller's content blocks stay blocks, whose texts joined are the same bytes. With nothing to say there is
-    no system message.
+    It is `before`, the caller's own leading system message, then each of `after`, the non-empty ones joined
+    by a blank line. A caller's content blocks stay blocks, whose texts joined are the same bytes. With
+    nothing to say there is no system message.
     """
     own = messages[0] if messages and isinstance(messages[0], SystemMessage) else None
     rest = list(messages[1:]) if own is not None else list(messages)

@@ -8,6 +8,7 @@ of those libraries is imported.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import re
@@ -31,7 +32,16 @@ from langchain_core.exceptions import (
 from moa_graph.replies import chain_of, codes_of, get, header, response_of, retry_after, status_of, words_of
 from moa_graph.scrub import one_line
 
-__all__ = ["Fault", "Kind", "RetryBudget", "backoff", "classify"]
+__all__ = [
+    "Fault",
+    "Kind",
+    "ProviderError",
+    "RetryBudget",
+    "backoff",
+    "classify",
+    "judged",
+    "own_cancellation",
+]
 
 Kind = Literal[
     "rate_limit",
@@ -221,3 +231,30 @@ class RetryBudget:
                 return False
             self._left -= 1
             return True
+
+
+class ProviderError(Exception):
+    """What a provider did wrong, as one scrubbed line; `fault` is the judgement."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.reason)
+        self.fault = fault
+
+    @property
+    def is_retryable(self) -> bool:
+        return self.fault.retryable
+
+
+def own_cancellation() -> bool:
+    """Whether nobody cancelled this task, so that a `CancelledError` is the doing of what it called."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() == 0
+
+
+def judged(exc: BaseException) -> Fault:
+    """The fault behind an exception of a guarded model, or of any other."""
+    if isinstance(exc, ProviderError):
+        return exc.fault
+    if isinstance(exc, asyncio.CancelledError):
+        return Fault("unknown", False, None, None, "the model's own call was cancelled inside it")
+    return classify(exc)

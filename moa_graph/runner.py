@@ -27,15 +27,17 @@ def in_order(
         async with in_order(items, work, concurrency=8) as results:
             async for result in results: ...
 
-    `items` is read only as fast as `work` gets on: at most `concurrency` run at once, and at most `ahead` have begun
-    and not been handed out. Results should be small (a key into a store), for they wait in memory. Whatever ends the
-    block (an exception of any `work`, a break, a cancellation) cancels what is running and waits for its end.
+    `items` is read only as fast as `work` gets on: at most `concurrency` run at once, and at most `ahead`
+    have begun and not been handed out. Results should be small (a key into a store), for they wait in
+    memory. Whatever ends the block (an exception of any `work`, a break, a cancellation) cancels what is
+    running and waits for its end.
     """
     return aclosing(_Line(iter(items), work, concurrency, ahead).results())
 
 
 class _Line(Generic[Item, Result]):
-    """The tasks of one `in_order`: `waiting` in the order of their items, `running` those that are not done."""
+    """The tasks of one `in_order`: `waiting` in the order of their items, `running` those that are not
+    done."""
 
     def __init__(
         self,

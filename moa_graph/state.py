@@ -1,4 +1,5 @@
-"""What a run carries and tells: plain dicts of plain values, so that any checkpointer and any client can hold them."""
+"""What a run carries and tells: plain dicts of plain values, so that any checkpointer and any client can
+hold them."""
 
 from __future__ import annotations
 
@@ -8,7 +9,8 @@ from typing import Annotated, Any, Literal
 from langchain_core.messages import AnyMessage
 from langgraph.graph.message import add_messages
 
-# typing.TypedDict below Python 3.12 makes the Agent Server's schema endpoint fail, and its MCP endpoint list nothing.
+# typing.TypedDict below Python 3.12 makes the Agent Server's schema endpoint fail, and its MCP endpoint
+# list nothing.
 from typing_extensions import TypedDict
 
 from moa_graph.errors import InputError, MoAError
@@ -65,8 +67,8 @@ class UnusedSlot(SlotRef):
 class Record(TypedDict):
     """What one run did, written once by the last node together with the answer.
 
-    `cost` is `None` when the price of any of its calls is unknown. `degraded` is true when a draft did not count,
-    was cut, or a fallback answered. `calls` counts model calls that were sent, retries not included.
+    `cost` is `None` when the price of any of its calls is unknown. `degraded` is true when a draft did not
+    count, was cut, or a fallback answered. `calls` counts model calls that were sent, retries not included.
     """
 
     mixture: str
@@ -86,8 +88,10 @@ class Record(TypedDict):
 
 
 class RunInfo(TypedDict):
-    """What `begin` fixes for the run: the mixture's hash, its layers, and when it started (Unix seconds)."""
+    """What `begin` fixes for the run: its id, the mixture's hash, its layers, when it started (Unix
+    seconds)."""
 
+    id: str
     mixture: str
     layers: int
     started: float
@@ -104,7 +108,8 @@ def add_checked(left: Any, right: Any) -> Any:
     except MoAError:
         raise
     except Exception as exc:
-        # Whatever LangChain's coercion raises (ValueError, KeyError, pydantic's error), the cause is the input.
+        # Whatever LangChain's coercion raises (ValueError, KeyError, pydantic's error), the cause is the
+        # input.
         reason = " ".join(str(exc).split())[:300]
         raise InputError(
             f"messages: not a valid list of messages ({reason}). "
@@ -120,8 +125,8 @@ def merge_drafts(left: Sequence[Draft], right: Sequence[Draft]) -> list[Draft]:
 
 
 class MoAState(TypedDict):
-    """The graph's state. `begin` owns run, layer and the emptying of drafts; proposers add drafts; `aggregate`
-    writes the answer and the record; `gather` moves the layer on."""
+    """The graph's state. `begin` owns run, layer and the emptying of drafts; proposers add drafts;
+    `aggregate` writes the answer and the record; `gather` moves the layer on."""
 
     messages: Annotated[list[AnyMessage], add_checked]
     drafts: Annotated[list[Draft], merge_drafts]

@@ -1,4 +1,5 @@
-"""The graphs that langgraph.json names; the preset is `MOA_PRESET` (a name or a mixture file), or else `local`."""
+"""The graphs that langgraph.json names; the preset is `MOA_PRESET` (a name or a mixture file), or else
+`local`."""
 
 from moa_graph.graph import create_moa
 from moa_graph.models import environment

@@ -1,0 +1,181 @@
+"""From a slot of the mixture to one priced outcome: drafts that fit, the model, the ledger, the call."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from langchain_core.language_models import LanguageModelInput
+from langchain_core.messages import AIMessage, BaseMessage, messages_from_dict, messages_to_dict
+from langchain_core.runnables import Runnable, RunnableConfig
+
+from moa_graph import models, prices
+from moa_graph.bound import bound_model, bound_to
+from moa_graph.budget import Fitted, as_usage, fit, listed, price, prompt_tokens, tokens
+from moa_graph.calls import Call, Outcome, Sink, Terms, ask
+from moa_graph.context import Settings
+from moa_graph.conversation import passed_on
+from moa_graph.errors import ConfigError
+from moa_graph.ledger import Ledger
+from moa_graph.mixture import Proposer
+from moa_graph.prompts import bound_text, draft_text, with_system
+from moa_graph.state import MoAState, counted
+
+__all__ = ["Asking", "fitted"]
+
+_MOST_SHRINK = 8
+"""After a provider found the prompt too long: halves, quarters, eighths of the drafts, then it is given
+up."""
+
+
+@dataclass
+class Asking:
+    """One model to ask in one place of one run; `run` fills in `outcome`, and `cut` says that drafts were
+    cut."""
+
+    settings: Settings
+    state: MoAState
+    spec: Proposer
+    layer: int
+    slot: int
+    config: RunnableConfig
+    terms: Terms
+    ledger: Ledger | None = None
+    sink: Callable[[], Sink] | None = None
+    on_restart: Callable[[], None] | None = None
+    outcome: Outcome = field(default_factory=Outcome)
+    cut: bool = False
+
+    async def run(self) -> None:
+        """Ask; never raises for a provider's fault. When cancelled, `outcome` tells how far it came."""
+        end = time.monotonic() + self.terms.deadline
+        shrink = 1
+        while True:
+            shown = fitted(self.settings, self.state, self.spec, self.layer, shrink=shrink)
+            if shown.reason:
+                self.outcome.status, self.outcome.error = "skipped", shown.reason
+                break
+            self.cut = shown.cut
+            await self._ask(shown, max(end - time.monotonic(), 0.0))
+            fault = self.outcome.fault
+            if not (fault and fault.kind == "context_overflow" and shown.texts and shrink < _MOST_SHRINK):
+                break
+            shrink *= 2
+        await self._price()
+
+    async def _ask(self, shown: Fitted, deadline: float) -> None:
+        messages = self._messages(shown.texts)
+        key = self._key(messages)
+        if self.ledger and key and (paid := await self.ledger.get(key)):
+            _restore(self.outcome, paid)
+            return
+        try:
+            model, options = self._model()
+        except ConfigError as exc:
+            # All models were made once when the run began; after a resume elsewhere a key or a package may
+            # be absent.
+            self.outcome.error = str(exc)
+            return
+        call = Call(model, messages, self.config, self.sink, self.on_restart, options)
+        terms = Terms(
+            deadline,
+            self.terms.budget,
+            self.terms.max_attempts,
+            models.host(self.spec),
+            self.terms.order,
+            self.terms.hedge,
+        )
+        await ask(call, terms, self.outcome)
+        if self.ledger and key and self.outcome.message is not None and self.outcome.status != "empty":
+            await self._price()
+            await self.ledger.put(key, _kept(self.outcome), **self._columns())
+
+    @property
+    def _last(self) -> bool:
+        return self.layer == self.settings.layers
+
+    def _model(self) -> tuple[Runnable[LanguageModelInput, AIMessage], dict[str, Any]]:
+        run = self.settings
+        if self._last:
+            return bound_model(run, self.spec)
+        model = models.chat_model(
+            self.spec, temperature=run.temperature, max_tokens=run.max_tokens, quiet=self.sink is None
+        )
+        return model, {}
+
+    def _messages(self, texts: list[str]) -> list[BaseMessage]:
+        run, bound = self.settings, bound_to(self.settings)
+        shown = draft_text(texts, form=run.prompt, shuffle=run.mixture.shuffle)
+        conversation = passed_on(self.state["messages"], keep_tools=self._last and "tools" in bound.bound)
+        duty = bound_text(bound.bound, form=bound.form, acts=self._last)
+        return with_system(conversation, before=run.system, after=[self.spec.system or "", duty, shown])
+
+    def _key(self, messages: list[BaseMessage]) -> str | None:
+        if self.ledger is None:
+            return None
+        run = self.settings
+        params = {
+            "temperature": self.spec.temperature if run.temperature is None else run.temperature,
+            "max_tokens": self.spec.max_tokens if run.max_tokens is None else run.max_tokens,
+            "params": self.spec.params,
+            "base_url": self.spec.base_url,
+            "bound": bound_to(run).bound if self._last else {},
+        }
+        return self.ledger.call_key(**self._place(), params=params, messages=messages)
+
+    def _place(self) -> dict[str, Any]:
+        context = self.settings.context
+        role = "aggregator" if self._last else "proposer"
+        return {
+            "item": context.item,
+            "layer": self.layer,
+            "slot": self.slot,
+            "role": role,
+            "repeat": context.repeat,
+            "model": self.spec.label,
+        }
+
+    def _columns(self) -> dict[str, Any]:
+        return {**self._place(), "cost": self.outcome.cost, "seconds": self.outcome.seconds}
+
+    async def _price(self) -> None:
+        done = self.outcome
+        if done.message is None:
+            # What a provider turned down is not billed; what was broken off may be.
+            done.cost = 0.0 if done.free else None
+        elif done.cost is None:
+            wait = listed(self.spec) and not prices.loaded()
+            args = (self.settings, self.spec, done.usage, done.reported)
+            done.cost = await asyncio.to_thread(price, *args) if wait else price(*args)
+
+
+def fitted(run: Settings, state: MoAState, spec: Proposer, layer: int, *, shrink: int = 1) -> Fitted:
+    """The drafts of the layer before as `spec` can be shown them, or why it cannot be asked."""
+    texts = [d["text"] for d in counted(state["drafts"], layer - 1)]
+    known = spec.window is not None
+    return fit(
+        texts,
+        spec,
+        prompt=prompt_tokens(state["messages"]) + tokens(run.system) + tokens(spec.system or "") if known else 0,
+        draft_tokens=run.mixture.draft_tokens,
+        answer=run.max_tokens or spec.max_tokens,
+        shrink=shrink,
+    )
+
+
+def _kept(outcome: Outcome) -> dict[str, Any]:
+    """A paid outcome as plain JSON."""
+    names = ("status", "text", "error", "usage", "cost", "seconds", "attempts")
+    message = messages_to_dict([outcome.message])[0] if outcome.message else None
+    return {**{name: getattr(outcome, name) for name in names}, "message": message}
+
+
+def _restore(outcome: Outcome, kept: dict[str, Any]) -> None:
+    """An outcome from the ledger: it was paid for once, so it costs nothing and no call is made."""
+    message = messages_from_dict([kept["message"]])[0]
+    outcome.answered(message)  # type: ignore[arg-type]  # only AIMessages are kept
+    outcome.usage = as_usage(kept["usage"]) if kept["usage"] else None
+    outcome.cost, outcome.seconds, outcome.attempts = kept["cost"], kept["seconds"], kept["attempts"]
