@@ -23,8 +23,11 @@ _FINISH: dict[str, Status] = {
 }
 
 
-def judge(message: AIMessage) -> tuple[Status, str, str | None]:
-    """Status, text and reason. Refused, filtered and empty answers do not count, and say why."""
+def judge(message: AIMessage, *, tools: bool = False) -> tuple[Status, str, str | None]:
+    """Status, text and reason. Refused, filtered and empty answers do not count, and say why.
+
+    `tools` says that tools were offered, so that a call without text is an answer.
+    """
     text = clean(str(message.text))
     finish = _finish(message)
     status = _FINISH.get(finish, "ok")
@@ -33,7 +36,7 @@ def judge(message: AIMessage) -> tuple[Status, str, str | None]:
         return "refused", text, one_line(str(refusal or "the model refused"))
     if status == "filtered":
         return "filtered", text, "the provider's content filter stopped the answer"
-    if not text and not message.tool_calls:
+    if not text and not (tools and message.tool_calls):
         return "empty", text, _why_empty(message, finish)
     return status, text, None
 
@@ -56,6 +59,8 @@ def _finish(message: AIMessage) -> str:
 def _why_empty(message: AIMessage, finish: str) -> str:
     if str(message.text).strip() or message.additional_kwargs.get("reasoning_content"):
         return "the answer held only the model's thoughts"
+    if message.tool_calls:
+        return f"it called a tool that nobody offered: {one_line(message.tool_calls[0]['name'], limit=60)}"
     return f"the answer was empty (finish_reason {one_line(finish) or 'not given'})"
 
 

@@ -79,7 +79,7 @@ class Asking:
             # be absent.
             self.outcome.error = str(exc)
             return
-        call = Call(model, messages, self.config, self.sink, self.on_restart, options)
+        call = Call(model, messages, self.config, self.sink, self.on_restart, options, self._tools)
         terms = Terms(
             deadline,
             self.terms.budget,
@@ -97,6 +97,10 @@ class Asking:
     def _last(self) -> bool:
         return self.layer == self.settings.layers
 
+    @property
+    def _tools(self) -> bool:
+        return self._last and "tools" in bound_to(self.settings).bound
+
     def _model(self) -> tuple[Runnable[LanguageModelInput, AIMessage], dict[str, Any]]:
         run = self.settings
         if self._last:
@@ -109,7 +113,7 @@ class Asking:
     def _messages(self, texts: list[str]) -> list[BaseMessage]:
         run, bound = self.settings, bound_to(self.settings)
         shown = draft_text(texts, form=run.prompt, shuffle=run.mixture.shuffle)
-        conversation = passed_on(self.state["messages"], keep_tools=self._last and "tools" in bound.bound)
+        conversation = passed_on(self.state["messages"], keep_tools=self._tools)
         duty = bound_text(bound.bound, form=bound.form, acts=self._last)
         return with_system(conversation, before=run.system, after=[self.spec.system or "", duty, shown])
 
@@ -176,6 +180,6 @@ def _kept(outcome: Outcome) -> dict[str, Any]:
 def _restore(outcome: Outcome, kept: dict[str, Any]) -> None:
     """An outcome from the ledger: it was paid for once, so it costs nothing and no call is made."""
     message = messages_from_dict([kept["message"]])[0]
-    outcome.answered(message)  # type: ignore[arg-type]  # only AIMessages are kept
+    outcome.answered(message, tools=True)  # type: ignore[arg-type]  # only AIMessages are kept
     outcome.usage = as_usage(kept["usage"]) if kept["usage"] else None
     outcome.cost, outcome.seconds, outcome.attempts = kept["cost"], kept["seconds"], kept["attempts"]

@@ -71,10 +71,10 @@ class Outcome:
         self.status, self.error, self.fault = "failed", fault.reason, fault
         self.free = self.free and fault.status is not None and fault.status < 500
 
-    def answered(self, message: AIMessage) -> None:
-        """Note an answer, whatever it amounts to."""
+    def answered(self, message: AIMessage, *, tools: bool = False) -> None:
+        """Note an answer, whatever it amounts to; `tools` says that tools were offered."""
         self.message, self.usage, self.reported = message, usage_of(message), reported_cost(message)
-        self.status, self.text, self.error = judge(message)
+        self.status, self.text, self.error = judge(message, tools=tools)
         self.fault, self.free = None, False
 
 
@@ -89,6 +89,7 @@ class Call:
     sink: Callable[[], Sink] | None = None
     on_restart: Callable[[], None] | None = None
     options: dict[str, Any] = field(default_factory=dict)
+    tools: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +167,7 @@ async def _attempt(outcome: Outcome, call: Call) -> Fault | None:
         fault = judged(exc)
     else:
         if not broken(message):
-            outcome.answered(message)
+            outcome.answered(message, tools=call.tools)
             return None
         fault = _BROKEN
     outcome.failed(fault)

@@ -16,7 +16,7 @@ from langgraph.types import Overwrite
 
 from moa_graph import models, prices
 from moa_graph.asking import Asking, fitted
-from moa_graph.bound import written
+from moa_graph.bound import bound_to, written
 from moa_graph.budget import listed, over_budget
 from moa_graph.calls import Terms
 from moa_graph.context import Settings, settings
@@ -102,7 +102,7 @@ class Nodes:
         with self._in_run(state, last=True) as live:
             error = await self._aggregated(run, state, config, live, asked)
             if error is None:
-                message = answer_of(asked.calls[-1][1])
+                message = answer_of(asked.calls[-1][1], tools="tools" in bound_to(run).bound)
             elif self.mixture.on_failure == "best_draft" and drafts:
                 message = best_draft(drafts)
             else:

@@ -56,28 +56,29 @@ def not_enough(drafts: Sequence[Draft], layer: int, wanted: int) -> NotEnoughDra
     got = len(counted(drafts, layer))
     reasons = "; ".join(f"{d['proposer']} ({d['model']}): {_why(d)}" for d in mine if d["status"] not in COUNTED)
     return NotEnoughDraftsError(
-        f"layer {layer}: {got} of {len(mine)} drafts count, {wanted} are needed. {reasons}", drafts=drafts
+        f"layer {layer}: {got} of {len(mine)} drafts count, {wanted} are needed. {reasons.rstrip('.')}.", drafts=drafts
     )
 
 
 def no_answer(asked: Asked, drafts: Sequence[Draft]) -> AggregationError:
     """The error of a run whose aggregators all failed."""
     kept = " The drafts are attached." if drafts else ""
-    return AggregationError(f"the aggregator gave no answer: {asked.reasons}.{kept}", drafts=drafts)
+    return AggregationError(f"the aggregator gave no answer: {asked.reasons.rstrip('.')}.{kept}", drafts=drafts)
 
 
 def _why(draft: Draft) -> str:
     return f"{draft['status']}, {draft['error']}" if draft["error"] else draft["status"]
 
 
-def answer_of(outcome: Outcome) -> AIMessage:
-    """The aggregator's message under its own id (so that streams show it once), its thoughts left out."""
+def answer_of(outcome: Outcome, *, tools: bool) -> AIMessage:
+    """The aggregator's message under its own id (so that streams show it once), its thoughts left out, and calls of
+    tools that nobody offered."""
     message = outcome.message or AIMessage(content="")
     return AIMessage(
         content=outcome.text,
         id=message.id,
-        tool_calls=message.tool_calls,
-        invalid_tool_calls=message.invalid_tool_calls,
+        tool_calls=message.tool_calls if tools else [],
+        invalid_tool_calls=message.invalid_tool_calls if tools else [],
         response_metadata=message.response_metadata,
         usage_metadata=message.usage_metadata,
     )

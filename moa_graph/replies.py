@@ -45,6 +45,8 @@ def response_of(exc: BaseException) -> Any:
 
 
 def status_of(exc: BaseException) -> int | None:
+    if type(exc).__module__ == "aiohttp.http_exceptions":
+        return None  # aiohttp's own complaint about a broken reply, under a status that no server sent
     response = response_of(exc)
     for value in (
         get(exc, "status_code"),
@@ -91,7 +93,8 @@ def words_of(chain: list[BaseException]) -> str:
         if isinstance(message, str) and message.strip():
             return message
     outer, root = text_of(chain[0]), text_of(chain[-1])
-    if get(chain[0], "body") is None and len(chain) > 1 and root not in outer:
+    same = type(chain[0]).__name__ == type(chain[-1]).__name__ and isinstance(chain[0], ValueError)
+    if get(chain[0], "body") is None and not same and root not in outer:
         return f"{outer.rstrip('.')}: {root}"  # "Connection error" alone says nothing
     return outer
 
@@ -101,7 +104,7 @@ def text_of(exc: BaseException) -> str:
         text = str(exc).strip()
     except Exception:  # a foreign __str__ may raise anything
         text = ""
-    if re.match(r"(?i)\s*(?:<!doctype|<html)", text):
+    if re.search(r"(?i)<!doctype html|<html", text):
         title = re.search(r"(?is)<title>(.*?)</title>", text)
         return "an HTML page instead of JSON" + (f": {title[1]}" if title else "")
     name = type(exc).__name__

@@ -91,6 +91,23 @@ _BY_STATUS: dict[int, Kind] = {
     451: "content",
     504: "timeout",
 }
+_BY_CODE: dict[str, Kind] = {
+    "server_error": "server",
+    "internal_error": "server",
+    "internal_server_error": "server",
+    "api_error": "server",
+    "overloaded_error": "server",
+    "service_unavailable": "server",
+    "rate_limit_exceeded": "rate_limit",
+    "rate_limit_error": "rate_limit",
+    "too_many_requests": "rate_limit",
+    "invalid_api_key": "auth",
+    "authentication_error": "auth",
+    "model_not_found": "not_found",
+    "invalid_request_error": "bad_request",
+}
+"""For an error object that came without a status: in a stream, or in a reply of 200."""
+
 _BY_TYPE: list[tuple[type[BaseException], Kind]] = [
     (ContextOverflowError, "context_overflow"),
     (ModelRateLimitError, "rate_limit"),
@@ -157,6 +174,8 @@ def classify(exc: BaseException) -> Fault:
     words = words_of(chain)
     wait = next((w for w in map(retry_after, chain) if w is not None), None)
     kind = _kind(chain, status, codes, words, wait)
+    if kind == "malformed":
+        words = f"the reply does not keep to the protocol ({words})"
     reason = f"{status} {words}" if status and not words.startswith(str(status)) else words
     return Fault(kind, _retryable(chain, kind), wait, status, one_line(reason))
 
@@ -174,6 +193,8 @@ def _kind(chain: list[BaseException], status: int | None, codes: set[str], words
     if status in (400, 403, 429) and wait is None and _QUOTA_WORDS.search(words):
         # Some providers say "quota" for a plain rate limit; those also say when to come back.
         return "quota"
+    if status is None and (named := next((_BY_CODE[c] for c in codes if c in _BY_CODE), None)):
+        return named
     if status is not None and status >= 400:
         return _BY_STATUS.get(status, "server" if status >= 500 else "bad_request")
     return _kind_by_type(chain)
@@ -188,9 +209,21 @@ def _kind_by_type(chain: list[BaseException]) -> Kind:
         for pattern, kind in _BY_NAME:
             if any(pattern.search(name) for name in names):
                 return kind
-    if isinstance(chain[0], TypeError | KeyError | IndexError) and "choices" in str(chain[0]):
-        return "malformed"  # what langchain-openai raises for a reply without choices
+    if isinstance(chain[0], TypeError | LookupError | AttributeError | ValueError) and _from_client(chain[0]):
+        return "malformed"  # an SDK that stumbles over a reply: no choices, a string where an object should be
     return "connection" if isinstance(chain[0], OSError) else "unknown"
+
+
+_CLIENTS = frozenset({"openai", "langchain_core", "langchain_openai", "langchain_together"})
+
+
+def _from_client(exc: BaseException) -> bool:
+    """Whether it was raised in a provider's own client code."""
+    trace = exc.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    name = trace.tb_frame.f_globals.get("__name__", "") if trace else ""
+    return name.partition(".")[0] in _CLIENTS or name.startswith("moa_graph.wire")
 
 
 def _retryable(chain: list[BaseException], kind: Kind) -> bool:
