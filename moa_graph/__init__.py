@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from moa_graph.chat_model import ChatMoA
     from moa_graph.context import MoAContext
     from moa_graph.errors import (
         AggregationError,
@@ -30,6 +31,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AggregationError",
     "BudgetError",
+    "ChatMoA",
     "ConfigError",
     "DeadlineError",
     "Draft",
@@ -48,6 +50,7 @@ __all__ = [
 
 # Imported when first asked for: `moa --help` and whoever wants only one room do not wait for LangGraph.
 _HOMES = {
+    "moa_graph.chat_model": ("ChatMoA",),
     "moa_graph.context": ("MoAContext",),
     "moa_graph.errors": (
         "AggregationError",

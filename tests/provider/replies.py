@@ -129,7 +129,7 @@ def _structured(answer: Reply, request: dict[str, Any]) -> None:
 
 
 def example(schema: dict[str, Any], question: str, root: dict[str, Any] | None = None) -> Any:
-    """A value that fits a JSON schema; the first integer in the question is used where one is wanted."""
+    """A value that fits a JSON schema; the question's first integer or quoted text is used where one is wanted."""
     root = root or schema
     if "$ref" in schema:
         node: Any = root
@@ -148,7 +148,8 @@ def example(schema: dict[str, Any], question: str, root: dict[str, Any] | None =
         return [example(schema.get("items") or {}, question, root)]
     number = re.search(r"-?\d+", question)
     simple = {"integer": int(number[0]) if number else 3, "number": float(number[0]) if number else 3.0}
-    return {**simple, "boolean": True, "null": None}.get(kind, "text")
+    quoted = re.search(r"'([^']+)'", question)
+    return {**simple, "boolean": True, "null": None}.get(kind, quoted[1] if quoted else "text")
 
 
 def _judge(answer: Reply, profile: Profile, request: dict[str, Any]) -> None:

@@ -1,0 +1,87 @@
+"""A finished or running mixture as what LangChain expects of a chat model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages.ai import UsageMetadata
+from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+
+from moa_graph.state import Usage
+
+
+def result(state: Mapping[str, Any], name: str) -> ChatResult:
+    """The whole answer of a run's last `state`; LangChain gives the message its id."""
+    answer: AIMessage = state["messages"][-1]
+    message = answer.model_copy(update={"id": None, **_about(state, name)})
+    return ChatResult(generations=[ChatGeneration(message=message)])
+
+
+class Answer:
+    """An answer in pieces: tokens come from the run's own events, all else with the last piece."""
+
+    modes: tuple[Literal["custom"], Literal["values"]] = ("custom", "values")
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._state: Mapping[str, Any] = {}
+        self._begun = False
+
+    def chunks(self, mode: str, part: Any) -> Iterator[ChatGenerationChunk]:
+        """The piece in one part of the graph's stream, if it holds one."""
+        if mode == "values":
+            self._state = part
+        elif isinstance(part, dict) and part.get("moa") == "answer_token":
+            self._begun = True
+            calls = [tool_call_chunk(**_plain(call)) for call in part.get("tool_call_chunks", ())]
+            yield ChatGenerationChunk(message=AIMessageChunk(content=part["text"], tool_call_chunks=calls))
+
+    def last(self) -> ChatGenerationChunk:
+        """The last piece: usage, drafts and record, and the whole answer of an aggregator that did not stream."""
+        answer: AIMessage = self._state["messages"][-1]
+        message = AIMessageChunk(
+            content="" if self._begun else answer.content,
+            tool_call_chunks=[] if self._begun else _whole_calls(answer),
+            chunk_position="last",
+            **_about(self._state, self._name),
+        )
+        return ChatGenerationChunk(message=message)
+
+
+def _about(state: Mapping[str, Any], name: str) -> dict[str, Any]:
+    answer: AIMessage = state["messages"][-1]
+    # The aggregator's own count would stand beside the sum of all.
+    given = {key: value for key, value in answer.response_metadata.items() if key != "token_usage"}
+    told = {"model_name": name, "drafts": state["drafts"], "record": state["record"]}
+    return {
+        "response_metadata": {**given, **told},
+        "usage_metadata": _usage(state["record"]["usage"]),
+    }
+
+
+def _usage(total: Usage) -> UsageMetadata | None:
+    """The sum over all calls; `None` when no provider counted."""
+    tokens = total["input_tokens"] + total["output_tokens"]
+    if not tokens:
+        return None
+    return UsageMetadata(
+        input_tokens=total["input_tokens"],
+        output_tokens=total["output_tokens"],
+        total_tokens=tokens,
+        output_token_details={"reasoning": total["reasoning_tokens"]},
+    )
+
+
+def _plain(call: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: call.get(name) for name in ("name", "args", "id", "index")}
+
+
+def _whole_calls(answer: AIMessage) -> list[ToolCallChunk]:
+    return [
+        tool_call_chunk(name=call["name"], args=json.dumps(call["args"]), id=call["id"], index=place)
+        for place, call in enumerate(answer.tool_calls)
+    ]
