@@ -11,6 +11,7 @@ from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
+from moa_graph.errors import AggregationError
 from moa_graph.state import Usage
 
 
@@ -32,10 +33,20 @@ class Answer:
         self._begun = False
 
     def chunks(self, mode: str, part: Any) -> Iterator[ChatGenerationChunk]:
-        """The piece in one part of the graph's stream, if it holds one."""
+        """The piece in one part of the graph's stream, if it holds one.
+
+        Raises:
+            AggregationError: another model begins the answer anew; a chat model cannot take tokens back.
+        """
         if mode == "values":
             self._state = part
-        elif isinstance(part, dict) and part.get("moa") == "answer_token":
+        elif part.get("moa") == "aggregating" and self._begun:
+            raise AggregationError(
+                "the answer broke off after its first tokens had been passed on. Ask again, or do not stream: then "
+                "what is left of the retries and fallbacks mends it.",
+                drafts=self._state.get("drafts", ()),
+            )
+        elif part.get("moa") == "answer_token":
             self._begun = True
             calls = [tool_call_chunk(**_plain(call)) for call in part.get("tool_call_chunks", ())]
             yield ChatGenerationChunk(message=AIMessageChunk(content=part["text"], tool_call_chunks=calls))
@@ -43,6 +54,8 @@ class Answer:
     def last(self) -> ChatGenerationChunk:
         """The last piece: usage, drafts and record, and the whole answer of an aggregator that did not stream."""
         answer: AIMessage = self._state["messages"][-1]
+        if self._begun and self._state["record"]["status"] == "best_draft":
+            raise AggregationError("the answer broke off in mid-stream.", drafts=self._state["drafts"])
         message = AIMessageChunk(
             content="" if self._begun else answer.content,
             tool_call_chunks=[] if self._begun else _whole_calls(answer),

@@ -16,7 +16,7 @@ from langgraph.types import Overwrite
 
 from moa_graph import models, prices
 from moa_graph.asking import Asking, fitted
-from moa_graph.bound import bound_to, written
+from moa_graph.bound import bound_model, bound_to
 from moa_graph.budget import listed, over_budget
 from moa_graph.calls import Terms
 from moa_graph.context import Settings, settings
@@ -109,7 +109,7 @@ class Nodes:
                 raise error
         record = record_of(run, state, asked, best=error is not None)
         tell({"moa": "finished", "record": record})
-        return {"messages": written(run, state, message), "record": record}
+        return {"messages": [message], "record": record}
 
     async def _aggregated(
         self, run: Settings, state: MoAState, config: RunnableConfig, live: Live, asked: Asked
@@ -221,6 +221,8 @@ async def _ready(specs: list[Proposer], run: Settings) -> None:
         await asyncio.to_thread(models.require_embedded, embedded)
     for spec in specs:
         models.chat_model(spec, temperature=run.temperature, max_tokens=run.max_tokens, quiet=True)
+    # Whether it can hold the caller's tools.
+    bound_model(run, run.aggregator)
     if not prices.loaded() and any(map(listed, specs)):
         # Reading the price list takes about a second: better while the models think than after they have
         # answered.

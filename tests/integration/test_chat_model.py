@@ -12,7 +12,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from pydantic import BaseModel
 from typing_extensions import TypedDict
 
-from moa_graph import ChatMoA, ConfigError, InputError, NotEnoughDraftsError, create_moa
+from moa_graph import AggregationError, ChatMoA, ConfigError, InputError, NotEnoughDraftsError, create_moa
 from tests.provider import Provider
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -133,6 +133,7 @@ def test_an_aggregator_without_tools_is_named(provider):
     plain = Plain(mixture(provider, name="plain"))
     with pytest.raises(ConfigError, match="moa:plain cannot call tools"):
         ChatMoA(proposers=[model(provider, "one")], aggregator=plain).bind_tools([add]).invoke("hi")
+    assert not provider.requests()
 
 
 @pytest.mark.parametrize("streaming", [False, True])
@@ -304,3 +305,13 @@ def test_fields_of_the_mixture_go_over_the_preset(provider):
     moa.invoke("hi")
     assert len(provider.requests("one-tok=4")) == 2
     assert provider.requests("one-tok=4")[0].json["messages"][0]["content"] == "Be brief."
+
+
+@pytest.mark.parametrize("fields", [{}, {"on_failure": "best_draft", "max_attempts": 1}])
+async def test_a_stream_that_breaks_is_an_error_and_not_two_answers_in_one(provider, fields):
+    moa = ChatMoA(mixture(provider, aggregator="cutx1-tok=9-tps=200", **fields))
+    with pytest.raises(AggregationError) as caught:
+        [chunk async for chunk in moa.astream("hi")]
+    assert len(caught.value.drafts) == 2
+    if not fields:
+        assert (await moa.ainvoke("hi")).content.startswith("[cutx1")
