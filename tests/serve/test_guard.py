@@ -31,7 +31,7 @@ def locked(provider_server):
         yield server
 
 
-@pytest.mark.parametrize("path", ["/v1/models", "/v1/models/good"])
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/models/good", "/moa", "/moa/mixtures"])
 def test_without_the_key_nothing_is_told(locked, path):
     for header in ("", "Bearer", "Bearer wrong", "Bearer sésam", "Basic !!", "Digest sésame"):
         got, headers = status(locked, path=path, Authorization=header.encode())
@@ -42,10 +42,10 @@ def test_without_the_key_nothing_is_told(locked, path):
 def test_the_key_opens_as_bearer_and_in_the_browsers_own_dialog(locked):
     assert status(locked, Authorization="Bearer sésame".encode())[0] == 200
     basic = "Basic " + base64.b64encode("anyone:sésame".encode()).decode()
-    assert status(locked, Authorization=basic)[0] == 200
+    assert status(locked, path="/moa", Authorization=basic)[0] == 200
 
 
-@pytest.mark.parametrize(("path", "body"), [("/v1/chat/completions", BODY)])
+@pytest.mark.parametrize(("path", "body"), [("/v1/chat/completions", BODY), ("/moa/run", RUN)])
 def test_a_foreign_web_page_cannot_ask(served, provider, path, body):
     own = f"http://127.0.0.1:{served.port}"
     for origin in ("https://evil.example", "null", "http://127.0.0.1:1", f"http://localhost:{served.port}"):

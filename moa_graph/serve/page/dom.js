@@ -1,0 +1,84 @@
+// Elements, numbers as people read them, and this browser's storage.
+
+const $ = (id) => document.getElementById(id);
+
+// An element: properties by name, `on` with listeners, `data` and `aria` as attributes. Children are nodes or text.
+// There is no way to hand it HTML.
+function el(tag, props = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(props)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name === "on") for (const [event, listener] of Object.entries(value)) node.addEventListener(event, listener);
+    else if (name === "class") node.className = value;
+    else if (name.includes("-") || name === "role" || name === "for") node.setAttribute(name, value);
+    else node[name] = value;
+  }
+  node.append(...children.filter((child) => child !== null && child !== undefined && child !== ""));
+  return node;
+}
+
+const button = (text, listener, kind = "plain", props = {}) =>
+  el("button", { type: "button", class: kind, on: { click: listener }, ...props }, text);
+
+const seconds = (value) =>
+  value === null || value === undefined ? "" : value < 9.95 ? `${value.toFixed(1)} s` : `${Math.round(value)} s`;
+
+const whole = (value) => Number(value || 0).toLocaleString("en");
+
+function dollars(cost) {
+  if (cost === null || cost === undefined) return "price unknown";
+  if (cost === 0) return "free";
+  return cost < 0.01 ? `$${cost.toPrecision(2)}` : `$${cost.toFixed(cost < 1 ? 3 : 2)}`;
+}
+
+const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
+
+function say(text) {
+  $("say").textContent = text;
+}
+
+// JSON in localStorage. Browsers may refuse it (private windows) and it may be full; the page works without it.
+const store = {
+  read(name, otherwise) {
+    try {
+      return JSON.parse(localStorage.getItem(name)) ?? otherwise;
+    } catch {
+      return otherwise;
+    }
+  },
+  write(name, value) {
+    try {
+      localStorage.setItem(name, JSON.stringify(value));
+      return true;
+    } catch {
+      return false;
+    }
+  },
+};
+
+function download(name, text, type) {
+  const url = URL.createObjectURL(new Blob([text], { type }));
+  const link = el("a", { href: url, download: name });
+  document.body.append(link);
+  link.click();
+  link.remove();
+  setTimeout(() => URL.revokeObjectURL(url), 10_000);
+}
+
+async function copy(text, from) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    // Where a page has no clipboard (plain http on a network), an old way remains.
+    const area = el("textarea", { value: text, class: "hidden", "aria-hidden": "true" });
+    from.after(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+    from.focus();
+  }
+  const before = from.textContent;
+  from.textContent = "Copied";
+  say("Copied");
+  setTimeout(() => (from.textContent = before), 1200);
+}

@@ -1,0 +1,123 @@
+// A turn: what was asked, what came, and how the server's events change it. No elements here.
+
+// draft: as the package has it (layer, slot, proposer, model, status, text, error, usage, cost, seconds, ...), and while
+// it is being written `status: "writing"` with the text so far.
+function newTurn(question, chosen, blind) {
+  return {
+    question,
+    mixture: chosen.mixture,
+    created: new Date().toISOString(),
+    status: "running",
+    layers: chosen.layers,
+    drafts: [],
+    starts: {}, // seconds from the beginning to each layer's, the aggregator's under "answer"
+    answer: "",
+    aggregator: "",
+    record: null,
+    error: null,
+    blind: blind ? { order: {}, best: undefined } : null,
+  };
+}
+
+// A turn of a file or of the history, whatever is missing filled in.
+function knownTurn(given) {
+  const turn = { ...newTurn("", {}, false), ...given, drafts: given.drafts ?? [] };
+  turn.layers = given.record?.layers ?? given.layers ?? 1 + Math.max(0, ...turn.drafts.map((d) => d.layer));
+  turn.aggregator = given.record?.aggregator ?? given.aggregator ?? "";
+  turn.status = turn.error ? "failed" : given.status === "stopped" ? "stopped" : "done";
+  if (!Object.keys(turn.starts ?? {}).length) turn.starts = startsOf(turn.drafts, turn.layers);
+  return turn;
+}
+
+// A layer begins when the slowest draft before it has come: exact, since nothing else happens in between.
+function startsOf(drafts, layers) {
+  const starts = {};
+  let at = 0;
+  for (let layer = 1; layer < layers; layer += 1) {
+    starts[layer] = at;
+    at += Math.max(0, ...drafts.filter((d) => d.layer === layer).map((d) => d.seconds || 0));
+  }
+  starts.answer = at;
+  return starts;
+}
+
+function draftAt(turn, layer, slot) {
+  return turn.drafts.find((draft) => draft.layer === layer && draft.slot === slot);
+}
+
+// Changes the turn by one event; `now` in seconds from the turn's beginning.
+function apply(turn, event, now) {
+  const draft = event.layer && event.slot !== undefined ? draftAt(turn, event.layer, event.slot) : null;
+  if (event.moa === "round_started") {
+    turn.layers = event.layers;
+    turn.starts[event.layer] = now;
+    for (const { slot, proposer, model } of event.proposers)
+      turn.drafts.push({ layer: event.layer, slot, proposer, model, status: "waiting", text: "", error: null, usage: null, cost: null, seconds: null, first_token_seconds: null });
+    if (turn.blind) turn.blind.order[event.layer] = shuffled(event.proposers.map(({ slot }) => slot));
+  } else if (event.moa === "draft_started" && draft) {
+    Object.assign(draft, { status: "writing", text: "", began: now });
+  } else if (event.moa === "draft_token" && draft) {
+    draft.text += event.text;
+    draft.first_token_seconds ??= now - turn.starts[event.layer];
+  } else if (event.moa === "draft" && draft) {
+    Object.assign(draft, event.draft);
+  } else if (event.moa === "aggregating") {
+    // Said again when a fallback takes over: what the one before wrote is gone.
+    Object.assign(turn, { aggregator: event.model, answer: "" });
+    turn.starts.answer = now;
+  } else if (event.moa === "answer_token") {
+    turn.firstToken ??= now;
+    turn.answer += event.text;
+  } else if (event.moa === "finished") {
+    turn.record = event.record;
+  } else if (event.moa === "answer") {
+    Object.assign(turn, { answer: event.text, drafts: event.drafts, record: event.record, status: "done", took: now });
+  } else if (event.moa === "failed") {
+    Object.assign(turn, { error: event.message, status: "failed", took: now });
+  }
+}
+
+function stopped(turn, now) {
+  turn.status = "stopped";
+  turn.took = now;
+  for (const draft of turn.drafts)
+    if (["waiting", "writing"].includes(draft.status)) Object.assign(draft, { status: "stopped", seconds: now - (turn.starts[draft.layer] ?? 0) });
+}
+
+function shuffled(list) {
+  const left = [...list];
+  const out = [];
+  while (left.length) out.push(...left.splice(crypto.getRandomValues(new Uint32Array(1))[0] % left.length, 1));
+  return out;
+}
+
+// The conversation so far, as models are to see it: questions and the answers to them, never a draft.
+function messagesFor(turns, question) {
+  const said = turns
+    .filter((turn) => turn.answer && turn.status !== "running")
+    .flatMap((turn) => [{ role: "user", content: turn.question }, { role: "assistant", content: turn.answer }]);
+  return [...said, { role: "user", content: question }];
+}
+
+// Events of one run, in order. The signal ends it, here and at the server.
+async function* events(body, signal) {
+  const response = await fetch("moa/run", {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(body),
+    signal,
+  });
+  if (!response.ok) {
+    const problem = await response.json().catch(() => null);
+    throw new Error(problem?.error?.message ?? `The server answered ${response.status}.`);
+  }
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    const parts = (text + value).split("\n\n");
+    text = parts.pop();
+    for (const part of parts) if (part.startsWith("data: ")) yield JSON.parse(part.slice(6));
+  }
+}

@@ -1,0 +1,45 @@
+// Who took how long: a lane for each call on one scale; the pale part is the wait for the first token.
+
+function timelineView(turn) {
+  const list = el("ol", { class: "lanes" });
+  const node = el("section", { class: "part", "aria-label": "Time line" }, el("h3", {}, "Time line"), list);
+
+  function update(now) {
+    const lanes = lanesOf(turn, now);
+    // The scale begins with the first call: what the server did before is no model's time.
+    const start = Math.min(...lanes.map((lane) => lane.start));
+    for (const lane of lanes) Object.assign(lane, { start: lane.start - start, end: lane.end - start });
+    const end = Math.max(0.1, ...lanes.map((lane) => lane.end));
+    list.replaceChildren(...lanes.map((lane) => laneView(lane, end)));
+    node.hidden = hidden(turn) || !lanes.length;
+  }
+  return { node, update };
+}
+
+function lanesOf(turn, now) {
+  const lanes = turn.drafts.map((draft) => {
+    const start = turn.starts[draft.layer] ?? 0;
+    const took = draft.seconds ?? Math.max(0, now - start);
+    return { name: turn.layers > 2 ? `${draft.layer} · ${nameOf(draft)}` : nameOf(draft), start, end: start + took,
+      first: draft.first_token_seconds, kind: hue(turn, draft), failed: KINDS[draft.status]?.[1] === "bad" };
+  });
+  if (turn.starts.answer !== undefined && turn.aggregator) {
+    const start = turn.starts.answer;
+    const end = turn.status === "running" ? now : Math.max(start, turn.took ?? turn.record?.seconds ?? start);
+    const first = turn.firstToken === undefined ? null : turn.firstToken - start;
+    lanes.push({ name: "answer", start, end, first, kind: "", failed: turn.status === "failed" });
+  }
+  return lanes;
+}
+
+function laneView(lane, end) {
+  const percent = (value) => `${Math.min(100, Math.max(0, (100 * value) / end))}%`;
+  const bar = el("span", { class: "bar" });
+  bar.style.left = percent(lane.start);
+  bar.style.width = percent(lane.end - lane.start);
+  const lead = el("span", { class: "lead" });
+  lead.style.left = percent(lane.start);
+  lead.style.width = percent(Math.min(lane.first ?? 0, lane.end - lane.start));
+  const track = el("span", { class: `track ${lane.failed ? "failed" : ""}`, "aria-hidden": "true" }, bar, lead);
+  return el("li", { class: lane.kind }, el("span", { class: "name", title: lane.name }, lane.name), track, el("span", {}, seconds(lane.end - lane.start)));
+}
