@@ -5,6 +5,7 @@ const KINDS = {
   late: ["too late", "warn"], skipped: ["skipped", "warn"], dropped: ["dropped", "warn"], stopped: ["stopped", "warn"],
   empty: ["empty", "bad"], refused: ["refused", "bad"], filtered: ["filtered", "bad"], failed: ["failed", "bad"],
 };
+const TAIL = 3_000; // characters of a draft that are shown while it is written
 const COUNTED = ["ok", "truncated"];
 const OVER = (draft) => !["waiting", "writing"].includes(draft.status);
 
@@ -72,6 +73,7 @@ function cardView(turn, first, onVote) {
   const vote = button("This draft is best", () => onVote(draftAt(turn, first.layer, first.slot)), "plain vote", { hidden: true });
   const node = el("article", { class: "card" }, el("header", {}, el("div", { class: "who" }, name, model), chip),
     el("div", { class: "body" }, clip, more), foot, vote);
+  let frame = 0;
   let stream = null; // the text node that tokens are added to
   let shown = null; // what the body was made from, so that it is made once
 
@@ -98,7 +100,12 @@ function cardView(turn, first, onVote) {
   function token(text) {
     if (!stream.isConnected) clip.replaceChildren(el("p", { class: "raw" }, stream));
     stream.appendData(text);
-    clip.scrollTop = clip.scrollHeight;
+    // Only the end is seen while it grows, and laying out all of a long draft for each token would stall the page.
+    if (stream.length > 2 * TAIL) stream.deleteData(0, stream.length - TAIL);
+    frame ||= requestAnimationFrame(() => {
+      frame = 0;
+      clip.scrollTop = clip.scrollHeight;
+    });
   }
 
   function finish(draft) {
@@ -106,6 +113,7 @@ function cardView(turn, first, onVote) {
     if (shown !== source) {
       shown = source;
       clip.replaceChildren(...(draft.error ? [el("p", { class: "error" }, draft.error)] : []), ...(draft.text ? [markdown(draft.text)] : []));
+      cancelAnimationFrame(frame);
       clip.scrollTop = 0;
     }
     requestAnimationFrame(() => {

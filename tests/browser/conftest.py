@@ -1,0 +1,99 @@
+"""Headless Chromium on the page of a server that really runs."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from tests.provider import Provider
+from tests.serving import Served, mixture
+
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+)
+SIZES = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 390, "height": 844}}
+MARKDOWN = (
+    "## Why\n\nLight **scatters**, `blue` most.\n\n1. first\n2. second\n   - inner\n\n| a | b |\n|---|---|\n| 1 | 2 |\n"
+)
+EVIL = "<script>window.pwned=1</script><img src=x onerror=window.pwned=2> [x](javascript:window.pwned=3) </script>"
+
+
+def say(text: str) -> str:
+    """The part of a model's name that makes the loopback provider say `text`."""
+    return "say=" + "".join(c if c.isascii() and c.isalnum() else _percent(c) for c in text)
+
+
+def _percent(character: str) -> str:
+    # The provider splits names at - and _, which `quote` leaves as they are.
+    quoted = quote(character, safe="")
+    return quoted if quoted != character else f"%{ord(character):02X}"
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Debian's Chromium under Playwright."""
+    path = shutil.which("chromium") or shutil.which("chromium-headless-shell")
+    if path is None:
+        pytest.skip("no Chromium on the path: apt-get install chromium")
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS.split())
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def site(provider_server: Provider) -> Iterator[Served]:
+    """Mixtures that answer, fail, hang, stream slowly and attack."""
+    provider, formatted = provider_server, say(MARKDOWN)
+    mixtures = {
+        "rich": mixture(provider, f"alpha-{formatted}", f"beta-{say('beta says')}", aggregator=f"agg-{formatted}"),
+        "deep": mixture(provider, "one-tok=20", "two-tok=20", aggregator="agg-tok=20", layers=3),
+        "partial": mixture(provider, f"alpha-{say('fine')}", "bad-err401", aggregator=f"agg-{say('answered')}"),
+        "none": mixture(provider, "bad-err401", "worse-err500", aggregator="agg"),
+        "noagg": mixture(provider, f"alpha-{say('fine')}", aggregator="agg-err500"),
+        "hang": mixture(provider, f"quick-{say('here')}", "stuck-hang", aggregator="agg", deadline=60),
+        "slow": mixture(provider, "alpha-ttft=100-tps=20-tok=60", aggregator="agg-ttft=100-tps=20-tok=60"),
+        "evil": mixture(provider, f"mallory-{say(EVIL)}", aggregator=f"agg-{say(EVIL)}"),
+        "huge": mixture(provider, "alpha-huge", aggregator=f"agg-{say('small')}"),
+    }
+    with Served(mixtures) as server:
+        yield server
+
+
+@pytest.fixture
+def page(browser: Any, site: Served, provider: Provider) -> Iterator[Any]:
+    """The page, ready to ask; whatever it logs as an error fails the test."""
+    with opened(browser, site) as page:
+        yield page
+
+
+@contextmanager
+def opened(browser: Any, server: Served, *, size: str = "desktop", scheme: str = "light") -> Iterator[Any]:
+    """The page of `server` in a context of its own; whatever goes wrong in it fails the test."""
+    context = browser.new_context(viewport=SIZES[size], color_scheme=scheme, accept_downloads=True)
+    page = context.new_page()
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    # What tests provoke on purpose: a refused innerHTML (that raises, too), a request that fails.
+    expected = ("TrustedHTML", "Failed to load resource")
+    page.set_default_timeout(30_000)
+    page.goto(f"{server.url}/moa")
+    page.wait_for_function("() => document.querySelector('#mixture').options.length > 0")
+    yield page
+    context.close()
+    assert [text for text in wrong if not any(part in text for part in expected)] == []
+
+
+def ask(page: Any, name: str, question: str = "Why is the sky blue?", *, wait: bool = True) -> None:
+    """Asks `question` of the mixture `name` and waits until the page is ready for another."""
+    page.select_option("#mixture", name)
+    page.fill("#question", question)
+    page.press("#question", "Enter")
+    if wait:
+        page.wait_for_selector("#send:visible")

@@ -1,0 +1,270 @@
+"""The page in a real browser: what a person sees while models write, fail, hang and attack."""
+
+import json
+import re
+
+import pytest
+
+from moa_graph import create_moa
+from moa_graph.serve import report
+from tests.browser.conftest import EVIL, ask, opened, say
+from tests.serving import mixture
+
+
+def texts(page, selector):
+    return [text.strip() for text in page.locator(selector).all_inner_texts()]
+
+
+def test_drafts_answer_time_line_and_totals(page):
+    ask(page, "rich")
+    assert texts(page, ".card h4") == ["alpha", "beta"]
+    assert texts(page, ".card .chip") == ["done", "done"]
+    assert "beta says" in texts(page, ".card .body")[1]
+    for footer in texts(page, ".card footer"):
+        assert re.search(r"first token \d.*total \d.*\d+ tokens?.*price unknown", footer, re.DOTALL)
+    assert len(texts(page, ".lanes li")) == 3
+    totals = dict(zip(texts(page, ".totals dt"), texts(page, ".totals dd"), strict=True))
+    assert totals["calls"] == "3" and totals["cost"] == "unknown" and int(totals["tokens out"]) > 3
+
+
+def test_markdown_becomes_elements(page):
+    ask(page, "rich")
+    body = page.locator(".answer .md")
+    assert body.locator("h5").inner_text() == "Why"
+    assert body.locator("strong").inner_text() == "scatters" and body.locator("p code").inner_text() == "blue"
+    assert body.locator("ol > li").count() == 2 and body.locator("ol ul li").inner_text() == "inner"
+    assert body.locator("th").all_inner_texts() == ["a", "b"] and body.locator("td").all_inner_texts() == ["1", "2"]
+
+
+def test_layers_are_columns_and_calls_are_counted(page):
+    page.select_option("#mixture", "deep")
+    assert page.inner_text("#calls") == "3 layers, 5 calls a question"
+    ask(page, "deep")
+    assert texts(page, ".layer h3 span") == ["2 of 2 drafts"] * 2
+    left, right = (page.locator(".layer").nth(n).bounding_box() for n in (0, 1))
+    assert left["x"] + left["width"] <= right["x"] and left["y"] == right["y"]
+
+
+def test_a_failed_proposer_shows_its_real_error_and_the_answer_comes(page):
+    ask(page, "partial")
+    failed = page.locator(".card.failed")
+    assert failed.count() == 1 and "401" in failed.locator(".error").inner_text()
+    assert page.inner_text(".answer .body") == "answered"
+    assert "1 draft not used" in page.inner_text(".state")
+
+
+@pytest.mark.parametrize(("name", "said"), [("none", "401"), ("noagg", "500")])
+def test_a_failed_run_says_why(page, name, said):
+    ask(page, name)
+    assert said in page.inner_text(".alarm") and "no answer" in page.inner_text(".state")
+    ask(page, "rich", "And now?")
+    assert page.locator(".turn").count() == 2 and page.locator(".answer .md").last.is_visible()
+
+
+def test_stop_ends_the_run_here_and_at_the_provider(page, provider):
+    ask(page, "hang", wait=False)
+    page.wait_for_selector(".card:has-text('here')")
+    provider.wait(lambda stats: stats["in_flight"] == 1)
+    page.click("#stop")
+    page.wait_for_selector("#send:visible")
+    assert provider.wait(lambda stats: stats["in_flight"] == 0)["in_flight"] == 0
+    assert texts(page, ".card .chip") == ["done", "stopped"] and "stopped" in page.inner_text(".state")
+
+
+def test_escape_stops_too(page, provider):
+    ask(page, "hang", wait=False)
+    page.wait_for_selector(".card:has-text('here')")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#send:visible")
+    assert provider.wait(lambda stats: stats["in_flight"] == 0)["in_flight"] == 0
+
+
+def test_drafts_and_answer_grow_while_they_are_written(page):
+    ask(page, "slow", wait=False)
+    page.wait_for_function("() => document.querySelector('.card .body')?.textContent.length > 60")
+    assert texts(page, ".card .chip") == ["writes"]
+    page.wait_for_selector(".answer .md")
+    short = len(page.inner_text(".answer .body"))
+    page.wait_for_selector("#send:visible")
+    assert short < len(page.inner_text(".answer .body"))
+
+
+def test_what_models_write_stays_text(page):
+    ask(page, "evil")
+    assert page.evaluate("window.pwned") is None
+    assert page.locator(".turn script, .turn img, .turn a").count() == 0
+    assert page.inner_text(".answer .body") == EVIL and page.inner_text(".card .body") == EVIL
+    # And nobody could do otherwise: the browser itself refuses HTML made of text, and foreign scripts.
+    assert "TypeError" in page.evaluate(
+        "() => { try { document.body.innerHTML = '<b>x</b>' } catch (e) { return String(e) } }"
+    )
+
+
+def test_a_draft_of_two_megabytes_does_not_stall_the_page(page):
+    ask(page, "huge")
+    assert "Shown in part" in page.inner_text(".card .body")
+    assert page.inner_text(".answer .body") == "small", page.inner_text(".turn .alarm")
+
+
+def test_follow_ups_carry_answers_and_no_drafts(page, provider):
+    ask(page, "partial", "first")
+    provider.reset()
+    ask(page, "partial", "second")
+    sent = provider.requests()[0].json["messages"]
+    assert [(m["role"], m["content"]) for m in sent if m["role"] != "system"] == [
+        ("user", "first"),
+        ("assistant", "answered"),
+        ("user", "second"),
+    ]
+
+
+def test_options_reach_the_run(page, provider):
+    page.select_option("#mixture", "rich")
+    page.click("#options-toggle")
+    page.select_option("#layers", "3")
+    page.fill("#system", "Speak as a pirate.")
+    page.select_option("#aggregator", index=2)
+    assert page.inner_text("#calls") == "3 layers, 5 calls a question"
+    page.fill("#question", "hi")
+    page.click("#send")
+    page.wait_for_selector("#send:visible")
+    requests = provider.requests()
+    assert len(requests) == 5 and "beta" in requests[-1].model
+    assert all(r.json["messages"][0]["content"].startswith("Speak as a pirate.") for r in requests)
+
+
+def test_blind_votes_are_kept_as_json_lines(page):
+    page.select_option("#mixture", "rich")
+    page.click("#options-toggle")
+    page.check("#blind")
+    page.fill("#question", "Which?")
+    page.click("#send")
+    page.wait_for_selector("#send:visible")
+    assert texts(page, ".card h4") == ["Draft A", "Draft B"]
+    assert texts(page, ".card .model") == ["", ""] and texts(page, ".card footer") == ["", ""]
+    assert not page.locator(".lanes").is_visible() and not page.locator(".totals").is_visible()
+    chosen = page.locator(".card", has_text="beta says")
+    chosen.get_by_role("button", name="is best").click()
+    assert sorted(texts(page, ".card h4")) == ["alpha", "beta"] and page.locator(".card.best h4").inner_text() == "beta"
+    page.click("#history-open")
+    with page.expect_download() as waiting:
+        page.click("#votes-save")
+    [line] = waiting.value.path().read_text().splitlines()
+    vote = json.loads(line)
+    assert vote["prompt"] == "Which?" and vote["drafts"][vote["best"]]["proposer"] == "p1-beta"
+    assert {"proposer", "model", "layer", "slot", "text"} == vote["drafts"][0].keys()
+
+
+def saved(page, name):
+    with page.expect_download() as waiting:
+        page.locator(".answer footer").get_by_role("button", name=name).click()
+    return waiting.value.path().read_text()
+
+
+def test_exports_and_copy(page, browser, tmp_path):
+    ask(page, "evil")
+    assert EVIL in saved(page, "Markdown")
+    document = json.loads(saved(page, "JSON"))
+    assert document["turns"][0]["drafts"][0]["text"] == EVIL and document["turns"][0]["record"]["calls"] == 2
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.locator(".answer footer").get_by_role("button", name="Copy").click()
+    assert page.evaluate("navigator.clipboard.readText()") == EVIL
+    report = tmp_path / "report.html"
+    report.write_text(saved(page, "HTML report"))
+    shows_the_report(browser, report, EVIL)
+
+
+def shows_the_report(browser, path, answer):
+    context = browser.new_context()
+    page = context.new_page()
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(path.as_uri())
+    assert page.inner_text(".answer .body") == answer and page.locator(".card").count() >= 1
+    assert page.evaluate("window.pwned") is None
+    assert not page.locator("#ask").is_visible() and len(page.locator(".lanes li").all()) >= 2
+    assert asked == [path.as_uri()]
+    context.close()
+
+
+def test_a_report_made_by_the_package(browser, provider, tmp_path):
+    graph = create_moa(mixture(provider, f"mallory-{say(EVIL)}", aggregator=f"agg-{say(EVIL)}"))
+    path = tmp_path / "run.html"
+    path.write_text(report.html(graph.invoke({"messages": "hi"})))
+    shows_the_report(browser, path, EVIL)
+
+
+def test_history_survives_a_reload_and_can_be_forgotten(page):
+    ask(page, "partial", "remember me")
+    page.reload()
+    page.wait_for_function("() => document.querySelector('#mixture').options.length > 0")
+    page.click("#history-open")
+    page.get_by_role("button", name="remember me").first.click()
+    assert page.inner_text(".answer .body") == "answered" and page.inner_text(".turn h2") == "remember me"
+    ask(page, "partial", "go on")
+    page.click("#history-open")
+    assert len(texts(page, "#history-list li")) == 1 and "2 questions" in page.inner_text("#history-list")
+    page.get_by_role("button", name="Forget remember me").click()
+    assert page.inner_text("#history-list") == "None yet."
+
+
+def test_the_keyboard_alone_is_enough(page):
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.keyboard.press("Enter")
+    page.keyboard.type("asked without a mouse")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#send:visible")
+    assert page.inner_text(".turn h2") == "asked without a mouse"
+    assert page.evaluate("document.activeElement.id") == "question"
+    assert "answer is whole" in page.inner_text("#say").lower()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", ["desktop", "phone"])
+def test_axe_finds_nothing_serious(browser, site, size, scheme):
+    axe = pytest.importorskip("axe_playwright_python.base", reason="axe-playwright-python is not installed")
+    with opened(browser, site, size=size, scheme=scheme) as page:
+
+        def check(where, page=page):
+            found = page.evaluate("() => axe.run()")["violations"]
+            serious = [(v["id"], v["nodes"][0]["html"][:200]) for v in found if v["impact"] in ("serious", "critical")]
+            assert serious == [], where
+
+        # Evaluated as a debugger does it, past the page's own policy.
+        page.evaluate(axe.AXE_SCRIPT)
+        check("at first")
+        page.click("#options-toggle")
+        check("options")
+        ask(page, "partial")
+        ask(page, "deep")
+        check("answered")
+        page.click("#history-open")
+        check("history")
+
+
+@pytest.mark.parametrize("name", ["deep", "evil", "partial"])
+def test_nothing_is_wider_than_a_phone(browser, site, name):
+    with opened(browser, site, size="phone") as page:
+        ask(page, name)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_the_page_is_small_and_asks_for_nothing_else(browser, site):
+    context = browser.new_context()
+    page = context.new_page()
+    asked = []
+    page.on("request", lambda request: asked.append(request.url.removeprefix(site.url)))
+    response = page.goto(f"{site.url}/moa")
+    page.wait_for_function("() => document.querySelector('#mixture').options.length > 0")
+    assert len(response.body()) < 100_000
+    assert [url for url in asked if not url.startswith("data:")] == ["/moa", "/moa/mixtures"]
+    policy = response.headers["content-security-policy"]
+    assert "unsafe" not in policy and "default-src 'none'" in policy
+    context.close()
+
+
+def test_a_server_that_is_gone_is_said(page, site):
+    page.route("**/moa/run", lambda route: route.abort())
+    ask(page, "rich")
+    assert page.locator(".alarm").is_visible()
