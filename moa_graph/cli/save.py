@@ -1,4 +1,4 @@
-"""A finished question as a file: JSON or Markdown."""
+"""A finished question as a file: JSON, Markdown or HTML."""
 
 from __future__ import annotations
 
@@ -43,4 +43,10 @@ def as_markdown(question: str, result: Mapping[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-WRITERS = {".json": as_json, ".md": as_markdown}
+def as_html(question: str, result: Mapping[str, Any]) -> str:
+    from moa_graph.serve import report
+
+    return report.html({"question": question, **result})
+
+
+WRITERS = {".json": as_json, ".md": as_markdown, ".html": as_html}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -58,8 +59,10 @@ class Completions:
         async with mapped(self.url):
             client = await SESSIONS.get()
             # A redirect would carry the conversation, and the key, to a host that is not the provider's.
+            # Long bodies go out in pieces: sent whole they hold the event loop up, and aiohttp warns.
+            data = body if len(body) < 2**20 else io.BytesIO(body)
             answer = await client.post(
-                self.url, data=body, headers=self.headers, proxy=self.proxy, allow_redirects=False
+                self.url, data=data, headers=self.headers, proxy=self.proxy, allow_redirects=False
             )
             if 200 <= answer.status < 300:
                 return answer

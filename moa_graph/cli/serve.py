@@ -1,0 +1,99 @@
+"""`moa serve`: mixtures as models of an OpenAI-compatible endpoint, and the page."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from moa_graph.errors import ConfigError, InputError
+
+if TYPE_CHECKING:
+    from moa_graph.serve.catalogue import Catalogue
+
+app = typer.Typer(add_completion=False)
+
+Presets = Annotated[list[str] | None, typer.Option("--preset", "-p", help="A preset to offer; repeat it.")]
+Files = Annotated[list[Path] | None, typer.Option("--file", "-f", help="A mixture file to offer; repeat it.")]
+Port = Annotated[int, typer.Option("--port", min=0, max=65_535, help="0 takes a free one.")]
+Host = Annotated[str, typer.Option("--host", help="The address to listen at; beyond this machine a key is wanted.")]
+
+
+@app.command()
+def serve(presets: Presets = None, files: Files = None, port: Port = 8000, host: Host = "127.0.0.1") -> None:
+    """Offer mixtures as models of an OpenAI-compatible endpoint, and the page that shows every draft.
+
+    Without --preset and --file: every preset whose keys are there, and always `local`. MOA_SERVE_KEY sets the key that
+    clients must send.
+    """
+    listen([*(presets or []), *(files or [])], port, host)
+
+
+def listen(sources: list[str | Path], port: int, host: str, *, ready: Callable[[str], object] | None = None) -> None:
+    """Serves until interrupted; `ready` gets the page's address when the server answers.
+
+    Raises:
+        ConfigError: a mixture or a key is wrong, the port is taken, or the address is public and there is no key.
+    """
+    import uvicorn
+
+    from moa_graph.models import environment
+    from moa_graph.serve.app import create_app
+    from moa_graph.serve.catalogue import Catalogue
+    from moa_graph.serve.guard import Policy
+
+    policy = Policy.from_environment(environment)
+    if policy.key is None and not _loopback(host):
+        raise ConfigError(
+            f"--host {host}: whoever reaches this address could spend your keys. Set MOA_SERVE_KEY to a secret of your "
+            "own, which clients then send as their API key."
+        )
+    catalogue = Catalogue.of(sources, first=environment("MOA_PRESET"))
+    with _bound(host, port) as listening:
+        url = f"http://{_in_url(host)}:{listening.getsockname()[1]}"
+
+        class Server(uvicorn.Server):
+            async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+                await super().startup(sockets)
+                _say(url, catalogue)
+                if ready:
+                    ready(f"{url}/moa")
+
+        # Runs that are still going when the server is told to stop get a moment, and are then cancelled.
+        config = uvicorn.Config(create_app(catalogue, policy), log_level="warning", timeout_graceful_shutdown=2)
+        Server(config).run(sockets=[listening])
+
+
+def _say(url: str, catalogue: Catalogue) -> None:
+    lines = [f"page      {url}/moa", f"endpoint  {url}/v1", f"models    {', '.join(catalogue.mixtures)}"]
+    lines += [f"left out  {name} (needs {', '.join(keys)})" for name, keys in catalogue.missing.items()]
+    sys.stderr.write("\n".join(lines) + "\nCtrl-C stops it.\n")
+    sys.stderr.flush()
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _in_url(host: str) -> str:
+    everywhere = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
+    return everywhere.get(host) or (f"[{host}]" if ":" in host else host)
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server(
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=512
+        )
+    except socket.gaierror as exc:
+        raise InputError(f"--host {host}: {exc.strerror}.") from exc
+    except OSError as exc:
+        raise ConfigError(f"port {port} of {host}: {exc.strerror}. Another --port may be free; 0 finds one.") from exc

@@ -1,0 +1,69 @@
+"""`moa serve` as a process: it says where it is, serves what its owner chose, and ends when told."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+from openai import OpenAI
+
+from moa_graph.cli import main
+
+
+@pytest.fixture
+def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No keys, no .env above the working directory."""
+    for name in ("OPENAI_API_KEY", "TOGETHER_API_KEY", "MOA_PRESET", "MOA_SERVE_KEY", "MOA_SERVE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(("command", "sent"), [("serve", signal.SIGINT), ("ui", signal.SIGTERM)])
+def test_it_serves_until_it_is_told_to_stop(clean, command, sent):
+    options = ["--no-browser"] if command == "ui" else ["--port", "0"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "moa_graph", command, *options],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TOGETHER_API_KEY": "none"},
+    ) as process:
+        lines = [process.stderr.readline()]
+        while "Ctrl-C" not in lines[-1] and process.poll() is None:
+            lines.append(process.stderr.readline())
+        said = "".join(lines)
+        try:
+            url = re.search(r"http://127\.0\.0\.1:\d+", said)[0]
+            client = OpenAI(base_url=f"{url}/v1", api_key="none")
+            names = [model.id for model in client.models.list()]
+            client.close()
+            with urllib.request.urlopen(f"{url}/moa", timeout=30) as page:
+                assert b"<title>moa" in page.read()
+        finally:
+            process.send_signal(sent)
+            rest = process.stderr.read()
+    assert names[0] == "local" and "together" in names and "openai" not in names
+    assert "left out  openai (needs OPENAI_API_KEY)" in said
+    assert "Traceback" not in rest
+    assert process.returncode in (130, -signal.SIGTERM, 143)
+
+
+def test_what_cannot_be_served_is_said_in_one_line(clean, capsys):
+    for args, code, words in (
+        (["--host", "0.0.0.0"], 3, "MOA_SERVE_KEY"),
+        (["--preset", "nothing"], 3, "nothing"),
+        (["--preset", "openai"], 3, "OPENAI_API_KEY"),
+        (["--preset", "local", "--preset", "local"], 3, "two mixtures"),
+        (["--host", "no such host", "--port", "0"], 3, "MOA_SERVE_KEY"),
+    ):
+        assert main(["serve", *args]) == code
+        said = capsys.readouterr().err
+        assert words in said and len(said.splitlines()) == 1, said
+
+
+def test_a_taken_port_is_said(clean, capsys, served):
+    assert main(["serve", "--preset", "local", "--port", str(served.port)]) == 3
+    assert "Another --port" in capsys.readouterr().err
