@@ -31,6 +31,8 @@ __all__ = ["Gate", "Slot", "clear", "gate"]
 START = 128
 """Requests at once before the provider has said anything; far above what one question needs."""
 CEILING = 512
+FLOOR = 4
+"""Fewer than a small round at once would make every answer late; beyond that, cool-downs do the limiting."""
 LONGEST_COOL_DOWN = 60.0
 """Seconds. A provider that asks for more is asked again after this."""
 _VARIABLE = "MOA_MAX_CONCURRENCY"
@@ -71,6 +73,7 @@ class Gate:
     def __init__(self, host: str, *, start: int = START, ceiling: int = CEILING) -> None:
         self.host = host
         self.peak = 0
+        self._floor = float(min(FLOOR, start, ceiling))
         self._limit = float(min(start, ceiling))
         self._ceiling = ceiling
         self._running = 0
@@ -130,7 +133,8 @@ class Gate:
         try:
             while not waiter.granted:
                 await asyncio.wait({waiter.woken}, timeout=self._nap(waiter))
-                self._look(waiter)
+                with self._lock:
+                    self._pump()
         except BaseException:
             self._withdraw(waiter)
             raise
@@ -143,14 +147,6 @@ class Gate:
         with self._lock:
             left = min(self._ready_at, waiter.until) - time.monotonic()
         return left * random.uniform(1.0, 1.1) + 0.001 if left > 0 else None
-
-    def _look(self, waiter: _Waiter) -> None:
-        with self._lock:
-            self._pump()
-            now = time.monotonic()
-            if not waiter.done and waiter.until <= now < self._ready_at and self._running < self.limit:
-                waiter.done = waiter.granted = True
-                self._grant()
 
     def _withdraw(self, waiter: _Waiter) -> None:
         with self._lock:
@@ -170,12 +166,17 @@ class Gate:
             if head.done:
                 heapq.heappop(self._waiting)
                 continue
-            if self._running >= self.limit or time.monotonic() < self._ready_at:
+            if self._running >= self.limit:
                 return
-            heapq.heappop(self._waiting)
-            head.done = True
-            if self._wake(head):
-                head.granted = True
+            now = time.monotonic()
+            # In a cool-down only those whose patience has ended may go, the oldest first.
+            ready = now >= self._ready_at
+            next_in = head if ready else min((w for w in self._waiting if not w.done and w.until <= now), default=None)
+            if next_in is None:
+                return
+            next_in.done = True
+            if self._wake(next_in):
+                next_in.granted = True
                 self._grant()
 
     @staticmethod
@@ -206,7 +207,7 @@ class Gate:
                 # Only the first of a burst counts: the rest were sent under the same limit.
                 self._epoch += 1
                 self._strikes += 1
-                self._limit = max(1.0, min(self._limit, self._running) / 2)
+                self._limit = max(self._floor, min(self._limit, self._running) / 2)
             own = min(15.0, 0.25 * 2.0 ** min(self._strikes, 10))
             wait = min(own if retry_after is None else retry_after, LONGEST_COOL_DOWN)
             self._ready_at = max(self._ready_at, time.monotonic() + wait)
@@ -225,10 +226,13 @@ def gate(host: str) -> Gate:
         return _gates[host]
 
 
-def clear() -> None:
-    """Forget every gate (what was learnt about every host); calls in flight keep theirs."""
+def clear(host: str | None = None) -> None:
+    """Forget what was learnt about `host`, or about every host; calls in flight keep their gate."""
     with _gates_lock:
-        _gates.clear()
+        if host is None:
+            _gates.clear()
+        else:
+            _gates.pop(host, None)
 
 
 def _ceiling() -> int:

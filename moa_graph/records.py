@@ -54,7 +54,7 @@ def not_enough(drafts: Sequence[Draft], layer: int, wanted: int) -> NotEnoughDra
     """The error of a layer with too few counted drafts: every other proposer's real reason."""
     mine = [d for d in drafts if d["layer"] == layer]
     got = len(counted(drafts, layer))
-    reasons = "; ".join(f"{d['proposer']} ({d['model']}): {_why(d)}" for d in mine if d["status"] not in COUNTED)
+    reasons = "; ".join(_named(d) for d in mine if d["status"] not in COUNTED)
     return NotEnoughDraftsError(
         f"layer {layer}: {got} of {len(mine)} drafts count, {wanted} are needed. {reasons.rstrip('.')}.", drafts=drafts
     )
@@ -62,12 +62,15 @@ def not_enough(drafts: Sequence[Draft], layer: int, wanted: int) -> NotEnoughDra
 
 def no_answer(asked: Asked, drafts: Sequence[Draft]) -> AggregationError:
     """The error of a run whose aggregators all failed."""
+    others = "".join(f" Layer {d['layer']}, {_named(d)}." for d in drafts if d["status"] not in COUNTED)
     kept = " The drafts are attached." if drafts else ""
-    return AggregationError(f"the aggregator gave no answer: {asked.reasons.rstrip('.')}.{kept}", drafts=drafts)
+    reasons = asked.reasons.rstrip(".")
+    return AggregationError(f"the aggregator gave no answer: {reasons}.{others}{kept}", drafts=drafts)
 
 
-def _why(draft: Draft) -> str:
-    return f"{draft['status']}, {draft['error']}" if draft["error"] else draft["status"]
+def _named(draft: Draft) -> str:
+    why = f"{draft['status']}, {draft['error'].rstrip('.')}" if draft["error"] else draft["status"]
+    return f"{draft['proposer']} ({draft['model']}): {why}"
 
 
 def answer_of(outcome: Outcome, *, tools: bool) -> AIMessage:

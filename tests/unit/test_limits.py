@@ -114,6 +114,37 @@ async def test_patience_lets_a_probe_through_and_its_success_ends_the_cool_down(
         pass
 
 
+async def test_a_full_gate_in_a_cool_down_lets_the_patient_in_one_after_the_other() -> None:
+    gate = Gate("h", start=1)
+    async with gate.slot() as slot:
+        slot.limited(30.0)
+
+    async def one() -> None:
+        async with gate.slot(patience=0.01):
+            await asyncio.sleep(0.02)
+
+    async with asyncio.timeout(5):
+        await asyncio.gather(*(one() for _ in range(5)))
+    assert (gate.peak, gate.running, gate.waiting) == (1, 0, 0)
+
+
+async def test_one_model_that_is_limited_does_not_starve_its_siblings() -> None:
+    gate = Gate("h")
+
+    async def limited() -> None:
+        for _ in range(5):
+            async with gate.slot(patience=0.01) as slot:
+                slot.limited(30.0)
+
+    async def healthy() -> None:
+        async with gate.slot(patience=0.01):
+            await asyncio.sleep(0.05)
+
+    async with asyncio.timeout(5):
+        await asyncio.gather(limited(), *(healthy() for _ in range(3)))
+    assert gate.limit >= 4
+
+
 async def test_a_success_from_before_the_429_does_not_end_the_cool_down() -> None:
     gate = Gate("h")
     async with gate.slot() as old:

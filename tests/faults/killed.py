@@ -1,0 +1,75 @@
+"""The process that is killed: one question on a thread of a checkpointer, or with a ledger alone.
+
+It is forked from a server that has imported this module, so that a kill strikes a run and not the imports.
+"""
+
+import asyncio
+import warnings
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import langchain_openai  # noqa: F401  # imported before the fork, as all that follows
+from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
+from langgraph.checkpoint.sqlite import SqliteSaver
+from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+
+import moa_graph.guard
+import moa_graph.wire.completions  # noqa: F401
+from moa_graph import create_moa
+from moa_graph.ledger import Ledger
+
+QUESTION = {"messages": [{"role": "user", "content": "Why is the sky blue?"}]}
+CONFIG: Any = {"configurable": {"thread_id": "t"}}
+STORES = ("sqlite", "sqlite, sync", "postgres", "ledger")
+
+
+def mixture(url: str) -> dict[str, Any]:
+    """Two rounds of four and an aggregator, each call with a model name of its own; calls take 10 to 70 ms."""
+
+    def spec(layer: int, slot: int) -> dict[str, Any]:
+        return {"model": f"openai:l{layer}s{slot}-{10 + (17 * layer + 23 * slot) % 60}ms-tok=12", "base_url": url}
+
+    return {
+        "rounds": [[spec(layer, slot) for slot in range(4)] for layer in (1, 2)],
+        "aggregator": spec(3, 0),
+        "deadline": 30.0,
+    }
+
+
+@asynccontextmanager
+async def saver_of(store: str, where: str) -> AsyncIterator[Any]:
+    """The checkpointer of that kind."""
+    if store == "postgres":
+        async with AsyncPostgresSaver.from_conn_string(where) as saver:
+            await saver.setup()
+            yield saver
+    else:
+        async with AsyncSqliteSaver.from_conn_string(where) as saver:
+            yield saver
+
+
+def work(store: str, where: str, url: str, begin: bool, ready: Any) -> None:
+    """Begin or resume the run; say so through `ready` just before."""
+    warnings.simplefilter("ignore")  # what a killed process leaves unclosed is not the matter here
+    asked = QUESTION if begin or store == "ledger" else None
+    if store == "sqlite, sync":
+        with SqliteSaver.from_conn_string(where) as saver:
+            graph = create_moa(mixture(url), checkpointer=saver)
+            ready.send(1)
+            graph.invoke(asked, CONFIG, durability="sync")
+    else:
+        asyncio.run(_work(store, where, url, asked, ready))
+
+
+async def _work(store: str, where: str, url: str, asked: Any, ready: Any) -> None:
+    if store == "ledger":
+        with Ledger(where, run="r") as ledger:
+            graph = create_moa(mixture(url), ledger=ledger)
+            ready.send(1)
+            await graph.ainvoke(asked)
+        return
+    async with saver_of(store, where) as saver:
+        graph = create_moa(mixture(url), checkpointer=saver)
+        ready.send(1)
+        await graph.ainvoke(asked, CONFIG, durability="sync")
