@@ -10,6 +10,7 @@ from starlette.routing import Route
 
 from moa_graph.serve.catalogue import Catalogue
 from moa_graph.serve.guard import Guard, Policy
+from moa_graph.serve.mcp_routes import McpRoutes
 from moa_graph.serve.openai_routes import OpenAIRoutes
 from moa_graph.serve.page_routes import PageRoutes
 from moa_graph.serve.sse import HEARTBEAT
@@ -18,18 +19,20 @@ from moa_graph.serve.sse import HEARTBEAT
 def create_app(
     catalogue: Catalogue, policy: Policy | None = None, *, home: bool = True, heartbeat: float = HEARTBEAT
 ) -> Starlette:
-    """The OpenAI-compatible endpoint and the page over the mixtures of `catalogue`.
+    """The OpenAI-compatible endpoint, the MCP tool and the page over the mixtures of `catalogue`.
 
     `home` leads `/` to the page; under the Agent Server that place is taken.
     """
     policy = policy or Policy()
     v1 = OpenAIRoutes(catalogue, policy.max_bytes, heartbeat)
+    mcp = McpRoutes(catalogue, policy.max_bytes, heartbeat)
     page = PageRoutes(catalogue, policy.max_bytes, heartbeat)
     program, browser = [Middleware(Guard, policy)], [Middleware(Guard, policy, basic=True)]
     routes = [
         Route("/v1/models", v1.models, methods=["GET", "OPTIONS"], middleware=program),
         Route("/v1/models/{name:path}", v1.model, methods=["GET", "OPTIONS"], middleware=program),
         Route("/v1/chat/completions", v1.chat, methods=["POST", "OPTIONS"], middleware=program),
+        Route("/mcp", mcp.handle, methods=["GET", "POST", "DELETE", "OPTIONS"], middleware=program),
         Route("/moa", page.page, methods=["GET"], middleware=browser),
         Route("/moa/report", page.report, methods=["GET"], middleware=browser),
         Route("/moa/mixtures", page.mixtures, methods=["GET"], middleware=browser),

@@ -1,0 +1,122 @@
+"""The tool `moa_answer` at /mcp, called with the MCP project's own client: by itself and under `langgraph dev`."""
+
+from typing import Any
+
+import httpx
+import pytest
+from mcp import Client, MCPError
+
+from tests.langgraph_dev import ANSWER
+from tests.serving import Served, mixture
+
+SAYS = "Four.%0ANot%20five."
+
+
+@pytest.fixture
+def served(provider):
+    mixtures = {
+        "plain": mixture(provider, "one-tok=4", "two-tok=4", aggregator=f"say={SAYS}"),
+        "broken": mixture(provider, "bad-err401", aggregator="agg"),
+        "echo": mixture(provider, "one-tok=4", aggregator="prompt"),
+    }
+    with Served(mixtures) as server:
+        yield server
+
+
+def connected(served: Served) -> Client:
+    # No fixture: the client must be closed by the task that opened it.
+    return Client(f"{served.url}/mcp")
+
+
+async def test_the_tool_is_listed_with_a_plain_schema(served):
+    async with connected(served) as client:
+        (tool,) = (await client.list_tools()).tools
+        assert tool.name == "moa_answer" and "several language models" in tool.description
+        assert tool.input_schema["required"] == ["question"]
+        assert tool.input_schema["properties"]["mixture"]["enum"] == ["plain", "broken", "echo"]
+
+
+async def test_it_answers_with_the_text_and_nothing_else(served):
+    async with connected(served) as client:
+        result = await client.call_tool("moa_answer", {"question": "What is 2 + 2?"})
+        assert not result.is_error
+        assert [part.model_dump(include={"type", "text"}) for part in result.content] == [
+            {"type": "text", "text": "Four.\nNot five."}
+        ]
+
+
+async def test_it_tells_of_progress(served):
+    async with connected(served) as client:
+        told: list[tuple[float, float | None]] = []
+
+        async def note(progress: float, total: float | None, message: str | None) -> None:
+            told.append((progress, total))
+
+        await client.call_tool("moa_answer", {"question": "hi"}, progress_callback=note)
+        assert told == [(1, 3), (2, 3)]
+
+
+async def test_another_mixture_and_a_system_prompt(served):
+    async with connected(served) as client:
+        result = await client.call_tool("moa_answer", {"question": "hi", "mixture": "echo", "system": "Be kind."})
+        assert "Be kind." in result.content[0].text
+
+
+async def test_a_failed_run_is_a_result_with_the_real_reason(served):
+    async with connected(served) as client:
+        result = await client.call_tool("moa_answer", {"question": "hi", "mixture": "broken"})
+        assert result.is_error and "401" in result.content[0].text
+        blank = await client.call_tool("moa_answer", {"question": " "})
+        assert blank.is_error and "blank" in blank.content[0].text
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("moa_answers", {"question": "hi"}),
+        ("moa_answer", {}),
+        ("moa_answer", {"question": 7}),
+        ("moa_answer", {"question": "hi", "mixture": "none"}),
+        ("moa_answer", {"question": "hi", "layers": "9"}),
+    ],
+)
+async def test_wrong_calls_are_refused_before_any_request(served, provider, name, arguments):
+    async with connected(served) as client:
+        with pytest.raises(MCPError):
+            await client.call_tool(name, arguments)
+        assert not provider.requests()
+
+
+def post(served: Served, body: Any, **headers: str) -> httpx.Response:
+    return httpx.post(f"{served.url}/mcp", json=body, headers=headers)
+
+
+def test_the_plain_protocol(served):
+    call = {"name": "moa_answer", "arguments": {"question": "hi"}}
+    whole = post(served, {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}, accept="application/json")
+    assert whole.json()["result"]["content"][0]["text"] == "Four.\nNot five."
+    opened = post(served, {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {"protocolVersion": "1999"}})
+    assert opened.json()["result"]["protocolVersion"] == "2025-11-25"
+    assert post(served, {"jsonrpc": "2.0", "id": 2, "method": "prompts/list"}).json()["error"]["code"] == -32601
+    assert post(served, {"jsonrpc": "2.0", "method": "notifications/initialized"}).status_code == 202
+    assert post(served, {"id": 3}).status_code == 400
+    assert httpx.get(f"{served.url}/mcp").status_code == 405
+    assert post(served, {"jsonrpc": "2.0", "id": 4, "method": "ping"}, origin="https://evil.example").status_code == 403
+
+
+async def test_under_the_agent_server_it_is_text_and_not_the_repr_of_a_state(langgraph_dev):
+    async with Client(f"{langgraph_dev.url}/mcp") as client:
+        assert "moa_answer" in [tool.name for tool in (await client.list_tools()).tools]
+        result = await client.call_tool("moa_answer", {"question": "What is it?"})
+    assert [part.text for part in result.content] == [ANSWER]
+
+
+async def test_the_agent_server_answers_a2a_with_the_text(langgraph_dev):
+    async with httpx.AsyncClient(base_url=langgraph_dev.url) as http:
+        found = (await http.post("/assistants/search", json={"graph_id": "moa_answer"})).json()
+        part = {"kind": "text", "text": "What is it?"}
+        message = {"role": "user", "parts": [part], "messageId": "m1", "kind": "message"}
+        body = {"jsonrpc": "2.0", "id": "1", "method": "message/send", "params": {"message": message}}
+        headers = {"accept": "application/json"}
+        reply = (await http.post(f"/a2a/{found[0]['assistant_id']}", json=body, headers=headers, timeout=60)).json()
+    assert [part["text"] for artifact in reply["result"]["artifacts"] for part in artifact["parts"]] == [ANSWER]
