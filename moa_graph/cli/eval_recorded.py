@@ -6,12 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
-from moa_graph.cli.evaluate import show_json, tell
+from moa_graph.cli.eval_show import show_json, shown, table, tell
 from moa_graph.errors import InputError
-from moa_graph.evals import assets, meta, meta_data, scoring
+from moa_graph.evals import assets, compare_pages, comparisons, flask, flask_run, meta, meta_data, scoring
 from moa_graph.evals.catalog import catalog
 from moa_graph.evals.files import Row, read_rows
 
@@ -36,24 +33,41 @@ def mt_bench_judgments(path: Path, *, seed: int, as_json: bool) -> None:
     table("MT-Bench (single grading)", ["model", *names], rows)
 
 
-def judge_table(humans: Path, judges: Sequence[str], generators: Path | None, *, seed: int, as_json: bool) -> None:
+def flask_reviews(path: Path, *, hard: bool, seed: int, as_json: bool) -> None:
+    """Print the means of recorded FLASK reviews."""
+    items = flask.items(read_rows(assets.fetch(flask_run.HARD if hard else flask_run.ITEMS, tell=tell).path))
+    figures = scoring.flask_figures(flask_run.reviews(read_rows(path), items), items, seed=seed)
+    if as_json:
+        show_json(figures)
+        return
+    rows = [[skill, shown(v), shown(figures["intervals"][skill])] for skill, v in figures["skills"].items()]
+    table("FLASK", ["skill", "mean", "95 % interval"], rows)
+    tell(f"{figures['n']} reviews, {figures['parse_failures']} unreadable, {figures['missing']} skills left out")
+
+
+def judge_table(
+    humans: Path, judges: Sequence[str], generators: Path | None, out: Path | None, *, seed: int, as_json: bool
+) -> None:
     """Print the eight columns of every judge; beside them, marked as such, the published table."""
     votes = meta_data.humans(read_rows(humans), read_rows(generators) if generators else ())
     read = [meta_data.judge(name, rows) for name, rows in _judge_files(judges).items()]
     figures = scoring.judge_figures(votes, read, seed=seed)
+    published = scoring.published_judges()
+    if out:
+        compare_pages.judge_page(figures, published).write(out)
+        tell(f"report: {out / 'report.html'}")
     if as_json:
         show_json(figures)
         return
     rows = [_judge_row(name, "computed", row) for name, row in figures.items()]
-    rows += [_judge_row(name, "published", row) for name, row in scoring.published_judges().items()]
+    rows += [_judge_row(name, "published", row) for name, row in published.items()]
     table("Judges against humans", ["judge", "figures", *meta.COLUMNS.values()], rows)
     for name, row in figures.items():
         for column, reason in row["reasons"].items():
             tell(f"{name}: no {meta.COLUMNS[column]}: {reason}")
         kappas = ", ".join(f"{who} {value:.3f}" for who, value in row["kappa"].items())
-        tell(
-            f"{name}: kappa {kappas or 'undefined'}; agreement {shown(row['intervals'].get('human_agreement'))} (95 %)"
-        )
+        interval = shown(row["intervals"].get("human_agreement"))
+        tell(f"{name}: kappa {kappas or 'undefined'}; agreement {interval} (95 %)")
 
 
 def _judge_files(judges: Sequence[str]) -> dict[str, list[Row]]:
@@ -67,7 +81,24 @@ def _judge_files(judges: Sequence[str]) -> dict[str, list[Row]]:
 
 
 def _judge_row(name: str, source: str, row: Mapping[str, Any]) -> list[str]:
-    return [name, source, *(shown(row[column]) for column in meta.COLUMNS)]
+    return [name, source, *("-" if row[column] is None else shown(row[column]) for column in meta.COLUMNS)]
+
+
+def compare_systems(systems: Sequence[str], out: Path | None, *, seed: int, as_json: bool) -> None:
+    """Print all pairs: difference, interval, corrected p, and the result in words."""
+    if len(systems) < 2:
+        raise InputError("comparing needs at least two systems")
+    figures = comparisons.compare([comparisons.load(entry) for entry in systems], seed=seed)
+    for warning in figures["warnings"]:
+        tell(f"warning: {warning}")
+    if out:
+        compare_pages.compare_page(figures).write(out)
+        tell(f"report: {out / 'report.html'}")
+    if as_json:
+        show_json(figures)
+        return
+    columns, rows = compare_pages.pair_table(figures)
+    table(f"{figures['benchmark']}: paired comparison", columns, rows)
 
 
 def fetch_assets(names: Sequence[str], *, listing: bool, unverified: bool) -> None:
@@ -84,22 +115,3 @@ def fetch_assets(names: Sequence[str], *, listing: bool, unverified: bool) -> No
         else:
             found = assets.fetch(entry.name, tell=tell, unverified=unverified)
             tell(f"{entry.name}: {found.source} {found.path}")
-
-
-def shown(value: Any) -> str:
-    """A figure as a person reads it."""
-    if value is None:
-        return "-"
-    if isinstance(value, float):
-        return f"{value:.2f}"
-    if isinstance(value, list):
-        return f"[{', '.join(shown(entry) for entry in value)}]"
-    return str(value)
-
-
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table on standard output."""
-    view = Table(*columns, title=title)
-    for row in rows:
-        view.add_row(*row)
-    Console().print(view)

@@ -2,71 +2,198 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from moa_graph.cli import eval_options as o
+
 app = typer.Typer(
-    name="eval",
-    help="Benchmark mixtures and judges: AlpacaEval 2, MT-Bench, FLASK.",
-    no_args_is_help=True,
-    add_completion=False,
+    help="Benchmark mixtures and judges: AlpacaEval 2, MT-Bench, FLASK.", no_args_is_help=True, add_completion=False
 )
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output and nothing else there.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of order, choice and resampling.")]
-
-
-def show_json(value: Any) -> None:
-    """One JSON document on standard output."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def tell(text: str) -> None:
-    """A line for the person who waits, on standard error."""
-    typer.echo(text, err=True)
 
 
 @app.command()
-def judge(
+def alpaca(
+    annotations: Annotated[
+        Path | None, typer.Option(help="Score recorded annotations (JSON, also .gz); generate and judge nothing.")
+    ] = None,
+    reference: Annotated[
+        Path | None, typer.Option(help="Other reference outputs than the published ones; they name the prompts too.")
+    ] = None,
+    both_orders: Annotated[bool, typer.Option("--both-orders", help="Judge every pair in both orders.")] = False,
+    canary: Annotated[
+        bool, typer.Option("--canary", help="Also judge a constant answer: how far can the judge be fooled?")
+    ] = False,
+    preset: o.Preset = None,
+    file: o.File = None,
+    model: o.Model = None,
+    base_url: o.BaseUrl = None,
+    api_key_env: o.KeyEnv = None,
+    drafts: o.Drafts = None,
+    judge: o.Judge = None,
+    judge_url: o.JudgeUrl = None,
+    judge_key_env: o.JudgeKeyEnv = None,
+    name: o.Name = None,
+    out: o.Out = None,
+    limit: o.Limit = None,
+    ids: o.Ids = None,
+    seed: o.Seed = 0,
+    max_cost: o.MaxCost = None,
+    concurrency: o.Concurrency = 8,
+    temperature: o.Temperature = None,
+    max_tokens: o.MaxTokens = None,
+    dry_run: o.DryRun = False,
+    resamples: o.Resamples = 500,
+    as_json: o.Json = False,
+) -> None:
+    """AlpacaEval 2: win rate and length-controlled win rate against reference outputs."""
+    if annotations:
+        from moa_graph.cli.eval_recorded import alpaca_annotations
+
+        return alpaca_annotations(annotations, seed=seed, resamples=resamples, as_json=as_json)
+    choice = o.Choice(
+        preset, file, model, base_url, api_key_env, drafts or [], judge, judge_url, judge_key_env, name, out, limit,
+        o.split_ids(ids), seed, max_cost, concurrency, temperature, max_tokens, dry_run, resamples, as_json,
+    )  # fmt: skip
+    from moa_graph.cli.eval_run import start
+    from moa_graph.evals import benchmarks
+
+    return start(
+        "alpaca",
+        choice,
+        lambda setup: benchmarks.alpaca(setup, reference=reference, both_orders=both_orders, canary=canary),
+    )
+
+
+@app.command("mt-bench")
+def mt_bench(
+    judgments: Annotated[
+        Path | None, typer.Option(help="Score recorded judgments (JSON Lines, also .gz); generate and judge nothing.")
+    ] = None,
+    pairwise: Annotated[
+        Path | None, typer.Option(help="Another system's answers (FastChat's format): also judge pairs, both orders.")
+    ] = None,
+    preset: o.Preset = None,
+    file: o.File = None,
+    model: o.Model = None,
+    base_url: o.BaseUrl = None,
+    api_key_env: o.KeyEnv = None,
+    drafts: o.Drafts = None,
+    judge: o.Judge = None,
+    judge_url: o.JudgeUrl = None,
+    judge_key_env: o.JudgeKeyEnv = None,
+    name: o.Name = None,
+    out: o.Out = None,
+    limit: o.Limit = None,
+    ids: o.Ids = None,
+    seed: o.Seed = 0,
+    max_cost: o.MaxCost = None,
+    concurrency: o.Concurrency = 8,
+    max_tokens: o.MaxTokens = None,
+    dry_run: o.DryRun = False,
+    as_json: o.Json = False,
+) -> None:
+    """MT-Bench: two turns, rated 1 to 10; temperatures go by category as FastChat has them."""
+    if judgments:
+        from moa_graph.cli.eval_recorded import mt_bench_judgments
+
+        return mt_bench_judgments(judgments, seed=seed, as_json=as_json)
+    choice = o.Choice(
+        preset, file, model, base_url, api_key_env, drafts or [], judge, judge_url, judge_key_env, name, out, limit,
+        o.split_ids(ids), seed, max_cost, concurrency, None, max_tokens, dry_run, 0, as_json,
+    )  # fmt: skip
+    from moa_graph.cli.eval_run import start
+    from moa_graph.evals import benchmarks
+
+    return start("mt-bench", choice, lambda setup: benchmarks.mt_bench(setup, other=pairwise))
+
+
+@app.command()
+def flask(
+    reviews: Annotated[
+        Path | None, typer.Option(help="Score recorded reviews (JSON Lines, also .gz); generate and judge nothing.")
+    ] = None,
+    hard: Annotated[bool, typer.Option("--hard", help="The hard subset of 89 items.")] = False,
+    preset: o.Preset = None,
+    file: o.File = None,
+    model: o.Model = None,
+    base_url: o.BaseUrl = None,
+    api_key_env: o.KeyEnv = None,
+    drafts: o.Drafts = None,
+    judge: o.Judge = None,
+    judge_url: o.JudgeUrl = None,
+    judge_key_env: o.JudgeKeyEnv = None,
+    name: o.Name = None,
+    out: o.Out = None,
+    limit: o.Limit = None,
+    ids: o.Ids = None,
+    seed: o.Seed = 0,
+    max_cost: o.MaxCost = None,
+    concurrency: o.Concurrency = 8,
+    temperature: o.Temperature = None,
+    max_tokens: o.MaxTokens = None,
+    dry_run: o.DryRun = False,
+    as_json: o.Json = False,
+) -> None:
+    """FLASK: twelve skills, rated 1 to 5 against the item's own rubric."""
+    if reviews:
+        from moa_graph.cli.eval_recorded import flask_reviews
+
+        return flask_reviews(reviews, hard=hard, seed=seed, as_json=as_json)
+    choice = o.Choice(
+        preset, file, model, base_url, api_key_env, drafts or [], judge, judge_url, judge_key_env, name, out, limit,
+        o.split_ids(ids), seed, max_cost, concurrency, temperature, max_tokens, dry_run, 0, as_json,
+    )  # fmt: skip
+    from moa_graph.cli.eval_run import start
+    from moa_graph.evals import benchmarks
+
+    return start("flask", choice, lambda setup: benchmarks.flask_bench(setup, hard=hard))
+
+
+@app.command("judge")
+def rate_judges(
     humans: Annotated[Path, typer.Option(help="Human votes: AlpacaFarm's cross-annotations or PandaLM's test set.")],
     judge: Annotated[
         list[str],
-        typer.Option(help="A judge's verdicts on the same pairs, as FILE or NAME=FILE; repeat for more runs."),
+        typer.Option(help="A judge's verdicts on the same pairs, as FILE or NAME=FILE; the same name adds runs."),
     ],
     generators: Annotated[
         Path | None, typer.Option(help="Annotations that name the system of each pair, for the rank correlations.")
     ] = None,
-    seed: Seed = 0,
-    as_json: Json = False,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write a report into this folder.")] = None,
+    seed: o.Seed = 0,
+    as_json: o.Json = False,
 ) -> None:
     """Rate judges against several humans: the eight columns of AlpacaEval's evaluator table, and kappa."""
     from moa_graph.cli.eval_recorded import judge_table
 
-    judge_table(humans, judge, generators, seed=seed, as_json=as_json)
+    judge_table(humans, judge, generators, out, seed=seed, as_json=as_json)
+
+
+@app.command()
+def compare(
+    systems: Annotated[
+        list[str], typer.Argument(help="Two or more run folders or recorded files; PATH#MODEL picks one model.")
+    ],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write a report into this folder.")] = None,
+    seed: o.Seed = 0,
+    as_json: o.Json = False,
+) -> None:
+    """Compare recorded systems on the prompts that both answered; says "tied" when they are."""
+    from moa_graph.cli.eval_recorded import compare_systems
+
+    compare_systems(systems, out, seed=seed, as_json=as_json)
 
 
 @app.command()
 def fetch(
     names: Annotated[list[str] | None, typer.Argument(help="Assets, or folders of them; all when left out.")] = None,
     listing: Annotated[bool, typer.Option("--list", help="Show what there is; download nothing.")] = False,
-    unverified: Annotated[bool, typer.Option(help="Also download what has no known SHA-256.")] = False,
+    unverified: Annotated[bool, typer.Option("--unverified", help="Also download what has no known SHA-256.")] = False,
 ) -> None:
-    """Download benchmark data: its source, SHA-256, size and licence are shown first. MOA_ASSETS replaces it."""
+    """Download benchmark data; source, SHA-256, size and licence are shown first. MOA_ASSETS replaces it."""
     from moa_graph.cli.eval_recorded import fetch_assets
 
     fetch_assets(names or [], listing=listing, unverified=unverified)
-
-
-def main() -> None:
-    """`python -m moa_graph.cli.evaluate`, the same commands without the rest of `moa`."""
-    from moa_graph.cli.evaluate import app as loaded
-
-    loaded(prog_name="moa eval")
-
-
-if __name__ == "__main__":
-    main()

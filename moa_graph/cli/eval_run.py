@@ -1,0 +1,184 @@
+"""From the options to a finished run: the system, the judge, the folder, progress, the report."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from moa_graph import models
+from moa_graph.cli.eval_options import Choice
+from moa_graph.cli.eval_show import show_json, shown, table, tell
+from moa_graph.errors import ConfigError, InputError
+from moa_graph.evals import alpaca_run, estimate, report, session, tracking
+from moa_graph.evals.benchmarks import Setup
+from moa_graph.evals.engine import Done, Meter, Options
+from moa_graph.evals.files import slug
+from moa_graph.evals.judging import Judge, how_to_read
+from moa_graph.evals.paid import Payer
+from moa_graph.evals.session import Benchmark
+from moa_graph.evals.systems import Drafts, DraftsSystem, MixtureSystem, ModelSystem, System
+from moa_graph.ledger import Ledger
+from moa_graph.mixture import Mixture, Proposer
+
+DEFAULT_JUDGE, KEYLESS_JUDGE = "openai:gpt-4.1-2025-04-14", "local:smollm2"
+
+
+def start(name: str, choice: Choice, build: Callable[[Setup], Benchmark[Any]]) -> None:
+    """Run one benchmark as chosen, or say what it would take."""
+    mixture = _mixture(choice)
+    label = choice.name or _system_name(choice, mixture)
+    folder = choice.out or Path("moa-evals") / f"{name}-{slug(label)}"
+    options = Options(
+        folder, choice.limit, choice.ids, choice.seed, choice.max_cost, choice.concurrency, choice.resamples
+    )
+    with Ledger(folder / session.LEDGER, run=f"{name}/{choice.seed}") as ledger:
+        payer = Payer(ledger, prices=mixture.prices if mixture else {})
+        system, judge = _system(choice, mixture, ledger, payer, label), _judge(choice, payer)
+        bench = build(Setup(system, judge, options, choice.temperature, choice.max_tokens, tell))
+        if choice.dry_run:
+            return _dry_run(bench, choice, payer)
+        models.require_keys([*system.specs, *([judge.spec] if judge else [])])
+        outcome = asyncio.run(_run(bench, options, choice, payer))
+    return _finish(bench, outcome, choice)
+
+
+def _mixture(choice: Choice) -> Mixture | None:
+    """The mixture to measure, or whose aggregator synthesizes drafts; None for a model or for drafts as they are."""
+    if choice.model and (choice.preset or choice.file):
+        raise InputError("--model is one model, --preset and --file are mixtures: give one of them")
+    if choice.model or (choice.drafts and not (choice.preset or choice.file)):
+        return None
+    from moa_graph.cli.options import chosen
+
+    return chosen(preset=choice.preset, file=choice.file)
+
+
+def _system_name(choice: Choice, mixture: Mixture | None) -> str:
+    base = choice.model or (mixture.name or mixture.hash if mixture else "")
+    drafts = "+".join(path.name.split(".json")[0] for path in choice.drafts)
+    return " on ".join(part for part in (base, drafts) if part) or "system"
+
+
+def _system(choice: Choice, mixture: Mixture | None, ledger: Ledger, payer: Payer, label: str) -> System:
+    spec = _spec(choice.model, choice.base_url, choice.api_key_env) if choice.model else None
+    if choice.drafts:
+        read = [Drafts.read(path) for path in choice.drafts]
+        if mixture:
+            return DraftsSystem(read, payer, mixture.aggregator, mixture.prompt, label)
+        return DraftsSystem(read, payer, spec, name=label)
+    if mixture:
+        return MixtureSystem(mixture, ledger, name=label)
+    assert spec is not None
+    return ModelSystem(spec, payer, name=label)
+
+
+def _spec(model: str, base_url: str | None, key: str | None) -> Proposer:
+    spec = Proposer(model=model, base_url=base_url, api_key_env=key)
+    models.require_known(spec)
+    return spec
+
+
+def _judge(choice: Choice, payer: Payer) -> Judge | None:
+    if choice.judge == "none":
+        return None
+    name = choice.judge
+    if name is None:
+        name = DEFAULT_JUDGE if models.environment("OPENAI_API_KEY") else KEYLESS_JUDGE
+        tell(f"judge {name}; --judge chooses another")
+        if name == KEYLESS_JUDGE:
+            tell("no provider's key is set: the small embedded model judges, and its verdicts mean nothing")
+    spec = _spec(name, choice.judge_url, choice.judge_key_env)
+    return Judge(spec, payer, how_to_read(name, choice.judge_url))
+
+
+def _dry_run(bench: Benchmark[Any], choice: Choice, payer: Payer) -> None:
+    expected = estimate.of_run(bench, max_tokens=choice.max_tokens, prices=payer.prices)
+    figures = {"items": len(bench.items), **asdict(expected)}
+    if choice.as_json:
+        return show_json(figures)
+    return table(f"{bench.name}, not run", ["expected", "value"], [[k, shown(v)] for k, v in figures.items()])
+
+
+async def _run(bench: Benchmark[Any], options: Options, choice: Choice, payer: Payer) -> session.Outcome:
+    expected = 0.0
+    if options.max_cost is not None:
+        whole = estimate.of_run(bench, max_tokens=choice.max_tokens, prices=payer.prices)
+        if whole.cost is None:
+            raise ConfigError(f"--max-cost: the price of {', '.join(whole.unpriced)} is unknown; give `prices`")
+        expected = whole.cost / max(1, len(bench.items))
+    with Progress(len(bench.items)) as progress:
+        outcome = await session.run(bench, options, expected_cost=expected, tell=progress.moved)
+    if tracking.wanted():
+        await _publish(bench, outcome)
+    return outcome
+
+
+async def _publish(bench: Benchmark[Any], outcome: session.Outcome) -> None:
+    from langsmith import Client
+
+    examples = tracking.examples(bench.name, outcome.done)
+    try:
+        name = await tracking.publish(
+            Client(),
+            benchmark=bench.name,
+            experiment=f"{bench.name}-{slug(bench.system.name)}",
+            examples=examples,
+            metadata={"judge": outcome.scores["judge"], "seed": outcome.scores["seed"]},
+        )
+    except Exception as error:  # whatever LangSmith does, the run is finished and its files are written
+        tell(f"warning: LangSmith took no experiment: {type(error).__name__}: {error}")
+    else:
+        tell(f"LangSmith experiment: {name}")
+
+
+def _finish(bench: Benchmark[Any], outcome: session.Outcome, choice: Choice) -> None:
+    annotations = outcome.rows.get(alpaca_run.ANNOTATIONS, [])
+    report.of_run(outcome.scores, outcome.timing, outcome.failures, annotations).write(outcome.folder)
+    for warning in outcome.scores["warnings"]:
+        tell(f"warning: {warning}")
+    for failure in outcome.failures[:5]:
+        tell(f"failed: {failure}")
+    if choice.as_json:
+        show_json(outcome.scores)
+    else:
+        rows = [[name, shown(v)] for name, v in outcome.scores.items() if not isinstance(v, dict)]
+        table(f"{bench.name}: {bench.system.name}", ["figure", "value"], rows)
+    tell(f"files and report: {outcome.folder}")
+
+
+class Progress:
+    """Items done and dollars spent, on standard error: a bar for a person, a line now and then for a log."""
+
+    def __init__(self, total: int) -> None:
+        self.total, self.done = total, 0
+        self.live = sys.stderr.isatty()
+        self.every = max(1, total // 20)
+
+    def __enter__(self) -> Progress:
+        if self.live:
+            from rich.console import Console
+            from rich.progress import Progress as Bar
+            from rich.progress import TextColumn, TimeElapsedColumn
+
+            self.bar = Bar(*Bar.get_default_columns(), TimeElapsedColumn(), TextColumn("{task.fields[cost]}"),
+                           console=Console(stderr=True))  # fmt: skip
+            self.bar.start()
+            self.task = self.bar.add_task("items", total=self.total, cost="$0.0000")
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self.live:
+            self.bar.stop()
+
+    def moved(self, done: Done, meter: Meter) -> None:
+        """One more item is finished."""
+        self.done += 1
+        cost = f"${meter.spent:.4f}" + (f" (price unknown in {meter.unknown} items)" if meter.unknown else "")
+        if self.live:
+            self.bar.update(self.task, advance=1, cost=cost)
+        elif self.done % self.every == 0 or self.done == self.total:
+            tell(f"{self.done}/{self.total} items, {cost}")

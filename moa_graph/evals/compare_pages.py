@@ -1,0 +1,77 @@
+"""Pages about several systems or judges: who differs, and whose verdicts are biased or unsteady."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from moa_graph.evals import meta
+from moa_graph.evals.comparisons import verdict
+from moa_graph.evals.plots import Point, intervals, scatter
+from moa_graph.evals.report import Page, shown
+
+COLUMNS = ["A", "B", "prompts", "mean A", "mean B", "A minus B", "95 % interval", "p (Holm)", "McNemar p", "result"]
+
+
+def pair_table(figures: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """The pairs as a table."""
+    rows = []
+    for row in figures["pairs"]:
+        cells = [row["mean_a"], row["mean_b"], row["difference"], row["interval"], row["p_holm"]]
+        exact = shown(row["mcnemar_p"]) if "mcnemar_p" in row else "-"
+        rows.append([row["a"], row["b"], str(row["n"]), *map(shown, cells), exact, verdict(row)])
+    return COLUMNS, rows
+
+
+def compare_page(figures: Mapping[str, Any]) -> Page:
+    """The comparison as a page, with a plot of the differences."""
+    page = Page(f"{figures['benchmark']}: paired comparison")
+    for warning in figures["warnings"]:
+        page.text(f"Warning: {warning}")
+    page.text(
+        "Differences are on the prompts both systems answered. Intervals resample prompts, p values are from a "
+        "sign-flip permutation test and corrected by Holm over all pairs."
+    )
+    page.table(*pair_table(figures))
+    points = [Point(f"{r['a']} - {r['b']}", 0, r["difference"], *r["interval"]) for r in figures["pairs"]]
+    page.plot("Differences with 95 % intervals; one that holds zero is a tie", intervals(points, "A minus B"))
+    for row in figures["pairs"]:
+        if "skills" in row:
+            page.heading(f"{row['a']} and {row['b']} by skill")
+            cells = [
+                [skill, str(s["n"]), shown(s["difference"]), shown(s["interval"]), shown(s["p_holm"]),
+                 "tied" if s["tied"] else verdict({**row, **s})]
+                for skill, s in row["skills"].items()
+            ]  # fmt: skip
+            page.table(["skill", "prompts", "A minus B", "95 % interval", "p (Holm)", "result"], cells)
+    return page
+
+
+def judge_page(computed: Mapping[str, Mapping[str, Any]], published: Mapping[str, Mapping[str, Any]]) -> Page:
+    """The judge table: computed rows, published rows, and bias against variance where both are known."""
+    page = Page("Judges against humans")
+    tables = {"Computed here": computed, "Published by AlpacaEval (not computed here)": published}
+    for title, rows in tables.items():
+        if rows:
+            page.heading(title)
+            cells = [[name, *(_cell(row[column]) for column in meta.COLUMNS)] for name, row in rows.items()]
+            page.table(["judge", *meta.COLUMNS.values()], cells)
+    page.heading("Kappa and what is missing")
+    for name, row in computed.items():
+        kappas = ", ".join(f"{who} {value:.3f}" for who, value in row["kappa"].items())
+        page.text(f"{name}: kappa {kappas or 'undefined'}")
+        for column, reason in row["reasons"].items():
+            page.text(f"{name} has no {meta.COLUMNS[column]}: {reason}")
+    both = {**published, **{f"{name} (computed)": row for name, row in computed.items()}}
+    points = [Point(name, row["variance"], row["bias"]) for name, row in both.items() if _has_both(row)]
+    if points:
+        page.plot("Bias against variance, in percent", scatter(points, "variance", "bias"))
+    return page
+
+
+def _cell(value: Any) -> str:
+    return "-" if value is None else shown(value)
+
+
+def _has_both(row: Mapping[str, Any]) -> bool:
+    return row["bias"] is not None and row["variance"] is not None

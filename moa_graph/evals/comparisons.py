@@ -1,0 +1,160 @@
+"""Recorded systems side by side, on the prompts that both answered."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from moa_graph.errors import InputError
+from moa_graph.evals import alpaca, flask, mt_bench
+from moa_graph.evals.files import Row, read_rows
+from moa_graph.evals.scoring import pair
+from moa_graph.evals.stats import Interval, holm, mcnemar, paired
+
+Values = dict[tuple[Hashable, ...], float]
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One system's scores by (prompt, part): the first element of a key is the cluster that is resampled.
+
+    `parts` maps the name of a part (a FLASK skill) to its own scores; `verdicts` are wins, where there are any.
+    """
+
+    name: str
+    benchmark: str
+    judges: frozenset[str]
+    values: Values
+    verdicts: dict[tuple[Hashable, ...], bool] = field(default_factory=dict)
+    parts: dict[str, Values] = field(default_factory=dict)
+
+
+def load(entry: str) -> Recorded:
+    """A run's folder or a file of annotations, judgments or reviews; ``PATH#MODEL`` picks one model of a file.
+
+    Raises InputError when nothing recorded is found there.
+    """
+    place, _, model = entry.partition("#")
+    path = Path(place)
+    file = _recorded_file(path) if path.is_dir() else path
+    rows = read_rows(file)
+    name = path.name.split(".json")[0] if not path.is_dir() else path.resolve().name
+    if not rows:
+        raise InputError(f"{file} is empty")
+    if "preference" in rows[0]:
+        return _alpaca(name, rows)
+    if "turn" in rows[0] and "score" in rows[0]:
+        return _mt_bench(name, rows, model, str(file))
+    if "review" in rows[0]:
+        return _flask(name, rows)
+    raise InputError(f"{file} holds neither annotations nor judgments nor reviews")
+
+
+def _recorded_file(folder: Path) -> Path:
+    for pattern in ("annotations.json", "model_judgment/*_single.jsonl", "reviews.jsonl"):
+        if found := sorted(folder.glob(pattern)):
+            return found[0]
+    raise InputError(f"{folder} holds no annotations.json, model_judgment or reviews.jsonl")
+
+
+def _alpaca(name: str, rows: Sequence[Row]) -> Recorded:
+    items = alpaca.read_annotations(rows)
+    values: Values = {(item.instruction,): 100 * item.win for item in items if item.win is not None}
+    judges = frozenset(str(row.get("annotator")) for row in rows)
+    verdicts = {key: win > 50 for key, win in values.items()}
+    return Recorded(name, "alpaca", judges, values, verdicts)
+
+
+def _mt_bench(name: str, rows: Sequence[Row], model: str, file: str) -> Recorded:
+    judgments = mt_bench.judgments(rows)
+    models = list(dict.fromkeys(row.model for row in judgments))
+    if not model and len(models) > 1:
+        raise InputError(f"{file} has several models; pick one with #: {', '.join(models)}")
+    if model and model not in models:
+        raise InputError(f"{file} has no model {model!r}, only {', '.join(models)}")
+    kept, _ = mt_bench.unique(row for row in judgments if not model or row.model == model)
+    values: Values = {(row.question, row.turn): row.score for row in kept if row.score != mt_bench.FAILED}
+    judges = frozenset(row.judge.split("/")[0] for row in kept)
+    return Recorded(model or name, "mt-bench", judges, values)
+
+
+def _flask(name: str, rows: Sequence[Row]) -> Recorded:
+    values: Values = {}
+    parts: dict[str, Values] = {}
+    for row in rows:
+        scores = flask.parse(str(row["review"]), row.get("skill") or flask.SKILLS) or {}
+        for skill, score in scores.items():
+            if score is not None:
+                values[(row["idx"], skill)] = score
+                parts.setdefault(skill, {})[(row["idx"], skill)] = score
+    judges = frozenset(str((row.get("judge_record") or {}).get("model")) for row in rows)
+    return Recorded(name, "flask", judges, values, parts=parts)
+
+
+def compare(systems: Sequence[Recorded], *, seed: int = 0) -> dict[str, Any]:
+    """All pairs: difference, interval, p, Holm over the pairs (and over skills), McNemar, and whether they tie.
+
+    Raises InputError when the systems are of different benchmarks or share fewer than two prompts.
+    """
+    if len({system.benchmark for system in systems}) > 1:
+        raise InputError(
+            "these are of different benchmarks: " + ", ".join(f"{s.name} ({s.benchmark})" for s in systems)
+        )
+    rows = [_pair(a, b, a.values, b.values, seed) for a, b in combinations(systems, 2)]
+    _adjust(rows)
+    for row, (a, b) in zip(rows, combinations(systems, 2), strict=True):
+        shared = sorted(a.verdicts.keys() & b.verdicts.keys(), key=str)
+        if shared:
+            row["mcnemar_p"] = mcnemar([a.verdicts[k] for k in shared], [b.verdicts[k] for k in shared])
+        if a.parts and b.parts:
+            row["skills"] = _parts(a, b, seed)
+    judges = sorted(set().union(*(system.judges for system in systems)))
+    warnings = [f"different judges ({', '.join(judges)}): their scores cannot be compared"] if len(judges) > 1 else []
+    return {"benchmark": systems[0].benchmark, "pairs": rows, "warnings": warnings}
+
+
+def _pair(a: Recorded, b: Recorded, mine: Values, theirs: Values, seed: int) -> dict[str, Any]:
+    # Sorted, so that the resampling does not depend on the order of a file.
+    shared = sorted(mine.keys() & theirs.keys(), key=str)
+    clusters = [key[0] for key in shared]
+    if len(set(clusters)) < 2:
+        raise InputError(f"{a.name} and {b.name} share fewer than two prompts")
+    found = paired([mine[k] for k in shared], [theirs[k] for k in shared], clusters=clusters, seed=seed)
+    return {
+        "a": a.name,
+        "b": b.name,
+        "n": found.n,
+        "mean_a": sum(mine[k] for k in shared) / len(shared),
+        "mean_b": sum(theirs[k] for k in shared) / len(shared),
+        "difference": found.difference,
+        "interval": pair(Interval(found.low, found.high)),
+        "standard_error": found.standard_error,
+        "p": found.p,
+        "tied": found.tied,
+    }
+
+
+def _adjust(rows: Sequence[dict[str, Any]]) -> None:
+    """Holm over this family of tests; a difference that does not survive it is a tie."""
+    for row, p in zip(rows, holm([row["p"] for row in rows]), strict=True):
+        row["p_holm"] = p
+        row["tied"] = row["tied"] or p >= 0.05
+
+
+def _parts(a: Recorded, b: Recorded, seed: int) -> dict[str, Mapping[str, Any]]:
+    rows = {}
+    for part in [skill for skill in flask.SKILLS if skill in a.parts and skill in b.parts]:
+        if len(a.parts[part].keys() & b.parts[part].keys()) > 1:
+            rows[part] = _pair(a, b, a.parts[part], b.parts[part], seed)
+    _adjust(list(rows.values()))
+    return {part: {k: v for k, v in row.items() if k not in ("a", "b")} for part, row in rows.items()}
+
+
+def verdict(row: Mapping[str, Any]) -> str:
+    """The result in words: "tied" when it is."""
+    if row["tied"]:
+        return "tied"
+    return f"{row['a'] if row['difference'] > 0 else row['b']} is better"

@@ -1,0 +1,112 @@
+"""FLASK from instructions to reviews: one answer, one review of the item's own skills."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from moa_graph.errors import InputError
+from moa_graph.evals import flask
+from moa_graph.evals.engine import Done
+from moa_graph.evals.files import Row
+from moa_graph.evals.judging import Judge
+from moa_graph.evals.mt_bench_run import fill
+from moa_graph.evals.systems import Ask, System
+
+OUTPUTS, REVIEWS = "outputs.jsonl", "reviews.jsonl"
+ITEMS, HARD = "flask/flask_evaluation.jsonl", "flask/flask_hard_evaluation.jsonl"
+PROMPTS, RUBRICS = "flask/prompt.jsonl", "flask/skillset_description.json"
+WITH_ANSWER = 2
+# The original's temperature 0 and length stand outside its request and are never sent; here they are.
+PARAMETERS = {"temperature": 0.0, "max_tokens": 1024}
+
+
+@dataclass(frozen=True)
+class Flask:
+    """The work of one item: `prompt` is FLASK's prompt with a reference answer, `rubrics` its text by skill."""
+
+    system: System
+    judge: Judge | None
+    prompt: Row
+    rubrics: Mapping[str, str]
+    temperature: float | None = None
+    max_tokens: int | None = None
+
+    async def work(self, item: flask.Item) -> Done:
+        """Answer and review one item."""
+        done = Done(str(item.idx))
+        keys = (str(item.idx), item.instruction)
+        ask = Ask(str(item.idx), keys, [("user", item.instruction)], 0, self.temperature, self.max_tokens)
+        answer = await self.system.answer(ask)
+        done.generation.add(answer)
+        if answer.error:
+            done.failures.append(f"generation: {answer.error}")
+        if answer.text is None:
+            return done
+        done.rows[OUTPUTS] = [{"idx": item.idx, "text": answer.text, "model_id": self.system.name}]
+        if self.judge:
+            await self._review(item, answer.text, done)
+        return done
+
+    async def _review(self, item: flask.Item, text: str, done: Done) -> None:
+        assert self.judge is not None
+        template = self.prompt["prompt_template"]
+        values = {
+            **self.prompt["defaults"],
+            "skills": "".join(self.rubrics[skill] for skill in item.skills),
+            "question": item.instruction,
+            "sample_answer": item.answer,
+            "response": text,
+        }
+        turns = [("system", self.prompt["system_prompt"]), ("user", fill(template, values))]
+        reply = await self.judge.ask(turns, item=str(item.idx))
+        done.judging.add(reply)
+        if not reply.counts and reply.status != "empty":
+            done.failures.append(f"judge: {reply.error}")
+            return
+        done.rows[REVIEWS] = [
+            {
+                "idx": item.idx,
+                "model_id": self.system.name,
+                "skill": list(item.skills),
+                "review": reply.text,
+                "score": flask.parse(reply.text, item.skills),
+                "judge_record": self.judge.record(self.prompt["system_prompt"] + template, reply),
+            }
+        ]
+
+
+def prompt(rows: Sequence[Row]) -> Row:
+    """The prompt that shows the judge a reference answer. Raises InputError when the file lacks it."""
+    for row in rows:
+        if row.get("prompt_id") == WITH_ANSWER:
+            return row
+    raise InputError(f"FLASK's prompt {WITH_ANSWER} is not in its file")
+
+
+def rubrics(rows: Sequence[Row]) -> dict[str, str]:
+    """The text that explains each skill and its five scores to the judge."""
+    return {row["Skill"]: _rubric(row) for row in rows}
+
+
+def _rubric(row: Row) -> str:
+    scores = "".join(f"\nScore {n}: {row['Scoring'][str(n)]}" for n in range(1, 6))
+    return f"\n{row['Skill']}: {row['Criteria']}{scores}\n\n"
+
+
+def reviews(rows: Sequence[Row], items: Sequence[flask.Item]) -> list[flask.Review]:
+    """Recorded reviews, parsed anew from their text where it is there. Raises InputError for an unknown idx."""
+    by_idx = {item.idx: item for item in items}
+    found = []
+    for number, row in enumerate(rows, 1):
+        idx = row.get("idx", row.get("question_id"))
+        if idx not in by_idx:
+            raise InputError(f"review {number}: no item has idx {idx!r}")
+        found.append(flask.Review(idx, _scores(row, by_idx[idx])))
+    return found
+
+
+def _scores(row: Row, item: flask.Item) -> Any:
+    text = row.get("review")
+    return flask.parse(text if isinstance(text, str) else repr(row.get("score")), item.skills)

@@ -1,0 +1,106 @@
+"""One paid call of a benchmark, made once: looked up in the ledger, else asked and recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from langchain_core.messages import AIMessage, BaseMessage
+
+from moa_graph import models
+from moa_graph.budget import listed
+from moa_graph.calls import Call, Outcome, Terms, ask
+from moa_graph.evals.alpaca_judge import top_logprobs
+from moa_graph.ledger import Ledger
+from moa_graph.mixture import Proposer
+from moa_graph.prices import Override, cost
+from moa_graph.retry import RetryBudget
+from moa_graph.state import COUNTED, Usage
+
+ATTEMPTS = 4
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a model said. `served` is the model id that the provider names, `top` the first token's alternatives."""
+
+    text: str
+    status: str
+    error: str | None
+    usage: Usage | None
+    cost: float | None
+    seconds: float
+    served: str
+    top: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def counts(self) -> bool:
+        return self.status in COUNTED
+
+
+@dataclass(frozen=True)
+class Payer:
+    """Asks single models for a run. Replies that were paid for are recorded before they are used."""
+
+    ledger: Ledger
+    deadline: float = 120.0
+    prices: Mapping[str, Override] = field(default_factory=dict)
+
+    async def ask(
+        self,
+        spec: Proposer,
+        messages: Sequence[BaseMessage],
+        *,
+        item: str,
+        role: str,
+        slot: int = 0,
+        repeat: int = 0,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+    ) -> Reply:
+        """The reply of `spec`; a provider's fault is a status, never an exception."""
+        place: dict[str, Any] = {
+            "item": item,
+            "layer": 0,
+            "slot": slot,
+            "role": role,
+            "repeat": repeat,
+            "model": spec.label,
+        }
+        params = spec.model_dump(mode="json", exclude={"model", "name", "system", "samples", "window"})
+        params |= {"temperature": spec.temperature if temperature is None else temperature}
+        params |= {"max_tokens": spec.max_tokens if max_tokens is None else max_tokens}
+        key = self.ledger.call_key(**place, params=params, messages=messages)
+        if paid := await self.ledger.get(key):
+            return Reply(**paid)
+        model = models.chat_model(spec, temperature=temperature, max_tokens=max_tokens, quiet=True)
+        outcome = Outcome()
+        terms = Terms(self.deadline, RetryBudget(ATTEMPTS), ATTEMPTS, models.host(spec))
+        await ask(Call(model, list(messages), {"run_name": f"{role} {spec.label}"}), terms, outcome)
+        reply = self._reply(spec, outcome)
+        if outcome.message is not None and outcome.status != "empty":
+            await self.ledger.put(key, asdict(reply), **place, cost=reply.cost, seconds=reply.seconds)
+        return reply
+
+    def _reply(self, spec: Proposer, outcome: Outcome) -> Reply:
+        message = outcome.message or AIMessage(content="")
+        dollars = cost(
+            spec.label,
+            outcome.usage,
+            overrides=self.prices,
+            provider_cost=outcome.reported,
+            listed=listed(spec),
+        )
+        if outcome.message is None and outcome.free:
+            dollars = 0.0
+        return Reply(
+            text=outcome.text,
+            status=outcome.status,
+            error=outcome.error,
+            usage=outcome.usage,
+            cost=dollars,
+            seconds=round(outcome.seconds, 4),
+            served=str(message.response_metadata.get("model_name") or spec.label),
+            top=top_logprobs(message.response_metadata),
+        )
