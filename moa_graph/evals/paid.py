@@ -73,7 +73,7 @@ class Payer:
         params |= {"max_tokens": spec.max_tokens if max_tokens is None else max_tokens}
         key = self.ledger.call_key(**place, params=params, messages=messages)
         if paid := await self.ledger.get(key):
-            return Reply(**paid)
+            return Reply(**paid | {"top": _alternatives(paid["top"])})
         model = models.chat_model(spec, temperature=temperature, max_tokens=max_tokens, quiet=True)
         outcome = Outcome()
         terms = Terms(self.deadline, RetryBudget(ATTEMPTS), ATTEMPTS, models.host(spec))
@@ -102,5 +102,10 @@ class Payer:
             cost=dollars,
             seconds=round(outcome.seconds, 4),
             served=str(message.response_metadata.get("model_name") or spec.label),
-            top=top_logprobs(message.response_metadata),
+            top=_alternatives(top_logprobs(message.response_metadata)),
         )
+
+
+def _alternatives(top: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Tokens and log probabilities, in one order of keys: new or from the ledger, files hold the same bytes."""
+    return [{"token": str(entry["token"]), "logprob": float(entry["logprob"])} for entry in top]
