@@ -29,7 +29,10 @@ Limit = Annotated[int | None, typer.Option(min=1, help="So many items, drawn by 
 Ids = Annotated[str | None, typer.Option(help="These items only: ids with commas between.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the draw, the order shown and the resampling.")]
 MaxCost = Annotated[float | None, typer.Option(min=0, help="Begin no item that may pass so many dollars.")]
-Concurrency = Annotated[int, typer.Option(min=1, max=1000, help="Items under way at once.")]
+Concurrency = Annotated[
+    int | None, typer.Option(min=1, max=1000, help="Items under way at once: 8, or 1 with an embedded model.")
+]
+Deadline = Annotated[float, typer.Option(min=1, max=86_400, help="Seconds one model call may take.")]
 Temperature = Annotated[float | None, typer.Option(min=0, max=2, help="Temperature of every generating call.")]
 MaxTokens = Annotated[int | None, typer.Option(min=1, help="Longest answer of every generating call.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show calls, tokens and price; ask nothing.")]
@@ -56,7 +59,8 @@ class Choice:
     ids: tuple[str, ...]
     seed: int
     max_cost: float | None
-    concurrency: int
+    concurrency: int | None
+    deadline: float
     temperature: float | None
     max_tokens: int | None
     dry_run: bool

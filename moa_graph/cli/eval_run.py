@@ -12,7 +12,7 @@ from typing import Any
 from moa_graph import models
 from moa_graph.cli.eval_options import Choice
 from moa_graph.cli.eval_show import show_json, shown, table, tell
-from moa_graph.errors import ConfigError, InputError
+from moa_graph.errors import ConfigError, InputError, MoAError
 from moa_graph.evals import alpaca_run, estimate, report, session, tracking
 from moa_graph.evals.benchmarks import Setup
 from moa_graph.evals.engine import Done, Meter, Options
@@ -32,16 +32,16 @@ def start(name: str, choice: Choice, build: Callable[[Setup], Benchmark[Any]]) -
     mixture = _mixture(choice)
     label = choice.name or _system_name(choice, mixture)
     folder = choice.out or Path("moa-evals") / f"{name}-{slug(label)}"
-    options = Options(
-        folder, choice.limit, choice.ids, choice.seed, choice.max_cost, choice.concurrency, choice.resamples
-    )
     with Ledger(folder / session.LEDGER, run=f"{name}/{choice.seed}") as ledger:
-        payer = Payer(ledger, prices=mixture.prices if mixture else {})
+        payer = Payer(ledger, choice.deadline, mixture.prices if mixture else {})
         system, judge = _system(choice, mixture, ledger, payer, label), _judge(choice, payer)
+        specs = [*system.specs, *([judge.spec] if judge else [])]
+        at_once = choice.concurrency or (1 if any(spec.label.startswith("local:") for spec in specs) else 8)
+        options = Options(folder, choice.limit, choice.ids, choice.seed, choice.max_cost, at_once, choice.resamples)
         bench = build(Setup(system, judge, options, choice.temperature, choice.max_tokens, tell))
         if choice.dry_run:
             return _dry_run(bench, choice, payer)
-        models.require_keys([*system.specs, *([judge.spec] if judge else [])])
+        models.require_keys(specs)
         outcome = asyncio.run(_run(bench, options, choice, payer))
     return _finish(bench, outcome, choice)
 
@@ -71,7 +71,7 @@ def _system(choice: Choice, mixture: Mixture | None, ledger: Ledger, payer: Paye
             return DraftsSystem(read, payer, mixture.aggregator, mixture.prompt, label)
         return DraftsSystem(read, payer, spec, name=label)
     if mixture:
-        return MixtureSystem(mixture, ledger, name=label)
+        return MixtureSystem(mixture, ledger, name=label, deadline=choice.deadline)
     assert spec is not None
     return ModelSystem(spec, payer, name=label)
 
@@ -148,6 +148,8 @@ def _finish(bench: Benchmark[Any], outcome: session.Outcome, choice: Choice) -> 
         rows = [[name, shown(v)] for name, v in outcome.scores.items() if not isinstance(v, dict)]
         table(f"{bench.name}: {bench.system.name}", ["figure", "value"], rows)
     tell(f"files and report: {outcome.folder}")
+    if not outcome.scores["answered"]:
+        raise MoAError("nothing was answered; the report says why, and running again asks anew")
 
 
 class Progress:

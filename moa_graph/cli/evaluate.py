@@ -41,7 +41,8 @@ def alpaca(
     ids: o.Ids = None,
     seed: o.Seed = 0,
     max_cost: o.MaxCost = None,
-    concurrency: o.Concurrency = 8,
+    concurrency: o.Concurrency = None,
+    deadline: o.Deadline = 600.0,
     temperature: o.Temperature = None,
     max_tokens: o.MaxTokens = None,
     dry_run: o.DryRun = False,
@@ -55,7 +56,7 @@ def alpaca(
         return alpaca_annotations(annotations, seed=seed, resamples=resamples, as_json=as_json)
     choice = o.Choice(
         preset, file, model, base_url, api_key_env, drafts or [], judge, judge_url, judge_key_env, name, out, limit,
-        o.split_ids(ids), seed, max_cost, concurrency, temperature, max_tokens, dry_run, resamples, as_json,
+        o.split_ids(ids), seed, max_cost, concurrency, deadline, temperature, max_tokens, dry_run, resamples, as_json,
     )  # fmt: skip
     from moa_graph.cli.eval_run import start
     from moa_graph.evals import benchmarks
@@ -90,7 +91,8 @@ def mt_bench(
     ids: o.Ids = None,
     seed: o.Seed = 0,
     max_cost: o.MaxCost = None,
-    concurrency: o.Concurrency = 8,
+    concurrency: o.Concurrency = None,
+    deadline: o.Deadline = 600.0,
     max_tokens: o.MaxTokens = None,
     dry_run: o.DryRun = False,
     as_json: o.Json = False,
@@ -102,7 +104,7 @@ def mt_bench(
         return mt_bench_judgments(judgments, seed=seed, as_json=as_json)
     choice = o.Choice(
         preset, file, model, base_url, api_key_env, drafts or [], judge, judge_url, judge_key_env, name, out, limit,
-        o.split_ids(ids), seed, max_cost, concurrency, None, max_tokens, dry_run, 0, as_json,
+        o.split_ids(ids), seed, max_cost, concurrency, deadline, None, max_tokens, dry_run, 0, as_json,
     )  # fmt: skip
     from moa_graph.cli.eval_run import start
     from moa_graph.evals import benchmarks
@@ -131,7 +133,8 @@ def flask(
     ids: o.Ids = None,
     seed: o.Seed = 0,
     max_cost: o.MaxCost = None,
-    concurrency: o.Concurrency = 8,
+    concurrency: o.Concurrency = None,
+    deadline: o.Deadline = 600.0,
     temperature: o.Temperature = None,
     max_tokens: o.MaxTokens = None,
     dry_run: o.DryRun = False,
@@ -144,7 +147,7 @@ def flask(
         return flask_reviews(reviews, hard=hard, seed=seed, as_json=as_json)
     choice = o.Choice(
         preset, file, model, base_url, api_key_env, drafts or [], judge, judge_url, judge_key_env, name, out, limit,
-        o.split_ids(ids), seed, max_cost, concurrency, temperature, max_tokens, dry_run, 0, as_json,
+        o.split_ids(ids), seed, max_cost, concurrency, deadline, temperature, max_tokens, dry_run, 0, as_json,
     )  # fmt: skip
     from moa_graph.cli.eval_run import start
     from moa_graph.evals import benchmarks

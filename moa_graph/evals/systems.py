@@ -69,8 +69,10 @@ def messages(turns: Turns) -> list[Any]:
 class MixtureSystem:
     """A mixture; every proposer's call is in the ledger, and the finished answer too, so that a resume is quick."""
 
-    def __init__(self, mixture: Mixture, ledger: Ledger, *, name: str | None = None) -> None:
-        self.mixture, self.ledger = mixture, ledger
+    def __init__(
+        self, mixture: Mixture, ledger: Ledger, *, name: str | None = None, deadline: float | None = None
+    ) -> None:
+        self.mixture, self.ledger, self.deadline = mixture, ledger, deadline
         self.name = name or mixture.name or f"mixture-{mixture.hash}"
         self.identity: Mapping[str, Any] = {"mixture": mixture.hash}
         self.specs: Sequence[Proposer] = mixture.specs
@@ -90,7 +92,9 @@ class MixtureSystem:
         key = self.ledger.call_key(**place, params=params, messages=shown)
         if kept := await self.ledger.get(key):
             return Answer(**kept)
-        context = MoAContext(item=ask.item, temperature=ask.temperature, max_tokens=ask.max_tokens)
+        context = MoAContext(
+            item=ask.item, temperature=ask.temperature, max_tokens=ask.max_tokens, deadline=self.deadline
+        )
         try:
             state = await self.graph.ainvoke({"messages": shown}, context=context)
         except MoAError as error:
