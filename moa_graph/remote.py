@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import httpx
-from langchain_core.messages import AnyMessage, BaseMessage, convert_to_messages
+from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, convert_to_messages
 from langchain_core.runnables import RunnableConfig
 from langgraph.pregel.remote import RemoteException, RemoteGraph
 from langgraph_sdk.client import LangGraphClient
@@ -76,7 +76,7 @@ class RemoteMoA:
         async with aclosing(self._parts(input, config, context, ["values"])) as parts:
             async for _, state in parts:
                 last = state
-        return {**last, "messages": convert_to_messages(last.get("messages", []))}
+        return last
 
     async def astream(
         self,
@@ -112,6 +112,8 @@ class RemoteMoA:
                 mode, data = part[0], part[1]
                 if mode == "custom":
                     told.note(data)
+                if mode == "values":
+                    data = {**data, "messages": [_message(m) for m in data.get("messages", [])]}
                 if mode in modes:
                     yield mode, data
         except RemoteException as exc:
@@ -170,6 +172,14 @@ def _plain(message: BaseMessage) -> dict[str, Any]:
     given = {name: value for name, value in extra.items() if value}
     plain = {"role": message.type, "content": message.content, "id": message.id, **given}
     return {name: _encodable(value) for name, value in plain.items()}
+
+
+def _message(sent: Any) -> AnyMessage:
+    """A message as the server sent it; the conversion for callers' dicts would put an answer's usage aside."""
+    if isinstance(sent, Mapping) and sent.get("type") == "ai":
+        return AIMessage.model_validate(dict(sent))
+    (message,) = convert_to_messages([sent])
+    return cast("AnyMessage", message)
 
 
 def _encodable(value: Any) -> Any:

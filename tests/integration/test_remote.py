@@ -45,7 +45,9 @@ async def test_output_is_the_local_graphs(remote: RemoteMoA, provider: Provider)
         here, there = await local.ainvoke(ASK, context=context), await remote.ainvoke(ASK, context=context)
         assert timeless(there["drafts"]) == timeless(here["drafts"])
         assert timeless(there["record"]) == timeless(here["record"])
-        assert [(m.type, m.text) for m in there["messages"]] == [(m.type, m.text) for m in here["messages"]]
+        for mine, its in zip(here["messages"], there["messages"], strict=True):
+            assert (its.type, its.text, its.additional_kwargs) == (mine.type, mine.text, mine.additional_kwargs)
+        assert there["messages"][-1].usage_metadata == here["messages"][-1].usage_metadata
 
 
 async def test_events_are_the_local_graphs(remote: RemoteMoA, provider: Provider) -> None:

@@ -1,0 +1,194 @@
+"""The run of a batch: from a file's questions to a file of results in the same order.
+
+A result goes into the ledger the moment it is there and from there into the file when its turn comes, so that memory
+stays flat and a killed run goes on where it was. Errors are not kept: the next run asks again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO
+
+from moa_graph.batch.answers import Graph, Result, answered, failed
+from moa_graph.batch.lines import WHOLE, BadLine, Question, Shard, count, read
+from moa_graph.batch.purse import Purse
+from moa_graph.errors import BudgetError, ConfigError, InputError
+from moa_graph.ledger import Ledger
+from moa_graph.remote import ServerError
+from moa_graph.runner import in_order
+
+try:
+    import fcntl
+except ImportError:  # Windows has none; there two runs into one file go unnoticed
+    fcntl = None  # type: ignore[assignment]
+
+_PATIENCE = (0.5, 1, 2, 4, 8, 16, 30, 30)
+"""Seconds between the attempts to reach a server that went away in mid-run."""
+
+_SHOWN = 200
+"""Problems that `Totals` remembers; the output file has all."""
+
+
+@dataclass
+class Totals:
+    """Where the batch is.
+
+    Counts of questions, bad lines among them: in all, done, taken over from an earlier run, failed, bad. `cost` is in
+    dollars; `unpriced` questions are in it with an estimate or not at all. `mixtures` are the hashes of those that
+    answered.
+    """
+
+    lines: int = 0
+    done: int = 0
+    resumed: int = 0
+    failed: int = 0
+    bad: int = 0
+    cost: float = 0.0
+    unpriced: int = 0
+    problems: list[str] = field(default_factory=list)
+    mixtures: set[str] = field(default_factory=set)
+
+
+class _Receipt(NamedTuple):
+    """What waits for its turn: a result's key in the ledger, or an error itself."""
+
+    line: int
+    id: str | int
+    key: str | None
+    result: Result | None
+
+
+@dataclass
+class Batch:
+    """A batch of one graph: `await Batch(...).run()`.
+
+    `who` names the graph in the ledger, so that another mixture's results are not taken for this one's: a mixture's
+    hash, or a server's address. `context` holds the fields of `MoAContext` that every question gets. `keep_drafts`
+    writes the drafts too. `patience` are the waits, in seconds, for a server that went away.
+    """
+
+    graph: Graph
+    source: Path
+    target: Path
+    ledger: Ledger
+    who: str
+    shard: Shard = WHOLE
+    concurrency: int = 16
+    max_cost: float | None = None
+    context: Mapping[str, Any] = field(default_factory=dict)
+    keep_drafts: bool = False
+    patience: tuple[float, ...] = _PATIENCE
+    totals: Totals = field(default_factory=Totals)
+
+    async def run(self) -> Totals:
+        """Writes `target` whole, or leaves what is done so far in `target` + ".part" when it is stopped.
+
+        Raises:
+            ConfigError: what is wrong is wrong for every question: a key, a price, the ledger, another run at work.
+            ServerError: the server did not come back.
+            OSError: a file cannot be read or written.
+        """
+        self.totals.lines = count(self.source, self.shard)
+        self._purse = Purse(self.max_cost)
+        part = self.target.with_name(self.target.name + ".part")
+        with _locked(part) as out:
+            async with in_order(read(self.source, self.shard), self._work, concurrency=self.concurrency) as receipts:
+                async for receipt in receipts:
+                    out.write(await self._line(receipt) + "\n")
+            out.flush()
+            os.fsync(out.fileno())
+        part.replace(self.target)
+        return self.totals
+
+    async def _work(self, entry: Question | BadLine) -> _Receipt:
+        receipt = await self._receipt(entry)
+        self.totals.done += 1
+        if receipt.result and (error := receipt.result["error"]):
+            self.totals.failed += 1
+            if len(self.totals.problems) < _SHOWN:
+                self.totals.problems.append(f"line {receipt.line}: {error['type']}: {error['message']}")
+        return receipt
+
+    async def _receipt(self, entry: Question | BadLine) -> _Receipt:
+        if isinstance(entry, BadLine):
+            self.totals.bad += 1
+            return _Receipt(entry.line, entry.id, None, failed(InputError(entry.reason)))
+        key = self._key(entry)
+        kept = await self.ledger.get(key)
+        if kept is not None:
+            self.totals.resumed += 1
+            self._count(kept)
+            return _Receipt(entry.line, entry.id, key, None)
+        return await self._ask(entry, key)
+
+    async def _ask(self, entry: Question, key: str) -> _Receipt:
+        try:
+            async with self._purse.room() as allowed:
+                context = {**self.context, "item": entry.item}
+                if allowed is not None:
+                    context["max_cost"] = min(allowed, context.get("max_cost", allowed))
+                result = await self._patiently(entry, context)
+                self._count(result)
+        except BudgetError as error:
+            result = failed(error)
+        if result["error"]:
+            return _Receipt(entry.line, entry.id, None, result)
+        await self.ledger.put(key, result, item=entry.item, role="item", model=self.who, cost=result["cost"])
+        return _Receipt(entry.line, entry.id, key, None)
+
+    async def _patiently(self, entry: Question, context: Mapping[str, Any]) -> Result:
+        for wait in self.patience:
+            try:
+                return await answered(self.graph, entry.messages, context)
+            except ServerError:
+                await asyncio.sleep(wait)
+        return await answered(self.graph, entry.messages, context)
+
+    def _key(self, entry: Question) -> str:
+        return self.ledger.call_key(
+            item=entry.item,
+            layer=0,
+            slot=0,
+            role="item",
+            repeat=0,
+            model=self.who,
+            params=self.context,
+            messages=entry.messages,
+        )
+
+    def _count(self, result: Result) -> None:
+        self._purse.pay(result["cost"], whole=not result["error"])
+        self.totals.cost, self.totals.unpriced = self._purse.spent, self._purse.unknown
+        if not result["error"]:
+            self.totals.mixtures.add(result["mixture"])
+
+    async def _line(self, receipt: _Receipt) -> str:
+        result = receipt.result if receipt.key is None else await self.ledger.get(receipt.key)
+        if result is None:
+            raise ConfigError(f"ledger {self.ledger.path.name}: a result was taken out of it while the batch ran.")
+        shown = {name: value for name, value in result.items() if name != "drafts" or self.keep_drafts}
+        # ASCII alone: no reader can then split a line inside of a text.
+        return json.dumps({"line": receipt.line, "id": receipt.id, **shown})
+
+
+def _locked(part: Path) -> TextIO:
+    """The emptied file, held by this process until it ends, however it ends.
+
+    Raises:
+        ConfigError: another run is writing it.
+    """
+    part.parent.mkdir(parents=True, exist_ok=True)
+    file = part.open("a", encoding="ascii", newline="\n")
+    try:
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise ConfigError(f"{part.name}: another run is writing it. Wait for it, or choose another output.") from None
+    file.truncate(0)
+    return file

@@ -1,0 +1,120 @@
+"""`moa batch`: thousands of questions from a file, answered into another."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from moa_graph.cli.options import Aggregator, File, Layers, Preset, Proposers, System, chosen
+from moa_graph.errors import InputError
+
+if TYPE_CHECKING:
+    from moa_graph.batch import Batch
+    from moa_graph.batch.answers import Graph
+    from moa_graph.ledger import Ledger
+
+app = typer.Typer(add_completion=False)
+
+_SHOWN = 20
+"""Problems told on standard error; the output has all of them."""
+
+
+@app.command()
+def batch(
+    source: Annotated[
+        Path, typer.Argument(metavar="IN", help="JSONL: texts, lists of messages, or objects with prompt or messages.")
+    ],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="JSONL: one result a line, in the order of IN.")],
+    preset: Preset = None,
+    file: File = None,
+    proposers: Proposers = None,
+    aggregator: Aggregator = None,
+    system: System = None,
+    layers: Layers = None,
+    temperature: Annotated[float | None, typer.Option(help="Sampling temperature of every call.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Longest answer of every call, in tokens.")] = None,
+    url: Annotated[str | None, typer.Option(help="An Agent Server, whose mixture answers.")] = None,
+    graph: Annotated[str, typer.Option(help="The server's graph.")] = "moa",
+    concurrency: Annotated[int, typer.Option("--concurrency", "-c", min=1, help="Questions at once.")] = 16,
+    shard: Annotated[str, typer.Option(help="i/n: the i-th of n parts of IN.")] = "1/1",
+    max_cost: Annotated[float | None, typer.Option(min=0, help="Dollars that OUT may cost in all.")] = None,
+    drafts: Annotated[bool, typer.Option("--drafts", help="Write the drafts too.")] = False,
+    ledger: Annotated[Path | None, typer.Option(help="Where paid calls are kept; else OUT.ledger.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> int:
+    """Answer thousands of questions. Stopped or killed, it goes on when it is run again: nothing is paid twice.
+
+    Ends with 1 when a question failed or a line was bad; each says so in OUT.
+    """
+    from moa_graph.batch import Shard
+
+    if not source.is_file():
+        raise InputError(f"{source}: no such file.")
+    if url and (preset or file or proposers or aggregator):
+        raise InputError("--url asks the server's own mixture: leave --preset, --file, --proposer, --aggregator out.")
+    asked = {"layers": layers, "system": system, "temperature": temperature, "max_tokens": max_tokens}
+    fields: dict[str, Any] = {
+        "source": source,
+        "target": target,
+        "shard": Shard.parse(shard),
+        "concurrency": concurrency,
+        "max_cost": max_cost,
+        "context": {name: value for name, value in asked.items() if value is not None},
+        "keep_drafts": drafts,
+    }
+    mixture = None if url else chosen(preset, file, proposers, aggregator)
+    return asyncio.run(_run(mixture, url, graph, ledger or target.with_name(target.name + ".ledger"), quiet, fields))
+
+
+async def _run(mixture: Any, url: str | None, name: str, ledger_path: Path, quiet: bool, fields: dict[str, Any]) -> int:
+    from moa_graph.batch import Batch
+    from moa_graph.context import MoAContext
+    from moa_graph.ledger import Ledger
+
+    MoAContext(**fields["context"])  # refused here, before a file is touched
+    with Ledger(ledger_path, run="batch") as ledger:
+        async with _opened(mixture, url, name, ledger) as (graph, who):
+            return await _watched(Batch(graph=graph, who=who, ledger=ledger, **fields), quiet)
+
+
+@asynccontextmanager
+async def _opened(mixture: Any, url: str | None, name: str, ledger: Ledger) -> AsyncIterator[tuple[Graph, str]]:
+    """The graph to ask, and its name in the ledger."""
+    if url is None:
+        from moa_graph.graph import create_moa
+
+        yield create_moa(mixture, ledger=ledger), mixture.hash
+        return
+    from moa_graph.remote import RemoteMoA
+
+    async with RemoteMoA(url, graph=name) as remote:
+        yield remote, f"{remote.url} {name}"
+
+
+async def _watched(work: Batch, quiet: bool) -> int:
+    from moa_graph.cli.batch_progress import summary, watch
+
+    begun = time.monotonic()
+    watcher = None if quiet else asyncio.create_task(watch(work.totals))
+    try:
+        totals = await work.run()
+    finally:
+        if watcher:
+            watcher.cancel()
+            with suppress(asyncio.CancelledError):
+                await watcher
+    for problem in totals.problems[:_SHOWN]:
+        typer.echo(problem, err=True)
+    if totals.failed > _SHOWN:
+        typer.echo(f"and {totals.failed - _SHOWN} more: see {work.target}", err=True)
+    if len(totals.mixtures) > 1:
+        typer.echo("the answers come from several mixtures: the server's has changed since the first of them", err=True)
+    if not quiet:
+        typer.echo(summary(totals, time.monotonic() - begun), err=True)
+    return 1 if totals.failed else 0

@@ -1,0 +1,185 @@
+"""A batch against the loopback provider: order, errors as data, resuming, shards, money."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from moa_graph import ConfigError, create_moa
+from moa_graph.batch import Batch, Shard, Totals
+from moa_graph.ledger import Ledger
+from moa_graph.mixture import Mixture
+from tests.provider import Provider
+
+
+def mixture(provider: Provider, *models: str, aggregator: str = "agg-echo", **fields: Any) -> Mixture:
+    def model(name: str) -> dict[str, Any]:
+        return {"model": f"openai:{name}", "base_url": provider.url}
+
+    return Mixture(proposers=[model(m) for m in models], aggregator=model(aggregator), max_attempts=1, **fields)
+
+
+class Bench:
+    """Batches in one folder; each `run` is a new process's worth of objects over the same files."""
+
+    def __init__(self, folder: Path, provider: Provider) -> None:
+        self.folder, self.provider = folder, provider
+        self.source = folder / "in.jsonl"
+
+    def questions(self, *values: Any) -> None:
+        """A line each; bytes stand as they are."""
+        self.source.write_bytes(b"".join(v if isinstance(v, bytes) else json.dumps(v).encode() + b"\n" for v in values))
+
+    async def run(self, mix: Mixture, out: str = "out.jsonl", **options: Any) -> Totals:
+        with Ledger(self.folder / f"{out}.ledger", run="batch") as ledger:
+            graph = create_moa(mix, ledger=ledger)
+            target = self.folder / out
+            batch = Batch(graph=graph, source=self.source, target=target, ledger=ledger, who=mix.hash, **options)
+            return await batch.run()
+
+    def rows(self, out: str = "out.jsonl") -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (self.folder / out).read_text().splitlines()]
+
+    def asked(self) -> Counter[tuple[str, str]]:
+        """How often the provider was asked each question by each model."""
+        return Counter((r.model, r.messages[-1]["content"]) for r in self.provider.requests() if r.model)
+
+
+@pytest.fixture
+async def bench(tmp_path: Path, provider: Provider) -> AsyncIterator[Bench]:
+    yield Bench(tmp_path, provider)
+
+
+def prompts(count: int) -> list[dict[str, Any]]:
+    return [{"id": f"q{n}", "prompt": f"question {n}"} for n in range(count)]
+
+
+async def test_results_stand_in_the_order_of_the_questions(bench: Bench, provider: Provider) -> None:
+    bench.questions(*prompts(60))
+    # The models' latencies vary by question, so that questions end in another order than they began.
+    totals = await bench.run(mixture(provider, "a-p50=20-p99=300-echo", "b-p50=20-p99=300-echo"), concurrency=20)
+    rows = bench.rows()
+    assert [(r["line"], r["id"], r["answer"]) for r in rows] == [(n + 1, f"q{n}", f"question {n}") for n in range(60)]
+    assert (totals.lines, totals.done, totals.failed, totals.resumed) == (60, 60, 0, 0)
+    assert provider.stats()["peak"] <= 40
+    assert all(r["error"] is None and r["calls"] == 3 and r["usage"]["output_tokens"] for r in rows)
+    assert "drafts" not in rows[0] and "seconds" not in json.dumps(rows)
+    assert not (bench.folder / "out.jsonl.part").exists()
+
+
+async def test_bad_lines_and_failed_questions_are_data_and_the_rest_goes_on(bench: Bench, provider: Provider) -> None:
+    bench.questions("one", b"{broken\n", {"prompt": " "}, "two")
+    totals = await bench.run(mixture(provider, "a-err400", "b-echo"))
+    rows = bench.rows()
+    assert [r["line"] for r in rows] == [1, 2, 3, 4]
+    assert [r["answer"] for r in rows] == ["one", None, None, "two"]
+    assert [(r["error"] or {}).get("type") for r in rows] == [None, "InputError", "InputError", None]
+    assert rows[0]["degraded"] and rows[0]["unused"][0]["status"] == "failed"
+    assert (totals.failed, totals.bad) == (2, 2)
+    assert totals.problems[0].startswith("line 2: InputError: not JSON")
+    totals = await bench.run(mixture(provider, "b-echo", aggregator="agg-err400"), "dead.jsonl", keep_drafts=True)
+    row = bench.rows("dead.jsonl")[0]
+    assert (row["answer"], row["error"]["type"], row["drafts"][0]["text"]) == (None, "AggregationError", "one")
+    assert (totals.failed, totals.bad) == (4, 2)
+
+
+async def test_a_stopped_batch_goes_on_and_pays_nothing_twice(bench: Bench, provider: Provider) -> None:
+    mix = mixture(provider, "a-5ms-echo", "b-5ms-echo", layers=3)
+    bench.questions(*prompts(80))
+    await bench.run(mix, "whole.jsonl")
+    assert max(bench.asked().values()) == 2  # two rounds ask a proposer the same question
+    provider.reset()
+    task = asyncio.create_task(bench.run(mix, concurrency=8))
+    while provider.stats()["answered"] < 150 and not task.done():
+        await asyncio.sleep(0.005)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not (bench.folder / "out.jsonl").exists()
+    kept = Counter(call[:3] for call in recorded(bench.folder / "out.jsonl.ledger"))
+    before = bench.asked()
+    totals = await bench.run(mix)
+    again = bench.asked()
+    assert totals.resumed > 5 and totals.failed == 0
+    assert (bench.folder / "out.jsonl").read_bytes() == (bench.folder / "whole.jsonl").read_bytes()
+    for (model, prompt), times in again.items():
+        calls = 1 if model.startswith("agg") else 2
+        unrecorded = calls - sum(kept[prompt.replace("question ", "q"), f"openai:{model}", n] for n in (1, 2, 3))
+        assert times <= before[model, prompt] + unrecorded
+    provider.reset()
+    assert (await bench.run(mix)).resumed == 80
+    assert provider.stats()["requests"] == 0
+
+
+def recorded(path: Path) -> list[tuple[str, str, int, str]]:
+    """The ledger's calls: item, model, layer, role."""
+    import sqlite3
+
+    with sqlite3.connect(path) as db:
+        rows = db.execute("SELECT item, model, layer, role FROM calls WHERE role != 'item'").fetchall()
+    db.close()
+    return rows
+
+
+async def test_failed_questions_are_asked_again_with_what_was_paid(bench: Bench, provider: Provider) -> None:
+    bench.questions(*prompts(4))
+    mix = mixture(provider, "a-echo", aggregator="agg-echo-err500x1")
+    assert (await bench.run(mix)).failed == 4
+    totals = await bench.run(mix)
+    assert (totals.failed, totals.resumed) == (0, 0)
+    assert {times for (model, _), times in bench.asked().items() if model == "a-echo"} == {1}
+
+
+async def test_shards_make_the_whole(bench: Bench, provider: Provider) -> None:
+    mix = mixture(provider, "a-echo")
+    bench.questions(*prompts(10), b"{\n", *prompts(12)[10:])
+    await bench.run(mix, "whole.jsonl")
+    for number in (1, 2, 3):
+        await bench.run(mix, f"part{number}.jsonl", shard=Shard(number, 3))
+    parts = [row for number in (1, 2, 3) for row in bench.rows(f"part{number}.jsonl")]
+    assert sorted(parts, key=lambda r: r["line"]) == bench.rows("whole.jsonl")
+
+
+async def test_max_cost_is_kept_and_more_money_goes_on(bench: Bench, provider: Provider) -> None:
+    names = ("a-echo-cost=0.01", "b-echo-cost=0.01")
+    prices = {f"openai:{name}": [0.0, 0.0] for name in (*names, "agg-echo-cost=0.01")}
+    mix = mixture(provider, *names, aggregator="agg-echo-cost=0.01", prices=prices)
+    bench.questions(*prompts(30))
+    totals = await bench.run(mix, max_cost=0.30, concurrency=8)
+    answers = [r for r in bench.rows() if not r["error"]]
+    assert len(answers) == 10 and totals.cost == pytest.approx(0.30)
+    assert {r["error"]["type"] for r in bench.rows() if r["error"]} == {"BudgetError"}
+    assert provider.stats()["requests"] == 30
+    totals = await bench.run(mix, max_cost=1.0, concurrency=8)
+    assert (totals.failed, totals.resumed) == (0, 10) and totals.cost == pytest.approx(0.90)
+    assert provider.stats()["requests"] == 90
+
+
+async def test_what_is_wrong_for_all_ends_the_batch_at_once(
+    bench: Bench, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NOWHERE_KEY", raising=False)
+    bench.questions(*prompts(10))
+    lacking = Mixture(
+        proposers=[{"model": "openai:a", "base_url": provider.url, "api_key_env": "NOWHERE_KEY"}],
+        aggregator={"model": "openai:b", "base_url": provider.url},
+    )
+    with pytest.raises(ConfigError, match="NOWHERE_KEY"):
+        await bench.run(lacking)
+    assert not (bench.folder / "out.jsonl").exists()
+    assert provider.stats()["requests"] == 0
+
+
+async def test_two_runs_do_not_write_one_file(bench: Bench, provider: Provider) -> None:
+    bench.questions(*prompts(3))
+    mix = mixture(provider, "a-echo-50ms")
+    first = asyncio.create_task(bench.run(mix))
+    while not provider.stats()["requests"]:
+        await asyncio.sleep(0.005)
+    with pytest.raises(ConfigError, match="another run"):
+        await bench.run(mix)
+    assert (await first).failed == 0

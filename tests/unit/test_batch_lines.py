@@ -1,0 +1,109 @@
+"""Reading a batch: every form of a line, every way for one to be wrong, shards."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from moa_graph.batch.lines import WHOLE, BadLine, Question, Shard, count, read
+from moa_graph.errors import ConfigError
+
+
+def parsed(tmp_path: Path, *lines: bytes, shard: Shard = WHOLE) -> list[Question | BadLine]:
+    path = tmp_path / "in.jsonl"
+    path.write_bytes(b"\n".join(lines))
+    return list(read(path, shard))
+
+
+def one(tmp_path: Path, value: Any) -> Question | BadLine:
+    (entry,) = parsed(tmp_path, value if isinstance(value, bytes) else json.dumps(value).encode())
+    return entry
+
+
+USER = {"role": "user", "content": "Why?"}
+
+
+@pytest.mark.parametrize(
+    ("value", "name", "messages"),
+    [
+        ("Why?", 1, [USER]),
+        ([USER], 1, [USER]),
+        ({"prompt": "Why?"}, 1, [USER]),
+        ({"prompt": "Why?", "id": "a-7", "answer": "left alone"}, "a-7", [USER]),
+        ({"messages": [{"role": "system", "content": "Short."}, USER], "id": 12}, 12, None),
+        ({"messages": [USER], "prompt": None, "id": None}, 1, [USER]),
+        (b'\xef\xbb\xbf"Why?"', 1, [USER]),
+    ],
+)
+def test_forms(tmp_path: Path, value: Any, name: Any, messages: Any) -> None:
+    entry = one(tmp_path, value)
+    assert isinstance(entry, Question), entry
+    assert (entry.line, entry.id) == (1, name)
+    assert entry.messages == (messages or value["messages"])
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (b"{", "not JSON"),
+        (b"\xff\xfe", "not UTF-8 (byte 1)"),
+        (b"[" * 100_000, "RecursionError"),
+        (b"7", "not int"),
+        (b"null", "not NoneType"),
+        (b"1" * 5000, "ValueError"),
+        ("  ", "blank"),
+        ([], "there are none"),
+        ({}, 'give either "prompt"'),
+        ({"prompt": "a", "messages": [USER]}, 'give either "prompt"'),
+        ({"prompt": [USER]}, '"prompt" is a text'),
+        ({"messages": "Why?"}, '"prompt" is a text'),
+        ({"prompt": "Why?", "id": True}, "not bool"),
+        ({"prompt": "Why?", "id": 1.5}, "not float"),
+        ({"messages": [3]}, "not a valid list"),
+        ({"messages": [{"role": "system", "content": "Short."}]}, "no question"),
+        ({"messages": [{"role": "user", "content": [{"type": "file"}]}]}, '"file" is not supported'),
+    ],
+)
+def test_a_bad_line_says_why(tmp_path: Path, value: Any, reason: str) -> None:
+    entry = one(tmp_path, value)
+    assert isinstance(entry, BadLine)
+    assert reason in entry.reason
+
+
+def test_a_bad_line_does_not_end_the_file_and_lines_keep_their_numbers(tmp_path: Path) -> None:
+    found = parsed(tmp_path, b'"a"', b"", b"{", b"   ", '"b\u2028c"'.encode(), b'"d"')
+    assert [(type(e).__name__, e.line) for e in found] == [
+        ("Question", 1),
+        ("BadLine", 3),
+        ("Question", 5),
+        ("Question", 6),
+    ]
+    assert isinstance(found[2], Question) and found[2].messages[0]["content"] == "b\u2028c"
+
+
+def test_an_id_stands_for_one_question(tmp_path: Path) -> None:
+    rows = [b'{"id": "x", "prompt": "a"}', b'{"id": "x", "prompt": "b"}', b'{"id": 4, "prompt": "c"}', b'"d"']
+    found = parsed(tmp_path, *rows)
+    assert [type(e) for e in found] == [Question, BadLine, Question, BadLine]  # line 4 would be "4" again
+
+
+def test_a_long_id_is_shortened_for_the_ledger_alone(tmp_path: Path) -> None:
+    entry = one(tmp_path, {"id": "x" * 500, "prompt": "a"})
+    assert isinstance(entry, Question)
+    assert entry.id == "x" * 500 and len(entry.item) == 64
+
+
+def test_shards_share_the_lines_out(tmp_path: Path) -> None:
+    rows = [json.dumps(f"q{n}").encode() for n in range(23)]
+    shares = [parsed(tmp_path, *rows, shard=Shard(n, 5)) for n in range(1, 6)]
+    assert sorted(e.line for share in shares for e in share) == list(range(1, 24))
+    assert {len(share) for share in shares} == {4, 5}
+    assert [count(tmp_path / "in.jsonl", Shard(n, 5)) for n in range(1, 6)] == [len(s) for s in shares]
+
+
+def test_shard_is_written_i_of_n() -> None:
+    assert Shard.parse("2/8") == Shard(2, 8)
+    for wrong in ("0/4", "5/4", "1", "a/b", "", "1/0", "-1/4", "1/4/2"):
+        with pytest.raises(ConfigError, match="1/4"):
+            Shard.parse(wrong)
