@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from moa_graph.cli.options import Aggregator, File, Json, Layers, Preset, Proposers, System, chosen
+from moa_graph.cli.opened import Server, server
+from moa_graph.cli.options import Aggregator, File, Json, Layers, Preset, Proposers, ServerGraph, System, Url, chosen
 from moa_graph.errors import InputError, MoAError
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ def ask(
     aggregator: Aggregator = None,
     layers: Layers = None,
     system: System = None,
+    url: Url = None,
+    graph: ServerGraph = "moa",
     as_json: Json = False,
     show_drafts: Show = False,
     save: Save = None,
@@ -52,13 +55,19 @@ def ask(
     question = _question(prompt or [])
     if save:
         check_target(save)
-    mixture = chosen(preset, file, proposers, aggregator, system)
-    if dry:
-        _estimate(mixture, question, layers, as_json)
-        return
-    context = _context(layers, max_cost, stream=not as_json)
+    fields: dict[str, Any] = {"layers": layers, "max_cost": max_cost, "stream_answer": not as_json}
+    source: Mixture | Server
+    if url:
+        source, fields = server(url, graph, preset, file, proposers, dry), {**fields, "aggregator": aggregator}
+        fields["system"] = system
+    else:
+        source = chosen(preset, file, proposers, aggregator, system)
+        if dry:
+            _estimate(source, question, layers, as_json)
+            return
+    context = _context(fields)
     try:
-        result = _answered(mixture, question, context, as_json=as_json, live=not quiet and sys.stderr.isatty())
+        result = _answered(source, question, context, as_json=as_json, live=not quiet and sys.stderr.isatty())
     except MoAError as exc:
         _keep(save, question, exc)
         raise
@@ -91,10 +100,10 @@ def _piped() -> str:
         return ""  # standard input is closed or replaced
 
 
-def _context(layers: int | None, max_cost: float | None, *, stream: bool) -> MoAContext:
+def _context(fields: dict[str, Any]) -> MoAContext:
     from moa_graph.context import MoAContext
 
-    return MoAContext(layers=layers, max_cost=max_cost, stream_answer=stream)
+    return MoAContext(**{name: value for name, value in fields.items() if value is not None})
 
 
 def _estimate(mixture: Mixture, question: str, layers: int | None, as_json: bool) -> None:
@@ -104,7 +113,7 @@ def _estimate(mixture: Mixture, question: str, layers: int | None, as_json: bool
     sys.stdout.write(f"{json.dumps(found._asdict()) if as_json else found.line()}\n")
 
 
-def _answered(mixture: Mixture, question: str, context: MoAContext, *, as_json: bool, live: bool) -> Answered:
+def _answered(source: Mixture | Server, question: str, context: MoAContext, *, as_json: bool, live: bool) -> Answered:
     from contextlib import nullcontext
 
     from moa_graph.cli.asking import AnswerPrinter, ask
@@ -114,7 +123,7 @@ def _answered(mixture: Mixture, question: str, context: MoAContext, *, as_json: 
     with Progress() if live else nullcontext() as progress:
         # The table goes first: it has to be off the screen before the first word of the answer.
         watchers: list[Watcher] = [w for w in (progress, None if as_json else printer) if w is not None]
-        result = ask(mixture, [("user", question)], context, watchers)
+        result = ask(source, [("user", question)], context, watchers)
     if not as_json:
         printer.finish(result.answer)
     if live:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from moa_graph.cli.opened import Server, opened
 from moa_graph.cli.traces import quiet_traces
 
 if TYPE_CHECKING:
@@ -61,26 +62,29 @@ class AnswerPrinter:
         sys.stdout.flush()
 
 
-def ask(mixture: Mixture, messages: Sequence[Any], context: MoAContext, watchers: Sequence[Watcher]) -> Answered:
-    """Runs the mixture on `messages`, telling every watcher of every event.
+def ask(
+    source: Mixture | Server, messages: Sequence[Any], context: MoAContext, watchers: Sequence[Watcher]
+) -> Answered:
+    """Runs the mixture, here or on a server, on `messages`, telling every watcher of every event.
 
     Raises:
         MoAError: as `create_moa`'s graphs do.
     """
     quiet_traces()
-    return asyncio.run(_ask(mixture, messages, context, watchers))
+    return asyncio.run(_ask(source, messages, context, watchers))
 
 
-async def _ask(mixture: Mixture, messages: Sequence[Any], context: MoAContext, watchers: Sequence[Watcher]) -> Answered:
-    from moa_graph.graph import create_moa
-
-    graph = create_moa(mixture)
+async def _ask(
+    source: Mixture | Server, messages: Sequence[Any], context: MoAContext, watchers: Sequence[Watcher]
+) -> Answered:
     state: dict[str, Any] = {}
-    stream: Any = graph.astream({"messages": list(messages)}, context=context, stream_mode=["custom", "values"])
-    async for kind, data in stream:
-        if kind == "values":
-            state = data
-        else:
-            for watcher in watchers:
-                watcher(data)
+    async with opened(source) as (graph, _):
+        async for kind, data in graph.astream(
+            {"messages": list(messages)}, context=context, stream_mode=["custom", "values"]
+        ):
+            if kind == "values":
+                state = data
+            else:
+                for watcher in watchers:
+                    watcher(data)
     return Answered(str(state["messages"][-1].text), state["drafts"], state["record"])

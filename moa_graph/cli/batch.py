@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from moa_graph.cli.options import Aggregator, File, Layers, Preset, Proposers, System, chosen
+from moa_graph.cli.opened import Server, opened, server
+from moa_graph.cli.options import Aggregator, File, Layers, Preset, Proposers, ServerGraph, System, Url, chosen
 from moa_graph.errors import InputError
 
 if TYPE_CHECKING:
     from moa_graph.batch import Batch
-    from moa_graph.batch.answers import Graph
-    from moa_graph.ledger import Ledger
+    from moa_graph.mixture import Mixture
 
 app = typer.Typer(add_completion=False)
 
@@ -39,8 +38,8 @@ def batch(
     layers: Layers = None,
     temperature: Annotated[float | None, typer.Option(help="Sampling temperature of every call.")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Longest answer of every call, in tokens.")] = None,
-    url: Annotated[str | None, typer.Option(help="An Agent Server, whose mixture answers.")] = None,
-    graph: Annotated[str, typer.Option(help="The server's graph.")] = "moa",
+    url: Url = None,
+    graph: ServerGraph = "moa",
     concurrency: Annotated[int, typer.Option("--concurrency", "-c", min=1, help="Questions at once.")] = 16,
     shard: Annotated[str, typer.Option(help="i/n: the i-th of n parts of IN.")] = "1/1",
     max_cost: Annotated[float | None, typer.Option(min=0, help="Dollars that OUT may cost in all.")] = None,
@@ -56,9 +55,12 @@ def batch(
 
     if not source.is_file():
         raise InputError(f"{source}: no such file.")
-    if url and (preset or file or proposers or aggregator):
-        raise InputError("--url asks the server's own mixture: leave --preset, --file, --proposer, --aggregator out.")
+    if url:
+        asker: Mixture | Server = server(url, graph, preset, file, proposers)
+    else:
+        asker, aggregator = chosen(preset, file, proposers, aggregator), None
     asked = {"layers": layers, "system": system, "temperature": temperature, "max_tokens": max_tokens}
+    asked["aggregator"] = aggregator
     fields: dict[str, Any] = {
         "source": source,
         "target": target,
@@ -68,33 +70,18 @@ def batch(
         "context": {name: value for name, value in asked.items() if value is not None},
         "keep_drafts": drafts,
     }
-    mixture = None if url else chosen(preset, file, proposers, aggregator)
-    return asyncio.run(_run(mixture, url, graph, ledger or target.with_name(target.name + ".ledger"), quiet, fields))
+    return asyncio.run(_run(asker, ledger or target.with_name(target.name + ".ledger"), quiet, fields))
 
 
-async def _run(mixture: Any, url: str | None, name: str, ledger_path: Path, quiet: bool, fields: dict[str, Any]) -> int:
+async def _run(asker: Mixture | Server, ledger_path: Path, quiet: bool, fields: dict[str, Any]) -> int:
     from moa_graph.batch import Batch
     from moa_graph.context import MoAContext
     from moa_graph.ledger import Ledger
 
     MoAContext(**fields["context"])  # refused here, before a file is touched
     with Ledger(ledger_path, run="batch") as ledger:
-        async with _opened(mixture, url, name, ledger) as (graph, who):
+        async with opened(asker, ledger=ledger) as (graph, who):
             return await _watched(Batch(graph=graph, who=who, ledger=ledger, **fields), quiet)
-
-
-@asynccontextmanager
-async def _opened(mixture: Any, url: str | None, name: str, ledger: Ledger) -> AsyncIterator[tuple[Graph, str]]:
-    """The graph to ask, and its name in the ledger."""
-    if url is None:
-        from moa_graph.graph import create_moa
-
-        yield create_moa(mixture, ledger=ledger), mixture.hash
-        return
-    from moa_graph.remote import RemoteMoA
-
-    async with RemoteMoA(url, graph=name) as remote:
-        yield remote, f"{remote.url} {name}"
 
 
 async def _watched(work: Batch, quiet: bool) -> int:

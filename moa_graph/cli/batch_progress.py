@@ -15,7 +15,7 @@ _ELSEWHERE_SECONDS = 30.0
 
 async def watch(totals: Totals) -> None:
     """Tells where the batch is until it is cancelled."""
-    begun, told = time.monotonic(), 0.0
+    begun = told = time.monotonic()
     terminal = sys.stderr.isatty()
     try:
         while True:

@@ -22,6 +22,8 @@ Aggregator = Annotated[
 ]
 Layers = Annotated[int | None, typer.Option("--layers", help="Layers, the aggregator's own included.")]
 System = Annotated[str | None, typer.Option("--system", "-s", help="A system prompt for every model.")]
+Url = Annotated[str | None, typer.Option("--url", help="An Agent Server, whose mixture answers.")]
+ServerGraph = Annotated[str, typer.Option("--graph", help="The server's graph.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 
 

@@ -1,0 +1,110 @@
+"""`moa batch` and `moa ask --url` as commands: exit codes, what is said, and a server that answers as this process."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from benchmarks.scale.__main__ import PARTS, measured, missed
+from moa_graph.batch import Totals
+from moa_graph.cli import main
+from moa_graph.cli.batch_progress import line, summary
+from tests.langgraph_dev import ANSWER, ROOT, LangGraphDev, scripted
+from tests.provider import Provider
+
+
+@pytest.fixture
+def files(tmp_path: Path, provider: Provider) -> tuple[str, str, str]:
+    """Questions, an output, a mixture."""
+    (tmp_path / "in.jsonl").write_text('"one"\n{"id": "b", "prompt": "two"}\n')
+    (tmp_path / "mixture.yaml").write_text(yaml.safe_dump(scripted(provider)))
+    return str(tmp_path / "in.jsonl"), str(tmp_path / "out.jsonl"), str(tmp_path / "mixture.yaml")
+
+
+def test_answers_and_a_summary(files: tuple[str, str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    source, out, mixture = files
+    assert main(["batch", source, out, "--file", mixture, "--drafts"]) == 0
+    rows = [json.loads(row) for row in Path(out).read_text().splitlines()]
+    assert [(r["id"], r["answer"], len(r["drafts"])) for r in rows] == [(1, ANSWER, 3), ("b", ANSWER, 3)]
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.startswith("2 answered; cost unknown; 0:")
+    assert main(["batch", source, out, "--file", mixture, "-q"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_exit_codes(files: tuple[str, str, str], provider: Provider, capsys: pytest.CaptureFixture[str]) -> None:
+    source, out, mixture = files
+    with Path(source).open("a") as file:
+        file.write("{nonsense\n")
+    assert main(["batch", source, out, "--file", mixture]) == 1
+    err = capsys.readouterr().err
+    assert "line 3: InputError: not JSON" in err and "2 answered, 1 failed, 1 of them bad lines" in err
+    assert main(["batch", "nowhere.jsonl", out, "--file", mixture]) == 2
+    assert main(["batch", source, out, "--file", mixture, "--concurrency", "0"]) == 2
+    assert main(["batch", source, out, "--url", "http://127.0.0.1:9", "--preset", "local"]) == 2
+    assert main(["batch", source, out, "--file", mixture, "--shard", "3/2"]) == 3
+    assert main(["batch", source, out, "--file", mixture, "--layers", "99"]) == 3
+    assert main(["batch", source, out, "--url", "127.0.0.1:9"]) == 3
+
+
+@pytest.mark.slow
+def test_interrupted_it_says_so_and_goes_on(tmp_path: Path, provider: Provider) -> None:
+    import signal
+
+    (tmp_path / "in.jsonl").write_text("".join(f'"q{n}"\n' for n in range(300)))
+    model = {"model": "openai:a-20ms-echo", "base_url": provider.url}
+    (tmp_path / "m.yaml").write_text(yaml.safe_dump({"proposers": [model], "aggregator": model}))
+    code = "from moa_graph.cli import main; raise SystemExit(main())"
+    command = [sys.executable, "-c", code, "batch", "in.jsonl", "out.jsonl", "--file", "m.yaml"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    provider.wait(lambda stats: stats["answered"] > 20, 60)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130 and "interrupted" in err and "Traceback" not in err
+    assert (tmp_path / "out.jsonl.part").exists() and not (tmp_path / "out.jsonl").exists()
+    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100)
+    assert again.returncode == 0 and "of them earlier" in again.stderr
+
+
+def test_a_server_answers_as_this_process(
+    files: tuple[str, str, str], langgraph_dev: LangGraphDev, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, out, mixture = files
+    there = str(tmp_path / "there.jsonl")
+    assert main(["batch", source, out, "--file", mixture, "--drafts", "-q"]) == 0
+    assert main(["batch", source, there, "--url", langgraph_dev.url, "--drafts", "-q"]) == 0
+    assert Path(there).read_bytes() == Path(out).read_bytes()
+    assert main(["ask", "--url", langgraph_dev.url, "What is it?"]) == 0
+    assert capsys.readouterr().out == f"{ANSWER}\n"
+    assert main(["ask", "--url", langgraph_dev.url, "--layers", "3", "--json", "Why?"]) == 0
+    assert json.loads(capsys.readouterr().out)["record"]["layers"] == 3
+    assert main(["ask", "--url", langgraph_dev.url, "--preset", "local", "Why?"]) == 2
+
+
+def test_progress_says_where_it_is_and_what_is_unknown() -> None:
+    totals = Totals(lines=1000, done=300, resumed=100, failed=3, cost=1.5)
+    assert line(totals, 100) == "300/1000  2.0/s  $1.5000  5:50 left  3 failed"
+    assert line(Totals(lines=10), 0) == "0/10  0.0/s  $0.0000"
+    totals = Totals(lines=9, done=9, failed=2, bad=1, unpriced=7)
+    assert summary(totals, 3700) == "7 answered, 2 failed, 1 of them bad lines; cost unknown; 1:01:40"
+
+
+def test_langgraph_dockerfile_takes_the_project(tmp_path: Path) -> None:
+    command = [str(Path(sys.executable).parent / "langgraph"), "dockerfile", str(tmp_path / "Dockerfile")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    text = (tmp_path / "Dockerfile").read_text()
+    assert "FROM langchain/langgraph-api" in text and '"moa_answer"' in text
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("part", ["memory", "kills", "aegra"])
+def test_scale_in_short(part: str) -> None:
+    figures = measured(PARTS[part], short=True)
+    if reason := figures.get("skipped"):
+        pytest.skip(reason)
+    assert missed({part: figures}) == []
