@@ -1,0 +1,11 @@
+"""One question through a mixture; the embedded model, so no key is needed."""
+
+from moa_graph import create_moa
+
+graph = create_moa("local")
+result = graph.invoke({"messages": "Name three fruits."})
+
+for draft in result["drafts"]:
+    print(f"{draft['proposer']} ({draft['status']}): {draft['text']}")
+print("Answer:", result["messages"][-1].text)
+print("Calls:", result["record"]["calls"])
