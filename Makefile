@@ -37,7 +37,7 @@ $(VENV)/dev.stamp: pyproject.toml | $(BIN)/python
 	@touch $@ $(VENV)/run.stamp $(VENV)/serve.stamp
 
 demo: $(VENV)/run.stamp  ## one question through three proposers and an aggregator, on the embedded model
-	@$(BIN)/moa ask --preset local --show-drafts "$(QUESTION)"
+	@$(BIN)/moa ask --preset local --show-drafts "$(QUESTION)" 2>&1
 
 $(VENV)/serve.stamp: pyproject.toml | $(BIN)/python
 	@echo "Installing into $(VENV) (once) ..."

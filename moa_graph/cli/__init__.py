@@ -20,11 +20,13 @@ class Command(NamedTuple):
 
 COMMANDS: dict[str, Command] = {
     "ask": Command("moa_graph.cli.ask", "Answer one question with a mixture."),
+    "chat": Command("moa_graph.cli.chat", "Talk with a mixture, turn by turn."),
     "batch": Command("moa_graph.cli.batch", "Answer thousands of questions from a file, resumably."),
     "serve": Command("moa_graph.cli.serve", "Serve mixtures as models of an OpenAI-compatible endpoint.", "serve"),
     "ui": Command("moa_graph.cli.ui", "Open the page that shows every draft beside the answer.", "serve"),
     "presets": Command("moa_graph.cli.presets", "List, show and find the mixtures that come with the package."),
     "graph": Command("moa_graph.cli.graph", "Draw a mixture's graph as mermaid."),
+    "doctor": Command("moa_graph.cli.doctor", "Check keys, parts, and that every model of a mixture answers."),
     "schema": Command("moa_graph.cli.schema", "Print the JSON Schema of a mixture file."),
     "eval": Command("moa_graph.cli.evaluate", "Benchmark mixtures and judges: AlpacaEval 2, MT-Bench, FLASK.", "evals"),
 }

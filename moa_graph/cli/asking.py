@@ -45,6 +45,11 @@ class AnswerPrinter:
     def __call__(self, event: dict[str, Any]) -> None:
         if event["moa"] == "answer_token":
             self.write(event["text"])
+        elif event["moa"] == "aggregating" and self.started:
+            # The provider broke off: what is already written cannot be taken back, so it is set off.
+            self.started = False
+            sys.stdout.write("\n\n")
+            sys.stderr.write("the answer broke off; it is asked for anew\n")
 
     def write(self, text: str) -> None:
         if not self.started:

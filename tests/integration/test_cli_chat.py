@@ -1,0 +1,90 @@
+"""`moa chat` and `moa doctor` over the loopback provider."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from moa_graph.cli import main
+from tests.integration.test_cli import clean as clean
+from tests.integration.test_cli import mixture
+from tests.provider import Provider
+
+
+@pytest.fixture
+def say(monkeypatch: pytest.MonkeyPatch):
+    def say(*lines: str, options: list[str]) -> int:
+        monkeypatch.setattr("sys.stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
+        return main(["chat", *options])
+
+    return say
+
+
+def test_every_turn_sees_the_answers_before_and_no_draft(say, provider: Provider, capsys) -> None:
+    file = mixture(provider, "one", "two", aggregator="agg")
+    assert say("First?", "Second?", "/drafts", options=["-f", file]) == 0
+    sent = provider.requests("one")[1].json["messages"]
+    assert [turn["role"] for turn in sent] == ["user", "assistant", "user"]
+    assert (sent[0]["content"], sent[2]["content"]) == ("First?", "Second?")
+    out, err = capsys.readouterr()
+    assert sent[1]["content"] in out, "the history holds what was shown"
+    draft = provider.requests("agg")[0].json["messages"]
+    assert sent[1]["content"] not in json.dumps(draft)
+    assert "--- layer 1, p1-two (openai:two): ok" in err
+
+
+def test_settings_change_in_mid_chat(say, provider: Provider, capsys) -> None:
+    file = mixture(provider, "one", "two")
+    other = Path(file).rename("first.yaml")
+    mixture(provider, "three")
+    lines = ["Hi", "/system Be kind.", "/layers 3", "Again", "/preset mine.yaml", "/layers", "/system", "Last"]
+    assert say(*lines, options=["-f", str(other)]) == 0
+    assert len(provider.requests("one")) == 3, "one round, then two"
+    assert provider.requests("one")[-1].json["messages"][0]["content"].startswith("Be kind.")
+    last = provider.requests("three")[0].json["messages"]
+    assert [turn["role"] for turn in last] == ["user", "assistant"] * 2 + ["user"]
+
+
+def test_a_chat_is_saved_and_goes_on(say, provider: Provider, capsys) -> None:
+    file = mixture(provider, "one")
+    assert say("First?", "/save talk.json", options=["-f", file]) == 0
+    assert say("Second?", options=["-f", file, "--load", "talk.json"]) == 0
+    assert provider.requests("one")[1].json["messages"][0]["content"] == "First?"
+
+
+def test_mistakes_and_faults_leave_the_chat_and_its_history_whole(say, provider: Provider, capsys) -> None:
+    file = mixture(provider, "one", aggregator="err400x1-agg")
+    Path("bad.json").write_text("[]")
+    lines = ["Lost?", "/nope", "/layers many", "/preset nope", "/load bad.json", "/load none.json", "/help", "Kept?"]
+    assert say(*lines, options=["-f", file]) == 0
+    assert [turn["content"] for turn in provider.requests("one")[1].json["messages"]] == ["Kept?"]
+    err = capsys.readouterr().err
+    for words in ("no command /nope", "whole number", "'nope' is unknown", "no saved chat", "none.json", "/drafts: "):
+        assert words in err
+    assert "Traceback" not in err
+
+
+def test_the_doctor_names_each_dead_model_in_the_providers_words(provider: Provider, capsys) -> None:
+    file = mixture(provider, "fine", "err404-gone", "hang", aggregator="fine")
+    assert main(["doctor", "-f", file, "--json", "--deadline", "1"]) == 1
+    found = {row["name"].partition(" at ")[0]: row for row in json.loads(capsys.readouterr().out)}
+    assert found["openai:fine"]["ok"]
+    assert "loopback says 404" in found["openai:err404-gone"]["detail"]
+    assert "no answer within 1 s" in found["openai:hang"]["detail"]
+    assert [
+        request.json.get("max_tokens") or request.json["max_completion_tokens"] for request in provider.requests("fine")
+    ] == [1]
+
+
+def test_the_doctor_names_missing_keys_and_never_shows_one(monkeypatch, capsys) -> None:
+    monkeypatch.setenv("TOGETHER_API_KEY", "tgp_secret")
+    assert main(["doctor", "--preset", "mixed", "--offline"]) == 3
+    out = capsys.readouterr().out
+    assert "BAD key    OPENAI_API_KEY: missing" in out and "ok  key    TOGETHER_API_KEY: set" in out
+    assert "tgp_secret" not in out
+
+
+def test_the_doctor_finds_the_embedded_model_well(capsys) -> None:
+    assert main(["doctor", "--preset", "local"]) == 0
+    assert "local:smollm2: answers (1 tokens)" in capsys.readouterr().out

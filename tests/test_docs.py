@@ -1,0 +1,84 @@
+"""What the documentation shows runs as shown: every python and bash block; what needs keys is marked `text`."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from moa_graph import Mixture, create_moa
+from moa_graph.mixture_files import preset_names
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.M | re.S)
+
+# One process per page: its python blocks share their names, as a reader's session would.
+RUNNER = """
+import json, subprocess, sys
+names = {"__name__": "__main__"}
+for kind, place, text in json.load(sys.stdin):
+    if kind == "bash":
+        subprocess.run(["bash", "-euo", "pipefail", "-c", text], check=True, stdin=subprocess.DEVNULL)
+    else:
+        exec(compile(text, place, "exec"), names)
+"""
+
+
+def blocks(page: Path, *kinds: str) -> list[tuple[str, str, str]]:
+    """(kind, where, text) of the page's code blocks of these kinds."""
+    text = page.read_text(encoding="utf-8")
+    found = BLOCK.finditer(text)
+    return [
+        (match[1], f"{page.name}:{text[: match.start()].count(chr(10)) + 2}", match[2])
+        for match in found
+        if match[1] in kinds
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python", "bash")], ids=lambda page: page.name)
+def test_every_block_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPENAI_API_KEY", "TOGETHER_API_KEY", "MOA_PRESET"):
+        monkeypatch.delenv(name, raising=False)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", RUNNER],
+        input=json.dumps(blocks(page, "python", "bash")),
+        cwd=tmp_path,
+        env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=390,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_block_says_what_it_is_and_every_link_leads_somewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    known = {"python", "bash", "text", "mermaid", "yaml", "toml", "json"}
+    assert {match[1] for match in BLOCK.finditer(text)} <= known
+    for target in re.findall(r"\]\((?!https?://)([^)#]+)", BLOCK.sub("", text)):
+        assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_first_snippet_is_short_and_the_graph_is_the_codes_own() -> None:
+    readme = ROOT / "README.md"
+    assert len(blocks(readme, "python")[0][2].strip().splitlines()) <= 6
+    drawn = create_moa("local").get_graph().draw_mermaid()
+    assert blocks(readme, "mermaid")[0][2].strip() == drawn.strip()
+
+
+def test_the_table_of_presets_is_true() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = {
+        name: (int(calls), int(layers))
+        for name, calls, layers in re.findall(r"^\| `([\w-]+)` \| (\d+) \| (\d+) \|", text, re.M)
+    }
+    loaded = {name: Mixture.load(name) for name in preset_names()}
+    assert shown == {name: (mixture.calls(), mixture.total_layers) for name, mixture in loaded.items()}
