@@ -1,0 +1,188 @@
+"""The rows that need fresh processes: start, memory, tracing, checkpoints, the command's help.
+
+Each child prints one line of JSON. `python -m benchmarks.fresh CHILD BASE SYSTEM` runs one by hand.
+"""
+
+import asyncio
+import gc
+import json
+import os
+import resource
+import socket
+import subprocess
+import sys
+import time
+import tracemalloc
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from benchmarks.measure import run, sample
+from benchmarks.provider import ROOT
+from benchmarks.report import Row, row
+from benchmarks.systems import SYSTEMS, System, task
+
+
+def child(name: str, base: str, system: str, **environment: str) -> dict[str, float]:
+    """What a child of this module measured, in a process with the given environment and no tracing by accident."""
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(("LANGSMITH", "LANGCHAIN"))}
+    command = [sys.executable, "-m", "benchmarks.fresh", name, base, system]
+    began = repr(time.time())
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**inherited, **environment, "BENCH_BEGAN": began},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"{name} of {system} failed: {done.stderr[-2000:]}")
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def start(base: str, rounds: int = 3) -> list[Row]:
+    """Process start to the first token."""
+    found: dict[str, list[dict[str, float]]] = {"skeleton": [], "moa": []}
+    for _ in range(rounds):
+        for system, kept in found.items():
+            kept.append(child("first", base, system))
+    rows = []
+    pairs = list(zip(found["moa"], found["skeleton"], strict=True))
+    for kind, target in (("cpu", 0.9), ("wall", None)):
+        values = [ours[kind] / theirs[kind] for ours, theirs in pairs]
+        rows.append(row(f"start_{kind}", f"process start to first token, {kind} time", values, "x skel.", target))
+    rows.append(row("start_seconds", "  seconds of CPU", [each["cpu"] for each in found["moa"]], "s"))
+    return rows
+
+
+def start_embedded(base: str, rounds: int = 3) -> list[Row]:
+    """The same with the embedded model, which needs neither the SDK nor its import; drafts and answer of one token."""
+    pairs = [(child("first", base, "embedded"), child("first", base, "skeleton")) for _ in range(rounds)]
+    rows = []
+    for kind, target in (("cpu", 0.6), ("wall", None)):
+        values = [ours[kind] / theirs[kind] for ours, theirs in pairs]
+        rows.append(row(f"start_embedded_{kind}", f"the same, embedded model, {kind} time", values, "x skel.", target))
+    return rows
+
+
+def memory(base: str) -> list[Row]:
+    """Memory retained after 1,000 runs."""
+    found = {system: child("memory", base, system)["retained"] for system in ("raw", "moa")}
+    rows = [row("memory", "memory retained after 1,000 runs", [found["moa"] / found["raw"]], "x raw", 2.0)]
+    return [*rows, row("memory_bytes", "  a run", [found["moa"]], "bytes")]
+
+
+def tracing(base: str, rounds: int = 3) -> list[Row]:
+    """Wall time with tracing on and nobody listening, against tracing off; at 50 ms models and at none."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        refused = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    on = {"LANGSMITH_TRACING": "true", "LANGSMITH_API_KEY": "lsv2_x"}
+    modes = {"off": {}, "sink": {**on, "LANGSMITH_ENDPOINT": base}, "refused": {**on, "LANGSMITH_ENDPOINT": refused}}
+    rows = []
+    for name, target in (("paths", 1.1), ("instant", None)):
+        found: dict[str, list[float]] = {mode: [] for mode in modes}
+        for _ in range(rounds):
+            for mode, environment in modes.items():
+                found[mode].append(child(f"wall_{name}", base, "moa", **environment)["wall"])
+        for mode in ("refused", "sink"):
+            values = [a / b for a, b in zip(found[mode], found["off"], strict=True)]
+            wanted = target if mode == "refused" else None
+            title = "50 ms models" if name == "paths" else "instant models"
+            rows.append(row(f"tracing_{mode}_{name}", f"wall with tracing, {mode}, {title}", values, "x off", wanted))
+    return rows
+
+
+def help_command() -> list[Row]:
+    """CPU of `moa --help`."""
+    values = []
+    for _ in range(5):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(
+            [sys.executable, "-c", "from moa_graph.cli import main; main()", "--help"],
+            cwd=ROOT,
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        values.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return [row("help", "CPU of `moa --help`", values, "s", 0.3)]
+
+
+# What the children do
+
+
+def _embedded(base: str) -> System:
+    from moa_graph import Proposer, create_moa
+
+    spec = Proposer(model="local:smollm2", max_tokens=1, temperature=0.0)
+    graph = create_moa(proposers=[spec], aggregator=spec)
+
+    async def ask(question: str, on_token: Callable[[str], None]) -> str:
+        texts = []
+        asked = {"messages": [{"role": "user", "content": question}]}
+        async for chunk, _ in graph.astream(asked, stream_mode="messages"):
+            if chunk.content:
+                texts.append(chunk.content)
+                on_token(chunk.content)
+        return "".join(texts)
+
+    async def close() -> None:
+        return None
+
+    return System(ask, close)
+
+
+async def _first(base: str, system: str) -> dict[str, float]:
+    made = _embedded(base) if system == "embedded" else SYSTEMS[system](task(base))
+    seen: list[tuple[float, float]] = []
+    await made.ask("first", lambda _: seen.append((time.time(), time.process_time())))
+    wall, cpu = seen[0]
+    return {"wall": wall - float(os.environ["BENCH_BEGAN"]), "cpu": cpu}
+
+
+async def _memory(base: str, system: str) -> dict[str, float]:
+    made = SYSTEMS[system](task(base, tok=16))
+    await sample(made, [f"warm {i}" for i in range(50)], at_once=8)
+    gc.collect()
+    tracemalloc.start()
+    gate = asyncio.Semaphore(8)
+
+    async def ask(number: int) -> None:
+        async with gate:
+            await made.ask(f"question {number}", lambda _: None)
+
+    before = tracemalloc.get_traced_memory()[0]
+    await asyncio.gather(*(ask(number) for number in range(1000)))
+    gc.collect()
+    return {"retained": (tracemalloc.get_traced_memory()[0] - before) / 1000}
+
+
+async def _wall(base: str, system: str, latency: str) -> dict[str, float]:
+    made = SYSTEMS[system](task(base, latency=latency))
+    await sample(made, [f"warm {i}" for i in range(4)])
+    return {"wall": (await sample(made, [f"question {i}" for i in range(20)])).wall}
+
+
+CHILDREN: dict[str, Callable[[str, str], Awaitable[dict[str, float]]]] = {
+    "first": _first,
+    "memory": _memory,
+    "wall_paths": lambda base, system: _wall(base, system, "50ms"),
+    "wall_instant": lambda base, system: _wall(base, system, "0ms"),
+}
+
+
+def main() -> None:
+    name, base, system = sys.argv[1:]
+
+    async def measured() -> Any:
+        return await CHILDREN[name](base, system)
+
+    print(json.dumps(run(measured)), flush=True)
+    os._exit(0)  # a tracer that nobody listens to would wait for its queue
+
+
+if __name__ == "__main__":
+    main()

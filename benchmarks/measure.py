@@ -1,0 +1,103 @@
+"""Measuring systems side by side: interleaved round by round in one process, so that a busy machine is busy for all."""
+
+import asyncio
+import gc
+import statistics
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.provider import reset, stats
+from benchmarks.systems import System
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One round of one system. CPU is the whole process's; times are milliseconds per question."""
+
+    cpu: float
+    wall: float
+    first: float
+    rate: float
+    errors: int
+    connections: int
+
+
+async def sample(system: System, questions: Sequence[str], *, at_once: int = 1) -> Sample:
+    """Asks all questions, `at_once` of them at a time."""
+    walls: list[float] = []
+    firsts: list[float] = []
+    errors = 0
+    gate = asyncio.Semaphore(at_once)
+
+    async def ask(question: str) -> None:
+        nonlocal errors
+        seen: list[float] = []
+        async with gate:
+            began = time.perf_counter()
+            try:
+                answer = await system.ask(question, lambda _: seen.append(time.perf_counter() - began))
+                assert answer, "an empty answer is no answer"
+            except Exception as error:
+                # Whatever it is: a system that loses a question has lost it.
+                errors += 1
+                print(f"  lost a question: {type(error).__name__}: {error}"[:200])
+                return
+            walls.append(time.perf_counter() - began)
+            firsts.append(seen[0] if seen else walls[-1])
+
+    gc.collect()
+    cpu, began = time.process_time(), time.perf_counter()
+    await asyncio.gather(*(ask(question) for question in questions))
+    wall, cpu = time.perf_counter() - began, time.process_time() - cpu
+    count = len(questions)
+    middle = statistics.median
+    return Sample(cpu * 1e3 / count, middle(walls) * 1e3, middle(firsts) * 1e3, (count - errors) / wall, errors, 0)
+
+
+async def interleaved(
+    base: str,
+    systems: Mapping[str, System],
+    *,
+    questions: int | Mapping[str, int],
+    rounds: int,
+    at_once: int = 1,
+    warm: int = 3,
+) -> dict[str, list[Sample]]:
+    """`rounds` samples of every system, forth and back; `questions` each, the same ones for all."""
+    found: dict[str, list[Sample]] = {name: [] for name in systems}
+    count = questions if isinstance(questions, Mapping) else dict.fromkeys(systems, questions)
+    for system in systems.values():
+        await sample(system, _questions("warm", warm), at_once=min(at_once, warm))
+    for number in range(rounds):
+        order = list(systems) if number % 2 == 0 else list(systems)[::-1]
+        for name in order:
+            await asyncio.to_thread(reset, base)
+            made = await sample(systems[name], _questions(str(number), count[name]), at_once=at_once)
+            connections = (await asyncio.to_thread(stats, base))["connections"] - 1
+            found[name].append(Sample(**{**vars(made), "connections": connections}))
+    return found
+
+
+def _questions(label: str, count: int) -> list[str]:
+    return [f"Question {label}-{i}: what are three fun things to do in San Francisco?" for i in range(count)]
+
+
+def ratios(samples: Iterable[Sample], yardstick: Iterable[Sample], of: Callable[[Sample], float]) -> list[float]:
+    """Round by round, so that both had the same machine."""
+    return [of(one) / of(other) for one, other in zip(samples, yardstick, strict=True)]
+
+
+async def closed(systems: Mapping[str, System]) -> None:
+    for system in systems.values():
+        await system.close()
+
+
+def run(main: Callable[[], Any]) -> Any:
+    """On uvloop where it is installed: all systems get the better loop."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(main())
+    return uvloop.run(main())
