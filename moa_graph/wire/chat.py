@@ -78,14 +78,14 @@ class _Host:
     fields: dict[str, Any]
 
     def clients(self, *, cheap: bool) -> dict[str, Any]:
-        """A chat model's four clients; those of the sync side are made when they are first used."""
-        sdk = self._asynchronous()
-        found: dict[str, Any] = {"root_async_client": sdk, "async_client": sdk.chat.completions}
+        """A chat model's four clients; the SDK's are made when they are first used."""
+        sdk: Any = _Later(self._asynchronous)
+        found: dict[str, Any] = {"root_async_client": sdk, "async_client": _Later(lambda: sdk.chat.completions)}
         if cheap and not (self.proxy or "").startswith("socks"):
             from moa_graph.wire.completions import Completions
 
-            found["async_client"] = Completions(sdk, headers=self._headers(), proxy=self.proxy)
-        root = _Later(self._synchronous)
+            found["async_client"] = Completions(self.base_url, headers=self._headers(), sdk=sdk, proxy=self.proxy)
+        root: Any = _Later(self._synchronous)
         return {**found, "root_client": root, "client": _Later(lambda: root.chat.completions)}
 
     def _headers(self) -> dict[str, str]:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import orjson
-from openai.types.chat import ChatCompletion
 
 from moa_graph.wire.events import loads
 from moa_graph.wire.failures import mapped, response, status_error
@@ -28,9 +26,11 @@ class Completions:
     Never retries and has no time limits: both belong to the caller.
     """
 
-    def __init__(self, sdk: AsyncOpenAI, *, headers: Mapping[str, str], proxy: str | None = None) -> None:
+    def __init__(
+        self, base_url: str, *, headers: Mapping[str, str], sdk: AsyncOpenAI, proxy: str | None = None
+    ) -> None:
         self.sdk = sdk
-        self.url = f"{str(sdk.base_url).rstrip('/')}/chat/completions"
+        self.url = f"{base_url.rstrip('/')}/chat/completions"
         self.headers = {"accept": "application/json", "content-type": "application/json", **headers}
         self.proxy = proxy
         self.with_raw_response = Raw(self)
@@ -113,6 +113,8 @@ class Answer:
             return self.http_response.text
         if not isinstance(data, dict) or _plain(data):
             return data
+        from openai.types.chat import ChatCompletion
+
         return ChatCompletion.construct(**data)
 
 
@@ -128,7 +130,7 @@ def _plain(data: dict[str, Any]) -> bool:
 def encoded(payload: dict[str, Any]) -> bytes | None:
     """The request's body; `None` when it is one for the SDK: an unknown parameter, or a value that is no plain JSON."""
     extra = payload.get("extra_body")
-    if not payload.keys() <= _parameters() or not (extra is None or isinstance(extra, dict)):
+    if not payload.keys() <= _KNOWN or not (extra is None or isinstance(extra, dict)):
         return None
     if extra is not None:
         payload = {**{key: value for key, value in payload.items() if key != "extra_body"}, **extra}
@@ -138,10 +140,14 @@ def encoded(payload: dict[str, Any]) -> bytes | None:
         return None
 
 
-@functools.cache
-def _parameters() -> frozenset[str]:
-    """The parameters of the SDK's `create` that go into the body as they are."""
-    from openai.resources.chat.completions import AsyncCompletions
+_NAMES = """
+    audio frequency_penalty function_call functions logit_bias logprobs max_completion_tokens max_tokens messages
+    metadata modalities model moderation n parallel_tool_calls prediction presence_penalty prompt_cache_key
+    prompt_cache_options prompt_cache_retention reasoning_effort response_format safety_identifier seed service_tier
+    stop store stream stream_options temperature tool_choice tools top_logprobs top_p user verbosity
+    web_search_options
+"""
+PARAMETERS = frozenset(_NAMES.split())
+"""The parameters of the SDK's `create` that go into the body as they are (asking the SDK would load all of it)."""
 
-    known = frozenset(inspect.signature(AsyncCompletions.create).parameters)
-    return known - {"self", "extra_headers", "extra_query", "timeout"}
+_KNOWN = PARAMETERS | {"extra_body"}

@@ -144,9 +144,12 @@ async def test_requests_are_the_sdks(provider, plain):
 async def test_structured_output_in_every_method(provider, method, plain):
     question = "Give 'x' and 'why' for 7."
     schema = Magic if method != "json_mode" else None
-    for make in (cheap, plain):
-        model = make(provider.url, "m").with_structured_output(schema, method=method)
-        assert await model.ainvoke(question) == (Magic(x=7, why="text") if schema else {"x": "text", "why": "text"})
+    ours, theirs = [
+        await make(provider.url, "m").with_structured_output(schema, method=method).ainvoke(question)
+        for make in (cheap, plain)
+    ]
+    assert ours == theirs
+    assert ours.x == 7 if schema else ours.keys() == {"x", "why"}
 
 
 async def test_tools_streamed_and_not_log_probabilities_and_pictures(provider, plain):
@@ -154,7 +157,7 @@ async def test_tools_streamed_and_not_log_probabilities_and_pictures(provider, p
         bound = make(provider.url, "m").bind_tools([Magic])
         for asked in (whole, streamed):
             call = (await asked(bound)).tool_calls[0]
-            assert (call["name"], call["args"]) == ("Magic", {"x": 7, "why": "text"})
+            assert (call["name"], call["args"]["x"]) == ("Magic", 7)
         judge = make(provider.url, "judge=0.25").bind(logprobs=True, top_logprobs=2)
         tops = (await judge.ainvoke(HELLO)).response_metadata["logprobs"]["content"][0]["top_logprobs"]
         assert [each["token"] for each in tops] == ["m", "M"]

@@ -1,12 +1,15 @@
-"""Server-sent events come out the same however the bytes are cut."""
+"""The parts of the cheap path that need no server."""
 
+import inspect
 import itertools
 import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from openai.resources.chat.completions import AsyncCompletions
 
+from moa_graph.wire.completions import PARAMETERS
 from moa_graph.wire.events import Events, loads
 
 STREAM = (
@@ -32,3 +35,10 @@ def test_json_is_read_as_the_standard_library_reads_it():
         loads(b'{"x": ')
     with pytest.raises(UnicodeDecodeError):
         loads(b'{"x": "\xff"}')
+
+
+def test_the_known_parameters_are_the_sdks():
+    """A parameter that is new to the SDK goes through the SDK until it is entered here."""
+    known = set(inspect.signature(AsyncCompletions.create).parameters)
+    assert known >= PARAMETERS
+    assert not PARAMETERS & {"extra_headers", "extra_query", "timeout"}
