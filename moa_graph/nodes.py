@@ -27,6 +27,7 @@ from moa_graph.ledger import Ledger
 from moa_graph.live import Live, in_run
 from moa_graph.mixture import Mixture, Proposer
 from moa_graph.records import Asked, answer_of, best_draft, draft_of, no_answer, not_enough, record_of
+from moa_graph.spans import mark
 from moa_graph.state import MoAState, RunInfo, counted
 from moa_graph.tell import Tokens, tell
 
@@ -73,6 +74,7 @@ class Nodes:
                 )
                 await _race(asking, run)
             draft = draft_of(asking.outcome, layer, slot, name, spec)
+            mark(draft)
             tell({"moa": "draft", **place, "draft": draft})
             return {"drafts": [draft]}
 

@@ -1,0 +1,174 @@
+"""What LangSmith gets of a run, seen by a server that speaks its ingest protocol."""
+
+import asyncio
+import json
+
+import pytest
+from langchain_core.messages import HumanMessage
+from langsmith import traceable
+from langsmith.anonymizer import create_anonymizer
+
+from moa_graph import ChatMoA, NotEnoughDraftsError, create_moa
+from tests.langsmith_sink import LangSmithSink
+
+KEY = "sk-a-key-that-must-never-show"
+
+
+@pytest.fixture
+def sink():
+    with LangSmithSink() as sink:
+        yield sink
+
+
+def model(provider, name, **fields):
+    return {"model": f"openai:{name}", "base_url": provider.url, **fields}
+
+
+@pytest.fixture
+def graph(provider, monkeypatch):
+    monkeypatch.setenv("MOA_TEST_KEY", KEY)
+    names = ("good-tok=3", "bad-err401", "shy-refuse")
+    return create_moa(
+        proposers=[model(provider, name, api_key_env="MOA_TEST_KEY") for name in names],
+        aggregator=model(provider, "agg-tok=4"),
+        layers=3,
+        name="moa",
+        max_attempts=1,
+    ).with_config(metadata={"moa_preset": "traced"})
+
+
+NODES = ["p0-good-tok-3", "p1-bad-err401", "p2-shy-refuse"]
+
+
+@pytest.mark.parametrize("way", ["invoke", "ainvoke", "astream"])
+def test_the_tree_shows_who_did_what(graph, sink, way):
+    with sink.tracing():
+        if way == "invoke":
+            graph.invoke({"messages": "hi"})
+        elif way == "ainvoke":
+            asyncio.run(graph.ainvoke({"messages": "hi"}))
+        else:
+            asyncio.run(consume(graph))
+    root = sink.tree()
+    assert (root.name, root.run["run_type"]) == ("moa", "chain")
+    # Proposers of one round begin at once: their order within it is chance.
+    spans = [span.name for span in root.children]
+    assert [sorted(part) for part in (spans[:1], spans[1:4], spans[4:5], spans[5:8], spans[8:])] == [
+        ["begin"],
+        NODES,
+        ["gather"],
+        NODES,
+        ["aggregate", "gather"],
+    ]
+    for span in root.children:
+        for call in [child for child in span.children if child.run["run_type"] == "llm"]:
+            if span.name == "aggregate":
+                assert call.name == "aggregate openai:agg-tok=4" and call.metadata["moa_layer"] == 3
+            else:
+                slot = NODES.index(span.name)
+                assert call.name == f"layer {span.metadata['moa_layer']} slot {slot} {span.metadata['moa_model']}"
+                assert {f"moa:layer:{span.metadata['moa_layer']}", f"moa:slot:{slot}"} <= set(call.run["tags"])
+    assert len([span for span in root.walk() if span.run["run_type"] == "llm"]) == 7
+
+
+async def consume(graph):
+    async for _ in graph.astream({"messages": "hi"}, stream_mode=["messages", "custom"]):
+        pass
+
+
+def test_a_failed_proposer_is_marked_with_its_reason_and_the_run_is_not(graph, sink):
+    with sink.tracing():
+        graph.invoke({"messages": "hi"})
+    root = sink.tree()
+    found = {(s.metadata["moa_layer"], s.name): s for s in root.children if s.name in NODES}
+    for layer in (1, 2):
+        good, bad, shy = (found[layer, name] for name in NODES)
+        assert good.run.get("error") is None and good.metadata["moa_status"] == "ok"
+        assert bad.run["error"].startswith("failed: ") and "401" in bad.run["error"]
+        assert "moa:status:failed" in bad.run["tags"]
+        assert shy.run["error"] == "refused: I can't help with that."
+        assert "401" in bad.children[0].run["error"]
+    assert root.run.get("error") is None and root.find("aggregate").run.get("error") is None
+
+
+def test_inputs_and_outputs_are_there_and_keys_are_not(graph, sink):
+    with sink.tracing():
+        graph.invoke({"messages": "a question to find again"})
+    root = sink.tree()
+    assert root.run["inputs"] == {"messages": "a question to find again"}
+    assert root.run["outputs"]["record"]["calls"] == 7
+    call = root.find("aggregate").children[0]
+    assert "a question to find again" in json.dumps(call.run["inputs"])
+    assert call.run["outputs"]["llm_output"]["token_usage"]["completion_tokens"] == 4
+    assert all(span.metadata["moa_preset"] == "traced" for span in root.walk())
+    assert not [body for body in sink.bodies if KEY.encode() in body]
+
+
+def test_inputs_and_outputs_can_be_hidden(graph, sink):
+    with sink.tracing(hide_inputs=True, hide_outputs=True):
+        graph.invoke({"messages": "a question to hide"})
+    assert len(list(sink.tree().walk())) > 10
+    for text in (b"a question to hide", b"[good-tok=3]", b"[agg-tok=4]"):
+        assert not [body for body in sink.bodies if text in body]
+
+
+def test_an_anonymizer_reaches_every_span(graph, sink):
+    with sink.tracing(anonymizer=create_anonymizer([{"pattern": "four-[0-9]+", "replace": "<number>"}])):
+        graph.invoke({"messages": "Who is four-4711?"})
+    assert not [body for body in sink.bodies if b"four-4711" in body]
+    assert [body for body in sink.bodies if b"<number>" in body]
+
+
+def test_a_run_that_fails_is_marked_at_its_root(provider, sink):
+    failing = create_moa(proposers=[model(provider, "bad-err500")], aggregator=model(provider, "agg"), max_attempts=1)
+    with sink.tracing(), pytest.raises(NotEnoughDraftsError):
+        failing.invoke({"messages": "hi"})
+    assert "NotEnoughDraftsError" in sink.tree().run["error"]
+
+
+def test_a_span_of_the_callers_own_is_left_alone(provider, sink):
+    failing = create_moa(
+        proposers=[model(provider, "bad-err500"), model(provider, "ok")],
+        aggregator=model(provider, "agg-tok=2"),
+        max_attempts=1,
+    )
+
+    @traceable
+    def mine(question: str) -> str:
+        return str(failing.invoke({"messages": question})["messages"][-1].content)
+
+    with sink.tracing():
+        mine("hi")
+    root = sink.tree()
+    assert root.name == "mine" and root.run.get("error") is None
+    assert [child.name for child in root.children] == ["moa"]
+
+
+@pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream"])
+def test_a_chat_model_has_its_mixture_under_it(provider, sink, way):
+    moa = ChatMoA(proposers=[model(provider, "one-tok=3")], aggregator=model(provider, "agg-tok=4"))
+
+    async def streamed():
+        return [chunk async for chunk in moa.astream([HumanMessage("hi")])]
+
+    with sink.tracing():
+        if way == "invoke":
+            moa.invoke("hi")
+        elif way == "stream":
+            list(moa.stream("hi"))
+        else:
+            asyncio.run(streamed() if way == "astream" else moa.ainvoke("hi"))
+    root = sink.tree()
+    assert (root.name, root.run["run_type"]) == ("ChatMoA", "llm")
+    assert [child.name for child in root.children] == ["moa"]
+    assert [s.name for s in root.children[0].children] == ["begin", "p0-one-tok-3", "gather", "aggregate"]
+
+
+def test_a_mixture_within_a_mixture_is_under_its_slot(provider, sink):
+    inner = ChatMoA(proposers=[model(provider, "one-tok=3")], aggregator=model(provider, "agg-tok=4"), layers=2)
+    outer = create_moa(proposers=[inner], aggregator=model(provider, "top-tok=2"))
+    with sink.tracing():
+        outer.invoke({"messages": "hi"})
+    (slot,) = [span for span in sink.tree().children if span.name.startswith("p0-")]
+    (call,) = slot.children[:1]
+    assert call.name.startswith("layer 1 slot 0 ChatMoA:moa:") and [c.name for c in call.children] == ["moa"]
