@@ -1,0 +1,103 @@
+"""The endpoint and the page under `langgraph dev`, and which web pages may speak to the server."""
+
+import http.client
+import json
+
+import pytest
+from openai import OpenAI
+
+from tests.langgraph_dev import ANSWER, LangGraphDev, scripted
+
+ASK = [{"role": "user", "content": "What is it?"}]
+
+
+def request(server, method, path, body=None, **headers):
+    """Status, headers and body of one request."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    connection.request(method, path, json.dumps(body) if body else None, {"Content-Type": "application/json", **sent})
+    response = connection.getresponse()
+    found = response.status, {name.lower(): value for name, value in response.getheaders()}, response.read().decode()
+    connection.close()
+    return found
+
+
+def test_the_endpoint_serves_the_servers_own_mixture_first(langgraph_dev):
+    with OpenAI(base_url=f"{langgraph_dev.url}/v1", api_key="none", max_retries=0) as client:
+        assert [model.id for model in client.models.list()][:2] == ["scripted", "local"]
+        answer = client.chat.completions.create(model="scripted", messages=ASK)
+        assert answer.choices[0].message.content == ANSWER and answer.usage.total_tokens > 0
+        chunks = client.chat.completions.create(model="scripted", messages=ASK, stream=True)
+        assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == ANSWER
+
+
+def test_the_page_and_its_run(langgraph_dev):
+    status, headers, page = request(langgraph_dev, "GET", "/moa")
+    assert status == 200 and "<title>moa" in page and "default-src 'none'" in headers["content-security-policy"]
+    status, _, listed = request(langgraph_dev, "GET", "/moa/mixtures")
+    assert [each["name"] for each in json.loads(listed)["mixtures"]][0] == "scripted"
+    status, headers, stream = request(langgraph_dev, "POST", "/moa/run", {"mixture": "scripted", "messages": ASK})
+    assert status == 200 and headers["content-type"].startswith("text/event-stream")
+    events = [json.loads(line[6:]) for line in stream.splitlines() if line.startswith("data: ")]
+    assert events[0]["moa"] == "round_started" and events[-1]["moa"] == "answer"
+    assert events[-1]["text"] == ANSWER and len(events[-1]["drafts"]) == 3
+
+
+def test_our_guard_leaves_the_servers_own_routes_alone(langgraph_dev):
+    foreign = {"Host": "elsewhere.example"}
+    assert request(langgraph_dev, "GET", "/moa", **foreign)[0] == 403
+    assert request(langgraph_dev, "GET", "/v1/models", **foreign)[0] == 403
+    assert request(langgraph_dev, "GET", "/ok", **foreign)[0] == 200
+    assert request(langgraph_dev, "POST", "/assistants/search", {"limit": 1}, **foreign)[0] == 200
+
+
+@pytest.mark.parametrize("origin", ["https://smith.langchain.com", "http://localhost:3000", "http://127.0.0.1:5173"])
+def test_studio_and_local_pages_may_use_the_server(langgraph_dev, origin):
+    wanted = {
+        "Origin": origin,
+        "Access_Control_Request_Method": "POST",
+        "Access_Control_Request_Headers": "content-type,x-auth-scheme",
+    }
+    status, headers, _ = request(langgraph_dev, "OPTIONS", "/threads", **wanted)
+    assert status == 200 and headers["access-control-allow-origin"] == origin
+    assert "POST" in headers["access-control-allow-methods"]
+    for method in ("DELETE", "PATCH", "PUT"):
+        assert method in headers["access-control-allow-methods"]
+    status, headers, _ = request(langgraph_dev, "POST", "/assistants/search", {"limit": 1}, Origin=origin)
+    assert status == 200 and headers["access-control-allow-origin"] == origin
+    assert "x-pagination-total" in headers["access-control-expose-headers"].lower()
+
+
+def test_other_pages_may_not(langgraph_dev):
+    for origin in ("https://evil.example", "http://localhost.evil.example", "null"):
+        status, headers, _ = request(
+            langgraph_dev, "OPTIONS", "/threads", Origin=origin, Access_Control_Request_Method="POST"
+        )
+        assert status == 400 and "access-control-allow-origin" not in headers
+        status, headers, _ = request(langgraph_dev, "POST", "/assistants/search", {"limit": 1}, Origin=origin)
+        assert "access-control-allow-origin" not in headers
+    # Pages that may use the server's API may still not drive ours: they are no part of it.
+    body = {"mixture": "scripted", "messages": ASK}
+    assert request(langgraph_dev, "POST", "/moa/run", body, Origin="http://localhost:3000")[0] == 403
+
+
+def test_a_client_that_leaves_stops_the_calls_upstream(provider_server, tmp_path):
+    stuck = {"model": "openai:stuck-hang", "base_url": provider_server.url}
+    mixture = scripted(provider_server) | {"proposers": [stuck], "deadline": 60}
+    with LangGraphDev(mixture, folder=tmp_path, env={"MOA_SERVE_KEY": "secret"}) as server:
+        key = {"Authorization": "Bearer secret"}
+        assert request(server, "GET", "/v1/models")[0] == 401
+        assert request(server, "GET", "/v1/models", **key)[0] == 200
+        assert request(server, "GET", "/ok")[0] == 200
+        for body in ({"stream": True}, {"stream": False}):
+            provider_server.reset()
+            connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+            whole = json.dumps({"model": "scripted", "messages": ASK, **body})
+            connection.request("POST", "/v1/chat/completions", whole, {"Content-Type": "application/json", **key})
+            assert provider_server.wait(lambda stats: stats["in_flight"] == 1, 30)["in_flight"] == 1
+            connection.close()
+            assert provider_server.wait(lambda stats: stats["in_flight"] == 0, 10)["in_flight"] == 0
+
+
+def test_nothing_of_ours_blocked_the_servers_loop(langgraph_dev):
+    assert "Blocking call" not in langgraph_dev.log.read_text()
