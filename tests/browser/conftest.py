@@ -90,10 +90,12 @@ def opened(browser: Any, server: Served, *, size: str = "desktop", scheme: str =
     assert [text for text in wrong if not any(part in text for part in expected)] == []
 
 
-def ask(page: Any, name: str, question: str = "Why is the sky blue?", *, wait: bool = True) -> None:
+def ask(
+    page: Any, name: str, question: str = "Why is the sky blue?", *, wait: bool = True, timeout: float = 30_000
+) -> None:
     """Asks `question` of the mixture `name` and waits until the page is ready for another."""
     page.select_option("#mixture", name)
     page.fill("#question", question)
     page.press("#question", "Enter")
     if wait:
-        page.wait_for_selector("#send:visible")
+        page.wait_for_selector("#send:visible", timeout=timeout)

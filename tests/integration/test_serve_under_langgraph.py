@@ -35,7 +35,7 @@ def test_the_page_and_its_run(langgraph_dev):
     status, headers, page = request(langgraph_dev, "GET", "/moa")
     assert status == 200 and "<title>moa" in page and "default-src 'none'" in headers["content-security-policy"]
     status, _, listed = request(langgraph_dev, "GET", "/moa/mixtures")
-    assert [each["name"] for each in json.loads(listed)["mixtures"]][0] == "scripted"
+    assert json.loads(listed)["mixtures"][0]["name"] == "scripted"
     status, headers, stream = request(langgraph_dev, "POST", "/moa/run", {"mixture": "scripted", "messages": ASK})
     assert status == 200 and headers["content-type"].startswith("text/event-stream")
     events = [json.loads(line[6:]) for line in stream.splitlines() if line.startswith("data: ")]
