@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ from moa_graph.ledger import Ledger
 from moa_graph.mixture import MAX_LAYERS, Mixture
 from moa_graph.models import require_known
 from moa_graph.nodes import Nodes
-from moa_graph.runtime import Node
+from moa_graph.runtime import Node, Route
 from moa_graph.state import MoAInput, MoAOutput, MoAState
 
 MoAGraph = CompiledStateGraph[MoAState, MoAContext, MoAInput, MoAOutput]
@@ -76,11 +76,11 @@ def _wired(
     return graph
 
 
-def _next_round(mixture: Mixture) -> Callable[[MoAState], list[str]]:
+def _next_round(mixture: Mixture) -> Route:
     """The next round's proposers, or the aggregator when the last layer is reached: total and pure."""
 
     def next_round(state: MoAState) -> list[str]:
         layer = state["layer"]
         return mixture.round_nodes(layer) if layer < state["run"]["layers"] else ["aggregate"]
 
-    return next_round
+    return Route("next_round", next_round)
