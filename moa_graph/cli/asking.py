@@ -76,7 +76,20 @@ def ask(
         MoAError: as `create_moa`'s graphs do.
     """
     quiet_traces()
+    _warm(source)
     return asyncio.run(_ask(source, messages, context, watchers))
+
+
+def _warm(source: Mixture | Server) -> None:
+    """Embedded models load while LangGraph is imported: half a second and more, on a second core."""
+    if isinstance(source, Server):
+        return
+    names = {spec.label for spec in source.specs if spec.base_url is None and spec.label.startswith("local:")}
+    if names:
+        from moa_graph.local import preload
+
+        for name in names:
+            preload(name.removeprefix("local:"))
 
 
 async def _ask(

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from moa_graph.errors import ConfigError
+from moa_graph.local.files import locate
 
 CONTEXT = 8192
 """Tokens of context, shared by all slots."""
@@ -136,15 +137,28 @@ def running(path: Path) -> Runtime:
     with _lock:
         if path not in _runtimes:
             if not _runtimes:
+                atexit.unregister(_stop_all)
                 atexit.register(_stop_all)
             _runtimes[path] = Runtime(path)
         return _runtimes[path]
 
 
+def preload(name: str) -> None:
+    """Begins to load `name` in a thread; what is wrong with it, its first question will say."""
+
+    def load() -> None:
+        with contextlib.suppress(ConfigError):
+            running(locate(name))
+
+    threading.Thread(target=load, name="moa_graph.local.load", daemon=True).start()
+
+
 def _stop_all() -> None:
-    for runtime in _runtimes.values():
-        runtime.stop()
-    _runtimes.clear()
+    # Under the lock: a model that is still being loaded is waited for, since nothing can stop that.
+    with _lock:
+        for runtime in _runtimes.values():
+            runtime.stop()
+        _runtimes.clear()
 
 
 def _after_fork() -> None:

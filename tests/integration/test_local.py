@@ -190,7 +190,7 @@ def python(code: str, *, sends: signal.Signals | None = None) -> subprocess.Comp
     first = process.stdout.readline()
     if sends:
         process.send_signal(sends)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=100)
     return subprocess.CompletedProcess(process.args, process.returncode, first + out, err)
 
 
@@ -249,3 +249,16 @@ def test_the_loopback_port_wants_a_key() -> None:
     connection.request("POST", "/v1/chat/completions", json.dumps({"messages": []}))
     assert connection.getresponse().status == 401
     connection.close()
+
+
+def test_preloading_is_silent_and_an_exit_in_the_middle_of_it_is_clean() -> None:
+    done = python("from moa_graph.local import preload; preload('smollm2'); preload('none'); print('leaving')")
+    assert (done.returncode, done.stderr) == (0, "")
+    used = python("""
+        from moa_graph.local import preload
+        from moa_graph.local.runtime import _runtimes
+        preload('smollm2')
+        local_chat_model('smollm2', max_tokens=2).invoke('hi')
+        print(len(_runtimes))
+    """)
+    assert (used.returncode, used.stdout, used.stderr) == (0, "1\n", "")
