@@ -13,7 +13,7 @@ export LANGGRAPH_CLI_NO_ANALYTICS := 1
 export LANGGRAPH_NO_VERSION_CHECK := true
 unexport LANGSMITH_TRACING LANGCHAIN_TRACING_V2
 
-.PHONY: help demo serve-demo screenshots test quick lint types clean
+.PHONY: help demo serve-demo screenshots test quick lint types aegra scale clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -64,5 +64,12 @@ quick: $(VENV)/dev.stamp  ## the tests that take seconds
 test: lint types  ## everything: lint, types, unit, integration, browser, examples, docs, the wheel
 	$(BIN)/python -m pytest
 
+aegra:  ## an environment with aegra-api, an open Agent Server; needs Python 3.12
+	@$(BIN)/python -m tests.aegra
+
+scale: $(VENV)/dev.stamp  ## moa batch at scale: memory, kills, servers; reports/scale.json
+	@$(MAKE) --no-print-directory aegra || echo "the part that needs it is left out"
+	$(BIN)/python -m benchmarks.scale
+
 clean:  ## remove .venv and caches
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-aegra build dist .mypy_cache .pytest_cache .ruff_cache

@@ -110,19 +110,21 @@ class Aegra:
                 **self.env,
             }
         )
-        self.url = self._serve("door", base | {"WORKER_COUNT": "0"})
+        (self.url,) = self._serve({"door": base | {"WORKER_COUNT": "0"}})
         many = {"WORKER_COUNT": "1", "N_JOBS_PER_WORKER": str(self.jobs), "RUN_MIGRATIONS_ON_STARTUP": "false"}
-        for number in range(self.workers):
-            self._serve(f"worker{number}", base | many)
+        self._serve({f"worker{number}": base | many for number in range(self.workers)})
         self._workers = self._running[-self.workers :]
 
-    def _serve(self, name: str, env: Mapping[str, str]) -> str:
-        port = _free_port()
-        command = [self.python, "-m", "uvicorn", "aegra_api.main:app", "--host", "127.0.0.1", "--port", str(port)]
-        process = self._run(name, command, cwd=self.folder, env=dict(env))
-        url = f"http://127.0.0.1:{port}"
-        self._wait(process, name, lambda: _answers(f"{url}/health"))
-        return url
+    def _serve(self, environments: Mapping[str, Mapping[str, str]]) -> list[str]:
+        """Starts the processes together; their addresses, once all answer."""
+        begun = []
+        for name, env in environments.items():
+            port = _free_port()
+            command = [self.python, "-m", "uvicorn", "aegra_api.main:app", "--host", "127.0.0.1", "--port", str(port)]
+            begun.append((name, self._run(name, command, cwd=self.folder, env=dict(env)), f"http://127.0.0.1:{port}"))
+        for name, process, url in begun:
+            self._wait(process, name, lambda url=url: _answers(f"{url}/health"))
+        return [url for _, _, url in begun]
 
     def _start_postgres(self) -> str:
         data, port, user = self.folder / "pg", _free_port(), _unprivileged()
@@ -155,7 +157,7 @@ class Aegra:
         return process
 
     def _wait(
-        self, process: subprocess.Popen[bytes], name: str, ready: Callable[[], bool], seconds: float = 90
+        self, process: subprocess.Popen[bytes], name: str, ready: Callable[[], bool], seconds: float = 180
     ) -> None:
         end = time.monotonic() + seconds
         while time.monotonic() < end and process.poll() is None:
@@ -178,13 +180,14 @@ def interpreter() -> str:
 
 
 def make() -> None:
-    """Makes the environment in `.venv-aegra`: aegra-api and what this package depends on.
+    """Makes the environment in `.venv-aegra`, once: aegra-api and what this package depends on.
 
     Raises:
         Missing: there is no Python 3.12 or later.
     """
-    if not (HOME / "bin" / "python").exists():
-        subprocess.run([_python312(), "-m", "venv", str(HOME)], check=True)
+    if list(HOME.glob("lib/*/site-packages/aegra_api")):
+        return
+    subprocess.run([_python312(), "-m", "venv", "--clear", str(HOME)], check=True)
     wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     command = [str(HOME / "bin" / "python"), "-m", "pip", "install", "-q", "aegra-api>=0.11,<0.12", *wanted]
     subprocess.run(command, check=True)
@@ -192,7 +195,7 @@ def make() -> None:
 
 def _python312() -> str:
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
-    places = [sys.executable, *(shutil.which(f"python3.{minor}") or "" for minor in (12, 13))]
+    places = [*(shutil.which(f"python3.{minor}") or "" for minor in (12, 13)), sys.executable]
     for python in filter(None, [*places, *map(str, sorted(pyenv.glob("versions/3.12*/bin/python")))]):
         asked = "import sys; raise SystemExit(sys.version_info < (3, 12))"
         if subprocess.run([python, "-c", asked], capture_output=True).returncode == 0:

@@ -40,7 +40,9 @@ def batch(
     max_tokens: Annotated[int | None, typer.Option(help="Longest answer of every call, in tokens.")] = None,
     url: Url = None,
     graph: ServerGraph = "moa",
-    concurrency: Annotated[int, typer.Option("--concurrency", "-c", min=1, help="Questions at once.")] = 16,
+    concurrency: Annotated[
+        int | None, typer.Option("--concurrency", "-c", min=1, help="Questions at once: 16, or 1 on embedded models.")
+    ] = None,
     shard: Annotated[str, typer.Option(help="i/n: the i-th of n parts of IN.")] = "1/1",
     max_cost: Annotated[float | None, typer.Option(min=0, help="Dollars that OUT may cost in all.")] = None,
     drafts: Annotated[bool, typer.Option("--drafts", help="Write the drafts too.")] = False,
@@ -65,12 +67,19 @@ def batch(
         "source": source,
         "target": target,
         "shard": Shard.parse(shard),
-        "concurrency": concurrency,
+        "concurrency": concurrency or _concurrency(asker),
         "max_cost": max_cost,
         "context": {name: value for name, value in asked.items() if value is not None},
         "keep_drafts": drafts,
     }
     return asyncio.run(_run(asker, ledger or target.with_name(target.name + ".ledger"), quiet, fields))
+
+
+def _concurrency(asker: Mixture | Server) -> int:
+    from moa_graph.models import is_embedded
+
+    # Embedded models answer one call at a time: more questions at once would wait until their deadlines pass.
+    return 1 if not isinstance(asker, Server) and any(map(is_embedded, asker.specs)) else 16
 
 
 async def _run(asker: Mixture | Server, ledger_path: Path, quiet: bool, fields: dict[str, Any]) -> int:
