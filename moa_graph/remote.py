@@ -21,7 +21,7 @@ from langgraph_sdk.errors import APIStatusError, InternalServerError, LangGraphE
 from moa_graph import errors
 from moa_graph.context import MoAContext
 from moa_graph.conversation import check, encodable
-from moa_graph.errors import ConfigError, MoAError
+from moa_graph.errors import ConfigError, InputError, MoAError
 from moa_graph.models import environment
 from moa_graph.state import Draft, Event, add_checked, merge_drafts
 
@@ -30,6 +30,9 @@ KEY = "MOA_SERVER_KEY"
 
 _TIMES = httpx.Timeout(30, read=300, pool=None)
 """Seconds; a server sends a heartbeat every few while a run is on, so that many without a byte mean that it is gone."""
+
+
+_OF_THE_INPUT = frozenset({400, 413, 422})
 
 
 class ServerError(MoAError):
@@ -121,7 +124,9 @@ class RemoteMoA:
         except (httpx.TransportError, InternalServerError, RateLimitError) as exc:
             raise ServerError(f"the server at {self.url} did not answer: {_said(exc)}", drafts=told.drafts) from exc
         except APIStatusError as exc:
-            raise ConfigError(f"the server at {self.url} refused the run: {_said(exc)}") from exc
+            # Of the question's own making, or wrong for every question: a key, an address, a graph's name.
+            kind = InputError if exc.response.status_code in _OF_THE_INPUT else ConfigError
+            raise kind(f"the server at {self.url} refused the run: {_said(exc)}") from exc
         except LangGraphError as exc:
             raise ServerError(f"the server at {self.url}: {_said(exc)}", drafts=told.drafts) from exc
         if not told.finished:

@@ -47,7 +47,7 @@ def measured(part: Callable[[Path, bool], dict[str, Any]], *, short: bool) -> di
 
 PARTS: dict[str, Callable[[Path, bool], dict[str, Any]]] = {
     "memory": lambda folder, short: memory.measure(folder, 400 if short else 10_000),
-    "kills": lambda folder, short: kills.measure(folder, 60 if short else 1_000, 3 if short else 25),
+    "kills": lambda folder, short: kills.measure(folder, 60 if short else 800, 3 if short else 20),
     "langgraph dev": lambda folder, short: servers.langgraph_dev(folder, 12 if short else 60),
     "aegra": lambda folder, short: servers.aegra(folder, 30 if short else 120),
 }

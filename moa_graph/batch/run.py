@@ -89,10 +89,13 @@ class Batch:
         """Writes `target` whole, or leaves what is done so far in `target` + ".part" when it is stopped.
 
         Raises:
+            InputError: `target` cannot be written, or is `source`.
             ConfigError: what is wrong is wrong for every question: a key, a price, the ledger, another run at work.
             ServerError: the server did not come back.
             OSError: a file cannot be read or written.
         """
+        if self.target.is_dir() or self.target.resolve() == self.source.resolve():
+            raise InputError(f"{self.target}: a folder, or the questions themselves. Choose another output.")
         self.totals.lines = count(self.source, self.shard)
         self._purse = Purse(self.max_cost)
         part = self.target.with_name(self.target.name + ".part")

@@ -37,7 +37,8 @@ def line(totals: Totals, seconds: float) -> str:
     asked = totals.done - totals.resumed
     rate = asked / seconds if seconds > 0 else 0.0
     left = (totals.lines - totals.done) / rate if rate else None
-    parts = [f"{totals.done}/{totals.lines}", f"{rate:.1f}/s", money(totals)]
+    speed = f"{rate:.1f}/s" if rate >= 1 else f"{60 * rate:.1f}/min"
+    parts = [f"{totals.done}/{totals.lines}", speed, money(totals)]
     parts += [f"{clock(left)} left"] if left is not None else []
     parts += [f"{totals.failed} failed"] if totals.failed else []
     return "  ".join(parts)

@@ -43,6 +43,9 @@ def test_exit_codes(files: tuple[str, str, str], provider: Provider, capsys: pyt
     err = capsys.readouterr().err
     assert "line 3: InputError: not JSON" in err and "2 answered, 1 failed, 1 of them bad lines" in err
     assert main(["batch", "nowhere.jsonl", out, "--file", mixture]) == 2
+    assert main(["batch", source, source, "--file", mixture]) == 2
+    assert main(["batch", source, str(Path(out).parent), "--file", mixture]) == 2
+    assert Path(source).read_text().startswith('"one"')
     assert main(["batch", source, out, "--file", mixture, "--concurrency", "0"]) == 2
     assert main(["batch", source, out, "--url", "http://127.0.0.1:9", "--preset", "local"]) == 2
     assert main(["batch", source, out, "--file", mixture, "--shard", "3/2"]) == 3
@@ -87,7 +90,7 @@ def test_a_server_answers_as_this_process(
 def test_progress_says_where_it_is_and_what_is_unknown() -> None:
     totals = Totals(lines=1000, done=300, resumed=100, failed=3, cost=1.5)
     assert line(totals, 100) == "300/1000  2.0/s  $1.5000  5:50 left  3 failed"
-    assert line(Totals(lines=10), 0) == "0/10  0.0/s  $0.0000"
+    assert line(Totals(lines=10), 0) == "0/10  0.0/min  $0.0000"
     totals = Totals(lines=9, done=9, failed=2, bad=1, unpriced=7)
     assert summary(totals, 3700) == "7 answered, 2 failed, 1 of them bad lines; cost unknown; 1:01:40"
 
