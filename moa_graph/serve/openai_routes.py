@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
+from moa_graph.errors import AggregationError
 from moa_graph.mixture import Mixture
 from moa_graph.serve.catalogue import Catalogue
 from moa_graph.serve.completion import Asked, Shape, asked, event
@@ -71,6 +72,10 @@ class OpenAIRoutes:
         try:
             async with contextlib.aclosing(run(self.catalogue.graph(wanted.model), messages, wanted.context)) as parts:
                 async for part in parts:
+                    begun_anew = not isinstance(part, Result) and part["moa"] == "aggregating"
+                    if said and (begun_anew or (isinstance(part, Result) and part.record["status"] == "best_draft")):
+                        # What the client has cannot be taken back, and must not be passed off as whole.
+                        raise AggregationError("the answer broke off in mid-stream. Ask again, or do not stream.")
                     if isinstance(part, Result):
                         yield shape.last(part, said=said)
                     elif part["moa"] == "answer_token":
