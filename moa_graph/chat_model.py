@@ -87,7 +87,7 @@ class ChatMoA(BaseChatModel):
     @property
     def model_name(self) -> str:
         """How traces and token counts name the mixture."""
-        return f"moa:{self.mixture.name or self.mixture.hash}"
+        return f"moa:{self.name or self.mixture.name or self.mixture.hash}"
 
     @property
     def _llm_type(self) -> str:
