@@ -13,7 +13,7 @@ export LANGGRAPH_CLI_NO_ANALYTICS := 1
 export LANGGRAPH_NO_VERSION_CHECK := true
 unexport LANGSMITH_TRACING LANGCHAIN_TRACING_V2
 
-.PHONY: help demo serve-demo screenshots test quick lint types aegra scale clean
+.PHONY: help demo serve-demo screenshots test quick bench bench-peers lint types aegra scale clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -47,6 +47,12 @@ $(VENV)/serve.stamp: pyproject.toml | $(BIN)/python
 
 serve-demo: $(VENV)/serve.stamp  ## the page and the OpenAI-compatible endpoint, on the embedded model
 	@$(BIN)/moa serve --preset local --port $(PORT)
+
+bench: $(VENV)/dev.stamp  ## what a question costs, against raw asyncio, the SDK and a first graph; reports/bench.json
+	$(BIN)/python -m benchmarks
+
+bench-peers: $(VENV)/dev.stamp  ## the same for other packages, each in an environment of its own
+	$(BIN)/python -m benchmarks.peers
 
 lint: $(VENV)/dev.stamp  ## ruff
 	$(BIN)/ruff check .

@@ -33,7 +33,7 @@ def child(name: str, base: str, system: str, **environment: str) -> dict[str, fl
         env={**inherited, **environment, "BENCH_BEGAN": began},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         check=False,
     )
     if done.returncode:
@@ -68,7 +68,7 @@ def start_embedded(base: str, rounds: int = 3) -> list[Row]:
 
 
 def memory(base: str) -> list[Row]:
-    """Memory retained after 1,000 runs."""
+    """Memory retained after 1,000 runs whose answers are kept."""
     found = {system: child("memory", base, system)["retained"] for system in ("raw", "moa")}
     rows = [row("memory", "memory retained after 1,000 runs", [found["moa"] / found["raw"]], "x raw", 2.0)]
     return [*rows, row("memory_bytes", "  a run", [found["moa"]], "bytes")]
@@ -82,16 +82,15 @@ def tracing(base: str, rounds: int = 3) -> list[Row]:
     on = {"LANGSMITH_TRACING": "true", "LANGSMITH_API_KEY": "lsv2_x"}
     modes = {"off": {}, "sink": {**on, "LANGSMITH_ENDPOINT": base}, "refused": {**on, "LANGSMITH_ENDPOINT": refused}}
     rows = []
-    for name, target in (("paths", 1.1), ("instant", None)):
-        found: dict[str, list[float]] = {mode: [] for mode in modes}
+    for name, target, kinds in (("paths", 1.1, ("off", "refused")), ("instant", None, tuple(modes))):
+        found: dict[str, list[float]] = {mode: [] for mode in kinds}
         for _ in range(rounds):
-            for mode, environment in modes.items():
-                found[mode].append(child(f"wall_{name}", base, "moa", **environment)["wall"])
-        for mode in ("refused", "sink"):
+            for mode in kinds:
+                found[mode].append(child(f"wall_{name}", base, "moa", **modes[mode])["wall"])
+        for mode in kinds[1:]:
             values = [a / b for a, b in zip(found[mode], found["off"], strict=True)]
-            wanted = target if mode == "refused" else None
             title = "50 ms models" if name == "paths" else "instant models"
-            rows.append(row(f"tracing_{mode}_{name}", f"wall with tracing, {mode}, {title}", values, "x off", wanted))
+            rows.append(row(f"tracing_{mode}_{name}", f"wall with tracing, {mode}, {title}", values, "x off", target))
     return rows
 
 
@@ -144,19 +143,20 @@ async def _first(base: str, system: str) -> dict[str, float]:
 
 
 async def _memory(base: str, system: str) -> dict[str, float]:
-    made = SYSTEMS[system](task(base, tok=16))
+    made = SYSTEMS[system](task(base, tok=2))
     await sample(made, [f"warm {i}" for i in range(50)], at_once=8)
     gc.collect()
     tracemalloc.start()
     gate = asyncio.Semaphore(8)
 
-    async def ask(number: int) -> None:
+    async def ask(number: int) -> str:
         async with gate:
-            await made.ask(f"question {number}", lambda _: None)
+            return await made.ask(f"question {number}", lambda _: None)
 
     before = tracemalloc.get_traced_memory()[0]
-    await asyncio.gather(*(ask(number) for number in range(1000)))
+    kept = await asyncio.gather(*(ask(number) for number in range(1000)))
     gc.collect()
+    assert all(kept)
     return {"retained": (tracemalloc.get_traced_memory()[0] - before) / 1000}
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import math
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -42,7 +43,8 @@ async def sample(system: System, questions: Sequence[str], *, at_once: int = 1) 
             except Exception as error:
                 # Whatever it is: a system that loses a question has lost it.
                 errors += 1
-                print(f"  lost a question: {type(error).__name__}: {error}"[:200])
+                if errors == 1:
+                    print(f"  lost a question (and maybe more): {type(error).__name__}: {error}"[:200])
                 return
             walls.append(time.perf_counter() - began)
             firsts.append(seen[0] if seen else walls[-1])
@@ -52,8 +54,10 @@ async def sample(system: System, questions: Sequence[str], *, at_once: int = 1) 
     await asyncio.gather(*(ask(question) for question in questions))
     wall, cpu = time.perf_counter() - began, time.process_time() - cpu
     count = len(questions)
-    middle = statistics.median
-    return Sample(cpu * 1e3 / count, middle(walls) * 1e3, middle(firsts) * 1e3, (count - errors) / wall, errors, 0)
+    # A lost question never gets its first token.
+    firsts += [math.inf] * errors
+    middle, first = (statistics.median(times) * 1e3 for times in (walls or [math.inf], firsts))
+    return Sample(cpu * 1e3 / count, middle, first, (count - errors) / wall, errors, 0)
 
 
 async def interleaved(

@@ -9,14 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.provider.server import raise_file_limit
-
 ROOT = Path(__file__).parents[1]
 
 
 @contextlib.contextmanager
 def provider(keep: int = 0) -> Iterator[str]:
     """Yields the host, as in ``http://127.0.0.1:1234``; `keep` is how many requests it remembers."""
+    # Imported here: a peer's environment has no such server, and needs none.
+    from tests.provider.server import raise_file_limit
+
     raise_file_limit()  # the server inherits it
     command = [sys.executable, "-m", "tests.provider", "--port", "0", "--keep", str(keep), "--watch-stdin"]
     process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

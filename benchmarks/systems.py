@@ -151,6 +151,13 @@ def script(given: Task) -> System:
     return gathered(Sdk(openai.AsyncOpenAI(base_url=given.url, api_key="x", max_retries=0)), given)
 
 
+def patient(given: Task) -> System:
+    """The script with ten minutes to connect in, where the SDK's 5 seconds would lose questions in a crowd."""
+    import openai
+
+    return gathered(Sdk(openai.AsyncOpenAI(base_url=given.url, api_key="x", max_retries=0, timeout=600.0)), given)
+
+
 def together(given: Task) -> System:
     """The same with Together's own SDK (a peer: `make bench-peers`)."""
     from together import AsyncTogether
@@ -251,4 +258,10 @@ def moa_graph(given: Task, **fields: Any) -> Any:
     )
 
 
-SYSTEMS: dict[str, Callable[[Task], System]] = {"raw": raw, "script": script, "skeleton": skeleton, "moa": moa}
+SYSTEMS: dict[str, Callable[[Task], System]] = {
+    "raw": raw,
+    "script": script,
+    "patient": patient,
+    "skeleton": skeleton,
+    "moa": moa,
+}
