@@ -17,7 +17,7 @@ from moa_graph.bound import bound_model, bound_to
 from moa_graph.budget import Fitted, as_usage, fit, listed, price, prompt_tokens, tokens
 from moa_graph.calls import Call, Outcome, Sink, Terms, ask
 from moa_graph.context import Settings
-from moa_graph.conversation import passed_on
+from moa_graph.conversation import has_images, passed_on
 from moa_graph.errors import ConfigError
 from moa_graph.ledger import Ledger
 from moa_graph.mixture import Proposer
@@ -78,6 +78,9 @@ class Asking:
             # All models were made once when the run began; after a resume elsewhere a key or a package may
             # be absent.
             self.outcome.error = str(exc)
+            return
+        if has_images(messages) and not models.takes_images(model):
+            self.outcome.status, self.outcome.error = "skipped", "the model takes no images"
             return
         call = Call(model, messages, self.config, self.sink, self.on_restart, options, self._tools)
         terms = Terms(

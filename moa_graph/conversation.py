@@ -109,8 +109,13 @@ def _public_https(address: str) -> bool:
 def _says_something(message: BaseMessage) -> bool:
     if isinstance(message, ToolMessage | FunctionMessage):
         return True
-    has_image = any(isinstance(b, dict) and b.get("type") in _IMAGE_BLOCKS for b in _blocks_of(message))
-    return has_image or bool(encodable(str(message.text)).strip())
+    return has_images([message]) or bool(encodable(str(message.text)).strip())
+
+
+def has_images(messages: Sequence[BaseMessage]) -> bool:
+    """Whether an image is among them."""
+    blocks = (block for message in messages for block in _blocks_of(message))
+    return any(isinstance(block, dict) and block.get("type") in _IMAGE_BLOCKS for block in blocks)
 
 
 def passed_on(messages: Sequence[BaseMessage], *, keep_tools: bool = False) -> list[BaseMessage]:

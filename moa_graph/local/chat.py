@@ -10,7 +10,7 @@ from operator import itemgetter
 from typing import Any, Literal
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.language_models import BaseChatModel, LanguageModelInput
+from langchain_core.language_models import BaseChatModel, LanguageModelInput, ModelProfile
 from langchain_core.language_models.chat_models import generate_from_stream
 from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import UsageMetadata
@@ -60,6 +60,9 @@ class ChatLocal(BaseChatModel):
     @property
     def _llm_type(self) -> str:
         return "local"
+
+    def _resolve_model_profile(self) -> ModelProfile:
+        return {"image_inputs": False}
 
     @property
     def _identifying_params(self) -> dict[str, Any]:

@@ -197,6 +197,16 @@ def test_images_go_to_every_model(moa, provider):
         assert image["image_url"]["url"].endswith(PIXEL)
 
 
+def test_a_proposer_that_takes_no_images_is_skipped(provider):
+    blind = ChatMoA(proposers=[model(provider, "blind")], aggregator=model(provider, "agg"), name="blind")
+    blind = blind.model_copy(update={"profile": {"image_inputs": False}})
+    seeing = ChatMoA(proposers=[blind, model(provider, "seeing-tok=3")], aggregator=model(provider, "agg-tok=4"))
+    image = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL}"}}
+    drafts = seeing.invoke([HumanMessage([image])]).response_metadata["drafts"]
+    assert [(d["status"], d["attempts"]) for d in drafts] == [("skipped", 0), ("ok", 1)]
+    assert drafts[0]["error"] == "the model takes no images" and not provider.requests("blind")
+
+
 class Heard(BaseCallbackHandler):
     def __init__(self) -> None:
         self.tokens: list[str] = []
