@@ -73,7 +73,7 @@ def test_quick_tests_on_every_python_of_this_machine(version: str, tmp_path: Pat
     if python is None:
         pytest.skip(f"no Python {version} here that can make a virtual environment")
     home = environment(python, tmp_path / "venv")
-    install(home, "-e", f"{ROOT}[dev,serve,evals]")
+    install(home, "-e", f"{ROOT}[quick]")
     run = [str(home / "bin" / "python"), "-m", "pytest", "-q", "-m", "not slow", "-p", "no:cacheprovider", "tests/unit"]
     clean = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
     done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, env=clean)
