@@ -13,6 +13,7 @@ from moa_graph import ConfigError, create_moa
 from moa_graph.batch import Batch, Shard, Totals
 from moa_graph.ledger import Ledger
 from moa_graph.mixture import Mixture
+from moa_graph.remote import RemoteMoA, ServerError
 from tests.provider import Provider
 
 
@@ -183,3 +184,35 @@ async def test_two_runs_do_not_write_one_file(bench: Bench, provider: Provider) 
     with pytest.raises(ConfigError, match="another run"):
         await bench.run(mix)
     assert (await first).failed == 0
+
+
+async def test_a_server_that_comes_back_is_asked_again_and_one_that_does_not_ends_the_batch(
+    bench: Bench, provider: Provider
+) -> None:
+    bench.questions(*prompts(5))
+    mix = mixture(provider, "a-echo")
+    local = create_moa(mix)
+    away = 3
+
+    class Restarting:
+        """The graph behind a server that is away for the first requests."""
+
+        async def ainvoke(self, input: Any, config: Any = None, *, context: Any = None) -> Any:
+            nonlocal away
+            if away:
+                away -= 1
+                raise ServerError("restarting")
+            return await local.ainvoke(input, context=context)
+
+    async def run(graph: Any, patience: tuple[float, ...]) -> Totals:
+        out = bench.folder / "out.jsonl"
+        with Ledger(bench.folder / "l.ledger", run="batch") as ledger:
+            return await Batch(graph, bench.source, out, ledger, "there", patience=patience, concurrency=1).run()
+
+    assert (await run(Restarting(), (0, 0, 0))).failed == 0
+    (bench.folder / "l.ledger").unlink()
+    (bench.folder / "out.jsonl").unlink()
+    async with RemoteMoA("http://127.0.0.1:9") as nobody:
+        with pytest.raises(ServerError, match="did not answer"):
+            await run(nobody, (0, 0))
+    assert not (bench.folder / "out.jsonl").exists()
