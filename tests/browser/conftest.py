@@ -35,7 +35,7 @@ def _percent(character: str) -> str:
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Any]:
-    """Debian's Chromium under Playwright, which holds this thread's event loop: it must end before other tests begin."""
+    """Chromium under Playwright, which holds this thread's event loop: it must end before other tests begin."""
     path = shutil.which("chromium") or shutil.which("chromium-headless-shell")
     if path is None:
         pytest.skip("no Chromium on the path: apt-get install chromium")
