@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -36,12 +37,13 @@ def start(name: str, choice: Choice, build: Callable[[Setup], Benchmark[Any]]) -
         payer = Payer(ledger, choice.deadline, mixture.prices if mixture else {})
         system, judge = _system(choice, mixture, ledger, payer, label), _judge(choice, payer)
         specs = [*system.specs, *([judge.spec] if judge else [])]
-        at_once = choice.concurrency or (1 if any(spec.label.startswith("local:") for spec in specs) else 8)
+        at_once = choice.concurrency or (1 if any(map(models.is_embedded, specs)) else 8)
         options = Options(folder, choice.limit, choice.ids, choice.seed, choice.max_cost, at_once, choice.resamples)
         bench = build(Setup(system, judge, options, choice.temperature, choice.max_tokens, tell))
         if choice.dry_run:
             return _dry_run(bench, choice, payer)
         models.require_keys(specs)
+        models.require_embedded(spec for spec in specs if models.is_embedded(spec))
         outcome = asyncio.run(_run(bench, options, choice, payer))
     return _finish(bench, outcome, choice)
 
@@ -122,13 +124,15 @@ async def _publish(bench: Benchmark[Any], outcome: session.Outcome) -> None:
 
     examples = tracking.examples(bench.name, outcome.done)
     try:
-        name = await tracking.publish(
-            Client(),
-            benchmark=bench.name,
-            experiment=f"{bench.name}-{slug(bench.system.name)}",
-            examples=examples,
-            metadata={"judge": outcome.scores["judge"], "seed": outcome.scores["seed"]},
-        )
+        # LangSmith prints a link; standard output is for the result alone.
+        with contextlib.redirect_stdout(sys.stderr):
+            name = await tracking.publish(
+                Client(),
+                benchmark=bench.name,
+                experiment=f"{bench.name}-{slug(bench.system.name)}",
+                examples=examples,
+                metadata={"judge": outcome.scores["judge"], "seed": outcome.scores["seed"]},
+            )
     except Exception as error:  # whatever LangSmith does, the run is finished and its files are written
         tell(f"warning: LangSmith took no experiment: {type(error).__name__}: {error}")
     else:

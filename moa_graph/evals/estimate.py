@@ -12,6 +12,7 @@ from moa_graph.evals import alpaca_run, flask, mt_bench_run
 from moa_graph.evals.session import Benchmark
 from moa_graph.evals.systems import DraftsSystem, MixtureSystem, System, messages
 from moa_graph.mixture import Proposer
+from moa_graph.models import is_embedded
 from moa_graph.prices import cost
 from moa_graph.state import Usage
 
@@ -32,7 +33,7 @@ class Estimate:
     def call(self, spec: Proposer, shown: int, answer: int, prices: Any) -> None:
         """Add one call of `shown` tokens in and `answer` out."""
         usage = Usage(input_tokens=shown, output_tokens=answer, reasoning_tokens=0)
-        dollars = cost(spec.label, usage, overrides=prices, listed=listed(spec))
+        dollars = cost(spec.label, usage, overrides=prices, listed=listed(spec) or is_embedded(spec))
         self.add(1, shown, answer, dollars, [] if dollars is not None else [spec.label])
 
     def add(self, calls: int, shown: int, answer: int, dollars: float | None, unpriced: Iterable[str]) -> None:

@@ -90,7 +90,7 @@ class Payer:
             outcome.usage,
             overrides=self.prices,
             provider_cost=outcome.reported,
-            listed=listed(spec),
+            listed=listed(spec) or models.is_embedded(spec),
         )
         if outcome.message is None and outcome.free:
             dollars = 0.0

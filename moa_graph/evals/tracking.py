@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import uuid
@@ -94,6 +95,8 @@ async def publish(
     )
     async for _ in results:
         continue
+    # Traces and feedback are sent behind the scenes; the command must not end before they are.
+    await asyncio.to_thread(client.flush)
     return str(results.experiment_name)
 
 

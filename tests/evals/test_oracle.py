@@ -1,0 +1,94 @@
+"""Our formulas against alpaca-eval's own code, where that package is installed (it is no dependency).
+
+It needs setuptools below 81, so it lives best in an environment of its own:
+
+    pip install alpaca-eval 'setuptools<81' pytest pytest-asyncio pytest-timeout
+    PYTHONPATH=. python -m pytest --noconftest -p no:cacheprovider tests/evals/test_oracle.py
+"""
+
+import math
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+with warnings.catch_warnings():
+    # It imports pkg_resources and re-seeds global state; none of that is ours to mend.
+    warnings.simplefilter("ignore")
+    pytest.importorskip("alpaca_eval", reason="alpaca-eval is not installed (an oracle, not a dependency)")
+    import pandas as pd
+    from alpaca_eval.analyze import Analyzer, get_metrics_evaluator
+    from alpaca_eval.metrics import glm_winrate
+
+from moa_graph.evals import alpaca, length, meta, meta_data
+from moa_graph.evals.files import Row, read_rows, read_text
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+ASSETS = Path(os.environ.get("MOA_SHARED") or Path(__file__).parents[3] / "shared") / "assets"
+if not ASSETS.is_dir():
+    pytest.skip(f"no shared assets at {ASSETS}", allow_module_level=True)
+KEYS = ("instruction", "output_1", "output_2")
+
+
+@pytest.mark.parametrize("model", ["claude-2", "alpaca-7b", "NullModel", "gpt-3.5-turbo-0301"])
+def test_refit_equals_the_official_code(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same gamed baselines through their GLM and through ours."""
+    derived = ASSETS / "alpaca_eval/derived"
+    gamed = str(derived / "df_gamed_reconstructed.csv")
+    monkeypatch.setattr(glm_winrate, "hf_hub_download", lambda **_: gamed)
+    rows = read_rows(ASSETS / f"alpaca_eval/annotations/{model}.json.gz")
+    theirs = glm_winrate.get_length_controlled_winrate(pd.DataFrame(rows), save_weights_dir=None)
+    difficulty = length.read_difficulty(read_text(derived / "instruction_difficulty_recovered.csv"))
+    data, hard = length.model_rows(alpaca.read_annotations(rows), difficulty)
+    ours = length.predict(length.refit(data, length.read_gamed(read_text(Path(gamed)))), hard.tolist())
+    assert ours == pytest.approx(theirs["length_controlled_winrate"], abs=1e-3)
+    rate = alpaca.win_rate([item.win for item in alpaca.read_annotations(rows)])
+    assert rate.win_rate == pytest.approx(theirs["win_rate"], abs=1e-9)
+    assert rate.standard_error == pytest.approx(theirs["standard_error"], abs=1e-9)
+
+
+def votes() -> tuple[list[Row], list[Row]]:
+    """PandaLM's votes and one judge's verdicts in AlpacaFarm's form."""
+    meta_eval = ASSETS / "meta_eval"
+    verdicts = {r["idx"]: r["pandalm_result"] for r in read_rows(meta_eval / "pandalm_pandalm-7b-testset-v1.json.gz")}
+    humans: list[Row] = []
+    judge: dict[tuple[str, ...], Row] = {}
+    for row in read_rows(meta_eval / "pandalm_testset-v1.json.gz"):
+        base: dict[str, Any] = {
+            "instruction": f"{row['instruction']}\n\n{row['input']}",
+            "output_1": str(row["response1"]),
+            "output_2": str(row["response2"]),
+            "generator": row["cmp_key"],
+            "datasplit": "eval",
+            "price_per_example": 0.3,
+            "time_per_example": 36.8,
+        }
+        humans += [{**base, "preference": row[f"annotator{n}"] or 1.5, "annotator_index": n} for n in (1, 2, 3)]
+        judge.setdefault(tuple(base[key] for key in KEYS), {**base, "preference": verdicts[row["idx"]] or 1.5})
+    return humans, list(judge.values())
+
+
+@pytest.mark.timeout(900)
+def test_the_judge_table_equals_the_official_analyzer() -> None:
+    humans, judge = votes()
+    frame = pd.DataFrame(humans)
+    analyzer = Analyzer(
+        gold_crossannotations=frame.drop(columns="generator"),
+        gold_annotations=frame.drop_duplicates(list(KEYS)),
+        n_annotators=3,
+    )
+    ours = meta_data.humans(humans, humans)
+    runs = pd.DataFrame(judge).drop(columns="generator").assign(index=0, n_annotated=1)
+    pairs = [
+        (get_metrics_evaluator(analyzer, analyzer.df_gold_crossannotations, "humans"), meta.rate_humans(ours)),
+        (get_metrics_evaluator(analyzer, runs, "judge"), meta.rate(meta_data.judge("judge", judge), ours)),
+    ]
+    for theirs, mine in pairs:
+        for column, header in meta.COLUMNS.items():
+            value = mine.columns[column]
+            if value is None:
+                assert math.isnan(theirs[header])
+            else:
+                assert value == pytest.approx(theirs[header], abs=1e-9), header

@@ -1,0 +1,57 @@
+"""A run with a LangSmith key is a dataset and an experiment there; without one nobody is asked."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.evals import bench
+from tests.evals.bench import moa
+from tests.evals.langsmith_server import LangSmith
+from tests.provider import Provider
+
+
+def test_a_run_becomes_a_dataset_and_an_experiment(
+    tmp_path: Path, provider: Provider, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Per-example feedback holds the verdict and the cost; a second run adds an experiment and no examples."""
+    bench.small_assets(tmp_path / "assets", monkeypatch)
+    out = tmp_path / "run"
+    judge = ("--judge", "openai:judge=0.7", "--judge-url", provider.url)
+    args = ("alpaca", "-m", "openai:solo", "--base-url", provider.url, *judge, "--out", out, "--limit", 3, "--json")
+    with LangSmith() as langsmith:
+        monkeypatch.setenv("LANGSMITH_ENDPOINT", langsmith.url)
+        monkeypatch.setenv("LANGSMITH_API_KEY", "lsv2_test")
+        monkeypatch.delenv("LANGSMITH_TRACING", raising=False)
+        assert moa(*args) == 0
+        printed = capsys.readouterr()
+        assert json.loads(printed.out)["n"] == 3
+        assert "LangSmith experiment: alpaca-openai-solo-" in printed.err
+        assert len(langsmith.datasets) == 1
+        assert {e["inputs"]["instruction"] for e in langsmith.examples} == {
+            row["instruction"] for row in json.loads((out / "model_outputs.json").read_text())
+        }
+        assert len(langsmith.sessions) == 1
+        scores = [f["score"] for f in langsmith.feedback if f["key"] == "preference"]
+        assert sorted(scores) == sorted(row["preference"] for row in json.loads((out / "annotations.json").read_text()))
+        assert {f["key"] for f in langsmith.feedback} >= {"preference", "latency"}
+        paid = provider.stats()["requests"]
+        assert moa(*args) == 0
+        assert (len(langsmith.datasets), len(langsmith.examples), len(langsmith.sessions)) == (1, 3, 2)
+        assert provider.stats()["requests"] == paid
+        monkeypatch.delenv("LANGSMITH_API_KEY")
+        before = len(langsmith.seen)
+        assert moa(*args) == 0
+        assert len(langsmith.seen) == before
+
+
+def test_what_langsmith_does_never_costs_a_run(
+    tmp_path: Path, provider: Provider, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.small_assets(tmp_path / "assets", monkeypatch)
+    monkeypatch.setenv("LANGSMITH_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("LANGSMITH_API_KEY", "lsv2_test")
+    solo = ("-m", "openai:solo", "--base-url", provider.url, "--judge", "none", "--limit", 1)
+    assert moa("alpaca", *solo, "--out", tmp_path / "run") == 0
+    assert "LangSmith took no experiment" in capsys.readouterr().err
+    assert (tmp_path / "run/report.html").exists()
