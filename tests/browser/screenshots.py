@@ -12,10 +12,10 @@ from tests.browser.conftest import FLAGS, ask
 from tests.serving import Served
 
 FOLDER = Path(__file__).parents[2] / "docs" / "img"
-QUESTION = "Why do cats purr?"
+QUESTION = "Name three fruits."
 SHOTS = [
-    ("page-desktop-light", {"width": 1280, "height": 1000}, "light"),
-    ("page-desktop-dark", {"width": 1280, "height": 1000}, "dark"),
+    ("page-desktop-light", {"width": 1280, "height": 1040}, "light"),
+    ("page-desktop-dark", {"width": 1280, "height": 1040}, "dark"),
     ("page-phone-light", {"width": 390, "height": 844}, "light"),
     ("page-phone-dark", {"width": 390, "height": 844}, "dark"),
 ]
@@ -48,7 +48,7 @@ def _take(context: Any, url: str, path: Path, kept: str | None) -> str:
     page.wait_for_function("() => document.querySelector('#mixture').options.length > 0")
     if kept:
         page.click("#history-open")
-        page.get_by_role("button", name=QUESTION).first.click()
+        page.locator("#history-list .open").first.click()
     else:
         ask(page, "local", QUESTION, timeout=600_000)
     page.evaluate("() => { document.activeElement.blur(); window.scrollTo(0, 0); }")
