@@ -7,7 +7,7 @@ from langgraph.pregel.remote import RemoteGraph
 from langgraph_sdk import get_client, get_sync_client
 from langgraph_sdk.client import LangGraphClient
 
-from tests.langgraph_dev import ANSWER
+from tests.langgraph_dev import ANSWER, LangGraphDev
 
 ASK = {"messages": [{"role": "user", "content": "What is it?"}]}
 
@@ -50,3 +50,16 @@ async def test_the_config_form_and_the_schemas_are_there(client):
 
 def test_nothing_in_the_server_blocked_its_loop(langgraph_dev):
     assert "Blocking call" not in langgraph_dev.log.read_text()
+
+
+@pytest.mark.timeout(300)
+async def test_without_keys_the_embedded_model_answers_and_the_server_still_ends_on_a_signal(tmp_path):
+    keyless = {"MOA_PRESET": "", "OPENAI_API_KEY": "", "TOGETHER_API_KEY": ""}
+    with LangGraphDev({}, folder=tmp_path, env=keyless) as server:
+        async with get_client(url=server.url) as client:
+            full = await client.runs.wait(None, "moa", input=ASK)
+        assert [d["model"] for d in full["drafts"]] == ["local:smollm2"] * 3
+        assert full["messages"][-1]["content"].strip()
+        server.process.terminate()
+        server.process.wait(60)
+    assert "Blocking call" not in server.log.read_text()
