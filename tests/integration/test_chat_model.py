@@ -286,6 +286,8 @@ def test_the_callers_messages_stay_as_they_are_and_none_is_lost(moa, provider):
     moa.invoke([again, AIMessage("no"), again])
     assert again.id is None
     assert [m["content"] for m in provider.requests("one-tok=4")[0].json["messages"]] == ["again", "no", "again"]
+    moa.invoke([HumanMessage("one", id="same"), AIMessage("no"), HumanMessage("two", id="same")])
+    assert [m["content"] for m in provider.requests("one-tok=4")[1].json["messages"]] == ["one", "no", "two"]
 
 
 def test_a_cache_answers_the_same_question_once(provider):

@@ -5,7 +5,7 @@ import json
 
 import pytest
 from langchain_core.messages import HumanMessage
-from langsmith import traceable
+from langsmith import traceable, tracing_context
 from langsmith.anonymizer import create_anonymizer
 
 from moa_graph import ChatMoA, NotEnoughDraftsError, create_moa
@@ -126,7 +126,8 @@ def test_a_run_that_fails_is_marked_at_its_root(provider, sink):
     assert "NotEnoughDraftsError" in sink.tree().run["error"]
 
 
-def test_a_span_of_the_callers_own_is_left_alone(provider, sink):
+@pytest.mark.parametrize("traced", [True, False])
+def test_a_span_of_the_callers_own_is_left_alone(provider, sink, traced):
     failing = create_moa(
         proposers=[model(provider, "bad-err500"), model(provider, "ok")],
         aggregator=model(provider, "agg-tok=2"),
@@ -135,13 +136,15 @@ def test_a_span_of_the_callers_own_is_left_alone(provider, sink):
 
     @traceable
     def mine(question: str) -> str:
-        return str(failing.invoke({"messages": question})["messages"][-1].content)
+        with tracing_context(enabled=traced):
+            return str(failing.invoke({"messages": question})["messages"][-1].content)
 
     with sink.tracing():
         mine("hi")
     root = sink.tree()
     assert root.name == "mine" and root.run.get("error") is None
-    assert [child.name for child in root.children] == ["moa"]
+    assert "moa_status" not in root.metadata
+    assert [child.name for child in root.children] == (["moa"] if traced else [])
 
 
 @pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream"])
