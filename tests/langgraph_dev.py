@@ -6,6 +6,7 @@ def test_something(langgraph_dev):                       # one server a session,
 with LangGraphDev({"proposers": [...], "aggregator": ...}, folder=tmp_path) as server: ...  # one of your own
 """
 
+import json
 import os
 import signal
 import socket
@@ -42,13 +43,24 @@ class LangGraphDev:
     """The server as a process of its own, in `folder`, which holds links to the package and to langgraph.json.
 
     `mixture` is written to a file that `MOA_PRESET` names; `env` goes over this process's environment, from which all
-    LangSmith variables are taken out.
+    LangSmith variables are taken out. `changes` go over the keys of langgraph.json.
     """
 
-    def __init__(self, mixture: Mapping[str, Any], *, folder: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        mixture: Mapping[str, Any],
+        *,
+        folder: Path,
+        env: Mapping[str, str] | None = None,
+        changes: Mapping[str, Any] | None = None,
+    ) -> None:
         self.folder, self.log = folder, folder / "server.log"
         for name in LINKS:
             (folder / name).symlink_to(ROOT / name)
+        if changes:
+            config = json.loads((folder / "langgraph.json").read_text()) | dict(changes)
+            (folder / "langgraph.json").unlink()
+            (folder / "langgraph.json").write_text(json.dumps(config))
         preset = folder / "mixture.yaml"
         preset.write_text(yaml.safe_dump(dict(mixture)))
         clean = {key: value for key, value in os.environ.items() if not key.startswith(("LANGSMITH", "LANGCHAIN"))}

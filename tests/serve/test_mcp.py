@@ -6,7 +6,7 @@ import httpx
 import pytest
 from mcp import Client, MCPError
 
-from tests.langgraph_dev import ANSWER
+from tests.langgraph_dev import ANSWER, LangGraphDev, scripted
 from tests.serving import Served, mixture
 
 SAYS = "Four.%0ANot%20five."
@@ -120,3 +120,27 @@ async def test_the_agent_server_answers_a2a_with_the_text(langgraph_dev):
         headers = {"accept": "application/json"}
         reply = (await http.post(f"/a2a/{found[0]['assistant_id']}", json=body, headers=headers, timeout=60)).json()
     assert [part["text"] for artifact in reply["result"]["artifacts"] for part in artifact["parts"]] == [ANSWER]
+
+
+AUTH = """
+from langgraph_sdk import Auth
+
+auth = Auth()
+
+
+@auth.authenticate
+async def who(headers: dict) -> str:
+    if headers.get(b"x-test") != b"yes":
+        raise Auth.exceptions.HTTPException(status_code=401, detail="no")
+    return "me"
+"""
+
+
+def test_an_owners_auth_guards_our_routes_as_it_guards_the_servers(provider, tmp_path):
+    (tmp_path / "auth.py").write_text(AUTH)
+    changes = {"auth": {"path": "./auth.py:auth"}}
+    ping = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+    with LangGraphDev(scripted(provider), folder=tmp_path, changes=changes) as server:
+        for headers, status in ({}, 401), ({"x-test": "yes"}, 200):
+            assert httpx.post(f"{server.url}/mcp", json=ping, headers=headers).status_code == status
+            assert httpx.get(f"{server.url}/v1/models", headers=headers).status_code == status
