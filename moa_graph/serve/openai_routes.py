@@ -78,7 +78,7 @@ class OpenAIRoutes:
                         raise AggregationError("the answer broke off in mid-stream. Ask again, or do not stream.")
                     if isinstance(part, Result):
                         yield shape.last(part, said=said)
-                    elif part["moa"] == "answer_token":
+                    elif part["moa"] == "answer_token" and part["text"]:
                         said = True
                         yield shape.chunk({"content": part["text"]})
         except Exception as exc:

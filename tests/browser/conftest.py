@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.provider import Provider
-from tests.serving import Served, mixture
+from tests.serving import Served, mixture, model
 
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -56,6 +56,12 @@ def site(provider_server: Provider) -> Iterator[Served]:
         "partial": mixture(provider, f"alpha-{say('fine')}", "bad-err401", aggregator=f"agg-{say('answered')}"),
         "none": mixture(provider, "bad-err401", "worse-err500", aggregator="agg"),
         "noagg": mixture(provider, f"alpha-{say('fine')}", aggregator="agg-err500"),
+        "spare": mixture(
+            provider,
+            f"alpha-{say('fine')}",
+            aggregator="agg-cut-tok=20",
+            fallbacks=[model(provider, f"spare-{say('mended')}")],
+        ),
         "hang": mixture(provider, f"quick-{say('here')}", "stuck-hang", aggregator="agg", deadline=60),
         "slow": mixture(provider, "alpha-ttft=100-tps=20-tok=60", aggregator="agg-ttft=100-tps=20-tok=60"),
         "evil": mixture(provider, f"mallory-{say(EVIL)}", aggregator=f"agg-{say(EVIL)}"),

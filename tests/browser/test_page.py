@@ -5,10 +5,10 @@ import re
 
 import pytest
 
-from moa_graph import create_moa
+from moa_graph import Mixture, create_moa
 from moa_graph.serve import report
 from tests.browser.conftest import EVIL, ask, opened, say
-from tests.serving import mixture
+from tests.serving import Served, mixture
 
 
 def texts(page, selector):
@@ -59,6 +59,19 @@ def test_a_failed_run_says_why(page, name, said):
     assert said in page.inner_text(".alarm") and "no answer" in page.inner_text(".state")
     ask(page, "rich", "And now?")
     assert page.locator(".turn").count() == 2 and page.locator(".answer .md").last.is_visible()
+
+
+def test_an_answer_that_breaks_off_gives_way_to_the_fallbacks(page):
+    ask(page, "spare")
+    assert page.inner_text(".answer .body") == "mended" and "spare" in page.inner_text(".answer .model")
+    assert "fallback" in page.inner_text(".state")
+
+
+def test_the_embedded_model_answers_on_the_page(browser):
+    with Served({"local": Mixture.load("local")}) as server, opened(browser, server) as page:
+        ask(page, "local", "Name three fruits.", timeout=100_000)
+        assert page.inner_text(".answer .body").strip() and page.locator(".card .chip.bad").count() == 0
+        assert page.inner_text(".totals").count("free") == 1
 
 
 def test_stop_ends_the_run_here_and_at_the_provider(page, provider):

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.provider import Provider
-from tests.serving import Served, mixture
+from tests.serving import Served, mixture, model
 
 
 @pytest.fixture(scope="session")
@@ -20,6 +20,12 @@ def served(provider_server: Provider) -> Iterator[Served]:
         "none": mixture(provider_server, "bad-err401", "worse-quota", aggregator="agg-say=ok"),
         "noagg": mixture(provider_server, *drafts, aggregator="agg-err500"),
         "cut": mixture(provider_server, *drafts, aggregator="agg-cut"),
+        "spare": mixture(
+            provider_server,
+            *drafts,
+            aggregator="agg-cut-tok=20",
+            fallbacks=[model(provider_server, "spare-say=the%20spare%20answer")],
+        ),
         "hang": mixture(provider_server, drafts[0], "two-hang", aggregator="agg-say=ok", deadline=30),
         "slow": mixture(provider_server, "one-500ms", aggregator="agg-ttft=50-tps=100-tok=10"),
     }

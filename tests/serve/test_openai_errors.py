@@ -86,6 +86,16 @@ def test_a_failed_run_in_a_stream_raises_in_the_sdk(client, model):
     assert caught.value.code in ("not_enough_drafts", "aggregation_failed")
 
 
+def test_a_stream_never_begins_its_answer_twice(client):
+    whole = client.chat.completions.create(model="spare", messages=ASK)
+    assert whole.choices[0].message.content == "the spare answer"
+    said = ""
+    with pytest.raises(openai.APIError, match="broke off") as caught:
+        for chunk in client.chat.completions.create(model="spare", messages=ASK, stream=True):
+            said += chunk.choices[0].delta.content or ""
+    assert said and "spare" not in said and caught.value.code == "aggregation_failed"
+
+
 def test_the_role_comes_at_once_and_comments_fill_the_silence(served):
     connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=30)
     body = json.dumps({"model": "slow", "messages": ASK, "stream": True})

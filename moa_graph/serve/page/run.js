@@ -63,7 +63,7 @@ function apply(turn, event, now) {
     Object.assign(draft, event.draft);
   } else if (event.moa === "aggregating") {
     // Said again when a fallback takes over: what the one before wrote is gone.
-    Object.assign(turn, { aggregator: event.model, answer: "" });
+    Object.assign(turn, { aggregator: event.model, answer: "", firstToken: undefined });
     turn.starts.answer = now;
   } else if (event.moa === "answer_token") {
     turn.firstToken ??= now;
