@@ -13,7 +13,7 @@ export LANGGRAPH_CLI_NO_ANALYTICS := 1
 export LANGGRAPH_NO_VERSION_CHECK := true
 unexport LANGSMITH_TRACING LANGCHAIN_TRACING_V2
 
-.PHONY: faults help demo serve-demo screenshots test quick bench bench-peers lint types aegra scale clean
+.PHONY: eval-soak faults help demo serve-demo screenshots test quick bench bench-peers lint types aegra scale clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -76,6 +76,9 @@ aegra:  ## an environment with aegra-api, an open Agent Server; needs Python 3.1
 scale: $(VENV)/dev.stamp  ## moa batch at scale: memory, kills, servers; reports/scale.json
 	@$(MAKE) --no-print-directory aegra || echo "the part that needs it is left out"
 	$(BIN)/python -m benchmarks.scale
+
+eval-soak: $(VENV)/dev.stamp  ## a benchmark of 10,465 calls, killed twelve times; reports/eval_soak.json
+	$(BIN)/python -m benchmarks.eval_soak
 
 faults: $(VENV)/dev.stamp  ## every fault in every place, kill -9, refusals, fence, secrets; reports/faults.json
 	$(BIN)/python -m tests.faults

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from moa_graph.evals.report import shown
 
@@ -26,8 +27,13 @@ def tell(text: str) -> None:
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table on standard output; cells are text, never markup."""
-    view = Table(*columns, title=title)
+    """A table on standard output; cells are text, never markup, and never cut: a file gets all the width it needs."""
+    view = Table(title=title)
+    for name in columns:
+        view.add_column(Text(name), overflow="fold")
     for row in rows:
-        view.add_row(*(cell.replace("[", "\\[") for cell in row))
-    Console().print(view)
+        view.add_row(*map(Text, row))
+    screen = Console()
+    if not screen.is_terminal:
+        screen.width = max(screen.width, screen.measure(view, options=screen.options.update(width=10_000)).maximum)
+    screen.print(view)
