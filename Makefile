@@ -82,6 +82,7 @@ eval-soak: $(VENV)/dev.stamp  ## a benchmark of 10,465 calls, killed twelve time
 
 faults: $(VENV)/dev.stamp  ## every fault in every place, kill -9, refusals, fence, secrets; reports/faults.json
 	$(BIN)/python -m tests.faults
+	MOA_LONG=1 $(BIN)/python -m pytest -q tests/faults/test_many.py tests/faults/test_served.py
 
 clean:  ## remove .venv and caches
 	rm -rf $(VENV) .venv-aegra build dist .mypy_cache .pytest_cache .ruff_cache

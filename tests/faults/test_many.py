@@ -10,6 +10,7 @@ import pytest
 from moa_graph import create_moa, limits
 from moa_graph.latch import open_latches
 from moa_graph.live import live_runs
+from tests.faults import LONG
 from tests.provider import Provider
 
 
@@ -23,7 +24,7 @@ def moa(provider: Provider, *proposers: str, aggregator: str = "prompt", **field
 
 
 @pytest.mark.timeout(300)
-async def test_a_thousand_runs_of_one_graph_do_not_cross(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_many_runs_of_one_graph_do_not_cross(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MOA_MAX_CONCURRENCY", "64")
     limits.clear(provider.host)
     graph = moa(provider, "echo-a", "echo-b", deadline=250.0)
@@ -35,10 +36,11 @@ async def test_a_thousand_runs_of_one_graph_do_not_cross(provider: Provider, mon
         # The aggregator repeats all it was shown: its question and both drafts, and nobody else's.
         return all(d["text"] == mark for d in result["drafts"]) and shown.count("question ") == shown.count(mark) == 3
 
-    results = await asyncio.gather(*(one(number) for number in range(1000)))
+    runs = 1000 if LONG else 250
+    results = await asyncio.gather(*(one(number) for number in range(runs)))
     stats = provider.stats()
-    assert all(results) and len(results) == 1000
-    assert stats["requests"] == 3000 and stats["answered"] == 3000
+    assert all(results) and len(results) == runs
+    assert stats["requests"] == stats["answered"] == 3 * runs
     assert stats["peak"] <= 64 and limits.gate(provider.host).peak <= 64
     assert live_runs() == 0 and limits.gate(provider.host).running == 0
     limits.clear(provider.host)

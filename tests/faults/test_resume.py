@@ -25,8 +25,8 @@ def moa(provider: Provider, *proposers: str, **fields: Any) -> Any:
 @pytest.mark.parametrize("store", ["sqlite", "sqlite, sync", "ledger"])
 @pytest.mark.timeout(300)
 def test_kill_9_loses_nothing_recorded_and_pays_for_nothing_twice(store: str) -> None:
-    result = kills.many({store: None}, runs=2, kills=3)[store]
-    assert result.kills >= 4 and result.finished == 2, result
+    result = kills.many({store: None}, runs=1, kills=4)[store]
+    assert result.kills >= 2 and result.finished == 1, result
     assert (result.drafts_lost, result.recorded_paid_twice) == (0, 0), result
 
 
@@ -34,8 +34,8 @@ def test_kill_9_loses_nothing_recorded_and_pays_for_nothing_twice(store: str) ->
 @pytest.mark.skipif(bool(postgres.missing()), reason=str(postgres.missing()))
 def test_kill_9_with_postgresql() -> None:
     with postgres.cluster() as where:
-        result = kills.many({"postgres": where}, runs=2, kills=3)["postgres"]
-    assert result.kills >= 4 and result.finished == 2, result
+        result = kills.many({"postgres": where}, runs=1, kills=4)["postgres"]
+    assert result.kills >= 2 and result.finished == 1, result
     assert (result.drafts_lost, result.recorded_paid_twice) == (0, 0), result
 
 
