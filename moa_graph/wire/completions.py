@@ -12,7 +12,7 @@ import orjson
 
 from moa_graph.wire.events import loads
 from moa_graph.wire.failures import mapped, response, status_error
-from moa_graph.wire.sessions import SESSIONS
+from moa_graph.wire.sessions import SESSIONS, trust
 from moa_graph.wire.stream import Stream
 
 if TYPE_CHECKING:
@@ -62,7 +62,12 @@ class Completions:
             # Long bodies go out in pieces: sent whole they hold the event loop up, and aiohttp warns.
             data = body if len(body) < 2**20 else io.BytesIO(body)
             answer = await client.post(
-                self.url, data=data, headers=self.headers, proxy=self.proxy, allow_redirects=False
+                self.url,
+                data=body,
+                headers=self.headers,
+                ssl=trust(self.url),
+                proxy=self.proxy,
+                allow_redirects=False,
             )
             if 200 <= answer.status < 300:
                 return answer

@@ -20,7 +20,7 @@ _NO_LIMIT = aiohttp.ClientTimeout(total=None)
 
 def _session() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE, ssl=certificates()),
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE),
         timeout=_NO_LIMIT,
         # A provider's cookies would go along to whatever the next caller asks there.
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -32,8 +32,13 @@ SESSIONS: PerLoop[aiohttp.ClientSession] = PerLoop(_session, lambda session: ses
 
 @functools.cache
 def certificates() -> ssl.SSLContext:
-    """The certificates that the SDK trusts: SSL_CERT_FILE and SSL_CERT_DIR, or certifi's. Takes 20 ms, so once."""
+    """What the SDK trusts. Made once, and only for https: it takes 20 ms and an import of its own."""
     return httpx2.create_ssl_context()
+
+
+def trust(url: str) -> ssl.SSLContext | bool:
+    """What a request to `url` must be told about certificates."""
+    return certificates() if url.startswith("https:") else True
 
 
 def proxy_for(url: str) -> str | None:
