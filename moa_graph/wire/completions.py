@@ -33,6 +33,8 @@ class Completions:
         self.url = f"{base_url.rstrip('/')}/chat/completions"
         self.headers = {"accept": "application/json", "content-type": "application/json", **headers}
         self.proxy = proxy
+        # Now, before any deadline runs: the first time takes a while.
+        self._trust = trust(base_url)
         self.with_raw_response = Raw(self)
 
     async def create(self, **payload: Any) -> Any:
@@ -63,9 +65,9 @@ class Completions:
             data = body if len(body) < 2**20 else io.BytesIO(body)
             answer = await client.post(
                 self.url,
-                data=body,
+                data=data,
                 headers=self.headers,
-                ssl=trust(self.url),
+                ssl=self._trust,
                 proxy=self.proxy,
                 allow_redirects=False,
             )
