@@ -15,10 +15,12 @@ from moa_graph.mixture import Proposer
 
 __all__ = ["bound_model", "bound_to"]
 
+_NOTHING = BoundContext()
+
 
 def bound_to(run: Settings) -> BoundContext:
     """What the caller binds to the aggregator's call; nothing, mostly."""
-    return run.context if isinstance(run.context, BoundContext) else BoundContext()
+    return run.context if isinstance(run.context, BoundContext) else _NOTHING
 
 
 def bound_model(run: Settings, spec: Proposer) -> tuple[Runnable[LanguageModelInput, AIMessage], dict[str, Any]]:

@@ -95,7 +95,7 @@ def settings(mixture: Mixture, context: object) -> Settings:
     Raises:
         ConfigError: the context asks for layers, an aggregator or counts that the mixture does not have.
     """
-    asked = context if isinstance(context, MoAContext) else MoAContext()
+    asked = context if isinstance(context, MoAContext) else _UNCHANGED
     layers = asked.layers or mixture.total_layers
     if mixture.rounds and layers > mixture.total_layers:
         raise ConfigError(
@@ -128,6 +128,9 @@ def settings(mixture: Mixture, context: object) -> Settings:
         max_calls=choose("max_calls"),
         context=asked,
     )
+
+
+_UNCHANGED = MoAContext()
 
 
 def _aggregator(mixture: Mixture, name: str | None) -> Proposer:

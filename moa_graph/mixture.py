@@ -115,6 +115,11 @@ class Proposer(Checked):
         """The model as drafts and records name it."""
         return label(self.model)
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """All fields as JSON: what a model made from them is kept under."""
+        return self.model_dump_json()
+
     @property
     def slug(self) -> str:
         """The name, or else the model's, as a part of a node's name."""

@@ -152,7 +152,7 @@ def chat_model(
     mine = _models.setdefault(asyncio.get_running_loop(), {})
     if not isinstance(spec.model, str):
         return guarded(_adapted(spec.model, {**sampling, **spec.params}, quiet=quiet))
-    key = (spec.model_dump_json(), *sampling.values(), quiet)
+    key = (spec.fingerprint, *sampling.values(), quiet)
     if key not in mine:
         model = _made(spec, {name: value for name, value in sampling.items() if value is not None})
         mine[key] = guarded(model.model_copy(update={"disable_streaming": True}) if quiet else model)
