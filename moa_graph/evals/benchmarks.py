@@ -14,6 +14,7 @@ from moa_graph.evals.files import Row, read_rows, slug
 from moa_graph.evals.judging import Judge
 from moa_graph.evals.session import Benchmark
 from moa_graph.evals.systems import Drafts, System
+from moa_graph.models import is_embedded
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,7 @@ def alpaca(
     items = alpaca_run.items(read_rows(reference) if reference else setup.rows(scoring.REFERENCE))
     judge = setup.judge
     if judge:
-        weighted = judge.reads == "logprobs"
-        judge = judge.under(alpaca_judge.PARAMETERS if weighted else alpaca_judge.TEXT_PARAMETERS)
+        judge = judge.under(_weighing(judge))
     constant = setup.rows(alpaca_run.NULL_MODEL)[0]["output"] if canary and judge else None
     work = alpaca_run.Alpaca(
         setup.system,
@@ -65,6 +65,13 @@ def alpaca(
         settings={"both_orders": both_orders, "seed": options.seed},
         verdicts=(2 if both_orders else 1) * (2 if constant is not None else 1),
     )
+
+
+def _weighing(judge: Judge) -> Mapping[str, Any]:
+    """How the judge is asked which of two answers is better."""
+    if judge.reads == "logprobs":
+        return alpaca_judge.PARAMETERS
+    return alpaca_judge.EMBEDDED_PARAMETERS if is_embedded(judge.spec) else alpaca_judge.TEXT_PARAMETERS
 
 
 def _alpaca_figures(rows: Mapping[str, list[Row]], options: Options) -> dict[str, Any]:

@@ -1,0 +1,32 @@
+"""From nothing to a report with no key and no network: the embedded model answers and judges."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from moa_graph.errors import ConfigError
+from moa_graph.local import locate
+from tests.evals.bench import moa
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_alpaca_on_the_embedded_model(asset_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its verdicts mean nothing; the plumbing is real. Answers are kept short, for time."""
+    try:
+        locate("smollm2")
+    except ConfigError as missing:
+        pytest.skip(str(missing))
+    for name in ("OPENAI_API_KEY", "TOGETHER_API_KEY", "LANGSMITH_API_KEY", "MOA_PRESET"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert moa("alpaca", "--limit", 5, "--max-tokens", 12) == 0
+    folder = tmp_path / "moa-evals/alpaca-local"
+    scores = json.loads((folder / "scores.json").read_text())
+    assert (scores["items"], scores["answered"], scores["items_with_failures"]) == (5, 5, 0)
+    assert (scores["n"], scores["parse_failures"]) == (5, 0)
+    assert (scores["generation"]["calls"], scores["generation"]["cost"]) == (20, 0)
+    assert (scores["judging"]["calls"], scores["judging"]["cost"]) == (5, 0)
+    assert len(scores["warnings"]) == 1  # one model judges itself
+    assert (folder / "report.html").read_text().count("<svg") >= 3
