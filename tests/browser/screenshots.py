@@ -12,10 +12,10 @@ from tests.browser.conftest import FLAGS, ask
 from tests.serving import Served
 
 FOLDER = Path(__file__).parents[2] / "docs" / "img"
-QUESTION = "Name three fruits."
+QUESTION = "Write one sentence about the sea."
 SHOTS = [
-    ("page-desktop-light", {"width": 1280, "height": 1040}, "light"),
-    ("page-desktop-dark", {"width": 1280, "height": 1040}, "dark"),
+    ("page-desktop-light", {"width": 1280, "height": 860}, "light"),
+    ("page-desktop-dark", {"width": 1280, "height": 860}, "dark"),
     ("page-phone-light", {"width": 390, "height": 844}, "light"),
     ("page-phone-dark", {"width": 390, "height": 844}, "dark"),
 ]

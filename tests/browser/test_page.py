@@ -233,8 +233,7 @@ def test_the_keyboard_alone_is_enough(page):
     assert "answer is whole" in page.inner_text("#say").lower()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", ["desktop", "phone"])
+@pytest.mark.parametrize(("size", "scheme"), [("desktop", "light"), ("phone", "dark")])
 def test_axe_finds_nothing_serious(browser, site, size, scheme):
     axe = pytest.importorskip("axe_playwright_python.base", reason="axe-playwright-python is not installed")
     with opened(browser, site, size=size, scheme=scheme) as page:
