@@ -98,9 +98,9 @@ def _without_nothing(value):
     return value
 
 
-async def outcome(asked, model):
+async def outcome(asked, model, *, patience=60.0):
     try:
-        async with asyncio.timeout(0.3):
+        async with asyncio.timeout(patience):
             return shown(await asked(model))
     except Exception as error:  # whatever it is, it is compared
         return shown(error)
@@ -115,8 +115,10 @@ async def test_every_fault_looks_as_it_does_through_the_sdk(provider, asked, pla
         await asked(make(provider.url, "m"))  # first calls import and compile, which takes its time
     for fault in [*FAULTS, "err429-ra=7", "err503-html", "err400-html", "err418", "none"]:
         name = f"m-tok=8-{fault}"
-        ours = await outcome(asked, cheap(provider.url, name))
-        theirs = await outcome(asked, plain(provider.url, name))
+        # Only those that never end are cut off; a busy machine may be slow with the others.
+        patience = 0.3 if fault in ("hang", "hangmid", "drip") else 60.0
+        ours = await outcome(asked, cheap(provider.url, name), patience=patience)
+        theirs = await outcome(asked, plain(provider.url, name), patience=patience)
         if ours != theirs:
             differences[fault] = (ours, theirs)
     assert differences == {}
