@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -137,10 +138,14 @@ async def _measured(base: str, name: str) -> dict[str, Any]:
 
 
 def _installed(folder: Path, packages: str) -> Path:
-    """A fresh environment's Python."""
-    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    """A fresh environment's Python; made by uv where there is one, which is quicker."""
     python = folder / "bin" / "python"
-    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    if uv := shutil.which("uv"):
+        subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)], check=True)
+        pip = [uv, "pip", "install", "--quiet", "--python", str(python)]
+    else:
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, *packages.split(), *NEEDS], check=True)
     return python
 
