@@ -63,7 +63,7 @@ def test_interrupted_it_says_so_and_goes_on(tmp_path: Path, provider: Provider) 
     code = "from moa_graph.cli import main; raise SystemExit(main())"
     command = [sys.executable, "-c", code, "batch", "in.jsonl", "out.jsonl", "--file", "m.yaml"]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    provider.wait(lambda stats: stats["answered"] > 20, 60)
+    provider.wait(lambda stats: stats["answered"] > 150, 60)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130 and "interrupted" in err and "Traceback" not in err
