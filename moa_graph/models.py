@@ -40,6 +40,10 @@ _ADDRESSES = ("openai_api_base", "together_api_base", "base_url", "api_base", "e
 _models: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Any, BaseChatModel]] = WeakKeyDictionary()
 
 
+_from_file: dict[str, str] = {}
+"""Keys that the last look into `.env` found: reading files blocks, which a server's event loop must not."""
+
+
 def environment(name: str) -> str | None:
     """The variable's value from the environment, or else from the nearest `.env` upward; empty counts as
     unset."""
@@ -84,7 +88,10 @@ def require_keys(specs: Iterable[Proposer]) -> None:
     for spec in specs:
         if (name := key_name(spec)) and spec.label not in wanted.setdefault(name, []):
             wanted[name].append(spec.label)
-    missing = {name: models for name, models in wanted.items() if not environment(name)}
+    values = {name: environment(name) for name in wanted}
+    # For `_openai_compatible`, which runs on an event loop and there must not look for files.
+    _from_file.update({name: value for name, value in values.items() if value and not os.environ.get(name)})
+    missing = {name: models for name, models in wanted.items() if not values[name]}
     if missing:
         text = "; ".join(f"{name} (for {', '.join(models)})" for name, models in missing.items())
         raise MissingKeyError(
@@ -185,7 +192,7 @@ def _openai_compatible(spec: Proposer, provider: str, name: str, sampling: dict[
 
     known = None if spec.base_url else PROVIDERS[provider]
     key = key_name(spec)
-    secret = environment(key) if key else None
+    secret = (os.environ.get(key) or _from_file.get(key) or environment(key)) if key else None
     remember_secret(secret or "")
     # These two headers are OpenAI's and go to OpenAI's host alone.
     mine = provider == "openai" and known is not None
@@ -195,8 +202,9 @@ def _openai_compatible(spec: Proposer, provider: str, name: str, sampling: dict[
         base_url=spec.base_url or PROVIDERS[provider].base_url,
         # Servers without a key still want a header that is well formed.
         api_key=secret or "none",
-        organization=environment("OPENAI_ORG_ID") if mine else None,
-        project=environment("OPENAI_PROJECT_ID") if mine else None,
+        # From the environment alone, as the SDK has it: see `_from_file`.
+        organization=os.environ.get("OPENAI_ORG_ID") if mine else None,
+        project=os.environ.get("OPENAI_PROJECT_ID") if mine else None,
         **sampling,
         **spec.params,
     )

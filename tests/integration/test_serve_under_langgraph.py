@@ -99,5 +99,19 @@ def test_a_client_that_leaves_stops_the_calls_upstream(provider_server, tmp_path
             assert provider_server.wait(lambda stats: stats["in_flight"] == 0, 10)["in_flight"] == 0
 
 
+@pytest.mark.parametrize("where", ["environment", "file"])
+def test_a_providers_key_is_found_without_blocking_the_servers_loop(tmp_path, where):
+    """The call itself fails at a closed port, with the provider's error and not with ours."""
+    closed = {"HTTPS_PROXY": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
+    if where == "file":
+        (tmp_path / ".env").write_text("OPENAI_API_KEY=none\n")
+    key = {"OPENAI_API_KEY": "none" if where == "environment" else ""}
+    mixture = {"proposers": ["openai:x"], "aggregator": "openai:y", "max_attempts": 1, "deadline": 20}
+    with LangGraphDev(mixture, folder=tmp_path, env={**closed, **key}) as server:
+        body = {"assistant_id": "moa", "input": {"messages": ASK}}
+        _, _, answer = request(server, "POST", "/runs/wait", body)
+        assert "NotEnoughDrafts" in answer and "Blocking" not in server.log.read_text()
+
+
 def test_nothing_of_ours_blocked_the_servers_loop(langgraph_dev):
     assert "Blocking call" not in langgraph_dev.log.read_text()
