@@ -1,6 +1,6 @@
-"""What a run has in this process while it runs: its clock and its retry budget.
+"""What a run has in this process while it runs: its clock, its retry budget, the latch of its round.
 
-Neither is in the state: after a resume, perhaps elsewhere and days later, both begin anew.
+None of it is in the state: after a resume, perhaps elsewhere and days later, all begin anew.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from moa_graph.latch import Latch, latch_for
 from moa_graph.retry import RetryBudget
 
 __all__ = ["Live", "in_run", "live_runs"]
@@ -24,7 +25,7 @@ _runs: OrderedDict[str, Live] = OrderedDict()
 
 
 class Live:
-    """One run's clock, which stands still while no node works, and its retry budget."""
+    """One run's clock, which stands still while no node works, its retry budget, and its round's latch."""
 
     def __init__(self, calls: int) -> None:
         # At most as many retries and hedges as calls were planned, so a run sends at most twice its plan.
@@ -32,6 +33,13 @@ class Live:
         self._working = 0
         self._since = 0.0
         self._spent = 0.0
+        self._latch: Latch | None = None
+
+    def latch(self, step: str, quorum: int, grace: float) -> Latch:
+        """The latch of the super-step, held until the run's next one: a proposer that has ended before another of its
+        round begins (sync callers' do, on a busy machine) still counts."""
+        self._latch = latch_for(step, quorum, grace)
+        return self._latch
 
     def start(self) -> None:
         if self._working == 0:

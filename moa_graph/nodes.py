@@ -22,7 +22,6 @@ from moa_graph.calls import Terms
 from moa_graph.context import Settings, settings
 from moa_graph.conversation import check
 from moa_graph.errors import BudgetError, ConfigError, DeadlineError, InputError, MoAError
-from moa_graph.latch import Latch, latch_for
 from moa_graph.ledger import Ledger
 from moa_graph.live import Live, in_run
 from moa_graph.mixture import Mixture, Proposer
@@ -72,7 +71,7 @@ class Nodes:
                     ledger=self.ledger,
                     sink=(lambda: Tokens({"moa": "draft_token", **place})) if run.context.stream_drafts else None,
                 )
-                await _race(asking, run)
+                await _race(asking, run, live)
             draft = draft_of(asking.outcome, layer, slot, name, spec)
             mark(draft)
             tell({"moa": "draft", **place, "draft": draft})
@@ -194,12 +193,12 @@ class Nodes:
         tell({"moa": "round_started", "layer": layer, "layers": run.layers, "proposers": proposers})
 
 
-async def _race(asking: Asking, run: Settings) -> None:
+async def _race(asking: Asking, run: Settings, live: Live) -> None:
     """Ask, unless the round's quorum is reached first."""
     if run.quorum is None:
         return await asking.run()
     info = get_runtime().execution_info
-    latch: Latch = latch_for(info.checkpoint_id if info else uuid.uuid4().hex, run.quorum, run.grace)
+    latch = live.latch(info.checkpoint_id if info else uuid.uuid4().hex, run.quorum, run.grace)
     if not await latch.race(asking.run):
         asking.outcome.status = "late"
         asking.outcome.error = f"{run.quorum} other drafts were enough"

@@ -125,7 +125,8 @@ class RemoteMoA:
             raise ServerError(f"the server at {self.url} did not answer: {_said(exc)}", drafts=told.drafts) from exc
         except APIStatusError as exc:
             # Of the question's own making, or wrong for every question: a key, an address, a graph's name.
-            kind = InputError if exc.response.status_code in _OF_THE_INPUT else ConfigError
+            of_input = exc.response.status_code in _OF_THE_INPUT and "Invalid assistant" not in str(exc)
+            kind = InputError if of_input else ConfigError
             raise kind(f"the server at {self.url} refused the run: {_said(exc)}") from exc
         except LangGraphError as exc:
             raise ServerError(f"the server at {self.url}: {_said(exc)}", drafts=told.drafts) from exc

@@ -17,7 +17,7 @@ from moa_graph import (
     create_moa,
 )
 from moa_graph.latch import open_latches
-from moa_graph.live import live_runs
+from moa_graph.live import in_run, live_runs
 from tests.faults.foreign import Own
 from tests.provider import Provider
 
@@ -64,6 +64,18 @@ async def test_a_quorum_closes_the_round_and_cancels_stragglers_at_the_server(pr
 def test_a_quorum_works_for_sync_callers(provider: Provider) -> None:
     result = moa(provider, "tok=4-a", "hang-b", "tok=4-c", quorum=2, deadline=30.0).invoke(QUESTION)
     assert statuses(result) == ["ok", "late", "ok"]
+
+
+def test_a_draft_counts_for_those_of_its_round_that_begin_after_its_end() -> None:
+    """The first node of a step may be over, and its latch let go, before the second begins in its thread."""
+    with in_run("run-1", 2) as first:
+        first.latch("step-1", 2, 0.0).count()
+    gc.collect()
+    with in_run("run-1", 2, last=True) as second:
+        assert second.latch("step-1", 2, 0.0).counted == 1
+    del first, second
+    gc.collect()
+    assert open_latches() == 0
 
 
 async def test_grace_lets_in_who_comes_soon_after(provider: Provider) -> None:

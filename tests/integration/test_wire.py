@@ -237,6 +237,7 @@ def test_loops_that_are_just_closed_do_no_harm(provider):
             loop = asyncio.new_event_loop()
             assert loop.run_until_complete(model.ainvoke(f"question {number}")).content == f"question {number}"
             loop.close()
+        assert asyncio.run(model.ainvoke("last")).content == "last"  # tidies the last closed loop's session away
         gc.collect()
     assert sum(1 for _ in Path("/proc/self/fd").iterdir()) < 200
 
