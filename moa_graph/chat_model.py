@@ -31,10 +31,11 @@ from pydantic import Field, PrivateAttr, ValidationError, model_validator
 from moa_graph.chat_answer import Answer, result
 from moa_graph.chat_run import Parent, Run, alone, anext_part, around, next_part, own_run
 from moa_graph.chat_structured import Method, structured
+from moa_graph.checked import explain, refuse_unknown
 from moa_graph.context import BoundContext
 from moa_graph.errors import ConfigError
 from moa_graph.graph import MoAGraph, create_moa
-from moa_graph.mixture import Mixture, explain, refuse_unknown
+from moa_graph.mixture import Mixture
 
 _PARENT = "moa_parent"
 _FORM = "moa_form"

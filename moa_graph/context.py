@@ -6,8 +6,9 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import ConfigDict, Field
 
+from moa_graph.checked import Checked
 from moa_graph.errors import ConfigError
-from moa_graph.mixture import MAX_LAYERS, Checked, Mixture, Proposer
+from moa_graph.mixture import MAX_LAYERS, Mixture, Proposer
 
 _HINT = {"langgraph_nodes": ["aggregate"]}
 

@@ -1,0 +1,58 @@
+"""Data that is checked as a whole: every mistake is one `ConfigError` with the field, the reason and the way out."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
+
+from moa_graph.errors import ConfigError
+
+
+class Checked(BaseModel):
+    """A frozen model whose every mistake is one `ConfigError`."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, ignored_types=(cached_property,)
+    )
+
+    called: ClassVar[str] = "mixture"
+    """What error messages call it."""
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _explain(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if isinstance(data, Mapping):
+            refuse_unknown(data, cls.model_fields, what=cls.called)
+        try:
+            return handler(data)
+        except ValidationError as exc:
+            raise ConfigError(explain(exc, what=cls.called)) from None
+
+
+def refuse_unknown(data: Mapping[str, Any], known: Mapping[str, Any], *, what: str) -> None:
+    """Refuses keys that are no fields, and names the nearest field.
+
+    Raises:
+        ConfigError: for the first unknown key.
+    """
+    for key in data:
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
+            hint = f"Did you mean {near[0]!r}?" if near else f"Known fields: {', '.join(known)}."
+            raise ConfigError(f"{what}: unknown field {str(key)!r}. {hint}")
+
+
+def explain(error: ValidationError, *, what: str) -> str:
+    """A pydantic error as one line: each field, what is wrong with it, and what was given."""
+    parts = []
+    for item in error.errors(include_url=False):
+        place = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in item["loc"])
+        # A key written into one of these fields by mistake must not reach a log.
+        quiet = item["type"] == "missing" or {"api_key_env", "base_url"} & set(item["loc"])
+        given = "" if quiet else f" (got {str(item['input'])[:60]!r})"
+        parts.append(f"{what}{place}: {item['msg']}{given}")
+    return "; ".join(parts)
