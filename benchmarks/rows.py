@@ -65,35 +65,37 @@ async def wall(base: str) -> list[Row]:
     """Wall time over the critical path, and the first token, at models of 50 ms."""
     rows = []
     for rounds, target in ((1, 13.0), (2, 20.0)):
-        systems = _systems(base, "raw script moa skeleton", latency="50ms", rounds=rounds)
+        systems = _systems(base, "raw bare script moa skeleton", latency="50ms", rounds=rounds)
         found = await interleaved(base, systems, questions=6, rounds=5, warm=2)
         await closed(systems)
         path = 50.0 * (rounds + 1)
-        for name, wanted in (("moa", target), ("raw", None), ("script", None), ("skeleton", None)):
+        for name, wanted in (("moa", target), *((other, None) for other in ("raw", "bare", "script", "skeleton"))):
             over = [one.wall - path for one in found[name]]
             suffix = "" if name == "moa" else f"_{name}"
             rows.append(
                 row(f"wall_{rounds}{suffix}", f"over the critical path, {rounds} round(s), {name}", over, "ms", wanted)
             )
-        first = ratios(found["moa"], found["raw"], lambda one: one.first)
-        rows.append(row(f"first_token_{rounds}", "first token", first, "x raw", 1.10 if rounds == 1 else None))
+        for name in ("moa", "bare"):
+            first = ratios(found[name], found["raw"], lambda one: one.first)
+            suffix, wanted = ("", 1.10 if rounds == 1 else None) if name == "moa" else (f"_{name}", None)
+            rows.append(row(f"first_token_{rounds}{suffix}", f"first token, {name}", first, "x raw", wanted))
     return rows
 
 
 async def crowd(base: str) -> list[Row]:
     """64 questions at once: rate. 256 at once: nothing lost, and the first token's median against the script's."""
-    systems = _systems(base, "raw script moa", latency="50ms")
+    systems = _systems(base, "raw bare script moa", latency="50ms")
     found = await interleaved(base, systems, questions=64, rounds=3, at_once=64, warm=8)
     rows = [
         row(
-            f"rate_64{'' if name == 'moa' else '_script'}",
+            f"rate_64{'' if name == 'moa' else f'_{name}'}",
             f"questions a second at 64 at once, {name}",
             ratios(found[name], found["raw"], lambda one: one.rate),
             "x raw",
             0.25 if name == "moa" else None,
             at_least=True,
         )
-        for name in ("moa", "script")
+        for name in ("moa", "bare", "script")
     ]
     rows.append(row("rate_64_per_second", "  a second", [one.rate for one in found["moa"]], "/s"))
     await closed(systems)

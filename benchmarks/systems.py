@@ -5,6 +5,7 @@ writes first with LangGraph. Imports are made inside, so that each system pays f
 """
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -19,6 +20,7 @@ PROMPT = (
 )
 SAMPLING = {"temperature": 0.7, "max_tokens": 4096}
 OnToken = Callable[[str], None]
+Answers = Callable[[list[dict[str, str]]], Awaitable[str]]
 
 
 @dataclass(frozen=True)
@@ -182,9 +184,23 @@ def skeleton(given: Task) -> System:
 
 
 def _skeleton_graph(given: Task) -> Any:
+    from langchain_openai import ChatOpenAI
+
+    def model(name: str) -> Answers:
+        chat = ChatOpenAI(base_url=given.url, api_key="x", model=name, max_retries=0, **SAMPLING)
+
+        async def answer(shown: list[dict[str, str]]) -> Any:
+            return (await chat.ainvoke(shown)).content
+
+        return answer
+
+    return _plain_graph(given.rounds, [model(name) for name in given.proposers], model(given.aggregator))
+
+
+def _plain_graph(rounds: int, proposers: Sequence[Answers], last: Answers) -> Any:
+    """A node per proposer, a gate that counts rounds, an aggregator: each asks its model and writes what it says."""
     import operator
 
-    from langchain_openai import ChatOpenAI
     from langgraph.graph import END, START, StateGraph
     from typing_extensions import TypedDict
 
@@ -194,37 +210,60 @@ def _skeleton_graph(given: Task) -> Any:
         drafts: Annotated[list[tuple[int, int, str]], operator.add]
         answer: str
 
-    def model(name: str) -> Any:
-        return ChatOpenAI(base_url=given.url, api_key="x", model=name, max_retries=0, **SAMPLING)
-
     def drafts(state: Any) -> list[str]:
         return [text for made, _, text in sorted(state.get("drafts") or []) if made == state.get("round", 0) - 1]
 
-    def proposer(slot: int, chat: Any) -> Any:
+    def proposer(slot: int, answers: Answers) -> Any:
         async def propose(state: State) -> Any:
-            answer = await chat.ainvoke(messages(state["question"], drafts(state)))
-            return {"drafts": [(state.get("round", 0), slot, answer.content)]}
+            return {"drafts": [(state.get("round", 0), slot, await answers(messages(state["question"], drafts(state))))]}
 
         return propose
 
-    last = model(given.aggregator)
-
     async def aggregate(state: State) -> Any:
-        return {"answer": (await last.ainvoke(messages(state["question"], drafts(state)))).content}
+        return {"answer": await last(messages(state["question"], drafts(state)))}
 
     graph = StateGraph(State)
-    names = [f"p{slot}" for slot in range(len(given.proposers))]
+    names = [f"p{slot}" for slot in range(len(proposers))]
     for slot, name in enumerate(names):
-        graph.add_node(name, proposer(slot, model(given.proposers[slot])))
+        graph.add_node(name, proposer(slot, proposers[slot]))
         graph.add_edge(START, name)
     graph.add_node("gate", lambda state: {"round": state.get("round", 0) + 1})
     graph.add_node("aggregate", aggregate)
     graph.add_edge(names, "gate")
     graph.add_conditional_edges(
-        "gate", lambda state: names if state["round"] < given.rounds else "aggregate", [*names, "aggregate"]
+        "gate", lambda state: names if state["round"] < rounds else "aggregate", [*names, "aggregate"]
     )
     graph.add_edge("aggregate", END)
     return graph.compile()
+
+
+def bare(given: Task) -> System:
+    """The floor under any graph: the skeleton's nodes and edges over `raw`'s client, and nothing besides.
+
+    No chat models, so no traces of calls, no messages; no errors, retries or deadlines. What LangGraph itself takes.
+    """
+    from langgraph.config import get_stream_writer
+
+    client = Raw(given.url)
+
+    async def last(shown: list[dict[str, str]]) -> str:
+        write, texts = get_stream_writer(), []
+        async for text in client.stream(given.aggregator, shown):
+            texts.append(text)
+            write(text)
+        return "".join(texts)
+
+    proposers = [functools.partial(client.complete, name) for name in given.proposers]
+    graph = _plain_graph(given.rounds, proposers, last)
+
+    async def ask(question: str, on_token: OnToken) -> str:
+        texts = []
+        async for text in graph.astream({"question": question}, stream_mode="custom"):
+            texts.append(text)
+            on_token(text)
+        return "".join(texts)
+
+    return System(ask, client.close)
 
 
 def moa(given: Task) -> System:
@@ -263,5 +302,6 @@ SYSTEMS: dict[str, Callable[[Task], System]] = {
     "script": script,
     "patient": patient,
     "skeleton": skeleton,
+    "bare": bare,
     "moa": moa,
 }
