@@ -215,7 +215,8 @@ def _plain_graph(rounds: int, proposers: Sequence[Answers], last: Answers) -> An
 
     def proposer(slot: int, answers: Answers) -> Any:
         async def propose(state: State) -> Any:
-            return {"drafts": [(state.get("round", 0), slot, await answers(messages(state["question"], drafts(state))))]}
+            answer = await answers(messages(state["question"], drafts(state)))
+            return {"drafts": [(state.get("round", 0), slot, answer)]}
 
         return propose
 

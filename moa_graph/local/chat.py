@@ -26,6 +26,11 @@ from moa_graph.local.runtime import LocalModelError, Question
 
 _SETTINGS = ("temperature", "max_tokens", "seed", "stop")
 
+_SOME_TEXT = r"root ::= [^ \t\n\r] [^\x00]*"
+"""llama.cpp's grammar for any text that begins: so small a model now and then ends its answer before the first word."""
+_FORMS = frozenset({"grammar", "json_schema", "response_format", "tools"})
+"""Fields of a request that bring, or forbid, a grammar of their own."""
+
 
 def local_chat_model(
     name: str, *, temperature: float | None = None, max_tokens: int | None = None, **params: Any
@@ -41,7 +46,7 @@ def local_chat_model(
 
 
 class ChatLocal(BaseChatModel):
-    """A GGUF model in this process. Safe from any thread and any event loop; blocks none.
+    """A GGUF model in this process. Safe from any thread and any event loop; blocks none; never says nothing.
 
     The first question loads the model (about a second). Cancelling a call closes its connection, and the runtime
     stops working on it.
@@ -125,7 +130,8 @@ class ChatLocal(BaseChatModel):
         settings = {**{key: getattr(self, key) for key in _SETTINGS}, **self.params, **kwargs}
         if stop is not None:
             settings["stop"] = stop
-        return {"messages": turns, **{key: value for key, value in settings.items() if value is not None}}
+        body = {"messages": turns, **{key: value for key, value in settings.items() if value is not None}}
+        return body if body.keys() & _FORMS else {**body, "grammar": _SOME_TEXT}
 
     def with_structured_output(
         self,

@@ -46,6 +46,12 @@ def test_an_answer_has_text_usage_and_a_reason_to_end() -> None:
     assert message.response_metadata["finish_reason"] in {"stop", "length"}
 
 
+def test_never_ends_before_the_first_word() -> None:
+    # The end of a turn, which the model writes as token 2, made the likeliest token of all.
+    message = local_chat_model("smollm2", temperature=0, logit_bias=[[2, 100]]).invoke("Name three fruits.")
+    assert message.text.strip() and message.response_metadata["finish_reason"] == "stop"
+
+
 async def test_streams_piece_by_piece_and_the_pieces_are_the_answer() -> None:
     chunks = [chunk async for chunk in model(max_tokens=16).astream("Count to fifty in words.")]
     assert sum(bool(chunk.text) for chunk in chunks) > 3
