@@ -27,9 +27,10 @@ PAPER: dict[str, tuple[float, float]] = {
     "together:mistralai/Mixtral-8x22B-Instruct-v0.1": (1.20, 1.20),
     "together:databricks/dbrx-instruct": (1.20, 1.20),
 }
-"""Dollars per million tokens in and out of the paper's six models, as Together listed them when the paper
-came out.
-Most are no longer served; where genai-prices knows a model, its newer price wins."""
+"""Dollars per million tokens in and out of the paper's six models, as Together listed them by size when the
+paper came out: dense models of 41 to 80 billion parameters 0.90, of 80 to 110 1.80; mixtures of experts of 56
+to 176 in all 1.20. Most are no longer served; where genai-prices knows a model, its price wins (for
+Mixtral-8x22B it says 2.40)."""
 
 _FREE = frozenset({"local", "ollama"})
 """Providers that run on the user's own machine."""

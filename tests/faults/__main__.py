@@ -23,10 +23,7 @@ ENOUGH_KILLS = 50
 
 
 def planned() -> list[matrix.Cell]:
-    """Every fault in every position and mode, with one to three rounds.
-
-    Cells whose position is the aggregator's meet the fault after all their rounds, which are healthy.
-    """
+    """Every fault in every position and mode, with one to three rounds."""
     return list(matrix.cells())
 
 

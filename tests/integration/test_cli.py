@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -183,14 +182,16 @@ def test_the_schema_accepts_every_preset(capsys: pytest.CaptureFixture[str]) -> 
     assert not Draft202012Validator(schema).is_valid({"proposers": ["a:b"], "agregator": "a:b"})
 
 
-def test_ctrl_c_ends_with_130_and_no_traceback(provider: Provider) -> None:
-    command = [sys.executable, "-m", "moa_graph", "ask", "-f", mixture(provider, "hang"), "hi"]
+def test_ctrl_c_ends_with_130_and_no_traceback_and_closes_every_request(provider: Provider) -> None:
+    file = mixture(provider, "a-hang", "b-hang", "c-hangmid", max_attempts=3)
+    command = [sys.executable, "-m", "moa_graph", "ask", "-f", file, "hi"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL) as run:
-        while not provider.stats()["in_flight"]:
-            time.sleep(0.02)
+        provider.wait(lambda stats: stats["in_flight"] == 3, 60)
         run.send_signal(signal.SIGINT)
         out, err = run.communicate(timeout=30)
     assert run.returncode == 130 and not out and b"Traceback" not in err and b"interrupted" in err
+    provider.wait(lambda stats: stats["in_flight"] == 0, 5)
+    assert (provider.stats()["disconnected"], provider.stats()["requests"]) == (3, 3)
 
 
 def test_a_closed_pipe_is_no_error_report(provider: Provider) -> None:
