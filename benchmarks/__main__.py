@@ -8,6 +8,7 @@ from pathlib import Path
 from benchmarks import fresh, rows
 from benchmarks.checkpoints import checkpoints
 from benchmarks.measure import run
+from benchmarks.profile import profile
 from benchmarks.provider import provider
 from benchmarks.report import Row, draw, write
 
@@ -22,6 +23,7 @@ GROUPS: dict[str, Callable[[str], Awaitable[list[Row]]]] = {
     "cpu": rows.cpu,
     "paced": rows.paced,
     "wall": rows.wall,
+    "profile": profile,
     "crowd": rows.crowd,
     "silence": rows.silence,
     "checkpoints": checkpoints,
