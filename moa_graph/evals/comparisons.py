@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
+from math import fsum
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,8 @@ class Recorded:
 
 
 def load(entry: str) -> Recorded:
-    """A run's folder or a file of annotations, judgments or reviews; ``PATH#MODEL`` picks one model of a file.
+    """A run's folder or a file of annotations, judgments, reviews or the page's votes; ``PATH#MODEL`` picks one
+    model of a file.
 
     Raises InputError when nothing recorded is found there.
     """
@@ -50,7 +52,9 @@ def load(entry: str) -> Recorded:
         return _mt_bench(name, rows, model, str(file))
     if "review" in rows[0]:
         return _flask(name, rows)
-    raise InputError(f"{file} holds neither annotations nor judgments nor reviews")
+    if {"drafts", "best"} <= rows[0].keys():
+        return _votes(rows, model, str(file))
+    raise InputError(f"{file} holds neither annotations nor judgments nor reviews nor votes")
 
 
 def _recorded_file(folder: Path) -> Path:
@@ -70,11 +74,7 @@ def _alpaca(name: str, rows: Sequence[Row]) -> Recorded:
 
 def _mt_bench(name: str, rows: Sequence[Row], model: str, file: str) -> Recorded:
     judgments = mt_bench.judgments(rows)
-    models = list(dict.fromkeys(row.model for row in judgments))
-    if not model and len(models) > 1:
-        raise InputError(f"{file} has several models; pick one with #: {', '.join(models)}")
-    if model and model not in models:
-        raise InputError(f"{file} has no model {model!r}, only {', '.join(models)}")
+    _check_pick(model, list(dict.fromkeys(row.model for row in judgments)), file)
     kept, _ = mt_bench.unique(row for row in judgments if not model or row.model == model)
     values: Values = {(row.question, row.turn): row.score for row in kept if row.score != mt_bench.FAILED}
     judges = frozenset(row.judge.split("/")[0] for row in kept)
@@ -92,6 +92,32 @@ def _flask(name: str, rows: Sequence[Row]) -> Recorded:
                 parts.setdefault(skill, {})[(row["idx"], skill)] = score
     judges = frozenset(str((row.get("judge_record") or {}).get("model")) for row in rows)
     return Recorded(name, "flask", judges, values, parts=parts)
+
+
+def _votes(rows: Sequence[Row], model: str, file: str) -> Recorded:
+    """How often people who saw drafts without names found a model's best: 100 for the best of a vote, 0 for the
+    others. A model with several drafts in a vote has the mean of theirs."""
+    try:
+        votes = [(str(row["prompt"]), [str(draft["model"]) for draft in row["drafts"]], row["best"]) for row in rows]
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{file} holds a line that is no vote of the page: {error!r}") from error
+    models = list(dict.fromkeys(name for _, names, _ in votes for name in names))
+    _check_pick(model, models, file)
+    model = model or models[0]
+    values: Values = {}
+    for number, (prompt, names, best) in enumerate(votes):
+        mine = [100.0 * (place == best) for place, name in enumerate(names) if name == model]
+        if mine:
+            values[(prompt, number)] = fsum(mine) / len(mine)
+    return Recorded(model, "votes", frozenset({"people"}), values)
+
+
+def _check_pick(model: str, models: Sequence[str], file: str) -> None:
+    """Raises InputError when ``#MODEL`` names none of a file's models, or is left out where there are several."""
+    if not model and len(models) > 1:
+        raise InputError(f"{file} has several models; pick one with #: {', '.join(models)}")
+    if model and model not in models:
+        raise InputError(f"{file} has no model {model!r}, only {', '.join(models)}")
 
 
 def compare(systems: Sequence[Recorded], *, seed: int = 0) -> dict[str, Any]:

@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from moa_graph import Mixture, create_moa
+from moa_graph import InputError, Mixture, create_moa
+from moa_graph.evals.comparisons import compare, load
 from moa_graph.serve import report
 from tests.browser.conftest import EVIL, ask, opened, say
 from tests.serving import Served, mixture
@@ -166,6 +167,28 @@ def test_blind_votes_are_kept_as_json_lines(page):
     vote = json.loads(line)
     assert vote["prompt"] == "Which?" and vote["drafts"][vote["best"]]["proposer"] == "p1-beta"
     assert {"proposer", "model", "layer", "slot", "text"} == vote["drafts"][0].keys()
+
+
+def test_evaluation_reads_the_votes(page, tmp_path):
+    page.select_option("#mixture", "rich")
+    page.click("#options-toggle")
+    page.check("#blind")
+    for question in ("Which?", "And which of these?"):
+        page.fill("#question", question)
+        page.click("#send")
+        page.wait_for_selector("#send:visible")
+        page.locator(".card:not(.best)", has_text="beta says").get_by_role("button", name="is best").click()
+    page.click("#history-open")
+    with page.expect_download() as waiting:
+        page.click("#votes-save")
+    votes = tmp_path / "moa-votes.jsonl"
+    waiting.value.save_as(votes)
+    models = [draft["model"] for draft in json.loads(votes.read_text().splitlines()[0])["drafts"]]
+    alpha, beta = sorted(models)
+    [pair] = compare([load(f"{votes}#{beta}"), load(f"{votes}#{alpha}")])["pairs"]
+    assert (pair["n"], pair["mean_a"], pair["mean_b"]) == (2, 100, 0)
+    with pytest.raises(InputError, match="no model 'gamma'"):
+        load(f"{votes}#gamma")
 
 
 def saved(page, name):
