@@ -146,7 +146,7 @@ def _installed(folder: Path, packages: str) -> Path:
     else:
         subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
         pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, *packages.split(), *NEEDS], check=True)
+    subprocess.run([*pip, *packages.split(), *NEEDS], check=True, timeout=600)
     return python
 
 
