@@ -1,12 +1,15 @@
-"""The options that the three benchmarks share."""
+"""The options that the three benchmarks share. (No annotation here may be put off: typer reads them all.)"""
 
-from __future__ import annotations
-
+import functools
+import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from moa_graph.errors import InputError
 
 Preset = Annotated[str | None, typer.Option("--preset", "-p", help="Measure a mixture that comes with the package.")]
 File = Annotated[Path | None, typer.Option("--file", "-f", help="Measure a mixture of your own: YAML or TOML.")]
@@ -23,6 +26,16 @@ Drafts = Annotated[
 Judge = Annotated[str | None, typer.Option(help='The judge, as "provider:model", or "none" to generate only.')]
 JudgeUrl = Annotated[str | None, typer.Option(help="The OpenAI-compatible server of the judge.")]
 JudgeKeyEnv = Annotated[str | None, typer.Option(help="The variable with the key of --judge-url.")]
+JudgeTemperature = Annotated[
+    float | None, typer.Option(min=0, max=2, help="The judge's temperature; the benchmark's own when left out.")
+]
+Price = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="MODEL=IN,OUT: dollars per million tokens of --model or --judge where no list has them; repeat it. "
+        "(A mixture file has `prices`.)"
+    ),
+]
 Name = Annotated[str | None, typer.Option(help="What the system is called in files and reports.")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="The run's folder; begin again there to go on.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="So many items, drawn by the seed.")]
@@ -40,34 +53,80 @@ Resamples = Annotated[int, typer.Option(min=0, max=100_000, help="Bootstrap resa
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, nothing else there.")]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Choice:
-    """What the user asked for, the same for every benchmark."""
+    """What the user asked for: every field is an option of every benchmark that takes it."""
 
-    preset: str | None
-    file: Path | None
-    model: str | None
-    base_url: str | None
-    api_key_env: str | None
-    drafts: list[Path]
-    judge: str | None
-    judge_url: str | None
-    judge_key_env: str | None
-    name: str | None
-    out: Path | None
-    limit: int | None
-    ids: tuple[str, ...]
-    seed: int
-    max_cost: float | None
-    concurrency: int | None
-    deadline: float
-    temperature: float | None
-    max_tokens: int | None
-    dry_run: bool
-    resamples: int
-    as_json: bool
+    preset: Preset = None
+    file: File = None
+    model: Model = None
+    base_url: BaseUrl = None
+    api_key_env: KeyEnv = None
+    drafts: Drafts = None
+    judge: Judge = None
+    judge_url: JudgeUrl = None
+    judge_key_env: JudgeKeyEnv = None
+    judge_temperature: JudgeTemperature = None
+    price: Price = None
+    name: Name = None
+    out: Out = None
+    limit: Limit = None
+    ids: Ids = None
+    seed: Seed = 0
+    max_cost: MaxCost = None
+    concurrency: Concurrency = None
+    deadline: Deadline = 600.0
+    temperature: Temperature = None
+    max_tokens: MaxTokens = None
+    dry_run: DryRun = False
+    resamples: Resamples = 500
+    as_json: Json = False
+
+    @property
+    def chosen_ids(self) -> tuple[str, ...]:
+        """`ids` taken apart, blanks dropped."""
+        return tuple(part.strip() for part in (self.ids or "").split(",") if part.strip())
+
+    @property
+    def prices(self) -> dict[str, tuple[float, float]]:
+        """`price` taken apart: dollars per million tokens in and out by model.
+
+        Raises:
+            InputError: an entry is not MODEL=IN,OUT with two numbers.
+        """
+        return dict(map(_price, self.price or ()))
 
 
-def split_ids(text: str | None) -> tuple[str, ...]:
-    """Ids with commas between, blanks dropped."""
-    return tuple(part.strip() for part in (text or "").split(",") if part.strip())
+def _price(entry: str) -> tuple[str, tuple[float, float]]:
+    model, _, rates = entry.rpartition("=")
+    try:
+        into, out = map(float, rates.split(","))
+    except ValueError:
+        into = out = -1.0
+    if not (model and 0 <= into < float("inf") and 0 <= out < float("inf")):
+        raise InputError(
+            f"--price {entry!r}: write MODEL=IN,OUT, in dollars per million tokens, as openai:mine=0.5,1.5"
+        )
+    return model, (into, out)
+
+
+def with_choice(*without: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """For a command that takes a `choice` first: gives it every option of `Choice` but `without`, after its own."""
+    shared = [option for name, option in inspect.signature(Choice).parameters.items() if name not in without]
+
+    def decorated(command: Callable[..., None]) -> Callable[..., None]:
+        _, *own = inspect.signature(command, eval_str=True).parameters.values()
+
+        @functools.wraps(command)
+        def called(**given: Any) -> None:
+            choice = Choice(**{option.name: given.pop(option.name) for option in shared})
+            command(choice, **given)
+
+        options = [*own, *shared]
+        called.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # what inspect, and so typer, reads
+            [option.replace(kind=inspect.Parameter.KEYWORD_ONLY) for option in options]
+        )
+        called.__annotations__ = {option.name: option.annotation for option in options}
+        return called
+
+    return decorated

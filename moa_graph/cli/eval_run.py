@@ -34,11 +34,13 @@ def start(name: str, choice: Choice, build: Callable[[Setup], Benchmark[Any]]) -
     label = choice.name or _system_name(choice, mixture)
     folder = choice.out or Path("moa-evals") / f"{name}-{slug(label)}"
     with Ledger(folder / session.LEDGER, run=f"{name}/{choice.seed}") as ledger:
-        payer = Payer(ledger, choice.deadline, mixture.prices if mixture else {})
+        payer = Payer(ledger, choice.deadline, {**(mixture.prices if mixture else {}), **choice.prices})
         system, judge = _system(choice, mixture, ledger, payer, label), _judge(choice, payer)
         specs = [*system.specs, *([judge.spec] if judge else [])]
         at_once = choice.concurrency or (1 if any(map(models.is_embedded, specs)) else 8)
-        options = Options(folder, choice.limit, choice.ids, choice.seed, choice.max_cost, at_once, choice.resamples)
+        options = Options(
+            folder, choice.limit, choice.chosen_ids, choice.seed, choice.max_cost, at_once, choice.resamples
+        )
         bench = build(Setup(system, judge, options, choice.temperature, choice.max_tokens, tell))
         if choice.dry_run:
             return _dry_run(bench, choice, payer)
@@ -61,7 +63,7 @@ def _mixture(choice: Choice) -> Mixture | None:
 
 def _system_name(choice: Choice, mixture: Mixture | None) -> str:
     base = choice.model or (mixture.name or mixture.hash if mixture else "")
-    drafts = "+".join(path.name.split(".json")[0] for path in choice.drafts)
+    drafts = "+".join(path.name.split(".json")[0] for path in choice.drafts or ())
     return " on ".join(part for part in (base, drafts) if part) or "system"
 
 
@@ -78,8 +80,8 @@ def _system(choice: Choice, mixture: Mixture | None, ledger: Ledger, payer: Paye
     return ModelSystem(spec, payer, name=label)
 
 
-def _spec(model: str, base_url: str | None, key: str | None) -> Proposer:
-    spec = Proposer(model=model, base_url=base_url, api_key_env=key)
+def _spec(model: str, base_url: str | None, key: str | None, **settings: Any) -> Proposer:
+    spec = Proposer(model=model, base_url=base_url, api_key_env=key, **settings)
     models.require_known(spec)
     return spec
 
@@ -93,7 +95,9 @@ def _judge(choice: Choice, payer: Payer) -> Judge | None:
         tell(f"judge {name}; --judge chooses another")
         if name == KEYLESS_JUDGE:
             tell("no provider's key is set: the small embedded model judges, and its verdicts mean nothing")
-    spec = _spec(name, choice.judge_url, choice.judge_key_env)
+    # A field that is set here stays, whatever the benchmark's own parameters are.
+    warmth = {} if choice.judge_temperature is None else {"temperature": choice.judge_temperature}
+    spec = _spec(name, choice.judge_url, choice.judge_key_env, **warmth)
     return Judge(spec, payer, how_to_read(name, choice.judge_url))
 
 
@@ -110,7 +114,8 @@ async def _run(bench: Benchmark[Any], options: Options, choice: Choice, payer: P
     if options.max_cost is not None:
         whole = estimate.of_run(bench, max_tokens=choice.max_tokens, prices=payer.prices)
         if whole.cost is None:
-            raise ConfigError(f"--max-cost: the price of {', '.join(whole.unpriced)} is unknown; give `prices`")
+            missing = ", ".join(whole.unpriced)
+            raise ConfigError(f"--max-cost: the price of {missing} is unknown; give --price, or `prices` in a mixture")
         expected = whole.cost / max(1, len(bench.items))
     with Progress(len(bench.items)) as progress:
         outcome = await session.run(bench, options, expected_cost=expected, tell=progress.moved)

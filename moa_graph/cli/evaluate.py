@@ -15,7 +15,9 @@ app = typer.Typer(
 
 
 @app.command()
+@o.with_choice()
 def alpaca(
+    choice: o.Choice,
     annotations: Annotated[
         Path | None, typer.Option(help="Score recorded annotations (JSON, also .gz); generate and judge nothing.")
     ] = None,
@@ -26,38 +28,12 @@ def alpaca(
     canary: Annotated[
         bool, typer.Option("--canary", help="Also judge a constant answer: how far can the judge be fooled?")
     ] = False,
-    preset: o.Preset = None,
-    file: o.File = None,
-    model: o.Model = None,
-    base_url: o.BaseUrl = None,
-    api_key_env: o.KeyEnv = None,
-    drafts: o.Drafts = None,
-    judge: o.Judge = None,
-    judge_url: o.JudgeUrl = None,
-    judge_key_env: o.JudgeKeyEnv = None,
-    name: o.Name = None,
-    out: o.Out = None,
-    limit: o.Limit = None,
-    ids: o.Ids = None,
-    seed: o.Seed = 0,
-    max_cost: o.MaxCost = None,
-    concurrency: o.Concurrency = None,
-    deadline: o.Deadline = 600.0,
-    temperature: o.Temperature = None,
-    max_tokens: o.MaxTokens = None,
-    dry_run: o.DryRun = False,
-    resamples: o.Resamples = 500,
-    as_json: o.Json = False,
 ) -> None:
     """AlpacaEval 2: win rate and length-controlled win rate against reference outputs."""
     if annotations:
         from moa_graph.cli.eval_recorded import alpaca_annotations
 
-        return alpaca_annotations(annotations, seed=seed, resamples=resamples, as_json=as_json)
-    choice = o.Choice(
-        preset, file, model, base_url, api_key_env, drafts or [], judge, judge_url, judge_key_env, name, out, limit,
-        o.split_ids(ids), seed, max_cost, concurrency, deadline, temperature, max_tokens, dry_run, resamples, as_json,
-    )  # fmt: skip
+        return alpaca_annotations(annotations, seed=choice.seed, resamples=choice.resamples, as_json=choice.as_json)
     from moa_graph.cli.eval_run import start
     from moa_graph.evals import benchmarks
 
@@ -69,43 +45,21 @@ def alpaca(
 
 
 @app.command("mt-bench")
+@o.with_choice("temperature", "resamples")  # FastChat has a temperature for every category
 def mt_bench(
+    choice: o.Choice,
     judgments: Annotated[
         Path | None, typer.Option(help="Score recorded judgments (JSON Lines, also .gz); generate and judge nothing.")
     ] = None,
     pairwise: Annotated[
         Path | None, typer.Option(help="Another system's answers (FastChat's format): also judge pairs, both orders.")
     ] = None,
-    preset: o.Preset = None,
-    file: o.File = None,
-    model: o.Model = None,
-    base_url: o.BaseUrl = None,
-    api_key_env: o.KeyEnv = None,
-    drafts: o.Drafts = None,
-    judge: o.Judge = None,
-    judge_url: o.JudgeUrl = None,
-    judge_key_env: o.JudgeKeyEnv = None,
-    name: o.Name = None,
-    out: o.Out = None,
-    limit: o.Limit = None,
-    ids: o.Ids = None,
-    seed: o.Seed = 0,
-    max_cost: o.MaxCost = None,
-    concurrency: o.Concurrency = None,
-    deadline: o.Deadline = 600.0,
-    max_tokens: o.MaxTokens = None,
-    dry_run: o.DryRun = False,
-    as_json: o.Json = False,
 ) -> None:
     """MT-Bench: two turns, rated 1 to 10; temperatures go by category as FastChat has them."""
     if judgments:
         from moa_graph.cli.eval_recorded import mt_bench_judgments
 
-        return mt_bench_judgments(judgments, seed=seed, as_json=as_json)
-    choice = o.Choice(
-        preset, file, model, base_url, api_key_env, drafts or [], judge, judge_url, judge_key_env, name, out, limit,
-        o.split_ids(ids), seed, max_cost, concurrency, deadline, None, max_tokens, dry_run, 0, as_json,
-    )  # fmt: skip
+        return mt_bench_judgments(judgments, seed=choice.seed, as_json=choice.as_json)
     from moa_graph.cli.eval_run import start
     from moa_graph.evals import benchmarks
 
@@ -113,42 +67,19 @@ def mt_bench(
 
 
 @app.command()
+@o.with_choice("resamples")
 def flask(
+    choice: o.Choice,
     reviews: Annotated[
         Path | None, typer.Option(help="Score recorded reviews (JSON Lines, also .gz); generate and judge nothing.")
     ] = None,
     hard: Annotated[bool, typer.Option("--hard", help="The hard subset of 89 items.")] = False,
-    preset: o.Preset = None,
-    file: o.File = None,
-    model: o.Model = None,
-    base_url: o.BaseUrl = None,
-    api_key_env: o.KeyEnv = None,
-    drafts: o.Drafts = None,
-    judge: o.Judge = None,
-    judge_url: o.JudgeUrl = None,
-    judge_key_env: o.JudgeKeyEnv = None,
-    name: o.Name = None,
-    out: o.Out = None,
-    limit: o.Limit = None,
-    ids: o.Ids = None,
-    seed: o.Seed = 0,
-    max_cost: o.MaxCost = None,
-    concurrency: o.Concurrency = None,
-    deadline: o.Deadline = 600.0,
-    temperature: o.Temperature = None,
-    max_tokens: o.MaxTokens = None,
-    dry_run: o.DryRun = False,
-    as_json: o.Json = False,
 ) -> None:
     """FLASK: twelve skills, rated 1 to 5 against the item's own rubric."""
     if reviews:
         from moa_graph.cli.eval_recorded import flask_reviews
 
-        return flask_reviews(reviews, hard=hard, seed=seed, as_json=as_json)
-    choice = o.Choice(
-        preset, file, model, base_url, api_key_env, drafts or [], judge, judge_url, judge_key_env, name, out, limit,
-        o.split_ids(ids), seed, max_cost, concurrency, deadline, temperature, max_tokens, dry_run, 0, as_json,
-    )  # fmt: skip
+        return flask_reviews(reviews, hard=hard, seed=choice.seed, as_json=choice.as_json)
     from moa_graph.cli.eval_run import start
     from moa_graph.evals import benchmarks
 

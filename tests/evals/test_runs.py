@@ -210,7 +210,22 @@ def test_a_cap_is_kept_and_a_dry_run_asks_nothing(
     unpriced = ("alpaca", "-m", "openai:solo", "--base-url", provider.url, "--judge", "none", "--max-cost", 1)
     before = provider.stats()["requests"]
     assert moa(*unpriced, "--out", tmp_path / "unpriced") == 3
+    for wrong in ("openai:solo", "openai:solo=1", "openai:solo=1,x", "=1,1", "openai:solo=-1,nan"):
+        assert moa(*unpriced, "--out", tmp_path / "unpriced", "--price", wrong) == 2
     assert provider.stats()["requests"] == before
+    capsys.readouterr()
+    assert moa(*unpriced, "--price", "openai:solo=1,2", "--out", tmp_path / "priced", "--json") == 0
+    spent = json.loads(capsys.readouterr().out)["generation"]
+    assert spent["cost"] == pytest.approx((spent["input_tokens"] + 2 * spent["output_tokens"]) / 1e6)
+
+
+def test_a_judge_has_the_temperature_that_it_is_given(tmp_path: Path, provider: Provider) -> None:
+    solo = ("alpaca", "-m", "openai:solo", "--base-url", provider.url, "--judge", JUDGE, "--judge-url", provider.url)
+    sent = []
+    for more in ((), ("--judge-temperature", 0.3)):
+        assert moa(*solo, "--limit", 1, *more, "--out", tmp_path / f"run{len(more)}") == 0
+        sent.append(provider.requests()[-1].json["temperature"])
+    assert sent == [1.0, 0.3]
 
 
 def test_limit_ids_and_seed(tmp_path: Path, provider: Provider) -> None:
