@@ -8,6 +8,7 @@ from pathlib import Path
 from benchmarks import fresh, rows
 from benchmarks.checkpoints import checkpoints
 from benchmarks.measure import run
+from benchmarks.page import page
 from benchmarks.profile import profile
 from benchmarks.provider import provider
 from benchmarks.report import Row, draw, write
@@ -33,6 +34,7 @@ GROUPS: dict[str, Callable[[str], Awaitable[list[Row]]]] = {
     "quorum": rows.quorum,
     "memory": _thread(fresh.memory),
     "help": _thread(fresh.help_command, base=False),
+    "page": _thread(page, base=False),
 }
 
 

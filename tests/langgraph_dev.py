@@ -69,7 +69,7 @@ class LangGraphDev:
             "MOA_PRESET": str(preset),
             "LANGSMITH_TRACING": "false",
             "LANGGRAPH_CLI_NO_ANALYTICS": "1",
-            "LANGGRAPH_NO_VERSION_CHECK": "1",
+            "LANGGRAPH_NO_VERSION_CHECK": "true",
             **(env or {}),
         }
         with socket.socket() as free:
