@@ -79,10 +79,12 @@ def read(path: Path, shard: Shard) -> Iterator[Question | BadLine]:
     seen: set[int] = set()
     for line, raw in _lines(path, shard):
         entry = _parse(line, raw)
-        mark = hash(str(entry.id))
-        if isinstance(entry, Question) and mark in seen:
-            entry = BadLine(line, entry.id, f"the id {str(entry.id)[:60]!r} is an earlier line's")
-        seen.add(mark)
+        # A line that is no question has no claim on an id: its number may be the id of a good one.
+        if isinstance(entry, Question):
+            mark = hash(str(entry.id))
+            if mark in seen:
+                entry = BadLine(line, entry.id, f"the id {str(entry.id)[:60]!r} is an earlier line's")
+            seen.add(mark)
         yield entry
 
 

@@ -100,6 +100,8 @@ class Batch:
         self._purse = Purse(self.max_cost)
         part = self.target.with_name(self.target.name + ".part")
         with _locked(part) as out:
+            if self.max_cost is not None:
+                await self._recall()
             async with in_order(read(self.source, self.shard), self._work, concurrency=self.concurrency) as receipts:
                 async for receipt in receipts:
                     out.write(await self._line(receipt) + "\n")
@@ -107,6 +109,12 @@ class Batch:
             os.fsync(out.fileno())
         part.replace(self.target)
         return self.totals
+
+    async def _recall(self) -> None:
+        """Counts what earlier runs finished, wherever it stands in the file, before anything more is spent."""
+        for entry in read(self.source, self.shard):
+            if isinstance(entry, Question) and (kept := await self.ledger.get(self._key(entry))):
+                self._count(kept)
 
     async def _work(self, entry: Question | BadLine) -> _Receipt:
         receipt = await self._receipt(entry)
@@ -125,7 +133,8 @@ class Batch:
         kept = await self.ledger.get(key)
         if kept is not None:
             self.totals.resumed += 1
-            self._count(kept)
+            if self.max_cost is None:
+                self._count(kept)
             return _Receipt(entry.line, entry.id, key, None)
         return await self._ask(entry, key)
 

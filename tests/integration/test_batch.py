@@ -158,6 +158,11 @@ async def test_max_cost_is_kept_and_more_money_goes_on(bench: Bench, provider: P
     totals = await bench.run(mix, max_cost=1.0, concurrency=8)
     assert (totals.failed, totals.resumed) == (0, 10) and totals.cost == pytest.approx(0.90)
     assert provider.stats()["requests"] == 90
+    # What earlier runs paid is counted before new questions are asked, though these stand in front of it.
+    bench.questions(*({"id": f"new{n}", "prompt": f"new {n}"} for n in range(5)), *prompts(30))
+    totals = await bench.run(mix, max_cost=0.96, concurrency=1)
+    assert (totals.failed, totals.resumed) == (3, 30) and totals.cost == pytest.approx(0.96)
+    assert provider.stats()["requests"] == 96
 
 
 async def test_what_is_wrong_for_all_ends_the_batch_at_once(

@@ -21,6 +21,13 @@ def one(tmp_path: Path, value: Any) -> Question | BadLine:
     return entry
 
 
+def test_a_bad_line_takes_no_id_from_a_good_one(tmp_path: Path) -> None:
+    entries = parsed(
+        tmp_path, b'{"id": 0, "prompt": "a"}', b"{", b'{"id": 2, "prompt": "c"}', b'{"id": 2, "prompt": "d"}'
+    )
+    assert [isinstance(entry, Question) for entry in entries] == [True, False, True, False]
+
+
 USER = {"role": "user", "content": "Why?"}
 
 
