@@ -87,6 +87,36 @@ def test_a_server_answers_as_this_process(
     assert main(["ask", "--url", langgraph_dev.url, "--preset", "local", "Why?"]) == 2
 
 
+@pytest.mark.slow
+def test_killed_over_a_server_it_goes_on(
+    files: tuple[str, str, str], langgraph_dev: LangGraphDev, provider: Provider, tmp_path: Path
+) -> None:
+    source, out, mixture = files
+    Path(source).write_text("".join(f'"question {n}"\n' for n in range(40)))
+    command = [
+        sys.executable,
+        "-m",
+        "moa_graph",
+        "batch",
+        source,
+        out,
+        "--url",
+        langgraph_dev.url,
+        "-c",
+        "4",
+        "--drafts",
+    ]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        provider.wait(lambda stats: stats["answered"] >= 60, 60)
+        process.kill()
+    assert not Path(out).exists()
+    again = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert again.returncode == 0 and "of them earlier" in again.stderr
+    here = str(tmp_path / "here.jsonl")
+    assert main(["batch", source, here, "--file", mixture, "--drafts", "-q"]) == 0
+    assert Path(out).read_bytes() == Path(here).read_bytes()
+
+
 def test_progress_says_where_it_is_and_what_is_unknown() -> None:
     totals = Totals(lines=1000, done=300, resumed=100, failed=3, cost=1.5)
     assert line(totals, 100) == "300/1000  2.0/s  $1.5000  5:50 left  3 failed"
