@@ -105,7 +105,7 @@ def text_of(exc: BaseException) -> str:
     except Exception:  # a foreign __str__ may raise anything
         text = ""
     if re.search(r"(?i)<!doctype html|<html", text):
-        title = re.search(r"(?is)<title>(.*?)</title>", text)
+        title = re.search(r"(?is)<title>(.{0,300}?)</title>", text[:10_000])
         return "an HTML page instead of JSON" + (f": {title[1]}" if title else "")
     name = type(exc).__name__
     if isinstance(exc, KeyError | TypeError | IndexError | AttributeError | json.JSONDecodeError) or not text:

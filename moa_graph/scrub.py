@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import threading
+from collections.abc import Callable
 
 __all__ = ["HIDDEN", "one_line", "remember_secret", "scrub", "well_formed"]
 
@@ -21,12 +22,16 @@ _SECRET_NAME = re.compile(
 _SHORTEST = 8
 """Shorter values are too likely to be ordinary words."""
 
-_SHAPES = [
+_A_LETTER = re.compile("[A-Za-z]")
+_A_DIGIT = re.compile("[0-9]")
+
+# What they search comes from providers: none of them may take more than linear time in it, or nearly so.
+_SHAPES: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
     # Credentials in a URL, and in its query.
     (re.compile(r"(?<=://)[^/\s@]+(?=@)"), HIDDEN),
     (
         re.compile(
-            r"([?&;](?:[\w.-]*(?:key|token|secret|signature|sig|password|credential|code)[\w.-]*)=)[^&\s\"'#]+",
+            r"([?&;][\w.-]{0,40}(?:key|token|secret|signature|sig|password|credential|code)[\w.-]{0,40}=)[^&\s\"'#]+",
             re.I,
         ),
         r"\1" + HIDDEN,
@@ -36,7 +41,7 @@ _SHAPES = [
     # `api_key: x`, `"x-api-key": "x"`, `password=x`, `Authorization: x`.
     (
         re.compile(
-            r"((?:[\w-]*(?:api[_-]?key|apikey|access[_-]?token|auth[_-]?token|secret|password|passwd)[\w-]*"
+            r"((?:(?:api[_-]?key|apikey|access[_-]?token|auth[_-]?token|secret|password|passwd)[\w-]{0,40}"
             r"|authorization)[\"']?\s*[:=]\s*[\"']?)(?!\[hidden\]|Bearer|Basic)[^\s\"',;}\])]{4,}",
             re.I,
         ),
@@ -51,9 +56,9 @@ _SHAPES = [
         HIDDEN,
     ),
     (re.compile(r"\b(?:AIza[\w-]{20,}|A(?:KIA|SIA)[A-Z0-9]{12,})"), HIDDEN),
-    (re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?"), HIDDEN),
+    (re.compile(r"(?<![\w-])eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?"), HIDDEN),
     # Long runs of letters and digits that no word is made of (Together's keys are 64 hex digits).
-    (re.compile(r"\b(?=[A-Za-z_-]*\d)(?=[\d_-]*[A-Za-z])[\w-]{40,}\b"), HIDDEN),
+    (re.compile(r"[\w-]{40,}"), lambda run: HIDDEN if _A_LETTER.search(run[0]) and _A_DIGIT.search(run[0]) else run[0]),
 ]
 
 _lock = threading.Lock()

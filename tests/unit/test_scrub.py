@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from moa_graph.replies import text_of
 from moa_graph.scrub import HIDDEN, one_line, remember_secret, scrub, well_formed
 
 TOGETHER = "0f" * 32
@@ -55,6 +56,33 @@ def test_a_remembered_secret_is_hidden() -> None:
 )
 def test_a_providers_words_stay(text: str) -> None:
     assert one_line(text) == text
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "a",
+        "-",
+        "a-",
+        "1-",
+        "a_1",
+        "eyJ-",
+        "eyJ.",
+        "?key",
+        "&key.",
+        "secret",
+        "secret-",
+        "api_key",
+        "://a",
+        "sk-",
+        "<title>",
+    ],
+)
+def test_no_text_holds_the_event_loop_up(part: str) -> None:
+    # Time that grows with the square of the length would make minutes of this, and the test's time limit ends those.
+    text = part * (60_000 // len(part))
+    assert scrub(text)
+    assert text_of(ValueError("<html>" + text))
 
 
 @given(st.text(max_size=500))
