@@ -6,6 +6,7 @@ async with RemoteMoA("http://localhost:2024") as graph:
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from types import TracebackType
@@ -16,7 +17,8 @@ from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, convert_
 from langchain_core.runnables import RunnableConfig
 from langgraph.pregel.remote import RemoteException, RemoteGraph
 from langgraph_sdk.client import LangGraphClient
-from langgraph_sdk.errors import APIStatusError, InternalServerError, LangGraphError, RateLimitError
+from langgraph_sdk.errors import APIStatusError, InternalServerError, LangGraphError, NotFoundError, RateLimitError
+from langgraph_sdk.schema import RunCreateMetadata
 
 from moa_graph import errors
 from moa_graph.context import MoAContext
@@ -31,6 +33,12 @@ KEY = "MOA_SERVER_KEY"
 _TIMES = httpx.Timeout(30, read=300, pool=None)
 """Seconds; a server sends a heartbeat every few while a run is on, so that many without a byte mean that it is gone."""
 
+SILENCE = 20.0
+"""Seconds without an event after which the server is asked whether the run is still on. Some go on sending heartbeats
+for a run whose end they never told, after the death of the worker that had it."""
+
+_ON = frozenset({"pending", "running"})
+_NOTHING = object()
 
 _OF_THE_INPUT = frozenset({400, 413, 422})
 
@@ -99,9 +107,9 @@ class RemoteMoA:
     async def _parts(
         self, input: Mapping[str, Any], config: RunnableConfig | None, context: Any, modes: list[str]
     ) -> AsyncGenerator[tuple[str, Any], None]:
-        told = _Told()
+        told, begun = _Told(), list[RunCreateMetadata]()
         wanted: Any = list(dict.fromkeys([*modes, "custom"]))
-        stream: AsyncIterator[Any] = self._graph.astream(
+        stream = self._graph.astream(
             {"messages": _as_sent(input)},
             config,
             context=_as_context(context),
@@ -109,9 +117,10 @@ class RemoteMoA:
             on_disconnect="cancel",
             # A worker that takes over a dead one's run begins it anew: it must not find half of it in the thread.
             durability="exit",
+            on_run_created=begun.append,
         )
         try:
-            async for part in stream:
+            async for part in self._watched(stream, begun, told):
                 mode, data = part[0], part[1]
                 if mode == "custom":
                     told.note(data)
@@ -132,6 +141,43 @@ class RemoteMoA:
             raise ServerError(f"the server at {self.url}: {_said(exc)}", drafts=told.drafts) from exc
         if not told.finished:
             raise ServerError(f"the server at {self.url} ended the stream before the run was over", drafts=told.drafts)
+
+    async def _watched(
+        self, stream: AsyncIterator[Any], begun: Sequence[RunCreateMetadata], told: _Told
+    ) -> AsyncGenerator[Any, None]:
+        """The stream's parts, until it ends; ServerError when the run is over on the server and the stream silent."""
+        following = asyncio.ensure_future(anext(stream, _NOTHING))
+        over = False
+        try:
+            while (part := await _soon(following)) is not _NOTHING:
+                if part is None:
+                    if over:
+                        raise ServerError(f"the server at {self.url} never told the run's end", drafts=told.drafts)
+                    # Once more: the last parts may be under way.
+                    over = await self._over(begun)
+                    continue
+                following, over = asyncio.ensure_future(anext(stream, _NOTHING)), False
+                yield part
+        finally:
+            following.cancel()
+            await asyncio.wait({following})
+            await cast("AsyncGenerator[Any, None]", stream).aclose()
+
+    async def _over(self, begun: Sequence[RunCreateMetadata]) -> bool:
+        """Whether the run has ended, as far as the server says; one that keeps no threads for us is not asked."""
+        for run in begun[-1:]:
+            if run["thread_id"] is not None:
+                try:
+                    return (await self._client.runs.get(run["thread_id"], run["run_id"]))["status"] not in _ON
+                except NotFoundError:
+                    return True
+        return False
+
+
+async def _soon(following: asyncio.Future[Any]) -> Any:
+    """The next part, or None when there is none for `SILENCE` seconds."""
+    done, _ = await asyncio.wait({following}, timeout=SILENCE)
+    return following.result() if done else None
 
 
 class _Told:

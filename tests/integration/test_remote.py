@@ -1,10 +1,17 @@
 """A mixture on `langgraph dev` through `RemoteMoA`: the local graph's output, events and errors."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse, StreamingResponse
+from starlette.routing import Route
 
 from moa_graph import ConfigError, InputError, MoAError, create_moa
 from moa_graph.remote import RemoteMoA, ServerError
@@ -103,3 +110,60 @@ async def test_langsmiths_key_stays_at_home(provider: Provider, monkeypatch: pyt
     (request,) = provider.requests()
     assert request.headers["x-api-key"] == "mine"
     assert "lsv2-secret" not in str(request.headers)
+
+
+@contextmanager
+def mute_server(status: str) -> Iterator[tuple[str, list[str]]]:
+    """A server that sends heartbeats for a run and never its end, as one does whose worker died at the wrong moment;
+    `status` is what it says of the run when asked. Gives its address, and what became of its streams."""
+    ended: list[str] = []
+
+    async def stream(_: Any) -> StreamingResponse:
+        async def beats() -> AsyncIterator[str]:
+            try:
+                yield 'event: metadata\ndata: {"run_id": "r"}\n\n'
+                while True:
+                    yield ": heartbeat\n\n"
+                    await asyncio.sleep(0.05)
+            finally:
+                ended.append("left")
+
+        headers = {"Content-Location": "/threads/11111111-aaaa/runs/22222222-bbbb"}
+        return StreamingResponse(beats(), media_type="text/event-stream", headers=headers)
+
+    async def run(_: Any) -> JSONResponse:
+        return JSONResponse({"status": status})
+
+    routes = [
+        Route("/runs/stream", stream, methods=["POST"]),
+        Route("/threads/{thread}/runs/{run}", run),
+    ]
+    server = uvicorn.Server(uvicorn.Config(Starlette(routes=routes), port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        thread.join(0.01)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}", ended
+    server.should_exit = True
+    thread.join(10)
+
+
+async def test_a_run_whose_end_is_never_told_is_a_fault_of_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("moa_graph.remote.SILENCE", 0.2)
+    with mute_server("success") as (url, ended):
+        async with RemoteMoA(url) as remote:
+            with pytest.raises(ServerError, match="never told the run's end"):
+                await remote.ainvoke(ASK)
+        await until(ended)
+    with mute_server("running") as (url, ended):
+        async with RemoteMoA(url) as remote:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(1.5):
+                    await remote.ainvoke(ASK)
+        await until(ended)
+
+
+async def until(ended: list[str]) -> None:
+    """Waits for the server to have noticed that its stream was left; the test's time limit bounds it."""
+    while not ended:
+        await asyncio.sleep(0.01)
