@@ -159,9 +159,10 @@ class Asking:
             done.cost = await asyncio.to_thread(price, *args) if wait else price(*args)
 
 
-def fitted(run: Settings, state: MoAState, spec: Proposer, layer: int, *, shrink: int = 1) -> Fitted:
-    """The drafts of the layer before as `spec` can be shown them, or why it cannot be asked."""
-    texts = [d["text"] for d in counted(state["drafts"], layer - 1)]
+def fitted(run: Settings, state: MoAState, spec: Proposer, layer: int, *, shrink: int = 1, expected: int = 0) -> Fitted:
+    """The drafts of the layer before as `spec` can be shown them, or why it cannot be asked; `expected` drafts that
+    are not there yet are taken to be cut as short as any."""
+    texts = [d["text"] for d in counted(state["drafts"], layer - 1)] or [""] * expected
     known = spec.window is not None
     return fit(
         texts,

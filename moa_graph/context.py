@@ -112,6 +112,11 @@ def settings(mixture: Mixture, context: object) -> Settings:
         value = getattr(asked, name)
         if value is not None and smallest is not None and value > smallest:
             raise ConfigError(f"context.{name}: {value} drafts wanted, but a round has {smallest} proposers.")
+    quorum, min_drafts = choose("quorum"), choose("min_drafts")
+    if quorum is not None and quorum < min_drafts:
+        raise ConfigError(
+            f"context: {quorum} drafts (quorum) would close a round that needs {min_drafts} (min_drafts)."
+        )
     return Settings(
         mixture=mixture,
         layers=layers,
@@ -122,9 +127,9 @@ def settings(mixture: Mixture, context: object) -> Settings:
         max_tokens=asked.max_tokens,
         deadline=choose("deadline"),
         run_deadline=choose("run_deadline"),
-        quorum=choose("quorum"),
+        quorum=quorum,
         grace=choose("grace"),
-        min_drafts=choose("min_drafts"),
+        min_drafts=min_drafts,
         max_cost=choose("max_cost"),
         max_calls=choose("max_calls"),
         context=asked,

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from moa_graph.latch import Latch, latch_for
+from moa_graph.latch import Latch, Rule, latch_for
 from moa_graph.retry import RetryBudget
 
 __all__ = ["Live", "in_run", "live_runs"]
@@ -35,10 +35,10 @@ class Live:
         self._spent = 0.0
         self._latch: Latch | None = None
 
-    def latch(self, step: str, quorum: int, grace: float) -> Latch:
+    def latch(self, step: str, rule: Rule) -> Latch:
         """The latch of the super-step, held until the run's next one: a proposer that has ended before another of its
         round begins (sync callers' do, on a busy machine) still counts."""
-        self._latch = latch_for(step, quorum, grace)
+        self._latch = latch_for(step, rule)
         return self._latch
 
     def start(self) -> None:

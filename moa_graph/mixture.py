@@ -195,6 +195,10 @@ class Mixture(Checked):
             wanted = getattr(self, field)
             if wanted is not None and wanted > smallest:
                 raise ConfigError(f"mixture.{field}: {wanted} drafts wanted, but a round has {smallest} proposers.")
+        if self.quorum is not None and self.quorum < self.min_drafts:
+            raise ConfigError(
+                f"mixture.quorum: {self.quorum} drafts would close a round that needs {self.min_drafts} (min_drafts)."
+            )
         if len(self.plan[0]) > MAX_NODES:
             raise ConfigError(f"mixture: {len(self.plan[0])} proposer nodes; the most is {MAX_NODES}.")
 

@@ -22,6 +22,7 @@ from moa_graph.calls import Terms
 from moa_graph.context import Settings, settings
 from moa_graph.conversation import check
 from moa_graph.errors import BudgetError, ConfigError, DeadlineError, InputError, MoAError
+from moa_graph.latch import Rule
 from moa_graph.ledger import Ledger
 from moa_graph.live import Live, in_run
 from moa_graph.mixture import Mixture, Proposer
@@ -121,12 +122,15 @@ class Nodes:
         except BudgetError as exc:
             return exc
         made = sum(1 for d in state["drafts"] if d["attempts"])
-        for spec in (run.aggregator, *self.mixture.fallbacks):
+        chain = (run.aggregator, *self.mixture.fallbacks)
+        for place, spec in enumerate(chain):
             if live.left(run.run_deadline) <= 0:
                 return _late(run, state, asked.reasons)
             if asked.calls and run.max_calls is not None and made + asked.made >= run.max_calls:
                 return BudgetError(f"max_calls is {run.max_calls}. {asked.reasons}", drafts=state["drafts"])
-            asking = self._aggregating(run, state, config, live, spec)
+            asking = self._aggregating(
+                run, state, config, spec, self._terms(run, state, live, shares=len(chain) - place)
+            )
             await asking.run()
             asked.calls.append((spec, asking.outcome))
             asked.cut = asking.cut
@@ -135,7 +139,7 @@ class Nodes:
         return no_answer(asked, state["drafts"])
 
     def _aggregating(
-        self, run: Settings, state: MoAState, config: RunnableConfig, live: Live, spec: Proposer
+        self, run: Settings, state: MoAState, config: RunnableConfig, spec: Proposer, terms: Terms
     ) -> Asking:
         used = [d["slot"] for d in counted(state["drafts"], run.layers - 1)]
 
@@ -151,7 +155,7 @@ class Nodes:
             run.layers,
             0,
             _called(config, f"aggregate {spec.label}", [], {"layer": run.layers}),
-            self._terms(run, state, live),
+            terms,
             ledger=self.ledger,
             sink=(lambda: Tokens({"moa": "answer_token"})) if run.context.stream_answer else None,
             on_restart=begun,
@@ -173,9 +177,10 @@ class Nodes:
     def _in_run(self, state: MoAState, *, last: bool = False) -> Any:
         return in_run(state["run"]["id"], self.mixture.calls(state["run"]["layers"]), last=last)
 
-    def _terms(self, run: Settings, state: MoAState, live: Live, *, hedge: bool = False) -> Terms:
+    def _terms(self, run: Settings, state: MoAState, live: Live, *, shares: int = 1, hedge: bool = False) -> Terms:
+        """A call's terms; it may take one of `shares` equal parts of what is left of the run's time."""
         return Terms(
-            deadline=max(min(run.deadline, live.left(run.run_deadline)), 0.0),
+            deadline=max(min(run.deadline, live.left(run.run_deadline) / shares), 0.0),
             budget=live.budget,
             max_attempts=self.mixture.max_attempts,
             order=state["run"]["started"],
@@ -194,14 +199,21 @@ class Nodes:
 
 
 async def _race(asking: Asking, run: Settings, live: Live) -> None:
-    """Ask, unless the round's quorum is reached first."""
-    if run.quorum is None:
+    """Ask, unless the round is closed first: by its quorum, or because the layers after it need the rest of the time.
+
+    With a `run_deadline`, a round that has enough drafts holds the run up for its equal share of what is left, at most:
+    one proposer that hangs must not cost the answer.
+    """
+    if run.quorum is None and run.run_deadline is None:
         return await asking.run()
+    share = None if run.run_deadline is None else live.left(run.run_deadline) / (run.layers - asking.layer + 1)
     info = get_runtime().execution_info
-    latch = live.latch(info.checkpoint_id if info else uuid.uuid4().hex, run.quorum, run.grace)
+    step = info.checkpoint_id if info else uuid.uuid4().hex
+    rule = Rule(run.quorum, run.grace, enough=max(run.min_drafts, 1), share=share)
+    latch = live.latch(step, rule)
     if not await latch.race(asking.run):
         asking.outcome.status = "late"
-        asking.outcome.error = f"{run.quorum} other drafts were enough"
+        asking.outcome.error = latch.why
         asking.outcome.cost = None if asking.outcome.attempts else 0.0
     elif asking.outcome.counts and latch.count():
         tell({"moa": "quorum", "layer": asking.layer, "counted": latch.counted})
@@ -231,14 +243,19 @@ async def _ready(specs: list[Proposer], run: Settings) -> None:
 
 
 def _refuse_too_long(run: Settings, state: MoAState) -> None:
-    """Raises InputError when the conversation alone is too long for too many of the models."""
-    names = run.mixture.round_nodes(1) if run.layers > 1 else []
-    proposers = [node.spec for node in run.mixture.plan[0] if node.name in names]
-    aggregators = [run.aggregator, *run.mixture.fallbacks]
-    for specs, wanted in ((proposers, run.min_drafts), (aggregators, 1)):
-        reasons = [reason for spec in specs if (reason := fitted(run, state, spec, 1).reason)]
-        if reasons and len(specs) - len(reasons) < wanted:
+    """Raises InputError when the conversation, with the drafts to come, is too long for too many of the models."""
+    if not any(spec.window for spec in (*run.mixture.specs, run.aggregator)):
+        return
+    specs = {node.name: node.spec for node in run.mixture.plan[0]}
+    drafts = 0
+    for layer in range(1, run.layers + 1):
+        last = layer == run.layers
+        names = [] if last else run.mixture.round_nodes(layer)
+        asked = [run.aggregator, *run.mixture.fallbacks] if last else [specs[name] for name in names]
+        reasons = [reason for spec in asked if (reason := fitted(run, state, spec, 1, expected=drafts).reason)]
+        if reasons and len(asked) - len(reasons) < (1 if last else run.min_drafts):
             raise InputError(f"messages: too long. {'; '.join(reasons)}. Shorten them, or choose larger windows.")
+        drafts = len(names)
 
 
 async def _refuse_over_budget(run: Settings, state: MoAState, layer: int) -> None:

@@ -185,6 +185,7 @@ REFUSALS: dict[str, tuple[type[MoAError], str, Try]] = {
     "context: an unknown prompt": (CONFIG, "prompt", _context(prompt="{x}")),
     "context: a novel as system prompt": (CONFIG, "system", _context(system="x" * 200_000)),
     "context: quorum above the round": (CONFIG, "quorum", _context(quorum=5)),
+    "context: quorum below min_drafts": (CONFIG, "min_drafts", _context(quorum=1, min_drafts=2)),
     "context: bound arguments": (CONFIG, "bound", _context(bound={"tools": []})),
 }
 

@@ -16,7 +16,7 @@ from moa_graph import (
     NotEnoughDraftsError,
     create_moa,
 )
-from moa_graph.latch import open_latches
+from moa_graph.latch import Rule, open_latches
 from moa_graph.live import in_run, live_runs
 from tests.faults.foreign import Own
 from tests.provider import Provider
@@ -69,10 +69,10 @@ def test_a_quorum_works_for_sync_callers(provider: Provider) -> None:
 def test_a_draft_counts_for_those_of_its_round_that_begin_after_its_end() -> None:
     """The first node of a step may be over, and its latch let go, before the second begins in its thread."""
     with in_run("run-1", 2) as first:
-        first.latch("step-1", 2, 0.0).count()
+        first.latch("step-1", Rule(2)).count()
     gc.collect()
     with in_run("run-1", 2, last=True) as second:
-        assert second.latch("step-1", 2, 0.0).counted == 1
+        assert second.latch("step-1", Rule(2)).counted == 1
     del first, second
     gc.collect()
     assert open_latches() == 0
@@ -124,6 +124,49 @@ async def test_run_deadline_bounds_the_whole_and_keeps_the_drafts(provider: Prov
             await graph.ainvoke(QUESTION)
     assert [d["status"] for d in caught.value.drafts][:2] == ["ok", "ok"]
     assert len(caught.value.drafts) < 4
+
+
+@pytest.mark.parametrize("layers", [2, 3])
+async def test_one_that_hangs_does_not_use_up_the_runs_time(provider: Provider, layers: int) -> None:
+    """A round with enough drafts holds the run up for its equal share of what is left, at most."""
+    graph = moa(provider, "tok=4-a", "hang-b", "tok=4-c", layers=layers, run_deadline=4.0, deadline=60.0)
+    result = await graph.ainvoke(QUESTION)
+    assert statuses(result) == ["ok", "late", "ok"] * (layers - 1)
+    assert "needed the rest of the run's time" in result["drafts"][1]["error"]
+    assert result["record"]["degraded"]
+    assert provider.wait(lambda s: s["in_flight"] == 0)["disconnected"] == layers - 1
+    gc.collect()
+    assert open_latches() == 0
+
+
+def test_the_runs_time_is_shared_out_for_sync_callers_too(provider: Provider) -> None:
+    result = moa(provider, "hang-a", "tok=4-b", run_deadline=4.0, deadline=60.0).invoke(QUESTION)
+    assert statuses(result) == ["late", "ok"]
+
+
+async def test_too_few_drafts_may_use_all_of_the_time(provider: Provider) -> None:
+    """What is over at the share's end is not cut before there are `min_drafts`: the slow one still makes the answer."""
+    graph = moa(provider, "1200ms-tok=4-a", "hang-b", run_deadline=2.4, deadline=60.0)
+    assert statuses(await graph.ainvoke(QUESTION)) == ["ok", "late"]
+    with pytest.raises(DeadlineError):
+        await moa(provider, "hang-a", "hang-b", run_deadline=1.0, deadline=60.0).ainvoke(QUESTION)
+
+
+async def test_an_aggregator_that_hangs_leaves_its_fallback_time(provider: Provider) -> None:
+    spare = spec(provider, "tok=4-spare")
+    graph = moa(provider, "tok=4-a", aggregator="hang-agg", fallbacks=[spare], run_deadline=4.0, deadline=60.0)
+    result = await graph.ainvoke(QUESTION)
+    assert result["record"]["fallback"] == "openai:tok=4-spare"
+
+
+async def test_a_window_too_small_for_the_drafts_is_refused_before_any_is_paid(provider: Provider) -> None:
+    small = spec(provider, "tok=4-agg", window=2048)
+    long = {"messages": [{"role": "user", "content": "word " * 700}]}
+    proposers = [spec(provider, f"tok=4-{n}") for n in range(6)]
+    with pytest.raises(InputError, match="too long"):
+        await create_moa(proposers=proposers, aggregator=small).ainvoke(long)
+    assert provider.stats()["requests"] == 0
+    assert await create_moa(proposers=proposers[:2], aggregator=small, min_drafts=1).ainvoke(long)
 
 
 async def test_a_hedge_overtakes_a_silent_call_and_the_loser_is_cancelled(provider: Provider) -> None:
