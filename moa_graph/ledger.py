@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 import sqlite3
 import threading
 import time
@@ -26,6 +27,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 from moa_graph.errors import ConfigError
 
@@ -59,6 +61,10 @@ class Ledger:
     def __init__(self, path: str | PathLike[str], *, run: str) -> None:
         self.path = Path(path)
         self.run = run
+        self._begin()
+        _open.add(self)
+
+    def _begin(self) -> None:
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="moa-ledger")
         self._pending: list[tuple[tuple[Any, ...], Future[None]]] = []
         self._lock = threading.Lock()
@@ -186,6 +192,22 @@ class Ledger:
         if self._db is not None:
             self._db.close()
             self._db = None
+
+
+_open: WeakSet[Ledger] = WeakSet()
+_parents: list[sqlite3.Connection | None] = []
+
+
+def _after_fork() -> None:
+    """A forked child has neither the worker thread nor a right to the parent's connection, which must not be closed
+    here either: that would take the parent's locks."""
+    for ledger in _open:
+        _parents.append(ledger._db)
+        ledger._begin()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 async def _wait(work: Future[T]) -> T:

@@ -235,6 +235,17 @@ def clear(host: str | None = None) -> None:
             _gates.pop(host, None)
 
 
+def _after_fork() -> None:
+    """The requests that the gates count are the parent's."""
+    global _gates_lock
+    _gates_lock = threading.Lock()
+    _gates.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 def _ceiling() -> int:
     text = os.environ.get(_VARIABLE, "").strip()
     if not text:
