@@ -63,11 +63,8 @@ def judge_table(
     rows += [_judge_row(name, "published", row) for name, row in published.items()]
     table("Judges against humans", ["judge", "figures", *meta.COLUMNS.values()], rows)
     for name, row in figures.items():
-        for column, reason in row["reasons"].items():
-            tell(f"{name}: no {meta.COLUMNS[column]}: {reason}")
-        kappas = ", ".join(f"{who} {value:.3f}" for who, value in row["kappa"].items())
-        interval = shown(row["intervals"].get("human_agreement"))
-        tell(f"{name}: kappa {kappas or 'undefined'}; agreement {interval} (95 %)")
+        for line in [*compare_pages.judge_notes(row), _judge_intervals(row)]:
+            tell(f"{name}: {line}")
 
 
 def _judge_files(judges: Sequence[str]) -> dict[str, list[Row]]:
@@ -78,6 +75,11 @@ def _judge_files(judges: Sequence[str]) -> dict[str, list[Row]]:
         file = Path(path if equals else entry)
         found.setdefault(name if equals else file.name.split(".json")[0], []).extend(read_rows(file))
     return found
+
+
+def _judge_intervals(row: Mapping[str, Any]) -> str:
+    known = [f"{meta.COLUMNS[k]} {shown(v)}" for k, v in row["intervals"].items() if v and k in meta.COLUMNS]
+    return f"95 % intervals: {', '.join(known) or 'none'}"
 
 
 def _judge_row(name: str, source: str, row: Mapping[str, Any]) -> list[str]:

@@ -54,14 +54,14 @@ def judge_page(computed: Mapping[str, Mapping[str, Any]], published: Mapping[str
     for title, rows in tables.items():
         if rows:
             page.heading(title)
-            cells = [[name, *(_cell(row[column]) for column in meta.COLUMNS)] for name, row in rows.items()]
+            cells = [[name, *(_cell(row, column) for column in meta.COLUMNS)] for name, row in rows.items()]
             page.table(["judge", *meta.COLUMNS.values()], cells)
-    page.heading("Kappa and what is missing")
+        if rows is computed:
+            page.text("In brackets: 95 % bootstrap intervals over pairs; for the correlations within each system.")
+    page.heading("Verdicts, kappa, and what is missing")
     for name, row in computed.items():
-        kappas = ", ".join(f"{who} {value:.3f}" for who, value in row["kappa"].items())
-        page.text(f"{name}: kappa {kappas or 'undefined'}")
-        for column, reason in row["reasons"].items():
-            page.text(f"{name} has no {meta.COLUMNS[column]}: {reason}")
+        for line in judge_notes(row):
+            page.text(f"{name}: {line}")
     both = {**published, **{f"{name} (computed)": row for name, row in computed.items()}}
     points = [Point(name, row["variance"], row["bias"]) for name, row in both.items() if _has_both(row)]
     if points:
@@ -69,8 +69,30 @@ def judge_page(computed: Mapping[str, Mapping[str, Any]], published: Mapping[str
     return page
 
 
-def _cell(value: Any) -> str:
-    return "-" if value is None else shown(value)
+def judge_notes(row: Mapping[str, Any]) -> list[str]:
+    """What stands beside a computed row: how many verdicts, the kappas, and why something is missing."""
+    verdicts = f"{row['parsed']} readable verdicts on {row['n']} pairs, {row['parse_failures']} unreadable"
+    kappas = ", ".join(
+        f"{who} {value:.3f}{_bracket(row['intervals'][f'kappa {who}'])}" for who, value in row["kappa"].items()
+    )
+    missing = [f"no {meta.COLUMNS[column]}: {reason}" for column, reason in row["reasons"].items()]
+    open_ended = [
+        f"no interval of {meta.COLUMNS.get(name, name)}: {reason}"
+        for name, reason in row["interval_reasons"].items()
+        if name not in row["reasons"]
+    ]
+    return [verdicts, f"kappa {kappas or 'undefined'}", *missing, *open_ended]
+
+
+def _cell(row: Mapping[str, Any], column: str) -> str:
+    """A figure with its interval where there is one; published rows have none."""
+    if row[column] is None:
+        return "-"
+    return shown(row[column]) + _bracket(row.get("intervals", {}).get(column))
+
+
+def _bracket(interval: list[float] | None) -> str:
+    return "" if interval is None else f" [{', '.join(map(shown, interval))}]"
 
 
 def _has_both(row: Mapping[str, Any]) -> bool:

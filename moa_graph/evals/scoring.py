@@ -143,9 +143,11 @@ def _rating_figures(rating: meta.Rating) -> Figures:
         "n": rating.n,
         "runs": rating.runs,
         "parsed": rating.parsed,
+        "parse_failures": rating.parse_failures,
         "kappa": rating.kappa,
         "intervals": {name: pair(width) for name, width in rating.intervals.items()},
         "reasons": rating.reasons,
+        "interval_reasons": rating.interval_reasons,
         "source": "computed",
     }
 

@@ -1,0 +1,137 @@
+"""The judge table on cases small enough to see: unreadable verdicts, several runs, intervals, both file forms."""
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from moa_graph.evals import compare_pages, meta, meta_data, scoring
+from moa_graph.evals.files import Row
+from moa_graph.evals.meta_data import Humans, Judge, Pair
+from moa_graph.evals.report import shown
+from tests.evals.bench import moa
+
+
+def four_pairs() -> Humans:
+    """Four pairs whose humans agree on 1, 1, 2, 2; the first output is the longer one."""
+    return Humans(
+        {(str(n),): Pair((str(n),), "x" * 90, "y", [vote] * 3) for n, vote in enumerate((1.0, 1.0, 2.0, 2.0))}, runs=3
+    )
+
+
+def judged(*verdicts: list[float | None]) -> Judge:
+    return Judge("j", {(str(n),): runs for n, runs in enumerate(verdicts)})
+
+
+def test_one_unreadable_verdict_costs_its_pair_and_nothing_else() -> None:
+    """Two runs over four pairs, one verdict unreadable: bias and variance are those of the other three pairs."""
+    row = meta.rate(judged([1, None], [1, 1], [1, 1], [2, 1]), four_pairs())
+    assert (row.n, row.runs, row.parsed, row.parse_failures) == (4, 2, 7, 1)
+    assert row.columns["bias"] == pytest.approx(100 / 3)  # only the third pair's majority is wrong
+    assert row.columns["variance"] == pytest.approx(100 / 3)  # only the last pair's runs differ
+    assert row.columns["human_agreement"] == pytest.approx(100 * (1 + 1 + 0 + 0.5) / 4)
+    assert set(row.reasons) == {"price_per_1000", "time_per_1000", "spearman", "pearson"}
+
+
+def test_the_reason_for_no_bias_is_the_true_one() -> None:
+    """One run is too few; two runs of which no pair has two readable verdicts are another matter."""
+    assert meta.rate(judged([1], [1], [2], [2]), four_pairs()).reasons["bias"] == meta.NO_RUNS
+    apart = meta.rate(judged([1, None], [None, 1], [None, None], [2, None]), four_pairs())
+    assert (apart.n, apart.runs, apart.parse_failures) == (3, 2, 5)
+    assert apart.reasons["bias"] == apart.reasons["variance"] == meta.NO_REPEATS
+    # A pair whose texts occur twice in the file does not make one run two.
+    assert meta.rate(judged([1, 1], [1], [2], [2]), four_pairs()).runs == 1
+    assert meta.rate(Judge("none", {}), four_pairs()).reasons["human_agreement"] == meta.NO_VERDICTS
+
+
+def many_pairs(*, right: float, seed: int = 1) -> tuple[Humans, Judge]:
+    """Five systems of 60 pairs, better from one to the next; a judge with two runs that is `right` that often."""
+    rng = random.Random(seed)
+    humans = Humans({}, runs=3)
+    verdicts: dict[meta_data.Key, list[float | None]] = {}
+    for number in range(300):
+        system, key = number // 60, (str(number),)
+        vote = 2.0 if rng.random() < 0.2 + 0.15 * system else 1.0
+        humans.pairs[key] = Pair(key, "x" * rng.choice((10, 90)), "y" * 40, [vote] * 3, f"s{system}")
+        verdicts[key] = [vote if rng.random() < right else 3 - vote for _ in range(2)]
+    return humans, Judge("j", verdicts, price=0.01)
+
+
+def test_every_column_has_an_interval_or_a_reason() -> None:
+    humans, judge = many_pairs(right=0.8)
+    row = meta.rate(judge, humans)
+    estimated = {"human_agreement", "bias", "variance", "prefer_longer", "spearman", "pearson"}
+    for name in estimated:
+        width, value = row.intervals[name], row.columns[name]
+        assert width is not None and value is not None
+        assert width.low <= value <= width.high, name
+        assert width.low < width.high, name
+    assert row.intervals["kappa majority"] and row.intervals["kappa human 3"]
+    assert row.interval_reasons == {"price_per_1000": meta.NOT_ESTIMATED, "time_per_1000": meta.NO_TIME}
+    own = meta.rate_humans(humans)
+    assert own.interval_reasons["spearman"] == "1 by definition"
+    assert own.interval_reasons["bias"] == "0 by definition"
+    agreement, variance = own.intervals["human_agreement"], own.intervals["variance"]
+    assert agreement and variance
+    assert agreement.low + variance.high == pytest.approx(100)
+    alone = meta.rate(judged([1]), four_pairs())
+    assert alone.intervals["human_agreement"] is None
+    assert alone.interval_reasons["human_agreement"] == meta.FEW_PAIRS
+
+
+def test_intervals_narrow_with_more_pairs_and_do_not_depend_on_luck() -> None:
+    """A judge that says what humans say ranks systems as they do in every resample; a noisy one does not."""
+    humans, judge = many_pairs(right=1.0)
+    sure = meta.rate(judge, humans)
+    assert sure.intervals["spearman"] is not None
+    assert sure.intervals["spearman"].low == pytest.approx(1)
+    humans, judge = many_pairs(right=0.6)
+    noisy = meta.rate(judge, humans)
+    assert noisy.intervals["spearman"] is not None
+    assert noisy.intervals["spearman"].high - noisy.intervals["spearman"].low > 0.3
+    assert meta.rate(judge, humans) == noisy
+
+
+def test_the_page_shows_intervals_and_unreadable_verdicts(tmp_path: Path) -> None:
+    humans, judge = many_pairs(right=0.8)
+    judge.verdicts["0",] = [None, 1.0]
+    figures = scoring.judge_figures(humans, [judge])
+    assert figures["j"]["parse_failures"] == 1
+    compare_pages.judge_page(figures, {}).write(tmp_path)
+    page = (tmp_path / "report.md").read_text()
+    for column in ("human_agreement", "spearman", "bias", "variance", "prefer_longer"):
+        low, high = (shown(value) for value in figures["j"]["intervals"][column])
+        assert f"{shown(figures['j'][column])} [{low}, {high}]" in page, column
+    assert "j: 599 readable verdicts on 300 pairs, 1 unreadable" in page
+    assert "humans: no interval of Bias: 0 by definition" in page
+
+
+def alpaca_farm() -> tuple[list[Row], list[Row]]:
+    """Human votes and one judge's run in the form that alpaca-eval 0.6.6 writes, its last fields prefixed."""
+    texts = [{"instruction": f"i{n}", "output_1": "x" * 50, "output_2": "y"} for n in range(3)]
+    votes: list[Row] = [
+        {**text, "preference": vote, "preference_price_per_example": 0.3, "preference_time_per_example": 36.8}
+        for text in texts
+        for vote in (1, 1, 2, 1)
+    ]
+    own = {"preference_price_per_example": 0.02, "preference_time_per_example": 0.5, "preference_version": "0.6.6",
+           "preference_date": "2024-12-01T00:00:00", "preference_raw_completion": "m"}  # fmt: skip
+    run = [{**text, "annotator": "judge", "preference": p, **own} for text, p in zip(texts, (1, 2, None), strict=True)]
+    return votes, run
+
+
+def test_judge_files_of_the_prefixed_form(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Price and time are read as `preference_price_per_example` too; two files of one name are two runs."""
+    votes, run = alpaca_farm()
+    (tmp_path / "humans.json").write_text(json.dumps(votes))
+    (tmp_path / "run.json").write_text(json.dumps(run))
+    judge = ("--judge", f"mine={tmp_path / 'run.json'}") * 2
+    assert moa("judge", "--humans", tmp_path / "humans.json", *judge, "--json") == 0
+    row: dict[str, Any] = json.loads(capsys.readouterr().out)["mine"]
+    assert (row["price_per_1000"], row["time_per_1000"]) == (pytest.approx(20), pytest.approx(500))
+    assert (row["n"], row["runs"], row["parsed"], row["parse_failures"]) == (2, 2, 4, 2)
+    assert (row["bias"], row["variance"]) == (50, 0)
+    humans = meta_data.humans(votes)
+    assert meta.rate_humans(humans).columns["price_per_1000"] == pytest.approx(300)
