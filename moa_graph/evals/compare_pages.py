@@ -10,7 +10,8 @@ from moa_graph.evals.comparisons import verdict
 from moa_graph.evals.plots import Point, intervals, scatter
 from moa_graph.evals.report import Page, shown
 
-COLUMNS = ["A", "B", "prompts", "mean A", "mean B", "A minus B", "95 % interval", "p (Holm)", "McNemar p", "result"]
+COLUMNS = ["A", "B", "prompts", "mean A", "mean B", "A minus B", "95 % interval", "p (Holm)", "McNemar p (Holm)",
+           "result"]  # fmt: skip
 
 
 def pair_table(figures: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
@@ -18,7 +19,7 @@ def pair_table(figures: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     rows = []
     for row in figures["pairs"]:
         cells = [row["mean_a"], row["mean_b"], row["difference"], row["interval"], row["p_holm"]]
-        exact = shown(row["mcnemar_p"]) if "mcnemar_p" in row else "-"
+        exact = shown(row["mcnemar_p_holm"]) if "mcnemar_p_holm" in row else "-"
         rows.append([row["a"], row["b"], str(row["n"]), *map(shown, cells), exact, verdict(row)])
     return COLUMNS, rows
 
@@ -29,8 +30,9 @@ def compare_page(figures: Mapping[str, Any]) -> Page:
     for warning in figures["warnings"]:
         page.text(f"Warning: {warning}")
     page.text(
-        "Differences are on the prompts both systems answered. Intervals resample prompts, p values are from a "
-        "sign-flip permutation test and corrected by Holm over all pairs."
+        "Differences are on the prompts both systems answered. Intervals resample prompts. p values are from a "
+        "sign-flip permutation test, McNemar's from its exact test of wins; each kind is corrected by Holm over all "
+        "pairs, and by skill over the skills of a pair."
     )
     page.table(*pair_table(figures))
     points = [Point(f"{r['a']} - {r['b']}", 0, r["difference"], *r["interval"]) for r in figures["pairs"]]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from math import fsum
 from pathlib import Path
@@ -22,15 +22,20 @@ Values = dict[tuple[Hashable, ...], float]
 class Recorded:
     """One system's scores by (prompt, part): the first element of a key is the cluster that is resampled.
 
-    `parts` maps the name of a part (a FLASK skill) to its own scores; `verdicts` are wins, where there are any.
+    `names` are what it may be called, best first. `parts` maps the name of a part (a FLASK skill) to its own scores;
+    `verdicts` are wins, where there are any.
     """
 
-    name: str
+    names: tuple[str, ...]
     benchmark: str
     judges: frozenset[str]
     values: Values
     verdicts: dict[tuple[Hashable, ...], bool] = field(default_factory=dict)
     parts: dict[str, Values] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.names[0]
 
 
 def load(entry: str) -> Recorded:
@@ -43,17 +48,17 @@ def load(entry: str) -> Recorded:
     path = Path(place)
     file = _recorded_file(path) if path.is_dir() else path
     rows = read_rows(file)
-    name = path.name.split(".json")[0] if not path.is_dir() else path.resolve().name
     if not rows:
         raise InputError(f"{file} is empty")
+    names = _names(path, model, rows)
     if "preference" in rows[0]:
-        return _alpaca(name, rows)
+        return _alpaca(names, rows)
     if "turn" in rows[0] and "score" in rows[0]:
-        return _mt_bench(name, rows, model, str(file))
-    if "review" in rows[0]:
-        return _flask(name, rows)
+        return _mt_bench(names, rows, model, str(file))
+    if "review" in rows[0] or isinstance(rows[0].get("score"), dict):
+        return _flask(names, rows)
     if {"drafts", "best"} <= rows[0].keys():
-        return _votes(rows, model, str(file))
+        return _votes(names, rows, model, str(file))
     raise InputError(f"{file} holds neither annotations nor judgments nor reviews nor votes")
 
 
@@ -64,52 +69,90 @@ def _recorded_file(folder: Path) -> Path:
     raise InputError(f"{folder} holds no annotations.json, model_judgment or reviews.jsonl")
 
 
-def _alpaca(name: str, rows: Sequence[Row]) -> Recorded:
+def _names(path: Path, model: str, rows: Sequence[Row]) -> tuple[str, ...]:
+    """The model picked, or the file's or folder's own name; then the one system the rows name; then more of the
+    path, a folder at a time: published files are all called annotations.json."""
+    place = path.resolve() if path.is_dir() else path.absolute()
+    parts = [*place.parts[1:-1], place.name if path.is_dir() else place.name.split(".json")[0]]
+    longer = ["/".join(parts[-n:]) for n in range(1, len(parts) + 1)]
+    if model:
+        return (model, *(f"{name}#{model}" for name in longer))
+    recorded = {str(row.get("generator_2") or row.get("model_id") or row.get("model") or "") for row in rows} - {""}
+    return (longer[0], *(recorded if len(recorded) == 1 else ()), *longer[1:])
+
+
+def named_apart(systems: Sequence[Recorded]) -> list[Recorded]:
+    """The systems, no two of one name: those that share theirs take their next ones, and numbers in the end."""
+    named = list(systems)
+    for name in dict.fromkeys(system.name for system in systems):
+        same = [place for place, system in enumerate(systems) if system.name == name]
+        if len(same) > 1:
+            taken = {system.name for system in named if system.name != name}
+            for place, other in zip(same, _apart([systems[place].names for place in same], taken), strict=True):
+                named[place] = replace(systems[place], names=(other,))
+    return named
+
+
+def _apart(names: Sequence[Sequence[str]], taken: set[str]) -> list[str]:
+    for level in range(1, max(map(len, names))):
+        found = [entry[min(level, len(entry) - 1)] for entry in names]
+        if len(set(found)) == len(found) and not taken & set(found):
+            return found
+    return [f"{entry[0]} ({number})" for number, entry in enumerate(names, 1)]
+
+
+def _judges(recorded: Iterable[Any]) -> frozenset[str]:
+    """Judges by the names they are recorded under, unchanged: two models of one provider are two judges."""
+    return frozenset(str(name) if name else "not recorded" for name in recorded)
+
+
+def _alpaca(names: tuple[str, ...], rows: Sequence[Row]) -> Recorded:
     items = alpaca.read_annotations(rows)
     values: Values = {(item.instruction,): 100 * item.win for item in items if item.win is not None}
-    judges = frozenset(str(row.get("annotator")) for row in rows)
     verdicts = {key: win > 50 for key, win in values.items()}
-    return Recorded(name, "alpaca", judges, values, verdicts)
+    return Recorded(names, "alpaca", _judges(row.get("annotator") for row in rows), values, verdicts)
 
 
-def _mt_bench(name: str, rows: Sequence[Row], model: str, file: str) -> Recorded:
+def _mt_bench(names: tuple[str, ...], rows: Sequence[Row], model: str, file: str) -> Recorded:
     judgments = mt_bench.judgments(rows)
     _check_pick(model, list(dict.fromkeys(row.model for row in judgments)), file)
     kept, _ = mt_bench.unique(row for row in judgments if not model or row.model == model)
     values: Values = {(row.question, row.turn): row.score for row in kept if row.score != mt_bench.FAILED}
-    judges = frozenset(row.judge.split("/")[0] for row in kept)
-    return Recorded(model or name, "mt-bench", judges, values)
+    # FastChat records the judge's name and that of the prompt.
+    recorded = [row.get("judge") for row in rows if not model or row["model"] == model]
+    judges = _judges(judge[0] if isinstance(judge, list) and judge else judge for judge in recorded)
+    return Recorded(names, "mt-bench", judges, values)
 
 
-def _flask(name: str, rows: Sequence[Row]) -> Recorded:
+def _flask(names: tuple[str, ...], rows: Sequence[Row]) -> Recorded:
     values: Values = {}
     parts: dict[str, Values] = {}
-    for row in rows:
-        scores = flask.parse(str(row["review"]), row.get("skill") or flask.SKILLS) or {}
-        for skill, score in scores.items():
+    for number, row in enumerate(rows, 1):
+        review = flask.review(row, f"review {number}")
+        for skill, score in (review.scores or {}).items():
             if score is not None:
-                values[(row["idx"], skill)] = score
-                parts.setdefault(skill, {})[(row["idx"], skill)] = score
-    judges = frozenset(str((row.get("judge_record") or {}).get("model")) for row in rows)
-    return Recorded(name, "flask", judges, values, parts=parts)
+                values[(review.idx, skill)] = score
+                parts.setdefault(skill, {})[(review.idx, skill)] = score
+    judges = _judges((row.get("judge_record") or {}).get("model") for row in rows)
+    return Recorded(names, "flask", judges, values, parts=parts)
 
 
-def _votes(rows: Sequence[Row], model: str, file: str) -> Recorded:
+def _votes(names: tuple[str, ...], rows: Sequence[Row], model: str, file: str) -> Recorded:
     """How often people who saw drafts without names found a model's best: 100 for the best of a vote, 0 for the
     others. A model with several drafts in a vote has the mean of theirs."""
     try:
         votes = [(str(row["prompt"]), [str(draft["model"]) for draft in row["drafts"]], row["best"]) for row in rows]
     except (KeyError, TypeError) as error:
         raise InputError(f"{file} holds a line that is no vote of the page: {error!r}") from error
-    models = list(dict.fromkeys(name for _, names, _ in votes for name in names))
+    models = list(dict.fromkeys(name for _, shown, _ in votes for name in shown))
     _check_pick(model, models, file)
     model = model or models[0]
     values: Values = {}
-    for number, (prompt, names, best) in enumerate(votes):
-        mine = [100.0 * (place == best) for place, name in enumerate(names) if name == model]
+    for number, (prompt, shown, best) in enumerate(votes):
+        mine = [100.0 * (place == best) for place, name in enumerate(shown) if name == model]
         if mine:
             values[(prompt, number)] = fsum(mine) / len(mine)
-    return Recorded(model, "votes", frozenset({"people"}), values)
+    return Recorded((model, *names), "votes", frozenset({"people"}), values)
 
 
 def _check_pick(model: str, models: Sequence[str], file: str) -> None:
@@ -121,7 +164,8 @@ def _check_pick(model: str, models: Sequence[str], file: str) -> None:
 
 
 def compare(systems: Sequence[Recorded], *, seed: int = 0) -> dict[str, Any]:
-    """All pairs: difference, interval, p, Holm over the pairs (and over skills), McNemar, and whether they tie.
+    """All pairs: difference, interval, p, McNemar's p, both with Holm over the pairs (and over skills), and whether
+    they tie. Systems of one name are told apart.
 
     Raises InputError when the systems are of different benchmarks or share fewer than two prompts.
     """
@@ -129,6 +173,7 @@ def compare(systems: Sequence[Recorded], *, seed: int = 0) -> dict[str, Any]:
         raise InputError(
             "these are of different benchmarks: " + ", ".join(f"{s.name} ({s.benchmark})" for s in systems)
         )
+    systems = named_apart(systems)
     rows = [_pair(a, b, a.values, b.values, seed) for a, b in combinations(systems, 2)]
     _adjust(rows)
     for row, (a, b) in zip(rows, combinations(systems, 2), strict=True):
@@ -137,6 +182,9 @@ def compare(systems: Sequence[Recorded], *, seed: int = 0) -> dict[str, Any]:
             row["mcnemar_p"] = mcnemar([a.verdicts[k] for k in shared], [b.verdicts[k] for k in shared])
         if a.parts and b.parts:
             row["skills"] = _parts(a, b, seed)
+    exact = [row for row in rows if "mcnemar_p" in row]
+    for row, p in zip(exact, holm([row["mcnemar_p"] for row in exact]), strict=True):
+        row["mcnemar_p_holm"] = p
     judges = sorted(set().union(*(system.judges for system in systems)))
     warnings = [f"different judges ({', '.join(judges)}): their scores cannot be compared"] if len(judges) > 1 else []
     return {"benchmark": systems[0].benchmark, "pairs": rows, "warnings": warnings}

@@ -82,7 +82,7 @@ def items(rows: Sequence[Row]) -> list[Item]:
 def _item(row: Row, number: int) -> Item:
     try:
         return Item(
-            idx=int(row["idx"] if "idx" in row else row["question_id"]),
+            idx=item_id(row, f"item {number} of the evaluation set"),
             instruction=str(row["instruction"] if "instruction" in row else row["text"]),
             answer=str(row.get("answer") or ""),
             skills=tuple(_full_name(s) for s in _list(row["skill"] if "skill" in row else row["metrics"])),
@@ -91,6 +91,29 @@ def _item(row: Row, number: int) -> Item:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"item {number} of the evaluation set is damaged: {error!r}") from error
+
+
+def item_id(row: Row, where: str) -> int:
+    """The item a row is about: `idx`, or `question_id` as the original's files call it; a number, also as text.
+
+    Raises InputError.
+    """
+    name = "idx" if "idx" in row else "question_id"
+    try:
+        return int(str(row[name]))
+    except (KeyError, ValueError) as error:
+        raise InputError(f"{where} has no idx or question_id that is a number: {row.get(name)!r}") from error
+
+
+def review(row: Row, where: str, asked: Sequence[str] = ()) -> Review:
+    """A recorded review, parsed anew from its text where that is there.
+
+    `asked` are the skills it is about; without them the row's own, or else all twelve. Raises InputError.
+    """
+    own = [_full_name(name) for name in _list(row["skill"] if "skill" in row else row.get("metrics"))]
+    text = row.get("review")
+    scores = parse(text if isinstance(text, str) else repr(row.get("score")), asked or own or SKILLS)
+    return Review(item_id(row, where), scores)
 
 
 def _list(value: Any) -> list[str]:

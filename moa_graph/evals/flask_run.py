@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from moa_graph.errors import InputError
 from moa_graph.evals import flask
@@ -96,17 +95,12 @@ def _rubric(row: Row) -> str:
 
 
 def reviews(rows: Sequence[Row], items: Sequence[flask.Item]) -> list[flask.Review]:
-    """Recorded reviews, parsed anew from their text where it is there. Raises InputError for an unknown idx."""
+    """Recorded reviews, each of its item's own skills. Raises InputError for an unknown idx."""
     by_idx = {item.idx: item for item in items}
     found = []
     for number, row in enumerate(rows, 1):
-        idx = row.get("idx", row.get("question_id"))
+        idx = flask.item_id(row, f"review {number}")
         if idx not in by_idx:
-            raise InputError(f"review {number}: no item has idx {idx!r}")
-        found.append(flask.Review(idx, _scores(row, by_idx[idx])))
+            raise InputError(f"review {number}: no item has idx {idx}")
+        found.append(flask.review(row, f"review {number}", by_idx[idx].skills))
     return found
-
-
-def _scores(row: Row, item: flask.Item) -> Any:
-    text = row.get("review")
-    return flask.parse(text if isinstance(text, str) else repr(row.get("score")), item.skills)
