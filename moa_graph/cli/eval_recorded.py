@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from moa_graph.cli.eval_show import show_json, shown, table, tell
-from moa_graph.errors import InputError
+from moa_graph.errors import InputError, MoAError
 from moa_graph.evals import assets, compare_pages, comparisons, flask, flask_run, meta, meta_data, scoring
-from moa_graph.evals.catalog import catalog
+from moa_graph.evals.catalog import Asset, catalog
 from moa_graph.evals.files import Row, read_rows
 
 
@@ -53,6 +53,8 @@ def judge_table(
     read = [meta_data.judge(name, rows) for name, rows in _judge_files(judges).items()]
     figures = scoring.judge_figures(votes, read, seed=seed)
     published = scoring.published_judges()
+    if not published:
+        tell(compare_pages.no_table())
     if out:
         compare_pages.judge_page(figures, published).write(out)
         tell(f"report: {out / 'report.html'}")
@@ -104,16 +106,37 @@ def compare_systems(systems: Sequence[str], out: Path | None, *, seed: int, as_j
 
 
 def fetch_assets(names: Sequence[str], *, listing: bool, unverified: bool) -> None:
-    """List assets, or bring them onto this disk."""
-    wanted = [entry for entry in catalog() if not names or any(entry.name.startswith(name) for name in names)]
-    if not wanted:
-        raise InputError(f"no asset begins with {', '.join(names)}; `moa eval fetch --list` shows them")
-    for entry in wanted:
-        here = assets.present(entry.name)
-        if listing:
+    """List assets, or bring them onto this disk.
+
+    Of a folder, or of everything, what can be downloaded is; the rest is named with its way out. Raises MoAError when
+    a download failed, and ConfigError when a file asked for by its own name cannot be had.
+    """
+    known = catalog()
+    if strange := [name for name in names if not any(entry.name.startswith(name) for entry in known)]:
+        raise InputError(f"no asset begins with {', '.join(strange)}; `moa eval fetch --list` shows them")
+    wanted = [entry for entry in known if not names or entry.name.startswith(tuple(names))]
+    if listing:
+        for entry in wanted:
+            here = assets.present(entry.name)
             tell(entry.describe() + f"\n  here    {here.path if here else 'no'}")
-        elif here is None and not names and (entry.url is None or entry.sha256 is None):
-            tell(f"{entry.name}: left out ({entry.note})")
-        else:
+        return
+    failed = [entry.name for entry in wanted if not _fetched(entry, entry.name in names, unverified)]
+    if failed:
+        raise MoAError(f"{len(failed)} of {len(wanted)} files are missing: {', '.join(failed)}; run it again")
+
+
+def _fetched(entry: Asset, named: bool, unverified: bool) -> bool:
+    """Whether nothing went wrong; what can only be had in another way is told, and is nothing that went wrong."""
+    try:
+        obtainable = entry.url is not None and (entry.sha256 is not None or unverified)
+        if named or obtainable or assets.present(entry.name):
             found = assets.fetch(entry.name, tell=tell, unverified=unverified)
             tell(f"{entry.name}: {found.source} {found.path}")
+        else:
+            tell(f"left out: {assets.way_out(entry)}")
+    except MoAError as error:
+        if named:
+            raise
+        tell(f"failed: {error}")
+        return False
+    return True

@@ -69,13 +69,8 @@ def fetch(name: str, *, tell: Callable[[str], None] | None = None, unverified: b
     if found := present(name):
         return found
     entry = asset(name)
-    if entry.url is None:
-        raise ConfigError(f"{name} cannot be downloaded: {entry.note}. Put it into the folder {FOLDER} names.")
-    if entry.sha256 is None and not unverified:
-        raise ConfigError(
-            f"{name}: its SHA-256 is not known, so it is not downloaded by itself. "
-            f"Run `moa eval fetch {name} --unverified`, or put it into the folder {FOLDER} names."
-        )
+    if entry.url is None or (entry.sha256 is None and not unverified):
+        raise ConfigError(way_out(entry))
     if tell:
         tell(entry.describe())
     data = _download(entry)
@@ -85,6 +80,21 @@ def fetch(name: str, *, tell: Callable[[str], None] | None = None, unverified: b
     if tell and entry.sha256 is None:
         tell(f"{name}: got {len(data)} bytes, SHA-256 {hashlib.sha256(data).hexdigest()} (not verified)")
     return Found(entry, path, "download")
+
+
+def command(name: str) -> str:
+    """The command that gets an asset, as a sentence names it."""
+    return f"`moa eval fetch {name}{'' if asset(name).sha256 else ' --unverified'}`"
+
+
+def way_out(entry: Asset) -> str:
+    """Why an asset is not downloaded unasked, and how it is had all the same."""
+    if entry.url is None:
+        return f"{entry.name} cannot be downloaded: {entry.note}. Put it into the folder {FOLDER} names."
+    return (
+        f"{entry.name}: its SHA-256 is not known, so it is not downloaded by itself. "
+        f"Run {command(entry.name)}, or put it into the folder {FOLDER} names."
+    )
 
 
 def text(name: str, *, tell: Callable[[str], None] | None = None) -> str:

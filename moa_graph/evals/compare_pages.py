@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from moa_graph.evals import meta
+from moa_graph.evals import assets, meta
 from moa_graph.evals.comparisons import verdict
 from moa_graph.evals.plots import Point, intervals, scatter
 from moa_graph.evals.report import Page, shown
+from moa_graph.evals.scoring import PUBLISHED_JUDGES
 
 COLUMNS = ["A", "B", "prompts", "mean A", "mean B", "A minus B", "95 % interval", "p (Holm)", "McNemar p (Holm)",
            "result"]  # fmt: skip
@@ -60,6 +61,8 @@ def judge_page(computed: Mapping[str, Mapping[str, Any]], published: Mapping[str
             page.table(["judge", *meta.COLUMNS.values()], cells)
         if rows is computed:
             page.text("In brackets: 95 % bootstrap intervals over pairs; for the correlations within each system.")
+    if not published:
+        page.text(no_table())
     page.heading("Verdicts, kappa, and what is missing")
     for name, row in computed.items():
         for line in judge_notes(row):
@@ -69,6 +72,11 @@ def judge_page(computed: Mapping[str, Mapping[str, Any]], published: Mapping[str
     if points:
         page.plot("Bias against variance, in percent", scatter(points, "variance", "bias"))
     return page
+
+
+def no_table() -> str:
+    """What is said where the published rows would stand."""
+    return f"The published table is not on this disk; {assets.command(PUBLISHED_JUDGES)} gets it."
 
 
 def judge_notes(row: Mapping[str, Any]) -> list[str]:

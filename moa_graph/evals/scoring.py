@@ -14,6 +14,8 @@ from moa_graph.evals.stats import Interval, mean_interval
 
 Figures = dict[str, Any]
 REFERENCE = "alpaca_eval/reference_outputs_gpt4_1106_preview.json"
+GAMED = "alpaca_eval/df_gamed.csv"
+PUBLISHED_JUDGES = "meta_eval/alpaca_eval_evaluators_leaderboard.csv"
 
 
 @dataclass(frozen=True)
@@ -28,17 +30,23 @@ class LengthData:
 def length_data() -> LengthData:
     """The original table of gamed baselines where it is at hand, else the reconstructed one.
 
-    Raises ConfigError when there is neither: no length control is better than an unlike one.
+    Raises ConfigError, with the command that gets the original, when there is neither: no length control is better
+    than an unlike one.
     """
-    if assets.present("alpaca_eval/df_gamed.csv"):
-        text = assets.text("alpaca_eval/df_gamed.csv")
+    if assets.present(GAMED):
+        text = assets.text(GAMED)
         instructions = [row["instruction"] for row in _reference_rows()]
         hard = length.difficulty_by_position(text)
         return LengthData(
             {name: hard[place] for place, name in enumerate(instructions)}, length.read_gamed(text), "df_gamed.csv"
         )
-    difficulty = assets.text("alpaca_eval/derived/instruction_difficulty_recovered.csv")
-    gamed = assets.text("alpaca_eval/derived/df_gamed_reconstructed.csv")
+    try:
+        difficulty = assets.text("alpaca_eval/derived/instruction_difficulty_recovered.csv")
+        gamed = assets.text("alpaca_eval/derived/df_gamed_reconstructed.csv")
+    except ConfigError as error:
+        raise ConfigError(
+            f"no length control: it needs AlpacaEval's gamed baselines; {assets.command(GAMED)} gets them"
+        ) from error
     return LengthData(
         length.read_difficulty(difficulty), length.read_gamed(gamed), "df_gamed_reconstructed.csv (reconstructed)"
     )
@@ -160,9 +168,9 @@ def published_judges() -> dict[str, Mapping[str, float | None]]:
     import csv
     import io
 
-    if not assets.present("meta_eval/alpaca_eval_evaluators_leaderboard.csv"):
+    if not assets.present(PUBLISHED_JUDGES):
         return {}
-    table = csv.DictReader(io.StringIO(assets.text("meta_eval/alpaca_eval_evaluators_leaderboard.csv")))
+    table = csv.DictReader(io.StringIO(assets.text(PUBLISHED_JUDGES)))
     rows = {row[""]: {k: _number(row[header]) for k, header in meta.COLUMNS.items()} for row in table}
     return {name: row for name, row in rows.items() if (row["human_agreement"] or 0) > 1}
 

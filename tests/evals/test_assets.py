@@ -1,6 +1,7 @@
 """Assets: found in the folder, in the cache, or downloaded; never used when their bytes are other ones."""
 
 import hashlib
+import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -8,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from moa_graph.cli import eval_recorded
 from moa_graph.errors import ConfigError, InputError
 from moa_graph.evals import assets
 from moa_graph.evals.catalog import Asset, catalog
+from tests.evals.bench import moa
 
 BODY = b"data of the benchmark\n"
 
@@ -42,6 +45,7 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         Asset("a/folder.txt", "free", sha256=right, note="derived"),
     )
     monkeypatch.setattr(assets, "catalog", lambda: entries)
+    monkeypatch.setattr(eval_recorded, "catalog", lambda: entries)
     monkeypatch.delenv("MOA_ASSETS", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     yield url
@@ -86,6 +90,52 @@ def test_an_unknown_digest_is_never_fetched_unasked(source: str) -> None:
     told: list[str] = []
     assert assets.fetch("a/unknown.txt", unverified=True, tell=told.append).source == "download"
     assert hashlib.sha256(BODY).hexdigest() in told[-1]
+
+
+def test_a_folder_brings_what_can_be_had_and_names_the_rest(
+    source: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What can only be had in another way fails nothing, wherever it stands in the list; a failed download does."""
+    broken = ("a/wrong.txt", "a/absent.txt")
+    entries = assets.catalog()[::-1]
+    monkeypatch.setattr(eval_recorded, "catalog", lambda: [e for e in entries if e.name not in broken])
+    assert moa("fetch", "a") == 0
+    told = capsys.readouterr().err
+    assert "left out: a/folder.txt cannot be downloaded: derived. Put it into the folder MOA_ASSETS names." in told
+    assert "left out: a/unknown.txt" in told
+    assert "`moa eval fetch a/unknown.txt --unverified`" in told
+    assert assets.present("a/right.txt")
+    assert moa("fetch", "a", "--unverified") == 0
+    assert assets.present("a/unknown.txt")
+    monkeypatch.setattr(eval_recorded, "catalog", lambda: entries)
+    for arguments in (("a/",), ()):
+        assert moa("fetch", *arguments) == 1
+        assert "2 of 5 files are missing: a/absent.txt, a/wrong.txt" in capsys.readouterr().err
+    # Asked for by its own name, there is nothing else to do, so that is an error.
+    assert moa("fetch", "a/folder.txt") == 3
+    assert moa("fetch", "a/wrong.txt") == 2
+    assert moa("fetch", "a", "typo") == 2
+    assert "no asset begins with typo" in capsys.readouterr().err
+
+
+def test_what_needs_a_missing_file_names_the_command_that_gets_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The gamed baselines of the length control, and the published table of judges."""
+    monkeypatch.delenv("MOA_ASSETS", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    texts = {"output_1": "x", "output_2": "y"}
+    (tmp_path / "a.json").write_text(json.dumps([{**texts, "instruction": "i", "preference": 2}]))
+    assert moa("alpaca", "--annotations", tmp_path / "a.json", "--json") == 0
+    note = json.loads(capsys.readouterr().out)["length_controlled_note"]
+    assert "`moa eval fetch alpaca_eval/df_gamed.csv --unverified`" in note
+    votes = [{**texts, "instruction": f"i{n}", "preference": 1} for n in (1, 1, 2, 2)]
+    (tmp_path / "votes.json").write_text(json.dumps(votes))
+    files = ("--humans", tmp_path / "votes.json", "--judge", tmp_path / "votes.json")
+    assert moa("judge", *files, "--out", tmp_path / "page") == 0
+    wanted = "`moa eval fetch meta_eval/alpaca_eval_evaluators_leaderboard.csv`"
+    assert wanted in capsys.readouterr().err
+    assert wanted in (tmp_path / "page/report.md").read_text()
 
 
 def test_the_folder_replaces_the_download(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
