@@ -20,6 +20,9 @@ FIRST, SECOND = "m", "M"
 PARAMETERS = {"temperature": 1.0, "max_tokens": 1, "logprobs": True, "top_logprobs": 5}
 # A judge without logprobs answers in words; it needs room for one.
 TEXT_PARAMETERS = {"temperature": 0.0, "max_tokens": 8}
+# For one that refuses log probabilities, as reasoning models do: they think before the word, and most take no other
+# temperature than their own.
+REFUSED_PARAMETERS = ({"temperature": 0.0, "max_tokens": 2048}, {"temperature": 1.0, "max_tokens": 2048})
 # The embedded model gives no logprobs and is too small to obey; a grammar leaves it only the two words.
 EMBEDDED_PARAMETERS = {**TEXT_PARAMETERS, "grammar": f'root ::= "{FIRST}" | "{SECOND}"'}
 _BLOCK = re.compile(r"<\|im_start\|>(\w+)\n(.*?)<\|im_end\|>", re.DOTALL)

@@ -92,7 +92,7 @@ class Chat:
         if self.faults & {"reset"}:
             self._end("reset")
             self.line.reset()
-        elif failed := self._error():
+        elif failed := self._error() or self._unsupported():
             self.line.write(failed)
             self._end("error")
         elif self.asked.get("stream"):
@@ -121,6 +121,18 @@ class Chat:
         if "html" in self.faults:
             return render.response(code, render.PAGE, "text/html", self._retry_after())
         return render.response(code, render.error(code, message, kind, name), headers=self._retry_after())
+
+    def _unsupported(self) -> bytes | None:
+        """The refusal of a parameter that the model does not take, in OpenAI's words."""
+        sent = {"nologprobs": "logprobs" if self.asked.get("logprobs") else None}
+        sent["warm"] = "temperature" if self.asked.get("temperature", 1) != 1 else None
+        for word in sorted(self.profile.words & sent.keys()):
+            if name := sent[word]:
+                message = f"Unsupported parameter: '{name}' is not supported with this model."
+                return render.response(
+                    400, render.error(400, message, "invalid_request_error", "unsupported_parameter")
+                )
+        return None
 
     def _retry_after(self) -> tuple[tuple[str, str], ...]:
         def header(kind: str, value: str) -> tuple[str, str]:

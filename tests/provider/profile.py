@@ -10,6 +10,7 @@ Answers
     echo                 the text of the last user message        prompt   all messages, as JSON
     say=a%20b            that text, percent-encoded               same     one text, whatever the model
     judge=0.7            "M" with probability 0.7 against "m" in its log probabilities
+    nologprobs  warm     400 when log probabilities / a temperature other than 1 are asked for
     notools              never calls a tool (a tool in the request is otherwise called once, see replies.py)
     nousage  cost=0.01   no usage in the answer / a cost in it, as OpenRouter does
 Faults (append xK for the first K requests with the same last user message only: ``err429x2``, ``resetx1``)
@@ -84,7 +85,7 @@ _SPLIT = re.compile(r"[-,/_]")
 _FIXED = re.compile(r"^(\d+(?:\.\d+)?)ms$")
 _FAULT = re.compile(r"^([a-z]+|err\d{3})(?:x(\d+))?$")
 _Z99 = 2.3263478740408408
-_WORDS_ALLOWED = frozenset({"echo", "prompt", "notools", "nousage"})
+_WORDS_ALLOWED = frozenset({"echo", "prompt", "notools", "nousage", "nologprobs", "warm"})
 
 
 @dataclass
