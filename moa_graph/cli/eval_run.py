@@ -127,7 +127,7 @@ async def _run(bench: Benchmark[Any], options: Options, choice: Choice, payer: P
 async def _publish(bench: Benchmark[Any], outcome: session.Outcome) -> None:
     from langsmith import Client
 
-    examples = tracking.examples(bench.name, outcome.done)
+    examples = tracking.examples(bench, outcome.done)
     try:
         # LangSmith prints a link; standard output is for the result alone.
         with contextlib.redirect_stdout(sys.stderr):

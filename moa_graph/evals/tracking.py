@@ -9,9 +9,10 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from moa_graph.evals import alpaca_run, flask_run, mt_bench_run
+from moa_graph.evals import alpaca_run, flask, flask_run, mt_bench_run
 from moa_graph.evals.engine import Done
 from moa_graph.evals.files import Row
+from moa_graph.evals.session import Benchmark
 from moa_graph.models import environment
 
 if TYPE_CHECKING:
@@ -34,21 +35,26 @@ def dataset_name(benchmark: str, inputs: Sequence[Mapping[str, Any]]) -> str:
     return f"moa_graph-{benchmark}-{len(inputs)}-{digest[:8]}"
 
 
-def examples(benchmark: str, done: Sequence[Done]) -> list[dict[str, Any]]:
+def examples(bench: Benchmark[Any], done: Sequence[Done]) -> list[dict[str, Any]]:
     """What was answered, as LangSmith examples: inputs, outputs and feedback by item."""
     made = []
+    items = {bench.identify(item): item for item in bench.items}
     for one in done:
-        if answers := one.rows.get(_ANSWERS[benchmark]):
-            verdicts = one.rows.get(_VERDICTS[benchmark], [])
+        if answers := one.rows.get(_ANSWERS[bench.name]):
+            verdicts = one.rows.get(_VERDICTS[bench.name], [])
             took = {"cost": one.generation.cost, "latency": one.generation.seconds}
-            entry = {"id": one.item, "inputs": _inputs(answers[0]), "outputs": _outputs(answers[0])}
-            made.append({**entry, "feedback": {**feedback(benchmark, verdicts), **took}})
+            entry = {"id": one.item, "inputs": _inputs(items[one.item]), "outputs": _outputs(answers[0])}
+            made.append({**entry, "feedback": {**feedback(bench.name, verdicts), **took}})
     return made
 
 
-def _inputs(row: Row) -> dict[str, Any]:
-    names = ("instruction", "dataset", "question_id", "idx")
-    return {name: row[name] for name in names if name in row}
+def _inputs(item: alpaca_run.Item | mt_bench_run.Question | flask.Item) -> dict[str, Any]:
+    """What was asked, as a person reads it there, with what names and groups it."""
+    if isinstance(item, mt_bench_run.Question):
+        return {"question_id": item.id, "category": item.category, "turns": list(item.turns)}
+    if isinstance(item, flask.Item):
+        return {"idx": item.idx, "instruction": item.instruction, "skills": list(item.skills)}
+    return {"instruction": item.instruction, "dataset": item.dataset}
 
 
 def _outputs(row: Row) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 import json
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -43,6 +45,38 @@ def test_a_run_becomes_a_dataset_and_an_experiment(
         before = len(langsmith.seen)
         assert moa(*args) == 0
         assert len(langsmith.seen) == before
+
+
+QUESTION = {"question_id": 111, "category": "math", "turns": ["1 + {question_1}?", "And twice?"]}
+EXPLAIN = {"idx": 9, "instruction": "Explain.", "skills": ["Readability", "Conciseness"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "says", "inputs", "feedback"),
+    [
+        ("alpaca", "M", {"instruction": "Question 0?", "dataset": "made"}, {"preference"}),
+        ("mt-bench", "[[7]]", QUESTION, {"turn_1", "turn_2"}),
+        ("flask", "{'Readability': 4, 'Conciseness': 3}", EXPLAIN, {"readability", "conciseness"}),
+    ],
+)
+def test_every_benchmarks_examples_hold_the_question(
+    tmp_path: Path, provider: Provider, monkeypatch: pytest.MonkeyPatch,
+    name: str, says: str, inputs: dict[str, Any], feedback: set[str],
+) -> None:  # fmt: skip
+    """An id alone says nothing to whoever looks at the dataset; each example has its answer and its scores too."""
+    bench.small_assets(tmp_path / "assets", monkeypatch)
+    judge = ("--judge", f"openai:say={quote(says)}", "--judge-url", provider.url)
+    item = str(inputs.get("question_id", inputs.get("idx", 0)))
+    args = (name, "-m", "openai:solo", "--base-url", provider.url, *judge, "--out", tmp_path / "run")
+    with LangSmith() as langsmith:
+        monkeypatch.setenv("LANGSMITH_ENDPOINT", langsmith.url)
+        monkeypatch.setenv("LANGSMITH_API_KEY", "lsv2_test")
+        monkeypatch.delenv("LANGSMITH_TRACING", raising=False)
+        assert moa(*args, "--ids", item) == 0
+    assert [example["inputs"] for example in langsmith.examples] == [{"id": item, **inputs}]
+    found = {entry["key"]: entry.get("score") for entry in langsmith.feedback}
+    assert feedback <= found.keys()
+    assert all(found[key] is not None for key in feedback)
 
 
 def test_what_langsmith_does_never_costs_a_run(
