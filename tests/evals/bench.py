@@ -80,6 +80,7 @@ def small_assets(folder: Path, monkeypatch: pytest.MonkeyPatch, *, items: int = 
         "mt_bench/judge_prompts.jsonl": lines(PROMPTS),
         "mt_bench/reference_answer_gpt-4.jsonl": lines(REFERENCES),
         "flask/flask_evaluation.jsonl": lines(FLASK_ITEMS),
+        "flask/flask_hard_evaluation.jsonl": lines(FLASK_ITEMS[1:]),
         "flask/prompt.jsonl": lines(FLASK_PROMPTS),
         "flask/skillset_description.json": json.dumps(RUBRICS),
     }
