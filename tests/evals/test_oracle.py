@@ -10,7 +10,6 @@ import math
 import os
 import warnings
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -23,13 +22,13 @@ with warnings.catch_warnings():
     from alpaca_eval.metrics import glm_winrate
 
 from moa_graph.evals import alpaca, length, meta, meta_data
-from moa_graph.evals.files import Row, read_rows, read_text
+from moa_graph.evals.files import read_rows, read_text
+from tests.evals.pandalm import KEYS, joined_by_text
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 ASSETS = Path(os.environ.get("MOA_SHARED") or Path(__file__).parents[3] / "shared") / "assets"
 if not ASSETS.is_dir():
     pytest.skip(f"no shared assets at {ASSETS}", allow_module_level=True)
-KEYS = ("instruction", "output_1", "output_2")
 
 
 @pytest.mark.parametrize("model", ["claude-2", "alpaca-7b", "NullModel", "gpt-3.5-turbo-0301"])
@@ -49,30 +48,9 @@ def test_refit_equals_the_official_code(model: str, monkeypatch: pytest.MonkeyPa
     assert rate.standard_error == pytest.approx(theirs["standard_error"], abs=1e-9)
 
 
-def votes() -> tuple[list[Row], list[Row]]:
-    """PandaLM's votes and one judge's verdicts in AlpacaFarm's form."""
-    meta_eval = ASSETS / "meta_eval"
-    verdicts = {r["idx"]: r["pandalm_result"] for r in read_rows(meta_eval / "pandalm_pandalm-7b-testset-v1.json.gz")}
-    humans: list[Row] = []
-    judge: dict[tuple[str, ...], Row] = {}
-    for row in read_rows(meta_eval / "pandalm_testset-v1.json.gz"):
-        base: dict[str, Any] = {
-            "instruction": f"{row['instruction']}\n\n{row['input']}",
-            "output_1": str(row["response1"]),
-            "output_2": str(row["response2"]),
-            "generator": row["cmp_key"],
-            "datasplit": "eval",
-            "price_per_example": 0.3,
-            "time_per_example": 36.8,
-        }
-        humans += [{**base, "preference": row[f"annotator{n}"] or 1.5, "annotator_index": n} for n in (1, 2, 3)]
-        judge.setdefault(tuple(base[key] for key in KEYS), {**base, "preference": verdicts[row["idx"]] or 1.5})
-    return humans, list(judge.values())
-
-
 @pytest.mark.timeout(900)
 def test_the_judge_table_equals_the_official_analyzer() -> None:
-    humans, judge = votes()
+    humans, judge = joined_by_text(ASSETS)
     frame = pd.DataFrame(humans)
     analyzer = Analyzer(
         gold_crossannotations=frame.drop(columns="generator"),

@@ -8,6 +8,7 @@ import pytest
 
 from moa_graph.evals import alpaca, alpaca_judge, length, meta, meta_data, mt_bench, scoring
 from moa_graph.evals.files import Row, read_rows, read_text
+from tests.evals.pandalm import joined_by_text
 
 JUDGED = ["claude-2", "alpaca-7b", "NullModel", "gpt-3.5-turbo-0301"]
 EXCEPTIONS = {"NullModel", "dbrx-instruct"}
@@ -68,6 +69,30 @@ def test_published_weights_give_the_published_length_controlled_win_rates(
         assert length.predict(weights[name], list(hard.values())) == pytest.approx(figure, abs=1e-6)
 
 
+def test_how_many_stored_preferences_there_are(asset_folder: Path) -> None:
+    """The four files have 805 rows each; five pairs were identical and never judged."""
+    rows = [row for model in JUDGED for row in annotated(asset_folder, model)]
+    assert (len(rows), sum(row["raw_completion"] is None for row in rows)) == (3220, 5)
+
+
+def test_the_models_whose_published_weights_give_another_figure(
+    asset_folder: Path, leaderboard: dict[str, Row]
+) -> None:
+    """Two with all verdicts, and eight of the eleven with fewer; how far they are away stands on the results page."""
+    folder = asset_folder / "alpaca_eval"
+    hard = list(length.read_difficulty(read_text(folder / "derived/instruction_difficulty_recovered.csv")).values())
+    weights = length.read_weights(read_text(folder / "leaderboards/glm_weights_length_controlled_v1.csv"))
+    published = {name: float(leaderboard[name]["length_controlled_winrate"]) for name in weights if name in leaderboard}
+    off = {name: abs(length.predict(weights[name], hard) - value) for name, value in published.items()}
+    partial = {name for name in off if float(leaderboard[name]["n_total"]) < 805}
+    assert {name for name, gap in off.items() if gap > 1e-6 and name not in partial} == EXCEPTIONS
+    assert {name: round(off[name], 2) for name in EXCEPTIONS} == {"NullModel": 0.13, "dbrx-instruct": 0.19}
+    assert {float(leaderboard[name]["n_total"]) for name in partial} == {802, 803, 804}
+    away = sorted(off[name] for name in partial if off[name] > 1e-6)
+    assert (len(partial), len(away)) == (11, 8)
+    assert (round(away[0], 3), round(away[-1], 3)) == (0.002, 0.012)
+
+
 @pytest.mark.parametrize("model", JUDGED)
 def test_refitted_length_control_is_near_the_leaderboard(
     asset_folder: Path, leaderboard: dict[str, Row], model: str
@@ -95,6 +120,7 @@ def test_length_control_refuses_what_it_cannot_align(asset_folder: Path) -> None
 
 def test_mt_bench_scores_round_to_the_published_ones(asset_folder: Path) -> None:
     rows = read_rows(asset_folder / "mt_bench/gpt-4_single.mamba-zephyr.jsonl.gz")
+    assert len(rows) == 960
     assert [mt_bench.rating(row["judgment"]) for row in rows] == [row["score"] for row in rows]
     figures = scoring.mt_bench_figures(rows)
     assert [round(row["score"], 2) for row in figures.values()] == [7.12, 7.31, 7.03, 6.58, 6.39, 6.37]
@@ -120,6 +146,15 @@ def test_pandalm_kappas_and_identities(asset_folder: Path) -> None:
     assert row["kappa"]["majority"] == pytest.approx(0.435, abs=1e-3)
     assert row["price_per_1000"] is row["time_per_1000"] is row["bias"] is row["variance"] is None
     assert set(row["reasons"]) == {"price_per_1000", "time_per_1000", "bias", "variance"}
+
+
+def test_pandalm_joined_by_text(asset_folder: Path) -> None:
+    """As AlpacaEval's analyzer reads it: a pair is its texts, so pairs that occur twice are one."""
+    humans, judge = joined_by_text(asset_folder)
+    row = scoring.judge_figures(meta_data.humans(humans, humans), [meta_data.judge("7b", judge)])["7b"]
+    assert row["n"] == 900
+    assert row["human_agreement"] == pytest.approx(74.333, abs=1e-3)
+    assert (round(row["spearman"], 3), round(row["pearson"], 3)) == (0.976, 0.930)
 
 
 def test_identities_of_the_published_judge_table(asset_folder: Path) -> None:
