@@ -58,17 +58,9 @@ def chosen(
 
 
 def _picked() -> str:
-    from moa_graph.models import environment
+    from moa_graph.default import default_mixture
 
-    if named := environment("MOA_PRESET"):
-        return named
-    openai, together = environment("OPENAI_API_KEY"), environment("TOGETHER_API_KEY")
-    if openai and together:
-        name, why = "mixed", "OPENAI_API_KEY and TOGETHER_API_KEY are set"
-    elif openai or together:
-        name = "openai" if openai else "together"
-        why = f"{name.upper()}_API_KEY is set"
-    else:
-        name, why = "local", "no provider's key is set, so the small embedded model answers"
-    typer.echo(f"preset `{name}`: {why}; --preset chooses another", err=True)
+    name, why = default_mixture()
+    if why:
+        typer.echo(f"preset `{name}`: {why}; --preset chooses another", err=True)
     return name

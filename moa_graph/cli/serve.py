@@ -28,8 +28,8 @@ Host = Annotated[str, typer.Option("--host", help="The address to listen at; bey
 def serve(presets: Presets = None, files: Files = None, port: Port = 8000, host: Host = "127.0.0.1") -> None:
     """Offer mixtures as models of an OpenAI-compatible endpoint, and the page that shows every draft.
 
-    Without --preset and --file: every preset whose keys are there, and always `local`. MOA_SERVE_KEY sets the key that
-    clients must send.
+    Without --preset and --file: every preset whose keys are there, first the one that `moa ask` would take, and `local`
+    when it is installed. MOA_SERVE_KEY sets the key that clients must send.
     """
     listen([*(presets or []), *(files or [])], port, host)
 
@@ -53,7 +53,7 @@ def listen(sources: list[str | Path], port: int, host: str, *, ready: Callable[[
             f"--host {host}: whoever reaches this address could spend your keys. Set MOA_SERVE_KEY to a secret of your "
             "own, which clients then send as their API key."
         )
-    catalogue = Catalogue.of(sources, first=environment("MOA_PRESET"))
+    catalogue = Catalogue.of(sources)
     with _bound(host, port) as listening:
         url = f"http://{_in_url(host)}:{listening.getsockname()[1]}"
 
@@ -71,7 +71,7 @@ def listen(sources: list[str | Path], port: int, host: str, *, ready: Callable[[
 
 def _say(url: str, catalogue: Catalogue) -> None:
     lines = [f"page      {url}/moa", f"endpoint  {url}/v1", f"models    {', '.join(catalogue.mixtures)}"]
-    lines += [f"left out  {name} (needs {', '.join(keys)})" for name, keys in catalogue.missing.items()]
+    lines += [f"left out  {name} (needs {', '.join(needs)})" for name, needs in catalogue.missing.items()]
     sys.stderr.write("\n".join(lines) + "\nCtrl-C stops it.\n")
     sys.stderr.flush()
 

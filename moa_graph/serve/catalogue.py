@@ -5,49 +5,41 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from moa_graph.default import default_mixture
 from moa_graph.errors import ConfigError, MissingKeyError
 from moa_graph.graph import MoAGraph, create_moa
 from moa_graph.mixture import Mixture
 from moa_graph.mixture_files import preset_names
-from moa_graph.models import require_keys
+from moa_graph.models import is_embedded, require_embedded, require_keys
 from moa_graph.serve.problems import Problem
 
 
 class Catalogue:
     """Mixtures by the names under which clients ask for them, and their graphs.
 
-    `missing` names the presets that are left out, with the variables they would need.
+    The first is the one that is meant when a client names none. `missing` names the presets that are left out, with
+    what they would need: variables that hold keys, or the embedded model's parts.
     """
 
     def __init__(self, mixtures: Mapping[str, Mixture], missing: Mapping[str, list[str]] | None = None) -> None:
-        if not mixtures:
-            raise ConfigError("nothing to serve: name a preset or a mixture file.")
         self.mixtures = dict(mixtures)
         self.missing = dict(missing or {})
+        if not mixtures:
+            lack = "".join(f" `{name}` needs {', '.join(needs)}." for name, needs in self.missing.items())
+            raise ConfigError(f"nothing to serve: name a preset or a mixture file.{lack}")
         # Made at once: making them reads files, which a running event loop must not.
         self._graphs = {name: create_moa(mixture, name="moa") for name, mixture in self.mixtures.items()}
 
     @classmethod
-    def of(cls, sources: Iterable[str | Path] = (), *, first: str | Path | None = None) -> Catalogue:
-        """The mixtures of `sources` (presets' names or files); of none given, `first` and all presets with keys.
+    def of(cls, sources: Iterable[str | Path] = ()) -> Catalogue:
+        """The mixtures of `sources` (presets' names or files). Of none given, all presets that can answer here: first
+        the one that `moa ask` would take, last the small embedded model.
 
         Raises:
-            ConfigError: a source is wrong, two have one name, or one that was named lacks its keys.
+            ConfigError: a source is wrong, two have one name, or one that was named lacks its keys or parts.
         """
         sources = list(sources)
-        if sources:
-            return cls(_named(sources))
-        mixtures: dict[str, Mixture] = {}
-        missing: dict[str, list[str]] = {}
-        presets = sorted(preset_names(), key=lambda name: (name != "local", name))
-        for mixture, name in [_loaded(source) for source in ([first] if first else []) + presets]:
-            try:
-                require_keys(mixture.specs)
-            except MissingKeyError as lack:
-                missing[name] = lack.names
-            else:
-                mixtures.setdefault(name, mixture)
-        return cls(mixtures, missing)
+        return cls(_named(sources)) if sources else cls(*_usable())
 
     def mixture(self, name: str) -> Mixture:
         """The mixture of that name.
@@ -69,11 +61,33 @@ class Catalogue:
 def _named(sources: Iterable[str | Path]) -> dict[str, Mixture]:
     mixtures: dict[str, Mixture] = {}
     for mixture, name in map(_loaded, sources):
-        require_keys(mixture.specs)
+        _require(mixture)
         if name in mixtures:
             raise ConfigError(f"two mixtures are named {name!r}: give one of them another `name`.")
         mixtures[name] = mixture
     return mixtures
+
+
+def _usable() -> tuple[dict[str, Mixture], dict[str, list[str]]]:
+    """The default mixture and the presets: those that can answer here, and what the others lack."""
+    mixtures: dict[str, Mixture] = {}
+    missing: dict[str, list[str]] = {}
+    presets = sorted(preset_names(), key=lambda name: (name == "local", name))
+    for mixture, name in map(_loaded, [default_mixture()[0], *presets]):
+        try:
+            _require(mixture)
+        except MissingKeyError as lack:
+            missing[name] = lack.names
+        except ConfigError:
+            missing[name] = ["the extra `local` and its model"]
+        else:
+            mixtures.setdefault(name, mixture)
+    return mixtures, missing
+
+
+def _require(mixture: Mixture) -> None:
+    require_keys(mixture.specs)
+    require_embedded(filter(is_embedded, mixture.specs))
 
 
 def _loaded(source: str | Path) -> tuple[Mixture, str]:

@@ -6,7 +6,7 @@ from moa_graph.serve.catalogue import Catalogue
 from moa_graph.serve.guard import Policy, words
 
 app = create_app(
-    Catalogue.of(words(environment("MOA_SERVE")), first=environment("MOA_PRESET")),
+    Catalogue.of(words(environment("MOA_SERVE"))),
     Policy.from_environment(environment),
     home=False,
 )

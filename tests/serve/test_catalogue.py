@@ -1,0 +1,91 @@
+"""What a server offers when its owner names nothing: what can answer here, first what `moa ask` would take."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from mcp import Client
+
+from moa_graph import ConfigError
+from moa_graph.cli import main
+from moa_graph.cli.options import chosen
+from moa_graph.local import locate
+from moa_graph.serve.app import create_app
+from moa_graph.serve.catalogue import Catalogue
+from tests.provider import Provider
+from tests.serving import Served, mixture
+
+OPENAI, TOGETHER = "OPENAI_API_KEY", "TOGETHER_API_KEY"
+
+
+@pytest.fixture(autouse=True)
+def keyless(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No keys, no .env above the working directory."""
+    for name in (OPENAI, TOGETHER, "MOA_PRESET"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def not_installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As where the extra `local` is absent: its runtime is not to be found."""
+    locate.cache_clear()
+    monkeypatch.setitem(sys.modules, "xllamacpp", None)
+    yield
+    locate.cache_clear()
+
+
+@pytest.mark.parametrize("keys", [(), (OPENAI,), (TOGETHER,), (OPENAI, TOGETHER)])
+def test_the_first_is_what_the_command_takes_and_the_embedded_model_is_last(monkeypatch, keys):
+    for name in keys:
+        monkeypatch.setenv(name, "none")
+    names = list(Catalogue.of().mixtures)
+    assert names[0] == chosen().name and names[-1] == "local"
+    assert len(names) > 1 or not keys
+
+
+def test_what_the_owner_named_comes_first(monkeypatch, tmp_path):
+    monkeypatch.setenv(OPENAI, "none")
+    monkeypatch.setenv("MOA_PRESET", "local")
+    assert list(Catalogue.of().mixtures)[:2] == ["local", "openai"]
+    own = tmp_path / "own.yaml"
+    own.write_text('proposers: ["local:smollm2"]\naggregator: "local:smollm2"\n')
+    monkeypatch.setenv("MOA_PRESET", str(own))
+    names = list(Catalogue.of().mixtures)
+    assert names[0] == "own" and names[-1] == "local" and "openai" in names
+
+
+async def test_page_and_tool_begin_with_the_first(monkeypatch):
+    monkeypatch.setenv(OPENAI, "none")
+    app = create_app(Catalogue.of())
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
+        assert (await http.get("/moa/mixtures")).json()["mixtures"][0]["name"] == "openai"
+        listed = (await http.post("/mcp", json={"jsonrpc": "2.0", "id": 1, "method": "tools/list"})).json()
+    asked = listed["result"]["tools"][0]["inputSchema"]["properties"]["mixture"]
+    assert asked["enum"][0] == "openai" and "openai if left out" in asked["description"]
+
+
+async def test_the_tool_asks_the_first_when_it_is_told_no_mixture(provider: Provider):
+    first, other = (mixture(provider, "one-tok=2", aggregator=f"say={text}") for text in ("first", "other"))
+    with Served({"first": first, "other": other}) as served:
+        async with Client(f"{served.url}/mcp") as client:
+            result = await client.call_tool("moa_answer", {"question": "hi"})
+    assert result.content[0].text == "first"
+
+
+def test_an_embedded_model_that_is_not_installed_is_left_out_with_the_reason(monkeypatch, not_installed):
+    monkeypatch.setenv(OPENAI, "none")
+    catalogue = Catalogue.of()
+    assert "local" not in catalogue.mixtures and "openai" in catalogue.mixtures
+    assert catalogue.missing["local"] == ["the extra `local` and its model"]
+    assert catalogue.missing["together"] == [TOGETHER]
+
+
+def test_with_nothing_to_serve_it_says_what_each_would_need(not_installed, capsys):
+    with pytest.raises(ConfigError, match=r"`local` needs the extra `local`.*`openai` needs OPENAI_API_KEY"):
+        Catalogue.of()
+    assert main(["serve", "--preset", "local"]) == 3
+    assert "pip install 'moa_graph[local]'" in capsys.readouterr().err
