@@ -75,10 +75,13 @@ class EventStream:
             async with contextlib.aclosing(self._parts) as parts:
                 async for part in parts:
                     await queue.put(part)
+        except asyncio.CancelledError:
+            # Nobody wants the rest, and perhaps nobody reads: the end must find room without waiting.
+            while not queue.empty():
+                queue.get_nowait()
+            raise
         finally:
-            # Not when cancelled: nobody reads a full queue then.
-            with contextlib.suppress(asyncio.QueueFull):
-                queue.put_nowait(None)
+            await queue.put(None)
 
     async def _next(self, queue: asyncio.Queue[str | None]) -> str | None:
         try:
