@@ -138,6 +138,8 @@ def _shared(send: Send, origin: str) -> Send:
         if message["type"] == "http.response.start":
             extra: Iterable[tuple[bytes, bytes]] = [
                 (b"access-control-allow-origin", origin.encode()),
+                # An MCP client in a browser must read it, to take back its calls.
+                (b"access-control-expose-headers", b"mcp-session-id"),
                 (b"vary", b"origin"),
             ]
             message = {**message, "headers": [*message.get("headers", []), *extra]}

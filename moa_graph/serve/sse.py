@@ -23,12 +23,12 @@ _HEADERS = [
 
 
 async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T | None:
-    """The result of `work`, or `None` when the client went away first; `work` is then cancelled and has ended."""
+    """The result of `work`, or `None` when it was cancelled, as it is when the client goes away first; it has ended."""
     doing = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(_gone(receive))
     try:
         await asyncio.wait({doing, gone}, return_when=asyncio.FIRST_COMPLETED)
-        return doing.result() if doing.done() else None
+        return doing.result() if doing.done() and not doing.cancelled() else None
     finally:
         await _end(doing, gone)
 
@@ -48,6 +48,7 @@ class EventStream:
     """An ASGI response made of `parts`, each the text of one or more events.
 
     `parts` runs in a task of its own from beginning to end, since context variables set inside belong to one task.
+    Cancelling that task, as `parts` may arrange, ends the response where it is.
     """
 
     def __init__(self, parts: AsyncGenerator[str], *, heartbeat: float = HEARTBEAT) -> None:
@@ -65,7 +66,9 @@ class EventStream:
         try:
             while (part := await self._next(queue)) is not None:
                 await send({"type": "http.response.body", "body": part.encode(), "more_body": True})
-            await making
+            await asyncio.wait({making})
+            if not making.cancelled():
+                making.result()
             await send({"type": "http.response.body", "body": b""})
         finally:
             await _end(making)
