@@ -12,6 +12,7 @@ from moa_graph import models
 from moa_graph.context import BoundContext, Settings
 from moa_graph.errors import ConfigError
 from moa_graph.mixture import Proposer
+from moa_graph.scrub import one_line
 
 __all__ = ["bound_model", "bound_to"]
 
@@ -27,7 +28,7 @@ def bound_model(run: Settings, spec: Proposer) -> tuple[Runnable[LanguageModelIn
     """An aggregator's model with the caller's sampling and tools, and the further options of its call.
 
     Raises:
-        ConfigError: the model cannot be made, or its class has no tool calling.
+        ConfigError: the model cannot be made, or its class has no tool calling or does not take these tools.
     """
     options = dict(bound_to(run).bound)
     model = models.chat_model(
@@ -44,3 +45,6 @@ def bound_model(run: Settings, spec: Proposer) -> tuple[Runnable[LanguageModelIn
         return model.bind_tools(tools, **options), called
     except NotImplementedError:
         raise ConfigError(f"the aggregator {spec.label} cannot call tools: choose another one.") from None
+    except Exception as exc:
+        # Each provider's package refuses a tool in a way of its own; nothing has been sent.
+        raise ConfigError(f"the aggregator {spec.label} does not take these tools: {one_line(str(exc))}") from None

@@ -15,6 +15,8 @@ from moa_graph.serve.openai_routes import OpenAIRoutes
 from moa_graph.serve.page_routes import PageRoutes
 from moa_graph.serve.sse import HEARTBEAT
 
+_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+
 
 def create_app(
     catalogue: Catalogue, policy: Policy | None = None, *, home: bool = True, heartbeat: float = HEARTBEAT
@@ -32,6 +34,8 @@ def create_app(
         Route("/v1/models", v1.models, methods=["GET", "OPTIONS"], middleware=program),
         Route("/v1/models/{name:path}", v1.model, methods=["GET", "OPTIONS"], middleware=program),
         Route("/v1/chat/completions", v1.chat, methods=["POST", "OPTIONS"], middleware=program),
+        # Last of its kind: it takes the other methods of the routes above too.
+        Route("/v1/{rest:path}", v1.unknown, methods=_METHODS, middleware=program),
         Route("/mcp", mcp.handle, methods=["GET", "POST", "DELETE", "OPTIONS"], middleware=program),
         Route("/moa", page.page, methods=["GET"], middleware=browser),
         Route("/moa/report", page.report, methods=["GET"], middleware=browser),

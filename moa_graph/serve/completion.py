@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from moa_graph.context import BoundContext
 from moa_graph.errors import ConfigError
+from moa_graph.serve.body import check_body
 from moa_graph.serve.problems import Problem
 from moa_graph.serve.runs import Result
 from moa_graph.state import Usage
@@ -32,22 +33,6 @@ TO_AGGREGATOR = (
 PER_RUN = frozenset({"layers", "prompt", "aggregator", "system", "deadline", "quorum", "grace", "min_drafts"})
 """What a client may set in the request's own object `moa`: fields of MoAContext that raise no limit on cost."""
 
-_TYPES: dict[str, tuple[type, ...]] = {
-    "model": (str,),
-    "messages": (list,),
-    "stream": (bool,),
-    "stream_options": (dict,),
-    "temperature": (int, float),
-    "top_p": (int, float),
-    "max_tokens": (int,),
-    "max_completion_tokens": (int,),
-    "stop": (str, list),
-    "tools": (list,),
-    "tool_choice": (str, dict),
-    "response_format": (dict,),
-    "moa": (dict,),
-}
-
 
 class Asked(NamedTuple):
     """A request, understood."""
@@ -67,7 +52,9 @@ def asked(body: dict[str, Any]) -> Asked:
         Problem: 400, naming the field.
     """
     fields = {name: value for name, value in body.items() if value is not None}
-    _check_types(fields)
+    if isinstance(fields.get("stop"), str):
+        fields["stop"] = [fields["stop"]]
+    check_body(fields)
     if fields.get("n", 1) != 1:
         raise Problem(400, "n: a mixture gives one answer; ask again for another.", param="n")
     bound = {name: fields[name] for name in TO_AGGREGATOR if name in fields and fields[name] != []}
@@ -84,19 +71,6 @@ def asked(body: dict[str, Any]) -> Asked:
         include_usage=bool(fields.get("stream_options", {}).get("include_usage")),
         drafts=bool(fields.get("moa", {}).get("drafts")),
     )
-
-
-def _check_types(fields: dict[str, Any]) -> None:
-    for name in ("model", "messages"):
-        if name not in fields:
-            raise Problem(400, f"{name}: missing.", param=name)
-    for name, types in _TYPES.items():
-        value = fields.get(name)
-        # A bool is an int to Python, and to nobody else.
-        if value is None or (isinstance(value, types) and (bool in types or not isinstance(value, bool))):
-            continue
-        wanted = " or ".join(each.__name__ for each in types)
-        raise Problem(400, f"{name}: expected {wanted}, got {type(value).__name__}.", param=name)
 
 
 def _with_content(message: Any) -> Any:

@@ -59,6 +59,12 @@ class OpenAIRoutes:
             return problem(exc).response()
         return JSONResponse(shape.whole(result)) if result else Response(status_code=499)
 
+    async def unknown(self, request: Request) -> Response:
+        """Whatever else is asked for under /v1: the SDKs read errors in OpenAI's shape alone."""
+        known = "GET /v1/models, POST /v1/chat/completions"
+        message = f"Unknown request: {request.method} {request.url.path}. There are {known}."
+        return Problem(404, message, code="unknown_url").response()
+
     async def _result(self, wanted: Asked, messages: list[AnyMessage]) -> Result:
         async with contextlib.aclosing(run(self.catalogue.graph(wanted.model), messages, wanted.context)) as parts:
             async for part in parts:

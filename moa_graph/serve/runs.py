@@ -7,11 +7,13 @@ from typing import Any, NamedTuple
 
 from langchain_core.messages import AIMessage, AnyMessage
 
-from moa_graph.context import MoAContext, settings
+from moa_graph.bound import bound_model, bound_to
+from moa_graph.context import MoAContext, Settings, settings
 from moa_graph.conversation import check
 from moa_graph.errors import ConfigError
 from moa_graph.graph import MoAGraph
 from moa_graph.mixture import Mixture
+from moa_graph.models import chat_model
 from moa_graph.serve.problems import Problem
 from moa_graph.state import Draft, Event, Record, add_checked
 
@@ -29,15 +31,26 @@ def checked(mixture: Mixture, messages: Any, context: MoAContext) -> list[AnyMes
 
     Raises:
         InputError: the messages are wrong.
-        Problem: 400, the context asks for what this mixture does not have.
+        Problem: 400, the context asks for what this mixture does not have, or binds tools its aggregator cannot hold.
+        ConfigError: the aggregator's model cannot be made, which is no fault of the client.
     """
     whole: list[AnyMessage] = add_checked([], messages)
     check(whole)
     try:
-        settings(mixture, context)
+        asked = settings(mixture, context)
     except ConfigError as exc:
         raise Problem(400, str(exc), param="moa") from exc
+    if bound_to(asked).bound.get("tools"):
+        _check_tools(asked)
     return whole
+
+
+def _check_tools(asked: Settings) -> None:
+    chat_model(asked.aggregator)
+    try:
+        bound_model(asked, asked.aggregator)
+    except ConfigError as exc:
+        raise Problem(400, str(exc), param="tools") from exc
 
 
 async def run(graph: MoAGraph, messages: list[AnyMessage], context: MoAContext) -> AsyncGenerator[Event | Result]:

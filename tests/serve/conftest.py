@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from moa_graph import Mixture
 from tests.provider import Provider
 from tests.serving import Served, mixture, model
 
@@ -27,6 +28,9 @@ def served(provider_server: Provider) -> Iterator[Served]:
             fallbacks=[model(provider_server, "spare-say=the%20spare%20answer")],
         ),
         "hang": mixture(provider_server, drafts[0], "two-hang", aggregator="agg-say=ok", deadline=30),
+        "toolless": Mixture(
+            proposers=[model(provider_server, each) for each in drafts], aggregator="local:smollm2", max_attempts=1
+        ),
         "slow": mixture(provider_server, "one-500ms", aggregator="agg-ttft=50-tps=100-tok=10"),
     }
     with Served(mixtures, heartbeat=0.1) as server:

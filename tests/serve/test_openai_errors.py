@@ -10,6 +10,48 @@ from openai import OpenAI
 
 ASK = [{"role": "user", "content": "What is it?"}]
 
+TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}}}
+WRONG = [
+    ("temperature", 99),
+    ("temperature", -0.1),
+    ("temperature", float("nan")),
+    ("temperature", 10**400),
+    ("top_p", 1.5),
+    ("top_p", True),
+    ("max_tokens", -4),
+    ("max_tokens", 0),
+    ("max_tokens", 2.5),
+    ("max_completion_tokens", -4),
+    ("presence_penalty", 3),
+    ("frequency_penalty", -2.5),
+    ("seed", "x"),
+    ("reasoning_effort", 3),
+    ("stop", [1]),
+    ("stop", {}),
+    ("parallel_tool_calls", "yes"),
+    ("stream_options", []),
+    ("tools", "x"),
+    ("tools", ["x"]),
+    ("tools", [{}]),
+    ("tools", [{"type": "function"}]),
+    ("tools", [{"type": "function", "function": None}]),
+    ("tools", [{"type": "function", "function": {"name": ""}}]),
+    ("tools", [{"type": "function", "function": {"name": "f", "parameters": "x"}}]),
+    ("tools", [TOOL, {"type": "web_search"}]),
+    ("response_format", "json"),
+    ("response_format", {"type": "xml"}),
+    ("response_format", {"type": "json_schema"}),
+    ("response_format", {"type": "json_schema", "json_schema": {"schema": {}}}),
+]
+"""Fields that no model could take."""
+MISCHOSEN = [
+    ("tool_choice", "weather!"),
+    ("tool_choice", 7),
+    ("tool_choice", {}),
+    ("tool_choice", {"type": "function", "function": {"name": "other"}}),
+    ("tool_choice", {"type": "function", "function": "weather"}),
+]
+
 
 @pytest.fixture
 def client(served):
@@ -41,6 +83,10 @@ def post(served, body, *, headers=None, path="/v1/chat/completions"):
         ({"model": "good", "messages": ASK, "n": 2}, 400, "n"),
         ({"model": "good", "messages": ASK, "temperature": "hot"}, 400, "temperature"),
         ({"model": "good", "messages": ASK, "max_tokens": True}, 400, "max_tokens"),
+        *(({"model": "good", "messages": ASK, name: value}, 400, name) for name, value in WRONG),
+        *(({"model": "good", "messages": ASK, "tools": [TOOL], name: value}, 400, name) for name, value in MISCHOSEN),
+        ({"model": "toolless", "messages": ASK, "tools": [TOOL]}, 400, "tools"),
+        ({"model": "good", "messages": ASK, "tools": [TOOL], "moa": {"aggregator": "x"}}, 400, "moa"),
         ({"model": "good", "messages": ASK, "moa": {"layers": 99}}, 400, "moa"),
         ({"model": "good", "messages": ASK, "moa": {"aggregator": "openai:other"}}, 400, "moa"),
         ([], 400, None),
@@ -55,6 +101,49 @@ def test_a_wrong_request_is_refused_before_anything_is_sent(served, provider, bo
         assert got == status
         assert set(answer["error"]) == {"message", "type", "param", "code"}
         assert answer["error"]["message"] and answer["error"]["param"] == param
+    assert provider.stats()["requests"] == 0
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"temperature": 0, "top_p": 1, "max_tokens": 1, "presence_penalty": -2, "frequency_penalty": 2, "seed": 7},
+        {"temperature": 2.0, "stop": "###", "reasoning_effort": "low", "tools": [], "tool_choice": "auto"},
+        {"stop": ["#", "##"], "temperature": None, "tools": None, "max_completion_tokens": 9, "logprobs": False},
+        {"response_format": {"type": "text"}, "user": "me", "metadata": {}},
+        {"tools": [TOOL], "tool_choice": "required", "parallel_tool_calls": False},
+        {"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "weather"}}},
+        {"tools": [{**TOOL, "function": {**TOOL["function"], "strict": True, "description": None}}]},
+    ],
+)
+def test_what_a_model_could_take_is_taken(served, fields):
+    assert post(served, {"model": "good", "messages": ASK, **fields})[0] == 200
+
+
+def test_stop_reaches_the_aggregator_as_texts(served, provider):
+    post(served, {"model": "good", "messages": ASK, "stop": "###"})
+    assert provider.requests()[-1].json["stop"] == ["###"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v1/embeddings"),
+        ("POST", "/v1/completions"),
+        ("POST", "/v1/responses"),
+        ("DELETE", "/v1/models"),
+        ("GET", "/v1/chat/completions"),
+        ("PUT", "/v1/"),
+    ],
+)
+def test_other_paths_are_a_404_that_the_sdks_can_read(served, provider, method, path):
+    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=30)
+    connection.request(method, path, b"{}", {"Content-Type": "application/json"})
+    response = connection.getresponse()
+    answer = json.loads(response.read())
+    connection.close()
+    assert response.status == 404 and set(answer["error"]) == {"message", "type", "param", "code"}
+    assert path in answer["error"]["message"] and answer["error"]["code"] == "unknown_url"
     assert provider.stats()["requests"] == 0
 
 
