@@ -1,7 +1,7 @@
 """From "provider:model" to a LangChain chat model: which host, which key, which client.
 
 A provider name stands for one fixed host and one key variable; a key never goes anywhere else. Models are
-made when they are first needed and kept as long as their event loop lives.
+made when they are first needed and kept as long as their event loop lives, up to a number.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import os
+from collections import OrderedDict
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
@@ -37,7 +38,11 @@ PROVIDERS = {
 _ADDRESSES = ("openai_api_base", "together_api_base", "base_url", "api_base", "endpoint_url", "anthropic_api_url")
 """Where LangChain's model classes keep their host."""
 
-_models: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Any, BaseChatModel]] = WeakKeyDictionary()
+_models: WeakKeyDictionary[asyncio.AbstractEventLoop, OrderedDict[Any, BaseChatModel]] = WeakKeyDictionary()
+
+_KEPT = 512
+"""Models kept per event loop, those used last: more than a mixture can have in use at once, and about 4 MB. A server's
+clients may send a temperature of their own with every request, and each makes another model."""
 
 
 _from_file: dict[str, str] = {}
@@ -142,7 +147,7 @@ def takes_images(model: object) -> bool:
 def chat_model(
     spec: Proposer, *, temperature: float | None = None, max_tokens: int | None = None, quiet: bool = False
 ) -> BaseChatModel:
-    """The chat model of `spec`, made once per running event loop.
+    """The chat model of `spec`, made once per running event loop, and anew when many others were used since.
 
     `temperature` and `max_tokens` go over what the spec says. `quiet` models never stream.
 
@@ -156,13 +161,17 @@ def chat_model(
     # Imported here, with LangChain's model classes: a graph is made without them.
     from moa_graph.guard import guarded
 
-    mine = _models.setdefault(asyncio.get_running_loop(), {})
+    mine = _models.setdefault(asyncio.get_running_loop(), OrderedDict())
     if not isinstance(spec.model, str):
         return guarded(_adapted(spec.model, {**sampling, **spec.params}, quiet=quiet))
     key = (spec.fingerprint, *sampling.values(), quiet)
-    if key not in mine:
-        model = _made(spec, {name: value for name, value in sampling.items() if value is not None})
-        mine[key] = guarded(model.model_copy(update={"disable_streaming": True}) if quiet else model)
+    if key in mine:
+        mine.move_to_end(key)
+        return mine[key]
+    model = _made(spec, {name: value for name, value in sampling.items() if value is not None})
+    mine[key] = guarded(model.model_copy(update={"disable_streaming": True}) if quiet else model)
+    if len(mine) > _KEPT:
+        mine.popitem(last=False)
     return mine[key]
 
 

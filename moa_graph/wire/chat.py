@@ -102,10 +102,10 @@ class _Host:
         import httpx2
         import openai
 
-        from moa_graph.wire.sessions import LoopTransport
+        from moa_graph.wire.sessions import transport
 
         # Redirects are not followed: they would carry the conversation to a host that nobody chose.
-        http = httpx2.AsyncClient(transport=LoopTransport(self.proxy), timeout=None)
+        http = httpx2.AsyncClient(transport=transport(self.proxy), timeout=None)
         sdk = openai.AsyncOpenAI(http_client=http, **self._settings())
         # The SDK reads these from the environment for whatever host; they belong to OpenAI's.
         sdk.organization, sdk.project = self.organization, self.project

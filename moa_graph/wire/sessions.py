@@ -64,6 +64,12 @@ class LoopTransport(httpx2.AsyncBaseTransport):
         return await (await self._transports.get()).handle_async_request(request)
 
 
+@functools.cache
+def transport(proxy: str | None) -> LoopTransport:
+    """The one transport for a proxy: models come and go, and each with connections of its own would leave them open."""
+    return LoopTransport(proxy)
+
+
 async def _close(transport: httpx2.AsyncHTTPTransport) -> None:
     try:
         await transport.aclose()
