@@ -2,11 +2,13 @@
 
 import http.client
 import json
+import re
+from typing import Any
 
 import pytest
 from openai import OpenAI
 
-from tests.langgraph_dev import ANSWER, LangGraphDev, scripted
+from tests.langgraph_dev import ANSWER, ROOT, LangGraphDev, scripted
 
 ASK = [{"role": "user", "content": "What is it?"}]
 
@@ -51,7 +53,21 @@ def test_our_guard_leaves_the_servers_own_routes_alone(langgraph_dev):
     assert request(langgraph_dev, "POST", "/assistants/search", {"limit": 1}, **foreign)[0] == 200
 
 
-@pytest.mark.parametrize("origin", ["https://smith.langchain.com", "http://localhost:3000", "http://127.0.0.1:5173"])
+STUDIO = ("https://smith.langchain.com", "https://eu.smith.langchain.com")
+FOREIGN = (
+    "https://evil.example",
+    "http://localhost.evil.example",
+    "https://evilsmith.langchain.com",
+    "https://evilsmith.langchain.com.evil.org",
+    "https://smith.langchain.com.evil.org",
+    "https://smith-langchain.com",
+    "http://eu.smith.langchain.com",
+    "https://evil.org/.smith.langchain.com",
+    "null",
+)
+
+
+@pytest.mark.parametrize("origin", [*STUDIO, "http://localhost:3000", "http://127.0.0.1:5173"])
 def test_studio_and_local_pages_may_use_the_server(langgraph_dev, origin):
     wanted = {
         "Origin": origin,
@@ -69,7 +85,7 @@ def test_studio_and_local_pages_may_use_the_server(langgraph_dev, origin):
 
 
 def test_other_pages_may_not(langgraph_dev):
-    for origin in ("https://evil.example", "http://localhost.evil.example", "null"):
+    for origin in FOREIGN:
         status, headers, _ = request(
             langgraph_dev, "OPTIONS", "/threads", Origin=origin, Access_Control_Request_Method="POST"
         )
@@ -79,6 +95,31 @@ def test_other_pages_may_not(langgraph_dev):
     # Pages that may use the server's API may still not drive ours: they are no part of it.
     body = {"mixture": "scripted", "messages": ASK}
     assert request(langgraph_dev, "POST", "/moa/run", body, Origin="http://localhost:3000")[0] == 403
+
+
+def shown() -> dict[str, Any]:
+    """The langgraph.json that docs/studio.md gives to those who have no clone."""
+    text = (ROOT / "docs" / "studio.md").read_text(encoding="utf-8")
+    config: dict[str, Any] = json.loads(re.findall(r"^```json\n(.*?)^```", text, re.M | re.S)[0])
+    return config
+
+
+def test_the_langgraph_json_in_the_docs_is_ours_but_for_where_things_are():
+    ours, theirs = json.loads((ROOT / "langgraph.json").read_text(encoding="utf-8")), shown()
+    assert theirs["http"] == ours["http"]
+    assert all("/" not in graph["path"] for graph in theirs["graphs"].values())
+    for name, graph in ours["graphs"].items():
+        module = graph["path"].removeprefix("./").replace(".py:", ":").replace("/", ".")
+        assert theirs["graphs"].pop(name) == {**graph, "path": module}
+    assert not theirs["graphs"]
+
+
+def test_an_installed_package_is_served_with_it(provider_server, tmp_path):
+    with LangGraphDev(scripted(provider_server), folder=tmp_path, changes=shown()) as server:
+        for graph in ("moa", "moa_answer"):
+            _, _, answer = request(server, "POST", "/runs/wait", {"assistant_id": graph, "input": {"messages": ASK}})
+            assert json.loads(answer)["messages"][-1]["content"] == ANSWER
+        assert json.loads(request(server, "GET", "/v1/models")[2])["data"][0]["id"] == "scripted"
 
 
 def test_a_client_that_leaves_stops_the_calls_upstream(provider_server, tmp_path):
