@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from moa_graph.errors import InputError
 from moa_graph.evals import alpaca_judge as weighted
 from moa_graph.evals.engine import Done
 from moa_graph.evals.files import Row
@@ -28,12 +29,30 @@ class Item:
     generator: str
 
 
-def items(rows: Sequence[Row]) -> list[Item]:
-    """The benchmark, from the reference outputs; an item's id is its place in that file."""
-    return [
-        Item(str(n), str(r["instruction"]), str(r.get("dataset", "")), str(r["output"]), str(r["generator"]))
-        for n, r in enumerate(rows)
-    ]
+def items(rows: Sequence[Row], source: str) -> list[Item]:
+    """The benchmark, from the reference outputs of the file `source`; an item's id is its place in that file.
+
+    Raises InputError naming the row that could not be judged against.
+    """
+    if not rows:
+        raise InputError(f"{source} has no rows")
+    seen: dict[str, int] = {}
+    found = []
+    for place, row in enumerate(rows):
+        for name in ("instruction", "output", "generator"):
+            if not isinstance(row.get(name), str):
+                raise InputError(
+                    f"{source}, row {place + 1}: {name!r} is missing or no text. Complete or remove the row"
+                )
+        before = seen.setdefault(row["instruction"], place)
+        if before != place:
+            raise InputError(
+                f"{source}, row {place + 1}: the instruction of row {before + 1} again. Remove one of them"
+            )
+        found.append(
+            Item(str(place), row["instruction"], str(row.get("dataset") or ""), row["output"], row["generator"])
+        )
+    return found
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,8 @@ def alpaca(
 ) -> Benchmark[alpaca_run.Item]:
     """AlpacaEval 2 against the published reference outputs, or those of `reference`."""
     options = setup.options
-    items = alpaca_run.items(read_rows(reference) if reference else setup.rows(scoring.REFERENCE))
+    rows = read_rows(reference) if reference else setup.rows(scoring.REFERENCE)
+    items = alpaca_run.items(rows, str(reference or scoring.REFERENCE))
     judge = setup.judge
     if judge:
         judge = judge.under(_weighing(judge))
