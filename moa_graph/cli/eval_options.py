@@ -32,8 +32,8 @@ JudgeTemperature = Annotated[
 Price = Annotated[
     list[str] | None,
     typer.Option(
-        help="MODEL=IN,OUT: dollars per million tokens of --model or --judge where no list has them; repeat it. "
-        "(A mixture file has `prices`.)"
+        help="MODEL=IN,OUT: dollars per million tokens of a model where no list has them; repeat it. It goes over the "
+        "`prices` of a mixture."
     ),
 ]
 Name = Annotated[str | None, typer.Option(help="What the system is called in files and reports.")]

@@ -33,8 +33,8 @@ def start(name: str, choice: Choice, build: Callable[[Setup], Benchmark[Any]]) -
     mixture = _mixture(choice)
     label = choice.name or _system_name(choice, mixture)
     folder = choice.out or Path("moa-evals") / f"{name}-{slug(label)}"
-    with Ledger(folder / session.LEDGER, run=f"{name}/{choice.seed}") as ledger:
-        payer = Payer(ledger, choice.deadline, {**(mixture.prices if mixture else {}), **choice.prices})
+    with Ledger(folder / session.LEDGER, run=name) as ledger:
+        payer = Payer(ledger, choice.deadline, mixture.prices if mixture else choice.prices)
         system, judge = _system(choice, mixture, ledger, payer, label), _judge(choice, payer)
         specs = [*system.specs, *([judge.spec] if judge else [])]
         at_once = choice.concurrency or (1 if any(map(models.is_embedded, specs)) else 8)
@@ -58,7 +58,9 @@ def _mixture(choice: Choice) -> Mixture | None:
         return None
     from moa_graph.cli.options import chosen
 
-    return chosen(preset=choice.preset, file=choice.file)
+    mixture = chosen(preset=choice.preset, file=choice.file)
+    given = {name: list(rates) for name, rates in choice.prices.items()}
+    return mixture.changed(prices={**mixture.prices, **given}) if given else mixture
 
 
 def _system_name(choice: Choice, mixture: Mixture | None) -> str:

@@ -63,7 +63,7 @@ def alpaca(
         figures=lambda rows: _alpaca_figures(rows, options),
         system=setup.system,
         judge=judge,
-        settings={"both_orders": both_orders, "seed": options.seed},
+        settings={"both_orders": both_orders},
         verdicts=(2 if both_orders else 1) * (2 if constant is not None else 1),
     )
 
