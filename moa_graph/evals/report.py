@@ -113,7 +113,7 @@ def main_score(scores: Mapping[str, Any]) -> tuple[str, float, list[float] | Non
         ("length_controlled_winrate", "length_controlled_interval"),
         ("win_rate", "win_rate_interval"),
         ("score", "interval"),
-        ("mean", ""),
+        ("mean", "interval"),
     ):
         if scores.get(name) is not None:
             return name, scores[name], scores.get(width)

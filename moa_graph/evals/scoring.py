@@ -132,7 +132,10 @@ def flask_figures(reviews: Sequence[flask.Review], items: Sequence[flask.Item], 
     for skill in result["skills"]:
         scores = [r.scores.get(skill) for r in reviews if r.scores is not None]
         widths[skill] = pair(mean_interval([s for s in scores if s is not None], seed=seed))
-    return {**result, "intervals": widths}
+    # The mean pools all scores, and those of one question go together.
+    pooled = [(s, r.idx) for r in reviews for s in (r.scores or {}).values() if s is not None]
+    width = mean_interval([score for score, _ in pooled], clusters=[idx for _, idx in pooled], seed=seed)
+    return {**result, "interval": pair(width), "intervals": widths}
 
 
 def judge_figures(humans: Humans, judges: Sequence[Judge], *, seed: int = 0) -> dict[str, Figures]:
