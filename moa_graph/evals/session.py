@@ -144,3 +144,6 @@ def write_files(folder: Path, files: Mapping[str, str], rows: Mapping[str, list[
         data = jsonl_bytes(rows[kind]) if leaf.endswith(".jsonl") else json_bytes(rows[kind])
         place.mkdir(parents=True, exist_ok=True)
         write(inside(place, leaf), data)
+        if not rows[kind]:
+            inside(place, leaf).unlink(missing_ok=True)
+            continue
