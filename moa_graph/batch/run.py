@@ -16,9 +16,9 @@ from typing import Any, NamedTuple, TextIO
 
 from moa_graph.batch.answers import Graph, Result, answered, failed
 from moa_graph.batch.lines import WHOLE, BadLine, Question, Shard, count, read
-from moa_graph.batch.purse import Purse
 from moa_graph.errors import BudgetError, ConfigError, InputError
 from moa_graph.ledger import Ledger
+from moa_graph.purse import Purse
 from moa_graph.remote import ServerError
 from moa_graph.runner import in_order
 

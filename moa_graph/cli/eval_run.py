@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,16 @@ from moa_graph.cli.eval_show import show_json, shown, table, tell
 from moa_graph.errors import ConfigError, InputError, MoAError
 from moa_graph.evals import alpaca_run, estimate, report, session, tracking
 from moa_graph.evals.benchmarks import Setup
-from moa_graph.evals.engine import Done, Meter, Options
+from moa_graph.evals.drafts import Drafts, RecordedSystem, SynthesisSystem
+from moa_graph.evals.engine import Done, Options
 from moa_graph.evals.files import slug
 from moa_graph.evals.judging import Judge, how_to_read
 from moa_graph.evals.paid import Payer
 from moa_graph.evals.session import Benchmark
-from moa_graph.evals.systems import Drafts, DraftsSystem, MixtureSystem, ModelSystem, System
+from moa_graph.evals.systems import MixtureSystem, ModelSystem, System
 from moa_graph.ledger import Ledger
 from moa_graph.mixture import Mixture, Proposer
+from moa_graph.purse import Purse
 
 DEFAULT_JUDGE, KEYLESS_JUDGE = "openai:gpt-4.1-2025-04-14", "local:smollm2"
 
@@ -73,9 +76,13 @@ def _system(choice: Choice, mixture: Mixture | None, ledger: Ledger, payer: Paye
     spec = _spec(choice.model, choice.base_url, choice.api_key_env) if choice.model else None
     if choice.drafts:
         read = [Drafts.read(path) for path in choice.drafts]
+        if spec:
+            mixture = Mixture(proposers=[spec], aggregator=spec, prices={k: list(v) for k, v in choice.prices.items()})
         if mixture:
-            return DraftsSystem(read, payer, mixture.aggregator, mixture.prompt, label)
-        return DraftsSystem(read, payer, spec, name=label)
+            return SynthesisSystem(read, mixture, ledger, name=label, deadline=choice.deadline)
+        if len(read) > 1:
+            raise InputError("several files of drafts need a model (or a mixture's aggregator) to synthesize them")
+        return RecordedSystem(read[0], name=label)
     if mixture:
         return MixtureSystem(mixture, ledger, name=label, deadline=choice.deadline)
     assert spec is not None
@@ -112,7 +119,7 @@ def _dry_run(bench: Benchmark[Any], choice: Choice, payer: Payer) -> None:
 
 
 async def _run(bench: Benchmark[Any], options: Options, choice: Choice, payer: Payer) -> session.Outcome:
-    expected = 0.0
+    expected = None
     if options.max_cost is not None:
         whole = estimate.of_run(bench, max_tokens=choice.max_tokens, prices=payer.prices)
         if whole.cost is None:
@@ -148,11 +155,13 @@ async def _publish(bench: Benchmark[Any], outcome: session.Outcome) -> None:
 
 def _finish(bench: Benchmark[Any], outcome: session.Outcome, choice: Choice) -> None:
     annotations = outcome.rows.get(alpaca_run.ANNOTATIONS, [])
-    report.of_run(outcome.scores, outcome.timing, outcome.failures, annotations).write(outcome.folder)
+    page = report.of_run(outcome.scores, outcome.timing, outcome.failures, annotations, outcome.degraded)
+    page.write(outcome.folder)
     for warning in outcome.scores["warnings"]:
         tell(f"warning: {warning}")
-    for failure in outcome.failures[:5]:
-        tell(f"failed: {failure}")
+    for kind, counts in (("degraded", outcome.degraded), ("failed", _by_reason(outcome.failures))):
+        for reason, times in list(counts.items())[:5]:
+            tell(f"{kind}: {reason}" + (f" ({times} times)" if times > 1 else ""))
     if choice.as_json:
         show_json(outcome.scores)
     else:
@@ -161,6 +170,22 @@ def _finish(bench: Benchmark[Any], outcome: session.Outcome, choice: Choice) -> 
     tell(f"files and report: {outcome.folder}")
     if not outcome.scores["answered"]:
         raise MoAError("nothing was answered; the report says why, and running again asks anew")
+    if bench.judge and not _judged(outcome.scores):
+        raise MoAError(
+            f"no verdict of {bench.judge.name} could be had or read, so there is no figure; the report says why. The "
+            "answers are kept: running again asks only the judge"
+        )
+
+
+def _by_reason(failures: Sequence[str]) -> dict[str, int]:
+    """Failures by what happened, the most frequent first; a fault of every item is one line."""
+    return dict(Counter(text.partition(": ")[2] for text in failures).most_common())
+
+
+def _judged(scores: Mapping[str, Any]) -> bool:
+    """Whether any verdict could be read."""
+    pairs = scores.get("pairwise", {})
+    return any([scores.get("n"), *(pairs.get(kind) for kind in ("wins", "losses", "ties"))])
 
 
 class Progress:
@@ -187,10 +212,10 @@ class Progress:
         if self.live:
             self.bar.stop()
 
-    def moved(self, done: Done, meter: Meter) -> None:
+    def moved(self, done: Done, purse: Purse) -> None:
         """One more item is finished."""
         self.done += 1
-        cost = f"${meter.spent:.4f}" + (f" (price unknown in {meter.unknown} items)" if meter.unknown else "")
+        cost = f"${purse.spent:.4f}" + (f" (price unknown in {purse.unknown} items)" if purse.unknown else "")
         if self.live:
             self.bar.update(self.task, advance=1, cost=cost)
         elif self.done % self.every == 0 or self.done == self.total:

@@ -68,16 +68,13 @@ class Alpaca:
     max_tokens: int | None = None
     canary: str | None = None
 
-    async def work(self, item: Item) -> Done:
+    async def work(self, item: Item, done: Done) -> None:
         """Generate and judge one item."""
-        done = Done(item.id)
         ask = Ask(item.id, (item.instruction,), [("user", item.instruction)], 0, self.temperature, self.max_tokens)
         answer = await self.system.answer(ask)
-        done.generation.add(answer)
-        if answer.error:
-            done.failures.append(f"generation: {answer.error}")
+        done.answered(answer)
         if answer.text is None:
-            return done
+            return
         done.rows[OUTPUTS] = [
             {
                 "instruction": item.instruction,
@@ -90,7 +87,6 @@ class Alpaca:
             await self._judge(item, answer.text, self.system.name, ANNOTATIONS, done)
             if self.canary is not None:
                 await self._judge(item, self.canary, "canary", CANARY, done)
-        return done
 
     async def _judge(self, item: Item, output: str, generator: str, file: str, done: Done) -> None:
         seeded = weighted.switched(item.instruction, self.seed)

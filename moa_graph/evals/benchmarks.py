@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from moa_graph.evals import alpaca_judge, alpaca_run, assets, flask, flask_run, mt_bench_run, scoring
+from moa_graph.evals.drafts import Drafts
 from moa_graph.evals.engine import Options, choose
 from moa_graph.evals.files import Row, read_rows, slug
 from moa_graph.evals.judging import Judge
 from moa_graph.evals.session import Benchmark
-from moa_graph.evals.systems import Drafts, System
+from moa_graph.evals.systems import System
 from moa_graph.models import is_embedded
 
 

@@ -1,17 +1,21 @@
-"""Items through a benchmark: chosen, bounded, metered, and stopped before they cost too much."""
+"""Items through a benchmark: chosen, bounded, counted, and stopped before they cost too much."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from moa_graph.errors import ConfigError, InputError
+from moa_graph.errors import BudgetError, InputError
+from moa_graph.evals import paid
 from moa_graph.evals.files import Row
 from moa_graph.evals.paid import Reply
 from moa_graph.evals.systems import Answer
+from moa_graph.purse import Purse
 from moa_graph.runner import in_order
 from moa_graph.state import Usage, total_usage
 
@@ -52,7 +56,8 @@ class Spent:
 
 @dataclass
 class Done:
-    """What became of one item: rows by file, what it took, and why something is missing."""
+    """What became of one item: rows by file, what it took, why something is missing, how many answers were given, and
+    for each that is less than it was meant to be the reasons."""
 
     item: str
     rows: dict[str, list[Row]] = field(default_factory=dict)
@@ -60,6 +65,17 @@ class Done:
     judging: Spent = field(default_factory=Spent)
     failures: list[str] = field(default_factory=list)
     skipped: bool = False
+    answers: int = 0
+    degraded: list[Sequence[str]] = field(default_factory=list)
+
+    def answered(self, answer: Answer) -> None:
+        """Note what the system said."""
+        self.generation.add(answer)
+        if answer.error:
+            self.failures.append(f"generation: {answer.error}")
+        if answer.text is not None:
+            self.answers += 1
+            self.degraded += [answer.degraded] if answer.degraded else []
 
     @property
     def known_cost(self) -> float:
@@ -72,34 +88,22 @@ class Done:
 
 
 @dataclass
-class Meter:
-    """Money spent so far, and whether the next item may begin.
+class _Leave:
+    """One item's leave to spend. It is taken when the first call that is not recorded comes up, so that an item whose
+    calls are all recorded needs none. `recorded`: none is given."""
 
-    An item reserves the most that any item has cost yet, so items under way together stay below the cap.
-    """
+    purse: Purse
+    held: AsyncExitStack
+    recorded: bool
+    taken: bool = False
 
-    max_cost: float | None
-    expected: float = 0.0
-    spent: float = 0.0
-    unknown: int = 0
-    running: int = 0
-
-    def begin(self) -> bool:
-        """Reserve for one item; False when the cap leaves no room."""
-        if self.max_cost is not None and self.spent + (self.running + 1) * self.expected > self.max_cost:
-            return False
-        self.running += 1
-        return True
-
-    def end(self, cost: float, *, priced: bool = True) -> None:
-        """Book an item. Raises ConfigError when there is a cap and a price of it is unknown."""
-        self.running -= 1
-        self.spent += cost
-        self.expected = max(self.expected, cost)
-        if not priced:
-            self.unknown += 1
-            if self.max_cost is not None:
-                raise ConfigError("--max-cost: a model's price is unknown. Give `prices` in the mixture, or no cap.")
+    async def take(self) -> None:
+        if self.taken:
+            return
+        if self.recorded:
+            raise BudgetError("a call of it is not recorded")
+        await self.held.enter_async_context(self.purse.room())
+        self.taken = True
 
 
 def choose(items: Sequence[Item], name: Callable[[Item], str], options: Options) -> list[Item]:
@@ -122,26 +126,40 @@ def choose(items: Sequence[Item], name: Callable[[Item], str], options: Options)
 async def run(
     items: Sequence[Item],
     name: Callable[[Item], str],
-    work: Callable[[Item], Coroutine[Any, Any, Done]],
+    work: Callable[[Item, Done], Coroutine[Any, Any, None]],
     *,
     concurrency: int,
-    meter: Meter,
-    tell: Callable[[Done, Meter], None] | None = None,
+    purse: Purse,
+    tell: Callable[[Done, Purse], None] | None = None,
 ) -> list[Done]:
-    """Every item's outcome in order; an item that no longer fits the budget is skipped."""
+    """Every item's outcome in order. `work` fills it in, so that what was had before the budget ended is kept.
 
-    async def one(item: Item) -> Done:
-        if not meter.begin():
-            return Done(name(item), skipped=True)
-        try:
-            done = await work(item)
-        except BaseException:
-            meter.end(0.0)
-            raise
-        meter.end(done.known_cost, priced=done.priced)
-        if tell:
-            tell(done, meter)
+    Under a limit, items that are wholly recorded come first: what they cost is spent already. Any other item begins
+    when there is room for it, and is skipped when none will come.
+    """
+
+    async def one(item: Item, *, recorded: bool) -> Done:
+        done = Done(name(item))
+        async with AsyncExitStack() as held:
+            paid.LEAVE.set(_Leave(purse, held, recorded).take)
+            try:
+                await work(item, done)
+            except BudgetError:
+                done.skipped = True
+            if not (recorded and done.skipped):
+                whole = not done.skipped and not done.failures
+                purse.pay(done.known_cost if done.priced else None, least=done.known_cost, whole=whole)
+                if tell:
+                    tell(done, purse)
         return done
 
-    async with in_order(items, one, concurrency=concurrency) as results:
-        return [done async for done in results]
+    async def through(some: Sequence[Item], *, recorded: bool) -> list[Done]:
+        async with in_order(some, partial(one, recorded=recorded), concurrency=concurrency) as results:
+            return [done async for done in results]
+
+    if purse.limit is None:
+        return await through(items, recorded=False)
+    found = {done.item: done for done in await through(items, recorded=True) if not done.skipped}
+    rest = await through([item for item in items if name(item) not in found], recorded=False)
+    found |= {done.item: done for done in rest}
+    return [found[name(item)] for item in items]

@@ -9,8 +9,9 @@ from typing import Any
 from moa_graph.budget import ANSWER_TOKENS, estimate, listed, tokens
 from moa_graph.context import MoAContext, settings
 from moa_graph.evals import alpaca_run, flask, mt_bench_run
+from moa_graph.evals.drafts import SynthesisSystem
 from moa_graph.evals.session import Benchmark
-from moa_graph.evals.systems import DraftsSystem, MixtureSystem, System, messages
+from moa_graph.evals.systems import MixtureSystem, System, messages
 from moa_graph.mixture import Proposer
 from moa_graph.models import is_embedded
 from moa_graph.prices import cost
@@ -81,12 +82,14 @@ def _generation(
     whole: Estimate, system: System, turns: Sequence[tuple[str, str]], max_tokens: int | None, prices: Any
 ) -> None:
     shown = sum(tokens(text) + 4 for _, text in turns)
-    if isinstance(system, MixtureSystem):
+    if isinstance(system, SynthesisSystem):
+        spec = system.mixture.aggregator
+        each = min(ANSWER_TOKENS, system.mixture.draft_tokens or ANSWER_TOKENS)
+        shown += tokens((system.mixture.system or "") + (spec.system or "")) + len(system.drafts) * each
+        whole.call(spec, shown, max_tokens or spec.max_tokens or ANSWER_TOKENS, prices)
+    elif isinstance(system, MixtureSystem):
         expected = estimate(settings(system.mixture, MoAContext(max_tokens=max_tokens)), messages(turns))
         whole.add(expected.calls, expected.input_tokens, expected.output_tokens, expected.cost, expected.unpriced)
-    elif isinstance(system, DraftsSystem) and system.spec:
-        answer = max_tokens or system.spec.max_tokens or ANSWER_TOKENS
-        whole.call(system.spec, shown + len(system.drafts) * ANSWER_TOKENS, answer, prices)
     elif system.specs:
         spec = system.specs[0]
         whole.call(spec, shown, max_tokens or spec.max_tokens or ANSWER_TOKENS, prices)

@@ -32,21 +32,17 @@ class Flask:
     temperature: float | None = None
     max_tokens: int | None = None
 
-    async def work(self, item: flask.Item) -> Done:
+    async def work(self, item: flask.Item, done: Done) -> None:
         """Answer and review one item."""
-        done = Done(str(item.idx))
         keys = (str(item.idx), item.instruction)
         ask = Ask(str(item.idx), keys, [("user", item.instruction)], 0, self.temperature, self.max_tokens)
         answer = await self.system.answer(ask)
-        done.generation.add(answer)
-        if answer.error:
-            done.failures.append(f"generation: {answer.error}")
+        done.answered(answer)
         if answer.text is None:
-            return done
+            return
         done.rows[OUTPUTS] = [{"idx": item.idx, "text": answer.text, "model_id": self.system.name}]
         if self.judge:
             await self._review(item, answer.text, done)
-        return done
 
     async def _review(self, item: flask.Item, text: str, done: Done) -> None:
         assert self.judge is not None

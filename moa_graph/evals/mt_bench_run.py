@@ -13,10 +13,11 @@ from typing import Any
 
 from moa_graph.errors import InputError
 from moa_graph.evals import mt_bench
+from moa_graph.evals.drafts import Drafts
 from moa_graph.evals.engine import Done
 from moa_graph.evals.files import Row
 from moa_graph.evals.judging import Judge
-from moa_graph.evals.systems import Ask, Drafts, System
+from moa_graph.evals.systems import Ask, System
 
 ANSWERS, JUDGMENTS, PAIRS = "answers", "judgments", "pairs"
 QUESTIONS, PROMPTS = "mt_bench/question.jsonl", "mt_bench/judge_prompts.jsonl"
@@ -62,19 +63,17 @@ class MTBench:
     other_name: str = ""
     max_tokens: int | None = None
 
-    async def work(self, question: Question) -> Done:
+    async def work(self, question: Question, done: Done) -> None:
         """Answer both turns, then judge them."""
-        done = Done(question.name)
         texts = await self._answers(question, done)
         if texts is None:
-            return done
+            return
         done.rows[ANSWERS] = [answer_row(question, self.system.name, texts)]
         if self.judge:
             for turn in range(len(texts)):
                 await self._rate(question, texts, turn, done)
                 if self.other:
                     await self._compare(question, texts, turn, done)
-        return done
 
     async def _answers(self, question: Question, done: Done) -> list[str] | None:
         """The system's answers; only they, never drafts, enter the history of the second turn."""
@@ -86,9 +85,7 @@ class MTBench:
             item = f"{question.name}/{turn + 1}"
             ask = Ask(item, (question.name, question.turns[0]), tuple(history), turn, warmth, self.max_tokens)
             answer = await self.system.answer(ask)
-            done.generation.add(answer)
-            if answer.error:
-                done.failures.append(f"generation: {answer.error}")
+            done.answered(answer)
             if answer.text is None:
                 return None
             history.append(("assistant", answer.text))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage
@@ -20,10 +21,25 @@ from moa_graph.state import COUNTED, Usage
 
 ATTEMPTS = 4
 
+LEAVE: ContextVar[Callable[[], Awaitable[None]] | None] = ContextVar("leave", default=None)
+"""Asks for leave to spend, for the item under way. It stands here and not in arguments, since only the places that
+look a call up in the ledger know whether anything is to be paid."""
+
+
+async def leave() -> None:
+    """Waits until the item under way may spend; call it before a call that is not recorded.
+
+    Raises:
+        BudgetError: it may not: the cap leaves no room.
+    """
+    if ask_leave := LEAVE.get():
+        await ask_leave()
+
 
 @dataclass(frozen=True)
 class Reply:
-    """What a model said. `served` is the model id that the provider names, `top` the first token's alternatives."""
+    """What a model said. `served` is the model id that the provider names, `top` the first token's alternatives,
+    `reported` the dollars that the provider itself named."""
 
     text: str
     status: str
@@ -33,6 +49,7 @@ class Reply:
     seconds: float
     served: str
     top: list[dict[str, Any]] = field(default_factory=list)
+    reported: float | None = None
 
     @property
     def counts(self) -> bool:
@@ -72,8 +89,9 @@ class Payer:
         params |= {"temperature": spec.temperature if temperature is None else temperature}
         params |= {"max_tokens": spec.max_tokens if max_tokens is None else max_tokens}
         key = self.ledger.call_key(**place, params=params, messages=messages)
-        if paid := await self.ledger.get(key):
-            return Reply(**paid | {"top": _alternatives(paid["top"])})
+        if kept := await self.ledger.get(key):
+            return self._recalled(spec, kept)
+        await leave()
         model = models.chat_model(spec, temperature=temperature, max_tokens=max_tokens, quiet=True)
         outcome = Outcome()
         terms = Terms(self.deadline, RetryBudget(ATTEMPTS), ATTEMPTS, models.host(spec))
@@ -83,17 +101,19 @@ class Payer:
             await self.ledger.put(key, asdict(reply), **place, cost=reply.cost, seconds=reply.seconds)
         return reply
 
+    def _recalled(self, spec: Proposer, kept: Mapping[str, Any]) -> Reply:
+        """A recorded reply. Its cost is that of today's prices: they may not have been known when it was recorded."""
+        reply = Reply(**{**kept, "top": _alternatives(kept["top"])})
+        return replace(reply, cost=self._cost(spec, reply.usage, reply.reported))
+
+    def _cost(self, spec: Proposer, usage: Usage | None, reported: float | None) -> float | None:
+        known = listed(spec) or models.is_embedded(spec)
+        return cost(spec.label, usage, overrides=self.prices, provider_cost=reported, listed=known)
+
     def _reply(self, spec: Proposer, outcome: Outcome) -> Reply:
         message = outcome.message or AIMessage(content="")
-        dollars = cost(
-            spec.label,
-            outcome.usage,
-            overrides=self.prices,
-            provider_cost=outcome.reported,
-            listed=listed(spec) or models.is_embedded(spec),
-        )
-        if outcome.message is None and outcome.free:
-            dollars = 0.0
+        free = outcome.message is None and outcome.free
+        dollars = 0.0 if free else self._cost(spec, outcome.usage, outcome.reported)
         return Reply(
             text=outcome.text,
             status=outcome.status,
@@ -103,6 +123,7 @@ class Payer:
             seconds=round(outcome.seconds, 4),
             served=str(message.response_metadata.get("model_name") or spec.label),
             top=_alternatives(top_logprobs(message.response_metadata)),
+            reported=outcome.reported,
         )
 
 

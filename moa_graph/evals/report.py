@@ -83,9 +83,14 @@ def shown(value: Any) -> str:
 
 
 def of_run(
-    scores: Mapping[str, Any], timing: Mapping[str, Mapping[str, float]], failures: Sequence[str], rows: Sequence[Row]
+    scores: Mapping[str, Any],
+    timing: Mapping[str, Mapping[str, float]],
+    failures: Sequence[str],
+    rows: Sequence[Row],
+    degraded: Mapping[str, int] | None = None,
 ) -> Page:
-    """The report of one run. `rows` are AlpacaEval's annotations, for the plot of length against winning."""
+    """The report of one run. `rows` are AlpacaEval's annotations, for the plot of length against winning; `degraded`
+    counts answers by the reason why they are less than they were meant to be."""
     page = Page(f"{scores['benchmark']}: {scores['system']}")
     if scores["judge"] is None:
         page.text("No judge was asked: this run only generated.")
@@ -100,6 +105,10 @@ def of_run(
     if any(row.get("preference") is not None for row in rows):
         _length(page, rows)
     _cost(page, scores, timing)
+    if degraded:
+        page.heading("What was degraded")
+        page.text("These answers count in the figures. Where a call failed, running again asks it anew.")
+        page.table(["what happened", "answers"], [[reason, str(times)] for reason, times in degraded.items()])
     if failures:
         page.heading("What failed")
         page.text(f"{len(failures)} calls gave nothing; running again asks only these anew. The first ones:")
@@ -135,16 +144,25 @@ def _main_figures(page: Page, scores: Mapping[str, Any], timing: Mapping[str, Ma
     page.plot(
         f"{label} with its 95 % interval over prompts", intervals([Point(scores["system"], 0, value, low, high)], label)
     )
-    seconds = sum(entry["generation"] for entry in timing.values()) / max(len(timing), 1)
-    page.plot(
-        f"{label} against seconds an answer",
-        scatter([Point(scores["system"], seconds, value, low, high)], "seconds an answer", label),
-    )
-    cost = scores["generation"]["cost"]
-    if cost is not None and scores["items"]:
-        dollars = 1000 * cost / scores["items"]
-        points = [Point(scores["system"], dollars, value, low, high)]
-        page.plot(f"{label} against price", scatter(points, "dollars for 1000 answers", label))
+    seconds, dollars = per_answer(scores, timing)
+    for against, unit, place in (
+        ("seconds an answer", "seconds an answer", seconds),
+        ("price", "dollars for 1000 answers", None if dollars is None else 1000 * dollars),
+    ):
+        if place is not None:
+            points = [Point(scores["system"], place, value, low, high)]
+            page.plot(f"{label} against {against}", scatter(points, unit, label))
+
+
+def per_answer(
+    scores: Mapping[str, Any], timing: Mapping[str, Mapping[str, float]]
+) -> tuple[float | None, float | None]:
+    """Seconds and dollars of generation for each answer that was given (MT-Bench has two an item); None: not known."""
+    answers, cost = scores["answers"], scores["generation"]["cost"]
+    if not answers:
+        return None, None
+    seconds = sum(entry["generation"] for entry in timing.values()) / answers
+    return seconds, None if cost is None else cost / answers
 
 
 def _skills(page: Page, scores: Mapping[str, Any]) -> None:
@@ -184,4 +202,7 @@ def _cost(page: Page, scores: Mapping[str, Any], timing: Mapping[str, Mapping[st
         names = ("calls", "cost", "input_tokens", "output_tokens")
         rows.append([part, *(shown(entry[name]) for name in names), f"{seconds:.1f}"])
     page.table(["part", "calls", "dollars", "tokens in", "tokens out", "seconds (sum over items)"], rows)
+    time, dollars = per_answer(scores, timing)
+    each = [["seconds", shown(time)], ["dollars for 1000", shown(None if dollars is None else 1000 * dollars)]]
+    page.table(["for each answer given", ""], each)
     page.text("Seconds depend on the machine and the hour; every other figure is the same whenever this is run again.")

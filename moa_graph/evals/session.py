@@ -8,6 +8,7 @@ with the same bytes. Times stand apart, in `timing.json` and the reports.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,11 +16,12 @@ from typing import Any, Generic, TypeVar
 
 from moa_graph.errors import ConfigError
 from moa_graph.evals import engine
-from moa_graph.evals.engine import Done, Meter, Options, Spent
+from moa_graph.evals.engine import Done, Options, Spent
 from moa_graph.evals.family import warning
 from moa_graph.evals.files import Row, inside, json_bytes, jsonl_bytes, write
 from moa_graph.evals.judging import Judge
 from moa_graph.evals.systems import System
+from moa_graph.purse import Purse
 
 Item = TypeVar("Item")
 LEDGER, MANIFEST, SCORES, TIMING = "ledger.db", "run.json", "scores.json", "timing.json"
@@ -33,7 +35,7 @@ class Benchmark(Generic[Item]):
     name: str
     items: Sequence[Item]
     identify: Callable[[Item], str]
-    work: Callable[[Item], Coroutine[Any, Any, Done]]
+    work: Callable[[Item, Done], Coroutine[Any, Any, None]]
     files: Mapping[str, str]
     figures: Callable[[Mapping[str, list[Row]]], Mapping[str, Any]]
     system: System
@@ -44,12 +46,13 @@ class Benchmark(Generic[Item]):
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished run: its figures, its times and what went wrong."""
+    """A finished run: its figures, its times, what went wrong, and why answers are degraded (with how many are)."""
 
     folder: Path
     scores: dict[str, Any]
     timing: dict[str, Any]
     failures: list[str]
+    degraded: dict[str, int] = field(default_factory=dict)
     done: list[Done] = field(default_factory=list)
     rows: dict[str, list[Row]] = field(default_factory=dict)
 
@@ -58,18 +61,18 @@ async def run(
     bench: Benchmark[Item],
     options: Options,
     *,
-    expected_cost: float = 0.0,
-    tell: Callable[[Done, Meter], None] | None = None,
+    expected_cost: float | None = None,
+    tell: Callable[[Done, Purse], None] | None = None,
 ) -> Outcome:
-    """Run what is not recorded yet and write the final files. `expected_cost` is reserved for the first items,
-    before any has shown what one costs.
+    """Run what is not recorded yet and write the final files. `expected_cost` is what an item is taken to cost under a
+    cap, before any has shown it.
 
-    Raises ConfigError when the folder belongs to another run, or when a cap is set and a price is unknown.
+    Raises ConfigError when the folder belongs to another run.
     """
     claim(options.folder, bench)
-    meter = Meter(options.max_cost, expected=expected_cost)
+    purse = Purse(options.max_cost, expected=expected_cost)
     done = await engine.run(
-        bench.items, bench.identify, bench.work, concurrency=options.concurrency, meter=meter, tell=tell
+        bench.items, bench.identify, bench.work, concurrency=options.concurrency, purse=purse, tell=tell
     )
     rows = {kind: [row for one in done for row in one.rows.get(kind, [])] for kind in bench.files}
     scores = summary(bench, options, done) | dict(bench.figures(rows))
@@ -78,7 +81,8 @@ async def run(
     write(inside(options.folder, SCORES), json_bytes(scores))
     write(inside(options.folder, TIMING), json_bytes(timing))
     failures = [f"{d.item}: {text}" for d in done for text in d.failures]
-    return Outcome(options.folder, scores, timing, failures, done, rows)
+    degraded = Counter(reason for d in done for reasons in d.degraded for reason in reasons)
+    return Outcome(options.folder, scores, timing, failures, dict(degraded.most_common()), done, rows)
 
 
 def claim(folder: Path, bench: Benchmark[Any]) -> None:
@@ -106,17 +110,23 @@ def summary(bench: Benchmark[Any], options: Options, done: Sequence[Done]) -> di
     generation, judging = total([d.generation for d in done]), total([d.judging for d in done])
     judge = bench.judge
     kin = warning(judge.spec.label, [spec.label for spec in bench.system.specs]) if judge else None
+    answers, degraded = sum(d.answers for d in done), sum(len(d.degraded) for d in done)
+    # Only counts stand here: reasons may name a request or a time, and these bytes must not.
+    less = f"{degraded} of {answers} answers are degraded; the report says why" if degraded else None
     return {
         "benchmark": bench.name,
         "system": bench.system.name,
         "judge": judge.name if judge else None,
         "seed": options.seed,
         "items": len(done),
+        "answers": answers,
+        "degraded": degraded,
         "skipped_for_cost": sum(d.skipped for d in done),
+        "items_of_unknown_cost": sum(not d.priced for d in done),
         "items_with_failures": sum(bool(d.failures) for d in done),
         "generation": spent(generation),
         "judging": spent(judging),
-        "warnings": [kin] if kin else [],
+        "warnings": [text for text in (kin, less) if text],
     }
 
 
@@ -135,15 +145,14 @@ def spent(part: Spent) -> dict[str, Any]:
 
 
 def write_files(folder: Path, files: Mapping[str, str], rows: Mapping[str, list[Row]]) -> None:
-    """The benchmark's own files; a kind without rows leaves none. One level of folders is allowed, as FastChat has."""
+    """The benchmark's own files; a kind without rows leaves none, also none of an earlier run's. One level of folders
+    is allowed, as FastChat has."""
     for kind, name in files.items():
-        if not rows[kind]:
-            continue
         parent, _, leaf = name.rpartition("/")
         place = inside(folder, parent) if parent else folder
-        data = jsonl_bytes(rows[kind]) if leaf.endswith(".jsonl") else json_bytes(rows[kind])
-        place.mkdir(parents=True, exist_ok=True)
-        write(inside(place, leaf), data)
         if not rows[kind]:
             inside(place, leaf).unlink(missing_ok=True)
             continue
+        data = jsonl_bytes(rows[kind]) if leaf.endswith(".jsonl") else json_bytes(rows[kind])
+        place.mkdir(parents=True, exist_ok=True)
+        write(inside(place, leaf), data)

@@ -1,4 +1,4 @@
-"""What is measured: a mixture, one model, or recorded drafts. All answer a conversation with one text.
+"""What is measured: a mixture or one model (drafts.py has recorded outputs). All answer a conversation with one text.
 
 A conversation is a list of (role, text) turns. Only the answer ever enters the history of a second turn; drafts
 never do.
@@ -7,28 +7,31 @@ never do.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 
+from moa_graph.answers import reported_cost, usage_of
+from moa_graph.budget import listed
 from moa_graph.context import MoAContext
-from moa_graph.errors import InputError, MoAError
-from moa_graph.evals.files import Row, read_rows
-from moa_graph.evals.paid import Payer, Reply
-from moa_graph.graph import MoAGraph, create_moa
+from moa_graph.errors import ConfigError, MoAError
+from moa_graph.evals.paid import Payer, leave
+from moa_graph.graph import create_moa
 from moa_graph.ledger import Ledger
 from moa_graph.mixture import Mixture, Proposer
-from moa_graph.prompts import Form, draft_text, with_system
-from moa_graph.state import Usage, total_usage
+from moa_graph.models import is_embedded
+from moa_graph.prices import cost
+from moa_graph.prompts import with_system
+from moa_graph.state import Draft, Record, Usage, total_usage
 
 Turns = Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer and what it took. `text` None: there is none, and `error` says why."""
+    """One answer and what it took. `text` None: there is none, and `error` says why. `degraded` are the reasons why it
+    is less than it was meant to be: a draft that is missing, a fallback that answered."""
 
     text: str | None
     calls: int = 0
@@ -36,6 +39,7 @@ class Answer:
     cost: float | None = 0.0
     seconds: float = 0.0
     error: str | None = None
+    degraded: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -76,11 +80,20 @@ class MixtureSystem:
         self.name = name or mixture.name or f"mixture-{mixture.hash}"
         self.identity: Mapping[str, Any] = {"mixture": mixture.hash}
         self.specs: Sequence[Proposer] = mixture.specs
-        self.graph: MoAGraph = create_moa(mixture, ledger=ledger)
+        self.graph = self._graph()
+
+    def _graph(self) -> Any:
+        return create_moa(self.mixture, ledger=self.ledger)
+
+    def _given(self, ask: Ask) -> dict[str, Any]:
+        """The graph's input."""
+        return {"messages": messages(ask.turns)}
 
     async def answer(self, ask: Ask) -> Answer:
-        shown = messages(ask.turns)
-        params = {"temperature": ask.temperature, "max_tokens": ask.max_tokens}
+        given = self._given(ask)
+        params: dict[str, Any] = {"temperature": ask.temperature, "max_tokens": ask.max_tokens}
+        if "drafts" in given:
+            params["drafts"] = [draft["text"] for draft in given["drafts"]]
         place: dict[str, Any] = {
             "item": ask.item,
             "layer": 0,
@@ -89,26 +102,79 @@ class MixtureSystem:
             "repeat": 0,
             "model": self.mixture.hash,
         }
-        key = self.ledger.call_key(**place, params=params, messages=shown)
+        key = self.ledger.call_key(**place, params=params, messages=given["messages"])
         if kept := await self.ledger.get(key):
-            return Answer(**kept)
-        context = MoAContext(
-            item=ask.item, temperature=ask.temperature, max_tokens=ask.max_tokens, deadline=self.deadline
-        )
+            return self._recalled(kept)
+        await leave()
         try:
-            state = await self.graph.ainvoke({"messages": shown}, context=context)
+            state = await self.graph.ainvoke(given, context=self._context(ask))
+        except ConfigError:
+            raise  # what is wrong is wrong for every question: a ledger on a full disk would lose whatever is paid
         except MoAError as error:
             return _failed(error)
-        record = state["record"]
-        answer = Answer(
-            text=str(state["messages"][-1].text),
-            calls=record["calls"],
-            usage=record["usage"],
-            cost=record["cost"],
-            seconds=record["seconds"],
-        )
-        await self.ledger.put(key, answer.__dict__, **place, seconds=answer.seconds)
+        answer = _whole(state)
+        if not _to_be_asked_again(state["record"]):
+            await self.ledger.put(key, {**asdict(answer), "bill": _bill(state)}, **place, seconds=answer.seconds)
         return answer
+
+    def _context(self, ask: Ask) -> MoAContext:
+        return MoAContext(item=ask.item, temperature=ask.temperature, max_tokens=ask.max_tokens, deadline=self.deadline)
+
+    def _recalled(self, kept: dict[str, Any]) -> Answer:
+        """A recorded answer; calls whose price was not known then have today's."""
+        specs = {node.name: node.spec for node in self.mixture.plan[0]}
+        bill = [self._cost(specs.get(call["by"], self.mixture.aggregator), call) for call in kept.pop("bill")]
+        known = [cost for cost in bill if cost is not None]
+        return replace(Answer(**kept), cost=sum(known) if len(known) == len(bill) else None)
+
+    def _cost(self, spec: Proposer, call: Mapping[str, Any]) -> float | None:
+        known = listed(spec) or is_embedded(spec)
+        return cost(spec.label, call["usage"], overrides=self.mixture.prices, provider_cost=call["cost"], listed=known)
+
+
+def _whole(state: Any) -> Answer:
+    record = state["record"]
+    return Answer(
+        text=str(state["messages"][-1].text),
+        calls=record["calls"],
+        usage=record["usage"],
+        cost=record["cost"],
+        seconds=record["seconds"],
+        degraded=_degraded(record, state["drafts"]),
+    )
+
+
+def _degraded(record: Record, drafts: Sequence[Draft]) -> list[str]:
+    """Why an answer is less than the mixture was meant to give; nothing for a whole one."""
+    if not record["degraded"]:
+        return []
+    found = [f"{unused['proposer']}: {unused['status']}, {unused['reason']}" for unused in record["unused"]]
+    found += [f"{draft['proposer']}: cut at max_tokens" for draft in drafts if draft["status"] == "truncated"]
+    if record["fallback"]:
+        found.append(f"{record['aggregator']} gave no answer, {record['fallback']} answered")
+    if record["status"] != "ok":
+        found.append(
+            "a draft stands for the answer" if record["status"] == "best_draft" else "the answer was cut at max_tokens"
+        )
+    return list(dict.fromkeys(found)) or ["drafts were cut to what a window or draft_tokens leaves"]
+
+
+def _to_be_asked_again(record: Record) -> bool:
+    """Whether a call failed that may do better the next time. What came too late for a quorum, was refused or did not
+    fit is as it is."""
+    failed = any(unused["status"] in ("failed", "empty") for unused in record["unused"])
+    return failed or record["fallback"] is not None or record["status"] == "best_draft"
+
+
+def _bill(state: Any) -> list[dict[str, Any]]:
+    """What every call of an answer took, by its node, so that its cost can be told when a price becomes known."""
+    calls = [
+        {"by": draft["proposer"], "usage": draft["usage"], "cost": draft["cost"]}
+        for draft in state["drafts"]
+        if draft["attempts"]
+    ]
+    answer = state["messages"][-1]
+    return [*calls, {"by": "aggregator", "usage": usage_of(answer), "cost": reported_cost(answer)}]
 
 
 def _failed(error: MoAError) -> Answer:
@@ -136,86 +202,8 @@ class ModelSystem:
     async def answer(self, ask: Ask) -> Answer:
         system = [self.spec.system] if self.spec.system else []
         shown = with_system(messages(ask.turns), before="", after=system)
-        return await _paid(self.payer, self.spec, shown, ask, "model")
-
-
-async def _paid(payer: Payer, spec: Proposer, shown: list[BaseMessage], ask: Ask, role: str) -> Answer:
-    reply = await payer.ask(
-        spec, shown, item=ask.item, role=role, temperature=ask.temperature, max_tokens=ask.max_tokens
-    )
-    return _answer(reply)
-
-
-def _answer(reply: Reply) -> Answer:
-    text = reply.text if reply.counts else None
-    return Answer(text, 1, reply.usage, reply.cost, reply.seconds, None if reply.counts else reply.error)
-
-
-@dataclass(frozen=True)
-class Drafts:
-    """Recorded outputs of one system, by every key they can be joined by (instruction or id, never position)."""
-
-    path: Path
-    turns: Mapping[str, Sequence[str]]
-
-    @classmethod
-    def read(cls, path: Path) -> Drafts:
-        """AlpacaEval's outputs, FastChat's answers or FLASK's outputs. Raises InputError for other rows."""
-        found: dict[str, list[str]] = {}
-        for number, row in enumerate(read_rows(path), 1):
-            texts = _texts(row)
-            keys = [str(row[name]) for name in ("instruction", "question_id", "idx") if row.get(name) is not None]
-            if not keys:
-                raise InputError(f"{path}, row {number}: no instruction, question_id or idx to join by")
-            if texts:
-                found.update(dict.fromkeys(keys, texts))
-        return cls(path, found)
-
-    def text(self, ask: Ask) -> str | None:
-        """The recorded text of this turn; None when there is none."""
-        for key in ask.keys:
-            turns = self.turns.get(key, ())
-            if ask.turn < len(turns) and turns[ask.turn].strip():
-                return turns[ask.turn]
-        return None
-
-
-def _texts(row: Row) -> list[str]:
-    """A missing or null output gives nothing: it is left out, never the text "None"."""
-    if isinstance(row.get("choices"), list):
-        turns = row["choices"][0].get("turns") or []
-        return [str(turn) for turn in turns] if all(isinstance(turn, str) for turn in turns) else []
-    text = row.get("output", row.get("text"))
-    return [text] if isinstance(text, str) else []
-
-
-@dataclass
-class DraftsSystem:
-    """Recorded drafts: the answers themselves (one file and no model), or what a model synthesizes."""
-
-    drafts: Sequence[Drafts]
-    payer: Payer
-    spec: Proposer | None = None
-    form: Form = "fenced"
-    name: str = ""
-    identity: Mapping[str, Any] = field(default_factory=dict)
-    specs: Sequence[Proposer] = ()
-
-    def __post_init__(self) -> None:
-        if self.spec is None and len(self.drafts) != 1:
-            raise InputError("several files of drafts need a model (or a mixture's aggregator) to synthesize them")
-        names = [drafts.path.name for drafts in self.drafts]
-        self.name = self.name or "-".join(name.split(".json")[0] for name in names)
-        spec = self.spec.model_dump(mode="json") if self.spec else None
-        self.identity = {"drafts": names, "model": spec, "prompt": self.form}
-        self.specs = [self.spec] if self.spec else []
-
-    async def answer(self, ask: Ask) -> Answer:
-        found = [text for drafts in self.drafts if (text := drafts.text(ask)) is not None]
-        if self.spec is None:
-            return Answer(found[0]) if found else Answer(None, error="there is no recorded output for it")
-        shown = draft_text(found, form=self.form)
-        system = [self.spec.system or "", shown]
-        asked = with_system(messages(ask.turns), before="", after=system)
-        answer = await _paid(self.payer, self.spec, asked, ask, "aggregator")
-        return answer if found else replace(answer, error=answer.error or "no recorded drafts: answered without")
+        reply = await self.payer.ask(
+            self.spec, shown, item=ask.item, role="model", temperature=ask.temperature, max_tokens=ask.max_tokens
+        )
+        text = reply.text if reply.counts else None
+        return Answer(text, 1, reply.usage, reply.cost, reply.seconds, None if reply.counts else reply.error)

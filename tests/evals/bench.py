@@ -94,11 +94,21 @@ def small_assets(folder: Path, monkeypatch: pytest.MonkeyPatch, *, items: int = 
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
 
 
-def mixture(folder: Path, provider: Provider, *, layers: int = 2, prices: float | None = None) -> Path:
+def mixture(
+    folder: Path,
+    provider: Provider,
+    *,
+    layers: int = 2,
+    prices: float | None = None,
+    two: str = "openai:two-tok=4",
+    aggregator: str = "openai:agg-tok=6",
+    **fields: Any,
+) -> Path:
     """A mixture of two proposers and an aggregator on the provider."""
-    names = ["openai:one-tok=4", "openai:two-tok=4", "openai:agg-tok=6"]
+    names = ["openai:one-tok=4", two, aggregator]
     models = [{"model": name, "base_url": provider.url} for name in names]
     data: dict[str, Any] = {"name": "pair", "proposers": models[:2], "aggregator": models[2], "layers": layers}
+    data |= fields
     if prices is not None:
         data["prices"] = {name.partition(":")[2]: [prices, prices] for name in [*names, "openai:judge=0.7"]}
     path = folder / "pair.yaml"
@@ -109,6 +119,13 @@ def mixture(folder: Path, provider: Provider, *, layers: int = 2, prices: float 
 def moa(*args: object) -> int:
     """The command in this process; its exit code."""
     return main(["eval", *map(str, args)])
+
+
+def scores(folder: Path) -> dict[str, Any]:
+    """A run's figures."""
+    found = json.loads((folder / "scores.json").read_text())
+    assert isinstance(found, dict)
+    return found
 
 
 def final_bytes(folder: Path) -> dict[str, bytes]:

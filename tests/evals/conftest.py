@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.evals import bench
+
 
 @pytest.fixture
 def asset_folder(shared: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
@@ -11,3 +13,12 @@ def asset_folder(shared: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     monkeypatch.setenv("MOA_ASSETS", str(shared / "assets"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return shared / "assets"
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small benchmarks as the asset folder, no keys, and a working folder of the test's own."""
+    bench.small_assets(tmp_path / "assets", monkeypatch)
+    for name in ("OPENAI_API_KEY", "LANGSMITH_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)

@@ -87,7 +87,8 @@ def test_a_judge_without_logprobs_is_read_by_its_word(tmp_path: Path, provider: 
     for said, failures in (("M", 0), ("The%20first", 6)):
         out = tmp_path / said
         judge = ("--judge", f"openai:say={said}", "--judge-url", provider.url)
-        assert moa("alpaca", "-m", "openai:solo", "--base-url", provider.url, *judge, "--out", out) == 0
+        code = moa("alpaca", "-m", "openai:solo", "--base-url", provider.url, *judge, "--out", out)
+        assert code == (1 if failures else 0)  # without any verdict there is no figure
         scores = json.loads((out / "scores.json").read_text())
         assert scores["parse_failures"] == failures
         assert scores["n"] == 6 - failures
@@ -98,7 +99,7 @@ def test_what_a_provider_refuses_is_counted_and_asked_again(tmp_path: Path, prov
     out = tmp_path / "run"
     judge = ("--judge", "openai:judge=0.7-err400x1", "--judge-url", provider.url)
     args = ("alpaca", "-m", "openai:solo", "--base-url", provider.url, *judge, "--out", out)
-    assert moa(*args) == 0
+    assert moa(*args) == 1
     first = json.loads((out / "scores.json").read_text())
     assert (first["answered"], first["items_with_failures"]) == (6, 6)
     assert not (out / "annotations.json").exists()
@@ -201,9 +202,12 @@ def test_a_cap_is_kept_and_a_dry_run_asks_nothing(
     expected = json.loads(capsys.readouterr().out)
     assert (expected["items"], expected["calls"]) == (6, 24)
     assert provider.stats()["requests"] == 0
-    cap = expected["cost"] / 2
-    args = ("alpaca", "-f", priced, *judge, "--max-cost", cap, "--concurrency", 3)
-    assert moa(*args, "--out", tmp_path / "run", "--json") == 0
+    # Answers a little shorter than the estimate takes them to be.
+    dear = ("alpaca", "-m", "openai:solo-tok=600", "--base-url", provider.url, *judge, "--price", f"{JUDGE}=1,1")
+    dear = (*dear, "--price", "openai:solo-tok=600=1000,1000")
+    assert moa(*dear, "--dry-run", "--json") == 0
+    cap = json.loads(capsys.readouterr().out)["cost"] / 2
+    assert moa(*dear, "--max-cost", cap, "--concurrency", 3, "--out", tmp_path / "run", "--json") == 0
     scores = json.loads(capsys.readouterr().out)
     assert 0 < scores["skipped_for_cost"] < 6
     assert scores["generation"]["cost"] + scores["judging"]["cost"] <= cap

@@ -1,4 +1,4 @@
-"""What a batch may cost: a question begins only when the dearest one seen so far would still fit."""
+"""What a batch or a benchmark may cost: a question begins only when the dearest one seen so far would still fit."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ _DUST = 1e-9
 class Purse:
     """Dollars spent and set aside. `limit=None` spends without end and only counts.
 
-    Under a limit the first question runs alone, so that what one costs is known before many run.
+    `expected` is what a question is taken to cost until one has shown it. Without it the first question runs alone,
+    so that what one costs is known before many run.
     """
 
-    def __init__(self, limit: float | None = None) -> None:
+    def __init__(self, limit: float | None = None, *, expected: float | None = None) -> None:
         self.limit = limit
+        self.expected = expected
         self.spent = 0.0
         self.unknown = 0
         self._dearest: float | None = None
@@ -42,18 +44,24 @@ class Purse:
                     self._open -= 1
                     self._changed.notify_all()
 
-    def pay(self, cost: float | None, *, whole: bool = True) -> None:
-        """Counts a question's cost; one that is unknown (a call was broken off) as the dearest so far.
+    def pay(self, cost: float | None, *, least: float = 0.0, whole: bool = True) -> None:
+        """Counts a question's cost; one that is unknown (a call was broken off) as the dearest so far, or as what is
+        known of it (`least`) where that is more.
 
         What a question cost that came to no end (`whole=False`) does not tell what one costs.
         """
         if cost is None:
             self.unknown += 1
-            self.spent += self._dearest or 0.0
+            self.spent += max(self._each or 0.0, least)
             return
         self.spent += cost
         if whole or self._dearest is not None:
             self._dearest = max(cost, self._dearest or 0.0)
+
+    @property
+    def _each(self) -> float | None:
+        """What one question is taken to cost; None when nothing tells."""
+        return self.expected if self._dearest is None else self._dearest
 
     async def _reserve(self, limit: float) -> float:
         async with self._changed:
@@ -61,11 +69,11 @@ class Purse:
                 if not self._open:
                     raise BudgetError(f"max-cost: ${self.spent:.4f} of ${limit:g} are spent; another might pass it.")
                 await self._changed.wait()
-            left = limit - self.spent - self._open * (self._dearest or 0.0)
+            left = limit - self.spent - self._open * (self._each or 0.0)
             self._open += 1
             return left
 
     def _fits(self, limit: float) -> bool:
-        if self._dearest is None:
+        if self._each is None:
             return not self._open and self.spent < limit
-        return self.spent + (self._open + 1) * self._dearest <= limit + _DUST
+        return self.spent + (self._open + 1) * self._each <= limit + _DUST

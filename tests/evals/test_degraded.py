@@ -1,0 +1,97 @@
+"""Mixtures that answer with less than they were meant to: counted, told, and asked again where that can help."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.evals.bench import final_bytes, mixture, moa, scores
+from tests.provider import Provider
+
+pytestmark = pytest.mark.usefixtures("small")
+
+
+def asked(provider: Provider, model: str) -> int:
+    return len(provider.requests(model))
+
+
+def test_a_missing_proposer_is_counted_told_once_and_asked_again(
+    tmp_path: Path, provider: Provider, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The drafts that were had are not paid again, and a second run writes the same bytes."""
+    out = tmp_path / "run"
+    args = ("alpaca", "-f", mixture(tmp_path, provider, two="openai:two-err401"), "--judge", "none", "--out", out)
+    assert moa(*args) == 0
+    found, told = scores(out), capsys.readouterr().err
+    assert (found["answered"], found["answers"], found["degraded"], found["items_with_failures"]) == (6, 6, 6, 0)
+    assert any("6 of 6 answers are degraded" in warning for warning in found["warnings"])
+    assert told.count("loopback says 401") == 1
+    assert "(6 times)" in told
+    assert "loopback says 401" in (out / "report.md").read_text()
+    before = final_bytes(out)
+    assert moa(*args) == 0
+    assert [asked(provider, model) for model in ("one-tok=4", "two-err401", "agg-tok=6")] == [6, 12, 6]
+    assert final_bytes(out) == before
+
+
+def test_a_proposer_that_comes_back_makes_the_answers_whole(tmp_path: Path, provider: Provider) -> None:
+    out = tmp_path / "run"
+    args = ("alpaca", "-f", mixture(tmp_path, provider, two="openai:two-err400x1"), "--judge", "none", "--out", out)
+    assert moa(*args) == 0
+    assert scores(out)["degraded"] == 6
+    assert moa(*args) == 0
+    assert (scores(out)["degraded"], scores(out)["warnings"]) == (0, [])
+    # The answers are made anew, now of two drafts; of these one was paid for before.
+    assert [asked(provider, model) for model in ("one-tok=4", "two-err400x1", "agg-tok=6")] == [6, 12, 12]
+    paid = provider.stats()["requests"]
+    assert moa(*args) == 0
+    assert provider.stats()["requests"] == paid
+
+
+def test_what_asking_again_cannot_mend_is_finished(tmp_path: Path, provider: Provider) -> None:
+    """A draft cut at its length and one that a quorum did not wait for are told, and not paid for again."""
+    for name, more in (("cut", {"two": "openai:two-length"}), ("late", {"two": "openai:two-hang", "quorum": 1})):
+        out, file = tmp_path / name, mixture(tmp_path, provider, **more)
+        args = ("alpaca", "-f", file, "--judge", "none", "--out", out)
+        assert moa(*args) == 0
+        assert scores(out)["degraded"] == 6
+        before, paid = final_bytes(out), provider.stats()["requests"]
+        assert moa(*args) == 0
+        assert (provider.stats()["requests"], final_bytes(out)) == (paid, before)
+
+
+def drafts(folder: Path) -> tuple[object, ...]:
+    """Two files of long drafts for every instruction; the second lacks the last."""
+    made = []
+    for name, number in (("first", 6), ("second", 5)):
+        rows = [{"instruction": f"Question {i}?", "output": f"{name} draft {i} " + "word " * 100} for i in range(number)]
+        (folder / f"{name}.json").write_text(json.dumps(rows))
+        made += ["--drafts", folder / f"{name}.json"]
+    return tuple(made)
+
+
+def test_recorded_drafts_go_through_the_mixtures_own_last_step(tmp_path: Path, provider: Provider) -> None:
+    """Its system prompt, its shuffling, its cut of drafts and its fallbacks hold; its proposers are not asked."""
+    fields: dict[str, Any] = {
+        "system": "Speak like a pirate.",
+        "shuffle": True,
+        "draft_tokens": 16,
+        "fallbacks": [{"model": "openai:spare-tok=6", "base_url": provider.url}],
+    }
+    file = mixture(tmp_path, provider, aggregator="openai:agg-err400", **fields)
+    out = tmp_path / "run"
+    args = ("alpaca", *drafts(tmp_path), "-f", file, "--judge", "none", "--out", out)
+    assert moa(*args) == 0
+    assert not asked(provider, "one-tok=4") + asked(provider, "two-tok=4")
+    shown = [request.messages[0]["content"] for request in provider.requests("spare-tok=6")]
+    assert len(shown) == 6 == asked(provider, "agg-err400")
+    assert all(text.startswith("Speak like a pirate.") for text in shown)
+    assert all("[cut here:" in text for text in shown)
+    both = [text for text in shown if "second draft" in text]
+    assert len(both) == 5
+    assert len({text.index("first draft") < text.index("second draft") for text in both}) == 2, "never shuffled"
+    assert scores(out)["degraded"] == 6
+    assert "second: skipped, no output is recorded for it" in (out / "report.md").read_text()
+    # Another system prompt is another run.
+    assert moa("alpaca", *drafts(tmp_path), "-f", mixture(tmp_path, provider), "--judge", "none", "--out", out) == 3

@@ -1,0 +1,99 @@
+"""Runs that cannot end well: what is told before anything is paid, and how they end."""
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from moa_graph.evals.report import main_score, per_answer
+from tests.evals import bench
+from tests.evals.bench import mixture, moa, scores
+from tests.provider import Provider
+
+pytestmark = pytest.mark.usefixtures("small")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"instruction": "Question 0?"}, "row 3: the instruction of row 1 again"),
+        ({"generator": None}, "row 3: 'generator' is missing or no text"),
+        ({"output": None}, "row 3: 'output' is missing or no text"),
+        ({"instruction": 7}, "row 3: 'instruction' is missing or no text"),
+    ],
+)
+def test_a_faulty_reference_file_is_told_before_anything_is_paid(
+    tmp_path: Path, provider: Provider, capsys: pytest.CaptureFixture[str], change: dict[str, Any], reason: str
+) -> None:
+    rows: list[dict[str, Any]] = [{**row} for row in bench.references(3)]
+    rows[2] |= change
+    file = tmp_path / "reference.json"
+    file.write_text(json.dumps([{k: v for k, v in row.items() if v is not None or k == "output"} for row in rows]))
+    solo = ("alpaca", "-m", "openai:solo", "--base-url", provider.url, "--judge", "openai:judge=0.7")
+    assert moa(*solo, "--judge-url", provider.url, "--reference", file, "--out", tmp_path / "run") == 2
+    told = capsys.readouterr().err
+    assert f"reference.json, {reason}" in told
+    assert "emove" in told
+    assert provider.stats()["requests"] == 0
+
+
+@pytest.mark.parametrize("kind", ["alpaca", "mt-bench", "flask"])
+def test_a_judge_that_never_judges_is_an_error(
+    tmp_path: Path, provider: Provider, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    """A wrong key of the judge is one line, and the exit code says that there is no figure."""
+    judge = ("--judge", "openai:judge=0.7-err401", "--judge-url", provider.url)
+    assert moa(kind, "-m", "openai:solo", "--base-url", provider.url, *judge, "--out", tmp_path / "run") == 1
+    told = capsys.readouterr().err
+    assert told.count("loopback says 401") == 1
+    assert "no verdict of openai:judge=0.7-err401 could be had or read" in told
+    assert scores(tmp_path / "run")["answered"] > 0
+
+
+def test_a_ledger_that_cannot_be_written_ends_the_run(
+    tmp_path: Path, provider: Provider, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever is asked after that would be paid for and lost: it ends with the first answer, not with the last."""
+    out = tmp_path / "run"
+    args = ("alpaca", "-f", mixture(tmp_path, provider), "--judge", "none", "--concurrency", 1, "--out", out)
+    assert moa(*args, "--ids", "0") == 0
+    with sqlite3.connect(out / "ledger.db") as db:
+        db.execute("CREATE TRIGGER full BEFORE INSERT ON calls BEGIN SELECT RAISE(FAIL, 'disk is full'); END")
+    before = provider.stats()["requests"]
+    assert moa(*args) == 3
+    assert "ledger.db: disk is full" in capsys.readouterr().err
+    assert provider.stats()["requests"] - before <= 2
+
+
+def test_files_of_an_earlier_run_do_not_stand_beside_new_scores(tmp_path: Path, provider: Provider) -> None:
+    out = tmp_path / "run"
+    judge = ("--judge", "openai:judge=0.7-err400x1", "--judge-url", provider.url)
+    args = ("alpaca", "-m", "openai:solo", "--base-url", provider.url, *judge, "--out", out)
+    for item, code, judged in ((0, 1, False), (0, 0, True), (1, 1, False)):
+        assert moa(*args, "--ids", item) == code
+        assert (out / "annotations.json").exists() is judged
+
+
+def test_figures_for_each_answer_leave_out_what_was_not_answered(tmp_path: Path, provider: Provider) -> None:
+    """MT-Bench gives two answers an item, and an item without any is none."""
+    judge = ("--judge", "openai:say=[[7]]", "--judge-url", provider.url)
+    prices = ("--price", "openai:solo=10,10", "--price", "openai:say=[[7]]=1,1")
+    args = ("mt-bench", "-m", "openai:solo", "--base-url", provider.url, *judge, *prices, "--out", tmp_path / "run")
+    assert moa(*args) == 0
+    found, timing = scores(tmp_path / "run"), json.loads((tmp_path / "run/timing.json").read_text())
+    seconds, dollars = per_answer(found, timing)
+    assert found["answers"] == 4
+    assert dollars == pytest.approx(found["generation"]["cost"] / 4)
+    assert seconds == pytest.approx(sum(entry["generation"] for entry in timing.values()) / 4)
+    assert per_answer({**found, "answers": 0}, timing) == (None, None)
+
+
+def test_the_mean_of_flask_has_an_interval(tmp_path: Path, provider: Provider) -> None:
+    review = "{'logical correctness': 4, 'readability': 2, 'Conciseness': 3}".replace(",", "%2C")
+    judge = ("--judge", f"openai:say={review}", "--judge-url", provider.url)
+    out = tmp_path / "run"
+    assert moa("flask", "-m", "openai:solo", "--base-url", provider.url, *judge, "--out", out) == 0
+    name, value, width = main_score(scores(out)) or ("", 0.0, None)
+    assert (name, value, width) == ("mean", 3, [2.5, 4])

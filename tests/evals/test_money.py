@@ -1,0 +1,114 @@
+"""What a run may cost: caps, unknown costs, prices that come later, and nothing that is recorded paid again."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.evals.bench import mixture, moa, scores
+from tests.provider import Provider
+
+pytestmark = pytest.mark.usefixtures("small")
+JUDGE = "openai:judge=0.7"
+
+
+def solo(provider: Provider, model: str, out: Path, *, judge: str = "none") -> tuple[object, ...]:
+    asked = ("alpaca", "-m", f"openai:{model}", "--base-url", provider.url, "--out", out)
+    return (*asked, "--judge", judge, *(() if judge == "none" else ("--judge-url", provider.url)))
+
+
+def priced(*models: str, rate: float = 1000.0) -> list[str]:
+    return [part for model in models for part in ("--price", f"openai:{model}={rate},{rate}")]
+
+
+def spent(out: Path) -> float:
+    found = scores(out)
+    return float(found["generation"]["cost"] + found["judging"]["cost"])
+
+
+def test_a_call_of_unknown_cost_is_booked_and_ends_no_run(tmp_path: Path, provider: Provider) -> None:
+    """Calls that hang until the deadline may be billed: each item is booked as the dearest, and the run goes on."""
+    model, out = "solo-hangx1-p=0.5", tmp_path / "run"
+    args = (*solo(provider, model, out), "--deadline", 1, *priced(model, rate=1.0), "--max-cost", 1)
+    assert moa(*args) == 0
+    found = scores(out)
+    assert 0 < found["items_of_unknown_cost"] == found["items_with_failures"] == 6 - found["answered"] < 6
+    assert (out / "report.md").exists()
+    assert moa(*args) == 0
+    assert (scores(out)["answered"], scores(out)["items_of_unknown_cost"]) == (6, 0)
+
+
+def test_unknown_costs_count_against_the_cap(tmp_path: Path, provider: Provider) -> None:
+    """One at a time, every call unknown, each expected to cost more than a third of the cap: two are asked."""
+    out = tmp_path / "run"
+    args = (*solo(provider, "solo-hang", out), "--deadline", 1, *priced("solo-hang"), "--concurrency", 1)
+    assert moa(*args, "--max-cost", 1.8) == 1
+    assert scores(out)["skipped_for_cost"] == 4
+    assert len(provider.requests("solo-hang")) == 2
+
+
+def test_prices_that_come_later_hold_for_what_is_recorded(tmp_path: Path, provider: Provider) -> None:
+    out = tmp_path / "model"
+    args = solo(provider, "solo", out, judge=JUDGE)
+    assert moa(*args) == 0
+    assert scores(out)["generation"]["cost"] is None
+    paid = provider.stats()["requests"]
+    assert moa(*args, *priced("solo", "judge=0.7", rate=2.0), "--max-cost", 1) == 0
+    took = scores(out)["generation"]
+    assert took["cost"] == pytest.approx(2 * (took["input_tokens"] + took["output_tokens"]) / 1e6)
+    pair, names = tmp_path / "mixture", ("one-tok=4", "two-tok=4", "agg-tok=6")
+    args = ("alpaca", "-f", mixture(tmp_path, provider), "--judge", "none", "--out", pair)
+    assert moa(*args) == 0
+    assert scores(pair)["generation"]["cost"] is None
+    paid = paid + 18
+    assert moa(*args, *priced(*names, rate=3.0), "--max-cost", 1) == 0
+    took = scores(pair)["generation"]
+    assert took["cost"] == pytest.approx(3 * (took["input_tokens"] + took["output_tokens"]) / 1e6)
+    assert provider.stats()["requests"] == paid
+
+
+def test_a_cost_that_the_provider_named_stays(tmp_path: Path, provider: Provider) -> None:
+    args = solo(provider, "solo-cost=0.01", tmp_path / "run")
+    for more in ((), priced("solo-cost=0.01")):
+        assert moa(*args, *more) == 0
+        assert scores(tmp_path / "run")["generation"]["cost"] == pytest.approx(0.06)
+
+
+def test_a_cap_waits_for_what_is_under_way(tmp_path: Path, provider: Provider) -> None:
+    """Two items are expected to fill the cap, and really cost a fraction: all are answered."""
+    args = solo(provider, "solo-tok=4-20ms", tmp_path / "run")
+    assert moa(*args, *priced("solo-tok=4-20ms"), "--max-cost", 1.5, "--concurrency", 6) == 0
+    assert (scores(tmp_path / "run")["skipped_for_cost"], scores(tmp_path / "run")["answered"]) == (0, 6)
+    assert spent(tmp_path / "run") < 1.5
+
+
+def test_what_is_recorded_passes_any_cap(tmp_path: Path, provider: Provider) -> None:
+    """Also when judging would pass it: then the answers stay, and only verdicts are missing."""
+    for name, args in (
+        ("model", solo(provider, "solo-tok=4", tmp_path / "model")),
+        ("mixture", ("alpaca", "-f", mixture(tmp_path, provider, prices=1000.0), "--judge", "none")),
+    ):
+        out = tmp_path / name
+        run = (*args, "--out", out, *priced("solo-tok=4", "judge=0.7"))
+        assert moa(*run) == 0
+        whole, paid = spent(out), provider.stats()["requests"]
+        assert moa(*run, "--max-cost", whole / 2) == 0
+        assert (scores(out)["answered"], scores(out)["skipped_for_cost"]) == (6, 0)
+        judged = ("--judge", JUDGE, "--judge-url", provider.url)
+        assert moa(*run, *judged, "--max-cost", whole / 2) == 1
+        assert (scores(out)["answered"], scores(out)["skipped_for_cost"]) == (6, 6)
+        assert len(json.loads((out / "model_outputs.json").read_text())) == 6
+        assert provider.stats()["requests"] == paid
+
+
+@pytest.mark.parametrize("kind", ["mt-bench", "flask", "alpaca"])
+def test_another_seed_pays_for_no_answer_again(tmp_path: Path, provider: Provider, kind: str) -> None:
+    """A seed chooses the draw, the order shown and the resampling; only another order is another question."""
+    judge = ("--judge", "openai:say=m", "--judge-url", provider.url)
+    args = (kind, "-m", "openai:solo", "--base-url", provider.url, *judge, "--out", tmp_path / "run")
+    for seed in (0, 1, 0):
+        moa(*args, "--seed", seed)
+    generated = {"mt-bench": 4, "flask": 2, "alpaca": 6}[kind]
+    assert len(provider.requests("solo")) == generated
+    judged = len(provider.requests("say=m"))
+    assert judged <= 2 * generated if kind == "alpaca" else judged == generated
