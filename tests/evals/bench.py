@@ -3,6 +3,7 @@
 import hashlib
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +136,10 @@ def final_bytes(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(files)}
 
 
-def recorded(folder: Path) -> int:
-    """Model calls in the ledger (finished answers of mixtures are kept beside them and are no calls)."""
-    with sqlite3.connect(folder / "ledger.db") as db:
-        return int(db.execute("SELECT count(*) FROM calls WHERE role != 'answer'").fetchone()[0])
+def recorded(folder: Path, which: str = "role != 'answer'") -> int:
+    """Model calls in the ledger (finished answers of mixtures are kept beside them and are no calls); none before
+    there is a table."""
+    with closing(sqlite3.connect(folder / "ledger.db")) as db:
+        if not db.execute("SELECT name FROM sqlite_master WHERE name = 'calls'").fetchone():
+            return 0
+        return int(db.execute(f"SELECT count(*) FROM calls WHERE {which}").fetchone()[0])

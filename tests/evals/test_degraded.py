@@ -65,7 +65,8 @@ def drafts(folder: Path) -> tuple[object, ...]:
     """Two files of long drafts for every instruction; the second lacks the last."""
     made = []
     for name, number in (("first", 6), ("second", 5)):
-        rows = [{"instruction": f"Question {i}?", "output": f"{name} draft {i} " + "word " * 100} for i in range(number)]
+        texts = [f"{name} draft {i} " + "word " * 100 for i in range(number)]
+        rows = [{"instruction": f"Question {i}?", "output": text} for i, text in enumerate(texts)]
         (folder / f"{name}.json").write_text(json.dumps(rows))
         made += ["--drafts", folder / f"{name}.json"]
     return tuple(made)

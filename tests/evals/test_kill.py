@@ -1,15 +1,31 @@
-"""The soak of `make eval-soak`, small: killed twice, nothing lost, nothing recorded paid twice, the same bytes."""
+"""Runs that are killed and run again: nothing lost, nothing recorded paid twice, the same bytes."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from benchmarks.eval_soak import CALLS_EACH, soak
+from tests.evals.bench import final_bytes, mixture, moa, recorded
+from tests.provider import Provider
+
+COMMAND = """
+import sys, pathlib, pytest
+from tests.evals import bench
+bench.small_assets(pathlib.Path("assets"), pytest.MonkeyPatch())
+sys.exit(bench.moa(*sys.argv[1:]))
+"""
+"""The command in a process of its own, on the small benchmarks."""
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_killed_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The soak of `make eval-soak`, small."""
     monkeypatch.delenv("LANGSMITH_API_KEY", raising=False)
     found = soak(tmp_path, prompts=20, kills=2, concurrency=3)
     assert found["calls"] == 20 * CALLS_EACH == 260
@@ -21,3 +37,48 @@ def test_a_killed_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert 65 <= first <= second < 260 and second >= 130
     # What was under way at a kill is asked again: at most every call of the items then open.
     assert 0 <= found["asked_again_unrecorded"] <= 2 * 3 * 6
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize(
+    ("kind", "judge", "calls"),
+    [
+        ("alpaca", "judge=0.7-hangx1-p=0.5-m", 6 * 3 + 6),
+        ("mt-bench", "say=[[7]]-hangx1-p=0.5-m", 2 * 2 * 3 + 4),
+        ("flask", "say={'readability':2}-hangx1-p=0.5-m", 2 * 3 + 2),
+    ],
+)
+def test_a_run_killed_while_it_judges_goes_on(
+    tmp_path: Path, provider: Provider, kind: str, judge: str, calls: int
+) -> None:
+    """Some verdicts are recorded, others hang (each the first time it is asked for), so the kill lands among them.
+
+    Which ones is drawn by the judge's name and the question: the "m" stands for a draw that has both kinds.
+    """
+    args = [kind, "-f", mixture(tmp_path, provider), "--judge", f"openai:{judge}", "--judge-url", provider.url]
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-c", COMMAND, *map(str, args), "--out", "killed"]
+    process = subprocess.Popen(command, cwd=tmp_path, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while not (verdicts(tmp_path / "killed") and hanging(provider, judge)):
+            assert process.poll() is None, "it ended before it was killed"
+            time.sleep(0.05)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    before, since = recorded(tmp_path / "killed"), len(provider.requests())
+    assert verdicts(tmp_path / "killed") < len(provider.requests(judge))
+    assert moa(*args, "--out", tmp_path / "killed") == 0
+    assert recorded(tmp_path / "killed") == calls
+    assert len(provider.requests()) - since == calls - before, "a recorded call was asked again"
+    assert moa(*args, "--out", tmp_path / "whole") == 0
+    assert final_bytes(tmp_path / "killed") == final_bytes(tmp_path / "whole")
+
+
+def verdicts(folder: Path) -> int:
+    """Recorded verdicts."""
+    return recorded(folder, "role LIKE 'judge%'") if (folder / "ledger.db").exists() else 0
+
+
+def hanging(provider: Provider, model: str) -> bool:
+    return any(request.outcome == "open" for request in provider.requests(model))
