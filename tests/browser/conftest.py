@@ -65,6 +65,7 @@ def site(provider_server: Provider) -> Iterator[Served]:
         "hang": mixture(provider, f"quick-{say('here')}", "stuck-hang", aggregator="agg", deadline=60),
         "slow": mixture(provider, "alpha-ttft=100-tps=20-tok=60", aggregator="agg-ttft=100-tps=20-tok=60"),
         "evil": mixture(provider, f"mallory-{say(EVIL)}", aggregator=f"agg-{say(EVIL)}"),
+        "echo": mixture(provider, "alpha-echo", aggregator="agg-echo"),
         "huge": mixture(provider, "alpha-huge", aggregator=f"agg-{say('small')}"),
     }
     with Served(mixtures) as server:

@@ -120,6 +120,20 @@ def test_a_draft_of_two_megabytes_does_not_stall_the_page(page):
     assert page.inner_text(".answer .body") == "small", page.inner_text(".turn .alarm")
 
 
+@pytest.mark.parametrize("line", ["# a" + 50_000 * " " + "b", "# a " + 50_000 * "#" + "b"], ids=["spaces", "hashes"])
+def test_no_line_of_a_model_makes_the_page_compute_for_ever(page, line):
+    ask(page, "echo", line)
+    assert page.locator(".card .md h4").text_content() == line[2:] == page.locator(".answer .md h4").text_content()
+
+
+@pytest.mark.parametrize(
+    ("line", "text"), [("# Why #", "Why"), ("## C#", "C#"), ("# ##", ""), ("#\ttab", "tab"), ("# a # b", "a # b")]
+)
+def test_headings_lose_the_signs_that_close_them(page, line, text):
+    ask(page, "echo", f"{line}\n\nrest")
+    assert page.locator(".answer .md > :first-child").text_content() == text
+
+
 def test_follow_ups_carry_answers_and_no_drafts(page, provider):
     ask(page, "partial", "first")
     provider.reset()

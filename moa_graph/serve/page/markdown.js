@@ -4,8 +4,9 @@
 const LONGEST = 60_000; // Beyond, a text is shown as it is: nobody reads it formatted, and it must not stall the page.
 const SHOWN = 200_000;
 
+// Each takes time in proportion to the line, whatever the line: no two repetitions may share a text between them.
 const FENCE = /^ {0,3}(`{3,}|~{3,})\s*([^\s`]{0,30})/;
-const HEADING = /^ {0,3}(#{1,6})\s+(.*?)\s*#*\s*$/;
+const HEADING = /^ {0,3}(#{1,6})(?=\s)/;
 const RULE = /^ {0,3}([-*_])(?: *\1){2,} *$/;
 const QUOTE = /^ {0,3}> ?/;
 const ITEM = /^( {0,12})([-*+]|\d{1,9}[.)])( +|$)(.*)$/;
@@ -37,7 +38,7 @@ function blocks(lines, depth) {
       nodes.push(el("pre", {}, el("code", {}, lines.slice(at + 1, end).join("\n"))));
       at = end + 1;
     } else if ((found = HEADING.exec(line))) {
-      nodes.push(el(`h${Math.min(6, found[1].length + 3)}`, {}, ...inline(found[2])));
+      nodes.push(el(`h${Math.min(6, found[1].length + 3)}`, {}, ...inline(title(line.slice(found[0].length)))));
       at += 1;
     } else if (RULE.test(line)) {
       nodes.push(el("hr"));
@@ -61,6 +62,14 @@ function blocks(lines, depth) {
     }
   }
   return nodes;
+}
+
+// A heading's text without the #s that may close it.
+function title(text) {
+  const all = text.trim();
+  let end = all.length;
+  while (all[end - 1] === "#") end -= 1;
+  return end && all[end - 1].trim() ? all : all.slice(0, end).trim();
 }
 
 // Where the run of lines that `belongs` ends.
