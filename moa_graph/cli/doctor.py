@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
+import re
 import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -28,6 +29,10 @@ PARTS = {
     "other providers": ("langchain",),
 }
 """Optional parts, with the modules that each needs."""
+
+
+_THINKS = re.compile(r"could not finish the message because max_tokens or model output limit was reached", re.I)
+"""How a reasoning model refuses a one-token call: its thoughts do not fit. A dead model would not know."""
 
 
 class Finding(NamedTuple):
@@ -121,6 +126,9 @@ async def _answer(spec: Proposer, deadline: float) -> Finding:
         return Finding("model", name, False, f"not asked: {exc}", 3)
     except Exception as exc:
         # Whatever a provider's client raises is what this command is for: it is said in the provider's words.
-        return Finding("model", name, False, classify(exc).reason, 1)
+        reason = classify(exc).reason
+        if _THINKS.search(reason):
+            return Finding("model", name, True, "answers; it thinks first, so one token is too few for it")
+        return Finding("model", name, False, reason, 1)
     usage = message.usage_metadata or {}
     return Finding("model", name, True, f"answers ({usage.get('output_tokens', '?')} tokens)")

@@ -2,6 +2,8 @@
 
 import io
 import json
+import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -75,6 +77,24 @@ def test_the_doctor_names_each_dead_model_in_the_providers_words(provider: Provi
     assert [
         request.json.get("max_tokens") or request.json["max_completion_tokens"] for request in provider.requests("fine")
     ] == [1]
+
+
+def test_a_model_that_thinks_first_is_alive(provider: Provider, capsys) -> None:
+    file = mixture(provider, "fine", aggregator="deep-thinks")
+    assert main(["doctor", "-f", file]) == 0
+    out = capsys.readouterr().out
+    assert provider.stats()["models"]["deep-thinks"]["error"] == 1, "it refused the one token"
+    assert re.search(r"^ok +model +openai:deep-thinks at .*: answers; it thinks first", out, re.MULTILINE)
+    assert main(["ask", "-f", file, "hi"]) == 0
+
+
+def test_the_doctor_lists_the_optional_parts(monkeypatch, capsys) -> None:
+    monkeypatch.setitem(sys.modules, "uvicorn", None)  # as where it is not installed
+    assert main(["doctor", "--preset", "local", "--offline", "--json"]) == 0
+    parts = {row["name"]: row for row in json.loads(capsys.readouterr().out) if row["about"] == "part"}
+    assert set(parts) == {"local", "serve", "evals", "other providers"}
+    assert (parts["serve"]["ok"], parts["serve"]["detail"]) == (False, "without uvicorn")
+    assert (parts["local"]["ok"], parts["local"]["detail"]) == (True, "installed")
 
 
 def test_the_doctor_names_missing_keys_and_never_shows_one(monkeypatch, capsys) -> None:

@@ -12,12 +12,16 @@ import orjson
 from tests.provider import render
 from tests.provider.profile import Profile, parse
 from tests.provider.record import Log, Request
-from tests.provider.replies import last_user, reply
+from tests.provider.replies import last_user, limit_of, reply
 
 NUMBERS = itertools.count(1)
 OVERFLOW = (
     "This model's maximum context length is 8192 tokens. However, your messages resulted in 9000 tokens. "
     "Please reduce the length of the messages."
+)
+UNFINISHED = (
+    "Could not finish the message because max_tokens or model output limit was reached. "
+    "Please try again with higher max_tokens."
 )
 ERRORS: dict[str, tuple[int, str, str, str | None]] = {
     "quota": (
@@ -33,6 +37,7 @@ ERRORS: dict[str, tuple[int, str, str, str | None]] = {
         "model_not_found",
     ),
     "overflow": (400, OVERFLOW, "invalid_request_error", "context_length_exceeded"),
+    "thinks": (400, UNFINISHED, "invalid_request_error", None),
     "overflowcode": (400, "Too much of it.", "invalid_request_error", "context_length_exceeded"),
 }
 MIDDLE = frozenset({"resetmid", "cut", "hangmid", "errmid", "truncated"})
@@ -108,7 +113,7 @@ class Chat:
             return render.response(307, b"", headers=(("location", "http://127.0.0.2:9/v1/chat/completions"),))
         if "html" in self.faults and not self.profile.status:
             return render.response(200, render.PAGE, "text/html")
-        named = next((ERRORS[name] for name in sorted(self.faults) if name in ERRORS), None)
+        named = next((ERRORS[name] for name in sorted(self.faults | self._unfinished()) if name in ERRORS), None)
         status = self.profile.status if self.faults & {f"err{self.profile.status}"} else None
         if named is None and status is None:
             return None
@@ -133,6 +138,10 @@ class Chat:
                     400, render.error(400, message, "invalid_request_error", "unsupported_parameter")
                 )
         return None
+
+    def _unfinished(self) -> set[str]:
+        """A model that thinks first, with no room to end its thoughts."""
+        return {"thinks"} & self.profile.words if (limit_of(self.asked) or 16) < 16 else set()
 
     def _retry_after(self) -> tuple[tuple[str, str], ...]:
         def header(kind: str, value: str) -> tuple[str, str]:

@@ -12,6 +12,7 @@ Answers
     judge=0.7            "M" with probability 0.7 against "m" in its log probabilities
     nologprobs  warm     400 when log probabilities / a temperature other than 1 are asked for
     notools              never calls a tool (a tool in the request is otherwise called once, see replies.py)
+    thinks               refuses to answer within fewer than 16 tokens, as OpenAI's reasoning models do
     nousage  cost=0.01   no usage in the answer / a cost in it, as OpenRouter does
 Faults (append xK for the first K requests with the same last user message only: ``err429x2``, ``resetx1``)
     err400 .. err599     that status; ra=1, rams=20, radate=2 add Retry-After (s), retry-after-ms, an HTTP
@@ -85,7 +86,7 @@ _SPLIT = re.compile(r"[-,/_]")
 _FIXED = re.compile(r"^(\d+(?:\.\d+)?)ms$")
 _FAULT = re.compile(r"^([a-z]+|err\d{3})(?:x(\d+))?$")
 _Z99 = 2.3263478740408408
-_WORDS_ALLOWED = frozenset({"echo", "prompt", "notools", "nousage", "nologprobs", "warm"})
+_WORDS_ALLOWED = frozenset({"echo", "prompt", "notools", "nousage", "nologprobs", "thinks", "warm"})
 
 
 @dataclass

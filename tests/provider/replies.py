@@ -89,8 +89,14 @@ def _text(profile: Profile, request: dict[str, Any], raw: bytes, faults: frozens
     return words(name, 0 if "same" in faults else digest[0] % len(WORDS), profile.tok)
 
 
-def _limit(answer: Reply, request: dict[str, Any]) -> None:
+def limit_of(request: dict[str, Any]) -> int | None:
+    """The most tokens that the answer may have, if the request says so."""
     limit = request.get("max_completion_tokens") or request.get("max_tokens")
+    return int(limit) if limit else None
+
+
+def _limit(answer: Reply, request: dict[str, Any]) -> None:
+    limit = limit_of(request)
     if limit and len(answer.pieces) > limit:
         answer.pieces, answer.finish = answer.pieces[:limit], "length"
 
