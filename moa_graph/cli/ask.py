@@ -48,14 +48,16 @@ def ask(
 ) -> None:
     """Answer one question with a mixture.
 
-    Standard output is the answer and nothing else; progress goes to standard error when that is a terminal.
+    Standard output is the answer and nothing else, written as it comes where that is a terminal; progress goes to
+    standard error when that is one.
     """
+    from moa_graph.cli.asking import streams
     from moa_graph.cli.save import check_target
 
     question = _question(prompt or [])
     if save:
         check_target(save)
-    fields: dict[str, Any] = {"layers": layers, "max_cost": max_cost, "stream_answer": not as_json}
+    fields: dict[str, Any] = {"layers": layers, "max_cost": max_cost, "stream_answer": not as_json and streams()}
     source: Mixture | Server
     if url:
         source, fields = server(url, graph, preset, file, proposers, dry), {**fields, "aggregator": aggregator}
@@ -117,7 +119,7 @@ def _answered(source: Mixture | Server, question: str, context: MoAContext, *, a
     from contextlib import nullcontext
 
     from moa_graph.cli.asking import AnswerPrinter, ask
-    from moa_graph.cli.progress import Progress, summary, tell_trouble
+    from moa_graph.cli.progress import Progress, tell_end
 
     printer = AnswerPrinter()
     with Progress() if live else nullcontext() as progress:
@@ -125,11 +127,8 @@ def _answered(source: Mixture | Server, question: str, context: MoAContext, *, a
         watchers: list[Watcher] = [w for w in (progress, None if as_json else printer) if w is not None]
         result = ask(source, [("user", question)], context, watchers)
     if not as_json:
-        printer.finish(result.answer)
-    if live:
-        sys.stderr.write(f"{summary(result.record)}\n")
-    else:
-        tell_trouble(result.drafts)
+        printer.finish(result)
+    tell_end(result.drafts, result.record, live=live)
     return result
 
 

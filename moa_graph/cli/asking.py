@@ -35,36 +35,50 @@ def plain(text: str) -> str:
     return "".join(c for c in text if c in "\n\t" or c.isprintable())
 
 
+def streams() -> bool:
+    """Whether pieces of the answer are wanted: what broke off cannot be taken back, and only a person can be told."""
+    return sys.stdout.isatty()
+
+
 class AnswerPrinter:
-    """Writes the answer to standard output as it comes."""
+    """Writes the answer to standard output: piece by piece where pieces come (`streams`), else whole."""
 
     def __init__(self) -> None:
         self._terminal = sys.stdout.isatty()
-        self.started = False
+        self._started = False
 
     def __call__(self, event: dict[str, Any]) -> None:
         if event["moa"] == "answer_token":
-            self.write(event["text"])
-        elif event["moa"] == "aggregating" and self.started:
-            # The provider broke off: what is already written cannot be taken back, so it is set off.
-            self.started = False
-            sys.stdout.write("\n\n")
-            sys.stderr.write("the answer broke off; it is asked for anew\n")
+            self._write(event["text"])
+        elif event["moa"] == "aggregating":
+            self._void("; it is asked for anew")
+        elif event["moa"] == "failed":
+            self._void("")
 
-    def write(self, text: str) -> None:
-        if not self.started:
-            text = text.lstrip()
-        if text:
-            self.started = True
-            sys.stdout.write(plain(text) if self._terminal else text)
-            sys.stdout.flush()
-
-    def finish(self, answer: str) -> None:
-        """Ends the line; writes the whole answer where none of it came piece by piece."""
-        if not self.started:
-            self.write(answer)
+    def finish(self, result: Answered) -> None:
+        """Ends the line; writes the whole answer where it is not what came piece by piece."""
+        if result.record["status"] == "best_draft":
+            self._void("; the best draft follows")
+        if not self._started:
+            self._write(result.answer)
         sys.stdout.write("\n")
         sys.stdout.flush()
+
+    def _void(self, then: str) -> None:
+        """Sets off what was written of an answer that broke off."""
+        if self._started:
+            self._started = False
+            sys.stdout.write("\n\n")
+            sys.stdout.flush()
+            sys.stderr.write(f"the answer broke off{then}\n")
+
+    def _write(self, text: str) -> None:
+        if not self._started:
+            text = text.lstrip()
+        if text:
+            self._started = True
+            sys.stdout.write(plain(text) if self._terminal else text)
+            sys.stdout.flush()
 
 
 def ask(

@@ -9,8 +9,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from moa_graph.cli.asking import Answered, AnswerPrinter, Watcher, ask, plain
-from moa_graph.cli.progress import Progress, summary, tell_trouble
+from moa_graph.cli.asking import Answered, AnswerPrinter, Watcher, ask, plain, streams
+from moa_graph.cli.progress import Progress, tell_end
 from moa_graph.context import MoAContext
 from moa_graph.errors import InputError
 from moa_graph.mixture import Mixture
@@ -33,7 +33,7 @@ class Chat:
 
     def __init__(self, mixture: Mixture, *, layers: int | None = None, system: str | None = None) -> None:
         self.mixture = mixture
-        self.wanted = MoAContext(layers=layers, system=system, stream_answer=True)
+        self.wanted = MoAContext(layers=layers, system=system, stream_answer=streams())
         self.messages: list[Turn] = []
         self.last: list[Draft] = []
 
@@ -53,13 +53,10 @@ class Chat:
             # Whatever ended it, an interruption too: what was already paid for can still be read.
             self.last = list(getattr(exc, "drafts", []))
             raise
-        printer.finish(result.answer)
+        printer.finish(result)
         self.messages = [*asked, {"role": "assistant", "content": result.answer}]
         self.last = result.drafts
-        if live:
-            sys.stderr.write(f"{summary(result.record)}\n")
-        else:
-            tell_trouble(result.drafts)
+        tell_end(result.drafts, result.record, live=live)
         return result
 
     @spoken

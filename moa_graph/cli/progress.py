@@ -109,6 +109,16 @@ def tell_trouble(drafts: list[Any]) -> None:
             sys.stderr.write(f"{place}: {draft['status']}: {draft['error']}\n")
 
 
+def tell_end(drafts: list[Any], record: Any, *, live: bool) -> None:
+    """Says on standard error how a run went: in short where the table was `live`, else what went wrong."""
+    if record["status"] == "best_draft":
+        sys.stderr.write("no aggregator answered: this is the best draft, not a synthesis\n")
+    if live:
+        sys.stderr.write(f"{summary(record)}\n")
+    else:
+        tell_trouble(drafts)
+
+
 def summary(record: Any) -> str:
     """The run in one line: calls, tokens, dollars, seconds."""
     usage, cost = record["usage"], record["cost"]

@@ -36,6 +36,18 @@ def test_every_turn_sees_the_answers_before_and_no_draft(say, provider: Provider
     assert "--- layer 1, p1-two (openai:two): ok" in err
 
 
+def test_the_best_draft_is_shown_named_as_such_and_remembered(say, provider: Provider, capsys) -> None:
+    file = mixture(provider, "say=drafted", aggregator="cut-tok=20", on_failure="best_draft")
+    assert say("First?", "Second?", options=["-f", file]) == 0
+    out, err = capsys.readouterr()
+    assert out == "drafted\ndrafted\n" and err.count("the best draft, not a synthesis") == 2
+    assert [turn["content"] for turn in provider.requests("say=drafted")[1].json["messages"]] == [
+        "First?",
+        "drafted",
+        "Second?",
+    ]
+
+
 def test_settings_change_in_mid_chat(say, provider: Provider, capsys) -> None:
     file = mixture(provider, "one", "two")
     other = Path(file).rename("first.yaml")
