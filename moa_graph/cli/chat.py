@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
@@ -37,7 +36,10 @@ def chat(
 
     talk = Chat(chosen(preset, file, proposers, aggregator), layers=layers, system=system)
     if load:
-        talk.load(load)
+        chosen_here = {"layers": layers, "system": system}
+        talk.load(load, **{name: value for name, value in chosen_here.items() if value is not None})
+    if reconfigure := getattr(sys.stdin, "reconfigure", None):
+        reconfigure(errors="replace")  # a byte that is no UTF-8 must not end the chat
     with suppress(EOFError):
         while True:
             _turn(talk, _line())
@@ -68,9 +70,14 @@ def _command(talk: Chat, line: str) -> None:
         return
     if name not in commands:
         raise InputError(f"no command /{name}; /help lists them.")
-    said = commands[name](talk, rest.strip() if name == "system" else " ".join(shlex.split(rest)))
+    said = commands[name](talk, rest.strip() if name == "system" else _unquoted(rest.strip()))
     if said:
         sys.stderr.write(f"{said}\n")
+
+
+def _unquoted(text: str) -> str:
+    """What is said after a command: a file's name may stand in quotes, and may hold one, as Ann's.json does."""
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"" else text
 
 
 def _line() -> str:

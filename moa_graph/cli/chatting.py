@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from moa_graph.cli.asking import Answered, AnswerPrinter, Watcher, ask, plain, streams
 from moa_graph.cli.progress import Progress, tell_end
-from moa_graph.context import MoAContext
+from moa_graph.context import MoAContext, settings
 from moa_graph.errors import InputError
 from moa_graph.mixture import Mixture
 
@@ -29,11 +29,15 @@ def spoken(method: Method) -> Method:
 
 
 class Chat:
-    """The state of a chat. `messages` holds questions and the aggregator's answers, never a draft."""
+    """The state of a chat. `messages` holds questions and the answers that were shown, never another draft.
+
+    Raises:
+        ConfigError: the mixture has not so many layers.
+    """
 
     def __init__(self, mixture: Mixture, *, layers: int | None = None, system: str | None = None) -> None:
-        self.mixture = mixture
-        self.wanted = MoAContext(layers=layers, system=system, stream_answer=streams())
+        self.mixture, self.wanted = mixture, MoAContext(stream_answer=streams())
+        self._change(layers=layers, system=system)
         self.messages: list[Turn] = []
         self.last: list[Draft] = []
 
@@ -62,10 +66,8 @@ class Chat:
     @spoken
     def preset(self, name: str) -> str:
         """Go on with another mixture: a preset's name or a mixture file."""
-        mixture = Mixture.load(name)
-        # Checked before it is taken: layers chosen for the old mixture may be too many for this one.
-        self.mixture = mixture
-        return f"{name}: {mixture.calls(self.wanted.layers)} calls a question"
+        self._change(Mixture.load(name))
+        return f"{name}: {self.mixture.calls(self.wanted.layers)} calls a question"
 
     @spoken
     def layers(self, number: str) -> str:
@@ -94,20 +96,25 @@ class Chat:
         if not path:
             raise InputError("/save FILE")
         whole = {"messages": self.messages, "layers": self.wanted.layers, "system": self.wanted.system}
-        Path(path).expanduser().write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        text = json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
+        # What is no text in UTF-8, half a surrogate pair, is written as JSON writes it.
+        _file(path).write_text(text, encoding="utf-8", errors="backslashreplace")
         return f"{len(self.messages)} messages are in {path}"
 
     @spoken
-    def load(self, path: str) -> str:
-        """Go on with a chat that /save wrote."""
+    def load(self, path: str, **options: Any) -> str:
+        """Go on with a chat that /save wrote.
+
+        `options` (layers, system) go over what the file says.
+        """
         try:
-            whole = json.loads(Path(path).expanduser().read_text(encoding="utf-8"))
+            whole = json.loads(_file(path).read_text(encoding="utf-8"))
             messages = [{"role": turn["role"], "content": turn["content"]} for turn in whole["messages"]]
         except (ValueError, KeyError, TypeError) as exc:
             raise InputError(f"{path} is no saved chat: {exc}") from exc
         if not all(turn["role"] in ("user", "assistant") and isinstance(turn["content"], str) for turn in messages):
             raise InputError(f"{path} is no saved chat: it holds other roles than user and assistant.")
-        self._change(layers=whole.get("layers"), system=whole.get("system"))
+        self._change(**{"layers": whole.get("layers"), "system": whole.get("system"), **options})
         self.messages, self.last = messages, []
         return f"{len(messages)} messages loaded"
 
@@ -117,11 +124,28 @@ class Chat:
         self.messages, self.last = [], []
         return "the conversation is forgotten"
 
-    def _change(self, **fields: Any) -> None:
-        self.wanted = MoAContext(**{**self.wanted.model_dump(), **fields})
+    def _change(self, mixture: Mixture | None = None, **fields: Any) -> None:
+        """Takes another mixture or other settings, if they go together; else everything stays as it is."""
+        mixture = mixture or self.mixture
+        wanted = MoAContext(**{**self.wanted.model_dump(), **fields})
+        settings(mixture, wanted)
+        self.mixture, self.wanted = mixture, wanted
 
     @staticmethod
     def _number(text: str) -> int | None:
-        if text and not text.isdecimal():
-            raise InputError("/layers takes a whole number.")
-        return int(text) if text else None
+        try:
+            return int(text) if text else None
+        except ValueError as exc:
+            raise InputError("/layers takes a whole number.") from exc
+
+
+def _file(name: str) -> Path:
+    """The file of that name.
+
+    Raises:
+        InputError: there can be none.
+    """
+    try:
+        return Path(name).expanduser()
+    except RuntimeError as exc:
+        raise InputError(f"{name}: {exc}") from exc  # ~somebody, whom this computer does not know

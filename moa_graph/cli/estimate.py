@@ -27,12 +27,17 @@ class Estimate(NamedTuple):
 
 
 def estimate(mixture: Mixture, prompt: str, layers: int | None = None) -> Estimate:
-    """The calls, tokens (four characters each) and dollars of one question."""
+    """The calls, tokens (four characters each) and dollars of one question.
+
+    Raises:
+        ConfigError: a run of so many layers would be refused.
+    """
+    from moa_graph.context import MoAContext, settings
     from moa_graph.prices import cost
     from moa_graph.state import Usage
 
     known, unknown, tokens_in, tokens_out = 0.0, list[str](), 0, 0
-    calls = _calls(mixture, layers or mixture.total_layers)
+    calls = _calls(mixture, settings(mixture, MoAContext(layers=layers)).layers)
     question = len(prompt + (mixture.system or "")) // 4 + 20
     for spec, drafts in calls:
         usage = Usage(input_tokens=question + drafts, output_tokens=_length(spec), reasoning_tokens=0)

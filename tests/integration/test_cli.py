@@ -125,6 +125,20 @@ def test_mistakes_end_with_their_code_and_the_way_out(
     assert words in err and not out and "Traceback" not in err
 
 
+@pytest.mark.parametrize("layers", ["4", "99"])
+def test_an_estimate_of_a_run_that_would_be_refused_is_refused(
+    layers: str, provider: Provider, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = {"model": "openai:a", "base_url": provider.url}
+    Path("rounds.yaml").write_text(json.dumps({"rounds": [[spec], [spec]], "aggregator": spec}))
+    refused = [["ask", "-f", "rounds.yaml", "--layers", layers, *dry, "hi"] for dry in ([], ["--estimate"])]
+    assert [main(args) for args in refused] == [3, 3]
+    run, estimate = capsys.readouterr().err.splitlines()
+    assert run == estimate and "layers" in run
+    assert main(["ask", "-f", "rounds.yaml", "--layers", "2", "--estimate", "hi"]) == 0
+    assert capsys.readouterr().out.startswith("2 calls")
+
+
 def test_input_that_is_no_text_is_refused() -> None:
     done = moa("ask", "--preset", "local", stdin=b"\xff\xfe\x00")
     assert done.returncode == 2 and b"not UTF-8" in done.stderr

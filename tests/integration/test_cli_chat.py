@@ -10,7 +10,7 @@ import pytest
 
 from moa_graph.cli import main
 from tests.integration.test_cli import clean as clean
-from tests.integration.test_cli import mixture
+from tests.integration.test_cli import mixture, moa
 from tests.provider import Provider
 
 
@@ -65,6 +65,54 @@ def test_a_chat_is_saved_and_goes_on(say, provider: Provider, capsys) -> None:
     assert say("First?", "/save talk.json", options=["-f", file]) == 0
     assert say("Second?", options=["-f", file, "--load", "talk.json"]) == 0
     assert provider.requests("one")[1].json["messages"][0]["content"] == "First?"
+
+
+def rounds(provider: Provider, *models: str) -> str:
+    """A mixture file of one round for each model."""
+    specs = [{"model": f"openai:{model}", "base_url": provider.url} for model in models]
+    Path("rounds.yaml").write_text(json.dumps({"rounds": [[spec] for spec in specs], "aggregator": specs[0]}))
+    return "rounds.yaml"
+
+
+def test_a_file_name_may_hold_a_quote_or_stand_in_quotes(say, provider: Provider, capsys) -> None:
+    file = mixture(provider, "one")
+    lines = ["First?", "/save Ann's.json", '/save "two words.json"', "/save ~nobody.here/x"]
+    assert say(*lines, options=["-f", file]) == 0
+    assert json.loads(Path("Ann's.json").read_text()) == json.loads(Path("two words.json").read_text())
+    assert "nobody.here" in capsys.readouterr().err
+    assert say("/load 'two words.json'", "/load Ann's.json", "Second?", options=["-f", file]) == 0
+    assert provider.requests("one")[1].json["messages"][0]["content"] == "First?"
+
+
+def test_settings_that_do_not_go_together_are_refused_and_change_nothing(say, provider: Provider, capsys) -> None:
+    file, other = mixture(provider, "one"), rounds(provider, "two", "three")
+    Path("five.json").write_text(json.dumps({"messages": [], "layers": 5}))
+    lines = ["/layers 5", f"/preset {other}", "/layers", f"/preset {other}", "/layers 4", "/load five.json", "Hi?"]
+    assert say(*lines, options=["-f", file]) == 0
+    err = capsys.readouterr().err
+    assert err.count("this mixture describes 3 layers") == 3 and "rounds.yaml: 3 calls a question" in err
+    assert [len(provider.requests(name)) for name in ("one", "two", "three")] == [0, 2, 1], "two aggregates, too"
+
+
+def test_what_the_options_say_goes_over_the_loaded_chat(say, provider: Provider, capsys) -> None:
+    Path("talk.json").write_text(json.dumps({"messages": [], "layers": 5, "system": "Be brief."}))
+    file = rounds(provider, "two", "three")
+    assert main(["chat", "-f", file, "--load", "talk.json"]) == 3, "more layers than the mixture has"
+    assert say("Hi?", options=["-f", file, "--load", "talk.json", "--layers", "2", "--system", "Be kind."]) == 0
+    first, second = provider.requests()
+    assert first.json["messages"][0] == {"role": "system", "content": "Be kind."} and second.model == "two"
+    assert main(["chat", "-f", file, "--layers", "4"]) == 3
+
+
+def test_what_is_no_text_does_not_end_the_chat(say, provider: Provider, capsys) -> None:
+    file = mixture(provider, "one")
+    done = moa("chat", "-f", file, stdin=b"caf\xe9?\n/save talk.json\n")
+    assert done.returncode == 0 and b"2 messages are in talk.json" in done.stderr, done.stderr
+    assert json.loads(Path("talk.json").read_text())["messages"][0]["content"] == "caf\N{REPLACEMENT CHARACTER}?"
+    half = r'{"messages": [{"role": "user", "content": "\ud83d"}], "layers": null, "system": null}'
+    Path("half.json").write_text(half)
+    assert say("/load half.json", "/save again.json", options=["-f", file]) == 0
+    assert json.loads(Path("again.json").read_text()) == json.loads(half)
 
 
 def test_mistakes_and_faults_leave_the_chat_and_its_history_whole(say, provider: Provider, capsys) -> None:
