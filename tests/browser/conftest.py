@@ -64,6 +64,8 @@ def site(provider_server: Provider) -> Iterator[Served]:
         ),
         "hang": mixture(provider, f"quick-{say('here')}", "stuck-hang", aggregator="agg", deadline=60),
         "slow": mixture(provider, "alpha-ttft=100-tps=20-tok=60", aggregator="agg-ttft=100-tps=20-tok=60"),
+        "noend": mixture(provider, f"alpha-{say('fine')}", aggregator="agg-cut-tok=20"),
+        "mute": mixture(provider, "one-hang", "two-hang", aggregator="agg", deadline=60),
         "evil": mixture(provider, f"mallory-{say(EVIL)}", aggregator=f"agg-{say(EVIL)}"),
         "echo": mixture(provider, "alpha-echo", aggregator="agg-echo"),
         "huge": mixture(provider, "alpha-huge", aggregator=f"agg-{say('small')}"),
@@ -106,3 +108,8 @@ def ask(
     page.press("#question", "Enter")
     if wait:
         page.wait_for_selector("#send:visible", timeout=timeout)
+
+
+def texts(page: Any, selector: str) -> list[str]:
+    """What stands in each element that the selector finds."""
+    return [text.strip() for text in page.locator(selector).all_inner_texts()]

@@ -5,15 +5,10 @@ import re
 
 import pytest
 
-from moa_graph import InputError, Mixture, create_moa
-from moa_graph.evals.comparisons import compare, load
+from moa_graph import Mixture, create_moa
 from moa_graph.serve import report
-from tests.browser.conftest import EVIL, ask, opened, say
+from tests.browser.conftest import EVIL, ask, opened, say, texts
 from tests.serving import Served, mixture
-
-
-def texts(page, selector):
-    return [text.strip() for text in page.locator(selector).all_inner_texts()]
 
 
 def test_drafts_answer_time_line_and_totals(page):
@@ -146,6 +141,20 @@ def test_follow_ups_carry_answers_and_no_drafts(page, provider):
     ]
 
 
+@pytest.mark.parametrize("name", ["slow", "noend"])
+def test_half_an_answer_is_not_what_the_assistant_said(page, provider, name):
+    ask(page, name, "first", wait=False)
+    page.wait_for_function("() => document.querySelector('.answer .body')?.textContent.length > 20")
+    if name == "slow":
+        page.click("#stop")
+    page.wait_for_selector("#send:visible")
+    assert "agg" in page.inner_text(".answer .body"), "the half that came is shown"
+    provider.reset()
+    ask(page, "partial", "second")
+    sent = provider.requests()[0].json["messages"]
+    assert [(m["role"], m["content"]) for m in sent if m["role"] != "system"] == [("user", "second")]
+
+
 def test_options_reach_the_run(page, provider):
     page.select_option("#mixture", "rich")
     page.click("#options-toggle")
@@ -159,50 +168,6 @@ def test_options_reach_the_run(page, provider):
     requests = provider.requests()
     assert len(requests) == 5 and "beta" in requests[-1].model
     assert all(r.json["messages"][0]["content"].startswith("Speak as a pirate.") for r in requests)
-
-
-def test_blind_votes_are_kept_as_json_lines(page):
-    page.select_option("#mixture", "rich")
-    page.click("#options-toggle")
-    page.check("#blind")
-    page.fill("#question", "Which?")
-    page.click("#send")
-    page.wait_for_selector("#send:visible")
-    assert texts(page, ".card h4") == ["Draft A", "Draft B"]
-    assert texts(page, ".card .model") == ["", ""] and texts(page, ".card footer") == ["", ""]
-    assert not page.locator(".lanes").is_visible() and not page.locator(".totals").is_visible()
-    chosen = page.locator(".card", has_text="beta says")
-    chosen.get_by_role("button", name="is best").click()
-    assert sorted(texts(page, ".card h4")) == ["alpha", "beta"] and page.locator(".card.best h4").inner_text() == "beta"
-    page.click("#history-open")
-    with page.expect_download() as waiting:
-        page.click("#votes-save")
-    [line] = waiting.value.path().read_text().splitlines()
-    vote = json.loads(line)
-    assert vote["prompt"] == "Which?" and vote["drafts"][vote["best"]]["proposer"] == "p1-beta"
-    assert {"proposer", "model", "layer", "slot", "text"} == vote["drafts"][0].keys()
-
-
-def test_evaluation_reads_the_votes(page, tmp_path):
-    page.select_option("#mixture", "rich")
-    page.click("#options-toggle")
-    page.check("#blind")
-    for question in ("Which?", "And which of these?"):
-        page.fill("#question", question)
-        page.click("#send")
-        page.wait_for_selector("#send:visible")
-        page.locator(".card:not(.best)", has_text="beta says").get_by_role("button", name="is best").click()
-    page.click("#history-open")
-    with page.expect_download() as waiting:
-        page.click("#votes-save")
-    votes = tmp_path / "moa-votes.jsonl"
-    waiting.value.save_as(votes)
-    models = [draft["model"] for draft in json.loads(votes.read_text().splitlines()[0])["drafts"]]
-    alpha, beta = sorted(models)
-    [pair] = compare([load(f"{votes}#{beta}"), load(f"{votes}#{alpha}")])["pairs"]
-    assert (pair["n"], pair["mean_a"], pair["mean_b"]) == (2, 100, 0)
-    with pytest.raises(InputError, match="no model 'gamma'"):
-        load(f"{votes}#gamma")
 
 
 def saved(page, name):

@@ -11,7 +11,10 @@ const OVER = (draft) => !["waiting", "writing"].includes(draft.status);
 
 const nameOf = (draft) => draft.proposer.replace(/^p\d+-/, "");
 const letter = (turn, draft) => "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[turn.blind.order[draft.layer].indexOf(draft.slot)] ?? `${draft.slot + 1}`;
-const hidden = (turn) => turn.blind && turn.blind.best === undefined;
+// What a blind vote is about: the drafts that the aggregator reads, once the turn is over.
+const choices = (turn) => (turn.status === "running" ? [] : turn.drafts.filter((draft) => draft.layer === turn.layers - 1 && COUNTED.includes(draft.status)));
+// Where nothing can be voted on, there is nothing to hide.
+const hidden = (turn) => turn.blind && turn.blind.best === undefined && (turn.status === "running" || choices(turn).length > 0);
 const shownName = (turn, draft) => (hidden(turn) ? `Draft ${letter(turn, draft)}` : nameOf(draft));
 const hue = (turn, draft) => (hidden(turn) ? "" : `hue-${draft.slot % 8}`);
 
@@ -88,7 +91,7 @@ function cardView(turn, first, onVote) {
     if (OVER(draft)) finish(draft);
     else if (!stream) wait();
     foot.replaceChildren(...(hidden(turn) ? [] : facts(draft)));
-    vote.hidden = !mayVote(turn, draft);
+    vote.hidden = !hidden(turn) || !choices(turn).includes(draft);
     vote.setAttribute("aria-label", `${name.textContent} is best`);
   }
 
@@ -134,11 +137,4 @@ function facts(draft) {
   if (OVER(draft) && draft.usage) parts.push(dollars(draft.cost));
   if (draft.attempts > 1) parts.push(plural(draft.attempts, "attempt"));
   return parts.map((part) => el("span", {}, part));
-}
-
-// In blind mode, when the round that the aggregator reads is over: its drafts can be chosen.
-function mayVote(turn, draft) {
-  const last = turn.layers - 1;
-  return Boolean(hidden(turn) && draft.layer === last && COUNTED.includes(draft.status)
-    && turn.status !== "running" && turn.drafts.every(OVER));
 }

@@ -43,7 +43,7 @@ function exportButtons(turns) {
 // One vote: the drafts in the order in which they were shown, and the index of the best, or null when none was.
 function voteOf(turn, messages) {
   const last = turn.layers - 1;
-  const shown = turn.blind.order[last].map((slot) => draftAt(turn, last, slot)).filter((draft) => draft && COUNTED.includes(draft.status));
+  const shown = turn.blind.order[last].map((slot) => draftAt(turn, last, slot)).filter((draft) => choices(turn).includes(draft));
   const best = shown.findIndex((draft) => turn.blind.best === `${draft.layer}:${draft.slot}`);
   return {
     prompt: turn.question,

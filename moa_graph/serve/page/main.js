@@ -16,7 +16,6 @@ function show(turns) {
 function addView(turn) {
   const view = turnView(turn, { onVote: (draft) => vote(turn, view, draft) });
   $("turns").append(view.node);
-  if (turn.blind && hidden(turn)) view.node.querySelector(".state").after(el("p", {}, button("None is best", () => vote(turn, view, null), "plain none", { hidden: true })));
   return view;
 }
 
@@ -24,7 +23,6 @@ function vote(turn, view, draft) {
   turn.blind.best = draft ? `${draft.layer}:${draft.slot}` : null;
   const before = conversation.turns.slice(0, conversation.turns.indexOf(turn));
   store.write("moa.votes", [...store.read("moa.votes", []), voteOf(turn, messagesFor(before, turn.question))]);
-  view.node.querySelector(".none")?.remove();
   view.all();
   view.node.querySelector("h2").tabIndex = -1;
   view.node.querySelector("h2").focus();
@@ -60,7 +58,6 @@ async function ask(question) {
   clearInterval(clock);
   if (turn.status === "failed") { stopped(turn, now()); turn.status = "failed"; }
   view.all();
-  view.node.querySelector(".none")?.toggleAttribute("hidden", !turn.drafts.some((draft) => mayVote(turn, draft)));
   busy(false);
   say({ done: "The answer is whole.", failed: `No answer. ${turn.error}`, stopped: "Stopped." }[turn.status]);
   remember(conversation);

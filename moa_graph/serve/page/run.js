@@ -91,10 +91,10 @@ function shuffled(list) {
   return out;
 }
 
-// The conversation so far, as models are to see it: questions and the answers to them, never a draft.
+// The conversation so far, as models are to see it: questions and the whole answers to them, never a draft or a half.
 function messagesFor(turns, question) {
   const said = turns
-    .filter((turn) => turn.answer && turn.status !== "running")
+    .filter((turn) => turn.answer && turn.status === "done")
     .flatMap((turn) => [{ role: "user", content: turn.question }, { role: "assistant", content: turn.answer }]);
   return [...said, { role: "user", content: question }];
 }

@@ -2,16 +2,18 @@
 
 function turnView(turn, { onVote }) {
   const state = el("p", { class: "state" });
+  const none = button("None is best", () => onVote(null), "plain", { hidden: true });
   const alarm = el("div", { class: "alarm", hidden: true });
   const layers = layersView(turn, onVote);
   const answer = answerView(turn);
   const timeline = timelineView(turn);
   const totals = el("section", { class: "part", "aria-label": "Totals", hidden: true });
   const node = el("article", { class: "turn" }, el("h2", { class: turn.question.length > 400 ? "long" : "", ...(turn.question.length > 400 ? { tabIndex: 0 } : {}) }, turn.question),
-    state, layers.node, alarm, answer.node, el("div", { class: "below" }, timeline.node, totals));
+    state, el("p", {}, none), layers.node, alarm, answer.node, el("div", { class: "below" }, timeline.node, totals));
 
   function update(now = turn.took ?? 0) {
     state.replaceChildren(...stateOf(turn, now));
+    none.hidden = !hidden(turn) || turn.status === "running";
     alarm.hidden = !turn.error;
     alarm.textContent = turn.error ?? "";
     timeline.update(now);

@@ -1,0 +1,98 @@
+"""Blind mode: what is hidden until a vote, what ends it, and that no vote is lost."""
+
+import json
+
+import pytest
+
+from moa_graph import InputError
+from moa_graph.evals.comparisons import compare, load
+from tests.browser.conftest import ask, texts
+
+
+def blindly(page):
+    page.click("#options-toggle")
+    page.check("#blind")
+    page.click("#options-toggle")
+
+
+def nothing_is_hidden(page):
+    """Names, times and exports of the last turn are there, and no vote is asked for."""
+    turn = page.locator(".turn").last
+    assert "Draft A" not in turn.inner_text() and "is best" not in turn.inner_text()
+    assert turn.locator(".lanes li").count() > 0 and turn.locator(".lanes").is_visible()
+    return True
+
+
+def test_blind_votes_are_kept_as_json_lines(page):
+    blindly(page)
+    ask(page, "rich", "Which?")
+    assert texts(page, ".card h4") == ["Draft A", "Draft B"]
+    assert texts(page, ".card .model") == ["", ""] and texts(page, ".card footer") == ["", ""]
+    assert not page.locator(".lanes").is_visible() and not page.locator(".totals").is_visible()
+    chosen = page.locator(".card", has_text="beta says")
+    chosen.get_by_role("button", name="is best").click()
+    assert sorted(texts(page, ".card h4")) == ["alpha", "beta"] and page.locator(".card.best h4").inner_text() == "beta"
+    page.click("#history-open")
+    with page.expect_download() as waiting:
+        page.click("#votes-save")
+    [line] = waiting.value.path().read_text().splitlines()
+    vote = json.loads(line)
+    assert vote["prompt"] == "Which?" and vote["drafts"][vote["best"]]["proposer"] == "p1-beta"
+    assert {"proposer", "model", "layer", "slot", "text"} == vote["drafts"][0].keys()
+
+
+def test_evaluation_reads_the_votes(page, tmp_path):
+    blindly(page)
+    for question in ("Which?", "And which of these?"):
+        ask(page, "rich", question)
+        page.locator(".card:not(.best)", has_text="beta says").get_by_role("button", name="is best").click()
+    page.click("#history-open")
+    with page.expect_download() as waiting:
+        page.click("#votes-save")
+    votes = tmp_path / "moa-votes.jsonl"
+    waiting.value.save_as(votes)
+    models = [draft["model"] for draft in json.loads(votes.read_text().splitlines()[0])["drafts"]]
+    alpha, beta = sorted(models)
+    [pair] = compare([load(f"{votes}#{beta}"), load(f"{votes}#{alpha}")])["pairs"]
+    assert (pair["n"], pair["mean_a"], pair["mean_b"]) == (2, 100, 0)
+    with pytest.raises(InputError, match="no model 'gamma'"):
+        load(f"{votes}#gamma")
+
+
+def test_where_every_proposer_failed_nothing_stays_hidden(page):
+    blindly(page)
+    ask(page, "none")
+    assert sorted(texts(page, ".card h4")) == ["bad", "worse"] and nothing_is_hidden(page)
+
+
+def test_where_the_run_was_stopped_before_a_draft_nothing_stays_hidden(page, provider):
+    blindly(page)
+    ask(page, "mute", wait=False)
+    provider.wait(lambda stats: stats["in_flight"] == 2)
+    assert sorted(texts(page, ".card h4")) == ["Draft A", "Draft B"]
+    page.click("#stop")
+    page.wait_for_selector("#send:visible")
+    assert sorted(texts(page, ".card h4")) == ["one", "two"] and nothing_is_hidden(page)
+
+
+def test_a_stopped_run_with_a_draft_can_be_voted_on(page):
+    blindly(page)
+    ask(page, "hang", wait=False)
+    page.wait_for_selector(".card:has-text('here')")
+    page.click("#stop")
+    page.wait_for_selector("#send:visible")
+    assert sorted(texts(page, ".card h4")) == ["Draft A", "Draft B"]
+    page.locator(".card", has_text="here").get_by_role("button", name="is best").click()
+    assert page.locator(".card.best h4").inner_text() == "quick" and nothing_is_hidden(page)
+
+
+def test_a_run_of_the_history_can_still_be_voted_on(page):
+    blindly(page)
+    ask(page, "rich", "Which?")
+    page.reload()
+    page.click("#history-open")
+    page.get_by_role("button", name="Which?").first.click()
+    assert texts(page, ".card h4") == ["Draft A", "Draft B"]
+    page.get_by_role("button", name="None is best").click()
+    assert sorted(texts(page, ".card h4")) == ["alpha", "beta"] and nothing_is_hidden(page)
+    assert page.evaluate("JSON.parse(localStorage['moa.votes'])[0].best") is None
