@@ -15,6 +15,14 @@ def blindly(page):
     page.click("#options-toggle")
 
 
+def saved(page):
+    """The votes as the page saves them; the history is left open."""
+    page.click("#history-open")
+    with page.expect_download() as waiting:
+        page.click("#votes-save")
+    return [json.loads(line) for line in waiting.value.path().read_text().splitlines()]
+
+
 def nothing_is_hidden(page):
     """Names, times and exports of the last turn are there, and no vote is asked for."""
     turn = page.locator(".turn").last
@@ -32,11 +40,7 @@ def test_blind_votes_are_kept_as_json_lines(page):
     chosen = page.locator(".card", has_text="beta says")
     chosen.get_by_role("button", name="is best").click()
     assert sorted(texts(page, ".card h4")) == ["alpha", "beta"] and page.locator(".card.best h4").inner_text() == "beta"
-    page.click("#history-open")
-    with page.expect_download() as waiting:
-        page.click("#votes-save")
-    [line] = waiting.value.path().read_text().splitlines()
-    vote = json.loads(line)
+    [vote] = saved(page)
     assert vote["prompt"] == "Which?" and vote["drafts"][vote["best"]]["proposer"] == "p1-beta"
     assert {"proposer", "model", "layer", "slot", "text"} == vote["drafts"][0].keys()
 
@@ -96,3 +100,55 @@ def test_a_run_of_the_history_can_still_be_voted_on(page):
     page.get_by_role("button", name="None is best").click()
     assert sorted(texts(page, ".card h4")) == ["alpha", "beta"] and nothing_is_hidden(page)
     assert page.evaluate("JSON.parse(localStorage['moa.votes'])[0].best") is None
+
+
+FILL = """(runs) => {
+  localStorage['moa.runs'] = JSON.stringify(runs.map((size, id) => (
+    {id: `${id}`, created: 0, turns: [{question: 'x'.repeat(size), drafts: []}]})));
+  let size = 1 << 23, text = '';
+  for (; size >= 1; size >>= 1) try { localStorage.filler = text + 'x'.repeat(size); text = localStorage.filler; } catch {}
+  return localStorage.filler.length;
+}"""
+
+
+def test_when_storage_is_full_old_runs_make_room_for_a_vote(page):
+    blindly(page)
+    ask(page, "rich", "Which?")
+    assert page.evaluate(FILL, [10, 20, 100_000, 30]) > 1_000_000
+    page.get_by_role("button", name="None is best").click()
+    assert "Vote kept" in page.inner_text("#say") and not page.locator("#notice").is_visible()
+    assert [vote["prompt"] for vote in page.evaluate("JSON.parse(localStorage['moa.votes'])")] == ["Which?"]
+    lengths = page.evaluate("JSON.parse(localStorage['moa.runs']).map((run) => run.turns[0].question.length)")
+    assert lengths == [6, 10, 20], "the oldest went, down to the one that was large enough"
+
+
+def test_a_vote_that_storage_refuses_is_said_to_be_and_can_be_saved(page):
+    blindly(page)
+    ask(page, "rich", "Which?")
+    page.evaluate(FILL, [])
+    page.get_by_role("button", name="None is best").click()
+    assert "storage is full" in page.inner_text("#notice") and "Vote kept" not in page.inner_text("#say")
+    assert nothing_is_hidden(page) and page.evaluate("localStorage['moa.votes']") is None
+    assert [vote["prompt"] for vote in saved(page)] == ["Which?"]
+    page.click("#history-close")
+    page.evaluate("localStorage.removeItem('filler')")
+    ask(page, "rich", "And now?")
+    page.get_by_role("button", name="None is best").click()
+    assert len(page.evaluate("JSON.parse(localStorage['moa.votes'])")) == 2, "with room again, both are kept"
+    assert not page.locator("#notice").is_visible()
+
+
+def test_forgetting_the_runs_leaves_the_votes_which_are_forgotten_when_asked_to(page):
+    blindly(page)
+    ask(page, "rich", "Which?")
+    page.get_by_role("button", name="None is best").click()
+    assert len(saved(page)) == 1
+    page.click("#history-clear")
+    assert page.inner_text("#history-list") == "None yet." and page.locator("#votes-save").is_enabled()
+    asked = []
+    page.once("dialog", lambda dialog: (asked.append(dialog.message), dialog.dismiss()))
+    page.click("#votes-clear")
+    assert "1 vote?" in asked[0] and page.locator("#votes-save").is_enabled()
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.click("#votes-clear")
+    assert page.locator("#votes-save").is_disabled() and page.locator("#votes-clear").is_disabled()

@@ -57,4 +57,4 @@ function voteOf(turn, messages) {
   };
 }
 
-const saveVotes = () => download("moa-votes.jsonl", store.read("moa.votes", []).map((vote) => `${JSON.stringify(vote)}\n`).join(""), "application/jsonl");
+const saveVotes = () => download("moa-votes.jsonl", votes().map((vote) => `${JSON.stringify(vote)}\n`).join(""), "application/jsonl");

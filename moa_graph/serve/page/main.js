@@ -22,11 +22,12 @@ function addView(turn) {
 function vote(turn, view, draft) {
   turn.blind.best = draft ? `${draft.layer}:${draft.slot}` : null;
   const before = conversation.turns.slice(0, conversation.turns.indexOf(turn));
-  store.write("moa.votes", [...store.read("moa.votes", []), voteOf(turn, messagesFor(before, turn.question))]);
+  const kept = keepVote(voteOf(turn, messagesFor(before, turn.question)));
+  notice(kept ? "" : "This browser's storage is full or closed: the vote is held until the page is closed. Save it now: History, Save votes.");
   view.all();
   view.node.querySelector("h2").tabIndex = -1;
   view.node.querySelector("h2").focus();
-  say(draft ? `Vote kept. ${nameOf(draft)} wrote the best draft.` : "Vote kept.");
+  say([kept && "Vote kept.", draft && `${nameOf(draft)} wrote the best draft.`].filter(Boolean).join(" "));
   remember(conversation);
 }
 
@@ -76,6 +77,12 @@ function shown(turn, view, event, now) {
     if (event.moa === "aggregating") say("The aggregator writes.");
     view.update(now);
   }
+}
+
+// What went wrong beside the turns; nothing when `text` is empty.
+function notice(text) {
+  $("notice").hidden = !text;
+  $("notice").textContent = text;
 }
 
 function busy(yes) {
@@ -150,7 +157,7 @@ function live() {
   };
   $("mixture").onchange = () => { store.write("moa.mixture", $("mixture").value); choose(); };
   $("layers").onchange = count;
-  offer().catch((error) => { $("notice").hidden = false; $("notice").textContent = `The server cannot be reached. ${error.message}`; });
+  offer().catch((error) => notice(`The server cannot be reached. ${error.message}`));
 }
 
 theme(store.read("moa.theme", "auto"));
