@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False)
 Show = Annotated[bool, typer.Option("--show-drafts", help="Print the drafts too, on standard error.")]
-Save = Annotated[Path | None, typer.Option("--save", help="Write question, answer, drafts and record: .json or .md.")]
+Save = Annotated[Path | None, typer.Option("--save", help="Write question, answer, drafts, record: .html, .md, .json.")]
 MaxCost = Annotated[float | None, typer.Option("--max-cost", min=0, help="Most dollars the question may cost.")]
 Dry = Annotated[bool, typer.Option("--estimate", help="Say what it would cost; ask nothing.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on standard error.")]

@@ -113,3 +113,10 @@ def ask(
 def texts(page: Any, selector: str) -> list[str]:
     """What stands in each element that the selector finds."""
     return [text.strip() for text in page.locator(selector).all_inner_texts()]
+
+
+def blindly(page: Any) -> None:
+    """Turns blind mode on."""
+    page.click("#options-toggle")
+    page.check("#blind")
+    page.click("#options-toggle")

@@ -2,6 +2,9 @@
 
 import json
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +12,9 @@ from moa_graph import Mixture, create_moa
 from moa_graph.serve import report
 from tests.browser.conftest import EVIL, ask, opened, say, texts
 from tests.serving import Served, mixture
+
+DATA = re.compile(r'(?<=id="data">).*(?=</script>\n<script>)')
+"""What differs between two reports."""
 
 
 def test_drafts_answer_time_line_and_totals(page):
@@ -209,6 +215,26 @@ def test_a_report_made_by_the_package(browser, provider, tmp_path):
     shows_the_report(browser, path, EVIL)
 
 
+def test_the_command_saves_the_same_report(browser, page, provider, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = [f"mallory-{say(EVIL)}", f"agg-{say(EVIL)}"]
+    proposer, aggregator = ({"model": f"openai:{name}", "base_url": provider.url} for name in names)
+    Path("mine.yaml").write_text(json.dumps({"proposers": [proposer], "aggregator": aggregator}))
+    command = [sys.executable, "-m", "moa_graph", "ask", "-f", "mine.yaml", "--save", "run.html", "hi"]
+    subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=60)
+    shows_the_report(browser, tmp_path / "run.html", EVIL)
+    ask(page, "evil")
+    exported, written = (re.split(DATA, text) for text in (saved(page, "HTML report"), Path("run.html").read_text()))
+    assert exported == written and len(written) == 2, "one renderer, whatever it shows"
+
+
+def test_closing_the_page_ends_every_call(browser, site, provider):
+    with opened(browser, site) as page:
+        ask(page, "mute", wait=False)
+        provider.wait(lambda stats: stats["in_flight"] == 2)
+    assert provider.wait(lambda stats: stats["in_flight"] == 0)["disconnected"] == 2
+
+
 def test_history_survives_a_reload_and_can_be_forgotten(page):
     ask(page, "partial", "remember me")
     page.reload()
@@ -221,40 +247,6 @@ def test_history_survives_a_reload_and_can_be_forgotten(page):
     assert len(texts(page, "#history-list li")) == 1 and "2 questions" in page.inner_text("#history-list")
     page.get_by_role("button", name="Forget remember me").click()
     assert page.inner_text("#history-list") == "None yet."
-
-
-def test_the_keyboard_alone_is_enough(page):
-    page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.className") == "skip"
-    page.keyboard.press("Enter")
-    page.keyboard.type("asked without a mouse")
-    page.keyboard.press("Enter")
-    page.wait_for_selector("#send:visible")
-    assert page.inner_text(".turn h2") == "asked without a mouse"
-    assert page.evaluate("document.activeElement.id") == "question"
-    assert "answer is whole" in page.inner_text("#say").lower()
-
-
-@pytest.mark.parametrize(("size", "scheme"), [("desktop", "light"), ("phone", "dark")])
-def test_axe_finds_nothing_serious(browser, site, size, scheme):
-    axe = pytest.importorskip("axe_playwright_python.base", reason="axe-playwright-python is not installed")
-    with opened(browser, site, size=size, scheme=scheme) as page:
-
-        def check(where, page=page):
-            found = page.evaluate("() => axe.run()")["violations"]
-            serious = [(v["id"], v["nodes"][0]["html"][:200]) for v in found if v["impact"] in ("serious", "critical")]
-            assert serious == [], where
-
-        # Evaluated as a debugger does it, past the page's own policy.
-        page.evaluate(axe.AXE_SCRIPT)
-        check("at first")
-        page.click("#options-toggle")
-        check("options")
-        ask(page, "partial")
-        ask(page, "deep")
-        check("answered")
-        page.click("#history-open")
-        check("history")
 
 
 @pytest.mark.parametrize("name", ["deep", "evil", "partial"])

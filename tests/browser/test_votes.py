@@ -6,13 +6,7 @@ import pytest
 
 from moa_graph import InputError
 from moa_graph.evals.comparisons import compare, load
-from tests.browser.conftest import ask, texts
-
-
-def blindly(page):
-    page.click("#options-toggle")
-    page.check("#blind")
-    page.click("#options-toggle")
+from tests.browser.conftest import ask, blindly, texts
 
 
 def saved(page):
@@ -106,7 +100,8 @@ FILL = """(runs) => {
   localStorage['moa.runs'] = JSON.stringify(runs.map((size, id) => (
     {id: `${id}`, created: 0, turns: [{question: 'x'.repeat(size), drafts: []}]})));
   let size = 1 << 23, text = '';
-  for (; size >= 1; size >>= 1) try { localStorage.filler = text + 'x'.repeat(size); text = localStorage.filler; } catch {}
+  for (; size >= 1; size >>= 1)
+    try { localStorage.filler = text + 'x'.repeat(size); text = localStorage.filler; } catch {}
   return localStorage.filler.length;
 }"""
 

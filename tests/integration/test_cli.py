@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from moa_graph.cli import COMMANDS, main
+from moa_graph.cli.save import WRITERS
 from tests.provider import Provider
 
 
@@ -47,6 +48,12 @@ def test_help_is_cheap_and_names_every_command() -> None:
     assert all(f"  {name} " in done.stdout for name in COMMANDS)
     imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
     assert not imported & {"langgraph", "langchain_core", "openai", "langsmith", "typer", "rich", "pydantic", "yaml"}
+
+
+def test_the_help_of_ask_names_every_form_that_it_saves(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ask", "--help"]) == 0
+    help_of_save = capsys.readouterr().out.partition("--save")[2].partition("--max-cost")[0]
+    assert all(ending in help_of_save for ending in WRITERS)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
