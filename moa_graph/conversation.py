@@ -20,28 +20,53 @@ from langchain_core.messages import (
 
 from moa_graph.errors import InputError
 
-_THINK = re.compile(r"<(think|thinking|reasoning)>.*?(?:</\1>|\Z)", re.DOTALL | re.IGNORECASE)
+OPENING = re.compile(r"<(think|thinking|reasoning)>", re.ASCII | re.IGNORECASE)
+"""Where a thought begins."""
+
+_LONE = re.compile(
+    r"\A\s*</think>"
+    r"|^[ \t]*</think>[ \t]*$"
+    r"|</think>[ \t]*(?=\n[ \t]*\n)"
+    r"|(?<=[\n.!?\u2026\u3002\uff01\uff1f])</think>(?=[\w*#])",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""How a thought ends whose opening tag a server pre-filled: on a line of its own, at the end of a paragraph, or glued
+between a sentence and the answer. Who writes about the tag sets it between spaces, quotes or backticks."""
+
 _IMAGE_BLOCKS = frozenset({"image", "image_url", "input_image"})
 _DROPPED_BLOCKS = frozenset({"reasoning", "thinking", "redacted_thinking", "tool_use", "tool_call", "function_call"})
 
 
 def clean(text: str) -> str:
-    """`text` without thoughts, lone surrogates and NUL, stripped of outer white space.
+    """`text` without the thoughts it begins with, lone surrogates and NUL, stripped of outer white space.
 
-    A thought is what stands in `<think>`, `<thinking>` or `<reasoning>`, or before a lone `</think>`
-    (servers that pre-fill the opening tag return only the closing one).
+    A thought is what stands in `<think>`, `<thinking>` or `<reasoning>` at the very beginning (several in a row are),
+    or before a lone `</think>` (servers that pre-fill the opening tag return only the closing one). Tags further on
+    belong to an answer that writes about them.
     """
-    text = _THINK.sub("", text)
-    if "</think>" in text:
-        text = text.rsplit("</think>", 1)[1]
-    return encodable(text).strip()
+    text = encodable(text).strip()
+    text = text[_unopened(text) :].lstrip()
+    while opening := OPENING.match(text):
+        text = _after_thought(text, opening[1]).lstrip()
+    return text
+
+
+def _unopened(text: str) -> int:
+    """How far a thought goes whose opening tag is missing; 0 when there is none."""
+    end = _LONE.search(text)
+    return end.end() if end and not OPENING.search(text, 0, end.start()) else 0
+
+
+def _after_thought(text: str, tag: str) -> str:
+    """What follows the first closing tag; nothing when the thought is never closed."""
+    end = re.search(f"</{tag}>", text, re.ASCII | re.IGNORECASE)
+    return text[end.end() :] if end else ""
 
 
 def encodable(text: str) -> str:
     """`text` as it can be sent and stored: lone surrogates become U+FFFD, NUL goes."""
-    if not text.isascii():
-        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text.replace("\0", "")
+    text = text.replace("\0", "")
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def check(messages: Sequence[BaseMessage]) -> None:

@@ -7,10 +7,9 @@ import re
 from langchain_core.messages.tool import ToolCallChunk
 from langgraph.runtime import get_runtime
 
-from moa_graph.conversation import encodable
+from moa_graph.conversation import OPENING, encodable
 from moa_graph.state import Event
 
-_OPEN = re.compile(r"<(think|thinking|reasoning)>", re.IGNORECASE)
 _OPENINGS = ("<think>", "<thinking>", "<reasoning>")
 
 
@@ -55,45 +54,41 @@ class Cleaner:
 
     def feed(self, piece: str) -> str:
         """What can be shown by now."""
-        self._held += piece
-        shown = ""
-        while True:
-            if self._closing:
-                end = re.search(self._closing, self._held, re.IGNORECASE)
-                if end is None:
-                    self._held = self._held[-len(self._closing) :]
-                    return self._trimmed(shown)
-                self._held, self._closing = self._held[end.end() :], ""
-            elif tag := _OPEN.search(self._held):
-                shown += self._held[: tag.start()]
-                self._held = self._held[tag.end() :]
-                self._closing = f"</{tag[1].lower()}>"
-            else:
-                cut = _safe(self._held)
-                shown, self._held = shown + self._held[:cut], self._held[cut:]
-                return self._trimmed(shown)
+        self._held += piece.replace("\0", "")
+        if not self._begun and not self._past_thoughts():
+            return ""
+        # Half a character waits for its other half.
+        cut = len(self._held) - ("\ud800" <= self._held[-1:] <= "\udbff")
+        sure, self._held = self._held[:cut], self._held[cut:]
+        return self._trimmed(sure)
 
     def rest(self) -> str:
         """What was held back, once nothing more comes."""
         held, self._held = "" if self._closing else self._held, ""
         return self._trimmed(held)
 
+    def _past_thoughts(self) -> bool:
+        """Whether the answer itself has begun; the thoughts before it are let go."""
+        while True:
+            if self._closing:
+                end = re.search(self._closing, self._held, re.ASCII | re.IGNORECASE)
+                if end is None:
+                    self._held = self._held[-len(self._closing) :]
+                    return False
+                self._held, self._closing = self._held[end.end() :], ""
+            self._held = self._held.lstrip()
+            if opening := OPENING.match(self._held):
+                self._held, self._closing = self._held[opening.end() :], f"</{opening[1]}>"
+                continue
+            self._begun = not any(tag.startswith(self._held.lower()) for tag in _OPENINGS)
+            return self._begun
+
     def _trimmed(self, text: str) -> str:
-        """`text` without white space at the beginning of the whole, and with that at its end kept for what follows."""
+        """`text` with the white space at its end kept for what follows."""
         text = encodable(text)
-        if not self._begun:
-            text = text.lstrip()
         bare = text.rstrip()
         if not bare:
             self._space += text
             return ""
-        shown, self._space, self._begun = self._space + bare, text[len(bare) :], True
+        shown, self._space = self._space + bare, text[len(bare) :]
         return shown
-
-
-def _safe(text: str) -> int:
-    """How much of `text` is surely no beginning of an opening tag, and no half of a character."""
-    at = text.rfind("<")
-    if at >= 0 and any(tag.startswith(text[at:].lower()) for tag in _OPENINGS):
-        return at
-    return len(text) - ("\ud800" <= text[-1:] <= "\udbff")

@@ -73,8 +73,15 @@ def test_answerable_messages_pass(messages: list[BaseMessage]) -> None:
     [
         ("<think>no</think> yes ", "yes"),
         ("<THINKING>no</THINKING>yes", "yes"),
-        ("no</think>\nyes", "yes"),
-        ("yes<think>never closed", "yes"),
+        (" <think>no</think>\n<reasoning>nor this</reasoning>\n\nyes", "yes"),
+        ("<think>never closed", ""),
+        ("no\n</think>\n\nyes", "yes"),
+        ("no\n</think>\nyes", "yes"),
+        ("it is 4.</think>\n\nyes", "yes"),
+        ("it is 4.</think>4", "4"),
+        ("</think>yes", "yes"),
+        ("</think>\n\nyes", "yes"),
+        ("no, not yet\n</think>", ""),
         ("a\0b", "ab"),
         ("lone \ud800 half", "lone � half"),
         ("😀 é", "😀 é"),
@@ -84,6 +91,22 @@ def test_answerable_messages_pass(messages: list[BaseMessage]) -> None:
 def test_clean(text: str, cleaned: str) -> None:
     assert clean(text) == cleaned
     clean(text).encode()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Put the steps in a `<thinking>` tag first. Then answer.",
+        "yes <think>is a tag</think> and goes on",
+        "Models write <reasoning>...</reasoning> before they answer.",
+        "Servers may return a lone </think>, which ends the thought.",
+        'Use text.split("</think>") and take the rest.\n\nThat is all.',
+        "A prompt:\n\n<think>\nsteps\n</think>\n\nand the rest of it",
+        "Close with `</think>`\n\nand go on.",
+    ],
+)
+def test_an_answer_about_the_tags_is_kept_whole(text: str) -> None:
+    assert clean(text) == text
 
 
 def test_encodable_keeps_what_can_be_sent() -> None:

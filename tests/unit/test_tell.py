@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from moa_graph.conversation import _THINK, clean
+from moa_graph.conversation import _unopened, clean, encodable
 from moa_graph.tell import Cleaner
 
 PARTS = [
@@ -36,7 +36,7 @@ def in_pieces(text: str, cuts: list[int]) -> str:
 
 @given(TEXTS, st.lists(st.integers(0, 60), max_size=20))
 def test_pieces_joined_are_the_cleaned_whole(text, cuts):
-    assume("</think>" not in _THINK.sub("", text))  # a lone closing tag: known too late for a stream
+    assume(not _unopened(encodable(text).strip()))  # a lone closing tag: known too late for a stream
     assert in_pieces(text, cuts) == clean(text)
 
 
@@ -44,7 +44,13 @@ def test_pieces_joined_are_the_cleaned_whole(text, cuts):
     ("text", "shown"),
     [
         ("<think>first\nthis</think>\n\nThe answer.", "The answer."),
-        ("<Thinking>a</thinking>b<reasoning>c</reasoning>d", "bd"),
+        ("<Thinking>a</thinking>\n <reasoning>c</reasoning>d", "d"),
+        (
+            "Put the steps in a `<thinking>` tag first. Then answer.",
+            "Put the steps in a `<thinking>` tag first. Then answer.",
+        ),
+        ("a<think>b</think>c", "a<think>b</think>c"),
+        ("<think>a</think><thi", "<thi"),
         ("  plain text \n", "plain text"),
         ("<think>and never closed", ""),
         ("1 <thin air", "1 <thin air"),
@@ -58,4 +64,4 @@ def test_letter_by_letter(text, shown):
 
 def test_text_is_shown_as_soon_as_it_is_sure():
     cleaner = Cleaner()
-    assert [cleaner.feed(piece) for piece in ["Hel", "lo ", "wor", "ld <", "b>"]] == ["Hel", "lo", " wor", "ld", " <b>"]
+    assert [cleaner.feed(piece) for piece in ["Hel", "lo ", "wor", "ld <", "b>"]] == ["Hel", "lo", " wor", "ld <", "b>"]
