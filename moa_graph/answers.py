@@ -16,7 +16,12 @@ _FINISH: dict[str, Status] = {
     "length": "truncated",
     "max_tokens": "truncated",
     "MAX_TOKENS": "truncated",
+    "max_output_tokens": "truncated",
+    "model_context_window_exceeded": "truncated",
+    "incomplete": "truncated",
     "content_filter": "filtered",
+    "content_filtered": "filtered",
+    "guardrail_intervened": "filtered",
     "SAFETY": "filtered",
     "PROHIBITED_CONTENT": "filtered",
     "refusal": "refused",
@@ -31,7 +36,7 @@ def judge(message: AIMessage, *, tools: bool = False) -> tuple[Status, str, str 
     text = clean(str(message.text))
     finish = _finish(message)
     status = _FINISH.get(finish, "ok")
-    refusal = message.additional_kwargs.get("refusal")
+    refusal = _refusal(message)
     if refusal or status == "refused":
         return "refused", text, one_line(str(refusal or "the model refused"))
     if status == "filtered":
@@ -44,16 +49,30 @@ def judge(message: AIMessage, *, tools: bool = False) -> tuple[Status, str, str 
 def broken(message: AIMessage) -> bool:
     """Whether a stream ended before the model did.
 
-    OpenAI's protocol promises a finish reason. LangChain joins the pieces of a stream that stopped without
-    one into a message like any other, which must not be passed off as whole.
+    OpenAI's protocols promise a finish reason (Responses: a status that is an end). LangChain joins the pieces of a
+    stream that stopped without one into a message like any other, which must not be passed off as whole.
     """
     given = message.response_metadata
-    return given.get("model_provider") == "openai" and not {"finish_reason", "status"} & given.keys()
+    ended = "finish_reason" in given or given.get("status") in ("completed", "incomplete")
+    return given.get("model_provider") == "openai" and not ended
 
 
 def _finish(message: AIMessage) -> str:
+    """Why the model stopped, in its provider's words; the Responses API says it in two places."""
     given = message.response_metadata
-    return str(given.get("finish_reason") or given.get("stop_reason") or given.get("done_reason") or "")
+    for name in ("finish_reason", "stop_reason", "stopReason", "done_reason"):
+        if reason := given.get(name):
+            return str(reason)
+    status, details = given.get("status"), given.get("incomplete_details")
+    why = details.get("reason") if isinstance(details, dict) else None
+    return str(why or status) if status == "incomplete" else ""
+
+
+def _refusal(message: AIMessage) -> object:
+    """The refusal's own words: Chat Completions has a field for them, Responses a content block."""
+    blocks = message.content if isinstance(message.content, list) else []
+    said = (block.get("refusal") for block in blocks if isinstance(block, dict) and block.get("type") == "refusal")
+    return message.additional_kwargs.get("refusal") or next(said, None)
 
 
 def _why_empty(message: AIMessage, finish: str) -> str:

@@ -13,6 +13,7 @@ import orjson
 from tests.provider.chat import Chat
 from tests.provider.record import Log, Request
 from tests.provider.render import error, response
+from tests.provider.responses import answered
 
 INFO = {
     "version": "0.15",
@@ -76,6 +77,8 @@ class Connection(asyncio.Protocol):
         request = Request(method, path, self.headers, b"".join(self.body), time.perf_counter())
         if path.endswith("/chat/completions"):
             self._chat(request)
+        elif path.endswith("/responses"):
+            self._responses(request)
         else:
             self._other(request)
 
@@ -92,6 +95,13 @@ class Connection(asyncio.Protocol):
             message = f"{type(broken).__name__}: {broken}"
             self.write(response(400, error(400, message, "invalid_request_error", None)))
             log.leave(request, "error")
+
+    def _responses(self, request: Request) -> None:
+        asked = orjson.loads(request.body)
+        request.model = asked["model"]
+        self.log().arrive(request)
+        self.write(answered(asked))
+        self.log().leave(request, "answered")
 
     def _other(self, request: Request) -> None:
         path = request.path
