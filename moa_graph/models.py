@@ -187,13 +187,21 @@ def _adapted(model: BaseChatModel, wanted: dict[str, Any], *, quiet: bool) -> Ba
 
 def _made(spec: Proposer, sampling: dict[str, Any]) -> BaseChatModel:
     provider, _, name = spec.model.partition(":")
-    if is_embedded(spec):
-        from moa_graph.local import local_chat_model
+    try:
+        if is_embedded(spec):
+            from moa_graph.local import local_chat_model
 
-        return local_chat_model(name, **sampling, **spec.params)
-    if spec.base_url or provider in PROVIDERS:
-        return _openai_compatible(spec, provider, name, sampling)
+            return local_chat_model(name, **sampling, **spec.params)
+        if spec.base_url or provider in PROVIDERS:
+            return _openai_compatible(spec, provider, name, sampling)
+    except (TypeError, ValueError) as exc:
+        # What LangChain's classes say of a setting: pydantic's errors are ValueErrors.
+        raise _cannot_be_made(spec.label, exc) from None
     return _by_langchain(provider, name, {**sampling, **spec.params})
+
+
+def _cannot_be_made(name: str, exc: Exception) -> ConfigError:
+    return ConfigError(f"model {name} cannot be made: {one_line(str(exc))}. Look at its `params`.")
 
 
 def _openai_compatible(spec: Proposer, provider: str, name: str, sampling: dict[str, Any]) -> BaseChatModel:
@@ -205,6 +213,7 @@ def _openai_compatible(spec: Proposer, provider: str, name: str, sampling: dict[
     remember_secret(secret or "")
     # These two headers are OpenAI's and go to OpenAI's host alone.
     mine = provider == "openai" and known is not None
+    foreign = spec.base_url is not None and not _is_openais(spec.base_url)
     return chat_openai(
         "together" if provider == "together" else "openai",
         model=name,
@@ -214,9 +223,24 @@ def _openai_compatible(spec: Proposer, provider: str, name: str, sampling: dict[
         # From the environment alone, as the SDK has it: see `_from_file`.
         organization=os.environ.get("OPENAI_ORG_ID") if mine else None,
         project=os.environ.get("OPENAI_PROJECT_ID") if mine else None,
+        limit="max_tokens" if foreign else "max_completion_tokens",
         **sampling,
-        **spec.params,
+        **(_verbatim(spec.params, "max_completion_tokens") if foreign else spec.params),
     )
+
+
+def _is_openais(base_url: str) -> bool:
+    """Whether OpenAI's own models are behind the address, which want OpenAI's own names."""
+    name = urlsplit(base_url).hostname or ""
+    return name == "api.openai.com" or name.endswith(".openai.azure.com")
+
+
+def _verbatim(params: dict[str, Any], name: str) -> dict[str, Any]:
+    """`params` with one of them sent under the very name it has there."""
+    if name not in params:
+        return params
+    rest = {key: value for key, value in params.items() if key != name}
+    return {**rest, "extra_body": {**rest.get("extra_body", {}), name: params[name]}}
 
 
 def _by_langchain(provider: str, name: str, fields: dict[str, Any]) -> BaseChatModel:
@@ -227,5 +251,5 @@ def _by_langchain(provider: str, name: str, fields: dict[str, Any]) -> BaseChatM
     except Exception as exc:
         # Every provider's package fails in its own way here, and before any request: absent, no key, wrong
         # settings.
-        raise ConfigError(f"model {provider}:{name} cannot be made: {one_line(str(exc))}") from None
+        raise _cannot_be_made(f"{provider}:{name}", exc) from None
     return model

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import openai
     from langchain_core.language_models import BaseChatModel
 
+    from moa_graph.wire.models import Limit
+
 _SDK_ONLY = frozenset({"default_query", "timeout", "request_timeout"})
 """Settings of the chat model that only the SDK carries out."""
 
@@ -24,6 +26,7 @@ def chat_openai(
     api_key: str,
     organization: str | None = None,
     project: str | None = None,
+    limit: Limit = "max_completion_tokens",
     cheap: bool = True,
     **fields: Any,
 ) -> BaseChatModel:
@@ -36,8 +39,10 @@ def chat_openai(
         api_key: sent to that host only.
         organization: OpenAI's header, for OpenAI's host; never read from the environment here.
         project: the same.
+        limit: what ChatOpenAI's `max_tokens` is called in a request: OpenAI's own name for it, or everybody else's.
         cheap: False sends everything through the SDK.
-        fields: fields of the chat model: temperature, max_tokens, and so on.
+        fields: fields of the chat model: temperature, max_tokens, and so on. What it has no field for goes into the
+            request's body as it is.
     """
     from moa_graph.wire.sessions import proxy_for
 
@@ -45,14 +50,28 @@ def chat_openai(
     clients = host.clients(cheap=cheap and not _SDK_ONLY & fields.keys())
     # The clients hold the key; a chat model without it cannot show it.
     defaults = {"api_key": "none", "max_retries": 0, "stream_usage": True, "stream_chunk_timeout": None}
-    made: BaseChatModel = _direct(kind)(**{"model": model, "base_url": base_url, **defaults, **clients, **fields})
+    settings = {"model": model, "base_url": base_url, **defaults, **clients, **_sorted(_kind(kind), fields)}
+    made: BaseChatModel = _direct(kind, limit)(**settings)
     return made
 
 
-def _direct(kind: str) -> Any:
+def _direct(kind: str, limit: Limit) -> Any:
     from moa_graph.wire.models import direct
 
-    return direct(_kind(kind))
+    return direct(_kind(kind), limit)
+
+
+def _sorted(kind: type[BaseChatModel], fields: dict[str, Any]) -> dict[str, Any]:
+    """`fields`, with those that are none of the class's in its `extra_body`.
+
+    LangChain hands what it does not know to the SDK, which refuses whatever OpenAI itself has not.
+    """
+    known = {name for field, info in kind.model_fields.items() for name in (field, info.alias)}
+    more = {name: value for name, value in fields.items() if name not in known}
+    if not more:
+        return fields
+    own = {name: value for name, value in fields.items() if name in known}
+    return {**own, "extra_body": {**(fields.get("extra_body") or {}), **more}}
 
 
 def _kind(kind: str) -> type[BaseChatModel]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import openai
 
@@ -11,19 +11,33 @@ from moa_graph.wire.completions import Answer, Completions, encoded
 
 if TYPE_CHECKING:
     from langchain_core.callbacks import AsyncCallbackManagerForLLMRun
+    from langchain_core.language_models import LanguageModelInput
     from langchain_core.messages import BaseMessage
     from langchain_core.outputs import ChatResult
 
 
+Limit = Literal["max_completion_tokens", "max_tokens"]
+"""What the limit of an answer's tokens is called in a request."""
+
+
 @functools.cache
-def direct(kind: type[Any]) -> type[Any]:
+def direct(kind: type[Any], limit: Limit) -> type[Any]:
     """`kind`, a class of LangChain's OpenAI family, with its answers made where they arrive.
 
-    LangChain makes a result of an answer in a thread, which costs more than making it. The class keeps its name,
-    by which traces show it.
+    LangChain makes a result of an answer in a thread, which costs more than making it. ChatOpenAI always writes
+    `max_completion_tokens`, which is OpenAI's own name: other servers pass over it without a word. The class keeps
+    its name, by which traces show it.
     """
 
     class Direct(kind):  # type: ignore[misc]  # the class is a parameter, so mypy knows nothing of its methods
+        def _get_request_payload(
+            self, input_: LanguageModelInput, *, stop: list[str] | None = None, **kwargs: Any
+        ) -> dict[str, Any]:
+            payload: dict[str, Any] = super()._get_request_payload(input_, stop=stop, **kwargs)
+            if "max_completion_tokens" in payload:
+                payload[limit] = payload.pop("max_completion_tokens")
+            return payload
+
         async def _agenerate(
             self,
             messages: list[BaseMessage],
