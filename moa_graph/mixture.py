@@ -16,6 +16,7 @@ from pydantic import (
     Field,
     PlainSerializer,
     WithJsonSchema,
+    field_validator,
     model_validator,
 )
 
@@ -27,6 +28,13 @@ MAX_LAYERS = 10
 """More than any published mixture uses; a bound on what one request may cost."""
 
 MAX_NODES = 64
+
+
+_NOT_SENT = frozenset(
+    {"api_key", "openai_api_key", "together_api_key", "openai_api_base", "together_api_base", "model_name"}
+    | {"organization", "openai_organization"}
+)
+"""Names of LangChain's for what goes where: who is asked is not for `params` to say."""
 
 
 def _model(value: Any) -> Any:
@@ -109,6 +117,23 @@ class Proposer(Checked):
                 "a named provider's key has its own variable. Remove one or add the other."
             )
         return self
+
+    @field_validator("params")
+    @classmethod
+    def _check_params(cls, params: dict[str, Any]) -> dict[str, Any]:
+        for name in params:
+            if name in cls.model_fields:
+                raise ConfigError(f"proposer.params: {name!r} is a field of its own. Write it beside `params`.")
+            if name in _NOT_SENT:
+                raise ConfigError(
+                    f"proposer.params: {name!r} is no request parameter. The host is `base_url`, a key is read from the "
+                    "environment, and a server's own key from the variable that `api_key_env` names."
+                )
+        try:
+            json.dumps(params, allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as exc:
+            raise ConfigError(f"proposer.params: only plain JSON can be sent ({exc}).") from None
+        return params
 
 
 def _as_proposer(value: Any) -> Any:
