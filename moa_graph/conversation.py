@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -34,7 +34,7 @@ _LONE = re.compile(
 between a sentence and the answer. Who writes about the tag sets it between spaces, quotes or backticks."""
 
 _IMAGE_BLOCKS = frozenset({"image", "image_url", "input_image"})
-_DROPPED_BLOCKS = frozenset({"reasoning", "thinking", "redacted_thinking", "tool_use", "tool_call", "function_call"})
+_ADDRESSES = frozenset({"image_url", "url", "uri", "file_url", "file_uri"})
 
 
 def clean(text: str) -> str:
@@ -102,13 +102,24 @@ def _check_block(block: str | dict[str, Any], message: BaseMessage) -> None:
 
 
 def _check_image(block: dict[str, Any]) -> None:
-    value = block.get("image_url", block.get("url"))
-    address = value.get("url") if isinstance(value, dict) else value
-    if address is None and (block.get("base64") or block.get("data")):
+    addresses: list[Any] = [address for address in _addresses(block) if address is not None]
+    if not addresses and (block.get("base64") or block.get("data")):
         return
-    if not isinstance(address, str) or not (address.startswith("data:image/") or _public_https(address)):
-        shown = encodable(str(address))[:80]
-        raise InputError(f"messages: image address {shown!r} refused. Use a data:image/... URL or a public https URL.")
+    for address in addresses or [None]:
+        if not isinstance(address, str) or not (address.startswith("data:image/") or _public_https(address)):
+            shown = encodable(str(address))[:80]
+            raise InputError(
+                f"messages: image address {shown!r} refused. Use a data:image/... URL or a public https URL."
+            )
+
+
+def _addresses(block: dict[str, Any]) -> Iterator[Any]:
+    """Every address in the block, wherever it stands: which of several is sent is LangChain's choice."""
+    for name, value in block.items():
+        if isinstance(value, dict):
+            yield from _addresses(value)
+        elif name in _ADDRESSES:
+            yield value
 
 
 def _public_https(address: str) -> bool:

@@ -126,8 +126,8 @@ class Proposer(Checked):
                 raise ConfigError(f"proposer.params: {name!r} is a field of its own. Write it beside `params`.")
             if name in _NOT_SENT:
                 raise ConfigError(
-                    f"proposer.params: {name!r} is no request parameter. The host is `base_url`, a key is read from the "
-                    "environment, and a server's own key from the variable that `api_key_env` names."
+                    f"proposer.params: {name!r} is no request parameter. The host is `base_url`; a key is read from "
+                    "the environment, a server's own key from the variable that `api_key_env` names."
                 )
         try:
             json.dumps(params, allow_nan=False)

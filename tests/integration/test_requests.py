@@ -1,6 +1,5 @@
 """From a line of the mixture to the request: names, parameters, retries and keys, as the provider sees them."""
 
-import asyncio
 from typing import Any
 
 import pytest

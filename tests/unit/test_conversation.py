@@ -13,6 +13,8 @@ def image(url: str) -> list[dict[str, Any]]:
     return [{"type": "text", "text": "what is this?"}, {"type": "image_url", "image_url": {"url": url}}]
 
 
+GOOD, EVIL = "https://example.com/a.png", "http://169.254.169.254/latest"
+
 REFUSED: list[tuple[list[BaseMessage], str]] = [
     ([], "there are none"),
     ([HumanMessage("")], "blank"),
@@ -40,6 +42,17 @@ REFUSED: list[tuple[list[BaseMessage], str]] = [
             "https://printer/a.png",
             "data:text/html,<script>",
             "ftp://example.com/a.png",
+        ]
+    ),
+    *(
+        ([HumanMessage([{"type": "text", "text": "what is this?"}, block])], r"image address 'http://169\.254")
+        for block in [
+            {"type": "image", "image_url": GOOD, "url": EVIL},
+            {"type": "image", "image_url": EVIL, "url": GOOD},
+            {"type": "image_url", "image_url": {"url": GOOD}, "url": EVIL},
+            {"type": "image", "base64": "AAAA", "mime_type": "image/png", "url": EVIL},
+            {"type": "image", "base64": "AAAA", "source": {"type": "url", "url": EVIL}},
+            {"type": "image", "data": "AAAA", "extras": {"image_url": {"url": EVIL}}},
         ]
     ),
 ]
