@@ -23,6 +23,7 @@ from pydantic import (
 from moa_graph.checked import Checked
 from moa_graph.errors import ConfigError
 from moa_graph.mixture_files import read
+from moa_graph.prices import Dated, rates
 
 MAX_LAYERS = 10
 """More than any published mixture uses; a bound on what one request may cost."""
@@ -146,7 +147,14 @@ def _as_list(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
+def _plain_price(price: Any) -> Any:
+    if not isinstance(price, Mapping):
+        return _as_list(price)
+    return {name: str(value) if name == "date" else value for name, value in price.items()}
+
+
 Spec = Annotated[Proposer, BeforeValidator(_as_proposer, json_schema_input_type=str | Proposer)]
+Price = Annotated[list[float], Field(min_length=2, max_length=2)] | Dated
 Round = Annotated[list[Spec], BeforeValidator(_as_list), Field(min_length=1)]
 
 
@@ -167,7 +175,7 @@ class Mixture(Checked):
     order when the aggregator fails; when all fail, `on_failure` raises, or returns the longest draft,
     labelled as such. `hedge` repeats a call that has not answered after so many seconds. `draft_tokens`
     cuts every draft that others are shown. `prices` overrides dollars per million tokens, as
-    `{"provider:model": [input, output]}`.
+    `{"provider:model": [input, output]}` or `{"input": ..., "output": ..., "date": ...}`.
     """
 
     proposers: Annotated[list[Spec], BeforeValidator(_as_list)] = Field(default_factory=list)
@@ -189,12 +197,22 @@ class Mixture(Checked):
     hedge: float | None = Field(default=None, gt=0)
     max_cost: float | None = Field(default=None, ge=0)
     max_calls: int | None = Field(default=None, ge=1)
-    prices: dict[str, Annotated[list[float], Field(min_length=2, max_length=2)]] = Field(default_factory=dict)
+    prices: dict[str, Price] = Field(default_factory=dict)
     name: str | None = Field(default=None, min_length=1)
     description: str | None = None
     date: str | None = None
     source: str | None = None
     note: str | None = None
+
+    @field_validator("prices", mode="before")
+    @classmethod
+    def _check_prices(cls, given: Any) -> Any:
+        """Here, and not when the first answer has been paid for. YAML makes a date of what looks like one."""
+        if not isinstance(given, Mapping):
+            return given
+        for name, price in given.items():
+            rates(str(name), price)
+        return {name: _plain_price(price) for name, price in given.items()}
 
     @model_validator(mode="after")
     def _check_whole(self) -> Self:

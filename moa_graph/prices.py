@@ -11,12 +11,15 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib.metadata import version
-from typing import Any
+from typing import Any, NotRequired
 
+from typing_extensions import TypedDict
+
+from moa_graph.checked import refuse_unknown
 from moa_graph.errors import ConfigError
 from moa_graph.state import Usage
 
-__all__ = ["cost", "load", "loaded", "price_source"]
+__all__ = ["Dated", "cost", "load", "loaded", "price_source", "rates"]
 
 PAPER_DATE = "2024-06"
 PAPER: dict[str, tuple[float, float]] = {
@@ -46,6 +49,18 @@ _GENAI_IDS = {
     "xai": "x-ai",
 }
 """LangChain's provider names where genai-prices has another."""
+
+_MOST = 1e9
+"""Dollars per million tokens; more is a mistake."""
+
+
+class Dated(TypedDict):
+    """A price with the day it was looked up."""
+
+    input: float
+    output: float
+    date: NotRequired[str]
+
 
 Override = Sequence[float] | Mapping[str, Any]
 """(input, output) or {"input": ..., "output": ..., "date": ...}: dollars per million tokens."""
@@ -88,13 +103,22 @@ def _dollars(rates: tuple[float, float], usage: Usage) -> float:
 def _override(model: str, overrides: Mapping[str, Override]) -> tuple[float, float] | None:
     for name in (model, model.partition(":")[2]):
         if name and name in overrides:
-            return _rates(name, overrides[name])
+            return rates(name, overrides[name])
     return None
 
 
-def _rates(name: str, price: Override) -> tuple[float, float]:
-    pair = [price.get("input"), price.get("output")] if isinstance(price, Mapping) else list(price)
-    good = [v for v in pair if isinstance(v, int | float) and not isinstance(v, bool) and 0 <= v < math.inf]
+def rates(name: str, price: Override) -> tuple[float, float]:
+    """Dollars per million tokens in and out.
+
+    Raises:
+        ConfigError: `price` is none.
+    """
+    if isinstance(price, Mapping):
+        refuse_unknown(price, Dated.__annotations__, what=f"prices[{name!r}]")
+        pair = [price.get("input"), price.get("output")]
+    else:
+        pair = list(price) if isinstance(price, Sequence) else []
+    good = [v for v in pair if isinstance(v, int | float) and not isinstance(v, bool) and 0 <= v <= _MOST]
     if len(pair) != 2 or len(good) != 2:
         raise ConfigError(
             f'prices[{name!r}]: give dollars per million tokens as [input, output] or {{"input": ..., "output": ...}}.'

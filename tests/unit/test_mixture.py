@@ -10,6 +10,8 @@ import yaml
 
 from moa_graph import ConfigError, Mixture, Proposer
 from moa_graph.mixture_files import preset_names, preset_path
+from moa_graph.prices import cost
+from moa_graph.state import Usage
 
 GOOD: dict[str, Any] = {"proposers": ["openai:a", "openai:b"], "aggregator": "openai:c"}
 
@@ -39,6 +41,14 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"proposers": [{"model": "openai:a", "params": {"api_key": "sk-planted-1"}}]}, r"'api_key' is no request .*env"),
     ({"proposers": [{"model": "openai:a", "params": {"stop": object()}}]}, r"proposer\.params: only plain JSON"),
     ({"proposers": [{"model": "openai:a", "params": {"top_p": math.nan}}]}, r"proposer\.params: only plain JSON"),
+    ({"prices": {"openai:a": [-1, 1]}}, r"prices\['openai:a'\]: give dollars"),
+    ({"prices": {"openai:a": [1]}}, r"prices\['openai:a'\]: give dollars"),
+    ({"prices": {"openai:a": 3}}, r"prices\['openai:a'\]: give dollars"),
+    ({"prices": {"openai:a": [True, 1]}}, r"prices\['openai:a'\]: give dollars"),
+    ({"prices": {"openai:a": [10**400, 1]}}, r"prices\['openai:a'\]: give dollars"),
+    ({"prices": {"openai:a": {"input": 1}}}, r"prices\['openai:a'\]: give dollars"),
+    ({"prices": {"openai:a": {"input": 1, "output": 2, "dat": "x"}}}, r"prices\['openai:a'\].*Did you mean 'date'"),
+    ({"prices": [1]}, r"mixture\.prices"),
     ({"aggregator": None}, "chat model"),
     ({"quorum": 3}, r"mixture\.quorum.*2 proposers"),
     ({"min_drafts": 3}, r"mixture\.min_drafts.*2 proposers"),
@@ -99,6 +109,16 @@ def test_paper_presets_use_the_paper_prompt_and_send_its_sampling() -> None:
     assert {(s.temperature, s.max_tokens) for s in moa.specs} == {(0.7, 2048)}
     quick = Mixture.load("together-quickstart")
     assert (quick.aggregator.temperature, quick.aggregator.max_tokens) == (None, None)
+
+
+def test_a_price_may_say_of_what_day_it_is(tmp_path: Path) -> None:
+    text = "prices:\n  openai:a: {input: 1, output: 2.5, date: 2026-11-22}\n  openai:b: [1, 2]\n"
+    (tmp_path / "m.yaml").write_text(text + yaml.safe_dump(GOOD))
+    mixture = Mixture.load(tmp_path / "m.yaml")
+    assert mixture.prices == {"openai:a": {"input": 1, "output": 2.5, "date": "2026-11-22"}, "openai:b": [1, 2]}
+    usage = Usage(input_tokens=1_000_000, output_tokens=1_000_000, reasoning_tokens=0)
+    assert cost("openai:a", usage, overrides=mixture.prices) == 3.5
+    assert mixture.changed(layers=3).prices == mixture.prices
 
 
 def test_files_say_the_same_in_yaml_and_toml(tmp_path: Path) -> None:
