@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,14 +70,14 @@ class Asking:
     async def _ask(self, shown: Fitted, deadline: float) -> None:
         messages = self._messages(shown.texts)
         key = self._key(messages)
-        if self.ledger and key and (paid := await self.ledger.get(key)):
-            _restore(self.outcome, paid)
-            return
         try:
+            if self.ledger and key and (paid := await self.ledger.get(key)):
+                _restore(self.outcome, paid)
+                return
             model, options = self._model()
         except ConfigError as exc:
-            # All models were made once when the run began; after a resume elsewhere a key or a package may
-            # be absent.
+            # The ledger was read and all models were made once when the run began; since then the disk may have
+            # failed, and after a resume elsewhere a key or a package may be absent.
             self.outcome.error = str(exc)
             return
         if has_images(messages) and not models.takes_images(model):
@@ -94,7 +95,7 @@ class Asking:
         await ask(call, terms, self.outcome)
         if self.ledger and key and self.outcome.message is not None and self.outcome.status != "empty":
             await self._price()
-            await self.ledger.put(key, _kept(self.outcome), **self._columns())
+            await self.ledger.keep(key, _kept(self.outcome), **self._columns())
 
     @property
     def _last(self) -> bool:
@@ -129,7 +130,7 @@ class Asking:
             "max_tokens": self.spec.max_tokens if run.max_tokens is None else run.max_tokens,
             "params": self.spec.params,
             "base_url": self.spec.base_url,
-            "bound": bound_to(run).bound if self._last else {},
+            "bound": _plain(bound_to(run).bound) if self._last else {},
         }
         return self.ledger.call_key(**self._place(), params=params, messages=messages)
 
@@ -175,14 +176,26 @@ def fitted(run: Settings, state: MoAState, spec: Proposer, layer: int, *, shrink
 
 
 def _kept(outcome: Outcome) -> dict[str, Any]:
-    """A paid outcome as plain JSON."""
+    """A paid outcome as plain JSON, whatever its provider's package put into the message."""
     names = ("status", "text", "error", "usage", "cost", "seconds", "attempts")
     message = messages_to_dict([outcome.message])[0] if outcome.message else None
-    return {**{name: getattr(outcome, name) for name in names}, "message": message}
+    kept: dict[str, Any] = _plain({**{name: getattr(outcome, name) for name in names}, "message": message})
+    return kept
+
+
+def _plain(value: Any) -> Any:
+    """`value` as JSON has it: what JSON has no form for becomes text."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(each) for each in value]
+    if value is None or isinstance(value, str | bool | int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    return str(value)
 
 
 def _restore(outcome: Outcome, kept: dict[str, Any]) -> None:
-    """An outcome from the ledger: it was paid for once, so it costs nothing and no call is made."""
+    """An outcome from the ledger, with the cost it had: it was paid for once, and no call is made."""
     message = messages_from_dict([kept["message"]])[0]
     outcome.answered(message, tools=True)  # type: ignore[arg-type]  # only AIMessages are kept
     outcome.usage = as_usage(kept["usage"]) if kept["usage"] else None

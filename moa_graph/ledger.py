@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import logging
 import os
 import sqlite3
 import threading
@@ -32,6 +33,8 @@ from weakref import WeakSet
 from moa_graph.errors import ConfigError
 
 __all__ = ["COLUMNS", "Ledger"]
+
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -69,6 +72,7 @@ class Ledger:
         self._pending: list[tuple[tuple[Any, ...], Future[None]]] = []
         self._lock = threading.Lock()
         self._db: sqlite3.Connection | None = None
+        self._told = False
 
     def call_key(
         self,
@@ -88,6 +92,10 @@ class Ledger:
         parts = [self.run, item, layer, slot, role, repeat, model, dict(params), shown]
         return hashlib.sha256(_canonical(parts).encode()).hexdigest()
 
+    async def check(self) -> None:
+        """Raises ConfigError when the file cannot be a ledger: before anything is paid for."""
+        await _wait(self._submit(self._connection))
+
     async def get(self, key: str) -> dict[str, Any] | None:
         """The recorded value, or None."""
         return await _wait(self._submit(lambda: self._read(key)))
@@ -100,12 +108,24 @@ class Ledger:
         unknown = sorted(set(columns) - set(COLUMNS))
         if unknown:
             raise ConfigError(f"ledger: no column {unknown[0]!r}; columns are {', '.join(COLUMNS)}.")
-        row = (key, self.run, _canonical(dict(value)), time.time(), *(columns.get(c) for c in COLUMNS))
+        noted = [columns.get(name) for name in COLUMNS]
+        # SQLite takes no lone surrogates; the key tells such texts apart all the same.
+        noted = [v.encode("utf-8", "replace").decode() if isinstance(v, str) else v for v in noted]
+        row = (key, self.run, _canonical(dict(value)), time.time(), *noted)
         written: Future[None] = Future()
         with self._lock:
             self._pending.append((row, written))
         self._submit(self._flush)
         await _wait(written)
+
+    async def keep(self, key: str, value: Mapping[str, Any], **columns: Any) -> None:
+        """`put` for what is paid for already: when it cannot be recorded, that is logged once, and work goes on."""
+        try:
+            await self.put(key, value, **columns)
+        except ConfigError as exc:
+            if not self._told:
+                self._told = True
+                _log.warning("%s From here on paid calls are not recorded.", exc)
 
     def count(self) -> int:
         """Calls recorded for this run."""
@@ -184,7 +204,8 @@ class Ledger:
             db.executemany(_INSERT, rows)
             db.execute("COMMIT")
         except BaseException:
-            db.execute("ROLLBACK")
+            if db.in_transaction:  # after a full disk, SQLite has rolled back by itself
+                db.execute("ROLLBACK")
             raise
 
     def _close(self) -> None:

@@ -44,6 +44,8 @@ class Nodes:
         run = settings(self.mixture, get_runtime().context)
         check(state["messages"])
         await _ready([*run.mixture.specs, run.aggregator], run)
+        if self.ledger:
+            await self.ledger.check()
         info = RunInfo(id=uuid.uuid4().hex, mixture=self.mixture.hash, layers=run.layers, started=time.time())
         opened: MoAState = {**state, "drafts": [], "layer": 1, "run": info, "record": None}
         _refuse_too_long(run, opened)

@@ -81,6 +81,26 @@ async def test_misuse_is_one_typed_error(tmp_path: Path) -> None:
     ledger.close()
 
 
+async def test_a_full_disk_is_told_as_what_it_is_and_loses_no_other_row(tmp_path: Path) -> None:
+    """SQLite rolls back by itself then; rolling back once more would hide why."""
+    with Ledger(tmp_path / "l.db", run="r") as ledger:
+        await ledger.put("before", {"n": 1}, item="\ud800")
+        ledger._submit(lambda: ledger._one("PRAGMA max_page_count = 8")).result()
+        with pytest.raises(ConfigError, match=r"l\.db: database or disk is full"):
+            await ledger.put("big", {"text": "x" * 100_000})
+        ledger._submit(lambda: ledger._one("PRAGMA max_page_count = 10000")).result()
+        await ledger.put("after", {"n": 2})
+        assert ledger.count() == 2
+
+
+async def test_what_is_paid_for_lives_on_when_it_cannot_be_kept(tmp_path: Path, caplog: Any) -> None:
+    with Ledger(tmp_path / "l.db", run="r") as ledger:
+        for _ in range(3):
+            await ledger.keep("k", {"x": object()})
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "From here on paid calls are not recorded" in caplog.text
+
+
 async def test_a_cancelled_writer_does_not_lose_the_row(tmp_path: Path) -> None:
     with Ledger(tmp_path / "l.db", run="r") as ledger:
         tasks = [asyncio.create_task(ledger.put(f"k{i}", {"i": i})) for i in range(50)]
