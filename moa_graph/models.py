@@ -7,6 +7,7 @@ made when they are first needed and kept as long as their event loop lives, up t
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import importlib.util
 import os
 from collections import OrderedDict
@@ -44,6 +45,9 @@ _KEPT = 512
 """Models kept per event loop, those used last: more than a mixture can have in use at once, and about 4 MB. A server's
 clients may send a temperature of their own with every request, and each makes another model."""
 
+
+_calm: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+"""SDK clients of callers' own models, each with its twin that makes no retries."""
 
 _from_file: dict[str, str] = {}
 """Keys that the last look into `.env` found: reading files blocks, which a server's event loop must not."""
@@ -164,7 +168,7 @@ def chat_model(
     mine = _models.setdefault(asyncio.get_running_loop(), OrderedDict())
     if not isinstance(spec.model, str):
         return guarded(_adapted(spec.model, {**sampling, **spec.params}, quiet=quiet))
-    key = (spec.fingerprint, *sampling.values(), quiet)
+    key = (spec.fingerprint, *sampling.values(), quiet, _keys_now(spec))
     if key in mine:
         mine.move_to_end(key)
         return mine[key]
@@ -175,14 +179,44 @@ def chat_model(
     return mine[key]
 
 
+def _secret(spec: Proposer) -> str | None:
+    """The key of the model's host as it stands now; `None` when it needs none that we know of."""
+    name = key_name(spec)
+    return (os.environ.get(name) or _from_file.get(name) or environment(name)) if name else None
+
+
+def _keys_now(spec: Proposer) -> str:
+    """A hash of the keys that a model of `spec` would be made with, so that a key put right is used at once."""
+    text = _secret(spec) or ""
+    if not (spec.base_url or is_embedded(spec) or key_name(spec)):
+        # A package of LangChain's reads its own variables, whichever those are.
+        text = "\n".join(f"{k}={v}" for k, v in sorted(os.environ.items()) if k.endswith(("_KEY", "_TOKEN")))
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
 def _adapted(model: BaseChatModel, wanted: dict[str, Any], *, quiet: bool) -> BaseChatModel:
     """A caller's own model under our settings, as far as its class has them; the caller's object stays as
     it is."""
     fields = type(model).model_fields
-    update = {name: value for name, value in wanted.items() if value is not None and name in fields}
+    update: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None and name in fields}
     if quiet:
         update["disable_streaming"] = True
+    if "max_retries" in fields and getattr(model, "max_retries", 0) != 0:
+        update |= {"max_retries": 0, **_patient_no_more(model)}
     return model.model_copy(update=update) if update else model
+
+
+def _patient_no_more(model: BaseChatModel) -> dict[str, Any]:
+    """LangChain's OpenAI family makes its clients with the model: their twins without retries, same connections."""
+    sdk: Any = getattr(model, "root_async_client", None)
+    if not hasattr(sdk, "with_options"):
+        return {}
+    if sdk not in _calm:
+        _calm[sdk] = sdk.with_options(max_retries=0)
+    calm = _calm[sdk]
+    # A client of the caller's own making stays: only the caller knows what it does.
+    same = type(getattr(model, "async_client", None)) is type(calm.chat.completions)
+    return {"root_async_client": calm, **({"async_client": calm.chat.completions} if same else {})}
 
 
 def _made(spec: Proposer, sampling: dict[str, Any]) -> BaseChatModel:
@@ -208,8 +242,7 @@ def _openai_compatible(spec: Proposer, provider: str, name: str, sampling: dict[
     from moa_graph.wire import chat_openai
 
     known = None if spec.base_url else PROVIDERS[provider]
-    key = key_name(spec)
-    secret = (os.environ.get(key) or _from_file.get(key) or environment(key)) if key else None
+    secret = _secret(spec)
     remember_secret(secret or "")
     # These two headers are OpenAI's and go to OpenAI's host alone.
     mine = provider == "openai" and known is not None

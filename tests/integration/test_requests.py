@@ -1,10 +1,14 @@
 """From a line of the mixture to the request: names, parameters, retries and keys, as the provider sees them."""
 
+from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
+from langchain_openai import ChatOpenAI
+from langchain_together import ChatTogether
 
-from moa_graph import ConfigError, MoAContext, Proposer, create_moa
+from moa_graph import AggregationError, ConfigError, MoAContext, Proposer, create_moa
 from moa_graph.models import PROVIDERS, Provider, chat_model
 from tests import provider as loopback
 
@@ -93,3 +97,40 @@ async def test_answers_of_the_responses_api_are_judged_as_others_are(
     assert bool(draft["error"]) is (status in ("filtered", "refused"))
     if status == "refused":
         assert draft["error"] == "I can't help with that."
+
+
+async def test_a_key_put_right_is_used_at_once(hosts: loopback.Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = create_moa(proposers=["openai:tok=4-a", "together:tok=4-b"], aggregator="openai:tok=4-agg")
+    for key in ("wrong-key-1", "right-key-2"):
+        monkeypatch.setenv("OPENAI_API_KEY", key)
+        await graph.ainvoke(QUESTION)
+        sent = [hosts.requests(model)[-1].headers["authorization"] for model in ("tok=4-a", "tok=4-b", "tok=4-agg")]
+        assert sent == [f"Bearer {key}", "Bearer key-of-together", f"Bearer {key}"]
+
+
+async def test_a_key_put_right_in_the_file_is_used_at_once(
+    hosts: loopback.Provider, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY")
+    monkeypatch.chdir(tmp_path)
+    graph = create_moa(proposers=["openai:tok=4-a"], aggregator="openai:tok=4-agg")
+    for key in ("wrong-key-1", "right-key-2"):
+        (tmp_path / ".env").write_text(f"OPENAI_API_KEY={key}\n")
+        await graph.ainvoke(QUESTION)
+        assert hosts.requests("tok=4-a")[-1].headers["authorization"] == f"Bearer {key}"
+
+
+@pytest.mark.parametrize("kind", [ChatOpenAI, ChatTogether])
+@pytest.mark.parametrize("responses", [False, True])
+async def test_a_model_of_the_callers_own_makes_no_retries_of_its_own(
+    provider: loopback.Provider, kind: type[Any], responses: bool
+) -> None:
+    """There is one owner of retries: 3 attempts are 3 requests, not 9. The caller's object stays as it is."""
+    fields = {"reasoning": {"effort": "low"}} if responses else {}
+    async with httpx2.AsyncClient() as http:
+        mine = kind(model="err500-own", base_url=provider.url, api_key="k", http_async_client=http, **fields)
+        good = {"model": "openai:tok=4-b", "base_url": provider.url}
+        with pytest.raises(AggregationError):
+            await create_moa(proposers=[mine, good], aggregator=mine, max_attempts=2).ainvoke(QUESTION)
+    assert provider.stats()["models"]["err500-own"]["requests"] == 4
+    assert mine.max_retries is None and mine.root_async_client.max_retries == 2

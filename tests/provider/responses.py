@@ -14,6 +14,8 @@ _WHY = {"length": "max_output_tokens", "content_filter": "content_filter"}
 def answered(asked: dict[str, Any]) -> bytes:
     """A whole HTTP response to the request's body."""
     profile = parse(asked["model"])
+    if profile.status:
+        return render.response(profile.status, render.error(profile.status, "loopback", "loopback_error", None))
     given = asked["input"]
     messages = [{"role": "user", "content": given}] if isinstance(given, str) else given
     chat = {"messages": messages, "max_tokens": asked.get("max_output_tokens")}
