@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from moa_graph.checked import Checked
+from moa_graph.checked import Checked, refuse_unknown
 from moa_graph.errors import ConfigError
 from moa_graph.mixture_files import read
 from moa_graph.prices import Dated, rates
@@ -206,7 +206,14 @@ class Mixture(Checked):
         if isinstance(source, Mixture):
             return source.changed(**fields) if fields else source
         if source is None or isinstance(source, Mapping):
-            return cls(**{**(source or {}), **fields})
+            given = {**(source or {}), **fields}
+            refuse_unknown(given, cls.model_fields, what=cls.called)
+            return cls(**given)
+        if not isinstance(source, str | Path):
+            raise ConfigError(
+                f"mixture: expected a preset's name, a file, a mapping or a Mixture, got {type(source).__name__}. "
+                "Models are given by name: proposers=[...], aggregator=..."
+            )
         loaded = cls(**read(source))
         return loaded.changed(**fields) if fields else loaded
 

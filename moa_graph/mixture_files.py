@@ -43,7 +43,7 @@ def read(source: str | Path) -> dict[str, Any]:
         path = preset_path(str(source))
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as exc:
+    except (OSError, ValueError) as exc:  # no text, or no name that a file can have
         raise ConfigError(f"mixture file {path}: {getattr(exc, 'strerror', None) or exc}.") from exc
     fields = _parse(text, path)
     if not isinstance(fields, Mapping) or not all(isinstance(key, str) for key in fields):

@@ -23,10 +23,15 @@ def locate(name: str) -> Path:
     """
     if importlib.util.find_spec("xllamacpp") is None:
         raise ConfigError(f"local:{name} needs the extra `local`, which is not installed. Run: {INSTALL}")
-    path = _packaged(name) if name in PACKAGED else _given(name)
-    with path.open("rb") as file:
-        if file.read(4) != b"GGUF":
-            raise ConfigError(f"local:{name}: {path} is not a GGUF model file.")
+    try:
+        path = _packaged(name) if name in PACKAGED else _given(name)
+        with path.open("rb") as file:
+            head = file.read(4)
+    except (OSError, RuntimeError) as exc:  # the latter for a `~nobody`
+        why = getattr(exc, "strerror", None) or exc
+        raise ConfigError(f"model {f'local:{name}'!r} cannot be read: {why}. Give the path of a GGUF file.") from None
+    if head != b"GGUF":
+        raise ConfigError(f"local:{name}: {path} is not a GGUF model file.")
     return path
 
 

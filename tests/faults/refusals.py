@@ -96,6 +96,7 @@ async def _window(provider: Provider) -> Any:
     return await graph.ainvoke({"messages": "word " * 1000})
 
 
+METADATA = "http://169.254.169.254/latest/meta-data"
 INPUT = InputError
 CONFIG = ConfigError
 REFUSALS: dict[str, tuple[type[MoAError], str, Try]] = {
@@ -170,6 +171,24 @@ REFUSALS: dict[str, tuple[type[MoAError], str, Try]] = {
     "a TOML file that does not parse": (CONFIG, "mixture.toml", _file("proposers = [", ".toml")),
     "unknown preset": (CONFIG, "no-such-preset", lambda provider: _load("no-such-preset")),
     "absent file": (CONFIG, "absent.yaml", lambda provider: _load("/nowhere/absent.yaml")),
+    "a list as mixture": (CONFIG, "proposers=[...]", lambda provider: _load(["openai:x"])),
+    "a number as mixture": (CONFIG, "got int", lambda provider: _load(3)),
+    "a number as a field": (CONFIG, "unknown field '1'", lambda provider: _load({1: 2})),
+    "a path that no file can have": (CONFIG, "mixture file", lambda provider: _load("a\0b.yaml")),
+    "a model file that cannot be read": (CONFIG, "cannot be read", _named("local:/proc/self/mem")),
+    "a model file of nobody": (CONFIG, "cannot be read", _named("local:~nobody-here/a.gguf")),
+    "a parameter that is a field": (CONFIG, "'temperature'", _proposer(params={"temperature": 0.2})),
+    "a key among the parameters": (CONFIG, "'api_key'", _proposer(params={"api_key": "sk-planted-12345678"})),
+    "an object as parameter": (CONFIG, "params", _proposer(params={"stop": object()})),
+    "a parameter of the wrong kind": (CONFIG, "top_p", _proposer(params={"top_p": "much"})),
+    "a negative price": (CONFIG, "prices", _mixture(prices={"openai:tok=4-a": [-1, 1]})),
+    "two addresses, one of them metadata": (
+        INPUT,
+        "169.254.169.254",
+        _messages(
+            [HumanMessage(content=[{"type": "image", "image_url": "https://ok.example/a.png", "url": METADATA}])]
+        ),
+    ),
     "context: unknown field": (CONFIG, "model", _context(model="openai:evil")),
     "context: a host": (CONFIG, "base_url", _context(base_url="http://evil.example/v1")),
     "context: a key": (CONFIG, "api_key", _context(api_key="sk-evil-12345678")),
@@ -190,7 +209,7 @@ REFUSALS: dict[str, tuple[type[MoAError], str, Try]] = {
 }
 
 
-async def _load(source: str) -> Any:
+async def _load(source: Any) -> Any:
     return create_moa(source)
 
 
