@@ -1,5 +1,6 @@
 """What a server offers when its owner names nothing: what can answer here, first what `moa ask` would take."""
 
+import importlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,3 +90,17 @@ def test_with_nothing_to_serve_it_says_what_each_would_need(not_installed, capsy
         Catalogue.of()
     assert main(["serve", "--preset", "local"]) == 3
     assert "pip install 'moa_graph[local]'" in capsys.readouterr().err
+
+
+def test_mounted_with_nothing_to_serve_the_server_still_starts(monkeypatch, not_installed, caplog):
+    """Under the Agent Server the graphs can be drawn without any model."""
+    name = "moa_graph.serve.mounted"
+    monkeypatch.delenv("MOA_PRESET", raising=False)
+    monkeypatch.delenv("MOA_SERVE", raising=False)
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    assert importlib.import_module(name).app.routes == []
+    assert "neither endpoint nor page: nothing to serve" in caplog.text
+    monkeypatch.setenv("MOA_SERVE", "local")
+    with pytest.raises(ConfigError, match="not installed"):
+        importlib.reload(sys.modules[name])
+    del sys.modules[name]
