@@ -86,7 +86,7 @@ def test_other_faults_do_not_change_how_a_judge_is_asked(
         provider.reset()
         solo = ("alpaca", "-m", "openai:solo", "--base-url", provider.url, "--limit", 2, "--judge", f"openai:{name}")
         folder = tmp_path / name
-        assert bench.moa(*solo, "--judge-url", provider.url, "--out", folder) == 0
+        assert bench.moa(*solo, "--judge-url", provider.url, "--out", folder) == 1  # nothing was judged
         assert all(request.json["logprobs"] for request in provider.requests(name))
         assert len(provider.requests(name)) == 2
 
