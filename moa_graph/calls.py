@@ -44,8 +44,8 @@ _BROKEN = Fault("connection", True, None, None, "the stream ended before the ans
 class Outcome:
     """What became of one call. `message` is there when a model answered, whatever it said.
 
-    `fault` is the last failed request's; `free` says that the provider turned every request down, so none
-    is billed.
+    `fault` is the last failed request's; `free` says that every request was turned down or never got there, so
+    none is billed.
     """
 
     status: Status = "failed"
@@ -69,7 +69,8 @@ class Outcome:
     def failed(self, fault: Fault) -> None:
         """Note a failed request."""
         self.status, self.error, self.fault = "failed", fault.reason, fault
-        self.free = self.free and fault.status is not None and fault.status < 500
+        turned_down = fault.status is not None and fault.status < 500
+        self.free = self.free and (turned_down or fault.unsent)
 
     def answered(self, message: AIMessage, *, tools: bool = False) -> None:
         """Note an answer, whatever it amounts to; `tools` says that tools were offered."""
@@ -117,7 +118,7 @@ async def ask(call: Call, terms: Terms, outcome: Outcome) -> None:
             await work(outcome, call, terms)
     except TimeoutError:
         before = f"; before that: {outcome.error}" if outcome.error else ""
-        outcome.status, outcome.free = "failed", False
+        outcome.status = "failed"
         outcome.error = f"no answer within {terms.deadline:.3g} s{before}"
     finally:
         outcome.seconds = time.perf_counter() - outcome.started

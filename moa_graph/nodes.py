@@ -216,7 +216,7 @@ async def _race(asking: Asking, run: Settings, live: Live) -> None:
     if not await latch.race(asking.run):
         asking.outcome.status = "late"
         asking.outcome.error = latch.why
-        asking.outcome.cost = None if asking.outcome.attempts else 0.0
+        asking.outcome.cost = 0.0 if asking.outcome.free else None
     elif asking.outcome.counts and latch.count():
         tell({"moa": "quorum", "layer": asking.layer, "counted": latch.counted})
     return None

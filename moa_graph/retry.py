@@ -68,7 +68,7 @@ class Fault:
     """One failed request, judged.
 
     `retry_after` is in seconds, as the provider asked for it, without jitter. `reason` is one scrubbed line
-    in the provider's own words.
+    in the provider's own words. `unsent`: there was no connection, so the provider has seen nothing of it.
     """
 
     kind: Kind
@@ -76,6 +76,7 @@ class Fault:
     retry_after: float | None
     status: int | None
     reason: str
+    unsent: bool = False
 
 
 _BY_STATUS: dict[int, Kind] = {
@@ -177,7 +178,7 @@ def classify(exc: BaseException) -> Fault:
     if kind == "malformed":
         words = f"the reply does not keep to the protocol ({words})"
     reason = f"{status} {words}" if status and not words.startswith(str(status)) else words
-    return Fault(kind, _retryable(chain, kind), wait, status, one_line(reason))
+    return Fault(kind, _retryable(chain, kind), wait, status, one_line(reason), unsent=any(map(_unconnected, chain)))
 
 
 def _kind(chain: list[BaseException], status: int | None, codes: set[str], words: str, wait: float | None) -> Kind:
@@ -212,6 +213,14 @@ def _kind_by_type(chain: list[BaseException]) -> Kind:
     if isinstance(chain[0], TypeError | LookupError | AttributeError | ValueError) and _from_client(chain[0]):
         return "malformed"  # an SDK that stumbles over a reply: no choices, a string where an object should be
     return "connection" if isinstance(chain[0], OSError) else "unknown"
+
+
+_NO_CONNECTION = frozenset({"ConnectionRefusedError", "gaierror", "ClientConnectorError", "ConnectError"})
+"""Of the operating system, of aiohttp, of httpx; certificates and names among them."""
+
+
+def _unconnected(exc: BaseException) -> bool:
+    return any(kind.__name__ in _NO_CONNECTION for kind in type(exc).__mro__)
 
 
 _CLIENTS = frozenset({"openai", "langchain_core", "langchain_openai", "langchain_together"})

@@ -15,6 +15,7 @@ from moa_graph import (
     MoAContext,
     NotEnoughDraftsError,
     create_moa,
+    limits,
 )
 from moa_graph.latch import Rule, open_latches
 from moa_graph.live import in_run, live_runs
@@ -326,6 +327,20 @@ async def test_a_refused_call_costs_nothing_and_a_broken_one_is_unknown(provider
     assert refused["drafts"][1]["cost"] == 0.0 and refused["record"]["cost"] is not None
     broken = await moa(provider, "tok=4-a", "hang-b", prices=prices, deadline=1.0).ainvoke(QUESTION)
     assert broken["drafts"][1]["cost"] is None and broken["record"]["cost"] is None
+
+
+async def test_what_never_reached_a_provider_costs_nothing(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection refused, a name that is none, a turn that never came: nobody can have billed them."""
+    monkeypatch.setenv("MOA_MAX_CONCURRENCY", "1")
+    limits.clear()
+    away = [{"model": "openai:m", "base_url": f"http://{host}/v1"} for host in ("127.0.0.1:9", "nowhere.invalid")]
+    hanging = [spec(provider, "hang-a"), spec(provider, "hang-b")]
+    good = Own(text="fine", seen=[])
+    graph = create_moa(proposers=[good, *away, *hanging], aggregator=good, deadline=1.0, max_attempts=2)
+    drafts = (await graph.ainvoke(QUESTION))["drafts"]
+    limits.clear()
+    assert [draft["cost"] for draft in drafts[1:3]] == [0.0, 0.0]
+    assert {draft["attempts"]: draft["cost"] for draft in drafts[3:]} == {0: 0.0, 1: None}
 
 
 async def test_what_the_provider_reports_is_the_cost(provider: Provider) -> None:
