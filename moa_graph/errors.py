@@ -35,12 +35,14 @@ __all__ = [
 class MoAError(Exception):
     """Base of every error this package raises on purpose.
 
-    `drafts` holds what the run had already paid for (empty when nothing was sent).
+    `drafts` holds what the run had already paid for (empty when nothing was sent); `cost` is what its aggregators took
+    beside them, in dollars, None when that is not known.
     """
 
     def __init__(self, message: str, *, drafts: Sequence[Draft] = ()) -> None:
         super().__init__(message)
         self.drafts: list[Draft] = list(drafts)
+        self.cost: float | None = 0.0
 
 
 class ConfigError(MoAError):

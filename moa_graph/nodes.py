@@ -110,6 +110,7 @@ class Nodes:
             elif self.mixture.on_failure == "best_draft" and drafts:
                 message = best_draft(drafts)
             else:
+                error.cost = asked.cost
                 raise error
         record = record_of(run, state, asked, best=error is not None)
         tell({"moa": "finished", "record": record})

@@ -28,6 +28,12 @@ class Asked:
         return sum(1 for _, outcome in self.calls if outcome.attempts)
 
     @property
+    def cost(self) -> float | None:
+        """Dollars of them all; None when one's is unknown."""
+        costs = [outcome.cost for _, outcome in self.calls]
+        return None if None in costs else sum(cost for cost in costs if cost is not None)
+
+    @property
     def reasons(self) -> str:
         return "; ".join(f"{spec.label}: {outcome.status}, {outcome.error}" for spec, outcome in self.calls)
 

@@ -50,7 +50,7 @@ async def answered(graph: Graph, messages: Sequence[Any], context: Mapping[str, 
 
 def failed(error: MoAError) -> Result:
     """An error as data, with what it had cost."""
-    costs = [d["cost"] for d in error.drafts if d["attempts"]]
+    costs = [*(d["cost"] for d in error.drafts if d["attempts"]), error.cost]
     return {
         "answer": None,
         "error": {"type": type(error).__name__, "message": str(error)},

@@ -162,6 +162,8 @@ def _finish(bench: Benchmark[Any], outcome: session.Outcome, choice: Choice) -> 
     for kind, counts in (("degraded", outcome.degraded), ("failed", _by_reason(outcome.failures))):
         for reason, times in list(counts.items())[:5]:
             tell(f"{kind}: {reason}" + (f" ({times} times)" if times > 1 else ""))
+    if skipped := outcome.scores["skipped_for_cost"]:
+        tell(f"skipped: {skipped} items might have passed --max-cost")
     if choice.as_json:
         show_json(outcome.scores)
     else:

@@ -101,7 +101,7 @@ class _Leave:
         if self.taken:
             return
         if self.recorded:
-            raise BudgetError("a call of it is not recorded")
+            raise paid.UnrecordedError("a call of it is not recorded")
         await self.held.enter_async_context(self.purse.room())
         self.taken = True
 
@@ -138,28 +138,26 @@ async def run(
     when there is room for it, and is skipped when none will come.
     """
 
-    async def one(item: Item, *, recorded: bool) -> Done:
+    async def one(item: Item, *, recorded: bool) -> Done | None:
         done = Done(name(item))
         async with AsyncExitStack() as held:
             paid.LEAVE.set(_Leave(purse, held, recorded).take)
             try:
                 await work(item, done)
+            except paid.UnrecordedError:
+                return None
             except BudgetError:
                 done.skipped = True
-            if not (recorded and done.skipped):
-                whole = not done.skipped and not done.failures
-                purse.pay(done.known_cost if done.priced else None, least=done.known_cost, whole=whole)
-                if tell:
-                    tell(done, purse)
+            whole = not done.skipped and not done.failures
+            purse.pay(done.known_cost if done.priced else None, least=done.known_cost, whole=whole)
+            if tell:
+                tell(done, purse)
         return done
 
-    async def through(some: Sequence[Item], *, recorded: bool) -> list[Done]:
+    async def through(some: Sequence[Item], *, recorded: bool) -> dict[str, Done]:
         async with in_order(some, partial(one, recorded=recorded), concurrency=concurrency) as results:
-            return [done async for done in results]
+            return {done.item: done async for done in results if done}
 
-    if purse.limit is None:
-        return await through(items, recorded=False)
-    found = {done.item: done for done in await through(items, recorded=True) if not done.skipped}
-    rest = await through([item for item in items if name(item) not in found], recorded=False)
-    found |= {done.item: done for done in rest}
+    found = {} if purse.limit is None else await through(items, recorded=True)
+    found |= await through([item for item in items if name(item) not in found], recorded=False)
     return [found[name(item)] for item in items]

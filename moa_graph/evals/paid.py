@@ -12,6 +12,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from moa_graph import models
 from moa_graph.budget import listed
 from moa_graph.calls import Call, Outcome, Terms, ask
+from moa_graph.errors import MoAError
 from moa_graph.evals.alpaca_judge import top_logprobs
 from moa_graph.ledger import Ledger
 from moa_graph.mixture import Proposer
@@ -26,11 +27,16 @@ LEAVE: ContextVar[Callable[[], Awaitable[None]] | None] = ContextVar("leave", de
 look a call up in the ledger know whether anything is to be paid."""
 
 
+class UnrecordedError(MoAError):
+    """A call is not recorded, where only what is recorded was asked for."""
+
+
 async def leave() -> None:
     """Waits until the item under way may spend; call it before a call that is not recorded.
 
     Raises:
         BudgetError: it may not: the cap leaves no room.
+        UnrecordedError: it may not yet.
     """
     if ask_leave := LEAVE.get():
         await ask_leave()

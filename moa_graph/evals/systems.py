@@ -15,7 +15,7 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from moa_graph.answers import reported_cost, usage_of
 from moa_graph.budget import listed
 from moa_graph.context import MoAContext
-from moa_graph.errors import ConfigError, MoAError
+from moa_graph.errors import BudgetError, ConfigError, MoAError
 from moa_graph.evals.paid import Payer, leave
 from moa_graph.graph import create_moa
 from moa_graph.ledger import Ledger
@@ -90,40 +90,48 @@ class MixtureSystem:
         return {"messages": messages(ask.turns)}
 
     async def answer(self, ask: Ask) -> Answer:
-        given = self._given(ask)
-        params: dict[str, Any] = {"temperature": ask.temperature, "max_tokens": ask.max_tokens}
-        if "drafts" in given:
-            params["drafts"] = [draft["text"] for draft in given["drafts"]]
-        place: dict[str, Any] = {
-            "item": ask.item,
-            "layer": 0,
-            "slot": 0,
-            "role": "answer",
-            "repeat": 0,
-            "model": self.mixture.hash,
-        }
-        key = self.ledger.call_key(**place, params=params, messages=given["messages"])
-        if kept := await self.ledger.get(key):
+        given, place = self._given(ask), self._place(ask)
+        finished, unfinished = (self._key(ask, given, place, again) for again in (False, True))
+        if kept := await self.ledger.get(finished):
             return self._recalled(kept)
-        await leave()
+        try:
+            await leave()
+        except BudgetError:
+            # Better than none, and paid for: an answer that lacks what cannot be asked for now.
+            if kept := await self.ledger.get(unfinished):
+                return self._recalled(kept)
+            raise
         try:
             state = await self.graph.ainvoke(given, context=self._context(ask))
         except ConfigError:
             raise  # what is wrong is wrong for every question: a ledger on a full disk would lose whatever is paid
         except MoAError as error:
             return _failed(error)
-        answer = _whole(state)
-        if not _to_be_asked_again(state["record"]):
-            await self.ledger.put(key, {**asdict(answer), "bill": _bill(state)}, **place, seconds=answer.seconds)
+        answer, again = _whole(state), _to_be_asked_again(state["record"])
+        row = {**asdict(answer), "bill": [] if again else _bill(state)}
+        await self.ledger.put(unfinished if again else finished, row, **place, seconds=answer.seconds)
         return answer
+
+    def _place(self, ask: Ask) -> dict[str, Any]:
+        place = {"item": ask.item, "layer": 0, "slot": 0, "role": "answer", "repeat": 0}
+        return {**place, "model": self.mixture.hash}
+
+    def _key(self, ask: Ask, given: Mapping[str, Any], place: Mapping[str, Any], again: bool) -> str:
+        """What a finished answer is kept under, or one of which something is to be asked `again`."""
+        params: dict[str, Any] = {"temperature": ask.temperature, "max_tokens": ask.max_tokens, "again": again}
+        if "drafts" in given:
+            params["drafts"] = [draft["text"] for draft in given["drafts"]]
+        return self.ledger.call_key(**place, params=params, messages=given["messages"])
 
     def _context(self, ask: Ask) -> MoAContext:
         return MoAContext(item=ask.item, temperature=ask.temperature, max_tokens=ask.max_tokens, deadline=self.deadline)
 
     def _recalled(self, kept: dict[str, Any]) -> Answer:
-        """A recorded answer; calls whose price was not known then have today's."""
+        """A recorded answer; calls of a finished one whose price was not known then have today's."""
         specs = {node.name: node.spec for node in self.mixture.plan[0]}
         bill = [self._cost(specs.get(call["by"], self.mixture.aggregator), call) for call in kept.pop("bill")]
+        if not bill:
+            return Answer(**kept)
         known = [cost for cost in bill if cost is not None]
         return replace(Answer(**kept), cost=sum(known) if len(known) == len(bill) else None)
 
@@ -179,7 +187,7 @@ def _bill(state: Any) -> list[dict[str, Any]]:
 
 def _failed(error: MoAError) -> Answer:
     """What a failed run cost all the same; its paid drafts are in the ledger."""
-    costs = [draft["cost"] for draft in error.drafts]
+    costs = [*(draft["cost"] for draft in error.drafts), error.cost]
     known = [cost for cost in costs if cost is not None]
     return Answer(
         None,

@@ -112,3 +112,22 @@ def test_another_seed_pays_for_no_answer_again(tmp_path: Path, provider: Provide
     assert len(provider.requests("solo")) == generated
     judged = len(provider.requests("say=m"))
     assert judged <= 2 * generated if kind == "alpaca" else judged == generated
+
+
+def test_a_degraded_answer_is_kept_where_nothing_more_may_be_asked(tmp_path: Path, provider: Provider) -> None:
+    """It would be asked again if there were room; that there is none does not throw away what was paid for."""
+    file = mixture(tmp_path, provider, two="openai:two-err401", prices=1000.0)
+    args = ("alpaca", "-f", file, "--judge", "none", "--out", tmp_path / "run")
+    assert moa(*args) == 0
+    paid = provider.stats()["requests"]
+    assert moa(*args, "--max-cost", spent(tmp_path / "run") / 2) == 0
+    found = scores(tmp_path / "run")
+    assert (found["answered"], found["degraded"], found["skipped_for_cost"]) == (6, 6, 0)
+    assert provider.stats()["requests"] == paid
+
+
+def test_an_aggregator_that_hangs_may_be_billed(tmp_path: Path, provider: Provider) -> None:
+    file = mixture(tmp_path, provider, aggregator="openai:agg-hang", prices=1000.0)
+    args = ("alpaca", "-f", file, "--judge", "none", "--deadline", 1, "--limit", 2, "--out", tmp_path / "run")
+    assert moa(*args) == 1
+    assert (scores(tmp_path / "run")["items_of_unknown_cost"], scores(tmp_path / "run")["items"]) == (2, 2)
