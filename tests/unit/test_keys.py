@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from moa_graph import MissingKeyError, Proposer
-from moa_graph.models import environment, key_name, require_keys
+from moa_graph.models import _keys_now, environment, key_name, require_keys
 
 
 @pytest.fixture
@@ -45,3 +45,20 @@ def test_every_missing_key_is_named_with_its_models(tmp_path: Path, monkeypatch:
 def test_a_server_of_ones_own_uses_the_key_it_names_and_no_other() -> None:
     assert key_name(Proposer(model="openai:x", base_url="http://localhost:1/v1")) is None
     assert key_name(Proposer(model="together:x", base_url="http://localhost:1/v1", api_key_env="OWN")) == "OWN"
+
+
+def test_a_model_is_made_anew_when_its_key_changes_and_for_no_other_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What models are kept under, for those whose keys we know and those whose packages read their own."""
+    names = {"openai:a": "OPENAI_API_KEY", "anthropic:a": "ANTHROPIC_API_KEY", "bedrock:a": "AWS_SESSION_TOKEN"}
+    for name in names.values():
+        monkeypatch.setenv(name, "first-1")
+    for model, name in names.items():
+        before = _keys_now(Proposer(model=model))
+        monkeypatch.setenv("MOA_NOTHING", "changed")
+        assert _keys_now(Proposer(model=model)) == before and "first-1" not in before
+        monkeypatch.setenv(name, "second-2")
+        assert _keys_now(Proposer(model=model)) != before
+    own = Proposer(model="openai:a", base_url="http://localhost:1/v1")
+    before = _keys_now(own)
+    monkeypatch.setenv("OPENAI_API_KEY", "third-3")
+    assert _keys_now(own) == before
