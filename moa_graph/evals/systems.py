@@ -23,7 +23,7 @@ from moa_graph.mixture import Mixture, Proposer
 from moa_graph.models import is_embedded
 from moa_graph.prices import cost
 from moa_graph.prompts import with_system
-from moa_graph.state import Draft, Record, Usage, total_usage
+from moa_graph.state import Record, Usage, total_usage
 
 Turns = Sequence[tuple[str, str]]
 
@@ -148,23 +148,22 @@ def _whole(state: Any) -> Answer:
         usage=record["usage"],
         cost=record["cost"],
         seconds=record["seconds"],
-        degraded=_degraded(record, state["drafts"]),
+        degraded=_degraded(record),
     )
 
 
-def _degraded(record: Record, drafts: Sequence[Draft]) -> list[str]:
-    """Why an answer is less than the mixture was meant to give; nothing for a whole one."""
-    if not record["degraded"]:
-        return []
+def _degraded(record: Record) -> list[str]:
+    """Why an answer is less than the mixture was meant to give; nothing for a whole one.
+
+    What max_tokens, draft_tokens or a window cut is not in it: these are what was asked for, and a single model that is
+    cut has nothing to be compared with either.
+    """
     found = [f"{unused['proposer']}: {unused['status']}, {unused['reason']}" for unused in record["unused"]]
-    found += [f"{draft['proposer']}: cut at max_tokens" for draft in drafts if draft["status"] == "truncated"]
     if record["fallback"]:
         found.append(f"{record['aggregator']} gave no answer, {record['fallback']} answered")
-    if record["status"] != "ok":
-        found.append(
-            "a draft stands for the answer" if record["status"] == "best_draft" else "the answer was cut at max_tokens"
-        )
-    return list(dict.fromkeys(found)) or ["drafts were cut to what a window or draft_tokens leaves"]
+    if record["status"] == "best_draft":
+        found.append(f"{record['aggregator']} gave no answer, a draft stands for it")
+    return list(dict.fromkeys(found))
 
 
 def _to_be_asked_again(record: Record) -> bool:

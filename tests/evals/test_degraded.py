@@ -50,8 +50,8 @@ def test_a_proposer_that_comes_back_makes_the_answers_whole(tmp_path: Path, prov
 
 
 def test_what_asking_again_cannot_mend_is_finished(tmp_path: Path, provider: Provider) -> None:
-    """A draft cut at its length and one that a quorum did not wait for are told, and not paid for again."""
-    for name, more in (("cut", {"two": "openai:two-length"}), ("late", {"two": "openai:two-hang", "quorum": 1})):
+    """A refusal and a draft that a quorum did not wait for are told, and not paid for again."""
+    for name, more in (("refused", {"two": "openai:two-refuse"}), ("late", {"two": "openai:two-hang", "quorum": 1})):
         out, file = tmp_path / name, mixture(tmp_path, provider, **more)
         args = ("alpaca", "-f", file, "--judge", "none", "--out", out)
         assert moa(*args) == 0
@@ -59,6 +59,12 @@ def test_what_asking_again_cannot_mend_is_finished(tmp_path: Path, provider: Pro
         before, paid = final_bytes(out), provider.stats()["requests"]
         assert moa(*args) == 0
         assert (provider.stats()["requests"], final_bytes(out)) == (paid, before)
+
+
+def test_what_a_setting_cuts_is_no_degraded_answer(tmp_path: Path, provider: Provider) -> None:
+    file = mixture(tmp_path, provider, two="openai:two-length", draft_tokens=16)
+    assert moa("alpaca", "-f", file, "--judge", "none", "--out", tmp_path / "run") == 0
+    assert (scores(tmp_path / "run")["degraded"], scores(tmp_path / "run")["warnings"]) == (0, [])
 
 
 def drafts(folder: Path) -> tuple[object, ...]:
@@ -92,7 +98,7 @@ def test_recorded_drafts_go_through_the_mixtures_own_last_step(tmp_path: Path, p
     both = [text for text in shown if "second draft" in text]
     assert len(both) == 5
     assert len({text.index("first draft") < text.index("second draft") for text in both}) == 2, "never shuffled"
-    assert scores(out)["degraded"] == 6
+    assert scores(out)["degraded"] == 6  # a fallback answered
     assert "second: skipped, no output is recorded for it" in (out / "report.md").read_text()
     # Another system prompt is another run.
     assert moa("alpaca", *drafts(tmp_path), "-f", mixture(tmp_path, provider), "--judge", "none", "--out", out) == 3
