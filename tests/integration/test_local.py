@@ -59,7 +59,7 @@ async def test_streams_piece_by_piece_and_the_pieces_are_the_answer() -> None:
     # Where the model ends by itself depends on what it was asked before in this process.
     count = whole.usage_metadata["output_tokens"] if whole.usage_metadata else 0
     assert 3 < count <= 16
-    assert whole.response_metadata["finish_reason"] == ("length" if count == 16 else "stop")
+    assert count == 16 or whole.response_metadata["finish_reason"] == "stop"
 
 
 def test_stop_ends_the_answer_before_the_word() -> None:
