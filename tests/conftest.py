@@ -1,6 +1,7 @@
 """Fixtures for every test: the loopback provider and the folder of shared assets."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,10 @@ import pytest
 
 from tests.langgraph_dev import langgraph_dev as langgraph_dev
 from tests.provider import Provider
+
+# A shell that starts the tests in the background has them, and all they start, ignore Ctrl-C: tests send it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
