@@ -109,7 +109,7 @@ class RemoteMoA:
     ) -> AsyncGenerator[tuple[str, Any], None]:
         told, begun = _Told(), list[RunCreateMetadata]()
         wanted: Any = list(dict.fromkeys([*modes, "custom"]))
-        stream = self._graph.astream(
+        stream: Any = self._graph.astream(
             {"messages": _as_sent(input)},
             config,
             context=_as_context(context),
@@ -120,14 +120,15 @@ class RemoteMoA:
             on_run_created=begun.append,
         )
         try:
-            async for part in self._watched(stream, begun, told):
-                mode, data = part[0], part[1]
-                if mode == "custom":
-                    told.note(data)
-                if mode == "values":
-                    data = {**data, "messages": [_message(m) for m in data.get("messages", [])]}
-                if mode in modes:
-                    yield mode, data
+            async with aclosing(self._watched(stream, begun, told)) as parts:
+                async for part in parts:
+                    mode, data = part[0], part[1]
+                    if mode == "custom":
+                        told.note(data)
+                    if mode == "values":
+                        data = {**data, "messages": [_message(m) for m in data.get("messages", [])]}
+                    if mode in modes:
+                        yield mode, data
         except RemoteException as exc:
             raise told.error(exc.args[0] if exc.args else {}) from None
         except (httpx.TransportError, InternalServerError, RateLimitError) as exc:
@@ -143,41 +144,39 @@ class RemoteMoA:
             raise ServerError(f"the server at {self.url} ended the stream before the run was over", drafts=told.drafts)
 
     async def _watched(
-        self, stream: AsyncIterator[Any], begun: Sequence[RunCreateMetadata], told: _Told
+        self, stream: AsyncGenerator[Any, None], begun: Sequence[RunCreateMetadata], told: _Told
     ) -> AsyncGenerator[Any, None]:
         """The stream's parts, until it ends; ServerError when the run is over on the server and the stream silent."""
-        following = asyncio.ensure_future(anext(stream, _NOTHING))
-        over = False
-        try:
-            while (part := await _soon(following)) is not _NOTHING:
-                if part is None:
-                    if over:
-                        raise ServerError(f"the server at {self.url} never told the run's end", drafts=told.drafts)
-                    # Once more: the last parts may be under way.
-                    over = await self._over(begun)
-                    continue
-                following, over = asyncio.ensure_future(anext(stream, _NOTHING)), False
+        async with aclosing(stream):
+            while True:
+                following = asyncio.ensure_future(anext(stream, _NOTHING))
+                try:
+                    part = await self._next(following, begun, told)
+                finally:
+                    following.cancel()  # does nothing to one that is done
+                    await asyncio.wait({following})
+                if part is _NOTHING:
+                    return
                 yield part
-        finally:
-            following.cancel()
-            await asyncio.wait({following})
-            await cast("AsyncGenerator[Any, None]", stream).aclose()
+
+    async def _next(self, following: asyncio.Future[Any], begun: Sequence[RunCreateMetadata], told: _Told) -> Any:
+        over = False
+        while not (await asyncio.wait({following}, timeout=SILENCE))[0]:
+            if over:
+                raise ServerError(f"the server at {self.url} never told the run's end", drafts=told.drafts)
+            # The last parts may be under way: they get as long again.
+            over = await self._over(begun)
+        return following.result()
 
     async def _over(self, begun: Sequence[RunCreateMetadata]) -> bool:
         """Whether the run has ended, as far as the server says; one that keeps no threads for us is not asked."""
-        for run in begun[-1:]:
-            if run["thread_id"] is not None:
-                try:
-                    return (await self._client.runs.get(run["thread_id"], run["run_id"]))["status"] not in _ON
-                except NotFoundError:
-                    return True
-        return False
-
-
-async def _soon(following: asyncio.Future[Any]) -> Any:
-    """The next part, or None when there is none for `SILENCE` seconds."""
-    done, _ = await asyncio.wait({following}, timeout=SILENCE)
-    return following.result() if done else None
+        run = begun[-1] if begun else None
+        if run is None or run["thread_id"] is None:
+            return False
+        try:
+            return (await self._client.runs.get(run["thread_id"], run["run_id"]))["status"] not in _ON
+        except NotFoundError:
+            return True
 
 
 class _Told:
