@@ -122,6 +122,7 @@ def mute_server(status: str) -> Iterator[tuple[str, list[str]]]:
         async def beats() -> AsyncIterator[str]:
             try:
                 yield 'event: metadata\ndata: {"run_id": "r"}\n\n'
+                yield 'event: custom\ndata: {"moa": "round_started"}\n\n'
                 while True:
                     yield ": heartbeat\n\n"
                     await asyncio.sleep(0.05)
@@ -161,6 +162,15 @@ async def test_a_run_whose_end_is_never_told_is_a_fault_of_the_server(monkeypatc
                 async with asyncio.timeout(1.5):
                     await remote.ainvoke(ASK)
         await until(ended)
+
+
+async def test_leaving_the_stream_early_closes_it_at_the_server() -> None:
+    with mute_server("running") as (url, ended):
+        async with RemoteMoA(url) as remote:
+            events = remote.astream(ASK, stream_mode="custom")
+            assert await anext(events) == {"moa": "round_started"}
+            await events.aclose()
+            await until(ended)
 
 
 async def until(ended: list[str]) -> None:
