@@ -1,7 +1,7 @@
 """Your own LangChain chat models and prompts, one of them told to look at the question in its own way."""
 
 from moa_graph import Proposer, create_moa
-from moa_graph.local import local_chat_model
+from moa_graph.models.local import local_chat_model
 
 # Any LangChain chat model will do: ChatOpenAI(...), ChatAnthropic(...), ChatOllama(...).
 mine = local_chat_model("smollm2", temperature=0, max_tokens=60)

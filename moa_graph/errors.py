@@ -1,24 +1,25 @@
-"""What can go wrong, as one tree.
+"""All exceptions that this package raises on purpose.
 
-MoAError
-├── ConfigError             the mixture, a preset, a file or a context is wrong
-│   └── MissingKeyError     provider keys are absent from the environment
-├── InputError              the messages cannot be answered as they are
-├── NotEnoughDraftsError    a layer ended with fewer counted drafts than `min_drafts`
+MoAError (a RuntimeError)
+├── ConfigError             a mixture, preset, file, context or thread cannot be used
+│   └── MissingKeyError     provider keys are missing from the environment
+├── InputError              the messages cannot be answered; nothing was sent
+├── NotEnoughDraftsError    a layer ended with fewer successful drafts than `min_drafts`
 ├── AggregationError        the aggregator and all its fallbacks failed
-├── BudgetError             `max_cost` or `max_calls` would be passed
-└── DeadlineError           `run_deadline` has passed
+├── BudgetError             `max_cost` or `max_calls` would be exceeded
+├── DeadlineError           `run_deadline` was exceeded
+├── ServerError             a remote server was unreachable or went away during a run
+└── UnrecordedError         a call is not recorded, and only recorded calls were allowed
 
-None of them derives from `ValueError`: raised inside a pydantic validator they reach the caller unwrapped.
+MoAError derives from RuntimeError because the Agent Server passes the text of RuntimeErrors on to clients and hides
+that of unknown classes. It does not derive from ValueError, so that an error raised inside a pydantic validator
+reaches the caller unwrapped.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from moa_graph.state import Draft
+from typing import Any
 
 __all__ = [
     "AggregationError",
@@ -29,28 +30,36 @@ __all__ = [
     "MissingKeyError",
     "MoAError",
     "NotEnoughDraftsError",
+    "ServerError",
+    "UnrecordedError",
 ]
 
 
-class MoAError(Exception):
-    """Base of every error this package raises on purpose.
+class MoAError(RuntimeError):
+    """Base class of all errors of this package.
 
-    `drafts` holds what the run had already paid for (empty when nothing was sent); `cost` is what its aggregators took
-    beside them, in dollars, None when that is not known.
+    Attributes:
+        drafts: The drafts (`moa_graph.Draft`) that the run had received; empty when nothing was sent.
+        cost: Dollars that failed aggregator calls cost besides the drafts; None when unknown.
     """
 
-    def __init__(self, message: str, *, drafts: Sequence[Draft] = ()) -> None:
+    def __init__(self, message: str, *, drafts: Sequence[Any] = ()) -> None:
         super().__init__(message)
-        self.drafts: list[Draft] = list(drafts)
+        # Typed as Any: this module imports nothing of the package, so that every other module can import it.
+        self.drafts: list[Any] = list(drafts)
         self.cost: float | None = 0.0
 
 
 class ConfigError(MoAError):
-    """A mixture, preset, file, context or thread cannot be used as it is."""
+    """A mixture, preset, file, context or thread cannot be used."""
 
 
 class MissingKeyError(ConfigError):
-    """Keys are missing; the message names every variable at once. `names` lists them."""
+    """API keys are missing. The message lists every missing variable.
+
+    Attributes:
+        names: The names of the missing environment variables.
+    """
 
     def __init__(self, message: str, *, names: Sequence[str] = ()) -> None:
         super().__init__(message)
@@ -58,20 +67,28 @@ class MissingKeyError(ConfigError):
 
 
 class InputError(MoAError):
-    """The messages cannot be answered: refused before any request is sent."""
+    """The messages cannot be answered. Raised before any request is sent."""
 
 
 class NotEnoughDraftsError(MoAError):
-    """Too few counted drafts in a layer; the message gives every proposer's real reason."""
+    """A layer has too few successful drafts. The message gives the reason of each failure."""
 
 
 class AggregationError(MoAError):
-    """No aggregator produced a whole answer; the drafts are attached."""
+    """No aggregator produced a complete answer. `drafts` holds the drafts."""
 
 
 class BudgetError(MoAError):
-    """The next step would pass `max_cost` or `max_calls`; nothing more was sent."""
+    """The next step would exceed `max_cost` or `max_calls`. No further request was sent."""
 
 
 class DeadlineError(MoAError):
-    """The run's own deadline has passed."""
+    """The run exceeded `run_deadline`."""
+
+
+class ServerError(MoAError):
+    """A remote server was unreachable or went away before the run ended. A retry may help."""
+
+
+class UnrecordedError(MoAError):
+    """A call is not in the ledger, and the caller allowed recorded calls only."""

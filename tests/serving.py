@@ -9,9 +9,9 @@ from typing import Any, Self
 import uvicorn
 
 from moa_graph import Mixture
+from moa_graph.serve.access import Policy
 from moa_graph.serve.app import create_app
 from moa_graph.serve.catalogue import Catalogue
-from moa_graph.serve.guard import Policy
 from tests.provider import Provider
 
 

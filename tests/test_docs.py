@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from moa_graph import Mixture, create_moa
-from moa_graph.mixture_files import preset_names
+from moa_graph.mixture.files import preset_names
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

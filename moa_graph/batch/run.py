@@ -14,13 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-from moa_graph.batch.answers import Graph, Result, answered, failed
-from moa_graph.batch.lines import WHOLE, BadLine, Question, Shard, count, read
-from moa_graph.errors import BudgetError, ConfigError, InputError
-from moa_graph.ledger import Ledger
-from moa_graph.purse import Purse
-from moa_graph.remote import ServerError
-from moa_graph.runner import in_order
+from moa_graph.batch.in_order import in_order
+from moa_graph.batch.questions import WHOLE, BadLine, Question, Shard, count, read
+from moa_graph.batch.results import Graph, Result, answered, failed
+from moa_graph.costs.ledger import Ledger
+from moa_graph.costs.spending_cap import Purse
+from moa_graph.errors import BudgetError, ConfigError, InputError, ServerError
 
 try:
     import fcntl

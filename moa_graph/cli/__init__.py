@@ -24,11 +24,13 @@ COMMANDS: dict[str, Command] = {
     "batch": Command("moa_graph.cli.batch", "Answer thousands of questions from a file, resumably."),
     "serve": Command("moa_graph.cli.serve", "Serve mixtures as models of an OpenAI-compatible endpoint.", "serve"),
     "ui": Command("moa_graph.cli.ui", "Open the page that shows every draft beside the answer.", "serve"),
-    "presets": Command("moa_graph.cli.presets", "List, show and find the mixtures that come with the package."),
+    "presets": Command("moa_graph.cli.mixtures", "List, show and find the mixtures that come with the package."),
     "graph": Command("moa_graph.cli.graph", "Draw a mixture's graph as mermaid."),
     "doctor": Command("moa_graph.cli.doctor", "Check keys, parts, and that every model of a mixture answers."),
     "schema": Command("moa_graph.cli.schema", "Print the JSON Schema of a mixture file."),
-    "eval": Command("moa_graph.cli.evaluate", "Benchmark mixtures and judges: AlpacaEval 2, MT-Bench, FLASK.", "evals"),
+    "eval": Command(
+        "moa_graph.cli.eval.commands", "Benchmark mixtures and judges: AlpacaEval 2, MT-Bench, FLASK.", "evals"
+    ),
 }
 
 EXAMPLES = """\
@@ -47,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     args = list(sys.argv[1:] if argv is None else argv)
     if "_MOA_COMPLETE" in os.environ or (args and args[0] in _COMPLETION):
-        from moa_graph.cli.exits import run
+        from moa_graph.cli.errors import run
 
         return run(_whole, args, "moa")
     if not args or args[0] in ("-h", "--help"):
@@ -78,7 +80,7 @@ def usage() -> str:
 
 
 def _command(name: str, args: list[str]) -> int:
-    from moa_graph.cli.exits import run
+    from moa_graph.cli.errors import run
 
     command = COMMANDS[name]
     args = ["--help" if arg == "-h" else arg for arg in args]

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from moa_graph.cli.opened import Server, server
 from moa_graph.cli.options import Aggregator, File, Json, Layers, Preset, Proposers, ServerGraph, System, Url, chosen
+from moa_graph.cli.source import Server, server
 from moa_graph.errors import InputError, MoAError
 
 if TYPE_CHECKING:
-    from moa_graph.cli.asking import Answered, Watcher
-    from moa_graph.context import MoAContext
-    from moa_graph.mixture import Mixture
+    from moa_graph.cli.run import Answered, Watcher
+    from moa_graph.mixture.context import MoAContext
+    from moa_graph.mixture.mixture import Mixture
 
 app = typer.Typer(add_completion=False)
 Show = Annotated[bool, typer.Option("--show-drafts", help="Print the drafts too, on standard error.")]
@@ -51,8 +51,8 @@ def ask(
     Standard output is the answer and nothing else, written as it comes where that is a terminal; progress goes to
     standard error when that is one.
     """
-    from moa_graph.cli.asking import streams
-    from moa_graph.cli.save import check_target
+    from moa_graph.cli.export import check_target
+    from moa_graph.cli.run import streams
 
     question = _question(prompt or [])
     if save:
@@ -103,7 +103,7 @@ def _piped() -> str:
 
 
 def _context(fields: dict[str, Any]) -> MoAContext:
-    from moa_graph.context import MoAContext
+    from moa_graph.mixture.context import MoAContext
 
     return MoAContext(**{name: value for name, value in fields.items() if value is not None})
 
@@ -118,8 +118,8 @@ def _estimate(mixture: Mixture, question: str, layers: int | None, as_json: bool
 def _answered(source: Mixture | Server, question: str, context: MoAContext, *, as_json: bool, live: bool) -> Answered:
     from contextlib import nullcontext
 
-    from moa_graph.cli.asking import AnswerPrinter, ask
     from moa_graph.cli.progress import Progress, tell_end
+    from moa_graph.cli.run import AnswerPrinter, ask
 
     printer = AnswerPrinter()
     with Progress() if live else nullcontext() as progress:
@@ -133,8 +133,8 @@ def _answered(source: Mixture | Server, question: str, context: MoAContext, *, a
 
 
 def _show(result: Answered, question: str, *, as_json: bool, show_drafts: bool, save: Path | None) -> None:
-    from moa_graph.cli.asking import plain
-    from moa_graph.cli.save import save as write
+    from moa_graph.cli.export import save as write
+    from moa_graph.cli.run import plain
 
     whole: dict[str, Any] = result._asdict()
     if as_json:
@@ -152,7 +152,7 @@ def _keep(save: Path | None, question: str, error: MoAError) -> None:
     if not error.drafts:
         return
     if save:
-        from moa_graph.cli.save import save as write
+        from moa_graph.cli.export import save as write
 
         write(save, question, {"answer": None, "error": str(error), "drafts": error.drafts, "record": None})
         sys.stderr.write(f"the {len(error.drafts)} drafts are in {save}\n")

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from moa_graph.cli.opened import Server, opened, server
 from moa_graph.cli.options import Aggregator, File, Layers, Preset, Proposers, ServerGraph, System, Url, chosen
+from moa_graph.cli.source import Server, opened, server
 from moa_graph.errors import InputError
 
 if TYPE_CHECKING:
     from moa_graph.batch import Batch
-    from moa_graph.mixture import Mixture
+    from moa_graph.mixture.mixture import Mixture
 
 app = typer.Typer(add_completion=False)
 
@@ -76,7 +76,7 @@ def batch(
 
 
 def _concurrency(asker: Mixture | Server) -> int:
-    from moa_graph.models import is_embedded
+    from moa_graph.mixture.proposer import is_embedded
 
     # Embedded models answer one call at a time: more questions at once would wait until their deadlines pass.
     return 1 if not isinstance(asker, Server) and any(map(is_embedded, asker.specs)) else 16
@@ -84,8 +84,8 @@ def _concurrency(asker: Mixture | Server) -> int:
 
 async def _run(asker: Mixture | Server, ledger_path: Path, quiet: bool, fields: dict[str, Any]) -> int:
     from moa_graph.batch import Batch
-    from moa_graph.context import MoAContext
-    from moa_graph.ledger import Ledger
+    from moa_graph.costs.ledger import Ledger
+    from moa_graph.mixture.context import MoAContext
 
     MoAContext(**fields["context"])  # refused here, before a file is touched
     with Ledger(ledger_path, run="batch") as ledger:

@@ -9,11 +9,11 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from moa_graph.cli.asking import Answered, AnswerPrinter, Watcher, ask, plain, streams
 from moa_graph.cli.progress import Progress, tell_end
-from moa_graph.context import MoAContext, settings
+from moa_graph.cli.run import Answered, AnswerPrinter, Watcher, ask, plain, streams
 from moa_graph.errors import InputError
-from moa_graph.mixture import Mixture
+from moa_graph.mixture.context import MoAContext, settings
+from moa_graph.mixture.mixture import Mixture
 
 if TYPE_CHECKING:
     from moa_graph.state import Draft

@@ -16,7 +16,8 @@ from moa_graph.cli.options import Aggregator, File, Json, Preset, Proposers, cho
 from moa_graph.errors import ConfigError
 
 if TYPE_CHECKING:
-    from moa_graph.mixture import Mixture, Proposer
+    from moa_graph.mixture.mixture import Mixture
+from moa_graph.mixture.proposer import Proposer
 
 app = typer.Typer(add_completion=False)
 Wait = Annotated[float, typer.Option("--deadline", min=0.1, help="Seconds a model may take for its token.")]
@@ -80,7 +81,7 @@ def _print(findings: list[Finding], *, as_json: bool) -> None:
 
 def _keys(mixture: Mixture) -> Iterable[Finding]:
     """The known providers' keys, and those this mixture needs; their values are never shown."""
-    from moa_graph.models import PROVIDERS, environment, key_name
+    from moa_graph.models.keys import PROVIDERS, environment, key_name
 
     needed = {name for spec in mixture.specs if (name := key_name(spec))}
     for name in sorted(needed | {provider.key for provider in PROVIDERS.values()}):
@@ -90,7 +91,8 @@ def _keys(mixture: Mixture) -> Iterable[Finding]:
 
 
 def _parts(mixture: Mixture) -> Iterable[Finding]:
-    from moa_graph.models import is_embedded, require_embedded
+    from moa_graph.mixture.proposer import is_embedded
+    from moa_graph.models.registry import require_embedded
 
     for name, modules in PARTS.items():
         absent = [module for module in modules if importlib.util.find_spec(module) is None]
@@ -109,8 +111,9 @@ async def _answers(mixture: Mixture, deadline: float) -> list[Finding]:
 
 
 async def _answer(spec: Proposer, deadline: float) -> Finding:
-    from moa_graph.models import chat_model, require_embedded, require_keys
-    from moa_graph.retry import classify
+    from moa_graph.models.faults import classify
+    from moa_graph.models.keys import require_keys
+    from moa_graph.models.registry import chat_model, require_embedded
 
     name = spec.label if spec.base_url is None else f"{spec.label} at {spec.base_url}"
     try:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from moa_graph.mixture import Mixture, Proposer
+    from moa_graph.mixture.mixture import Mixture
+from moa_graph.mixture.proposer import Proposer
 
 ANSWER = 600
 """Tokens an answer is taken to have where `max_tokens` does not say less."""
@@ -32,8 +33,8 @@ def estimate(mixture: Mixture, prompt: str, layers: int | None = None) -> Estima
     Raises:
         ConfigError: a run of so many layers would be refused.
     """
-    from moa_graph.context import MoAContext, settings
-    from moa_graph.prices import cost
+    from moa_graph.costs.prices import cost
+    from moa_graph.mixture.context import MoAContext, settings
     from moa_graph.state import Usage
 
     known, unknown, tokens_in, tokens_out = 0.0, list[str](), 0, 0

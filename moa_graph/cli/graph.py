@@ -14,7 +14,7 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def graph(preset: Preset = None, file: File = None, proposers: Proposers = None, aggregator: Aggregator = None) -> None:
     """Draw a mixture's graph as mermaid; needs no key."""
-    from moa_graph.graph import create_moa
+    from moa_graph.graph.build import create_moa
 
     if not (preset or file or proposers):
         preset = "local"

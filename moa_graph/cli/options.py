@@ -10,7 +10,7 @@ import typer
 from moa_graph.errors import InputError
 
 if TYPE_CHECKING:
-    from moa_graph.mixture import Mixture
+    from moa_graph.mixture.mixture import Mixture
 
 Preset = Annotated[str | None, typer.Option("--preset", "-p", help="A mixture that comes with the package.")]
 File = Annotated[Path | None, typer.Option("--file", "-f", help="A mixture of your own: YAML or TOML.")]
@@ -40,7 +40,7 @@ def chosen(
         InputError: options that contradict each other.
         ConfigError: an unknown preset, or a file that is no mixture.
     """
-    from moa_graph.mixture import Mixture
+    from moa_graph.mixture.mixture import Mixture
 
     fields: dict[str, Any] = {} if system is None else {"system": system}
     if sum(map(bool, (preset, file, proposers))) > 1:
@@ -58,7 +58,7 @@ def chosen(
 
 
 def _picked() -> str:
-    from moa_graph.default import default_mixture
+    from moa_graph.models.default_mixture import default_mixture
 
     name, why = default_mixture()
     if why:

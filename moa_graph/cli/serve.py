@@ -42,10 +42,10 @@ def listen(sources: list[str | Path], port: int, host: str, *, ready: Callable[[
     """
     import uvicorn
 
-    from moa_graph.models import environment
+    from moa_graph.models.keys import environment
+    from moa_graph.serve.access import Policy
     from moa_graph.serve.app import create_app
     from moa_graph.serve.catalogue import Catalogue
-    from moa_graph.serve.guard import Policy
 
     policy = Policy.from_environment(environment)
     if policy.key is None and not _loopback(host):

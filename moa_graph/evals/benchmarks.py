@@ -8,14 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from moa_graph.evals import alpaca_judge, alpaca_run, assets, flask, flask_run, mt_bench_run, scoring
-from moa_graph.evals.drafts import Drafts
+from moa_graph.evals import scoring
+from moa_graph.evals.alpaca_eval import judge as alpaca_judge
+from moa_graph.evals.alpaca_eval import run as alpaca_run
+from moa_graph.evals.data import assets
+from moa_graph.evals.data.files import Row, read_rows, slug
 from moa_graph.evals.engine import Options, choose
-from moa_graph.evals.files import Row, read_rows, slug
-from moa_graph.evals.judging import Judge
+from moa_graph.evals.flask import run as flask_run
+from moa_graph.evals.flask import scores as flask
+from moa_graph.evals.judge import Judge
+from moa_graph.evals.mt_bench import run as mt_bench_run
 from moa_graph.evals.session import Benchmark
-from moa_graph.evals.systems import System
-from moa_graph.models import is_embedded
+from moa_graph.evals.systems.mixture import System
+from moa_graph.evals.systems.recorded import Drafts
+from moa_graph.mixture.proposer import is_embedded
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from moa_graph.errors import InputError
-from moa_graph.evals import alpaca, flask, mt_bench
-from moa_graph.evals.files import Row, read_rows
+from moa_graph.evals.alpaca_eval import scores as alpaca
+from moa_graph.evals.data.files import Row, read_rows
+from moa_graph.evals.flask import scores as flask
+from moa_graph.evals.mt_bench import scores as mt_bench
 from moa_graph.evals.scoring import pair
 from moa_graph.evals.stats import Interval, holm, mcnemar, paired
 

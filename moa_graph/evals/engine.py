@@ -10,13 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from moa_graph.errors import BudgetError, InputError
-from moa_graph.evals import paid
-from moa_graph.evals.files import Row
-from moa_graph.evals.paid import Reply
-from moa_graph.evals.systems import Answer
-from moa_graph.purse import Purse
-from moa_graph.runner import in_order
+from moa_graph.batch.in_order import in_order
+from moa_graph.costs.spending_cap import Purse
+from moa_graph.errors import BudgetError, InputError, UnrecordedError
+from moa_graph.evals.data.files import Row
+from moa_graph.evals.systems import paid_calls as paid
+from moa_graph.evals.systems.mixture import Answer
+from moa_graph.evals.systems.paid_calls import Reply
 from moa_graph.state import Usage, total_usage
 
 Item = TypeVar("Item")
@@ -101,7 +101,7 @@ class _Leave:
         if self.taken:
             return
         if self.recorded:
-            raise paid.UnrecordedError("a call of it is not recorded")
+            raise UnrecordedError("a call of it is not recorded")
         await self.held.enter_async_context(self.purse.room())
         self.taken = True
 
@@ -144,7 +144,7 @@ async def run(
             paid.LEAVE.set(_Leave(purse, held, recorded).take)
             try:
                 await work(item, done)
-            except paid.UnrecordedError:
+            except UnrecordedError:
                 return None
             except BudgetError:
                 done.skipped = True

@@ -6,15 +6,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from moa_graph.budget import ANSWER_TOKENS, estimate, listed, tokens
-from moa_graph.context import MoAContext, settings
-from moa_graph.evals import alpaca_run, flask, mt_bench_run
-from moa_graph.evals.drafts import SynthesisSystem
+from moa_graph.costs.budget import ANSWER_TOKENS, estimate, listed
+from moa_graph.costs.prices import cost
+from moa_graph.costs.tokens import tokens
+from moa_graph.evals.alpaca_eval import run as alpaca_run
+from moa_graph.evals.flask import scores as flask
+from moa_graph.evals.mt_bench import run as mt_bench_run
 from moa_graph.evals.session import Benchmark
-from moa_graph.evals.systems import MixtureSystem, System, messages
-from moa_graph.mixture import Proposer
-from moa_graph.models import is_embedded
-from moa_graph.prices import cost
+from moa_graph.evals.systems.mixture import MixtureSystem, System, messages
+from moa_graph.evals.systems.recorded import SynthesisSystem
+from moa_graph.mixture.context import MoAContext, settings
+from moa_graph.mixture.proposer import Proposer, is_embedded
 from moa_graph.state import Usage
 
 _JUDGE_FRAME = 500

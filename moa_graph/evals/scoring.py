@@ -7,9 +7,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from moa_graph.errors import ConfigError, InputError
-from moa_graph.evals import alpaca, assets, flask, length, meta, mt_bench
-from moa_graph.evals.files import Row
-from moa_graph.evals.meta_data import Humans, Judge
+from moa_graph.evals.alpaca_eval import length_control as length
+from moa_graph.evals.alpaca_eval import scores as alpaca
+from moa_graph.evals.data import assets
+from moa_graph.evals.data.files import Row
+from moa_graph.evals.flask import scores as flask
+from moa_graph.evals.judge_table import table as meta
+from moa_graph.evals.judge_table.votes import Humans, Judge
+from moa_graph.evals.mt_bench import scores as mt_bench
 from moa_graph.evals.stats import Interval, mean_interval
 
 Figures = dict[str, Any]
@@ -53,7 +58,7 @@ def length_data() -> LengthData:
 
 
 def _reference_rows() -> list[Row]:
-    from moa_graph.evals.files import read_rows
+    from moa_graph.evals.data.files import read_rows
 
     return read_rows(assets.fetch(REFERENCE).path)
 
@@ -119,7 +124,7 @@ def mt_bench_figures(rows: Sequence[Row], *, seed: int = 0) -> dict[str, Figures
 
 def categories() -> dict[Any, str]:
     """MT-Bench's category of every question, or nothing when the questions are not on this disk."""
-    from moa_graph.evals.files import read_rows
+    from moa_graph.evals.data.files import read_rows
 
     found = assets.present("mt_bench/question.jsonl")
     return {row["question_id"]: row["category"] for row in read_rows(found.path)} if found else {}

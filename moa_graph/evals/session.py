@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from moa_graph.costs.spending_cap import Purse
 from moa_graph.errors import ConfigError
 from moa_graph.evals import engine
+from moa_graph.evals.data.files import Row, inside, json_bytes, jsonl_bytes, write
 from moa_graph.evals.engine import Done, Options, Spent
-from moa_graph.evals.family import warning
-from moa_graph.evals.files import Row, inside, json_bytes, jsonl_bytes, write
-from moa_graph.evals.judging import Judge
-from moa_graph.evals.systems import System
-from moa_graph.purse import Purse
+from moa_graph.evals.judge import Judge
+from moa_graph.evals.judge_family import warning
+from moa_graph.evals.systems.mixture import System
 
 Item = TypeVar("Item")
 LEDGER, MANIFEST, SCORES, TIMING = "ledger.db", "run.json", "scores.json", "timing.json"

@@ -8,11 +8,11 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from moa_graph.serve.access import Guard, Policy
 from moa_graph.serve.catalogue import Catalogue
-from moa_graph.serve.guard import Guard, Policy
-from moa_graph.serve.mcp_routes import McpRoutes
-from moa_graph.serve.openai_routes import OpenAIRoutes
-from moa_graph.serve.page_routes import PageRoutes
+from moa_graph.serve.mcp.routes import McpRoutes
+from moa_graph.serve.openai.routes import OpenAIRoutes
+from moa_graph.serve.page.routes import PageRoutes
 from moa_graph.serve.sse import HEARTBEAT
 
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from moa_graph.default import default_mixture
 from moa_graph.errors import ConfigError, MissingKeyError
-from moa_graph.graph import MoAGraph, create_moa
-from moa_graph.mixture import Mixture
-from moa_graph.mixture_files import preset_names
-from moa_graph.models import is_embedded, require_embedded, require_keys
+from moa_graph.graph.build import MoAGraph, create_moa
+from moa_graph.mixture.files import preset_names
+from moa_graph.mixture.mixture import Mixture
+from moa_graph.mixture.proposer import is_embedded
+from moa_graph.models.default_mixture import default_mixture
+from moa_graph.models.keys import require_keys
+from moa_graph.models.registry import require_embedded
 from moa_graph.serve.problems import Problem
 
 

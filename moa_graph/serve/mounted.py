@@ -5,10 +5,10 @@ import logging
 from starlette.applications import Starlette
 
 from moa_graph.errors import ConfigError
-from moa_graph.models import environment
+from moa_graph.models.keys import environment
+from moa_graph.serve.access import Policy, words
 from moa_graph.serve.app import create_app
 from moa_graph.serve.catalogue import Catalogue
-from moa_graph.serve.guard import Policy, words
 
 
 def _mounted() -> Starlette:

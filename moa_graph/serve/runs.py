@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 
 from langchain_core.messages import AIMessage, AnyMessage
 
-from moa_graph.bound import bound_model, bound_to
-from moa_graph.context import MoAContext, Settings, settings
-from moa_graph.conversation import check
 from moa_graph.errors import ConfigError
-from moa_graph.graph import MoAGraph
-from moa_graph.mixture import Mixture
-from moa_graph.models import chat_model
+from moa_graph.graph.build import MoAGraph
+from moa_graph.graph.input_checks import check
+from moa_graph.mixture.context import MoAContext, Settings, settings
+from moa_graph.mixture.mixture import Mixture
+from moa_graph.models.registry import chat_model
+from moa_graph.models.tools import bound_model, bound_to
 from moa_graph.serve.problems import Problem
 from moa_graph.state import Draft, Event, Record, add_checked
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from moa_graph import Mixture, create_moa
-from moa_graph.serve import report
+from moa_graph.serve.page import report
 from tests.browser.conftest import EVIL, ask, opened, say, texts
 from tests.serving import Served, mixture
 

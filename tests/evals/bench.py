@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from moa_graph.cli import main
-from moa_graph.evals import assets
-from moa_graph.evals.catalog import Asset
+from moa_graph.evals.data import assets
+from moa_graph.evals.data.catalog import Asset
 from tests.provider import Provider
 
 TEMPLATE = """<|im_start|>system

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from moa_graph.evals.files import Row, read_rows
+from moa_graph.evals.data.files import Row, read_rows
 
 KEYS = ("instruction", "output_1", "output_2")
 

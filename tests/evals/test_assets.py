@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from moa_graph.cli import eval_recorded
+from moa_graph.cli.eval import recorded as eval_recorded
 from moa_graph.errors import ConfigError, InputError
-from moa_graph.evals import assets
-from moa_graph.evals.catalog import Asset, catalog
+from moa_graph.evals.data import assets
+from moa_graph.evals.data.catalog import Asset, catalog
 from tests.evals.bench import moa
 
 BODY = b"data of the benchmark\n"

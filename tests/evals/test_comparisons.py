@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from moa_graph.evals.files import Row
+from moa_graph.evals.data.files import Row
 from tests.evals.bench import lines, moa
 
 

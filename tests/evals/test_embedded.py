@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from moa_graph.errors import ConfigError
-from moa_graph.local import locate
+from moa_graph.models.local import locate
 from tests.evals.bench import moa
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from moa_graph.evals.report import main_score, per_answer
+from moa_graph.evals.reports.run_report import main_score, per_answer
 from tests.evals import bench
 from tests.evals.bench import mixture, moa, scores
 from tests.provider import Provider

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from moa_graph.evals import flask, flask_run
-from moa_graph.evals.files import read_rows
+from moa_graph.evals.data.files import read_rows
+from moa_graph.evals.flask import run as flask_run
+from moa_graph.evals.flask import scores as flask
 from tests.evals import bench
 from tests.evals.bench import lines, moa
 from tests.provider import Provider

@@ -8,8 +8,14 @@ from pathlib import Path
 import pytest
 
 from moa_graph.errors import InputError
-from moa_graph.evals import alpaca, alpaca_judge, flask, meta, meta_data, mt_bench, stats
-from moa_graph.evals.files import inside, json_bytes, read_rows, slug, write
+from moa_graph.evals import stats
+from moa_graph.evals.alpaca_eval import judge as alpaca_judge
+from moa_graph.evals.alpaca_eval import scores as alpaca
+from moa_graph.evals.data.files import inside, json_bytes, read_rows, slug, write
+from moa_graph.evals.flask import scores as flask
+from moa_graph.evals.judge_table import table as meta
+from moa_graph.evals.judge_table import votes as meta_data
+from moa_graph.evals.mt_bench import scores as mt_bench
 
 
 def test_preferences_become_wins_or_parse_failures() -> None:

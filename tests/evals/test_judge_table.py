@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
-from moa_graph.evals import compare_pages, meta, meta_data, scoring
-from moa_graph.evals.files import Row
-from moa_graph.evals.meta_data import Humans, Judge, Pair
-from moa_graph.evals.report import shown
+from moa_graph.evals import scoring
+from moa_graph.evals.data.files import Row
+from moa_graph.evals.judge_table import table as meta
+from moa_graph.evals.judge_table import votes as meta_data
+from moa_graph.evals.judge_table.votes import Humans, Judge, Pair
+from moa_graph.evals.reports import comparison_report as compare_pages
+from moa_graph.evals.reports.run_report import shown
 from tests.evals.bench import moa
 
 

@@ -9,14 +9,14 @@ import pytest
 from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 
+from moa_graph.costs.ledger import Ledger
 from moa_graph.evals import benchmarks, session
 from moa_graph.evals.engine import Options
-from moa_graph.evals.family import family, warning
-from moa_graph.evals.judging import Judge, how_to_read
-from moa_graph.evals.paid import Payer
-from moa_graph.evals.systems import ModelSystem
-from moa_graph.ledger import Ledger
-from moa_graph.mixture import Proposer
+from moa_graph.evals.judge import Judge, how_to_read
+from moa_graph.evals.judge_family import family, warning
+from moa_graph.evals.systems.mixture import ModelSystem
+from moa_graph.evals.systems.paid_calls import Payer
+from moa_graph.mixture.proposer import Proposer
 from tests.evals import bench
 from tests.provider import Provider
 

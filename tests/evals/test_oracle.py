@@ -21,8 +21,11 @@ with warnings.catch_warnings():
     from alpaca_eval.analyze import Analyzer, get_metrics_evaluator
     from alpaca_eval.metrics import glm_winrate
 
-from moa_graph.evals import alpaca, length, meta, meta_data
-from moa_graph.evals.files import read_rows, read_text
+from moa_graph.evals.alpaca_eval import length_control as length
+from moa_graph.evals.alpaca_eval import scores as alpaca
+from moa_graph.evals.data.files import read_rows, read_text
+from moa_graph.evals.judge_table import table as meta
+from moa_graph.evals.judge_table import votes as meta_data
 from tests.evals.pandalm import KEYS, joined_by_text
 
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -6,8 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from moa_graph.evals import alpaca, alpaca_judge, length, meta, meta_data, mt_bench, scoring
-from moa_graph.evals.files import Row, read_rows, read_text
+from moa_graph.evals import scoring
+from moa_graph.evals.alpaca_eval import judge as alpaca_judge
+from moa_graph.evals.alpaca_eval import length_control as length
+from moa_graph.evals.alpaca_eval import scores as alpaca
+from moa_graph.evals.data.files import Row, read_rows, read_text
+from moa_graph.evals.judge_table import table as meta
+from moa_graph.evals.judge_table import votes as meta_data
+from moa_graph.evals.mt_bench import scores as mt_bench
 from tests.evals.pandalm import joined_by_text
 
 JUDGED = ["claude-2", "alpaca-7b", "NullModel", "gpt-3.5-turbo-0301"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from moa_graph.evals import alpaca_judge
+from moa_graph.evals.alpaca_eval import judge as alpaca_judge
 from tests.evals import bench
 from tests.evals.bench import final_bytes, mixture, moa, recorded
 from tests.provider import Provider

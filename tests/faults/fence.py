@@ -4,7 +4,7 @@ import random
 import re
 from collections.abc import Iterator
 
-from moa_graph.prompts import FENCED, boundary, fenced_text
+from moa_graph.graph.prompts import FENCED, boundary, fenced_text
 
 _LINE = re.compile(r"^\[draft (\d+) of (\d+) begins: ([0-9a-f]{16})\]$|^\[draft (\d+) ends: ([0-9a-f]{16})\]$", re.M)
 _PIECES = (

@@ -14,10 +14,8 @@ from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
-import moa_graph.guard
-import moa_graph.wire.completions  # noqa: F401
 from moa_graph import create_moa
-from moa_graph.ledger import Ledger
+from moa_graph.costs.ledger import Ledger
 
 QUESTION = {"messages": [{"role": "user", "content": "Why is the sky blue?"}]}
 CONFIG: Any = {"configurable": {"thread_id": "t"}}

@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from moa_graph import AggregationError, MoAError, NotEnoughDraftsError, create_moa, limits
+from moa_graph import AggregationError, MoAError, NotEnoughDraftsError, create_moa
+from moa_graph.models import rate_limit
 from moa_graph.state import COUNTED
 from tests.faults.foreign import Own
 from tests.provider import ANSWERED, FAULTS, Provider
@@ -80,7 +81,7 @@ async def run(cell: Cell, provider: Provider) -> Result:
 
 async def _once(cell: Cell, provider: Provider) -> Result:
     provider.reset()
-    limits.clear(provider.host)
+    rate_limit.clear(provider.host)
     graph = mixture(cell, provider)
     start, starved = time.monotonic(), STARVED.seconds
     try:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moa_graph import create_moa
-from moa_graph.prompts import boundary
+from moa_graph.graph.prompts import boundary
 from tests.faults.fence import count_forged, forged
 from tests.faults.foreign import Own
 

@@ -11,8 +11,8 @@ from tests.provider import Provider
 
 CODE = """
 import os, sys
-from moa_graph import create_moa, limits
-from moa_graph.ledger import Ledger
+from moa_graph import create_moa
+from moa_graph.costs.ledger import Ledger
 
 url, path = sys.argv[1:]
 spec = {"model": "openai:tok=4-a", "base_url": url}
@@ -28,7 +28,7 @@ assert ask("before") == 2
 child = os.fork()
 if child == 0:
     assert ask("in the child") == 2
-    assert limits.gate("x").running == 0
+    assert rate_limit.gate("x").running == 0
     ledger.close()
     os._exit(7)
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7

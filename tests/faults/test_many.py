@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from moa_graph import create_moa, limits
-from moa_graph.latch import open_latches
-from moa_graph.live import live_runs
+from moa_graph import create_moa
+from moa_graph.graph.active_runs import live_runs
+from moa_graph.graph.round_end import open_latches
+from moa_graph.models import rate_limit
 from tests.faults import LONG
 from tests.provider import Provider
 
@@ -26,7 +27,7 @@ def moa(provider: Provider, *proposers: str, aggregator: str = "prompt", **field
 @pytest.mark.timeout(300)
 async def test_many_runs_of_one_graph_do_not_cross(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MOA_MAX_CONCURRENCY", "64")
-    limits.clear(provider.host)
+    rate_limit.clear(provider.host)
     graph = moa(provider, "echo-a", "echo-b", deadline=250.0)
 
     async def one(number: int) -> bool:
@@ -41,9 +42,9 @@ async def test_many_runs_of_one_graph_do_not_cross(provider: Provider, monkeypat
     stats = provider.stats()
     assert all(results) and len(results) == runs
     assert stats["requests"] == stats["answered"] == 3 * runs
-    assert stats["peak"] <= 64 and limits.gate(provider.host).peak <= 64
-    assert live_runs() == 0 and limits.gate(provider.host).running == 0
-    limits.clear(provider.host)
+    assert stats["peak"] <= 64 and rate_limit.gate(provider.host).peak <= 64
+    assert live_runs() == 0 and rate_limit.gate(provider.host).running == 0
+    rate_limit.clear(provider.host)
 
 
 @pytest.mark.timeout(300)
@@ -79,7 +80,7 @@ def test_eight_threads_with_loops_of_their_own_and_sync_callers_beside_them(prov
     assert len(answers) == 80 and all(text.startswith("[tok=4-agg]") for text in answers)
     gc.collect()
     assert open_latches() == 0 and live_runs() == 0
-    assert limits.gate(provider.host).running == 0
+    assert rate_limit.gate(provider.host).running == 0
 
 
 async def _cancelled(task: asyncio.Task[Any]) -> None:
@@ -111,7 +112,7 @@ async def test_cancelling_closes_every_request_and_leaves_nothing(provider: Prov
         assert stats["in_flight"] == 0 and stats["disconnected"] == (3 if where == "proposers" else 1)
     gc.collect()
     assert len(asyncio.all_tasks()) == tasks_before
-    assert open_latches() == 0 and live_runs() == 0 and limits.gate(provider.host).running == 0
+    assert open_latches() == 0 and live_runs() == 0 and rate_limit.gate(provider.host).running == 0
 
 
 @pytest.mark.timeout(120)
@@ -146,5 +147,5 @@ async def test_one_host_that_is_limited_does_not_slow_another() -> None:
             result = await graph.ainvoke(question("hi"))
         assert [d["status"] for d in result["drafts"]] == ["failed", "ok"]
         assert "429 loopback says 429" in result["drafts"][0]["error"]
-        assert limits.gate(slow.host).cool_down() > 10 and limits.gate(quick.host).cool_down() == 0.0
-        limits.clear(slow.host)
+        assert rate_limit.gate(slow.host).cool_down() > 10 and rate_limit.gate(quick.host).cool_down() == 0.0
+        rate_limit.clear(slow.host)

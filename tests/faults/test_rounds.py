@@ -15,10 +15,10 @@ from moa_graph import (
     MoAContext,
     NotEnoughDraftsError,
     create_moa,
-    limits,
 )
-from moa_graph.latch import Rule, open_latches
-from moa_graph.live import in_run, live_runs
+from moa_graph.graph.active_runs import in_run, live_runs
+from moa_graph.graph.round_end import Rule, open_latches
+from moa_graph.models import rate_limit as limits
 from tests.faults.foreign import Own
 from tests.provider import Provider
 

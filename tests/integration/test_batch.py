@@ -11,9 +11,10 @@ import pytest
 
 from moa_graph import ConfigError, create_moa
 from moa_graph.batch import Batch, Shard, Totals
-from moa_graph.ledger import Ledger
-from moa_graph.mixture import Mixture
-from moa_graph.remote import RemoteMoA, ServerError
+from moa_graph.costs.ledger import Ledger
+from moa_graph.errors import ServerError
+from moa_graph.graph.remote import RemoteMoA
+from moa_graph.mixture.mixture import Mixture
 from tests.provider import Provider
 
 

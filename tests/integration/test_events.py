@@ -10,8 +10,8 @@ from langgraph_sdk import get_client
 from pydantic import ConfigDict, TypeAdapter
 
 from moa_graph import AggregationError, create_moa
-from moa_graph.context import BoundContext
-from moa_graph.events import KINDS, AnyEvent
+from moa_graph.graph.events import KINDS, AnyEvent
+from moa_graph.mixture.context import BoundContext
 from tests.langgraph_dev import scripted
 
 ASK = {"messages": [{"role": "user", "content": "What is it?"}]}

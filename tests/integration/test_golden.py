@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from moa_graph import Mixture, create_moa
-from moa_graph.graph import MoAGraph
-from moa_graph.prompts import PAPER
+from moa_graph.graph.build import MoAGraph
+from moa_graph.graph.prompts import PAPER
 from tests.provider import Provider
 
 QUESTION = {"role": "user", "content": "Why is the sky blue?"}

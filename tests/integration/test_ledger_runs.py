@@ -10,8 +10,9 @@ import pytest
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 
-from moa_graph import AggregationError, ConfigError, create_moa, ledger
-from moa_graph.ledger import Ledger
+from moa_graph import AggregationError, ConfigError, create_moa
+from moa_graph.costs import ledger
+from moa_graph.costs.ledger import Ledger
 from tests.faults.foreign import Own
 from tests.provider import Provider
 
@@ -58,7 +59,7 @@ async def test_a_ledger_that_cannot_be_written_loses_no_paid_draft(
     finally:
         other.close()
     assert result["messages"][-1].content.startswith("[tok=4-agg]") and not result["record"]["unused"]
-    (told,) = [record.getMessage() for record in caplog.records if record.name == "moa_graph.ledger"]
+    (told,) = [record.getMessage() for record in caplog.records if record.name == "moa_graph.costs.ledger"]
     assert told.startswith("ledger l.db: database is locked.") and told.endswith("paid calls are not recorded.")
 
 

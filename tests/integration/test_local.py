@@ -15,8 +15,8 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from pydantic import BaseModel
 
 from moa_graph.errors import ConfigError
-from moa_graph.local import ChatLocal, local_chat_model, locate
-from moa_graph.local.runtime import LocalModelError, running
+from moa_graph.models.local import ChatLocal, local_chat_model, locate
+from moa_graph.models.local.runtime import LocalModelError, running
 
 LONG = "Tell me everything about the sea, its fish and its storms. " * 300
 """About 4,000 tokens: minutes of reading for one thread."""
@@ -186,7 +186,7 @@ def test_a_file_by_path_is_the_same_model() -> None:
 
 def python(code: str, *, sends: signal.Signals | None = None) -> subprocess.CompletedProcess[str]:
     """Runs `code` in a new process; sends it a signal once it has printed its first line."""
-    head = "import asyncio, os, sys\nfrom moa_graph.local import local_chat_model\n"
+    head = "import asyncio, os, sys\nfrom moa_graph.models.local import local_chat_model\n"
     process = subprocess.Popen(
         [sys.executable, "-W", "ignore::DeprecationWarning", "-c", head + textwrap.dedent(code)],
         stdout=subprocess.PIPE,
@@ -260,11 +260,11 @@ def test_the_loopback_port_wants_a_key() -> None:
 
 
 def test_preloading_is_silent_and_an_exit_in_the_middle_of_it_is_clean() -> None:
-    done = python("from moa_graph.local import preload; preload('smollm2'); preload('none'); print('leaving')")
+    done = python("from moa_graph.models.local import preload; preload('smollm2'); preload('none'); print('leaving')")
     assert (done.returncode, done.stderr) == (0, "")
     used = python("""
-        from moa_graph.local import preload
-        from moa_graph.local.runtime import _runtimes
+        from moa_graph.models.local import preload
+        from moa_graph.models.local.runtime import _runtimes
         preload('smollm2')
         local_chat_model('smollm2', max_tokens=2).invoke('hi')
         print(len(_runtimes))

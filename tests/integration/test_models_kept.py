@@ -7,25 +7,26 @@ import weakref
 import httpx
 import pytest
 
-from moa_graph import Proposer, models
+from moa_graph import Proposer
+from moa_graph.models import registry
 from tests.serving import Served, mixture
 
 
 @pytest.fixture
 def few(monkeypatch):
     """As the real bound, but sooner reached."""
-    monkeypatch.setattr(models, "_KEPT", 4)
+    monkeypatch.setattr(registry, "_KEPT", 4)
     return 4
 
 
 async def test_models_are_few_and_those_in_use_stay(few):
     spec = Proposer(model="openai:m", base_url="http://127.0.0.1:9/v1")
-    used = models.chat_model(spec, temperature=0.0)
-    oldest = weakref.ref(models.chat_model(spec, temperature=0.001))
+    used = registry.chat_model(spec, temperature=0.0)
+    oldest = weakref.ref(registry.chat_model(spec, temperature=0.001))
     for n in range(3 * few):
-        models.chat_model(spec, temperature=0.5 + n / 100)
-        assert models.chat_model(spec, temperature=0.0) is used
-    assert len(models._models[asyncio.get_running_loop()]) == few
+        registry.chat_model(spec, temperature=0.5 + n / 100)
+        assert registry.chat_model(spec, temperature=0.0) is used
+    assert len(registry._models[asyncio.get_running_loop()]) == few
     gc.collect()
     assert oldest() is None
 
@@ -33,12 +34,12 @@ async def test_models_are_few_and_those_in_use_stay(few):
 def test_a_client_that_varies_its_sampling_leaves_few_models_and_connections(provider, few):
     shape = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object", "properties": {}}}}
     body = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "response_format": shape}
-    before = {id(kept) for kept in models._models.values()}
+    before = {id(kept) for kept in registry._models.values()}
     with Served({"m": mixture(provider, "one-tok=2", aggregator="agg")}) as served:
         for n in range(3 * few):
             sent = {**body, "temperature": n / 10, "max_tokens": 100 + n}
             assert httpx.post(f"{served.url}/v1/chat/completions", json=sent).status_code == 200
-        sizes = [len(kept) for kept in models._models.values() if id(kept) not in before]
+        sizes = [len(kept) for kept in registry._models.values() if id(kept) not in before]
     assert sizes and max(sizes) <= few
     # One connection of the wire's own for the drafts, one of the SDK for the structured answers.
     assert provider.stats()["connections"] <= 2

@@ -14,7 +14,8 @@ from starlette.responses import JSONResponse, StreamingResponse
 from starlette.routing import Route
 
 from moa_graph import ConfigError, InputError, MoAError, create_moa
-from moa_graph.remote import RemoteMoA, ServerError
+from moa_graph.errors import ServerError
+from moa_graph.graph.remote import RemoteMoA
 from tests.langgraph_dev import LangGraphDev, scripted
 from tests.provider import Provider
 
@@ -150,7 +151,7 @@ def mute_server(status: str) -> Iterator[tuple[str, list[str]]]:
 
 
 async def test_a_run_whose_end_is_never_told_is_a_fault_of_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("moa_graph.remote.SILENCE", 0.2)
+    monkeypatch.setattr("moa_graph.graph.remote.SILENCE", 0.2)
     with mute_server("success") as (url, ended):
         async with RemoteMoA(url) as remote:
             with pytest.raises(ServerError, match="never told the run's end"):

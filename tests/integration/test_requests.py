@@ -9,7 +9,8 @@ from langchain_openai import ChatOpenAI
 from langchain_together import ChatTogether
 
 from moa_graph import AggregationError, ConfigError, MoAContext, Proposer, create_moa
-from moa_graph.models import PROVIDERS, Provider, chat_model
+from moa_graph.models.keys import PROVIDERS, Provider
+from moa_graph.models.registry import chat_model
 from tests import provider as loopback
 
 QUESTION = {"messages": [{"role": "user", "content": "Why is the sky blue?"}]}

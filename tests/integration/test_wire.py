@@ -20,7 +20,7 @@ from langchain_core.runnables import RunnableConfig
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel
 
-from moa_graph.wire import chat_openai
+from moa_graph.models.openai_http import chat_openai
 from tests.provider import FAULTS, Provider
 
 HELLO = [SystemMessage("Be short."), HumanMessage("What is magic of 7?")]
@@ -277,7 +277,7 @@ async def test_the_environment_names_no_organization(provider, monkeypatch):
 
 def test_importing_the_package_imports_no_client(tmp_path):
     code = """
-        import sys, moa_graph, moa_graph.wire
+        import sys, moa_graph, moa_graph.models.openai_http
         assert not {"openai", "aiohttp", "langchain_openai"} & set(sys.modules), sorted(sys.modules)
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, cwd=tmp_path, env=dict(os.environ))

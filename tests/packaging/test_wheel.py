@@ -29,7 +29,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_presets_types_and_the_page_and_nothing_else(built: Path) -> None:
     with zipfile.ZipFile(next(built.glob("*.whl"))) as wheel:
         names = wheel.namelist()
-    for wanted in ("moa_graph/py.typed", "moa_graph/presets/local.yaml", "moa_graph/presets/together-moa.yaml"):
+    for wanted in (
+        "moa_graph/py.typed",
+        "moa_graph/mixture/presets/local.yaml",
+        "moa_graph/mixture/presets/together-moa.yaml",
+    ):
         assert wanted in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert all(name.startswith(("moa_graph/", "moa_graph-")) for name in names)

@@ -12,7 +12,7 @@ from mcp import Client
 from moa_graph import ConfigError
 from moa_graph.cli import main
 from moa_graph.cli.options import chosen
-from moa_graph.local import locate
+from moa_graph.models.local import locate
 from moa_graph.serve.app import create_app
 from moa_graph.serve.catalogue import Catalogue
 from tests.provider import Provider

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from moa_graph.serve.guard import Policy
+from moa_graph.serve.access import Policy
 from tests.serving import Served, mixture
 
 BODY = json.dumps({"model": "good", "messages": [{"role": "user", "content": "hi"}]})

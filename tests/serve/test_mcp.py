@@ -9,7 +9,7 @@ import httpx
 import pytest
 from mcp import Client, MCPError
 
-from moa_graph.serve.mcp_calls import Calls
+from moa_graph.serve.mcp.calls import Calls
 from tests.langgraph_dev import ANSWER, LangGraphDev, scripted
 from tests.serving import Served, mixture
 

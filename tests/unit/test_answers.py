@@ -3,7 +3,7 @@
 import pytest
 from langchain_core.messages import AIMessage
 
-from moa_graph.answers import broken, judge
+from moa_graph.models.answer import broken, judge
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from moa_graph.batch.lines import WHOLE, BadLine, Question, Shard, count, read
+from moa_graph.batch.questions import WHOLE, BadLine, Question, Shard, count, read
 from moa_graph.errors import ConfigError
 
 

@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
-from moa_graph.conversation import check, clean, encodable, passed_on
 from moa_graph.errors import InputError
+from moa_graph.graph.conversation import passed_on
+from moa_graph.graph.input_checks import check
+from moa_graph.models.thoughts import clean, encodable
 
 
 def image(url: str) -> list[dict[str, Any]]:

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 from langchain_core.messages import HumanMessage
 
+from moa_graph.costs.ledger import Ledger
 from moa_graph.errors import ConfigError
-from moa_graph.ledger import Ledger
 
 CALL: dict[str, Any] = {
     "item": "1",
@@ -127,7 +127,7 @@ def test_many_threads_with_loops_of_their_own(tmp_path: Path) -> None:
 
 WRITER = """
 import asyncio, sys
-from moa_graph.ledger import Ledger
+from moa_graph.costs.ledger import Ledger
 
 async def main():
     ledger = Ledger(sys.argv[1], run="r")

@@ -8,16 +8,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from moa_graph import limits
 from moa_graph.errors import ConfigError
-from moa_graph.limits import Gate
+from moa_graph.models import rate_limit
+from moa_graph.models.rate_limit import Gate
 
 
 @pytest.fixture(autouse=True)
 def fresh() -> Iterator[None]:
-    limits.clear()
+    rate_limit.clear()
     yield
-    limits.clear()
+    rate_limit.clear()
 
 
 async def test_never_more_at_once_than_the_limit_and_all_get_through() -> None:
@@ -215,9 +215,9 @@ def test_a_waiter_whose_loop_died_does_not_block_the_rest() -> None:
 
 
 def test_one_gate_for_eight_threads_with_loops_of_their_own() -> None:
-    gate = limits.gate("api.example.com")
-    assert gate is limits.gate("api.example.com")
-    assert gate is not limits.gate("other.example.com")
+    gate = rate_limit.gate("api.example.com")
+    assert gate is rate_limit.gate("api.example.com")
+    assert gate is not rate_limit.gate("other.example.com")
     small = Gate("h", start=4)
     done: list[int] = []
 
@@ -244,9 +244,9 @@ def test_one_gate_for_eight_threads_with_loops_of_their_own() -> None:
 def test_a_silly_cap_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MOA_MAX_CONCURRENCY", text)
     with pytest.raises(ConfigError, match="MOA_MAX_CONCURRENCY"):
-        limits.gate("capped.example.com")
+        rate_limit.gate("capped.example.com")
 
 
 def test_the_cap_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MOA_MAX_CONCURRENCY", "2")
-    assert limits.gate("capped.example.com").limit == 2
+    assert rate_limit.gate("capped.example.com").limit == 2

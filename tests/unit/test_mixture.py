@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from moa_graph import ConfigError, Mixture, Proposer
-from moa_graph.mixture_files import preset_names, preset_path
-from moa_graph.prices import cost
+from moa_graph.costs.prices import cost
+from moa_graph.mixture.files import preset_names, preset_path
 from moa_graph.state import Usage
 
 GOOD: dict[str, Any] = {"proposers": ["openai:a", "openai:b"], "aggregator": "openai:c"}

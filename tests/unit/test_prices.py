@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
+from moa_graph.costs.prices import PAPER, cost, price_source
 from moa_graph.errors import ConfigError
-from moa_graph.prices import PAPER, cost, price_source
 from moa_graph.state import Usage
 
 
@@ -60,5 +60,5 @@ def test_a_price_that_is_none_is_refused(price: object) -> None:
 
 def test_the_table_is_dated_and_loaded_lazily() -> None:
     assert "2024-06" in price_source()
-    code = "import sys, moa_graph.prices; moa_graph.prices.price_source(); print('genai_prices' in sys.modules)"
+    code = "import sys, moa_graph.costs.prices as p; p.price_source(); print('genai_prices' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"

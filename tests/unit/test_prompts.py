@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import HumanMessage, SystemMessage
 
-from moa_graph.prompts import PAPER, boundary, draft_text, fenced_text, paper_text, with_system
+from moa_graph.graph.prompts import PAPER, boundary, draft_text, fenced_text, paper_text, with_system
 
 
 def test_paper_prompt_is_the_published_text() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from moa_graph import errors
 from moa_graph.errors import AggregationError, MissingKeyError, MoAError
-from moa_graph.remote import RemoteMoA, _Told
+from moa_graph.graph.remote import RemoteMoA, _Told
 
 
 def draft(slot: int) -> dict[str, Any]:

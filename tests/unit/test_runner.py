@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from moa_graph.runner import in_order
+from moa_graph.batch.in_order import in_order
 
 
 async def test_order_is_the_items_however_long_each_takes() -> None:

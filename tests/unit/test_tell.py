@@ -6,8 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from moa_graph.conversation import _unopened, clean, encodable
-from moa_graph.tell import Cleaner
+from moa_graph.models.thoughts import Cleaner, _unopened, clean, encodable
 
 PARTS = [
     "<think>",

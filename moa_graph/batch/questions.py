@@ -1,0 +1,139 @@
+"""The questions of a JSONL file, read one at a time.
+
+A line is a text, a list of messages, or an object with `prompt` (a text) or `messages`, and at will an `id` (a text or
+a whole number; else the line's number). What else an object holds is left alone. Blank lines do not count.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from moa_graph.errors import ConfigError, InputError
+from moa_graph.graph.input_checks import check
+from moa_graph.state import add_checked
+
+
+class Question(NamedTuple):
+    """One line's question; `line` is 1-based."""
+
+    line: int
+    id: str | int
+    messages: list[Any]
+
+    @property
+    def item(self) -> str:
+        """The id as a ledger and a context know it: at most 200 characters."""
+        text = str(self.id)
+        return text if len(text) <= 200 else hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+
+
+class BadLine(NamedTuple):
+    """A line that asks nothing, and why."""
+
+    line: int
+    id: str | int
+    reason: str
+
+
+class Shard(NamedTuple):
+    """Every `of`-th line, beginning with line `number` (1-based)."""
+
+    number: int = 1
+    of: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """From "2/8".
+
+        Raises:
+            ConfigError: not of that form, or no such shard.
+        """
+        found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text.strip())
+        shard = cls(int(found[1]), int(found[2])) if found else cls(0, 0)
+        if not 1 <= shard.number <= shard.of:
+            raise ConfigError(f"shard {text!r}: write i/n, the i-th of n parts, for example 1/4 ... 4/4.")
+        return shard
+
+    def holds(self, line: int) -> bool:
+        return (line - self.number) % self.of == 0
+
+
+WHOLE = Shard()
+
+
+def count(path: Path, shard: Shard) -> int:
+    """Lines of the shard that are not blank."""
+    return sum(1 for _ in _lines(path, shard))
+
+
+def read(path: Path, shard: Shard) -> Iterator[Question | BadLine]:
+    """The shard's questions in order; a line that is none does not end it.
+
+    A hash of every id is held to find doubles: about 80 bytes a line.
+    """
+    seen: set[int] = set()
+    for line, raw in _lines(path, shard):
+        entry = _parse(line, raw)
+        # A line that is no question has no claim on an id: its number may be the id of a good one.
+        if isinstance(entry, Question):
+            mark = hash(str(entry.id))
+            if mark in seen:
+                entry = BadLine(line, entry.id, f"the id {str(entry.id)[:60]!r} is an earlier line's")
+            seen.add(mark)
+        yield entry
+
+
+def _lines(path: Path, shard: Shard) -> Iterator[tuple[int, bytes]]:
+    # Bytes are split at \n alone; text would be split inside of strings, at U+2028 for one.
+    with path.open("rb") as file:
+        for number, raw in enumerate(file, 1):
+            if shard.holds(number) and raw.strip():
+                yield number, raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw
+
+
+def _parse(line: int, raw: bytes) -> Question | BadLine:
+    try:
+        value = json.loads(raw.decode())
+    except UnicodeDecodeError as exc:
+        return BadLine(line, line, f"not UTF-8 (byte {exc.start + 1})")
+    except json.JSONDecodeError as exc:
+        return BadLine(line, line, f"not JSON: {exc.msg} (column {exc.colno})")
+    except (ValueError, RecursionError) as exc:
+        return BadLine(line, line, f"not JSON that can be read: {type(exc).__name__}")
+    given = value.get("id") if isinstance(value, dict) else None
+    if given is not None and (isinstance(given, bool) or not isinstance(given, str | int)):
+        return BadLine(line, line, f"id: a text or a whole number is wanted, not {type(given).__name__}")
+    name = line if given is None else given
+    try:
+        return Question(line, name, _messages(value))
+    except InputError as exc:
+        return BadLine(line, name, str(exc))
+
+
+def _messages(value: Any) -> list[Any]:
+    """The line's messages as they stand there.
+
+    Raises:
+        InputError: there are none, or none that a model can answer.
+    """
+    if isinstance(value, dict):
+        given = [value[key] for key in ("prompt", "messages") if value.get(key) is not None]
+        if len(given) != 1:
+            raise InputError('give either "prompt" (a text) or "messages" (a list)')
+        if (value.get("prompt") is not None) != isinstance(given[0], str):
+            raise InputError('"prompt" is a text, "messages" a list of messages')
+        value = given[0]
+    messages = [{"role": "user", "content": value}] if isinstance(value, str) else value
+    if not isinstance(messages, list):
+        raise InputError(f"a text, a list of messages or an object is wanted, not {type(messages).__name__}")
+    try:
+        # A copy each: LangChain's conversion takes fields out of the dicts it is given.
+        check(add_checked([], [dict(m) if isinstance(m, dict) else m for m in messages]))
+    except RecursionError:
+        raise InputError("messages: nested too deep") from None
+    return messages

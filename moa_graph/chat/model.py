@@ -1,0 +1,261 @@
+"""A mixture where a chat model is expected.
+
+from moa_graph import ChatMoA
+
+model = ChatMoA("local")
+print(model.invoke("Name three fruits.").content)
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing, closing
+from pathlib import Path
+from typing import Any, Self
+
+from langchain_core.callbacks import (
+    AsyncCallbackManager,
+    AsyncCallbackManagerForLLMRun,
+    BaseRunManager,
+    CallbackManager,
+    CallbackManagerForLLMRun,
+)
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.tools import BaseTool
+from langchain_core.utils.function_calling import convert_to_openai_tool
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
+
+from moa_graph.chat.callbacks import Parent, Run, alone, anext_part, around, next_part, own_run
+from moa_graph.chat.chunks import Answer, result
+from moa_graph.chat.structured import Method, structured
+from moa_graph.errors import ConfigError
+from moa_graph.graph.build import MoAGraph, create_moa
+from moa_graph.mixture.context import BoundContext
+from moa_graph.mixture.mixture import Mixture
+from moa_graph.mixture.validation import explain, refuse_unknown
+
+_PARENT = "moa_parent"
+_FORM = "moa_form"
+
+
+class ChatMoA(BaseChatModel):
+    """A mixture of agents behind LangChain's interface for chat models.
+
+    ChatMoA("together")                                   # a preset, or a YAML or TOML file
+    ChatMoA("together", layers=3, temperature=0)          # fields of Mixture and of this class
+    ChatMoA(proposers=[gpt, claude], aggregator=claude)   # any chat models
+
+    `temperature`, `max_tokens` and `stop` are for the aggregator, as are bound tools and a response format; proposers
+    are asked as the mixture says. `timeout` bounds a whole answer in seconds; each model is asked `max_retries` more
+    times. `usage_metadata` is the sum over all calls; `response_metadata` has `drafts` and `record`.
+
+    Raises:
+        ConfigError: a field is unknown or wrong.
+    """
+
+    mixture: Mixture
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    max_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
+    stop: list[str] | None = None
+    timeout: float | None = Field(default=None, gt=0, le=86_400)
+    max_retries: int | None = Field(default=None, ge=0, le=9)
+    streaming: bool = False
+    _graph: MoAGraph = PrivateAttr()
+
+    def __init__(self, mixture: Mixture | str | Path | Mapping[str, Any] | None = None, /, **fields: Any) -> None:
+        own = type(self).model_fields
+        refuse_unknown(fields, {**own, **Mixture.model_fields}, what="ChatMoA")
+        source = fields.pop("mixture", None) if mixture is None else mixture
+        mine = {name: fields.pop(name) for name in list(fields) if name in own}
+        whole = Mixture.load(source, **fields)
+        try:
+            super().__init__(**{"mixture": whole, **mine})
+        except ValidationError as exc:
+            raise ConfigError(explain(exc, what="ChatMoA")) from None
+
+    @model_validator(mode="after")
+    def _compile(self) -> Self:
+        tried = self.mixture
+        if self.max_retries is not None:
+            tried = tried.changed(max_attempts=self.max_retries + 1)
+        # No checkpoints, not even those of a graph around us: a model's call is one step of it, all or nothing.
+        self._graph = create_moa(tried, checkpointer=False)
+        return self
+
+    @property
+    def model_name(self) -> str:
+        """How traces and token counts name the mixture."""
+        return f"moa:{self.name or self.mixture.name or self.mixture.hash}"
+
+    @property
+    def _llm_type(self) -> str:
+        return "moa"
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        sampling = {"temperature": self.temperature, "max_tokens": self.max_tokens, "stop": self.stop}
+        return {"model_name": self.model_name, "mixture": self.mixture.hash, **sampling}
+
+    def bind_tools(
+        self,
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        *,
+        tool_choice: str | dict[str, Any] | bool | None = None,
+        strict: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """The model with tools: the aggregator alone holds them; the proposers are told of them and advise in words.
+
+        Arguments are those of the aggregator's own `bind_tools`.
+        """
+        chosen = {} if tool_choice is None else {"tool_choice": tool_choice}
+        return self.bind(tools=[convert_to_openai_tool(tool, strict=strict) for tool in tools], **chosen, **kwargs)
+
+    def with_structured_output(
+        self,
+        schema: dict[str, Any] | type | None = None,
+        *,
+        method: Method = "function_calling",
+        include_raw: bool = False,
+        strict: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, Any]:
+        """The model with its answer as `schema` says: the aggregator gives it the form, the proposers the matter.
+
+        `method` must be one that the aggregator's provider has; with `include_raw` the result is
+        `{"raw", "parsed", "parsing_error"}`.
+        """
+        return structured(self, schema, method=method, include_raw=include_raw, strict=strict, form=_FORM, more=kwargs)
+
+    # The four ways in give the run an id of our choice, so that the inner graph's spans hang under it: LangChain does
+    # not tell `_stream` whose run it works for.
+
+    def invoke(
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kw: Any,
+    ) -> AIMessage:
+        config, parent = own_run(config, CallbackManager)
+        return super().invoke(input, config, stop=stop, **{_PARENT: parent}, **kw)
+
+    async def ainvoke(
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kw: Any,
+    ) -> AIMessage:
+        config, parent = own_run(config, AsyncCallbackManager)
+        return await super().ainvoke(input, config, stop=stop, **{_PARENT: parent}, **kw)
+
+    def stream(
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kw: Any,
+    ) -> Iterator[AIMessageChunk]:
+        config, parent = own_run(config, CallbackManager)
+        yield from super().stream(input, config, stop=stop, **{_PARENT: parent}, **kw)
+
+    async def astream(
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kw: Any,
+    ) -> AsyncIterator[AIMessageChunk]:
+        config, parent = own_run(config, AsyncCallbackManager)
+        chunks: Any = super().astream(input, config, stop=stop, **{_PARENT: parent}, **kw)
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                yield chunk
+
+    def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
+        kwargs.pop(_PARENT, None)
+        return super()._get_invocation_params(stop=stop, **kwargs)
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        run = self._run(messages, stop, run_manager, kwargs)
+        with alone():
+            return result(self._graph.invoke(run.input, run.config, context=run.context), self.model_name)
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        run = self._run(messages, stop, run_manager, kwargs)
+        with alone():
+            return result(await self._graph.ainvoke(run.input, run.config, context=run.context), self.model_name)
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        run = self._run(messages, stop, run_manager, kwargs, stream=True)
+        answer = Answer(self.model_name)
+        parts: Any = self._graph.stream(run.input, run.config, context=run.context, stream_mode=[*answer.modes])
+        with closing(parts):
+            while (part := next_part(parts)) is not None:
+                yield from answer.chunks(*part)
+        yield answer.last()
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        run = self._run(messages, stop, run_manager, kwargs, stream=True)
+        answer = Answer(self.model_name)
+        parts: Any = self._graph.astream(run.input, run.config, context=run.context, stream_mode=[*answer.modes])
+        async with aclosing(parts):
+            while (part := await anext_part(parts)) is not None:
+                for chunk in answer.chunks(*part):
+                    yield chunk
+        yield answer.last()
+
+    def _run(
+        self,
+        messages: Sequence[BaseMessage],
+        stop: list[str] | None,
+        manager: BaseRunManager | None,
+        options: dict[str, Any],
+        *,
+        stream: bool = False,
+    ) -> Run:
+        """The inner graph's input, config and context for one call; `options` are the call's own arguments."""
+        parent, form = options.pop(_PARENT, None), options.pop(_FORM, None)
+        options.pop("stream", None)
+        mine = {"temperature": self.temperature, "max_tokens": self.max_tokens, "stop": stop or self.stop}
+        bound = {**{name: value for name, value in mine.items() if value is not None}, **options}
+        parent = Parent(manager, manager.run_id) if manager else parent or around()
+        # Copies without ids: the state's reducer would write ids into the caller's messages, and merge those alike.
+        own = [message.model_copy(update={"id": None}) for message in messages]
+        return Run(
+            input={"messages": own},
+            config={"callbacks": parent.child()},
+            context=BoundContext(run_deadline=self.timeout, stream_answer=stream, bound=bound, form=form),
+        )

@@ -1,0 +1,133 @@
+"""`moa eval`: benchmarks, the table that rates judges, comparisons. Every command loads its own work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from moa_graph.cli.eval import options as o
+
+app = typer.Typer(
+    help="Benchmark mixtures and judges: AlpacaEval 2, MT-Bench, FLASK.", no_args_is_help=True, add_completion=False
+)
+
+
+@app.command()
+@o.with_choice()
+def alpaca(
+    choice: o.Choice,
+    annotations: Annotated[
+        Path | None, typer.Option(help="Score recorded annotations (JSON, also .gz); generate and judge nothing.")
+    ] = None,
+    reference: Annotated[
+        Path | None, typer.Option(help="Other reference outputs than the published ones; they name the prompts too.")
+    ] = None,
+    both_orders: Annotated[bool, typer.Option("--both-orders", help="Judge every pair in both orders.")] = False,
+    canary: Annotated[
+        bool, typer.Option("--canary", help="Also judge a constant answer: how far can the judge be fooled?")
+    ] = False,
+) -> None:
+    """AlpacaEval 2: win rate and length-controlled win rate against reference outputs."""
+    if annotations:
+        from moa_graph.cli.eval.recorded import alpaca_annotations
+
+        return alpaca_annotations(annotations, seed=choice.seed, resamples=choice.resamples, as_json=choice.as_json)
+    from moa_graph.cli.eval.run import start
+    from moa_graph.evals import benchmarks
+
+    return start(
+        "alpaca",
+        choice,
+        lambda setup: benchmarks.alpaca(setup, reference=reference, both_orders=both_orders, canary=canary),
+    )
+
+
+@app.command("mt-bench")
+@o.with_choice("temperature", "resamples")  # FastChat has a temperature for every category
+def mt_bench(
+    choice: o.Choice,
+    judgments: Annotated[
+        Path | None, typer.Option(help="Score recorded judgments (JSON Lines, also .gz); generate and judge nothing.")
+    ] = None,
+    pairwise: Annotated[
+        Path | None, typer.Option(help="Another system's answers (FastChat's format): also judge pairs, both orders.")
+    ] = None,
+) -> None:
+    """MT-Bench: two turns, rated 1 to 10; temperatures go by category as FastChat has them."""
+    if judgments:
+        from moa_graph.cli.eval.recorded import mt_bench_judgments
+
+        return mt_bench_judgments(judgments, seed=choice.seed, as_json=choice.as_json)
+    from moa_graph.cli.eval.run import start
+    from moa_graph.evals import benchmarks
+
+    return start("mt-bench", choice, lambda setup: benchmarks.mt_bench(setup, other=pairwise))
+
+
+@app.command()
+@o.with_choice("resamples")
+def flask(
+    choice: o.Choice,
+    reviews: Annotated[
+        Path | None, typer.Option(help="Score recorded reviews (JSON Lines, also .gz); generate and judge nothing.")
+    ] = None,
+    hard: Annotated[bool, typer.Option("--hard", help="The hard subset of 89 items.")] = False,
+) -> None:
+    """FLASK: twelve skills, rated 1 to 5 against the item's own rubric."""
+    if reviews:
+        from moa_graph.cli.eval.recorded import flask_reviews
+
+        return flask_reviews(reviews, hard=hard, seed=choice.seed, as_json=choice.as_json)
+    from moa_graph.cli.eval.run import start
+    from moa_graph.evals import benchmarks
+
+    return start("flask", choice, lambda setup: benchmarks.flask_bench(setup, hard=hard))
+
+
+@app.command("judge")
+def rate_judges(
+    humans: Annotated[Path, typer.Option(help="Human votes: AlpacaFarm's cross-annotations or PandaLM's test set.")],
+    judge: Annotated[
+        list[str],
+        typer.Option(help="A judge's verdicts on the same pairs, as FILE or NAME=FILE; the same name adds runs."),
+    ],
+    generators: Annotated[
+        Path | None, typer.Option(help="Annotations that name the system of each pair, for the rank correlations.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write a report into this folder.")] = None,
+    seed: o.Seed = 0,
+    as_json: o.Json = False,
+) -> None:
+    """Rate judges against several humans: the eight columns of AlpacaEval's evaluator table, and kappa."""
+    from moa_graph.cli.eval.recorded import judge_table
+
+    judge_table(humans, judge, generators, out, seed=seed, as_json=as_json)
+
+
+@app.command()
+def compare(
+    systems: Annotated[
+        list[str], typer.Argument(help="Two or more run folders or recorded files; PATH#MODEL picks one model.")
+    ],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write a report into this folder.")] = None,
+    seed: o.Seed = 0,
+    as_json: o.Json = False,
+) -> None:
+    """Compare recorded systems on the prompts that both answered; says "tied" when they are."""
+    from moa_graph.cli.eval.recorded import compare_systems
+
+    compare_systems(systems, out, seed=seed, as_json=as_json)
+
+
+@app.command()
+def fetch(
+    names: Annotated[list[str] | None, typer.Argument(help="Assets, or folders of them; all when left out.")] = None,
+    listing: Annotated[bool, typer.Option("--list", help="Show what there is; download nothing.")] = False,
+    unverified: Annotated[bool, typer.Option("--unverified", help="Also download what has no known SHA-256.")] = False,
+) -> None:
+    """Download benchmark data; source, SHA-256, size and licence are shown first. MOA_ASSETS replaces it."""
+    from moa_graph.cli.eval.recorded import fetch_assets
+
+    fetch_assets(names or [], listing=listing, unverified=unverified)

@@ -1,0 +1,228 @@
+"""From the options to a finished run: the system, the judge, the folder, progress, the report."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from moa_graph.cli.eval.options import Choice
+from moa_graph.cli.eval.show import show_json, shown, table, tell
+from moa_graph.costs.ledger import Ledger
+from moa_graph.costs.spending_cap import Purse
+from moa_graph.errors import ConfigError, InputError, MoAError
+from moa_graph.evals import estimate, session
+from moa_graph.evals.alpaca_eval import run as alpaca_run
+from moa_graph.evals.benchmarks import Setup
+from moa_graph.evals.data.files import slug
+from moa_graph.evals.engine import Done, Options
+from moa_graph.evals.judge import Judge, how_to_read
+from moa_graph.evals.reports import langsmith as tracking
+from moa_graph.evals.reports import run_report as report
+from moa_graph.evals.session import Benchmark
+from moa_graph.evals.systems.mixture import MixtureSystem, ModelSystem, System
+from moa_graph.evals.systems.paid_calls import Payer
+from moa_graph.evals.systems.recorded import Drafts, RecordedSystem, SynthesisSystem
+from moa_graph.mixture.mixture import Mixture
+from moa_graph.mixture.proposer import Proposer, is_embedded
+from moa_graph.models import keys, registry
+
+DEFAULT_JUDGE, KEYLESS_JUDGE = "openai:gpt-4.1-2025-04-14", "local:smollm2"
+
+
+def start(name: str, choice: Choice, build: Callable[[Setup], Benchmark[Any]]) -> None:
+    """Run one benchmark as chosen, or say what it would take."""
+    mixture = _mixture(choice)
+    label = choice.name or _system_name(choice, mixture)
+    folder = choice.out or Path("moa-evals") / f"{name}-{slug(label)}"
+    with Ledger(folder / session.LEDGER, run=name) as ledger:
+        payer = Payer(ledger, choice.deadline, mixture.prices if mixture else choice.prices)
+        system, judge = _system(choice, mixture, ledger, payer, label), _judge(choice, payer)
+        specs = [*system.specs, *([judge.spec] if judge else [])]
+        at_once = choice.concurrency or (1 if any(map(is_embedded, specs)) else 8)
+        options = Options(
+            folder, choice.limit, choice.chosen_ids, choice.seed, choice.max_cost, at_once, choice.resamples
+        )
+        bench = build(Setup(system, judge, options, choice.temperature, choice.max_tokens, tell))
+        if choice.dry_run:
+            return _dry_run(bench, choice, payer)
+        keys.require_keys(specs)
+        registry.require_embedded(spec for spec in specs if is_embedded(spec))
+        outcome = asyncio.run(_run(bench, options, choice, payer))
+    return _finish(bench, outcome, choice)
+
+
+def _mixture(choice: Choice) -> Mixture | None:
+    """The mixture to measure, or whose aggregator synthesizes drafts; None for a model or for drafts as they are."""
+    if choice.model and (choice.preset or choice.file):
+        raise InputError("--model is one model, --preset and --file are mixtures: give one of them")
+    if choice.model or (choice.drafts and not (choice.preset or choice.file)):
+        return None
+    from moa_graph.cli.options import chosen
+
+    mixture = chosen(preset=choice.preset, file=choice.file)
+    given = {name: list(rates) for name, rates in choice.prices.items()}
+    return mixture.changed(prices={**mixture.prices, **given}) if given else mixture
+
+
+def _system_name(choice: Choice, mixture: Mixture | None) -> str:
+    base = choice.model or (mixture.name or mixture.hash if mixture else "")
+    drafts = "+".join(path.name.split(".json")[0] for path in choice.drafts or ())
+    return " on ".join(part for part in (base, drafts) if part) or "system"
+
+
+def _system(choice: Choice, mixture: Mixture | None, ledger: Ledger, payer: Payer, label: str) -> System:
+    spec = _spec(choice.model, choice.base_url, choice.api_key_env) if choice.model else None
+    if choice.drafts:
+        read = [Drafts.read(path) for path in choice.drafts]
+        if spec:
+            mixture = Mixture(proposers=[spec], aggregator=spec, prices={k: list(v) for k, v in choice.prices.items()})
+        if mixture:
+            return SynthesisSystem(read, mixture, ledger, name=label, deadline=choice.deadline)
+        if len(read) > 1:
+            raise InputError("several files of drafts need a model (or a mixture's aggregator) to synthesize them")
+        return RecordedSystem(read[0], name=label)
+    if mixture:
+        return MixtureSystem(mixture, ledger, name=label, deadline=choice.deadline)
+    assert spec is not None
+    return ModelSystem(spec, payer, name=label)
+
+
+def _spec(model: str, base_url: str | None, key: str | None, **settings: Any) -> Proposer:
+    spec = Proposer(model=model, base_url=base_url, api_key_env=key, **settings)
+    registry.require_known(spec)
+    return spec
+
+
+def _judge(choice: Choice, payer: Payer) -> Judge | None:
+    if choice.judge == "none":
+        return None
+    name = choice.judge
+    if name is None:
+        name = DEFAULT_JUDGE if keys.environment("OPENAI_API_KEY") else KEYLESS_JUDGE
+        tell(f"judge {name}; --judge chooses another")
+        if name == KEYLESS_JUDGE:
+            tell("no provider's key is set: the small embedded model judges, and its verdicts mean nothing")
+    # A field that is set here stays, whatever the benchmark's own parameters are.
+    warmth = {} if choice.judge_temperature is None else {"temperature": choice.judge_temperature}
+    spec = _spec(name, choice.judge_url, choice.judge_key_env, **warmth)
+    return Judge(spec, payer, how_to_read(name, choice.judge_url))
+
+
+def _dry_run(bench: Benchmark[Any], choice: Choice, payer: Payer) -> None:
+    expected = estimate.of_run(bench, max_tokens=choice.max_tokens, prices=payer.prices)
+    figures = {"items": len(bench.items), **asdict(expected)}
+    if choice.as_json:
+        return show_json(figures)
+    return table(f"{bench.name}, not run", ["expected", "value"], [[k, shown(v)] for k, v in figures.items()])
+
+
+async def _run(bench: Benchmark[Any], options: Options, choice: Choice, payer: Payer) -> session.Outcome:
+    expected = None
+    if options.max_cost is not None:
+        whole = estimate.of_run(bench, max_tokens=choice.max_tokens, prices=payer.prices)
+        if whole.cost is None:
+            missing = ", ".join(whole.unpriced)
+            raise ConfigError(f"--max-cost: the price of {missing} is unknown; give --price, or `prices` in a mixture")
+        expected = whole.cost / max(1, len(bench.items))
+    with Progress(len(bench.items)) as progress:
+        outcome = await session.run(bench, options, expected_cost=expected, tell=progress.moved)
+    if tracking.wanted():
+        await _publish(bench, outcome)
+    return outcome
+
+
+async def _publish(bench: Benchmark[Any], outcome: session.Outcome) -> None:
+    from langsmith import Client
+
+    examples = tracking.examples(bench, outcome.done)
+    try:
+        # LangSmith prints a link; standard output is for the result alone.
+        with contextlib.redirect_stdout(sys.stderr):
+            name = await tracking.publish(
+                Client(),
+                benchmark=bench.name,
+                experiment=f"{bench.name}-{slug(bench.system.name)}",
+                examples=examples,
+                metadata={"judge": outcome.scores["judge"], "seed": outcome.scores["seed"]},
+            )
+    except Exception as error:  # whatever LangSmith does, the run is finished and its files are written
+        tell(f"warning: LangSmith took no experiment: {type(error).__name__}: {error}")
+    else:
+        tell(f"LangSmith experiment: {name}")
+
+
+def _finish(bench: Benchmark[Any], outcome: session.Outcome, choice: Choice) -> None:
+    annotations = outcome.rows.get(alpaca_run.ANNOTATIONS, [])
+    page = report.of_run(outcome.scores, outcome.timing, outcome.failures, annotations, outcome.degraded)
+    page.write(outcome.folder)
+    for warning in outcome.scores["warnings"]:
+        tell(f"warning: {warning}")
+    for kind, counts in (("degraded", outcome.degraded), ("failed", _by_reason(outcome.failures))):
+        for reason, times in list(counts.items())[:5]:
+            tell(f"{kind}: {reason}" + (f" ({times} times)" if times > 1 else ""))
+    if skipped := outcome.scores["skipped_for_cost"]:
+        tell(f"skipped: {skipped} items might have passed --max-cost")
+    if choice.as_json:
+        show_json(outcome.scores)
+    else:
+        rows = [[name, shown(v)] for name, v in outcome.scores.items() if not isinstance(v, dict)]
+        table(f"{bench.name}: {bench.system.name}", ["figure", "value"], rows)
+    tell(f"files and report: {outcome.folder}")
+    if not outcome.scores["answered"]:
+        raise MoAError("nothing was answered; the report says why, and running again asks anew")
+    if bench.judge and not _judged(outcome.scores):
+        raise MoAError(
+            f"no verdict of {bench.judge.name} could be had or read, so there is no figure; the report says why. The "
+            "answers are kept: running again asks only the judge"
+        )
+
+
+def _by_reason(failures: Sequence[str]) -> dict[str, int]:
+    """Failures by what happened, the most frequent first; a fault of every item is one line."""
+    return dict(Counter(text.partition(": ")[2] for text in failures).most_common())
+
+
+def _judged(scores: Mapping[str, Any]) -> bool:
+    """Whether any verdict could be read."""
+    pairs = scores.get("pairwise", {})
+    return any([scores.get("n"), *(pairs.get(kind) for kind in ("wins", "losses", "ties"))])
+
+
+class Progress:
+    """Items done and dollars spent, on standard error: a bar for a person, a line now and then for a log."""
+
+    def __init__(self, total: int) -> None:
+        self.total, self.done = total, 0
+        self.live = sys.stderr.isatty()
+        self.every = max(1, total // 20)
+
+    def __enter__(self) -> Progress:
+        if self.live:
+            from rich.console import Console
+            from rich.progress import Progress as Bar
+            from rich.progress import TextColumn, TimeElapsedColumn
+
+            self.bar = Bar(*Bar.get_default_columns(), TimeElapsedColumn(), TextColumn("{task.fields[cost]}"),
+                           console=Console(stderr=True))  # fmt: skip
+            self.bar.start()
+            self.task = self.bar.add_task("items", total=self.total, cost="$0.0000")
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self.live:
+            self.bar.stop()
+
+    def moved(self, done: Done, purse: Purse) -> None:
+        """One more item is finished."""
+        self.done += 1
+        cost = f"${purse.spent:.4f}" + (f" (price unknown in {purse.unknown} items)" if purse.unknown else "")
+        if self.live:
+            self.bar.update(self.task, advance=1, cost=cost)
+        elif self.done % self.every == 0 or self.done == self.total:
+            tell(f"{self.done}/{self.total} items, {cost}")

@@ -1,0 +1,52 @@
+"""A finished question as a file: JSON, Markdown or HTML."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from moa_graph.errors import InputError
+
+_FENCE = "`" * 3
+
+
+def check_target(path: Path) -> None:
+    """Refuses a target that could not be written, before anything is paid.
+
+    Raises:
+        InputError: an unknown ending, or no such folder.
+    """
+    if path.suffix.lower() not in WRITERS:
+        raise InputError(f"--save {path}: the ending says the form; known: {', '.join(WRITERS)}.")
+    if not path.parent.is_dir():
+        raise InputError(f"--save {path}: there is no folder {path.parent}.")
+
+
+def save(path: Path, question: str, result: Mapping[str, Any]) -> None:
+    """Writes `result` (answer, drafts, record) with its question to `path`, in the form of its ending."""
+    path.write_text(WRITERS[path.suffix.lower()](question, result), encoding="utf-8", errors="backslashreplace")
+
+
+def as_json(question: str, result: Mapping[str, Any]) -> str:
+    return json.dumps({"question": question, **result}, indent=2, ensure_ascii=False) + "\n"
+
+
+def as_markdown(question: str, result: Mapping[str, Any]) -> str:
+    parts = [f"# {' '.join(question.split())[:100]}", question, "## Answer", str(result["answer"] or result["error"])]
+    for draft in result["drafts"]:
+        parts.append(f"## Layer {draft['layer']}, {draft['proposer']} ({draft['model']}): {draft['status']}")
+        parts.append(draft["text"] or draft["error"] or "")
+    record = json.dumps(result["record"], indent=2, ensure_ascii=False)
+    parts += ["## Record", f"{_FENCE}json\n{record}\n{_FENCE}"]
+    return "\n\n".join(parts) + "\n"
+
+
+def as_html(question: str, result: Mapping[str, Any]) -> str:
+    from moa_graph.serve.page import report
+
+    return report.html({"question": question, **result})
+
+
+WRITERS = {".json": as_json, ".md": as_markdown, ".html": as_html}

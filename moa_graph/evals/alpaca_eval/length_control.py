@@ -1,0 +1,181 @@
+"""AlpacaEval's length-controlled win rate (length_controlled_v1).
+
+The logit of a win is ``length * tanh(z) + difficulty * d + model``: z is the length difference (reference
+minus model, characters) over its standard deviation, d the difficulty of the instruction, `model` counts
+only in rows of the model itself. The win rate is the mean prediction with z = 0. Rows of two length-gamed
+versions of the baseline (weight 0.1 each) pull `length` and `difficulty` towards what is known of them.
+
+Difficulty is joined **by instruction**. AlpacaEval joins it by row number, so a shuffled, limited or
+incomplete file silently gets other instructions' difficulties there.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moa_graph.errors import InputError
+from moa_graph.evals.alpaca_eval.scores import Annotation
+from moa_graph.evals.stats import Floats, Interval, draws, percentile
+
+GAMED_WEIGHT = 0.1
+GRID = np.logspace(-4, 4, 10)
+FOLDS = 5
+SEED = 123
+SMALLEST = 100
+WEIGHT_COLUMNS = ("np.tanh(std_delta_len)", "instruction_difficulty", "not_gamed_baseline.astype(float)")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The three coefficients of one model; C is the inverse L1 strength they were fitted with, if known."""
+
+    length: float
+    difficulty: float
+    model: float
+    C: float | None = None
+
+
+@dataclass(frozen=True)
+class Data:
+    """Design rows (n x 3: tanh z, difficulty, is-model), soft labels and weights (n)."""
+
+    x: Floats
+    y: Floats
+    weight: Floats
+
+    def take(self, rows: NDArray[np.intp]) -> Data:
+        return Data(self.x[rows], self.y[rows], self.weight[rows])
+
+    def __add__(self, other: Data) -> Data:
+        return Data(*(np.concatenate(pair) for pair in zip(self.parts(), other.parts(), strict=True)))
+
+    def parts(self) -> tuple[Floats, Floats, Floats]:
+        return self.x, self.y, self.weight
+
+
+def read_difficulty(text: str) -> dict[str, float]:
+    """Difficulty by instruction, from a CSV with columns instruction and instruction_difficulty, in file
+    order."""
+    rows = csv.DictReader(io.StringIO(text, newline=""))
+    try:
+        return {row["instruction"]: float(row["instruction_difficulty"]) for row in rows}
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"the difficulty table is damaged: {error!r}") from error
+
+
+def difficulty_by_position(text: str) -> dict[int, float]:
+    """Difficulty by row number of the reference outputs, from the table of gamed baselines."""
+    rows = csv.DictReader(io.StringIO(text, newline=""))
+    try:
+        return {int(row["index"]): float(row["instruction_difficulty"]) for row in rows}
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"the table of gamed baselines is damaged: {error!r}") from error
+
+
+def read_weights(text: str) -> dict[str, Weights]:
+    """Published coefficients by model name."""
+    table = csv.DictReader(io.StringIO(text, newline=""))
+    try:
+        return {row[""]: Weights(*(float(row[name]) for name in WEIGHT_COLUMNS)) for row in table}
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"the table of weights is damaged: {error!r}") from error
+
+
+def read_gamed(text: str) -> Data:
+    """Rows of the two gamed baselines; their is-model column is 0, so they say nothing about the model."""
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    try:
+        x = [[math.tanh(float(r["std_delta_len"])), float(r["instruction_difficulty"]), 0.0] for r in rows]
+        y = [float(r["preference"]) for r in rows]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"the table of gamed baselines is damaged: {error!r}") from error
+    return Data(np.array(x), np.array(y), np.full(len(y), GAMED_WEIGHT))
+
+
+def predict(weights: Weights, difficulty: Sequence[float]) -> float:
+    """Length-controlled win rate in percent: the mean prediction at equal lengths."""
+    logits = weights.model + weights.difficulty * np.asarray(difficulty, dtype=float)
+    return float(100 * np.exp(-np.logaddexp(0, -logits)).mean())
+
+
+def model_rows(items: Sequence[Annotation], difficulty: Mapping[str, float]) -> tuple[Data, Floats]:
+    """Rows of the model's readable verdicts, and the difficulties of all its instructions, in the table's
+    order.
+
+    Raises InputError when an instruction is not in the table or fewer than `SMALLEST` are there to fit.
+    """
+    position = {instruction: number for number, instruction in enumerate(difficulty)}
+    unknown = [item.instruction for item in items if item.instruction not in position]
+    if unknown:
+        raise InputError(f"{len(unknown)} instructions have no known difficulty, first {unknown[0][:60]!r}")
+    if len(items) < SMALLEST:
+        raise InputError(f"{len(items)} prompts are too few to fit a length control (at least {SMALLEST})")
+    ordered = sorted(items, key=lambda item: position[item.instruction])
+    gaps = np.array([len(item.reference) - len(item.output) for item in ordered], dtype=float)
+    hard = np.array([difficulty[item.instruction] for item in ordered])
+    spread = gaps.std(ddof=1)
+    z = gaps / spread if spread > 0 else np.zeros(len(gaps))
+    x = np.column_stack([np.tanh(z), hard, np.ones(len(ordered))])
+    read = np.array([item.win is not None for item in ordered])
+    y = np.array([item.win for item in ordered if item.win is not None])
+    return Data(x[read], y, np.ones(len(y))), hard
+
+
+def fit(data: Data, C: float) -> Weights:
+    """L1-penalised logistic regression on soft labels: every row twice, once a win and once a loss."""
+    from sklearn.linear_model import LogisticRegression
+
+    n = len(data.y)
+    model: Any = LogisticRegression(l1_ratio=1.0, solver="liblinear", C=C, fit_intercept=False, random_state=SEED)
+    model.fit(
+        np.concatenate([data.x, data.x]),
+        np.concatenate([np.ones(n), np.zeros(n)]),
+        sample_weight=np.concatenate([data.y * data.weight, (1 - data.y) * data.weight]),
+    )
+    length, difficulty, own = (float(c) for c in model.coef_[0])
+    return Weights(length, difficulty, own, C)
+
+
+def loss(weights: Weights, data: Data) -> float:
+    """Mean weighted log loss over the doubled rows."""
+    logits = data.x @ np.array([weights.length, weights.difficulty, weights.model])
+    p = np.clip(np.exp(-np.logaddexp(0, -logits)), 1e-15, 1 - 1e-15)
+    return float(-((data.y * np.log(p) + (1 - data.y) * np.log(1 - p)) * data.weight).mean())
+
+
+def choose_strength(data: Data) -> float:
+    """The C of the grid with the least mean loss over five folds that never split a row from its twin."""
+    from sklearn.model_selection import GroupKFold
+
+    rows = np.arange(len(data.y))
+    # Doubled rows share a group; the folds of the single rows are the same folds.
+    doubled = np.concatenate([rows, rows])
+    folds = []
+    for train, test in GroupKFold(n_splits=FOLDS).split(doubled, groups=doubled):
+        folds.append((train[train < len(rows)], test[test < len(rows)]))
+    losses = [np.mean([loss(fit(data.take(a), C), data.take(b)) for a, b in folds]) for C in GRID]
+    return float(GRID[int(np.argmin(losses))])
+
+
+def refit(model: Data, gamed: Data) -> Weights:
+    """Coefficients of a model from its own rows; C is chosen by cross-validation."""
+    data = gamed + model
+    return fit(data, choose_strength(data))
+
+
+def interval(model: Data, gamed: Data, C: float, *, seed: int = 0, resamples: int = 500) -> Interval:
+    """Bootstrap over prompts with a refit at fixed C. The leaderboard's own lc_standard_error is the spread
+    of difficulty over instructions, not sampling error, and is never printed."""
+    estimates = []
+    for pick in draws(len(model.y), resamples=resamples, seed=seed):
+        sample = model.take(pick)
+        estimates.append(predict(fit(gamed + sample, C), sample.x[:, 1].tolist()))
+    return percentile(np.array(estimates))

@@ -1,0 +1,166 @@
+"""AlpacaEval 2 from instructions to annotations: generate, judge against the reference, score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from moa_graph.errors import InputError
+from moa_graph.evals.alpaca_eval import judge as weighted
+from moa_graph.evals.data.files import Row
+from moa_graph.evals.engine import Done
+from moa_graph.evals.judge import Judge
+from moa_graph.evals.systems.mixture import Ask, System
+
+OUTPUTS, ANNOTATIONS, CANARY = "model_outputs.json", "annotations.json", "canary_annotations.json"
+TEMPLATE = "alpaca_eval/judge_prompt/alpaca_eval_clf.txt"
+NULL_MODEL = "alpaca_eval/model_outputs/NullModel.json"
+
+
+@dataclass(frozen=True)
+class Item:
+    """One instruction with the reference output it is judged against."""
+
+    id: str
+    instruction: str
+    dataset: str
+    reference: str
+    generator: str
+
+
+def items(rows: Sequence[Row], source: str) -> list[Item]:
+    """The benchmark, from the reference outputs of the file `source`; an item's id is its place in that file.
+
+    Raises InputError naming the row that could not be judged against.
+    """
+    if not rows:
+        raise InputError(f"{source} has no rows")
+    seen: dict[str, int] = {}
+    found = []
+    for place, row in enumerate(rows):
+        for name in ("instruction", "output", "generator"):
+            if not isinstance(row.get(name), str):
+                raise InputError(
+                    f"{source}, row {place + 1}: {name!r} is missing or no text. Complete or remove the row"
+                )
+        before = seen.setdefault(row["instruction"], place)
+        if before != place:
+            raise InputError(
+                f"{source}, row {place + 1}: the instruction of row {before + 1} again. Remove one of them"
+            )
+        found.append(
+            Item(str(place), row["instruction"], str(row.get("dataset") or ""), row["output"], row["generator"])
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class Alpaca:
+    """The work of one item. Without a judge only outputs are written. `canary` is a constant answer, judged too."""
+
+    system: System
+    judge: Judge | None
+    template: str = ""
+    seed: int = 0
+    both_orders: bool = False
+    temperature: float | None = None
+    max_tokens: int | None = None
+    canary: str | None = None
+
+    async def work(self, item: Item, done: Done) -> None:
+        """Generate and judge one item."""
+        ask = Ask(item.id, (item.instruction,), [("user", item.instruction)], 0, self.temperature, self.max_tokens)
+        answer = await self.system.answer(ask)
+        done.answered(answer)
+        if answer.text is None:
+            return
+        done.rows[OUTPUTS] = [
+            {
+                "instruction": item.instruction,
+                "dataset": item.dataset,
+                "output": answer.text,
+                "generator": self.system.name,
+            }
+        ]
+        if self.judge:
+            await self._judge(item, answer.text, self.system.name, ANNOTATIONS, done)
+            if self.canary is not None:
+                await self._judge(item, self.canary, "canary", CANARY, done)
+
+    async def _judge(self, item: Item, output: str, generator: str, file: str, done: Done) -> None:
+        seeded = weighted.switched(item.instruction, self.seed)
+        orders = [seeded, not seeded] if self.both_orders else [seeded]
+        row: Row = {
+            "instruction": item.instruction,
+            "output_1": item.reference,
+            "generator_1": item.generator,
+            "dataset": item.dataset,
+            "output_2": output,
+            "generator_2": generator,
+        }
+        assert self.judge is not None
+        if output == item.reference:
+            row |= {"annotator": self.judge.name, "preference": 1.5, "price_per_example": 0.0, "raw_completion": None}
+            done.rows[file] = [row]
+            return
+        verdicts = [await self._verdict(item, output, order, generator, done) for order in orders]
+        if all(verdict is not None for verdict in verdicts):
+            done.rows[file] = [row | _merged(self.judge.name, [v for v in verdicts if v is not None])]
+
+    async def _verdict(self, item: Item, output: str, switched: bool, role: str, done: Done) -> Row | None:
+        """One order's verdict; None when the judge could not be asked, which is no verdict and no parse failure."""
+        assert self.judge is not None
+        first, second = (output, item.reference) if switched else (item.reference, output)
+        turns = weighted.messages(self.template, instruction=item.instruction, first=first, second=second)
+        name = "judge canary" if role == "canary" else "judge"
+        reply = await self.judge.ask(turns, item=item.id, slot=int(switched), role=name)
+        done.judging.add(reply)
+        if not reply.counts and reply.status != "empty":
+            done.failures.append(f"judge: {reply.error}")
+            return None
+        share = weighted.first_share(reply.top) if reply.top else weighted.text_share(reply.text)
+        return {
+            "preference": weighted.preference(share, switched=switched),
+            "price": reply.cost,
+            "is_switched": switched,
+            "first_share": share,
+            "judge": self.judge.record(self.template, reply),
+            "raw_completion": {"text": reply.text, "logprobs": {"content": [{"top_logprobs": reply.top}]}},
+        }
+
+
+def _merged(annotator: str, verdicts: Sequence[Row]) -> Row:
+    """One order as published; two orders as the mean of both, unreadable if either is. Wall time is not in here:
+    final files are the same bytes whenever they were made."""
+    read = [v["preference"] for v in verdicts if v["preference"] is not None]
+    prices = [v["price"] for v in verdicts]
+    row: Row = {
+        "annotator": annotator,
+        "preference": sum(read) / len(read) if len(read) == len(verdicts) else None,
+        "price_per_example": None if None in prices else sum(prices),
+        "judge": verdicts[0]["judge"],
+        "is_switched": verdicts[0]["is_switched"],
+        "raw_completion": verdicts[0]["raw_completion"],
+    }
+    if len(verdicts) > 1:
+        row["orders"] = [{k: v[k] for k in ("is_switched", "preference", "first_share")} for v in verdicts]
+    return row
+
+
+def position_figures(rows: Sequence[Row]) -> dict[str, Any]:
+    """What both orders tell: how often the same side wins, and how often the answer shown first does.
+
+    Nothing for rows judged in one order.
+    """
+    pairs = [[o for o in row["orders"] if o["preference"] is not None] for row in rows if "orders" in row]
+    pairs = [pair for pair in pairs if len(pair) == 2]
+    if not pairs:
+        return {}
+    same = sum((a["preference"] > 1.5) == (b["preference"] > 1.5) for a, b in pairs)
+    shares = [order["first_share"] for pair in pairs for order in pair]
+    return {
+        "consistency": same / len(pairs),
+        "first_position_share": sum(share > 0.5 for share in shares) / len(shares),
+        "first_position_mean": sum(shares) / len(shares),
+    }

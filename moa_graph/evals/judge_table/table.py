@@ -1,0 +1,228 @@
+"""The table that rates judges against several humans: eight columns, by the formulas of AlpacaEval's own
+table.
+
+A verdict's score against a target is ``1 - |verdict - target|`` on the scale 1..2. Agreement, bias and
+variance are in percent. A column that cannot be computed is None, with the reason beside it; so is an interval.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from statistics import median
+
+import numpy as np
+
+from moa_graph.evals.judge_table import rankings
+from moa_graph.evals.judge_table.votes import Humans, Judge, Key
+from moa_graph.evals.stats import Interval, kappa, kappa_interval, mean_interval
+
+# Our key, and the header of the published table.
+COLUMNS = {
+    "human_agreement": "Human agreement",
+    "price_per_1000": "Price [$/1000 examples]",
+    "time_per_1000": "Time [seconds/1000 examples]",
+    "spearman": "Spearman corr.",
+    "pearson": "Pearson corr.",
+    "bias": "Bias",
+    "variance": "Variance",
+    "prefer_longer": "Proba. prefer longer",
+}
+NO_VERDICTS = "no verdict of this judge is about these pairs"
+NO_PRICE, NO_TIME = "the file holds no prices", "the file holds no times"
+NO_RUNS = "needs several runs of the judge on the same pairs"
+NO_REPEATS = "no pair has two readable verdicts of this judge"
+NO_SYSTEMS = "needs at least three systems to rank"
+NO_LENGTHS = "no pair differs by more than 30 characters"
+NOT_ESTIMATED = "the mean that the file states, not an estimate from these pairs"
+FEW_PAIRS = "needs at least two pairs, and a figure that most resamples have"
+LONGER_BY = 30
+
+Widths = dict[str, Interval | None]
+
+
+@dataclass(frozen=True)
+class Rating:
+    """One row of the table. `kappa` is against each human (or between humans). `runs` is how often the judge was
+    asked about a pair, `parsed` counts its readable verdicts and `parse_failures` the others. `intervals` has every
+    column and kappa; `reasons` and `interval_reasons` say why one is None."""
+
+    columns: dict[str, float | None]
+    reasons: dict[str, str]
+    n: int
+    runs: int
+    parsed: int
+    parse_failures: int
+    kappa: dict[str, float]
+    intervals: Widths = field(default_factory=dict)
+    interval_reasons: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a column is the mean of, by pair: a pair is one draw, however many values it has."""
+
+    values: list[float]
+    clusters: list[int]
+
+    @classmethod
+    def of(cls, pairs: Iterable[Sequence[float]]) -> Sample:
+        rows = [(value, number) for number, values in enumerate(pairs) for value in values]
+        return cls([value for value, _ in rows], [number for _, number in rows])
+
+    @property
+    def mean(self) -> float | None:
+        return float(np.mean(self.values)) if self.values else None
+
+    def interval(self, seed: int) -> Interval | None:
+        return mean_interval(self.values, clusters=self.clusters, seed=seed)
+
+
+def estimate(votes: Sequence[float]) -> float:
+    """The one verdict several votes amount to: their mode when all are 1, 1.5 or 2, else their median.
+
+    Among equal modes the published code draws with a fixed seed; it always takes the same one, and so does
+    this.
+    """
+    if not all(vote in (1, 1.5, 2) for vote in votes):
+        return float(median(votes))
+    most = max(votes.count(vote) for vote in votes)
+    modes = sorted({vote for vote in votes if votes.count(vote) == most})
+    return modes[0] if len(modes) in (1, 3) else modes[-1]
+
+
+def score(verdict: float, target: float) -> float:
+    """1 for the same verdict, 0 for the opposite one."""
+    return 1 - abs(verdict - target)
+
+
+def rate_humans(humans: Humans, *, seed: int = 0) -> Rating:
+    """The humans' own row: each against the mode of the others; their bias is 0 by definition."""
+    votes = [pair.votes for pair in humans.pairs.values()]
+    samples = {
+        "human_agreement": Sample.of([float(np.mean(against_rest(v)))] for v in votes),
+        "variance": Sample.of([100 - float(np.mean(against_rest(v)))] for v in votes),
+        "prefer_longer": longer(humans, {key: pair.votes[0] for key, pair in humans.pairs.items()}),
+    }
+    columns = _columns(samples, humans) | {"spearman": 1.0, "pearson": 1.0, "bias": 0.0}
+    if columns["human_agreement"] is not None:
+        columns["variance"] = 100 - columns["human_agreement"]
+    kappas, widths = _human_kappas(votes, seed)
+    widths |= {name: sample.interval(seed) for name, sample in samples.items()}
+    fixed = dict.fromkeys(("spearman", "pearson"), "1 by definition") | {"bias": "0 by definition"}
+    return _rating(columns, _counts(humans.runs, votes), kappas, widths, {}, fixed)
+
+
+def rate(judge: Judge, humans: Humans, *, seed: int = 0) -> Rating:
+    """A judge's row over the pairs that both it and the humans have."""
+    asked = [judge.verdicts[key] for key in humans.pairs if key in judge.verdicts]
+    runs = max(Counter(map(len, asked)).items(), key=lambda found: (found[1], found[0]))[0] if asked else 0
+    kept = {key: read for key in humans.pairs if (read := [v for v in judge.verdicts.get(key, ()) if v is not None])}
+    # One verdict shows neither what the judge usually says nor how steady it is.
+    several = {key: read for key, read in kept.items() if runs > 1 and len(read) > 1}
+    targets = {key: estimate(humans.pairs[key].votes) for key in kept}
+    samples = {
+        "human_agreement": Sample.of([100 * float(np.mean([score(v, targets[k]) for v in kept[k]]))] for k in kept),
+        "bias": Sample.of([100 - 100 * score(estimate(read), targets[key])] for key, read in several.items()),
+        "variance": Sample.of([100 - value for value in against_rest(read)] for read in several.values()),
+        "prefer_longer": longer(humans, {key: read[0] for key, read in kept.items()}),
+    }
+    ranked = rankings.systems(humans, kept)
+    spearman, pearson = rankings.correlations(ranked)
+    columns = _columns(samples, judge) | {"spearman": spearman, "pearson": pearson}
+    kappas, widths = _judge_kappas(humans, kept, targets, seed)
+    widths |= {name: sample.interval(seed) for name, sample in samples.items()}
+    widths["spearman"], widths["pearson"] = rankings.intervals(ranked, seed=seed)
+    why = dict.fromkeys(("bias", "variance"), NO_REPEATS) if runs > 1 else {}
+    return _rating(columns, _counts(runs, asked), kappas, widths, why, {})
+
+
+def against_rest(votes: Sequence[float]) -> list[float]:
+    """Score, in percent, of every vote against the estimate of the others."""
+    return [100 * score(vote, estimate([*votes[:n], *votes[n + 1 :]])) for n, vote in enumerate(votes)]
+
+
+def longer(humans: Humans, verdicts: Mapping[Key, float]) -> Sample:
+    """1 for every clear verdict for the longer output, else 0, where lengths differ by more than 30 characters."""
+    found: list[list[float]] = []
+    for key, verdict in verdicts.items():
+        gap = len(humans.pairs[key].output_2) - len(humans.pairs[key].output_1)
+        if abs(gap) > LONGER_BY and verdict != 1.5:
+            found.append([float((verdict > 1.5) == (gap > 0))])
+    return Sample.of(found)
+
+
+def _columns(samples: Mapping[str, Sample], source: Humans | Judge) -> dict[str, float | None]:
+    means = {name: sample.mean for name, sample in samples.items()}
+    given = {"price_per_1000": _thousand(source.price), "time_per_1000": _thousand(source.time)}
+    return dict.fromkeys(COLUMNS, None) | means | given
+
+
+def _counts(runs: int, asked: Sequence[Sequence[float | None]]) -> tuple[int, int, int, int]:
+    """Pairs with a readable verdict, runs, readable verdicts, unreadable ones."""
+    parsed = sum(vote is not None for votes in asked for vote in votes)
+    readable = sum(any(vote is not None for vote in votes) for votes in asked)
+    return readable, runs, parsed, sum(map(len, asked)) - parsed
+
+
+def _human_kappas(votes: Sequence[Sequence[float]], seed: int) -> tuple[dict[str, float], Widths]:
+    kappas: dict[str, float] = {}
+    widths: Widths = {}
+    for one, two in combinations(range(len(votes[0])), 2):
+        name = f"{one + 1}-{two + 1}"
+        a, b = [v[one] for v in votes], [v[two] for v in votes]
+        kappas[name], widths[f"kappa {name}"] = kappa(a, b), kappa_interval(a, b, seed=seed)
+    return kappas, widths
+
+
+def _judge_kappas(
+    humans: Humans, verdicts: Mapping[Key, Sequence[float]], targets: Mapping[Key, float], seed: int
+) -> tuple[dict[str, float], Widths]:
+    """Kappa of the first run with each human and with their majority, verdicts rounded to 1, 1.5 or 2."""
+    if not verdicts:
+        return {}, {}
+    ours = [_nearest(read[0]) for read in verdicts.values()]
+    raters = {"majority": [targets[key] for key in verdicts]}
+    for human in range(humans.runs):
+        raters[f"human {human + 1}"] = [humans.pairs[key].votes[human] for key in verdicts]
+    widths = {f"kappa {name}": kappa_interval(ours, theirs, seed=seed) for name, theirs in raters.items()}
+    return {name: kappa(ours, theirs) for name, theirs in raters.items()}, widths
+
+
+def _nearest(verdict: float) -> float:
+    return verdict if verdict in (1, 1.5, 2) else 1.0 if verdict < 1.5 else 2.0
+
+
+def _rating(
+    columns: dict[str, float | None],
+    counts: tuple[int, int, int, int],
+    kappas: Mapping[str, float],
+    widths: Mapping[str, Interval | None],
+    why: Mapping[str, str],
+    fixed: Mapping[str, str],
+) -> Rating:
+    """The row with a reason for everything that is None; `why` is for columns, `fixed` for intervals."""
+    absent = {
+        "human_agreement": NO_VERDICTS,
+        "price_per_1000": NO_PRICE,
+        "time_per_1000": NO_TIME,
+        "spearman": NO_SYSTEMS,
+        "pearson": NO_SYSTEMS,
+        "bias": NO_RUNS,
+        "variance": NO_RUNS,
+        "prefer_longer": NO_LENGTHS,
+    } | dict(why)
+    reasons = {name: absent[name] for name, value in columns.items() if value is None}
+    known = {name: value for name, value in kappas.items() if not math.isnan(value)}
+    intervals = dict.fromkeys(COLUMNS, None) | {k: v for k, v in widths.items() if k[6:] in known or k in COLUMNS}
+    stated = dict.fromkeys(("price_per_1000", "time_per_1000"), NOT_ESTIMATED)
+    no_width = {name: FEW_PAIRS for name, width in intervals.items() if width is None}
+    no_width |= {name: reason for name, reason in {**stated, **fixed, **reasons}.items() if name in no_width}
+    return Rating(columns, reasons, *counts, known, intervals, no_width)
+
+
+def _thousand(value: float | None) -> float | None:
+    return None if value is None else 1000 * value

@@ -1,0 +1,138 @@
+"""What the judge meta-evaluation reads: pairs with several human votes, and a judge's runs over the same
+pairs.
+
+Two forms are known: AlpacaFarm's cross-annotations (one row a vote, keyed by the three texts) and PandaLM's
+(one row a pair with annotator1.., keyed by idx; its judges' files hold one ``..._result`` an idx). Labels
+become preferences: 1, 2, and 1.5 for a tie.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from moa_graph.errors import InputError
+from moa_graph.evals.data.files import Row
+
+Key = tuple[str, ...]
+
+
+@dataclass
+class Pair:
+    """One instruction with two outputs. `votes` are the humans', in order; `system` groups pairs for
+    rankings."""
+
+    key: Key
+    output_1: str
+    output_2: str
+    votes: list[float] = field(default_factory=list)
+    system: str | None = None
+
+
+@dataclass
+class Humans:
+    """Human votes over pairs, and what a vote cost and took when the file says so."""
+
+    pairs: dict[Key, Pair]
+    runs: int
+    price: float | None = None
+    time: float | None = None
+    smallest_system: int = 0
+
+
+@dataclass
+class Judge:
+    """A judge's verdicts by pair, one list entry a run (None: unreadable)."""
+
+    name: str
+    verdicts: dict[Key, list[float | None]]
+    price: float | None = None
+    time: float | None = None
+
+
+def label(value: Any) -> float | None:
+    """A vote as a preference in 1..2; None when it is not one."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
+        return None
+    if value == 0:
+        return 1.5
+    return float(value) if 1 <= value <= 2 else None
+
+
+def humans(rows: Sequence[Row], generators: Sequence[Row] = ()) -> Humans:
+    """Human votes in either form. `generators` (AlpacaFarm's annotations) names the system of each pair.
+
+    Raises InputError when fewer than two humans voted.
+    """
+    if not rows:
+        raise InputError("the file of human votes is empty")
+    read = _pandalm_humans(rows) if "annotator1" in rows[0] else _alpaca_farm_humans(rows, generators)
+    if read.runs < 2:
+        raise InputError("the meta-evaluation needs pairs with at least two human votes")
+    return read
+
+
+def _pandalm_humans(rows: Sequence[Row]) -> Humans:
+    names = sorted((k for k in rows[0] if re.fullmatch(r"annotator\d+", k)), key=lambda k: int(k[9:]))
+    pairs: dict[Key, Pair] = {}
+    for row in rows:
+        votes = [vote for name in names if (vote := label(row.get(name))) is not None]
+        if len(votes) == len(names):
+            key = (str(row["idx"]),)
+            # A few responses are NaN or a bool in the file, so text is made of them.
+            pairs[key] = Pair(key, str(row["response1"]), str(row["response2"]), votes, str(row.get("cmp_key", "")))
+    return Humans(pairs, runs=len(names))
+
+
+def _alpaca_farm_humans(rows: Sequence[Row], generators: Sequence[Row]) -> Humans:
+    # Two systems may have given the same outputs; the first one named counts, as in the published table.
+    systems = {_key(row): str(row["generator"]) for row in reversed(generators) if row.get("generator")}
+    pairs: dict[Key, Pair] = {}
+    for row in rows:
+        vote, key = label(row.get("preference")), _key(row)
+        if vote is None:
+            continue
+        if key not in pairs:
+            # Rankings are over the evaluation split only.
+            ranked = row.get("datasplit", "eval") == "eval"
+            system = systems.get(key) or row.get("generator") if ranked else None
+            pairs[key] = Pair(key, str(row["output_1"]), str(row["output_2"]), [], system)
+        pairs[key].votes.append(vote)
+    # Texts that occur twice have twice the votes; the usual number counts, as in the published table.
+    counts = Counter(len(pair.votes) for pair in pairs.values())
+    runs = counts.most_common(1)[0][0] if counts else 0
+    kept = {key: pair for key, pair in pairs.items() if len(pair.votes) >= runs}
+    for pair in kept.values():
+        del pair.votes[runs:]
+    # The published table ranks systems with more than 100 votes.
+    return Humans(kept, runs, _mean(rows, "price_per_example"), _mean(rows, "time_per_example"), 100)
+
+
+def _key(row: Row) -> Key:
+    try:
+        return (str(row["instruction"]), str(row["output_1"]), str(row["output_2"]))
+    except KeyError as error:
+        raise InputError(f"a row has no {error}: neither AlpacaFarm's form nor PandaLM's") from error
+
+
+def judge(name: str, rows: Sequence[Row]) -> Judge:
+    """A judge's verdicts in either form; rows of one pair are its runs, in file order."""
+    if not rows:
+        raise InputError(f"the file of judge {name!r} is empty")
+    result = next((key for key in rows[0] if key.endswith("_result")), None)
+    verdicts: dict[Key, list[float | None]] = {}
+    for row in rows:
+        key = (str(row["idx"]),) if result and "idx" in row else _key(row)
+        verdicts.setdefault(key, []).append(label(row.get(result or "preference")))
+    return Judge(name, verdicts, _mean(rows, "price_per_example"), _mean(rows, "time_per_example"))
+
+
+def _mean(rows: Sequence[Row], name: str) -> float | None:
+    """Mean of a column in either published spelling; None when the file does not have it."""
+    values = [row.get(name, row.get(f"preference_{name}")) for row in rows]
+    numbers = [float(v) for v in values if isinstance(v, int | float) and not math.isnan(v)]
+    return math.fsum(numbers) / len(numbers) if numbers else None

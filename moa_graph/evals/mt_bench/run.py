@@ -1,0 +1,219 @@
+"""MT-Bench from questions to judgments: two turns through the system, then a rating of each.
+
+Files are in FastChat's formats, with one row for each question (and turn) however often a run is repeated. Their
+`tstamp` is 0: when a row was made would make the bytes differ.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from moa_graph.errors import InputError
+from moa_graph.evals.data.files import Row
+from moa_graph.evals.engine import Done
+from moa_graph.evals.judge import Judge
+from moa_graph.evals.mt_bench import scores as mt_bench
+from moa_graph.evals.systems.mixture import Ask, System
+from moa_graph.evals.systems.recorded import Drafts
+
+ANSWERS, JUDGMENTS, PAIRS = "answers", "judgments", "pairs"
+QUESTIONS, PROMPTS = "mt_bench/question.jsonl", "mt_bench/judge_prompts.jsonl"
+REFERENCES = "mt_bench/reference_answer_gpt-4.jsonl"
+PARAMETERS = {"temperature": 0.0, "max_tokens": 2048}
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question of two turns; `reference` has the reference answers of both where the category needs them."""
+
+    id: int | str
+    category: str
+    turns: tuple[str, ...]
+    reference: tuple[str, ...] | None = None
+
+    @property
+    def name(self) -> str:
+        return str(self.id)
+
+
+def questions(rows: Sequence[Row], references: Sequence[Row]) -> list[Question]:
+    """The questions with their reference answers. Raises InputError for a category that lacks one."""
+    answers = {row["question_id"]: tuple(row["choices"][0]["turns"]) for row in references}
+    found = []
+    for row in rows:
+        needed = row["category"] in mt_bench.REFERENCE_CATEGORIES
+        if needed and row["question_id"] not in answers:
+            raise InputError(f"question {row['question_id']} ({row['category']}) has no reference answer")
+        reference = answers[row["question_id"]] if needed else None
+        found.append(Question(row["question_id"], row["category"], tuple(row["turns"]), reference))
+    return found
+
+
+@dataclass(frozen=True)
+class MTBench:
+    """The work of one question. `prompts` are FastChat's judge prompts by name; `other` is for pairwise judging."""
+
+    system: System
+    judge: Judge | None
+    prompts: Mapping[str, Row] = field(default_factory=dict)
+    other: Drafts | None = None
+    other_name: str = ""
+    max_tokens: int | None = None
+
+    async def work(self, question: Question, done: Done) -> None:
+        """Answer both turns, then judge them."""
+        texts = await self._answers(question, done)
+        if texts is None:
+            return
+        done.rows[ANSWERS] = [answer_row(question, self.system.name, texts)]
+        if self.judge:
+            for turn in range(len(texts)):
+                await self._rate(question, texts, turn, done)
+                if self.other:
+                    await self._compare(question, texts, turn, done)
+
+    async def _answers(self, question: Question, done: Done) -> list[str] | None:
+        """The system's answers; only they, never drafts, enter the history of the second turn."""
+        history: list[tuple[str, str]] = []
+        texts: list[str] = []
+        warmth = mt_bench.temperature(question.category)
+        for turn, text in enumerate(question.turns):
+            history.append(("user", text))
+            item = f"{question.name}/{turn + 1}"
+            ask = Ask(item, (question.name, question.turns[0]), tuple(history), turn, warmth, self.max_tokens)
+            answer = await self.system.answer(ask)
+            done.answered(answer)
+            if answer.text is None:
+                return None
+            history.append(("assistant", answer.text))
+            texts.append(answer.text)
+        return texts
+
+    async def _rate(self, question: Question, texts: Sequence[str], turn: int, done: Done) -> None:
+        assert self.judge is not None
+        name = ("single-math-v1" if question.reference else "single-v1") + ("-multi-turn" if turn else "")
+        prompt = self.prompts[name]
+        shown = fill(prompt["prompt_template"], _fields(question, turn) | _own(texts, turn))
+        turns = [("system", prompt["system_prompt"]), ("user", shown)]
+        reply = await self.judge.ask(turns, item=question.name, slot=turn + 1)
+        done.judging.add(reply)
+        if not reply.counts and reply.status != "empty":
+            done.failures.append(f"judge: {reply.error}")
+            return
+        done.rows.setdefault(JUDGMENTS, []).append(
+            {
+                "question_id": question.id,
+                "model": self.system.name,
+                "judge": [self.judge.name, name],
+                "user_prompt": shown,
+                "judgment": reply.text,
+                "score": mt_bench.rating(reply.text),
+                "turn": turn + 1,
+                "tstamp": 0,
+                "judge_record": self.judge.record(prompt["system_prompt"] + prompt["prompt_template"], reply),
+            }
+        )
+
+    async def _compare(self, question: Question, texts: Sequence[str], turn: int, done: Done) -> None:
+        """Both orders against the other system's recorded answers; a win only where both agree."""
+        assert self.judge is not None
+        assert self.other is not None
+        theirs = self.other.turns.get(question.name)
+        if theirs is None or len(theirs) <= turn:
+            done.failures.append(f"pairwise: {self.other.path.name} has no answer to question {question.name}")
+            return
+        name = ("pair-math-v1" if question.reference else "pair-v2") + ("-multi-turn" if turn else "")
+        prompt = self.prompts[name]
+        games = []
+        for game, (a, b) in enumerate(((texts, theirs), (theirs, texts))):
+            shown = fill(prompt["prompt_template"], _fields(question, turn) | _pair(a, b, turn))
+            turns = [("system", prompt["system_prompt"]), ("user", shown)]
+            slot = 10 + 2 * turn + game
+            reply = await self.judge.ask(turns, item=question.name, slot=slot, role="judge pair")
+            done.judging.add(reply)
+            if not reply.counts and reply.status != "empty":
+                done.failures.append(f"judge: {reply.error}")
+                return
+            games.append((shown, reply))
+        first, second = (mt_bench.verdict(reply.text) for _, reply in games)
+        record = self.judge.record(prompt["system_prompt"] + prompt["prompt_template"], games[0][1])
+        done.rows.setdefault(PAIRS, []).append(
+            {
+                "question_id": question.id,
+                "model_1": self.system.name,
+                "model_2": self.other_name,
+                "g1_winner": _winner(first, swapped=False),
+                "g2_winner": _winner(second, swapped=True),
+                "winner": mt_bench.pairwise_winner(first, second) or "error",
+                "judge": [self.judge.name, name],
+                "g1_user_prompt": games[0][0],
+                "g1_judgment": games[0][1].text,
+                "g2_user_prompt": games[1][0],
+                "g2_judgment": games[1][1].text,
+                "turn": turn + 1,
+                "tstamp": 0,
+                "judge_record": record,
+            }
+        )
+
+
+def answer_row(question: Question, model: str, texts: Sequence[str]) -> Row:
+    """FastChat's answer row; the id is a hash of what it identifies."""
+    digest = hashlib.sha256("\0".join([str(question.id), model, *texts]).encode()).hexdigest()
+    return {
+        "question_id": question.id,
+        "answer_id": digest[:22],
+        "model_id": model,
+        "choices": [{"index": 0, "turns": list(texts)}],
+        "tstamp": 0,
+    }
+
+
+def fill(template: str, values: Mapping[str, str]) -> str:
+    """The template with its fields replaced in one pass; braces in answers stay braces."""
+    import re
+
+    pattern = re.compile("|".join(re.escape("{" + name + "}") for name in values))
+    return pattern.sub(lambda found: values[found[0][1:-1]], template)
+
+
+def _fields(question: Question, turn: int) -> dict[str, str]:
+    fields = {f"question_{n}": text for n, text in enumerate(question.turns, 1)}
+    fields |= {f"ref_answer_{n}": text for n, text in enumerate(question.reference or (), 1)}
+    return fields if turn else {"question": question.turns[0], **fields}
+
+
+def _own(texts: Sequence[str], turn: int) -> dict[str, str]:
+    return {f"answer_{n}": text for n, text in enumerate(texts, 1)} if turn else {"answer": texts[0]}
+
+
+def _pair(a: Sequence[str], b: Sequence[str], turn: int) -> dict[str, str]:
+    if not turn:
+        return {"answer_a": a[0], "answer_b": b[0]}
+    sides = (("a", a), ("b", b))
+    return {f"answer_{side}_{n}": text for side, texts in sides for n, text in enumerate(texts, 1)}
+
+
+def _winner(verdict: str | None, *, swapped: bool) -> str:
+    names = {"A": "model_2" if swapped else "model_1", "B": "model_1" if swapped else "model_2", "C": "tie"}
+    return names[verdict] if verdict else "error"
+
+
+def pair_figures(rows: Sequence[Row]) -> dict[str, Any]:
+    """Wins, ties and the adjusted win rate of pairwise judging; nothing without pairs."""
+    if not rows:
+        return {}
+    winners = [row["winner"] if row["winner"] != "error" else None for row in rows]
+    agreed = [row["g1_winner"] == row["g2_winner"] for row in rows if row["winner"] != "error"]
+    return {
+        "opponent": rows[0]["model_2"],
+        "wins": winners.count("model_1"),
+        "losses": winners.count("model_2"),
+        "ties": winners.count("tie"),
+        "parse_failures": winners.count(None),
+        "adjusted_win_rate": mt_bench.adjusted_win_rate(winners),
+        "consistency": sum(agreed) / len(agreed) if agreed else None,
+    }

@@ -1,0 +1,127 @@
+"""The same run as a LangSmith dataset and experiment. Without a key nothing here is called, and nothing is missing."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from moa_graph.evals.alpaca_eval import run as alpaca_run
+from moa_graph.evals.flask import scores as flask
+from moa_graph.evals.flask import run as flask_run
+from moa_graph.evals.mt_bench import run as mt_bench_run
+from moa_graph.evals.engine import Done
+from moa_graph.evals.data.files import Row
+from moa_graph.evals.session import Benchmark
+from moa_graph.models.keys import environment
+
+if TYPE_CHECKING:
+    from langsmith import Client
+
+_ANSWERS = {"alpaca": alpaca_run.OUTPUTS, "mt-bench": mt_bench_run.ANSWERS, "flask": flask_run.OUTPUTS}
+_VERDICTS = {"alpaca": alpaca_run.ANNOTATIONS, "mt-bench": mt_bench_run.JUDGMENTS, "flask": flask_run.REVIEWS}
+_SPACE = uuid.UUID("6f0c1a52-5a0f-4d0e-9d57-6a0a8c1f7d11")
+
+
+def wanted() -> bool:
+    """Whether a LangSmith key is set and tracing was not switched off."""
+    off = (os.environ.get("LANGSMITH_TRACING") or "").lower() in ("false", "0")
+    return not off and environment("LANGSMITH_API_KEY") is not None
+
+
+def dataset_name(benchmark: str, inputs: Sequence[Mapping[str, Any]]) -> str:
+    """A name that stands for exactly these items: another choice of items is another dataset."""
+    digest = hashlib.sha256("\0".join(str(sorted(entry.items())) for entry in inputs).encode()).hexdigest()
+    return f"moa_graph-{benchmark}-{len(inputs)}-{digest[:8]}"
+
+
+def examples(bench: Benchmark[Any], done: Sequence[Done]) -> list[dict[str, Any]]:
+    """What was answered, as LangSmith examples: inputs, outputs and feedback by item."""
+    made = []
+    items = {bench.identify(item): item for item in bench.items}
+    for one in done:
+        if answers := one.rows.get(_ANSWERS[bench.name]):
+            verdicts = one.rows.get(_VERDICTS[bench.name], [])
+            took = {"cost": one.generation.cost, "latency": one.generation.seconds}
+            entry = {"id": one.item, "inputs": _inputs(items[one.item]), "outputs": _outputs(answers[0])}
+            made.append({**entry, "feedback": {**feedback(bench.name, verdicts), **took}})
+    return made
+
+
+def _inputs(item: alpaca_run.Item | mt_bench_run.Question | flask.Item) -> dict[str, Any]:
+    """What was asked, as a person reads it there, with what names and groups it."""
+    if isinstance(item, mt_bench_run.Question):
+        return {"question_id": item.id, "category": item.category, "turns": list(item.turns)}
+    if isinstance(item, flask.Item):
+        return {"idx": item.idx, "instruction": item.instruction, "skills": list(item.skills)}
+    return {"instruction": item.instruction, "dataset": item.dataset}
+
+
+def _outputs(row: Row) -> dict[str, Any]:
+    return {"turns": row["choices"][0]["turns"]} if "choices" in row else {"output": row.get("output", row.get("text"))}
+
+
+def feedback(benchmark: str, rows: Sequence[Row]) -> dict[str, float | None]:
+    """What LangSmith shows beside one example; None where a verdict could not be read."""
+    if benchmark == "mt-bench":
+        return {f"turn_{row['turn']}": None if row["score"] < 0 else row["score"] for row in rows}
+    if benchmark == "alpaca":
+        return {"preference": rows[0]["preference"] if rows else None}
+    scores = (rows[0]["score"] or {}) if rows else {}
+    return {name.lower().replace(" ", "_"): score for name, score in scores.items()}
+
+
+async def publish(
+    client: Client,
+    *,
+    benchmark: str,
+    experiment: str,
+    examples: Sequence[Mapping[str, Any]],
+    metadata: Mapping[str, Any],
+) -> str:
+    """Upload recorded answers and verdicts as one experiment; returns its name.
+
+    Each example is ``{"id", "inputs", "outputs", "feedback"}``. Nothing is generated or judged again: the target
+    hands out what was recorded.
+    """
+    name = dataset_name(benchmark, [example["inputs"] for example in examples])
+    _dataset(client, name, examples)
+    by_id = {str(_example_id(name, example)): example for example in examples}
+    recorded = {str(example["id"]): example for example in examples}
+
+    async def target(inputs: dict[str, Any]) -> dict[str, Any]:
+        return dict(recorded[str(inputs["id"])]["outputs"])
+
+    def scores(run: Any, example: Any) -> dict[str, Any]:
+        found = by_id[str(example.id)]["feedback"]
+        return {"results": [{"key": key, "score": value} for key, value in found.items()]}
+
+    results = await client.aevaluate(
+        target, data=name, evaluators=[scores], experiment_prefix=experiment, metadata=dict(metadata), max_concurrency=8
+    )
+    async for _ in results:
+        continue
+    # Traces and feedback are sent behind the scenes; the command must not end before they are.
+    await asyncio.to_thread(client.flush)
+    return str(results.experiment_name)
+
+
+def _example_id(dataset: str, example: Mapping[str, Any]) -> uuid.UUID:
+    return uuid.uuid5(_SPACE, f"{dataset}/{example['id']}")
+
+
+def _dataset(client: Client, name: str, examples: Sequence[Mapping[str, Any]]) -> None:
+    """The dataset, made once: its examples have ids of their own, so a second run adds none."""
+    if client.has_dataset(dataset_name=name):
+        return
+    dataset = client.create_dataset(name, description="Made by moa_graph from recorded benchmark items.")
+    client.create_examples(
+        dataset_id=dataset.id,
+        examples=[
+            {"id": _example_id(name, example), "inputs": {"id": example["id"], **example["inputs"]}}
+            for example in examples
+        ],
+    )

@@ -1,0 +1,131 @@
+"""What a run writes down: drafts, the record, the answer, and errors that name every reason."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from langchain_core.messages import AIMessage
+
+from moa_graph.errors import AggregationError, NotEnoughDraftsError
+from moa_graph.mixture.context import Settings
+from moa_graph.mixture.proposer import Proposer
+from moa_graph.models.call import Outcome
+from moa_graph.state import COUNTED, Draft, MoAState, Record, SlotRef, UnusedSlot, counted, total_usage
+
+__all__ = ["Asked", "answer_of", "best_draft", "draft_of", "no_answer", "not_enough", "record_of"]
+
+
+class Asked:
+    """The aggregators that were asked, in order, and what became of each."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Proposer, Outcome]] = []
+        self.cut = False
+
+    @property
+    def made(self) -> int:
+        return sum(1 for _, outcome in self.calls if outcome.attempts)
+
+    @property
+    def cost(self) -> float | None:
+        """Dollars of them all; None when one's is unknown."""
+        costs = [outcome.cost for _, outcome in self.calls]
+        return None if None in costs else sum(cost for cost in costs if cost is not None)
+
+    @property
+    def reasons(self) -> str:
+        return "; ".join(f"{spec.label}: {outcome.status}, {outcome.error}" for spec, outcome in self.calls)
+
+
+def draft_of(outcome: Outcome, layer: int, slot: int, name: str, spec: Proposer) -> Draft:
+    """One slot's draft. Text that does not count is kept, for people to see."""
+    return Draft(
+        layer=layer,
+        slot=slot,
+        proposer=name,
+        model=spec.label,
+        status=outcome.status,
+        text=outcome.text,
+        error=outcome.error,
+        usage=outcome.usage,
+        cost=outcome.cost,
+        seconds=round(outcome.seconds, 4),
+        first_token_seconds=outcome.first_token_seconds,
+        attempts=outcome.attempts,
+    )
+
+
+def not_enough(drafts: Sequence[Draft], layer: int, wanted: int) -> NotEnoughDraftsError:
+    """The error of a layer with too few counted drafts: every other proposer's real reason."""
+    mine = [d for d in drafts if d["layer"] == layer]
+    got = len(counted(drafts, layer))
+    reasons = "; ".join(_named(d) for d in mine if d["status"] not in COUNTED)
+    return NotEnoughDraftsError(
+        f"layer {layer}: {got} of {len(mine)} drafts count, {wanted} are needed. {reasons.rstrip('.')}.", drafts=drafts
+    )
+
+
+def no_answer(asked: Asked, drafts: Sequence[Draft]) -> AggregationError:
+    """The error of a run whose aggregators all failed."""
+    others = "".join(f" Layer {d['layer']}, {_named(d)}." for d in drafts if d["status"] not in COUNTED)
+    kept = " The drafts are attached." if drafts else ""
+    reasons = asked.reasons.rstrip(".")
+    return AggregationError(f"the aggregator gave no answer: {reasons}.{others}{kept}", drafts=drafts)
+
+
+def _named(draft: Draft) -> str:
+    why = f"{draft['status']}, {draft['error'].rstrip('.')}" if draft["error"] else draft["status"]
+    return f"{draft['proposer']} ({draft['model']}): {why}"
+
+
+def answer_of(outcome: Outcome, *, tools: bool) -> AIMessage:
+    """The aggregator's message under its own id (so that streams show it once), its thoughts left out, and calls of
+    tools that nobody offered."""
+    message = outcome.message or AIMessage(content="")
+    return AIMessage(
+        content=outcome.text,
+        id=message.id,
+        tool_calls=message.tool_calls if tools else [],
+        invalid_tool_calls=message.invalid_tool_calls if tools else [],
+        response_metadata=message.response_metadata,
+        usage_metadata=message.usage_metadata,
+    )
+
+
+def best_draft(drafts: Sequence[Draft]) -> AIMessage:
+    """The longest draft as the answer, labelled as such."""
+    best = max(drafts, key=lambda d: (d["status"] == "ok", len(d["text"])))
+    label = {"moa_status": "best_draft", "model_name": best["model"], "moa_proposer": best["proposer"]}
+    return AIMessage(content=best["text"], response_metadata=label)
+
+
+def record_of(run: Settings, state: MoAState, asked: Asked, *, best: bool = False) -> Record:
+    """What the run did. Costs add up only when all are known."""
+    drafts = state["drafts"]
+    unused = [d for d in drafts if d["status"] not in COUNTED]
+    last = asked.calls[-1] if asked.calls else None
+    truncated = last is not None and last[1].status == "truncated"
+    costs = [*(d["cost"] for d in drafts), *(outcome.cost for _, outcome in asked.calls)]
+    usages = [*(d["usage"] for d in drafts), *(outcome.usage for _, outcome in asked.calls)]
+    return Record(
+        mixture=run.mixture.hash,
+        preset=run.mixture.name,
+        layers=run.layers,
+        calls=sum(1 for d in drafts if d["attempts"]) + asked.made,
+        usage=total_usage(usages),
+        cost=None if None in costs else sum(cost for cost in costs if cost is not None),
+        seconds=round(time.time() - state["run"]["started"], 4),
+        used=[_place(d) for d in drafts if d["status"] in COUNTED],
+        unused=[UnusedSlot(**_place(d), status=d["status"], reason=d["error"] or d["status"]) for d in unused],
+        degraded=bool(unused or best or truncated or asked.cut or len(asked.calls) > 1)
+        or any(d["status"] == "truncated" for d in drafts),
+        aggregator=run.aggregator.label,
+        fallback=last[0].label if last and len(asked.calls) > 1 and not best else None,
+        prompt=run.prompt,
+        status="best_draft" if best else "truncated" if truncated else "ok",
+    )
+
+
+def _place(draft: Draft) -> SlotRef:
+    return SlotRef(layer=draft["layer"], slot=draft["slot"], proposer=draft["proposer"])

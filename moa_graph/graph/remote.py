@@ -1,0 +1,255 @@
+"""A mixture on an Agent Server, called as the local graph is: same input, output, events and errors.
+
+async with RemoteMoA("http://localhost:2024") as graph:
+    out = await graph.ainvoke({"messages": "Name three fruits."})
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
+from types import TracebackType
+from typing import Any, Self, cast
+
+import httpx
+from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, convert_to_messages
+from langchain_core.runnables import RunnableConfig
+from langgraph.pregel.remote import RemoteException, RemoteGraph
+from langgraph_sdk.client import LangGraphClient
+from langgraph_sdk.errors import APIStatusError, InternalServerError, LangGraphError, NotFoundError, RateLimitError
+from langgraph_sdk.schema import RunCreateMetadata
+
+from moa_graph import errors
+from moa_graph.errors import ConfigError, InputError, MoAError, ServerError
+from moa_graph.graph.input_checks import check
+from moa_graph.mixture.context import MoAContext
+from moa_graph.models.keys import environment
+from moa_graph.models.thoughts import encodable
+from moa_graph.state import Draft, Event, add_checked, merge_drafts
+
+KEY = "MOA_SERVER_KEY"
+"""The variable with the server's key, sent as `x-api-key`; no other key ever is."""
+
+_TIMES = httpx.Timeout(30, read=300, pool=None)
+"""Seconds; a server sends a heartbeat every few while a run is on, so that many without a byte mean that it is gone."""
+
+SILENCE = 20.0
+"""Seconds without an event after which the server is asked whether the run is still on. Some go on sending heartbeats
+for a run whose end they never told, after the death of the worker that had it."""
+
+_ON = frozenset({"pending", "running"})
+_NOTHING = object()
+
+_OF_THE_INPUT = frozenset({400, 413, 422})
+
+
+class RemoteMoA:
+    """The graph `graph` of the Agent Server at `url`.
+
+    Every run is stateless on the server: its thread goes with it, and so does the run when the caller leaves. Belongs
+    to the event loop it is first used in.
+    """
+
+    def __init__(self, url: str, *, graph: str = "moa") -> None:
+        if not url.startswith(("http://", "https://")):
+            raise ConfigError(f"url: {url!r} is no http or https address. Give it as http://localhost:2024.")
+        self.url = url.rstrip("/")
+        # A client of our own: the SDK's sends LangSmith's key to whatever host this is, and holds 100 streams at most.
+        key = environment(KEY)
+        transport = httpx.AsyncHTTPTransport(retries=2, limits=httpx.Limits(max_connections=None))
+        headers = {"x-api-key": key} if key else {}
+        self._client = LangGraphClient(
+            httpx.AsyncClient(base_url=self.url, transport=transport, timeout=_TIMES, headers=headers)
+        )
+        self._graph = RemoteGraph(graph, client=self._client)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.aclose()
+
+    async def ainvoke(
+        self, input: Mapping[str, Any], config: RunnableConfig | None = None, *, context: Any = None
+    ) -> dict[str, Any]:
+        """The final state of a run: messages, and from the graph `moa` drafts and record.
+
+        Raises:
+            MoAError: as the local graph does, with the drafts that were told; `ServerError` for the server's faults.
+        """
+        last: dict[str, Any] = {}
+        async with aclosing(self._parts(input, config, context, ["values"])) as parts:
+            async for _, state in parts:
+                last = state
+        return last
+
+    async def astream(
+        self,
+        input: Mapping[str, Any],
+        config: RunnableConfig | None = None,
+        *,
+        context: Any = None,
+        stream_mode: str | Sequence[str] = "values",
+    ) -> AsyncIterator[Any]:
+        """The run's stream: the parts of one mode, or (mode, part) for a list of modes. Raises as `ainvoke` does."""
+        alone = isinstance(stream_mode, str)
+        modes = [str(stream_mode)] if alone else list(stream_mode)
+        async with aclosing(self._parts(input, config, context, modes)) as parts:
+            async for mode, part in parts:
+                yield part if alone else (mode, part)
+
+    async def _parts(
+        self, input: Mapping[str, Any], config: RunnableConfig | None, context: Any, modes: list[str]
+    ) -> AsyncGenerator[tuple[str, Any], None]:
+        told, begun = _Told(), list[RunCreateMetadata]()
+        wanted: Any = list(dict.fromkeys([*modes, "custom"]))
+        stream: Any = self._graph.astream(
+            {"messages": _as_sent(input)},
+            config,
+            context=_as_context(context),
+            stream_mode=wanted,
+            on_disconnect="cancel",
+            # A worker that takes over a dead one's run begins it anew: it must not find half of it in the thread.
+            durability="exit",
+            on_run_created=begun.append,
+        )
+        try:
+            async with aclosing(self._watched(stream, begun, told)) as parts:
+                async for part in parts:
+                    mode, data = part[0], part[1]
+                    if mode == "custom":
+                        told.note(data)
+                    if mode == "values":
+                        data = {**data, "messages": [_message(m) for m in data.get("messages", [])]}
+                    if mode in modes:
+                        yield mode, data
+        except RemoteException as exc:
+            raise told.error(exc.args[0] if exc.args else {}) from None
+        except (httpx.TransportError, InternalServerError, RateLimitError) as exc:
+            raise ServerError(f"the server at {self.url} did not answer: {_said(exc)}", drafts=told.drafts) from exc
+        except APIStatusError as exc:
+            # Of the question's own making, or wrong for every question: a key, an address, a graph's name.
+            of_input = exc.response.status_code in _OF_THE_INPUT and "Invalid assistant" not in str(exc)
+            kind = InputError if of_input else ConfigError
+            raise kind(f"the server at {self.url} refused the run: {_said(exc)}") from exc
+        except LangGraphError as exc:
+            raise ServerError(f"the server at {self.url}: {_said(exc)}", drafts=told.drafts) from exc
+        if not told.finished:
+            raise ServerError(f"the server at {self.url} ended the stream before the run was over", drafts=told.drafts)
+
+    async def _watched(
+        self, stream: AsyncGenerator[Any, None], begun: Sequence[RunCreateMetadata], told: _Told
+    ) -> AsyncGenerator[Any, None]:
+        """The stream's parts, until it ends; ServerError when the run is over on the server and the stream silent."""
+        async with aclosing(stream):
+            while True:
+                following = asyncio.ensure_future(anext(stream, _NOTHING))
+                try:
+                    part = await self._next(following, begun, told)
+                finally:
+                    following.cancel()  # does nothing to one that is done
+                    await asyncio.wait({following})
+                if part is _NOTHING:
+                    return
+                yield part
+
+    async def _next(self, following: asyncio.Future[Any], begun: Sequence[RunCreateMetadata], told: _Told) -> Any:
+        over = False
+        while not (await asyncio.wait({following}, timeout=SILENCE))[0]:
+            if over:
+                raise ServerError(f"the server at {self.url} never told the run's end", drafts=told.drafts)
+            # The last parts may be under way: they get as long again.
+            over = await self._over(begun)
+        return following.result()
+
+    async def _over(self, begun: Sequence[RunCreateMetadata]) -> bool:
+        """Whether the run has ended, as far as the server says; one that keeps no threads for us is not asked."""
+        run = begun[-1] if begun else None
+        if run is None or run["thread_id"] is None:
+            return False
+        try:
+            return (await self._client.runs.get(run["thread_id"], run["run_id"]))["status"] not in _ON
+        except NotFoundError:
+            return True
+
+
+class _Told:
+    """What the custom events of a run have said: its drafts, its end, and why it failed."""
+
+    def __init__(self) -> None:
+        self.drafts: list[Draft] = []
+        self.finished = False
+        self.failure: Event | None = None
+
+    def note(self, event: Any) -> None:
+        kind = event.get("moa") if isinstance(event, Mapping) else None
+        if kind == "draft":
+            self.drafts = merge_drafts(self.drafts, [event["draft"]])
+        elif kind == "failed":
+            self.failure = dict(event)
+        elif kind == "finished":
+            self.finished = True
+
+    def error(self, said: Any) -> MoAError:
+        """The error that the local graph would have raised; some servers say no more of it than its name."""
+        given = said if isinstance(said, Mapping) else {"message": said}
+        whole = {**given, **(self.failure or {})}
+        name, message = str(whole.get("error")), str(whole.get("message") or whole.get("error"))
+        if name in errors.__all__:
+            kind: type[MoAError] = getattr(errors, name)
+            return kind(message, drafts=self.drafts) if kind is not errors.MissingKeyError else kind(message)
+        return MoAError(f"{name}: {message}", drafts=self.drafts)
+
+
+def _as_sent(input: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The checked messages as plain data. Each has an id, so that a run begun twice does not hold them twice.
+
+    Raises:
+        InputError: as the graph would; nothing has been sent.
+    """
+    messages: list[AnyMessage] = add_checked([], input.get("messages", []))
+    check(messages)
+    return [_plain(message) for message in messages]
+
+
+def _plain(message: BaseMessage) -> dict[str, Any]:
+    extra = {name: getattr(message, name, None) for name in ("name", "tool_calls", "tool_call_id")}
+    given = {name: value for name, value in extra.items() if value}
+    plain = {"role": message.type, "content": message.content, "id": message.id, **given}
+    return {name: _encodable(value) for name, value in plain.items()}
+
+
+def _message(sent: Any) -> AnyMessage:
+    """A message as the server sent it; the conversion for callers' dicts would put an answer's usage aside."""
+    if isinstance(sent, Mapping) and sent.get("type") == "ai":
+        return AIMessage.model_validate(dict(sent))
+    (message,) = convert_to_messages([sent])
+    return cast("AnyMessage", message)
+
+
+def _encodable(value: Any) -> Any:
+    """JSON that every server takes: lone surrogates are replaced, as the local graph replaces them."""
+    if isinstance(value, str):
+        return encodable(value)
+    if isinstance(value, Mapping):
+        return {key: _encodable(each) for key, each in value.items()}
+    return [_encodable(each) for each in value] if isinstance(value, list) else value
+
+
+def _as_context(context: Any) -> dict[str, Any] | None:
+    """What the caller set, checked before it is sent.
+
+    Raises:
+        ConfigError: as the graph would.
+    """
+    if context is None:
+        return None
+    asked = context if isinstance(context, MoAContext) else MoAContext(**context)
+    return asked.model_dump(exclude_unset=True)
+
+
+def _said(exc: Exception) -> str:
+    return " ".join(f"{type(exc).__name__}: {exc}".split())[:300]

@@ -1,0 +1,151 @@
+"""What one run may change, and the settings a run ends up with."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+
+from pydantic import ConfigDict, Field
+
+from moa_graph.errors import ConfigError
+from moa_graph.mixture.mixture import MAX_LAYERS, Mixture
+from moa_graph.mixture.proposer import Proposer
+from moa_graph.mixture.validation import Checked
+
+_HINT = {"langgraph_nodes": ["aggregate"]}
+
+
+class MoAContext(Checked):
+    """What one run may change; what is left out is as the mixture says. Studio shows it as a form.
+
+    There is no field for a key, a host or a new model: whoever calls a served graph picks among what its owner set
+    up. `aggregator` names one of the mixture's own models. `item` and `repeat` tell a ledger which question of a batch
+    this is.
+
+    Raises:
+        ConfigError: a field is unknown, of the wrong type or out of its bounds.
+    """
+
+    model_config = ConfigDict(title="MoAContext")
+    called: ClassVar[str] = "context"
+
+    layers: Annotated[int | None, Field(ge=1, le=MAX_LAYERS, description="Layers, the aggregator's own included.")] = (
+        None
+    )
+    prompt: Annotated[Literal["paper", "fenced"] | None, Field(description="How drafts are shown to models.")] = None
+    system: Annotated[
+        str | None,
+        Field(
+            max_length=100_000,
+            description="A system prompt for every model.",
+            json_schema_extra={"langgraph_type": "prompt"},
+        ),
+    ] = None
+    aggregator: Annotated[
+        str | None, Field(description="The aggregator: one of the mixture's models.", json_schema_extra=_HINT)
+    ] = None
+    temperature: Annotated[float | None, Field(ge=0, le=2, description="Sampling temperature of every call.")] = None
+    max_tokens: Annotated[
+        int | None, Field(ge=1, le=1_000_000, description="Longest answer of every call, in tokens.")
+    ] = None
+    deadline: Annotated[float | None, Field(gt=0, le=86_400, description="Seconds one model call may take.")] = None
+    run_deadline: Annotated[float | None, Field(gt=0, le=86_400, description="Seconds the run may take.")] = None
+    quorum: Annotated[int | None, Field(ge=1, description="Counted drafts that close a round.")] = None
+    grace: Annotated[float | None, Field(ge=0, le=3_600, description="Seconds to wait after the quorum.")] = None
+    min_drafts: Annotated[int | None, Field(ge=0, description="Fewer counted drafts in a round end the run.")] = None
+    max_cost: Annotated[float | None, Field(ge=0, description="Most dollars the run may cost.")] = None
+    max_calls: Annotated[int | None, Field(ge=1, description="Most model calls of the run.")] = None
+    stream_drafts: Annotated[bool, Field(description="Send proposers' tokens as custom events.")] = False
+    stream_answer: Annotated[bool, Field(description="Send the answer's tokens as custom events.")] = False
+    item: Annotated[str, Field(max_length=200, description="The question's id in a batch.")] = ""
+    repeat: Annotated[int, Field(ge=0, le=1_000_000, description="The how-manieth repetition of the item.")] = 0
+
+
+class BoundContext(MoAContext):
+    """A context with what ChatMoA and the endpoint hand on to the aggregator's call.
+
+    `bound` is tools (as OpenAI writes them), tool_choice, response_format, temperature, max_tokens, stop and further
+    arguments of the call; `form` the JSON schema of the reply, which the proposers are told.
+    """
+
+    bound: dict[str, Any] = Field(default_factory=dict)
+    form: dict[str, Any] | None = None
+
+
+class Settings(NamedTuple):
+    """A mixture under a context: what this run does."""
+
+    mixture: Mixture
+    layers: int
+    prompt: Literal["paper", "fenced"]
+    system: str
+    aggregator: Proposer
+    temperature: float | None
+    max_tokens: int | None
+    deadline: float
+    run_deadline: float | None
+    quorum: int | None
+    grace: float
+    min_drafts: int
+    max_cost: float | None
+    max_calls: int | None
+    context: MoAContext
+
+
+def settings(mixture: Mixture, context: object) -> Settings:
+    """The run's settings. A context that is not ours (a parent graph's, or none) changes nothing.
+
+    Raises:
+        ConfigError: the context asks for layers, an aggregator or counts that the mixture does not have.
+    """
+    asked = context if isinstance(context, MoAContext) else _UNCHANGED
+    layers = asked.layers or mixture.total_layers
+    if mixture.rounds and layers > mixture.total_layers:
+        raise ConfigError(
+            f"context.layers: this mixture describes {mixture.total_layers} layers; ask for at most that."
+        )
+    smallest = min(len(mixture.round_nodes(n)) for n in range(1, layers)) if layers > 1 else None
+
+    def choose(name: str) -> Any:
+        value = getattr(asked, name)
+        return getattr(mixture, name) if value is None else value
+
+    for name in ("quorum", "min_drafts"):
+        value = getattr(asked, name)
+        if value is not None and smallest is not None and value > smallest:
+            raise ConfigError(f"context.{name}: {value} drafts wanted, but a round has {smallest} proposers.")
+    quorum, min_drafts = choose("quorum"), choose("min_drafts")
+    if quorum is not None and quorum < min_drafts:
+        raise ConfigError(
+            f"context: {quorum} drafts (quorum) would close a round that needs {min_drafts} (min_drafts)."
+        )
+    return Settings(
+        mixture=mixture,
+        layers=layers,
+        prompt=choose("prompt"),
+        system=choose("system") or "",
+        aggregator=_aggregator(mixture, asked.aggregator),
+        temperature=asked.temperature,
+        max_tokens=asked.max_tokens,
+        deadline=choose("deadline"),
+        run_deadline=choose("run_deadline"),
+        quorum=quorum,
+        grace=choose("grace"),
+        min_drafts=min_drafts,
+        max_cost=choose("max_cost"),
+        max_calls=choose("max_calls"),
+        context=asked,
+    )
+
+
+_UNCHANGED = MoAContext()
+
+
+def _aggregator(mixture: Mixture, name: str | None) -> Proposer:
+    if name is None:
+        return mixture.aggregator
+    models = [mixture.aggregator, *mixture.fallbacks, *(node.spec for node in mixture.plan[0])]
+    for spec in models:
+        if name in (spec.label, spec.name):
+            return spec
+    known = ", ".join(dict.fromkeys(spec.name or spec.label for spec in models))
+    raise ConfigError(f"context.aggregator: {name!r} is none of this mixture's models. Choose one of: {known}.")

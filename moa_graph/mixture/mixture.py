@@ -1,0 +1,234 @@
+"""A mixture, described once: the models, the layers, the prompt, and what a run may cost."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, Self
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from moa_graph.errors import ConfigError
+from moa_graph.mixture.files import read
+from moa_graph.mixture.price_overrides import Dated, rates
+from moa_graph.mixture.proposer import MAX_NODES, Proposer, Spec
+from moa_graph.mixture.validation import Checked, refuse_unknown
+
+__all__ = ["MAX_LAYERS", "Mixture", "Node", "Proposer"]
+
+MAX_LAYERS = 10
+"""More than any published mixture uses; a bound on what one request may cost."""
+
+
+def _as_list(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _plain_price(price: Any) -> Any:
+    if not isinstance(price, Mapping):
+        return _as_list(price)
+    return {name: str(value) if name == "date" else value for name, value in price.items()}
+
+
+Price = Annotated[list[float], Field(min_length=2, max_length=2)] | Dated
+Round = Annotated[list[Spec], BeforeValidator(_as_list), Field(min_length=1)]
+
+
+class Node(NamedTuple):
+    """A proposer node: its name in the graph and what it asks."""
+
+    name: str
+    spec: Proposer
+
+
+class Mixture(Checked):
+    """A whole mixture: proposers, layers, aggregator, prompt and limits.
+
+    Give `proposers` (the same in every round) with `layers`, or `rounds`, a list of proposer lists.
+    `layers` counts as the paper does, the aggregator's own included. Times are seconds, money is dollars.
+    `deadline` bounds one model call, `run_deadline` the run; `quorum` closes a round at that many counted
+    drafts plus `grace` seconds; fewer than `min_drafts` end the run with an error. `fallbacks` are asked in
+    order when the aggregator fails; when all fail, `on_failure` raises, or returns the longest draft,
+    labelled as such. `hedge` repeats a call that has not answered after so many seconds. `draft_tokens`
+    cuts every draft that others are shown. `prices` overrides dollars per million tokens, as
+    `{"provider:model": [input, output]}` or `{"input": ..., "output": ..., "date": ...}`.
+    """
+
+    proposers: Annotated[list[Spec], BeforeValidator(_as_list)] = Field(default_factory=list)
+    rounds: Annotated[list[Round], BeforeValidator(_as_list)] = Field(default_factory=list)
+    aggregator: Spec
+    layers: int = Field(default=2, ge=1, le=MAX_LAYERS)
+    prompt: Literal["paper", "fenced"] = "fenced"
+    system: str | None = None
+    shuffle: bool = False
+    draft_tokens: int | None = Field(default=None, ge=16)
+    deadline: float = Field(default=120.0, gt=0, le=86_400)
+    run_deadline: float | None = Field(default=None, gt=0, le=86_400)
+    quorum: int | None = Field(default=None, ge=1)
+    grace: float = Field(default=0.0, ge=0, le=3_600)
+    min_drafts: int = Field(default=1, ge=0)
+    fallbacks: Annotated[list[Spec], BeforeValidator(_as_list)] = Field(default_factory=list)
+    on_failure: Literal["error", "best_draft"] = "error"
+    max_attempts: int = Field(default=3, ge=1, le=10)
+    hedge: float | None = Field(default=None, gt=0)
+    max_cost: float | None = Field(default=None, ge=0)
+    max_calls: int | None = Field(default=None, ge=1)
+    prices: dict[str, Price] = Field(default_factory=dict)
+    name: str | None = Field(default=None, min_length=1)
+    description: str | None = None
+    date: str | None = None
+    source: str | None = None
+    note: str | None = None
+
+    @field_validator("prices", mode="before")
+    @classmethod
+    def _check_prices(cls, given: Any) -> Any:
+        """Here, and not when the first answer has been paid for. YAML makes a date of what looks like one."""
+        if not isinstance(given, Mapping):
+            return given
+        for name, price in given.items():
+            rates(str(name), price)
+        return {name: _plain_price(price) for name, price in given.items()}
+
+    @model_validator(mode="after")
+    def _check_whole(self) -> Self:
+        if bool(self.proposers) == bool(self.rounds):
+            raise ConfigError(
+                "mixture: give either `proposers` (the same in every round) or `rounds`, and at least one."
+            )
+        if self.rounds and "layers" in self.model_fields_set and self.layers != len(self.rounds) + 1:
+            raise ConfigError(
+                f"mixture.layers: {len(self.rounds)} rounds and the aggregator make {len(self.rounds) + 1} layers, "
+                f"not {self.layers}. Leave `layers` out."
+            )
+        if len(self.rounds) >= MAX_LAYERS:
+            raise ConfigError(f"mixture.rounds: at most {MAX_LAYERS - 1}, got {len(self.rounds)}.")
+        for specs in self.rounds or [self.proposers]:
+            _refuse_duplicates(specs)
+        self._check_counts()
+        return self
+
+    def _check_counts(self) -> None:
+        smallest = min(len(names) for names in self.plan[1])
+        for field in ("quorum", "min_drafts"):
+            wanted = getattr(self, field)
+            if wanted is not None and wanted > smallest:
+                raise ConfigError(f"mixture.{field}: {wanted} drafts wanted, but a round has {smallest} proposers.")
+        if self.quorum is not None and self.quorum < self.min_drafts:
+            raise ConfigError(
+                f"mixture.quorum: {self.quorum} drafts would close a round that needs {self.min_drafts} (min_drafts)."
+            )
+        if len(self.plan[0]) > MAX_NODES:
+            raise ConfigError(f"mixture: {len(self.plan[0])} proposer nodes; the most is {MAX_NODES}.")
+
+    @cached_property
+    def plan(self) -> tuple[list[Node], list[list[str]]]:
+        """The proposer nodes, and the node names of each round in slot order.
+
+        A proposer that stands in several rounds is one node; k samples of it in one round are k nodes.
+        Numbers are padded with zeros, so that text order is declaration order.
+        """
+        wanted: dict[tuple[str, int], Proposer] = {}
+        rounds: list[list[tuple[str, int]]] = []
+        for specs in self.rounds or [self.proposers]:
+            seen: Counter[str] = Counter()
+            keys = []
+            for spec in (each for each in specs for _ in range(each.samples)):
+                key = _identity(spec)
+                keys.append((key, seen[key]))
+                wanted.setdefault(keys[-1], spec)
+                seen[key] += 1
+            rounds.append(keys)
+        width = len(str(len(wanted) - 1))
+        names = {key: f"p{place:0{width}d}-{spec.slug}" for place, (key, spec) in enumerate(wanted.items())}
+        return [Node(names[key], spec) for key, spec in wanted.items()], [[names[k] for k in keys] for keys in rounds]
+
+    @property
+    def total_layers(self) -> int:
+        """Layers, the aggregator's included."""
+        return len(self.rounds) + 1 if self.rounds else self.layers
+
+    def round_nodes(self, layer: int) -> list[str]:
+        """Node names of the round of `layer` (1-based), in slot order."""
+        rounds = self.plan[1]
+        return rounds[layer - 1] if self.rounds else rounds[0]
+
+    def calls(self, layers: int | None = None) -> int:
+        """Model calls of one question: every slot of every round, and the aggregator."""
+        return sum(len(self.round_nodes(n)) for n in range(1, layers or self.total_layers)) + 1
+
+    @property
+    def specs(self) -> list[Proposer]:
+        """Every model of the mixture: proposers, aggregator, fallbacks."""
+        return [*(node.spec for node in self.plan[0]), self.aggregator, *self.fallbacks]
+
+    @cached_property
+    def hash(self) -> str:
+        """16 hexadecimal digits over all that decides what is asked; limits, prices and descriptions left
+        out."""
+        parts = {
+            "rounds",
+            "proposers",
+            "aggregator",
+            "fallbacks",
+            "layers",
+            "prompt",
+            "system",
+            "shuffle",
+            "draft_tokens",
+        }
+        text = json.dumps(self.model_dump(mode="json", include=parts), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def changed(self, **fields: Any) -> Mixture:
+        """A copy with other fields, checked as a whole."""
+        mine = {name: getattr(self, name) for name in self.model_fields_set}
+        if fields.get("rounds"):
+            mine.pop("proposers", None)
+            mine.pop("layers", None)
+        elif fields.get("proposers"):
+            mine.pop("rounds", None)
+        return Mixture(**{**mine, **fields})
+
+    @classmethod
+    def load(cls, source: Mixture | str | Path | Mapping[str, Any] | None = None, /, **fields: Any) -> Mixture:
+        """A mixture from itself, a preset's name, a YAML or TOML file, a mapping, or fields alone.
+
+        `fields` go over what the source says.
+
+        Raises:
+            ConfigError: naming the field, the reason and the way out.
+        """
+        if isinstance(source, Mixture):
+            return source.changed(**fields) if fields else source
+        if source is None or isinstance(source, Mapping):
+            given = {**(source or {}), **fields}
+            refuse_unknown(given, cls.model_fields, what=cls.called)
+            return cls(**given)
+        if not isinstance(source, str | Path):
+            raise ConfigError(
+                f"mixture: expected a preset's name, a file, a mapping or a Mixture, got {type(source).__name__}. "
+                "Models are given by name: proposers=[...], aggregator=..."
+            )
+        loaded = cls(**read(source))
+        return loaded.changed(**fields) if fields else loaded
+
+
+def _identity(spec: Proposer) -> str:
+    data = spec.model_dump(mode="json", exclude={"samples", "model"})
+    who = spec.model if isinstance(spec.model, str) else id(spec.model)
+    return json.dumps([who, data], sort_keys=True, default=str)
+
+
+def _refuse_duplicates(specs: Sequence[Proposer]) -> None:
+    for key, times in Counter(map(_identity, specs)).items():
+        if times > 1:
+            spec = next(s for s in specs if _identity(s) == key)
+            raise ConfigError(
+                f"mixture.proposers: {spec.label} is listed {times} times with the same settings. "
+                f"If that is meant, write it once with samples={times}."
+            )

@@ -1,0 +1,138 @@
+"""One model of a mixture: which one, where it is, and how it is asked."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, field_validator, model_validator
+
+from moa_graph.errors import ConfigError
+from moa_graph.mixture.validation import Checked
+
+__all__ = ["MAX_NODES", "Proposer", "Spec"]
+
+MAX_NODES = 64
+"""Proposer nodes of one mixture, and so samples of one proposer."""
+
+_NOT_SENT = frozenset(
+    {"api_key", "openai_api_key", "together_api_key", "openai_api_base", "together_api_base", "model_name"}
+    | {"organization", "openai_organization"}
+)
+"""Names of LangChain's for what goes where: who is asked is not for `params` to say."""
+
+
+def _model(value: Any) -> Any:
+    if isinstance(value, str):
+        provider, colon, name = value.partition(":")
+        if not (colon and provider.strip() and name.strip()):
+            raise ConfigError(
+                f'model {value!r} is not of the form "provider:model". '
+                'Write for example "openai:gpt-6.1-sol" or "local:smollm2".'
+            )
+        return value
+    # Imported here, since it is slow and a mixture of names never needs it.
+    from langchain_core.language_models import BaseChatModel
+
+    if not isinstance(value, BaseChatModel):
+        raise ConfigError(f'model: expected "provider:model" or a LangChain chat model, got {type(value).__name__}.')
+    return value
+
+
+def label(model: Any) -> str:
+    """How a model is named in drafts, records and traces."""
+    if isinstance(model, str):
+        return model
+    name = getattr(model, "model_name", None) or getattr(model, "model", None)
+    return f"{type(model).__name__}:{name}" if isinstance(name, str) else type(model).__name__
+
+
+Model = Annotated[
+    Any,
+    BeforeValidator(_model),
+    PlainSerializer(label, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": "^[^:]+:.+$", "description": 'As "provider:model".'}),
+]
+
+
+class Proposer(Checked):
+    """One model and how it is asked; the aggregator is described the same way.
+
+    What is left out is not sent: the provider's own default holds. `base_url` and `api_key_env` are for
+    OpenAI-compatible servers; a key is read from the environment and goes to that server only. `samples=k`
+    is short for k slots of the same model. `window` is the context window in tokens, `params` further
+    request parameters.
+    """
+
+    called: ClassVar[str] = "proposer"
+
+    model: Model
+    name: str | None = Field(default=None, min_length=1, max_length=60)
+    base_url: str | None = Field(default=None, pattern=r"^https?://[^\s@]+$")
+    api_key_env: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    max_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
+    system: str | None = None
+    samples: int = Field(default=1, ge=1, le=MAX_NODES)
+    window: int | None = Field(default=None, ge=16, le=100_000_000)
+    params: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """The model as drafts and records name it."""
+        return label(self.model)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """All fields as JSON: what a model made from them is kept under."""
+        return self.model_dump_json()
+
+    @property
+    def slug(self) -> str:
+        """The name, or else the model's, as a part of a node's name."""
+        text = self.name or self.label.partition(":")[2] or self.label
+        text = text.removesuffix(".gguf").rsplit("/", 1)[-1].lower()
+        return re.sub(r"[^a-z0-9]+", "-", text).strip("-")[:40] or "model"
+
+    @model_validator(mode="after")
+    def _check_server(self) -> Self:
+        if self.api_key_env and not self.base_url:
+            raise ConfigError(
+                f"{self.label}: api_key_env is for servers given by base_url; "
+                "a named provider's key has its own variable. Remove one or add the other."
+            )
+        return self
+
+    @field_validator("params")
+    @classmethod
+    def _check_params(cls, params: dict[str, Any]) -> dict[str, Any]:
+        for name in params:
+            if name in cls.model_fields:
+                raise ConfigError(f"proposer.params: {name!r} is a field of its own. Write it beside `params`.")
+            if name in _NOT_SENT:
+                raise ConfigError(
+                    f"proposer.params: {name!r} is no request parameter. The host is `base_url`; a key is read from "
+                    "the environment, a server's own key from the variable that `api_key_env` names."
+                )
+        try:
+            json.dumps(params, allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as exc:
+            raise ConfigError(f"proposer.params: only plain JSON can be sent ({exc}).") from None
+        return params
+
+
+def _as_proposer(value: Any) -> Any:
+    if isinstance(value, Proposer | Mapping):
+        return value
+    return {"model": value}
+
+
+Spec = Annotated[Proposer, BeforeValidator(_as_proposer, json_schema_input_type=str | Proposer)]
+
+
+def is_embedded(spec: Proposer) -> bool:
+    """Whether the model runs in this process."""
+    return isinstance(spec.model, str) and spec.model.startswith("local:") and not spec.base_url

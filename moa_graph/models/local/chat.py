@@ -1,0 +1,213 @@
+"""The embedded model as a LangChain chat model."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from operator import itemgetter
+from typing import Any, Literal
+
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel, LanguageModelInput, ModelProfile
+from langchain_core.language_models.chat_models import generate_from_stream
+from langchain_core.messages import AIMessageChunk, BaseMessage
+from langchain_core.messages.ai import UsageMetadata
+from langchain_core.messages.utils import convert_to_openai_messages
+from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
+from langchain_core.utils.function_calling import convert_to_json_schema
+from pydantic import BaseModel, ConfigDict, Field
+
+from moa_graph.models.local.files import locate
+from moa_graph.models.local.runtime import LocalModelError, Question
+
+_SETTINGS = ("temperature", "max_tokens", "seed", "stop")
+
+_SOME_TEXT = r"root ::= [^ \t\n\r] [^\x00]*"
+"""llama.cpp's grammar for any text that begins: so small a model now and then ends its answer before the first word."""
+_FORMS = frozenset({"grammar", "json_schema", "response_format", "tools"})
+"""Fields of a request that bring, or forbid, a grammar of their own."""
+
+
+def local_chat_model(
+    name: str, *, temperature: float | None = None, max_tokens: int | None = None, **params: Any
+) -> BaseChatModel:
+    """A chat model for `name`: "smollm2", or the path of a GGUF file. Loads nothing yet.
+
+    `params` are further fields of a request to llama.cpp's server (`seed`, `stop`, `top_p`, `top_k`, ...).
+    """
+    given = {"temperature": temperature, "max_tokens": max_tokens}
+    own = {key: params.pop(key) for key in ("seed", "stop") if key in params}
+    chosen: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    return ChatLocal(model=name, params=params, **own, **chosen)
+
+
+class ChatLocal(BaseChatModel):
+    """A GGUF model in this process. Safe from any thread and any event loop; blocks none; never says nothing.
+
+    The first question loads the model (about a second). Cancelling a call closes its connection, and the runtime
+    stops working on it.
+    """
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+    model: str
+    temperature: float | None = None
+    max_tokens: int = Field(default=512, ge=1)
+    """A bound always: a small model may never stop by itself."""
+    seed: int | None = None
+    stop: list[str] | None = None
+    params: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def _llm_type(self) -> str:
+        return "local"
+
+    def _resolve_model_profile(self) -> ModelProfile:
+        return {"image_inputs": False}
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        return {"model": self.model, **{key: getattr(self, key) for key in _SETTINGS}, **self.params}
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        return generate_from_stream(self._stream(messages, stop, **kwargs))
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        return generate_from_stream(iter([chunk async for chunk in self._astream(messages, stop, **kwargs)]))
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        question = Question(locate(self.model), self._body(messages, stop, kwargs))
+        for data in question:
+            if (chunk := _chunk(data, self.model)) is not None:
+                if run_manager:
+                    run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                yield chunk
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        # Found in a thread: looking at the file system blocks.
+        path = await asyncio.to_thread(locate, self.model)
+        async with contextlib.aclosing(_aiter(Question(path, self._body(messages, stop, kwargs)))) as stream:
+            async for data in stream:
+                if (chunk := _chunk(data, self.model)) is not None:
+                    if run_manager:
+                        await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                    yield chunk
+
+    def _body(self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The request. Raises LocalModelError for content that is no text."""
+        turns = convert_to_openai_messages(messages, text_format="string")
+        for turn in turns:
+            if not isinstance(turn.get("content") or "", str):
+                raise LocalModelError("the embedded model takes text only", status_code=400)
+        settings = {**{key: getattr(self, key) for key in _SETTINGS}, **self.params, **kwargs}
+        if stop is not None:
+            settings["stop"] = stop
+        body = {"messages": turns, **{key: value for key, value in settings.items() if value is not None}}
+        return body if body.keys() & _FORMS else {**body, "grammar": _SOME_TEXT}
+
+    def with_structured_output(
+        self,
+        schema: dict[str, Any] | type,
+        *,
+        include_raw: bool = False,
+        method: Literal["json_schema"] = "json_schema",
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, Any]:
+        """Answers that fit `schema` (a pydantic class or a JSON schema), held to it while they are written.
+
+        Give `max_tokens` enough room: an answer that is cut off is no JSON. `method` and `kwargs` such as `strict` are
+        accepted for callers that pass them to every model.
+        """
+        json_schema = convert_to_json_schema(schema)
+        wrapped = {"name": json_schema.get("title", "answer"), "schema": json_schema, "strict": True}
+        model = self.bind(response_format={"type": "json_schema", "json_schema": wrapped})
+        parser: Runnable[Any, Any] = JsonOutputParser()
+        if isinstance(schema, type) and issubclass(schema, BaseModel):
+            parser = PydanticOutputParser(pydantic_object=schema)
+        if not include_raw:
+            return model | parser
+        parsed = RunnablePassthrough.assign(parsed=itemgetter("raw") | parser, parsing_error=lambda _: None)
+        failed = RunnablePassthrough.assign(parsed=lambda _: None)
+        return RunnableMap(raw=model) | parsed.with_fallbacks([failed], exception_key="parsing_error")
+
+
+_END = object()
+
+
+async def _aiter(question: Question) -> AsyncGenerator[dict[str, Any]]:
+    """The question's chunks on this event loop, read by a thread of its own that ends with the question.
+
+    No shared pool: many slow questions would fill it, and exit would wait for it.
+    """
+    loop = asyncio.get_running_loop()
+    queue: asyncio.Queue[Any] = asyncio.Queue()
+
+    def post(item: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(queue.put_nowait, item)
+
+    def read() -> None:
+        try:
+            for data in question:
+                post(data)
+            post(_END)
+        except BaseException as exc:
+            # Whatever it is belongs to the one who awaits the answer.
+            post(exc)
+
+    threading.Thread(target=read, name="moa_graph.models.local", daemon=True).start()
+    try:
+        while (item := await queue.get()) is not _END:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        question.abort()
+
+
+def _chunk(data: dict[str, Any], model: str) -> ChatGenerationChunk | None:
+    """One piece of the answer, or `None` when it carries nothing."""
+    choice: dict[str, Any] = next(iter(data.get("choices") or ()), {})
+    text = (choice.get("delta") or {}).get("content") or ""
+    finish, usage = choice.get("finish_reason"), data.get("usage")
+    if not (text or finish or usage):
+        return None
+    message = AIMessageChunk(
+        content=text,
+        response_metadata={"finish_reason": finish, "model_name": f"local:{model}"} if finish else {},
+        usage_metadata=_usage(usage) if usage else None,
+    )
+    return ChatGenerationChunk(message=message)
+
+
+def _usage(given: dict[str, int]) -> UsageMetadata:
+    read, written = given["prompt_tokens"], given["completion_tokens"]
+    return UsageMetadata(input_tokens=read, output_tokens=written, total_tokens=read + written)

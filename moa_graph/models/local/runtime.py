@@ -1,0 +1,235 @@
+"""One llama.cpp runtime per process and file, and one question put to it.
+
+The runtime lives in this process, on its own thread. It is reached through its loopback server rather than through
+its in-process calls, because only a closed connection makes it stop working on a long prompt.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import ctypes
+import http.client
+import json
+import os
+import re
+import secrets
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from moa_graph.errors import ConfigError
+from moa_graph.models.local.files import locate
+
+CONTEXT = 8192
+"""Tokens of context, shared by all slots."""
+SLOTS = 4
+BATCH = 128
+"""Prompt tokens between two looks at whether anyone still waits: larger is no faster, and slower to cancel."""
+
+_lock = threading.Lock()
+_runtimes: dict[Path, Runtime] = {}
+
+
+class LocalModelError(Exception):
+    """The embedded model refused or failed one question; `status_code` is as an HTTP provider would give it."""
+
+    def __init__(self, message: str, *, status_code: int, body: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.status_code = status_code
+        self.body = body
+
+
+class Runtime:
+    """A loaded model and its loopback server."""
+
+    def __init__(self, path: Path) -> None:
+        self._key = secrets.token_urlsafe(24)
+        self._server: Any = _load(path, self._key)
+        host, _, port = self._server.listening_address.removeprefix("http://").rpartition(":")
+        self._address = (host, int(port))
+        self.open: set[Question] = set()
+
+    def connect(self) -> http.client.HTTPConnection:
+        connection = http.client.HTTPConnection(*self._address)
+        connection.connect()
+        return connection
+
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
+
+    def busy(self) -> int:
+        """How many questions are being worked on now, as the runtime counts them."""
+        counts = re.findall(r"^llamacpp:requests_processing (\d+)", self._server.handle_metrics(), re.M)
+        return sum(map(int, counts))
+
+    def stop(self) -> None:
+        """Ends all questions, then the runtime; with one still open, the runtime would wait for it for ever."""
+        for question in list(self.open):
+            question.abort()
+        self._server = None
+
+    def leak(self) -> None:
+        """After a fork: the runtime's thread is not here, so its destructor must never run."""
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._server))
+
+
+class Question:
+    """One chat completion, as the chunks of its stream; ends at once, from any thread, by `abort`."""
+
+    def __init__(self, path: Path, body: dict[str, Any]) -> None:
+        self._path = path
+        self._body = json.dumps({**body, "stream": True, "stream_options": {"include_usage": True}})
+        self._lock = threading.Lock()
+        self._aborted = False
+        self._socket: socket.socket | None = None
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Blocks: loads the model if it is the first question, then reads until the answer ends.
+
+        Raises:
+            LocalModelError: the runtime refused the question or broke off.
+            ConfigError: the model cannot be loaded.
+        """
+        runtime = running(self._path)
+        connection = self._connected(runtime)
+        if connection is None:
+            return
+        try:
+            connection.request("POST", "/v1/chat/completions", self._body, runtime.headers())
+            yield from _chunks(connection.getresponse())
+        except (OSError, http.client.HTTPException) as exc:
+            if not self._aborted:
+                raise LocalModelError(f"the embedded model broke off: {exc!r}", status_code=502) from exc
+        finally:
+            runtime.open.discard(self)
+            with self._lock:
+                self._socket = None
+            connection.close()
+
+    def _connected(self, runtime: Runtime) -> http.client.HTTPConnection | None:
+        with self._lock:
+            if self._aborted:
+                return None
+            runtime.open.add(self)
+            connection = runtime.connect()
+            self._socket = connection.sock
+            return connection
+
+    def abort(self) -> None:
+        with self._lock:
+            self._aborted = True
+            if self._socket is not None:
+                # Closing alone would not wake a thread that is reading.
+                with contextlib.suppress(OSError):
+                    self._socket.shutdown(socket.SHUT_RDWR)
+
+
+def running(path: Path) -> Runtime:
+    """This process's runtime for `path`, loaded once; others wait for it.
+
+    Raises:
+        ConfigError: the file cannot be loaded.
+    """
+    with _lock:
+        if path not in _runtimes:
+            if not _runtimes:
+                atexit.unregister(_stop_all)
+                atexit.register(_stop_all)
+            _runtimes[path] = Runtime(path)
+        return _runtimes[path]
+
+
+def preload(name: str) -> None:
+    """Begins to load `name` in a thread; what is wrong with it, its first question will say."""
+
+    def load() -> None:
+        with contextlib.suppress(ConfigError):
+            running(locate(name))
+
+    threading.Thread(target=load, name="moa_graph.models.local.load", daemon=True).start()
+
+
+def _stop_all() -> None:
+    # Under the lock: a model that is still being loaded is waited for, since nothing can stop that.
+    with _lock:
+        for runtime in _runtimes.values():
+            runtime.stop()
+        _runtimes.clear()
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()
+    for runtime in _runtimes.values():
+        runtime.leak()
+    _runtimes.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def _load(path: Path, key: str) -> Any:
+    import xllamacpp
+
+    params = xllamacpp.CommonParams()
+    params.model.path = str(path)
+    for cpu in (params.cpuparams, params.cpuparams_batch):
+        # More threads spin against each other, and against the program, on a small machine.
+        cpu.n_threads = 1
+        cpu.poll = 0
+    params.n_ctx, params.n_parallel, params.kv_unified = CONTEXT, SLOTS, True
+    params.n_batch = params.n_ubatch = BATCH
+    params.cache_ram_mib = 0
+    params.warmup = params.fit_params = params.webui = params.endpoint_slots = False
+    params.verbosity, params.endpoint_metrics = -1, True
+    params.hostname, params.port, params.api_keys, params.n_threads_http = "127.0.0.1", 0, [key], 32
+    with _signals_kept():
+        try:
+            return xllamacpp.Server(params)
+        except RuntimeError as exc:
+            raise ConfigError(f"the embedded runtime cannot load {path}: {exc}") from exc
+
+
+@contextlib.contextmanager
+def _signals_kept() -> Iterator[None]:
+    """llama.cpp takes SIGINT and SIGTERM for itself, so that Ctrl-C would no longer reach Python; gives them back.
+
+    `signal.signal` works on the main thread only, and the model is loaded on another.
+    """
+    get, put = ctypes.pythonapi.PyOS_getsig, ctypes.pythonapi.PyOS_setsig
+    get.argtypes, get.restype = [ctypes.c_int], ctypes.c_void_p
+    put.argtypes, put.restype = [ctypes.c_int, ctypes.c_void_p], ctypes.c_void_p
+    before = [(number, get(number)) for number in (signal.SIGINT, signal.SIGTERM)]
+    try:
+        yield
+    finally:
+        for number, handler in before:
+            put(number, handler)
+
+
+def _chunks(response: http.client.HTTPResponse) -> Iterator[dict[str, Any]]:
+    if response.status != 200:
+        raise _refusal(response.read(), response.status)
+    for line in response:
+        field, _, data = line.strip().partition(b": ")
+        if field == b"error":
+            raise _refusal(data, 500)
+        if field == b"data" and data != b"[DONE]":
+            chunk = json.loads(data)
+            if "error" in chunk:
+                raise _refusal(data, 500)
+            yield chunk
+
+
+def _refusal(data: bytes, status: int) -> LocalModelError:
+    try:
+        error = json.loads(data)
+        body = error.get("error", error)
+        return LocalModelError(str(body["message"]), status_code=status, body=body)
+    except (ValueError, KeyError, AttributeError, TypeError):
+        return LocalModelError(f"the embedded model said: {data[:300]!r}", status_code=status)

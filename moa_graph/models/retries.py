@@ -1,0 +1,36 @@
+"""When to retry: back-off and the retry budget of a run."""
+
+from __future__ import annotations
+
+import random
+import threading
+
+from moa_graph.models.faults import Fault
+
+
+def backoff(attempt: int, fault: Fault, *, rng: random.Random | None = None) -> float:
+    """Seconds to wait after failed attempt number `attempt` (1-based).
+
+    0.5 s doubling to at most 8 s, each drawn from the upper half. A provider's own wish is never undercut
+    and gets up to a quarter on top, so that many clients told the same second do not all return in it.
+    """
+    draw = (rng or random).random()
+    if fault.retry_after is not None:
+        return fault.retry_after * (1.0 + 0.25 * draw)
+    return min(8.0, 0.5 * 2.0 ** min(attempt - 1, 10)) * (0.5 + 0.5 * draw)
+
+
+class RetryBudget:
+    """How many retries one run may still send; safe from many tasks and threads."""
+
+    def __init__(self, limit: int) -> None:
+        self._left = limit
+        self._lock = threading.Lock()
+
+    def take(self) -> bool:
+        """Use one retry if there is one left."""
+        with self._lock:
+            if self._left <= 0:
+                return False
+            self._left -= 1
+            return True

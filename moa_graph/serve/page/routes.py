@@ -1,0 +1,112 @@
+"""The page's own routes: the page, what it can choose from, and a run as a stream of events."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.messages import AnyMessage
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp
+
+from moa_graph.errors import ConfigError
+from moa_graph.graph.build import MoAGraph
+from moa_graph.mixture.context import MoAContext
+from moa_graph.mixture.mixture import MAX_LAYERS, Mixture
+from moa_graph.serve.access import json_body
+from moa_graph.serve.catalogue import Catalogue
+from moa_graph.serve.openai.response import event
+from moa_graph.serve.page.document import policy, report_page, whole_page
+from moa_graph.serve.problems import Problem, problem
+from moa_graph.serve.runs import Result, checked, run
+from moa_graph.serve.sse import HEARTBEAT, EventStream
+
+CHOICES = ("layers", "aggregator", "system")
+"""The fields of MoAContext that the page offers."""
+
+
+@dataclass(frozen=True)
+class PageRoutes:
+    """The handlers over one catalogue."""
+
+    catalogue: Catalogue
+    max_bytes: int
+    heartbeat: float = HEARTBEAT
+
+    async def page(self, request: Request) -> Response:
+        """GET /moa: one document with its style and script, which may load and run nothing else."""
+        headers = {
+            "content-security-policy": policy(),
+            "cache-control": "no-cache",
+            "cross-origin-opener-policy": "same-origin",
+            "referrer-policy": "no-referrer",
+            "x-content-type-options": "nosniff",
+        }
+        return Response(whole_page(), media_type="text/html", headers=headers)
+
+    async def report(self, request: Request) -> Response:
+        """GET /moa/report: the page as a report without a run yet, for the page to save runs with."""
+        return Response(report_page(None), media_type="text/plain", headers={"x-content-type-options": "nosniff"})
+
+    async def mixtures(self, request: Request) -> Response:
+        """GET /moa/mixtures: what can be chosen, and which presets are left out for want of which key variables."""
+        served = [_described(name, mixture) for name, mixture in self.catalogue.mixtures.items()]
+        missing = [{"name": name, "keys": keys} for name, keys in self.catalogue.missing.items()]
+        return JSONResponse({"mixtures": served, "missing": missing}, headers={"cache-control": "no-store"})
+
+    async def run(self, request: Request) -> ASGIApp:
+        """POST /moa/run {mixture, messages, layers?, aggregator?, system?}: the run's events as server-sent events."""
+        try:
+            body = await json_body(request, self.max_bytes)
+            name, context = str(body.get("mixture")), _context(body)
+            messages = checked(self.catalogue.mixture(name), body.get("messages"), context)
+        except Exception as exc:
+            # Whatever it is, the page shows a message; `problem` logs what nobody foresaw.
+            return problem(exc).response()
+        return EventStream(_events(self.catalogue.graph(name), messages, context), heartbeat=self.heartbeat)
+
+
+def _context(body: dict[str, Any]) -> MoAContext:
+    chosen = {name: body[name] for name in CHOICES if body.get(name) not in (None, "")}
+    try:
+        return MoAContext(**chosen, stream_drafts=True, stream_answer=True)
+    except ConfigError as exc:
+        raise Problem(400, str(exc)) from exc
+
+
+async def _events(graph: MoAGraph, messages: list[AnyMessage], context: MoAContext) -> AsyncGenerator[str]:
+    """The run's events, then `answer` with the whole text; or a last one, `failed`."""
+    failed = False
+    try:
+        async with contextlib.aclosing(run(graph, messages, context)) as parts:
+            async for part in parts:
+                if isinstance(part, Result):
+                    text = str(part.message.text)
+                    yield event({"moa": "answer", "text": text, "drafts": part.drafts, "record": part.record})
+                else:
+                    failed = failed or part["moa"] == "failed"
+                    yield event(part)
+    except Exception as exc:
+        # The page shows what went wrong beside what is there already; `problem` logs what nobody foresaw.
+        told = problem(exc)
+        if not failed:
+            yield event({"moa": "failed", "error": type(exc).__name__, "message": str(told)})
+
+
+def _described(name: str, mixture: Mixture) -> dict[str, Any]:
+    models = [mixture.aggregator, *mixture.fallbacks, *(node.spec for node in mixture.plan[0])]
+    most = mixture.total_layers if mixture.rounds else MAX_LAYERS
+    return {
+        "name": name,
+        "description": mixture.description or "",
+        "layers": mixture.total_layers,
+        "max_layers": most,
+        "calls": [mixture.calls(layers) for layers in range(1, most + 1)],
+        "proposers": [node.spec.name or node.spec.label for node in mixture.plan[0]],
+        "aggregator": mixture.aggregator.label,
+        "aggregators": list(dict.fromkeys(spec.label for spec in models)),
+        "system": mixture.system or "",
+    }
