@@ -37,6 +37,7 @@ from moa_graph.models.fault_reading import (
     status_of,
     words_of,
 )
+from moa_graph.models.limits import ReplyTooLarge
 from moa_graph.models.redaction import one_line
 
 __all__ = [
@@ -188,6 +189,8 @@ def classify(exc: BaseException) -> Fault:
 
 def _kind(chain: list[BaseException], status: int | None, codes: set[str], words: str, wait: float | None) -> Kind:
     """Codes say more than a status, a status more than a type, a type more than words."""
+    if any(isinstance(exc, ReplyTooLarge) for exc in chain):
+        return "malformed"
     if any(map(_QUOTA_CODES.fullmatch, codes)):
         return "quota"
     if any(map(_OVERFLOW_CODES.fullmatch, codes)):
@@ -241,8 +244,8 @@ def _from_client(exc: BaseException) -> bool:
 
 
 def _retryable(chain: list[BaseException], kind: Kind) -> bool:
-    if any(isinstance(e, ssl.SSLCertVerificationError) for e in chain):
-        return False  # the certificate will be as wrong a second later
+    if any(isinstance(e, ssl.SSLCertVerificationError | ReplyTooLarge) for e in chain):
+        return False  # the certificate will be as wrong, and the reply as large, a second later
     should = header(response_of(chain[0]), "x-should-retry")
     if should in ("true", "false") and kind != "quota":
         return should == "true"

@@ -1,0 +1,61 @@
+"""Limits on the size of a provider's reply.
+
+Connections that this package opens count decoded bytes while they read and raise `ReplyTooLarge` at the first byte
+over a limit. Chat models whose HTTP client belongs to somebody else are checked after reading, in `models/reply.py`.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "MAX_ARGUMENT_CHARS",
+    "MAX_ERROR_BYTES",
+    "MAX_EVENT_BYTES",
+    "MAX_HEADER_BYTES",
+    "MAX_JSON_VALUES",
+    "MAX_REPLY_BYTES",
+    "MAX_STREAM_BYTES",
+    "MAX_TEXT_CHARS",
+    "MAX_TOOL_CALLS",
+    "ReplyTooLarge",
+]
+
+MAX_REPLY_BYTES = 16 * 2**20
+"""Decoded bytes of one reply that is not streamed."""
+
+MAX_STREAM_BYTES = 64 * 2**20
+"""Decoded bytes of one streamed reply, all events and comments together."""
+
+MAX_EVENT_BYTES = 4 * 2**20
+"""Decoded bytes of one server-sent event, or of one line of a stream that is not framed as events."""
+
+MAX_ERROR_BYTES = 64 * 2**10
+"""Decoded bytes of an error body. Reading stops there; what was read is still used for the error message."""
+
+MAX_HEADER_BYTES = 256 * 2**10
+"""Bytes of one header line, and of all header lines of a reply together."""
+
+MAX_JSON_VALUES = 200_000
+"""Values in one JSON text. Many small values cost far more memory and time than their bytes suggest."""
+
+MAX_TEXT_CHARS = 4 * 2**20
+"""Characters of an answer's text, thoughts included: about a million tokens."""
+
+MAX_TOOL_CALLS = 256
+"""Tool calls in one reply."""
+
+MAX_ARGUMENT_CHARS = 2**20
+"""Characters of the arguments of one tool call."""
+
+
+class ReplyTooLarge(Exception):
+    """A reply exceeded a limit. The connection is closed and the request is not sent again.
+
+    Args:
+        what: the part that was too large, such as ``"reply"`` or ``"event"``.
+        limit: the limit that was exceeded.
+        unit: the unit of `limit`.
+    """
+
+    def __init__(self, what: str, limit: int, unit: str = "bytes") -> None:
+        super().__init__(f"the {what} is larger than {limit:,} {unit}")
+        self.what, self.limit, self.unit = what, limit, unit
