@@ -3,7 +3,7 @@ hold them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from langchain_core.messages import AnyMessage
@@ -22,11 +22,39 @@ COUNTED: frozenset[str] = frozenset({"ok", "truncated"})
 
 
 class Usage(TypedDict):
-    """Tokens of one call, or of many summed."""
+    """Tokens of one call, or of several calls together.
+
+    `input_tokens` includes `cache_read_tokens` and `cache_write_tokens`; `output_tokens` includes `reasoning_tokens`.
+    """
 
     input_tokens: int
     output_tokens: int
     reasoning_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+
+
+def new_usage(
+    input_tokens: int = 0,
+    output_tokens: int = 0,
+    *,
+    reasoning_tokens: int = 0,
+    cache_read_tokens: int = 0,
+    cache_write_tokens: int = 0,
+) -> Usage:
+    """Return a usage; the counts that are not given are 0."""
+    return Usage(
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        reasoning_tokens=reasoning_tokens,
+        cache_read_tokens=cache_read_tokens,
+        cache_write_tokens=cache_write_tokens,
+    )
+
+
+def as_usage(value: Mapping[str, Any]) -> Usage:
+    """Return the usage in plain data, such as a row of a ledger. Counts that are absent are 0."""
+    return new_usage(**{name: int(value.get(name) or 0) for name in Usage.__annotations__})
 
 
 class Draft(TypedDict):
@@ -155,11 +183,6 @@ def counted(drafts: Sequence[Draft], layer: int) -> list[Draft]:
 
 
 def total_usage(usages: Sequence[Usage | None]) -> Usage:
-    """The sum of what is known."""
-    total = Usage(input_tokens=0, output_tokens=0, reasoning_tokens=0)
-    for usage in usages:
-        if usage:
-            total["input_tokens"] += usage["input_tokens"]
-            total["output_tokens"] += usage["output_tokens"]
-            total["reasoning_tokens"] += usage["reasoning_tokens"]
-    return total
+    """Return the sum of the usages that are known."""
+    known = [as_usage(usage) for usage in usages if usage]
+    return new_usage(**{name: sum(usage[name] for usage in known) for name in Usage.__annotations__})  # type: ignore[literal-required]  # the names are Usage's own

@@ -85,6 +85,7 @@ def _usage(total: Usage) -> UsageMetadata | None:
         input_tokens=total["input_tokens"],
         output_tokens=total["output_tokens"],
         total_tokens=tokens,
+        input_token_details={"cache_read": total["cache_read_tokens"], "cache_creation": total["cache_write_tokens"]},
         output_token_details={"reasoning": total["reasoning_tokens"]},
     )
 

@@ -35,13 +35,13 @@ def estimate(mixture: Mixture, prompt: str, layers: int | None = None) -> Estima
     """
     from moa_graph.costs.prices import cost
     from moa_graph.mixture.context import MoAContext, settings
-    from moa_graph.state import Usage
+    from moa_graph.state import new_usage
 
     known, unknown, tokens_in, tokens_out = 0.0, list[str](), 0, 0
     calls = _calls(mixture, settings(mixture, MoAContext(layers=layers)).layers)
     question = len(prompt + (mixture.system or "")) // 4 + 20
     for spec, drafts in calls:
-        usage = Usage(input_tokens=question + drafts, output_tokens=_length(spec), reasoning_tokens=0)
+        usage = new_usage(question + drafts, _length(spec))
         tokens_in, tokens_out = tokens_in + usage["input_tokens"], tokens_out + usage["output_tokens"]
         price = cost(spec.label, usage, overrides=mixture.prices, listed=spec.base_url is None)
         if price is None:

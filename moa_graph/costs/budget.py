@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from langchain_core.messages import BaseMessage
 
@@ -11,7 +11,7 @@ from moa_graph.costs.prices import cost
 from moa_graph.costs.tokens import prompt_tokens, tokens
 from moa_graph.mixture.context import Settings
 from moa_graph.mixture.proposer import Proposer, is_embedded
-from moa_graph.state import Draft, Usage
+from moa_graph.state import Draft, Usage, new_usage
 
 __all__ = ["ANSWER_TOKENS", "FRAME_TOKENS", "Estimate", "estimate", "listed", "over_budget", "price"]
 
@@ -72,7 +72,7 @@ def estimate(
         for spec in asked:
             longest = run.max_tokens or spec.max_tokens or answer_tokens
             calls.append((spec, base + tokens(spec.system or "") + shown, longest))
-    costs = [price(run, s, Usage(input_tokens=i, output_tokens=o, reasoning_tokens=0)) for s, i, o in calls]
+    costs = [price(run, s, new_usage(i, o)) for s, i, o in calls]
     unpriced = [spec.label for (spec, _, _), dollars in zip(calls, costs, strict=True) if dollars is None]
     total = None if unpriced else sum(dollars for dollars in costs if dollars is not None)
     sent, received = sum(i for _, i, _ in calls), sum(o for _, _, o in calls)
@@ -111,12 +111,3 @@ def _spent(drafts: Sequence[Draft]) -> float:
     known = [cost for draft in drafts if (cost := draft["cost"]) is not None]
     unknown = sum(1 for draft in drafts if draft["cost"] is None and draft["attempts"])
     return sum(known) + unknown * max(known, default=0.0)
-
-
-def as_usage(value: Mapping[str, Any]) -> Usage:
-    """A usage read back from plain data."""
-    return Usage(
-        input_tokens=int(value["input_tokens"]),
-        output_tokens=int(value["output_tokens"]),
-        reasoning_tokens=int(value["reasoning_tokens"]),
-    )

@@ -92,10 +92,21 @@ def _list_price(model: str, usage: Usage) -> float | None:
     provider, _, name = model.partition(":")
     if not name:
         return None
-    found = _genai(_GENAI_IDS.get(provider, provider), name, usage["input_tokens"], usage["output_tokens"])
+    found = _genai(_GENAI_IDS.get(provider, provider), name, *_counts(usage))
     if found is None and model in PAPER:
         return _dollars(PAPER[model], usage)
     return found
+
+
+def _counts(usage: Usage) -> tuple[int, int, int, int]:
+    """Input, output, cache read and cache write tokens; cached tokens are part of the input."""
+    read = min(usage["cache_read_tokens"], usage["input_tokens"])
+    return (
+        usage["input_tokens"],
+        usage["output_tokens"],
+        read,
+        min(usage["cache_write_tokens"], usage["input_tokens"] - read),
+    )
 
 
 _loaded = False
@@ -116,13 +127,15 @@ def load() -> None:
 
 
 @lru_cache(maxsize=4096)
-def _genai(provider: str, name: str, tokens_in: int, tokens_out: int) -> float | None:
+def _genai(provider: str, name: str, tokens_in: int, tokens_out: int, read: int, written: int) -> float | None:
     """genai-prices' answer, or None."""
     load()
     import genai_prices
 
     try:
-        usage = genai_prices.Usage(input_tokens=tokens_in, output_tokens=tokens_out)
+        usage = genai_prices.Usage(
+            input_tokens=tokens_in, output_tokens=tokens_out, cache_read_tokens=read, cache_write_tokens=written
+        )
         price = genai_prices.calc_price(usage, name, provider_id=provider)
     except (LookupError, ValueError):
         return None  # a provider, a model or a date it does not know

@@ -17,7 +17,7 @@ from moa_graph.evals.systems.mixture import MixtureSystem, System, messages
 from moa_graph.evals.systems.recorded import SynthesisSystem
 from moa_graph.mixture.context import MoAContext, settings
 from moa_graph.mixture.proposer import Proposer, is_embedded
-from moa_graph.state import Usage
+from moa_graph.state import new_usage
 
 _JUDGE_FRAME = 500
 """Tokens of a judge's instructions around what it judges."""
@@ -35,7 +35,7 @@ class Estimate:
 
     def call(self, spec: Proposer, shown: int, answer: int, prices: Any) -> None:
         """Add one call of `shown` tokens in and `answer` out."""
-        usage = Usage(input_tokens=shown, output_tokens=answer, reasoning_tokens=0)
+        usage = new_usage(shown, answer)
         dollars = cost(spec.label, usage, overrides=prices, listed=listed(spec) or is_embedded(spec))
         self.add(1, shown, answer, dollars, [] if dollars is not None else [spec.label])
 

@@ -22,6 +22,7 @@ from moa_graph.evals.engine import Done, Options, Spent
 from moa_graph.evals.judge import Judge
 from moa_graph.evals.judge_family import warning
 from moa_graph.evals.systems.mixture import System
+from moa_graph.state import new_usage
 
 Item = TypeVar("Item")
 LEDGER, MANIFEST, SCORES, TIMING = "ledger.db", "run.json", "scores.json", "timing.json"
@@ -140,7 +141,7 @@ def total(parts: Sequence[Spent]) -> Spent:
 
 def spent(part: Spent) -> dict[str, Any]:
     """Calls, dollars and tokens; no times, since these figures are the same whenever a run is repeated."""
-    usage = part.usage or {"input_tokens": 0, "output_tokens": 0, "reasoning_tokens": 0}
+    usage = part.usage or new_usage()
     return {"calls": part.calls, "cost": part.cost, **usage}
 
 

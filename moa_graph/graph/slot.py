@@ -14,7 +14,7 @@ from langchain_core.messages import AIMessage, BaseMessage, messages_from_dict, 
 from langchain_core.runnables import Runnable, RunnableConfig
 
 from moa_graph.costs import prices
-from moa_graph.costs.budget import as_usage, listed, price
+from moa_graph.costs.budget import listed, price
 from moa_graph.costs.ledger import Ledger
 from moa_graph.costs.tokens import prompt_tokens, tokens
 from moa_graph.errors import ConfigError
@@ -26,7 +26,7 @@ from moa_graph.mixture.proposer import Proposer
 from moa_graph.models import keys, registry
 from moa_graph.models.call import Call, Outcome, Sink, Terms, ask
 from moa_graph.models.tools import bound_model, bound_to
-from moa_graph.state import MoAState, counted
+from moa_graph.state import MoAState, as_usage, counted
 
 __all__ = ["Asking", "fitted"]
 

@@ -8,7 +8,7 @@ from langchain_core.messages import AIMessage
 
 from moa_graph.models.redaction import one_line
 from moa_graph.models.thoughts import clean
-from moa_graph.state import Status, Usage
+from moa_graph.state import Status, Usage, new_usage
 
 __all__ = ["broken", "judge", "reported_cost", "usage_of"]
 
@@ -88,11 +88,13 @@ def usage_of(message: AIMessage) -> Usage | None:
     given = message.usage_metadata
     if given is None:
         return None
-    details = given.get("output_token_details") or {}
-    return Usage(
-        input_tokens=given["input_tokens"],
-        output_tokens=given["output_tokens"],
-        reasoning_tokens=details.get("reasoning") or 0,
+    inner, outer = given.get("output_token_details") or {}, given.get("input_token_details") or {}
+    return new_usage(
+        given["input_tokens"],
+        given["output_tokens"],
+        reasoning_tokens=inner.get("reasoning") or 0,
+        cache_read_tokens=outer.get("cache_read") or 0,
+        cache_write_tokens=outer.get("cache_creation") or 0,
     )
 
 

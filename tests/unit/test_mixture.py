@@ -11,7 +11,7 @@ import yaml
 from moa_graph import ConfigError, Mixture, Proposer
 from moa_graph.costs.prices import cost
 from moa_graph.mixture.files import preset_names, preset_path
-from moa_graph.state import Usage
+from moa_graph.state import new_usage
 
 GOOD: dict[str, Any] = {"proposers": ["openai:a", "openai:b"], "aggregator": "openai:c"}
 
@@ -116,7 +116,7 @@ def test_a_price_may_say_of_what_day_it_is(tmp_path: Path) -> None:
     (tmp_path / "m.yaml").write_text(text + yaml.safe_dump(GOOD))
     mixture = Mixture.load(tmp_path / "m.yaml")
     assert mixture.prices == {"openai:a": {"input": 1, "output": 2.5, "date": "2026-11-22"}, "openai:b": [1, 2]}
-    usage = Usage(input_tokens=1_000_000, output_tokens=1_000_000, reasoning_tokens=0)
+    usage = new_usage(1_000_000, 1_000_000)
     assert cost("openai:a", usage, overrides=mixture.prices) == 3.5
     assert mixture.changed(layers=3).prices == mixture.prices
 

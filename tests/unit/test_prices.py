@@ -9,11 +9,11 @@ import pytest
 
 from moa_graph.costs.prices import PAPER, cost, price_source
 from moa_graph.errors import ConfigError
-from moa_graph.state import Usage
+from moa_graph.state import Usage, new_usage
 
 
 def usage(tokens_in: int = 1_000_000, tokens_out: int = 1_000_000) -> Usage:
-    return Usage(input_tokens=tokens_in, output_tokens=tokens_out, reasoning_tokens=0)
+    return new_usage(tokens_in, tokens_out)
 
 
 def test_a_listed_model_has_its_price() -> None:

@@ -96,6 +96,7 @@ def usage(total: Usage) -> dict[str, Any]:
         "prompt_tokens": total["input_tokens"],
         "completion_tokens": total["output_tokens"],
         "total_tokens": total["input_tokens"] + total["output_tokens"],
+        "prompt_tokens_details": {"cached_tokens": total["cache_read_tokens"]},
         "completion_tokens_details": {"reasoning_tokens": total["reasoning_tokens"]},
     }
 
