@@ -81,10 +81,11 @@ def _print(findings: list[Finding], *, as_json: bool) -> None:
 
 def _keys(mixture: Mixture) -> Iterable[Finding]:
     """The known providers' keys, and those this mixture needs; their values are never shown."""
-    from moa_graph.models.keys import PROVIDERS, environment, key_name
+    from moa_graph.models.keys import environment, key_name
+    from moa_graph.models.providers import PROVIDERS
 
     needed = {name for spec in mixture.specs if (name := key_name(spec))}
-    for name in sorted(needed | {provider.key for provider in PROVIDERS.values()}):
+    for name in sorted(needed | {provider.key for provider in PROVIDERS.values() if provider.key}):
         found = bool(environment(name))
         missing = "missing, and this mixture needs it" if name in needed else "not set; not needed here"
         yield Finding("key", name, found, "set" if found else missing, 3 if name in needed and not found else 0)

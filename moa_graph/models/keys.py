@@ -5,25 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable
-from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from moa_graph.errors import MissingKeyError
 from moa_graph.mixture.proposer import Proposer, is_embedded
-
-
-class Provider(NamedTuple):
-    """Where a provider is and which variable holds its key."""
-
-    base_url: str
-    key: str
-
-
-PROVIDERS = {
-    "openai": Provider("https://api.openai.com/v1", "OPENAI_API_KEY"),
-    "together": Provider("https://api.together.xyz/v1", "TOGETHER_API_KEY"),
-}
-
+from moa_graph.models.providers import find
 
 _ADDRESSES = ("openai_api_base", "together_api_base", "base_url", "api_base", "endpoint_url", "anthropic_api_url")
 """Where LangChain's model classes keep their host."""
@@ -53,8 +39,8 @@ def host(spec: Proposer) -> str | None:
     if spec.base_url:
         return urlsplit(spec.base_url).netloc
     name = spec.model.partition(":")[0]
-    provider = PROVIDERS.get(name)
-    return urlsplit(provider.base_url).netloc if provider else None if name == "local" else name
+    provider = find(name)
+    return urlsplit(provider.address()).netloc if provider else None if name == "local" else name
 
 
 def key_name(spec: Proposer) -> str | None:
@@ -63,8 +49,10 @@ def key_name(spec: Proposer) -> str | None:
         return None
     if spec.base_url:
         return spec.api_key_env
-    provider = PROVIDERS.get(spec.model.partition(":")[0])
-    return provider.key if provider else None
+    provider = find(spec.model.partition(":")[0])
+    if provider is None:
+        return None
+    return next((name for name in provider.keys if os.environ.get(name) or name in _from_file), provider.key)
 
 
 def require_keys(specs: Iterable[Proposer]) -> None:
@@ -75,6 +63,7 @@ def require_keys(specs: Iterable[Proposer]) -> None:
     """
     wanted: dict[str, list[str]] = {}
     for spec in specs:
+        _look_for_other_keys(spec)
         if (name := key_name(spec)) and spec.label not in wanted.setdefault(name, []):
             wanted[name].append(spec.label)
     values = {name: environment(name) for name in wanted}
@@ -87,6 +76,14 @@ def require_keys(specs: Iterable[Proposer]) -> None:
             f"missing in the environment and in .env: {text}. Set it, or choose another preset: `local` needs no key.",
             names=list(missing),
         )
+
+
+def _look_for_other_keys(spec: Proposer) -> None:
+    """Let `key_name` know of keys in `.env` under a provider's less usual variables."""
+    provider = find(spec.model.partition(":")[0]) if isinstance(spec.model, str) and not spec.base_url else None
+    for name in provider.other_keys if provider else ():
+        if not os.environ.get(name) and (value := environment(name)):
+            _from_file[name] = value
 
 
 def _secret(spec: Proposer) -> str | None:

@@ -1,80 +1,130 @@
-"""A chat model whose faults hold no secrets, wherever they are told.
+"""A chat model whose exceptions hold no secrets.
 
-LangChain's tracers and callbacks see a model's exception before its caller does, with its whole text: URLs,
-headers, keys. So the scrubbing happens inside the model: a guarded model raises `ProviderError` with the
-fault already judged.
+LangChain's tracers and callbacks receive a model's exception before its caller does, with its whole text: URLs,
+headers, keys. A caller cannot redact it any more. So a delegating chat model stands before the real one: it turns every
+fault into a `ProviderError`, which holds one redacted line and the classified fault.
 """
 
 from __future__ import annotations
 
 import asyncio
-import types
+import builtins
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from threading import Lock
 from typing import Any
-from weakref import WeakKeyDictionary
 
-from langchain_core.language_models import BaseChatModel
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
+from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.runnables import Runnable, RunnableBinding
 from langgraph.errors import GraphBubbleUp
 
 from moa_graph.models.faults import ProviderError, judged, own_cancellation
 
-__all__ = ["guarded"]
+__all__ = ["redacting"]
 
-_lock = Lock()
-_classes: WeakKeyDictionary[type[BaseChatModel], type[BaseChatModel]] = WeakKeyDictionary()
+_SHARED = tuple(BaseChatModel.model_fields)
+"""LangChain's own switches (cache, rate limiter, streaming, callbacks, ...), which the delegating model carries out."""
 
 
-def guarded(model: BaseChatModel) -> BaseChatModel:
-    """A copy of `model` that raises `ProviderError` for every fault; all else is as it was, its name and
-    class too."""
+def redacting(model: BaseChatModel) -> BaseChatModel:
+    """Return a chat model that answers as `model` does and raises `ProviderError` for every fault.
+
+    The caller's object is not changed. Traces show its own name, class and settings. A mixture used as a model is
+    returned as it is: its errors are redacted already, and it takes part in the run around it by itself.
+    """
+    if model._llm_type == "moa":
+        return model
     kind = type(model)
-    copy = model.model_copy()
-    # The subclass adds methods only, so the object's layout is the same; validating all fields anew could
-    # fail, since a caller's model may hold clients that its own validators would replace.
-    object.__setattr__(copy, "__class__", _guarded_class(kind))
-    return copy
+    # LangChain asks whether these are overridden to know whether a model streams.
+    streams = kind._astream is not BaseChatModel._astream or kind._stream is not BaseChatModel._stream
+    fields = {name: getattr(model, name) for name in _SHARED}
+    if "streaming" in model.model_fields_set:
+        fields["streaming"] = getattr(model, "streaming", None)
+    # Without validation: the values come from a model that has validated them.
+    return (_RedactingStream if streams else _Redacting).model_construct(inner=model, **fields)
 
 
-def _guarded_class(kind: type[BaseChatModel]) -> type[BaseChatModel]:
-    with _lock:
-        if kind not in _classes:
-            _classes[kind] = _subclass(kind)
-        return _classes[kind]
+class _Redacting(BaseChatModel):
+    """Delegates to `inner`; for models that do not stream."""
 
+    inner: BaseChatModel
+    streaming: bool | None = None
 
-def _subclass(kind: type[BaseChatModel]) -> type[BaseChatModel]:
-    async def _agenerate(
-        self: Any, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
+    @property
+    def _llm_type(self) -> str:
+        return self.inner._llm_type
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        return dict(self.inner._identifying_params)
+
+    def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> builtins.dict[str, Any]:
+        return self.inner._get_invocation_params(stop=stop, **kwargs)
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> Any:
+        return self.inner._get_ls_params(stop=stop, **kwargs)
+
+    def _combine_llm_outputs(self, llm_outputs: list[builtins.dict[str, Any] | None]) -> builtins.dict[str, Any]:
+        return self.inner._combine_llm_outputs(llm_outputs)
+
+    def to_json(self) -> Any:
+        """Return the real model's serialized form, by which traces name it."""
+        return self.inner.to_json()
+
+    def bind_tools(self, tools: Any, **kwargs: Any) -> Runnable[LanguageModelInput, AIMessage]:
+        """Bind tools as the real model's class does."""
+        bound: Any = self.inner.bind_tools(tools, **kwargs)
+        if isinstance(bound, RunnableBinding) and isinstance(bound.bound, BaseChatModel):
+            return bound.model_copy(update={"bound": redacting(bound.bound)})
+        return redacting(bound) if isinstance(bound, BaseChatModel) else bound
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
     ) -> ChatResult:
         try:
-            return await kind._agenerate(self, messages, stop, run_manager, **kwargs)
+            return self.inner._generate(messages, stop, run_manager, **kwargs)
+        except Exception as exc:
+            raise _redacted(exc) from None
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        try:
+            return await self.inner._agenerate(messages, stop, run_manager, **kwargs)
         except (Exception, asyncio.CancelledError) as exc:
-            raise _shown(exc) from None
+            raise _redacted(exc) from None
+
+
+class _RedactingStream(_Redacting):
+    """Delegates to `inner`; for models that stream."""
 
     async def _astream(
-        self: Any, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         try:
-            chunks: Any = kind._astream(self, messages, stop, run_manager, **kwargs)
+            chunks: Any = self.inner._astream(messages, stop, run_manager, **kwargs)
             async with aclosing(chunks):
                 async for chunk in chunks:
                     yield chunk
         except (Exception, asyncio.CancelledError) as exc:
-            raise _shown(exc) from None
-
-    body: dict[str, Any] = {name: getattr(kind, name) for name in ("__module__", "__qualname__", "__doc__")}
-    body["_agenerate"] = _agenerate
-    # LangChain asks whether these are overridden to know whether a model streams.
-    if kind._astream is not BaseChatModel._astream or kind._stream is not BaseChatModel._stream:
-        body["_astream"] = _astream
-    made: type[BaseChatModel] = types.new_class(kind.__name__, (kind,), exec_body=lambda space: space.update(body))
-    return made
+            raise _redacted(exc) from None
 
 
-def _shown(exc: BaseException) -> BaseException:
+def _redacted(exc: BaseException) -> BaseException:
     """The exception that callbacks and callers may see."""
     if isinstance(exc, ProviderError | GraphBubbleUp | NotImplementedError):
         return exc

@@ -1,7 +1,7 @@
 """From "provider:model" to a LangChain chat model: which host, which key, which client.
 
-A provider name stands for one fixed host and one key variable; a key never goes anywhere else. Models are
-made when they are first needed and kept as long as their event loop lives, up to a number.
+Models are made when they are first needed and kept as long as their event loop lives, up to a number. Every model made
+here has SDK retries switched off: `models/call.py` is the one owner of retries.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from weakref import WeakKeyDictionary
 
 from moa_graph.errors import ConfigError
 from moa_graph.mixture.proposer import Proposer, is_embedded
-from moa_graph.models.keys import PROVIDERS, _keys_now, _secret
+from moa_graph.models.keys import _keys_now, _secret
+from moa_graph.models.providers import OWN_PROTOCOL, PROVIDERS, Provider, canonical, find
 from moa_graph.models.redaction import one_line, remember_secret
 
 if TYPE_CHECKING:
@@ -31,29 +32,43 @@ _KEPT = 512
 clients may send a temperature of their own with every request, and each makes another model."""
 
 
-_calm: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
-"""SDK clients of callers' own models, each with its twin that makes no retries."""
-
-
 def require_known(spec: Proposer) -> None:
-    """Checks that the model's provider is one we can reach.
+    """Check that the model's provider can be reached at all.
 
     Raises:
-        ConfigError: an unknown provider, and no `langchain` that might know it.
+        ConfigError: the provider is unknown, needs a package that is not installed, or cannot be called at `base_url`.
     """
-    if not isinstance(spec.model, str) or spec.base_url:
+    if not isinstance(spec.model, str):
         return
-    provider = spec.model.partition(":")[0]
-    if provider in PROVIDERS or provider == "local" or importlib.util.find_spec("langchain"):
+    name = spec.model.partition(":")[0]
+    provider = find(name)
+    if provider is not None and provider.protocol == "own":
+        _require_package(spec.model, provider)
+        return
+    if spec.base_url and name in OWN_PROTOCOL:
+        raise ConfigError(
+            f"model {spec.model!r}: base_url is for servers that speak OpenAI's protocol, and {name} does not. Remove "
+            "base_url and set the host the way the provider's package documents it, or pass a LangChain chat model."
+        )
+    if spec.base_url or provider or name == "local" or importlib.util.find_spec("langchain"):
         return
     raise ConfigError(
-        f"model {spec.model!r}: unknown provider {provider!r}. Known: {', '.join([*PROVIDERS, 'local'])}; "
+        f"model {spec.model!r}: unknown provider {name!r}. Known: {', '.join([*PROVIDERS, 'local'])}; "
         "others when `langchain` and the provider's package are installed; any OpenAI-compatible server with base_url."
     )
 
 
+def _require_package(model: str, provider: Provider) -> None:
+    needed = ("langchain", provider.package.replace("-", "_"))
+    if all(map(importlib.util.find_spec, needed)):
+        return
+    raise ConfigError(
+        f"model {model!r} needs the package {provider.package}. Run: pip install 'moa_graph[{provider.extra}]'"
+    )
+
+
 def require_embedded(specs: Iterable[Proposer]) -> None:
-    """Checks that the embedded models' parts are installed; looks at the file system.
+    """Check that the embedded models' parts are installed. Reads the file system.
 
     Raises:
         ConfigError: a part is missing; the message says what to install.
@@ -65,16 +80,20 @@ def require_embedded(specs: Iterable[Proposer]) -> None:
 
 
 def takes_images(model: object) -> bool:
-    """Whether an image may be sent to the model: unless its LangChain profile denies it."""
+    """Return whether an image may be sent to the model: unless its LangChain profile denies it."""
     return (getattr(model, "profile", None) or {}).get("image_inputs") is not False
 
 
 def chat_model(
     spec: Proposer, *, temperature: float | None = None, max_tokens: int | None = None, quiet: bool = False
 ) -> BaseChatModel:
-    """The chat model of `spec`, made once per running event loop, and anew when many others were used since.
+    """Return the chat model of `spec`, made once per running event loop, and again when many others were used since.
 
-    `temperature` and `max_tokens` go over what the spec says. `quiet` models never stream.
+    Args:
+        spec: the proposer or aggregator.
+        temperature: replaces the spec's temperature.
+        max_tokens: replaces the spec's limit of answer tokens.
+        quiet: the model never streams.
 
     Raises:
         ConfigError: the provider, its package or its settings are wrong.
@@ -84,87 +103,67 @@ def chat_model(
         "max_tokens": spec.max_tokens if max_tokens is None else max_tokens,
     }
     # Imported here, with LangChain's model classes: a graph is made without them.
-    from moa_graph.models.redacting import guarded
+    from moa_graph.models.redacting import redacting
 
-    mine = _models.setdefault(asyncio.get_running_loop(), OrderedDict())
+    kept = _models.setdefault(asyncio.get_running_loop(), OrderedDict())
     if not isinstance(spec.model, str):
-        return guarded(_adapted(spec.model, {**sampling, **spec.params}, quiet=quiet))
+        from moa_graph.models.adapted import adapted
+
+        return redacting(adapted(spec.model, {**sampling, **spec.params}, quiet=quiet))
     key = (spec.fingerprint, *sampling.values(), quiet, _keys_now(spec))
-    if key in mine:
-        mine.move_to_end(key)
-        return mine[key]
+    if key in kept:
+        kept.move_to_end(key)
+        return kept[key]
     model = _made(spec, {name: value for name, value in sampling.items() if value is not None})
-    mine[key] = guarded(model.model_copy(update={"disable_streaming": True}) if quiet else model)
-    if len(mine) > _KEPT:
-        mine.popitem(last=False)
-    return mine[key]
-
-
-def _adapted(model: BaseChatModel, wanted: dict[str, Any], *, quiet: bool) -> BaseChatModel:
-    """A caller's own model under our settings, as far as its class has them; the caller's object stays as
-    it is."""
-    fields = type(model).model_fields
-    update: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None and name in fields}
-    if quiet:
-        update["disable_streaming"] = True
-    if "max_retries" in fields and getattr(model, "max_retries", 0) != 0:
-        update |= {"max_retries": 0, **_patient_no_more(model)}
-    return model.model_copy(update=update) if update else model
-
-
-def _patient_no_more(model: BaseChatModel) -> dict[str, Any]:
-    """LangChain's OpenAI family makes its clients with the model: their twins without retries, same connections."""
-    sdk: Any = getattr(model, "root_async_client", None)
-    if not hasattr(sdk, "with_options"):
-        return {}
-    if sdk not in _calm:
-        _calm[sdk] = sdk.with_options(max_retries=0)
-    calm = _calm[sdk]
-    # A client of the caller's own making stays: only the caller knows what it does.
-    same = type(getattr(model, "async_client", None)) is type(calm.chat.completions)
-    return {"root_async_client": calm, **({"async_client": calm.chat.completions} if same else {})}
+    kept[key] = redacting(model.model_copy(update={"disable_streaming": True}) if quiet else model)
+    if len(kept) > _KEPT:
+        kept.popitem(last=False)
+    return kept[key]
 
 
 def _made(spec: Proposer, sampling: dict[str, Any]) -> BaseChatModel:
-    provider, _, name = spec.model.partition(":")
+    name, _, model = spec.model.partition(":")
+    provider = find(name)
     try:
         if is_embedded(spec):
             from moa_graph.models.local import local_chat_model
 
-            return local_chat_model(name, **sampling, **spec.params)
-        if spec.base_url or provider in PROVIDERS:
-            return _openai_compatible(spec, provider, name, sampling)
+            return local_chat_model(model, **sampling, **spec.params)
+        if provider is not None and provider.protocol == "own":
+            return _by_package(spec, provider, canonical(name), model, sampling)
+        if spec.base_url or provider is not None:
+            return _openai_compatible(spec, provider, model, sampling)
     except (TypeError, ValueError) as exc:
-        # What LangChain's classes say of a setting: pydantic's errors are ValueErrors.
+        # What LangChain's classes say about a setting: pydantic's errors are ValueErrors.
         raise _cannot_be_made(spec.label, exc) from None
-    return _by_langchain(provider, name, {**sampling, **spec.params})
+    return _by_langchain(name, model, {**sampling, **spec.params})
 
 
 def _cannot_be_made(name: str, exc: Exception) -> ConfigError:
-    return ConfigError(f"model {name} cannot be made: {one_line(str(exc))}. Look at its `params`.")
+    return ConfigError(f"model {name} cannot be made: {one_line(str(exc))}. Check its `params`.")
 
 
-def _openai_compatible(spec: Proposer, provider: str, name: str, sampling: dict[str, Any]) -> BaseChatModel:
+def _openai_compatible(spec: Proposer, provider: Provider | None, name: str, sampling: dict[str, Any]) -> BaseChatModel:
     from moa_graph.models.openai_http import chat_openai
 
-    known = None if spec.base_url else PROVIDERS[provider]
     secret = _secret(spec)
     remember_secret(secret or "")
     # These two headers are OpenAI's and go to OpenAI's host alone.
-    mine = provider == "openai" and known is not None
-    foreign = spec.base_url is not None and not _is_openais(spec.base_url)
+    own_host = spec.base_url is None and provider is PROVIDERS["openai"]
+    base_url = spec.base_url or (provider.address() if provider else "")
+    openais = own_host or _is_openais(base_url)
     return chat_openai(
-        "together" if provider == "together" else "openai",
+        "together" if provider is PROVIDERS["together"] else "openai",
         model=name,
-        base_url=spec.base_url or PROVIDERS[provider].base_url,
-        # Servers without a key still want a header that is well formed.
+        base_url=base_url,
+        # Servers without a key still want a well-formed header.
         api_key=secret or "none",
         # From the environment alone, as the SDK has it: see `_from_file`.
-        organization=os.environ.get("OPENAI_ORG_ID") if mine else None,
-        project=os.environ.get("OPENAI_PROJECT_ID") if mine else None,
-        limit="max_tokens" if foreign else "max_completion_tokens",
+        organization=os.environ.get("OPENAI_ORG_ID") if own_host else None,
+        project=os.environ.get("OPENAI_PROJECT_ID") if own_host else None,
+        limit="max_completion_tokens" if openais else "max_tokens",
         **sampling,
-        **(_verbatim(spec.params, "max_completion_tokens") if foreign else spec.params),
+        **(spec.params if openais else _verbatim(spec.params, "max_completion_tokens")),
     )
 
 
@@ -175,11 +174,24 @@ def _is_openais(base_url: str) -> bool:
 
 
 def _verbatim(params: dict[str, Any], name: str) -> dict[str, Any]:
-    """`params` with one of them sent under the very name it has there."""
+    """`params` with one of them sent under the very name that it has there."""
     if name not in params:
         return params
     rest = {key: value for key, value in params.items() if key != name}
     return {**rest, "extra_body": {**rest.get("extra_body", {}), name: params[name]}}
+
+
+def _by_package(spec: Proposer, provider: Provider, name: str, model: str, sampling: dict[str, Any]) -> BaseChatModel:
+    """A model of a provider with a protocol of its own, through its LangChain package."""
+    fields = {provider.limit if key == "max_tokens" else key: value for key, value in sampling.items()}
+    secret = _secret(spec)
+    remember_secret(secret or "")
+    if provider.key:
+        # Given always: with another host the package would send the environment's key there.
+        fields["api_key"] = secret or "none"
+    if spec.base_url:
+        fields[provider.address_field] = spec.base_url
+    return _by_langchain(provider.integration or name, model, {**fields, **spec.params})
 
 
 def _by_langchain(provider: str, name: str, fields: dict[str, Any]) -> BaseChatModel:
@@ -188,7 +200,6 @@ def _by_langchain(provider: str, name: str, fields: dict[str, Any]) -> BaseChatM
     try:
         model: BaseChatModel = init_chat_model(name, model_provider=provider, max_retries=0, **fields)
     except Exception as exc:
-        # Every provider's package fails in its own way here, and before any request: absent, no key, wrong
-        # settings.
+        # Every provider's package fails in its own way here, and before any request: absent, no key, wrong settings.
         raise _cannot_be_made(f"{provider}:{name}", exc) from None
     return model

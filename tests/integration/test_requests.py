@@ -1,5 +1,6 @@
 """From a line of the mixture to the request: names, parameters, retries and keys, as the provider sees them."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from langchain_openai import ChatOpenAI
 from langchain_together import ChatTogether
 
 from moa_graph import AggregationError, ConfigError, MoAContext, Proposer, create_moa
-from moa_graph.models.keys import PROVIDERS, Provider
+from moa_graph.models.providers import PROVIDERS
 from moa_graph.models.registry import chat_model
 from tests import provider as loopback
 
@@ -20,8 +21,9 @@ QUESTION = {"messages": [{"role": "user", "content": "Why is the sky blue?"}]}
 def hosts(provider: loopback.Provider, monkeypatch: pytest.MonkeyPatch) -> loopback.Provider:
     """The named providers' hosts are the loopback provider."""
     for name, known in list(PROVIDERS.items()):
-        monkeypatch.setitem(PROVIDERS, name, Provider(provider.url, known.key))
-        monkeypatch.setenv(known.key, f"key-of-{name}")
+        monkeypatch.setitem(PROVIDERS, name, dataclasses.replace(known, base_url=provider.url))
+        if known.key:
+            monkeypatch.setenv(known.key, f"key-of-{name}")
     return provider
 
 

@@ -1,0 +1,181 @@
+"""The providers that moa_graph knows by name: their hosts, key variables, protocols, prices and presets."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import KW_ONLY, dataclass
+from typing import Literal
+from urllib.parse import urlsplit
+
+__all__ = ["OWN_PROTOCOL", "PROVIDERS", "Provider", "canonical", "find"]
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """What is known about one provider.
+
+    Attributes:
+        base_url: where requests go, up to and including the API version.
+        key: the environment variable that holds the API key; None for a server that needs none.
+        title: the provider's name for people.
+        other_keys: further variables that are accepted for the key.
+        protocol: "openai" when moa_graph's own client can call it; "own" when a LangChain package is needed.
+        integration: LangChain's name of the provider, where it is not ours.
+        package: the LangChain package on PyPI; empty when none is needed.
+        extra: the extra of moa_graph that installs `package`.
+        address_field: the package's parameter for the host.
+        address_variable: an environment variable of the provider's own client that replaces `base_url`.
+        limit: the request parameter that limits the answer's tokens.
+        prices: genai-prices' identifier of the provider; empty when it is ours.
+        preset: the preset to use when only this provider's key is set; None when it depends on installed models.
+    """
+
+    base_url: str
+    key: str | None = None
+    _: KW_ONLY
+    title: str = ""
+    other_keys: tuple[str, ...] = ()
+    protocol: Literal["openai", "own"] = "openai"
+    integration: str = ""
+    package: str = ""
+    extra: str = ""
+    address_field: str = "base_url"
+    address_variable: str | None = None
+    limit: str = "max_tokens"
+    prices: str = ""
+    preset: str | None = None
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """All variables that may hold the key, the usual one first."""
+        return (self.key, *self.other_keys) if self.key else ()
+
+    def address(self) -> str:
+        """The base URL now: `address_variable` in the process's environment wins.
+
+        A `.env` file is not read: an address decides where a key is sent.
+        """
+        given = os.environ.get(self.address_variable, "").strip() if self.address_variable else ""
+        if not given:
+            return self.base_url
+        given = given if "://" in given else f"http://{given}"
+        if self.protocol == "openai" and urlsplit(given).path in ("", "/"):
+            return given.rstrip("/") + urlsplit(self.base_url).path
+        return given.rstrip("/")
+
+
+PROVIDERS: dict[str, Provider] = {
+    "openai": Provider(
+        title="OpenAI",
+        base_url="https://api.openai.com/v1",
+        key="OPENAI_API_KEY",
+        limit="max_completion_tokens",
+        preset="openai",
+    ),
+    "together": Provider(
+        title="Together AI",
+        base_url="https://api.together.xyz/v1",
+        key="TOGETHER_API_KEY",
+        preset="together",
+    ),
+    "openrouter": Provider(
+        title="OpenRouter",
+        base_url="https://openrouter.ai/api/v1",
+        key="OPENROUTER_API_KEY",
+        address_variable="OPENROUTER_API_BASE",
+        preset="openrouter",
+    ),
+    "anthropic": Provider(
+        title="Anthropic",
+        base_url="https://api.anthropic.com",
+        key="ANTHROPIC_API_KEY",
+        protocol="own",
+        package="langchain-anthropic",
+        extra="anthropic",
+        address_variable="ANTHROPIC_BASE_URL",
+        preset="anthropic",
+    ),
+    "google_genai": Provider(
+        title="Google",
+        base_url="https://generativelanguage.googleapis.com",
+        key="GOOGLE_API_KEY",
+        other_keys=("GEMINI_API_KEY",),
+        protocol="own",
+        package="langchain-google-genai",
+        extra="google",
+        prices="google",
+        preset="google",
+    ),
+    "mistralai": Provider(
+        title="Mistral",
+        base_url="https://api.mistral.ai/v1",
+        key="MISTRAL_API_KEY",
+        protocol="own",
+        package="langchain-mistralai",
+        extra="mistral",
+        address_variable="MISTRAL_BASE_URL",
+        prices="mistral",
+        preset="mistral",
+    ),
+    "groq": Provider(
+        title="Groq",
+        base_url="https://api.groq.com/openai/v1",
+        key="GROQ_API_KEY",
+        address_variable="GROQ_API_BASE",
+        preset="groq",
+    ),
+    "deepseek": Provider(
+        title="DeepSeek",
+        base_url="https://api.deepseek.com/v1",
+        key="DEEPSEEK_API_KEY",
+        address_variable="DEEPSEEK_API_BASE",
+        preset="deepseek",
+    ),
+    "xai": Provider(
+        title="xAI",
+        base_url="https://api.x.ai/v1",
+        key="XAI_API_KEY",
+        prices="x-ai",
+        preset="xai",
+    ),
+    "fireworks": Provider(
+        title="Fireworks AI",
+        base_url="https://api.fireworks.ai/inference/v1",
+        key="FIREWORKS_API_KEY",
+        address_variable="FIREWORKS_API_BASE",
+        preset="fireworks",
+    ),
+    "ollama": Provider(
+        title="Ollama",
+        base_url="http://localhost:11434",
+        protocol="own",
+        package="langchain-ollama",
+        extra="ollama",
+        address_variable="OLLAMA_HOST",
+        limit="num_predict",
+    ),
+    "lmstudio": Provider(
+        title="LM Studio",
+        base_url="http://localhost:1234/v1",
+        address_variable="LMSTUDIO_BASE_URL",
+    ),
+}
+
+_ALIASES = {"google": "google_genai", "gemini": "google_genai", "mistral": "mistralai", "lm_studio": "lmstudio"}
+"""Other spellings that people write."""
+
+OWN_PROTOCOL = frozenset(
+    {"anthropic_bedrock", "azure_ai", "azure_openai", "bedrock", "bedrock_converse", "cohere"}
+    | {"google_anthropic_vertex", "google_vertexai", "huggingface", "ibm", "litellm"}
+)
+"""LangChain providers outside the table above that do not speak OpenAI's protocol at an address that one could give."""
+
+
+def canonical(name: str) -> str:
+    """The name under which a provider is known, for any of its spellings."""
+    return _ALIASES.get(name, name)
+
+
+def find(name: str) -> Provider | None:
+    """The provider of that name or spelling, or None."""
+    return PROVIDERS.get(canonical(name))
