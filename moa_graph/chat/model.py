@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 from langchain_core.callbacks import (
     AsyncCallbackManager,
@@ -34,6 +34,7 @@ from moa_graph.chat.structured import Method, structured
 from moa_graph.errors import ConfigError
 from moa_graph.graph.build import MoAGraph, create_moa
 from moa_graph.mixture.context import BoundContext
+from moa_graph.mixture.fields import ChatFields
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.mixture.validation import explain, refuse_unknown
 
@@ -65,8 +66,10 @@ class ChatMoA(BaseChatModel):
     streaming: bool = False
     _graph: MoAGraph = PrivateAttr()
 
-    def __init__(self, mixture: Mixture | str | Path | Mapping[str, Any] | None = None, /, **fields: Any) -> None:
-        own = type(self).model_fields
+    def __init__(
+        self, mixture: Mixture | str | Path | Mapping[str, Any] | None = None, /, **options: Unpack[ChatFields]
+    ) -> None:
+        own, fields = type(self).model_fields, dict[str, Any](options)
         refuse_unknown(fields, {**own, **Mixture.model_fields}, what="ChatMoA")
         source = fields.pop("mixture", None) if mixture is None else mixture
         mine = {name: fields.pop(name) for name in list(fields) if name in own}

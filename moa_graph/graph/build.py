@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, Unpack
 
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
@@ -15,11 +15,13 @@ from moa_graph.costs.ledger import Ledger
 from moa_graph.graph.nodes import Nodes
 from moa_graph.graph.runnables import Node, Route
 from moa_graph.mixture.context import MoAContext
+from moa_graph.mixture.fields import ContextFields, GraphFields
 from moa_graph.mixture.mixture import MAX_LAYERS, Mixture
 from moa_graph.models.registry import require_known
 from moa_graph.state import MoAInput, MoAOutput, MoAState
 
-MoAGraph = CompiledStateGraph[MoAState, MoAContext, MoAInput, MoAOutput]
+MoAGraph: TypeAlias = CompiledStateGraph[MoAState, MoAContext | ContextFields, MoAInput, MoAOutput]
+"""What `create_moa` returns. A run's context may be a `MoAContext` or a mapping of its fields."""
 
 
 def create_moa(
@@ -31,20 +33,36 @@ def create_moa(
     name: str = "moa",
     output: Literal["full", "answer"] = "full",
     ledger: Ledger | None = None,
-    **fields: Any,
+    **fields: Unpack[GraphFields],
 ) -> MoAGraph:
-    """A compiled graph that answers `{"messages": [...]}` with a mixture of agents.
+    """Build the graph of a mixture of agents.
+
+    The graph takes `{"messages": ...}`: a text, a message, or a list of messages. It returns the messages with the
+    answer appended, the drafts and the record of the run.
+
+    Examples:
+        create_moa("local")
+        create_moa("together", layers=3, quorum=2)
+        create_moa(proposers=["openai:gpt-6.1-sol", my_model], aggregator="openai:gpt-6.1-sol")
 
     Args:
-        mixture: a `Mixture`, a preset's name, a YAML or TOML file, or a mapping. Not needed when `fields`
-        say it all. checkpointer: as for any LangGraph graph; leave it out under `langgraph dev`. store: as
-        for any LangGraph graph. name: of the graph, its root span and its node in a parent. output: "full"
-        returns messages, drafts and record; "answer" messages alone, for tools and parents. ledger: where
-        paid calls are recorded, and looked up before they are made. fields: fields of `Mixture`; they go
-        over what `mixture` says.
+        mixture: A `Mixture`, a preset's name, the path of a YAML or TOML file, or a mapping of fields. Leave it out
+            when `fields` describe the whole mixture.
+        checkpointer: Saves the state of each thread, as for any LangGraph graph. Leave it out under `langgraph dev`,
+            which brings its own.
+        store: Long-term memory, as for any LangGraph graph.
+        name: The name of the graph, of its root span, and of its node in a parent graph.
+        output: "full" returns messages, drafts and record. "answer" returns messages only, for tools and parent
+            graphs.
+        ledger: Records every paid call, and answers a call that it has recorded before.
+        **fields: Fields of `Mixture`, such as `proposers`, `aggregator`, `layers`, `prompt` and `deadline`. They
+            replace what `mixture` says. docs/mixtures.md describes all fields.
+
+    Returns:
+        A compiled LangGraph graph. `MoAContext` lists what a single run may change.
 
     Raises:
-        ConfigError: the mixture is wrong; nothing has been sent.
+        ConfigError: The mixture is wrong. No request has been sent.
     """
     whole = Mixture.load(mixture, **fields)
     for spec in whole.specs:
@@ -57,11 +75,13 @@ def create_moa(
 
 def _wired(
     mixture: Mixture, output: Literal["full", "answer"], ledger: Ledger | None
-) -> StateGraph[MoAState, MoAContext, MoAInput, MoAOutput]:
+) -> StateGraph[MoAState, MoAContext | ContextFields, MoAInput, MoAOutput]:
     nodes = Nodes(mixture, ledger)
     names = [node.name for node in mixture.plan[0]]
     shown: type[Any] = MoAOutput if output == "full" else MoAInput
-    graph = StateGraph(MoAState, MoAContext, input_schema=MoAInput, output_schema=shown)
+    graph: StateGraph[MoAState, MoAContext | ContextFields, MoAInput, MoAOutput] = StateGraph(
+        MoAState, MoAContext, input_schema=MoAInput, output_schema=shown
+    )
     graph.add_node("begin", Node("begin", nodes.begin))
     for name, spec in mixture.plan[0]:
         graph.add_node(name, Node(name, nodes.propose(name, spec)))

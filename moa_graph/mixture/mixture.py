@@ -8,11 +8,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, Unpack
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from moa_graph.errors import ConfigError
+from moa_graph.mixture.fields import MixtureFields
 from moa_graph.mixture.files import read
 from moa_graph.mixture.price_overrides import Dated, rates
 from moa_graph.mixture.proposer import MAX_NODES, Proposer, Spec
@@ -83,6 +84,10 @@ class Mixture(Checked):
     date: str | None = None
     source: str | None = None
     note: str | None = None
+
+    if TYPE_CHECKING:
+        # pydantic derives the arguments' types from the validated values: models by name would be type errors.
+        def __init__(self, **fields: Unpack[MixtureFields]) -> None: ...
 
     @field_validator("prices", mode="before")
     @classmethod
@@ -184,7 +189,7 @@ class Mixture(Checked):
         text = json.dumps(self.model_dump(mode="json", include=parts), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def changed(self, **fields: Any) -> Mixture:
+    def changed(self, **fields: Unpack[MixtureFields]) -> Mixture:
         """A copy with other fields, checked as a whole."""
         mine = {name: getattr(self, name) for name in self.model_fields_set}
         if fields.get("rounds"):
@@ -195,7 +200,9 @@ class Mixture(Checked):
         return Mixture(**{**mine, **fields})
 
     @classmethod
-    def load(cls, source: Mixture | str | Path | Mapping[str, Any] | None = None, /, **fields: Any) -> Mixture:
+    def load(
+        cls, source: Mixture | str | Path | Mapping[str, Any] | None = None, /, **fields: Unpack[MixtureFields]
+    ) -> Mixture:
         """A mixture from itself, a preset's name, a YAML or TOML file, a mapping, or fields alone.
 
         `fields` go over what the source says.

@@ -6,14 +6,20 @@ import json
 import re
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeAlias, Unpack
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, field_validator, model_validator
+
+# LangGraph requires this TypedDict below Python 3.12.
+from typing_extensions import TypedDict
 
 from moa_graph.errors import ConfigError
 from moa_graph.mixture.validation import Checked
 
-__all__ = ["MAX_NODES", "Proposer", "Spec"]
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+
+__all__ = ["MAX_NODES", "ModelLike", "Proposer", "ProposerFields", "ProposerOptions", "Spec"]
 
 MAX_NODES = 64
 """Proposer nodes of one mixture, and so samples of one proposer."""
@@ -58,6 +64,30 @@ Model = Annotated[
 ]
 
 
+ModelLike: TypeAlias = "str | BaseChatModel"
+"""A model: "provider:model", or a LangChain chat model."""
+
+
+class ProposerOptions(TypedDict, total=False):
+    """The fields of `Proposer` except its model."""
+
+    name: str | None
+    base_url: str | None
+    api_key_env: str | None
+    temperature: float | None
+    max_tokens: int | None
+    system: str | None
+    samples: int
+    window: int | None
+    params: dict[str, Any]
+
+
+class ProposerFields(ProposerOptions, total=False):
+    """The fields of `Proposer`."""
+
+    model: ModelLike
+
+
 class Proposer(Checked):
     """One model and how it is asked; the aggregator is described the same way.
 
@@ -79,6 +109,17 @@ class Proposer(Checked):
     samples: int = Field(default=1, ge=1, le=MAX_NODES)
     window: int | None = Field(default=None, ge=16, le=100_000_000)
     params: dict[str, Any] = Field(default_factory=dict)
+
+    if TYPE_CHECKING:
+
+        def __init__(self, model: ModelLike, **fields: Unpack[ProposerOptions]) -> None: ...
+
+    else:
+
+        def __init__(self, *model: Any, **fields: Any) -> None:
+            if len(model) > 1 or (model and "model" in fields):
+                raise ConfigError("proposer: give one model, by position or as `model`.")
+            super().__init__(**({"model": model[0]} if model else {}), **fields)
 
     @property
     def label(self) -> str:
