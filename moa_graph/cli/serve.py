@@ -42,12 +42,11 @@ def listen(sources: list[str | Path], port: int, host: str, *, ready: Callable[[
     """
     import uvicorn
 
-    from moa_graph.models.keys import environment
     from moa_graph.serve.access import Policy
     from moa_graph.serve.app import create_app
     from moa_graph.serve.catalogue import Catalogue
 
-    policy = Policy.from_environment(environment)
+    policy = Policy.from_environment()
     if policy.key is None and not _loopback(host):
         raise ConfigError(
             f"--host {host}: whoever reaches this address could spend your keys. Set MOA_SERVE_KEY to a secret of your "

@@ -7,11 +7,13 @@ import binascii
 import contextlib
 import hashlib
 import hmac
+import ipaddress
 import json
+import os
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -25,13 +27,20 @@ MAX_BYTES = 20_000_000
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
+_HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::\d{1,5})?", re.IGNORECASE | re.ASCII)
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?P<host>.*)", re.IGNORECASE | re.ASCII)
+
 
 @dataclass(frozen=True)
 class Policy:
     """What the owner of a server allows.
 
-    `key`: what clients must send, `None` for none. `hosts`: names under which the server may be addressed while there
-    is no key, beside those of this machine. `origins`: web pages, other than our own, that may ask ("*" for all).
+    Attributes:
+        key: What clients must send; None for no key.
+        hosts: Names under which the server may be addressed while there is no key, besides loopback names and IP
+            addresses. `*.example.com` stands for all names below example.com, `*` for every name.
+        origins: Origins of web pages, other than the server's own, that may send requests ("*" for all).
+        max_bytes: The largest request body, in bytes.
     """
 
     key: str | None = field(default=None, repr=False)
@@ -40,22 +49,33 @@ class Policy:
     max_bytes: int = MAX_BYTES
 
     @classmethod
-    def from_environment(cls, get: Callable[[str], str | None]) -> Policy:
-        """From MOA_SERVE_KEY, MOA_SERVE_HOSTS and MOA_SERVE_ORIGINS (comma-separated)."""
+    def from_environment(cls, get: Callable[[str], str | None] = os.environ.get) -> Policy:
+        """Read MOA_SERVE_KEY, MOA_SERVE_HOSTS and MOA_SERVE_ORIGINS (comma-separated).
+
+        Args:
+            get: Returns the value of a variable. The default reads the process environment alone: a `.env` of some
+                folder must not open the server.
+        """
+        hosts = (host.lower().rstrip(".") for host in words(get("MOA_SERVE_HOSTS")))
         return cls(
-            key=get("MOA_SERVE_KEY"),
-            hosts=frozenset(words(get("MOA_SERVE_HOSTS"))),
-            origins=frozenset(words(get("MOA_SERVE_ORIGINS"))),
+            key=get("MOA_SERVE_KEY") or None,
+            hosts=frozenset(host.rpartition(":")[0] if _with_port(host) else host for host in hosts),
+            origins=frozenset(origin.lower().rstrip("/") for origin in words(get("MOA_SERVE_ORIGINS"))),
         )
 
     def check(self, headers: Headers, *, basic: bool) -> None:
-        """Refuses a request that its sender may not make. `basic`: ask a browser for the key in its own dialog.
+        """Refuse a request that its sender may not make.
+
+        Args:
+            headers: The request's headers.
+            basic: Ask a browser for the key in its own dialog.
 
         Raises:
-            Problem: 401 without the key, 403 for a foreign web page or host name.
+            Problem: 400 for a malformed Host or Origin, 401 without the key, 403 for a foreign web page or host name.
         """
+        name, origin = host_name(headers), origin_of(headers)
         if self.key is None:
-            self._check_host(headers.get("host", ""))
+            self.check_host(name)
         elif not _same(_sent_key(headers.get("authorization", "")), self.key.encode()):
             challenge = 'Basic realm="moa: the key is the password", charset="UTF-8"' if basic else "Bearer"
             raise Problem(
@@ -64,21 +84,76 @@ class Policy:
                 code="invalid_api_key",
                 headers={"www-authenticate": challenge},
             )
-        self._check_origin(headers)
+        if not self.allows_origin(origin, headers):
+            raise foreign_origin(origin)
 
-    def _check_host(self, host: str) -> None:
-        # A web page that points its own name at 127.0.0.1 is same-origin with us, and only the name tells.
-        name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
-        if name not in LOOPBACK and name not in self.hosts and not name.endswith(".localhost"):
-            advice = "set MOA_SERVE_KEY, or name it in MOA_SERVE_HOSTS"
-            raise Problem(403, f"Host {name!r} is not served here without a key: {advice}.", code="host_not_allowed")
+    def check_host(self, name: str) -> None:
+        """Refuse a foreign host name.
 
-    def _check_origin(self, headers: Headers) -> None:
-        origin = headers.get("origin")
-        # Browsers name the page that asks; other programs have none.
-        if origin and urlsplit(origin).netloc != headers.get("host") and not {origin, "*"} & self.origins:
-            message = f"Web pages of {origin!r} may not ask here: name it in MOA_SERVE_ORIGINS if they should."
-            raise Problem(403, message, code="origin_not_allowed")
+        A web page whose owner points its name at 127.0.0.1 (DNS rebinding) has the same origin as the server, and
+        only the Host header shows it. An IP address cannot be rebound.
+
+        Raises:
+            Problem: 403; `name` is not a loopback name, an IP address or one of `hosts`.
+        """
+        parents = name.split(".")
+        wildcards = {"*", *(".".join(["*", *parents[i:]]) for i in range(1, len(parents)))}
+        if name in LOOPBACK or name.endswith(".localhost") or _is_address(name) or {name, *wildcards} & self.hosts:
+            return
+        advice = f"set MOA_SERVE_HOSTS={name} if the server is meant to be reached by this name"
+        raise Problem(403, f"Host {name!r} is not served here without a key: {advice}.", code="host_not_allowed")
+
+    def allows_origin(self, origin: str | None, headers: Headers) -> bool:
+        """Return whether the request comes from no web page, the server's own page, or one of `origins`."""
+        own = origin is not None and origin.partition("://")[2] == headers.get("host", "").lower()
+        return origin is None or own or bool({origin, "*"} & self.origins)
+
+
+def foreign_origin(origin: str | None) -> Problem:
+    """Return the refusal of a web page of another site."""
+    message = f"Web pages of {origin!r} may not send requests to this server. MOA_SERVE_ORIGINS can allow them."
+    return Problem(403, message, code="origin_not_allowed")
+
+
+def host_name(headers: Headers) -> str:
+    """Return the name in the Host header: lower case, without port, brackets and trailing dot.
+
+    Raises:
+        Problem: 400; the header is missing, sent twice or malformed.
+    """
+    sent = headers.getlist("host")
+    match = _HOST.fullmatch(sent[0]) if len(sent) == 1 else None
+    if match is None or (match["name"].startswith("[") and not _is_address(match["name"][1:-1])):
+        raise Problem(400, "The request needs one Host header of the form name or name:port.", code="malformed_host")
+    return match["name"].strip("[]").lower().rstrip(".")
+
+
+def origin_of(headers: Headers) -> str | None:
+    """Return the origin of the web page that sends the request, in lower case; None when no page does.
+
+    Raises:
+        Problem: 400; the header is sent twice or malformed.
+    """
+    sent = [value.lower() for value in headers.getlist("origin")]
+    if not sent or sent == ["null"]:
+        return sent[0] if sent else None
+    match = _ORIGIN.fullmatch(sent[0]) if len(sent) == 1 else None
+    if match is None or not _HOST.fullmatch(match["host"]):
+        raise Problem(400, "The Origin header must have the form scheme://host:port.", code="malformed_origin")
+    return sent[0]
+
+
+def _with_port(host: str) -> bool:
+    match = _HOST.fullmatch(host.replace("*", "x"))
+    return match is not None and len(match["name"]) < len(host)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def words(text: str | None) -> list[str]:
@@ -103,19 +178,19 @@ def _same(given: bytes, wanted: bytes) -> bool:
 
 
 class Guard:
-    """ASGI middleware of single routes: under the Agent Server an app's own middleware would guard its routes too."""
+    """ASGI middleware of single routes of ours. `serve/server_guard.py` protects the Agent Server's own routes."""
 
     def __init__(self, app: ASGIApp, policy: Policy, *, basic: bool = False) -> None:
         self._app, self._policy, self._basic = app, policy, basic
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
-        origin = headers.get("origin")
-        shared = origin is not None and bool({origin, "*"} & self._policy.origins)
-        if shared and scope["method"] == "OPTIONS":
-            await _preflight(origin or "")(scope, receive, send)
-            return
         try:
+            origin = origin_of(headers)
+            shared = origin is not None and bool({origin, "*"} & self._policy.origins)
+            if shared and scope["method"] == "OPTIONS":
+                await _preflight(origin or "")(scope, receive, send)
+                return
             self._policy.check(headers, basic=self._basic)
         except Problem as refusal:
             await refusal.response()(scope, receive, send)

@@ -3,6 +3,7 @@
 import base64
 import http.client
 import json
+import socket
 
 import pytest
 
@@ -70,3 +71,16 @@ def test_a_page_named_by_the_owner_may_ask(locked):
 
 def test_the_policy_does_not_show_its_key():
     assert "secret" not in repr(Policy(key="secret"))
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/moa", "/mcp", "/v1/nothing"])
+@pytest.mark.parametrize(
+    "lines", ["Host: [", "Host: a b", "Host: localhost\r\nOrigin: http://[", "Host: localhost\r\nOrigin: nonsense"]
+)
+def test_a_malformed_host_or_origin_is_a_400_with_an_error_of_openais_shape(served, locked, path, lines):
+    for server in (served, locked):
+        with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+            connection.sendall(f"GET {path} HTTP/1.1\r\n{lines}\r\nConnection: close\r\n\r\n".encode())
+            head, _, body = b"".join(iter(lambda: connection.recv(65_536), b"")).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 400")
+        assert json.loads(body)["error"]["code"] in ("malformed_host", "malformed_origin")

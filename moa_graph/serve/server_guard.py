@@ -1,0 +1,125 @@
+"""Protection of every route of a served graph, the Agent Server's own included, against foreign web pages.
+
+CORS only hides a reply from a foreign page: the request itself runs and is paid for. Without an `auth`, the server does
+not protect itself against simple cross-site requests and DNS rebinding.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+from starlette.routing import BaseRoute, Match, get_route_path
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from moa_graph.serve.access import Policy, foreign_origin, host_name, origin_of
+from moa_graph.serve.problems import Problem
+
+HEALTH_CHECKS = frozenset({"/", "/ok"})
+"""Paths whose Host header is not checked: load balancers and container probes use names of their own."""
+
+_STUDIO = r"https?://(localhost|127\.0\.0\.1)(:\d+)?|https://([a-z0-9-]+\.)*smith\.langchain\.com"
+_JSON = re.compile(r"application/([a-z0-9.-]+\+)?json", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class AllowedPages:
+    """The web pages that may use the server's routes.
+
+    Attributes:
+        origins: Allowed origins; "*" allows all.
+        pattern: A regular expression that allowed origins match as a whole; None for none.
+    """
+
+    origins: frozenset[str] = frozenset()
+    pattern: str | None = _STUDIO
+
+    @classmethod
+    def of_server(cls, cors: Mapping[str, Any] | None) -> AllowedPages:
+        """Return the pages that the server's CORS settings allow, or else Studio and pages of this machine.
+
+        Args:
+            cors: The field `http.cors` of langgraph.json; None where it is not set.
+        """
+        if cors is None and (listed := os.environ.get("CORS_ALLOW_ORIGINS")):
+            cors = {"allow_origins": [origin.strip() for origin in listed.split(",")]}
+        if cors is None:
+            return cls()
+        return cls(frozenset(cors.get("allow_origins") or ()), cors.get("allow_origin_regex"))
+
+    def __contains__(self, origin: str) -> bool:
+        matches = self.pattern is not None and re.fullmatch(self.pattern, origin) is not None
+        return bool({origin, "*"} & self.origins) or matches
+
+
+class ServerGuard:
+    """ASGI middleware that refuses foreign Host and Origin headers and simple cross-site POSTs.
+
+    Args:
+        app: The application to protect.
+        policy: The owner's hosts and origins.
+        pages: Further web pages that may use the server.
+        own: Routes that check their callers themselves (by key or by `policy`).
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, policy: Policy, pages: AllowedPages | None = None, own: Iterable[BaseRoute] = ()
+    ) -> None:
+        self._app, self._policy, self._pages, self._own = app, policy, pages or AllowedPages(), tuple(own)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] in ("http", "websocket") and not _in_process(scope):
+            try:
+                self._check(scope)
+            except Problem as refusal:
+                await _refuse(refusal, scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    def _check(self, scope: Scope) -> None:
+        headers = Headers(scope=scope)
+        origin = origin_of(headers)
+        if any(route.matches(scope)[0] is not Match.NONE for route in self._own):
+            return
+        health = scope.get("method") in ("GET", "HEAD") and get_route_path(scope) in HEALTH_CHECKS
+        if "host" in headers or not health:
+            name = host_name(headers)
+            if not health:
+                self._policy.check_host(name)
+        if not (self._policy.allows_origin(origin, headers) or (origin is not None and origin in self._pages)):
+            raise foreign_origin(origin)
+        if scope.get("method") == "POST" and _has_body(headers) and not _is_json(headers):
+            raise Problem(415, "Send JSON, with the header Content-Type: application/json.", code="content_type")
+
+
+def _in_process(scope: Scope) -> bool:
+    """Return whether the server's own SDK client sends the request inside the process.
+
+    `root_path` is the server's, never the request's, and the server reserves `/noauth`. A mount appends to it.
+    """
+    root = str(scope.get("root_path") or "")
+    return root == "/noauth" or root.startswith("/noauth/")
+
+
+def _has_body(headers: Headers) -> bool:
+    return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers or "content-type" in headers
+
+
+def _is_json(headers: Headers) -> bool:
+    # A form or a simple request of a foreign page cannot say that it is JSON without a preflight request.
+    kinds = [value.partition(";")[0].strip() for value in headers.getlist("content-type")]
+    return len(kinds) == 1 and _JSON.fullmatch(kinds[0]) is not None
+
+
+async def _refuse(refusal: Problem, scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket" and "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close", "code": 1008, "reason": str(refusal)[:120]})
+        return
+    # The server's own error shape.
+    response = JSONResponse({"detail": str(refusal), "code": refusal.code}, refusal.status)
+    await response(scope, receive, send)
