@@ -14,7 +14,7 @@ from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
-from starlette.routing import BaseRoute, Match, get_route_path
+from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from moa_graph.serve.access import Policy, foreign_origin, host_name, origin_of
@@ -86,7 +86,8 @@ class ServerGuard:
         origin = origin_of(headers)
         if any(route.matches(scope)[0] is not Match.NONE for route in self._own):
             return
-        health = scope.get("method") in ("GET", "HEAD") and get_route_path(scope) in HEALTH_CHECKS
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        health = scope.get("method") in ("GET", "HEAD") and path in HEALTH_CHECKS
         if "host" in headers or not health:
             name = host_name(headers)
             if not health:
