@@ -1,105 +1,374 @@
-"""Remove reasoning text from answers, whole or in pieces."""
+"""Remove a model's reasoning from its text, whole or in pieces.
+
+Servers that do not parse reasoning return it inside the text, in tags or channels at the beginning of the answer. One
+algorithm removes it: `Cleaner` for text that arrives in pieces, and `clean`, which gives the whole text to a `Cleaner`
+at once. Its time is linear in the length of the text, whatever the text holds.
+"""
 
 from __future__ import annotations
 
 import re
+from typing import Final
 
-OPENING = re.compile(r"<(think|thinking|reasoning)>", re.ASCII | re.IGNORECASE)
-"""Where a thought begins."""
+__all__ = ["Cleaner", "clean", "encodable"]
+
+_NAME: Final = r"(?:[a-z][\w-]{0,19}:)?(?:longcat_)?(?:think|thinking|thoughts?|reasoning|reflection|scratchpad)"
+"""Names of reasoning tags, with an optional namespace (``<seed:think>``)."""
+
+_ATTRIBUTES: Final = r"(?:\s[^<>]{0,99})?"
+
+_SPECIAL: Final = {
+    "[think]": "[/think]",  # Mistral
+    "◁think▷": "◁/think▷",  # Kimi
+    "<|start_thinking|>": "<|end_thinking|>",  # Cohere
+    "<|begin_of_thought|>": "<|end_of_thought|>",  # Sky-T1, OpenThinker
+    "<|think|>": "<|/think|>",
+    "<|thinking|>": "<|/thinking|>",
+    "<|inner_prefix|>": "<|inner_suffix|>",  # Apertus
+    "<|channel>thought": "<channel|>",  # Gemma
+    "<unused94>thought": "<unused95>",  # MedGemma
+}
+"""Opening and closing marks that are not tags, in lower case."""
+
+_WRAPPERS: Final = ("<|start_response|>", "<|end_response|>", "<|begin_of_solution|>", "<|end_of_solution|>")
+"""Marks around the answer of models that also mark their thoughts."""
 
 
-_LONE = re.compile(
-    r"\A\s*</think>"
-    r"|^[ \t]*</think>[ \t]*$"
-    r"|</think>[ \t]*(?=\n[ \t]*\n)"
-    r"|(?<=[\n.!?\u2026\u3002\uff01\uff1f])</think>(?=[\w*#])",
-    re.IGNORECASE | re.MULTILINE,
+def _any(marks: object) -> str:
+    """Return a pattern for any of `marks` without their first character, which `[<[◁]` has matched already."""
+    return "|".join(re.escape(str(mark)[1:]) for mark in marks)  # type: ignore[attr-defined]  # any iterable
+
+
+_FLAGS: Final = re.ASCII | re.IGNORECASE
+_MARK: Final = re.compile(
+    rf"[<\[◁](?:(?P<tag>{_NAME}){_ATTRIBUTES}>|/(?P<end>{_NAME})\s*>"
+    rf"|(?P<open>{_any(_SPECIAL)})|(?P<close>{_any(_SPECIAL.values())})|(?P<wrapper>{_any(_WRAPPERS)}))",
+    _FLAGS,
 )
-"""How a thought ends whose opening tag a server pre-filled: on a line of its own, at the end of a paragraph, or glued
-between a sentence and the answer. Who writes about the tag sets it between spaces, quotes or backticks."""
+"""Every mark. The leading character class lets the regular expression engine skip other text quickly."""
+
+_RUN: Final = re.compile(rf"(?:\s*<({_NAME})>[^<]*(?<![`\"'“”‘’«»])</\1>)*+\s*", _FLAGS)
+"""Any number of complete simple tags in a row, matched at once because a hostile reply may hold 100,000 of them."""
+
+_SPACE: Final = re.compile(r"\s*")
+
+_UNFINISHED: Final = re.compile(rf"</?(?:[a-z][\w:-]{{0,40}})?|<{_NAME}\s[^<>]{{0,99}}|</{_NAME}\s{{0,99}}", _FLAGS)
+"""The beginning of a tag that more text may complete."""
+
+_HARMONY: Final = re.compile(r"<\|(start|channel|message|constrain|end|return|call)\|>")
+"""The tokens of OpenAI's harmony format."""
+
+_LITERALS: Final = (*_SPECIAL, *_SPECIAL.values(), *_WRAPPERS)
+_HARMONY_TOKENS: Final = tuple(
+    f"<|{name}|>" for name in ("start", "channel", "message", "constrain", "end", "return", "call")
+)
+_GLUED: Final = re.compile(r"analysis(?=[A-Z])")
+"""Harmony's analysis channel after a server dropped its special tokens; the answer follows `_GLUED_END`."""
+_GLUED_END: Final = "assistantfinal"
+
+_LONGEST: Final = 150
+"""Characters of the longest mark."""
+_QUOTES: Final = "`\"'“”‘’«»"
+_SENTENCE_ENDS: Final = ".!?:;…。！？；：)]}*"
 
 
 def clean(text: str) -> str:
-    """`text` without the thoughts it begins with, lone surrogates and NUL, stripped of outer white space.
+    """Return `text` without reasoning, lone surrogates, NUL characters, and white space at its ends.
 
-    A thought is what stands in `<think>`, `<thinking>` or `<reasoning>` at the very beginning (several in a row are),
-    or before a lone `</think>` (servers that pre-fill the opening tag return only the closing one). Tags further on
-    belong to an answer that writes about them.
+    Reasoning is what stands between reasoning marks at the very beginning, in any channel but the final one of the
+    harmony format, or before a closing mark whose opening mark is missing (servers that pre-fill the opening mark
+    return the closing one alone). Marks further on, or in quotes, belong to an answer that writes about them.
     """
-    text = encodable(text).strip()
-    text = text[_unopened(text) :].lstrip()
-    while opening := OPENING.match(text):
-        text = _after_thought(text, opening[1]).lstrip()
-    return text
-
-
-def _unopened(text: str) -> int:
-    """How far a thought goes whose opening tag is missing; 0 when there is none."""
-    end = _LONE.search(text)
-    return end.end() if end and not OPENING.search(text, 0, end.start()) else 0
-
-
-def _after_thought(text: str, tag: str) -> str:
-    """What follows the first closing tag; nothing when the thought is never closed."""
-    end = re.search(f"</{tag}>", text, re.ASCII | re.IGNORECASE)
-    return text[end.end() :] if end else ""
+    cleaner = Cleaner()
+    shown, restarts = cleaner.feed(text), cleaner.restarts
+    rest = cleaner.rest()
+    return rest if cleaner.restarts > restarts else shown + rest
 
 
 def encodable(text: str) -> str:
-    """`text` as it can be sent and stored: lone surrogates become U+FFFD, NUL goes."""
+    """Return `text` as it can be sent and stored: lone surrogates become U+FFFD, NUL characters are removed."""
     text = text.replace("\0", "")
     return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-_OPENINGS = ("<think>", "<thinking>", "<reasoning>")
+class _Context:
+    """What precedes the current position in the answer, as far as it decides whether a mark is quoted."""
+
+    def __init__(self) -> None:
+        self.last = ""
+        self.blank_line = True
+        self._ticks = 0
+        self._fences = 0
+
+    def add(self, text: str) -> None:
+        if not text:
+            return
+        self._fences += text.count("```")
+        start = text.rfind("\n") + 1
+        line = text[start:]
+        if start:
+            self.blank_line, self._ticks = True, 0
+        self.blank_line = self.blank_line and not line.strip()
+        self._ticks += line.count("`") - 3 * line.count("```")
+        self.last = text[-1]
+
+    @property
+    def code(self) -> bool:
+        """Whether the position is inside a code span or a code block."""
+        return bool(self._fences % 2 or self._ticks % 2)
 
 
 class Cleaner:
-    """`conversation.clean` for a text that comes in pieces."""
+    """`clean` for a text that arrives in pieces.
+
+    The results of `feed` and `rest`, joined, are `clean` of the joined pieces, with one exception: a closing mark
+    without an opening mark shows only late that all text before it was reasoning. Then `restarts` grows by one, and
+    the caller discards what it has shown.
+    """
 
     def __init__(self) -> None:
+        self.restarts = 0
         self._held = ""
-        self._closing = ""
+        self._at = 0
+        self._state = self._start
+        self._out: list[str] = []
         self._space = ""
-        self._begun = False
+        self._shown = False
+        self._begin_answer()
 
     def feed(self, piece: str) -> str:
-        """What can be shown by now."""
+        """Add a piece and return the text that can be shown now."""
         self._held += piece.replace("\0", "")
-        if not self._begun and not self._past_thoughts():
-            return ""
-        # Half a character waits for its other half.
-        cut = len(self._held) - ("\ud800" <= self._held[-1:] <= "\udbff")
-        sure, self._held = self._held[:cut], self._held[cut:]
-        return self._trimmed(sure)
+        return self._run(end=False)
 
     def rest(self) -> str:
-        """What was held back, once nothing more comes."""
-        held, self._held = "" if self._closing else self._held, ""
-        return self._trimmed(held)
+        """Return what was held back. Call it once, after the last piece."""
+        return self._run(end=True)
 
-    def _past_thoughts(self) -> bool:
-        """Whether the answer itself has begun; the thoughts before it are let go."""
-        while True:
-            if self._closing:
-                end = re.search(self._closing, self._held, re.ASCII | re.IGNORECASE)
-                if end is None:
-                    self._held = self._held[-len(self._closing) :]
-                    return False
-                self._held, self._closing = self._held[end.end() :], ""
-            self._held = self._held.lstrip()
-            if opening := OPENING.match(self._held):
-                self._held, self._closing = self._held[opening.end() :], f"</{opening[1]}>"
-                continue
-            self._begun = not any(tag.startswith(self._held.lower()) for tag in _OPENINGS)
-            return self._begun
+    def _run(self, *, end: bool) -> str:
+        while self._state(end):
+            pass
+        self._held, self._at = self._held[self._at :], 0
+        shown = "".join(self._out)
+        self._out.clear()
+        return shown
 
-    def _trimmed(self, text: str) -> str:
-        """`text` with the white space at its end kept for what follows."""
+    # Each state consumes what it can and returns whether there is more to do with the text at hand.
+
+    def _start(self, end: bool) -> bool:
+        """Skip white space and find out whether reasoning or the answer begins."""
+        self._at = _end_of(_RUN.match(self._held, self._at))
+        self._at = _end_of(_SPACE.match(self._held, self._at))
+        if self._at >= len(self._held):
+            return False
+        mark = _MARK.match(self._held, self._at)
+        if mark and (key := _opened(mark)):
+            self._at, self._key, self._surplus = mark.end(), key, 0
+            self._state = self._thought
+        elif mark and mark["wrapper"]:
+            self._at = mark.end()
+        elif glued := _GLUED.match(self._held, self._at):
+            self._at = glued.end()
+            self._state = self._glued
+        elif self._held.startswith(("<|start|>", "<|channel|>"), self._at):
+            self._channel, self._body, self._between = None, False, False
+            self._state = self._channels
+        elif not end and not mark and self._undecided():
+            return False
+        else:
+            self._begin_answer()
+            self._state = self._answer
+        return True
+
+    def _undecided(self) -> bool:
+        head = self._held[self._at : self._at + _LONGEST]
+        return len(head) < _LONGEST and (_may_be_mark(head) or "analysis".startswith(head))
+
+    def _begin_answer(self) -> None:
+        self._context = _Context()
+        self._open = 0
+
+    def _thought(self, end: bool) -> bool:
+        """Look for the closing mark of the current reasoning."""
+        mark = _MARK.search(self._held, self._at)
+        if mark is None or (mark.end() == len(self._held) and not end):
+            # Keep one character before the mark: it may be a quotation mark.
+            kept = mark.start() if mark else self._tail(end)
+            self._at = max(self._at, kept - 1)
+            return False
+        before, after = self._held[max(mark.start() - 1, 0)], self._held[mark.end() : mark.end() + 1]
+        self._at = mark.end()
+        if before in _QUOTES and after in _QUOTES and after:
+            return True
+        if _opened(mark) == self._key:
+            self._surplus += 1
+        elif _closed(mark) == self._key:
+            self._state = self._start
+        return True
+
+    def _glued(self, end: bool) -> bool:
+        """Look for the end of an analysis channel whose special tokens were dropped."""
+        found = self._held.find(_GLUED_END, self._at)
+        if found < 0:
+            self._at = max(self._at, len(self._held) - len(_GLUED_END))
+            return False
+        self._at = found + len(_GLUED_END)
+        self._surplus = 0
+        self._state = self._start
+        return True
+
+    def _channels(self, end: bool) -> bool:
+        """Read messages in the harmony format and show the bodies of the final channel."""
+        token = _HARMONY.search(self._held, self._at)
+        stop = token.start() if token else self._tail(end)
+        text = self._held[self._at : stop]
+        if self._between and text.strip():
+            # The format ended, and plain text follows.
+            self._begin_answer()
+            self._state = self._answer
+            return True
+        self._at = stop
+        if self._body:
+            if self._final:
+                self._emit(text)
+        elif self._channel is not None:
+            self._channel = (self._channel + text)[:_LONGEST]
+        if token is None:
+            return False
+        self._at = token.end()
+        self._on_token(token[1])
+        return True
+
+    def _on_token(self, name: str) -> None:
+        self._between = name in ("end", "return", "call")
+        if name == "message":
+            self._final = self._channel is None or self._channel.strip().startswith("final")
+        elif name == "channel":
+            self._channel = ""
+        elif name == "start":
+            self._channel = None
+        if name != "constrain":
+            self._body = name == "message"
+
+    def _answer(self, end: bool) -> bool:
+        """Show the answer, up to a closing mark that makes it reasoning."""
+        mark = _MARK.search(self._held, self._at)
+        stop = mark.start() if mark else self._tail(end)
+        self._emit(self._held[self._at : stop])
+        self._at = stop
+        if mark is None:
+            return False
+        alone = self._closes_what_precedes(mark, end)
+        if alone is None:
+            return False
+        self._at = mark.end()
+        if alone:
+            self._discard()
+        elif not mark["wrapper"]:
+            self._emit(mark[0])
+        return True
+
+    def _closes_what_precedes(self, mark: re.Match[str], end: bool) -> bool | None:
+        """Return whether all text before `mark` is reasoning; None when more text must decide."""
+        after = self._held[mark.end() : mark.end() + 2 * _LONGEST]
+        if not after and not end:
+            return None
+        quoted = self._context.code or self._context.last in _QUOTES and bool(self._context.last)
+        if quoted or mark["wrapper"] or (after and after[0] in _QUOTES):
+            return False
+        if _opened(mark):
+            self._open += 1
+            return False
+        if self._open:
+            self._open -= 1
+            return False
+        if self._surplus or self._context.blank_line:
+            return True
+        return _ends_thought(self._context.last, after, end)
+
+    def _discard(self) -> None:
+        """Void all text so far and begin anew."""
+        if self._shown:
+            self.restarts += 1
+        self._shown = False
+        self._out.clear()
+        self._space = ""
+        self._surplus = max(self._surplus - 1, 0)
+        self._state = self._start
+
+    def _tail(self, end: bool) -> int:
+        """Return where text begins that must wait for more: a part of a mark, half a character, backticks."""
+        size = len(self._held)
+        if end or size == self._at:
+            return size
+        floor = max(self._at, size - _LONGEST)
+        place = max(self._held.rfind(first, floor) for first in "<[◁")
+        if place >= 0 and _may_be_mark(self._held[place:]):
+            return place
+        if "\ud800" <= self._held[-1] <= "\udbff":
+            return size - 1
+        return max(floor, len(self._held.rstrip("`"))) if self._held[-1] == "`" else size
+
+    def _emit(self, text: str) -> None:
+        """Show `text`, with the white space at its end kept for what follows."""
+        if not text:
+            return
+        self._context.add(text)
         text = encodable(text)
         bare = text.rstrip()
         if not bare:
-            self._space += text
-            return ""
-        shown, self._space = self._space + bare, text[len(bare) :]
-        return shown
+            self._space += text if self._shown else ""
+            return
+        self._out.append(self._space + bare if self._shown else bare.lstrip())
+        self._shown = True
+        self._space = text[len(bare) :]
+
+    # Of the reasoning that is being read: its closing mark, and how many more of them were opened.
+    _key = ""
+    _surplus = 0
+    # Of the harmony format: the current channel's name, and whether the position is in a body or between messages.
+    _channel: str | None = None
+    _body = False
+    _final = False
+    _between = False
+
+
+def _end_of(match: re.Match[str] | None) -> int:
+    return match.end() if match else 0
+
+
+def _opened(mark: re.Match[str]) -> str:
+    """Return the closing mark that belongs to an opening mark; empty for other marks."""
+    if mark["tag"]:
+        return mark["tag"].lower()
+    return _SPECIAL[mark[0].lower()] if mark["open"] else ""
+
+
+def _closed(mark: re.Match[str]) -> str:
+    return (mark["end"] or "").lower() or (mark[0].lower() if mark["close"] else "")
+
+
+def _may_be_mark(text: str) -> bool:
+    """Whether `text` is the beginning of a mark."""
+    low = text.lower()
+    return bool(_UNFINISHED.fullmatch(text)) or any(mark.startswith(low) for mark in (*_LITERALS, *_HARMONY_TOKENS))
+
+
+def _ends_thought(before: str, after: str, end: bool) -> bool | None:
+    """Whether a closing mark between `before` and `after` ends reasoning whose opening mark is missing.
+
+    Whoever writes about the mark sets it between spaces or quotes; a model that ends its reasoning sets it at the end
+    of a line or directly after its last word. None: `after` is too short to decide.
+    """
+    rest = after.lstrip(" \t\r")
+    if not rest:
+        return not before.isspace() if end else None
+    if rest[0] == "\n":
+        if not before.isspace():
+            return True
+        following = rest[1:].lstrip(" \t\r")
+        return end if not following and (end or len(after) >= _LONGEST) else following[0] == "\n" if following else None
+    if before in _SENTENCE_ENDS:
+        return True
+    glued = before.isascii() and before.isalnum() and after[0].isascii()
+    return glued and (after[0].isalnum() or after[0] in "*#{[<$\\|-")
