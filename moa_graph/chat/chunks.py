@@ -40,7 +40,7 @@ class Answer:
         """
         if mode == "values":
             self._state = part
-        elif part.get("moa") == "aggregating" and self._begun:
+        elif part.get("moa") == "aggregating" and self._begun and "restart" not in part:
             raise AggregationError(
                 "the answer broke off after its first tokens had been passed on. Ask again, or do not stream: then "
                 "what is left of the retries and fallbacks mends it.",

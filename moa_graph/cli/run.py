@@ -51,7 +51,7 @@ class AnswerPrinter:
         if event["moa"] == "answer_token":
             self._write(event["text"])
         elif event["moa"] == "aggregating":
-            self._void("; it is asked for anew")
+            self._void("; the answer follows" if "restart" in event else "; it is asked for anew")
         elif event["moa"] == "failed":
             self._void("")
 

@@ -15,25 +15,33 @@ def tell(event: Event) -> None:
 
 
 class Tokens:
-    """Tells the tokens of one answer, each as a copy of `event` with its text.
+    """Emit the tokens of one answer, each as a copy of `event` with its text.
 
-    The texts joined are the answer as `conversation.clean` leaves it: thoughts and outer white space do not show, so
-    that who streams reads what who waits reads. (Of a thought whose opening tag the server left out, that cannot be
-    known in time.) The pieces of tool calls are told of the aggregator only.
+    The texts since the last `restart` event, joined, are the answer without reasoning and outer white space. `restart`
+    is emitted when a closing mark without an opening mark shows that all text before it was reasoning. The pieces of
+    tool calls are emitted for the aggregator only.
     """
 
-    def __init__(self, event: Event) -> None:
+    def __init__(self, event: Event, restart: Event) -> None:
         self._event = event
+        self._restart = restart
+        self._restarts = 0
         self._cleaner = Cleaner()
 
     def __call__(self, text: str, calls: list[ToolCallChunk]) -> None:
-        shown = self._cleaner.feed(text)
+        shown = self._shown(self._cleaner.feed(text))
         if calls and self._event["moa"] == "answer_token":
             tell({**self._event, "text": shown, "tool_call_chunks": [{**call} for call in calls]})
         elif shown:
             tell({**self._event, "text": shown})
 
     def close(self) -> None:
-        """The answer is over: what looked like the beginning of a tag was none."""
-        if rest := self._cleaner.rest():
+        """Emit what was held back."""
+        if rest := self._shown(self._cleaner.rest()):
             tell({**self._event, "text": rest})
+
+    def _shown(self, text: str) -> str:
+        if self._cleaner.restarts > self._restarts:
+            self._restarts = self._cleaner.restarts
+            tell(self._restart)
+        return text

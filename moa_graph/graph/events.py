@@ -67,11 +67,15 @@ class Quorum(TypedDict):
 
 
 class Aggregating(TypedDict):
-    """An aggregator is asked; whatever was streamed of an answer before is void."""
+    """An aggregator is called; whatever was streamed of an answer before is void.
+
+    `restart` is there when the same call goes on, and what was streamed of it turned out to be reasoning.
+    """
 
     moa: Literal["aggregating"]
     model: str
     used: list[int]
+    restart: NotRequired[Literal["reasoning"]]
 
 
 class AnswerToken(TypedDict):

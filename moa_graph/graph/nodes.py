@@ -63,7 +63,8 @@ class Nodes:
             layer = state["layer"]
             slot = self.mixture.round_nodes(layer).index(name)
             place = {"layer": layer, "slot": slot, "proposer": name}
-            tell({"moa": "draft_started", **place, "model": spec.label})
+            started = {"moa": "draft_started", **place, "model": spec.label}
+            tell(started)
             with self._in_run(state) as live:
                 asking = Asking(
                     run,
@@ -74,7 +75,9 @@ class Nodes:
                     _called(config, f"layer {layer} slot {slot} {spec.label}", [TAG_NOSTREAM], place),
                     self._terms(run, state, live, hedge=True),
                     ledger=self.ledger,
-                    sink=(lambda: Tokens({"moa": "draft_token", **place})) if run.context.stream_drafts else None,
+                    sink=(lambda: Tokens({"moa": "draft_token", **place}, started))
+                    if run.context.stream_drafts
+                    else None,
                 )
                 await _race(asking, run, live)
             draft = draft_of(asking.outcome, layer, slot, name, spec)
@@ -148,9 +151,11 @@ class Nodes:
     ) -> Asking:
         used = [d["slot"] for d in counted(state["drafts"], run.layers - 1)]
 
+        event = {"moa": "aggregating", "model": spec.label, "used": used}
+
         def begun() -> None:
-            # Told again when a stream broke or a fallback is asked: what was streamed before is void.
-            tell({"moa": "aggregating", "model": spec.label, "used": used})
+            # Emitted again when a stream broke or a fallback is called: what was streamed before is void.
+            tell(event)
 
         begun()
         return Asking(
@@ -162,7 +167,9 @@ class Nodes:
             _called(config, f"aggregate {spec.label}", [], {"layer": run.layers}),
             terms,
             ledger=self.ledger,
-            sink=(lambda: Tokens({"moa": "answer_token"})) if run.context.stream_answer else None,
+            sink=(lambda: Tokens({"moa": "answer_token"}, {**event, "restart": "reasoning"}))
+            if run.context.stream_answer
+            else None,
             on_restart=begun,
         )
 

@@ -273,7 +273,7 @@ class Cleaner:
         after = self._held[mark.end() : mark.end() + 2 * _LONGEST]
         if not after and not end:
             return None
-        quoted = self._context.code or self._context.last in _QUOTES and bool(self._context.last)
+        quoted = self._context.code or (self._context.last in _QUOTES and self._context.last != "")
         if quoted or mark["wrapper"] or (after and after[0] in _QUOTES):
             return False
         if _opened(mark):

@@ -78,7 +78,8 @@ class OpenAIRoutes:
         try:
             async with contextlib.aclosing(run(self.catalogue.graph(wanted.model), messages, wanted.context)) as parts:
                 async for part in parts:
-                    begun_anew = not isinstance(part, Result) and part["moa"] == "aggregating"
+                    # A restart says that reasoning was streamed: the client keeps it, and the answer follows.
+                    begun_anew = not isinstance(part, Result) and part["moa"] == "aggregating" and "restart" not in part
                     if said and (begun_anew or (isinstance(part, Result) and part.record["status"] == "best_draft")):
                         # What the client has cannot be taken back, and must not be passed off as whole.
                         raise AggregationError("the answer broke off in mid-stream. Ask again, or do not stream.")
