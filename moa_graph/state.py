@@ -116,12 +116,12 @@ class Record(TypedDict):
 
 
 class RunInfo(TypedDict):
-    """What `begin` fixes for the run: its id, the mixture's hash, its layers, when it started (Unix
-    seconds)."""
+    """What `begin` fixes for the run. `started` is its start in Unix seconds, `mixture` a hash."""
 
     id: str
     mixture: str
     layers: int
+    combine: str
     started: float
 
 
@@ -153,12 +153,16 @@ def merge_drafts(left: Sequence[Draft], right: Sequence[Draft]) -> list[Draft]:
 
 
 class MoAState(TypedDict):
-    """The graph's state. `begin` owns run, layer and the emptying of drafts; proposers add drafts;
-    `aggregate` writes the answer and the record; `gather` moves the layer on."""
+    """The graph's state.
+
+    `begin` writes `run` and empties the drafts; proposers add drafts; `gather` moves `layer` and `next` on; `aggregate`
+    writes the answer and the record. `layer` is the layer at work, `next` the nodes that run for it.
+    """
 
     messages: Annotated[list[AnyMessage], add_checked]
     drafts: Annotated[list[Draft], merge_drafts]
     layer: int
+    next: list[str]
     run: RunInfo
     record: Record | None
 

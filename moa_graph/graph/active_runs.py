@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from moa_graph.graph.round_end import Latch, Rule, latch_for
+from moa_graph.mixture.context import Settings
 from moa_graph.models.retries import RetryBudget
 
 __all__ = ["Live", "in_run", "live_runs"]
@@ -30,6 +31,8 @@ class Live:
     def __init__(self, calls: int) -> None:
         # At most as many retries and hedges as calls were planned, so a run sends at most twice its plan.
         self.budget = RetryBudget(calls)
+        self.settings: tuple[object, Settings] | None = None
+        """The run's context and the settings computed from it."""
         self._working = 0
         self._since = 0.0
         self._spent = 0.0

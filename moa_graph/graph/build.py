@@ -91,16 +91,11 @@ def _wired(
     graph.add_node("aggregate", Node("aggregate", nodes.aggregate))
     graph.add_edge(START, "begin")
     for source in ("begin", "gather"):
-        graph.add_conditional_edges(source, _next_round(mixture), [*names, "aggregate"])
+        graph.add_conditional_edges(source, Route("next", _next), [*names, "aggregate"])
     graph.add_edge("aggregate", END)
     return graph
 
 
-def _next_round(mixture: Mixture) -> Route:
-    """The next round's proposers, or the aggregator when the last layer is reached: total and pure."""
-
-    def next_round(state: MoAState) -> list[str]:
-        layer = state["layer"]
-        return mixture.round_nodes(layer) if layer < state["run"]["layers"] else ["aggregate"]
-
-    return Route("next_round", next_round)
+def _next(state: MoAState) -> list[str]:
+    """Return the nodes that `begin` or `gather` chose: total and pure."""
+    return state["next"]

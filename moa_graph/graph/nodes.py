@@ -6,6 +6,8 @@ import asyncio
 import os
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,21 +17,23 @@ from langgraph.runtime import get_runtime
 from langgraph.types import Overwrite
 
 from moa_graph.costs import prices
-from moa_graph.costs.budget import listed, over_budget
+from moa_graph.costs.budget import listed
 from moa_graph.costs.ledger import Ledger
-from moa_graph.errors import BudgetError, ConfigError, DeadlineError, InputError, MoAError
-from moa_graph.graph.active_runs import Live, in_run
+from moa_graph.errors import BudgetError, ConfigError, MoAError
+from moa_graph.graph.active_runs import in_run
+from moa_graph.graph.combine import combiner
+from moa_graph.graph.combine.base import Decision, Step
 from moa_graph.graph.emit import Tokens, tell
 from moa_graph.graph.input_checks import check
-from moa_graph.graph.records import Asked, answer_of, best_draft, draft_of, no_answer, not_enough, record_of
+from moa_graph.graph.limits import late, refuse_over_budget, refuse_too_long
+from moa_graph.graph.records import Calls, answer_of, best_draft, draft_of, no_answer, not_enough, record_of
 from moa_graph.graph.round_end import Rule
-from moa_graph.graph.slot import Asking, fitted
+from moa_graph.graph.slot import Run, SlotCall
 from moa_graph.graph.spans import mark
 from moa_graph.mixture.context import Settings, settings
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.mixture.proposer import Proposer, is_embedded
 from moa_graph.models import keys, registry
-from moa_graph.models.call import Terms
 from moa_graph.models.tools import bound_model, bound_to
 from moa_graph.state import MoAState, RunInfo, counted
 
@@ -42,45 +46,49 @@ class Nodes:
     ledger: Ledger | None = None
 
     async def begin(self, state: MoAState, config: RunnableConfig) -> dict[str, Any]:
-        """Checks the input, the keys and the caps, empties last turn's drafts, opens the first layer."""
-        run = settings(self.mixture, get_runtime().context)
+        """Check the input, the keys and the caps; empty the last turn's drafts; open the first layer."""
+        wanted = settings(self.mixture, get_runtime().context)
         check(state["messages"])
-        await _ready([*run.mixture.specs, run.aggregator], run)
+        await _ready([*self.mixture.specs, wanted.aggregator], wanted)
         if self.ledger:
             await self.ledger.check()
-        info = RunInfo(id=uuid.uuid4().hex, mixture=self.mixture.hash, layers=run.layers, started=time.time())
-        opened: MoAState = {**state, "drafts": [], "layer": 1, "run": info, "record": None}
-        _refuse_too_long(run, opened)
-        await _refuse_over_budget(run, opened, 1)
-        self._tell_round(run, 1)
-        return {"drafts": Overwrite([]), "layer": 1, "run": info, "record": None}
+        info = RunInfo(
+            id=uuid.uuid4().hex, mixture=self.mixture.hash, layers=wanted.layers, combine=wanted.combine.name,
+            started=time.time(),
+        )  # fmt: skip
+        opened: MoAState = {**state, "drafts": [], "layer": 0, "run": info, "record": None}
+        with self._run(opened) as run:
+            step = combiner(run.settings).next(run.settings, opened)
+            refuse_too_long(run)
+            await refuse_over_budget(run, step.layer)
+            self._emit_round(run, step)
+        return {"drafts": Overwrite([]), "layer": step.layer, "next": step.nodes, "run": info, "record": None}
 
     def propose(self, name: str, spec: Proposer) -> Any:
-        """The work of one proposer node: one call, one draft, whatever becomes of it."""
+        """Return the work of one proposer node: one call, one draft, whatever its status."""
 
         async def work(state: MoAState, config: RunnableConfig) -> dict[str, Any]:
-            run = self._resumed(state)
-            layer = state["layer"]
-            slot = self.mixture.round_nodes(layer).index(name)
-            place = {"layer": layer, "slot": slot, "proposer": name}
-            started = {"moa": "draft_started", **place, "model": spec.label}
-            tell(started)
-            with self._in_run(state) as live:
-                asking = Asking(
+            with self._run(state) as run:
+                layer = state["layer"]
+                slot = run.settings.rounds[layer - 1].index(name)
+                place = {"layer": layer, "slot": slot, "proposer": name}
+                started = {"moa": "draft_started", **place, "model": spec.label}
+                tell(started)
+                call = SlotCall(
                     run,
-                    state,
                     spec,
                     layer,
                     slot,
+                    "proposer",
+                    combiner(run.settings).shown(run.settings, state, slot),
                     _called(config, f"layer {layer} slot {slot} {spec.label}", [TAG_NOSTREAM], place),
-                    self._terms(run, state, live, hedge=True),
-                    ledger=self.ledger,
+                    run.terms(spec, hedge=True),
                     sink=(lambda: Tokens({"moa": "draft_token", **place}, started))
-                    if run.context.stream_drafts
+                    if run.settings.context.stream_drafts
                     else None,
                 )
-                await _race(asking, run, live)
-            draft = draft_of(asking.outcome, layer, slot, name, spec)
+                await _race(call)
+            draft = draft_of(call.outcome, layer, slot, name, spec)
             mark(draft)
             tell({"moa": "draft", **place, "draft": draft})
             return {"drafts": [draft]}
@@ -88,152 +96,142 @@ class Nodes:
         return work
 
     async def gather(self, state: MoAState, config: RunnableConfig) -> dict[str, Any]:
-        """Ends the layer: enough drafts, time and money for the next one, or one error with every reason."""
-        run = self._resumed(state)
-        layer = state["layer"]
-        with self._in_run(state) as live:
-            if len(counted(state["drafts"], layer)) < run.min_drafts:
-                late = live.left(run.run_deadline) <= 0
-                few = not_enough(state["drafts"], layer, run.min_drafts)
-                raise _late(run, state, str(few)) if late else few
-            if layer + 1 < run.layers:
-                if live.left(run.run_deadline) <= 0:
-                    raise _late(run, state)
-                await _refuse_over_budget(run, state, layer + 1)
-        self._tell_round(run, layer + 1)
-        return {"layer": layer + 1}
+        """End a step: decide what comes next, with enough drafts, time and money for it, or raise one error."""
+        with self._run(state) as run:
+            wanted, layer = run.settings, state["layer"]
+            if len(counted(state["drafts"], layer)) < wanted.min_drafts:
+                few = not_enough(state["drafts"], layer, wanted.min_drafts)
+                raise late(run, str(few)) if run.left <= 0 else few
+            step = combiner(wanted).next(wanted, state)
+            if not step.last:
+                if run.left <= 0:
+                    raise late(run)
+                await refuse_over_budget(run, step.layer)
+            self._emit_round(run, step)
+        return {"layer": step.layer, "next": step.nodes}
 
     async def aggregate(self, state: MoAState, config: RunnableConfig) -> dict[str, Any]:
-        """Synthesizes the last layer's drafts, streaming the answer, and writes the record."""
-        run = self._resumed(state)
-        drafts = counted(state["drafts"], run.layers - 1)
-        asked = Asked()
-        with self._in_run(state, last=True) as live:
-            error = await self._aggregated(run, state, config, live, asked)
+        """Write the answer, streaming it, and the record."""
+        with self._run(state, last=True) as run:
+            decision = combiner(run.settings).decide(run.settings, state)
+            calls = Calls()
+            error = await self._synthesized(run, config, decision, calls)
             if error is None:
-                message = answer_of(asked.calls[-1][1], tools="tools" in bound_to(run).bound)
-            elif self.mixture.on_failure == "best_draft" and drafts:
-                message = best_draft(drafts)
+                message = answer_of(calls.made[-1][1], tools="tools" in bound_to(run.settings).bound)
+            elif self.mixture.on_failure == "best_draft" and decision.drafts:
+                message = best_draft(decision.drafts)
             else:
-                error.cost = asked.cost
+                error.cost = calls.cost
                 raise error
-        record = record_of(run, state, asked, best=error is not None)
+            record = record_of(run.settings, state, calls, best=error is not None)
         tell({"moa": "finished", "record": record})
         return {"messages": [message], "record": record}
 
-    async def _aggregated(
-        self, run: Settings, state: MoAState, config: RunnableConfig, live: Live, asked: Asked
-    ) -> MoAError | None:
-        """Asks the aggregator and then its fallbacks, until one answers; the error when none does."""
+    async def _synthesized(self, run: Run, config: RunnableConfig, decision: Decision, calls: Calls) -> MoAError | None:
+        """Call the aggregator and then its fallbacks until one answers; return the error when none does."""
+        state, wanted = run.state, run.settings
         try:
-            await _refuse_over_budget(run, state, run.layers)
+            await refuse_over_budget(run, wanted.layers)
         except BudgetError as exc:
             return exc
-        made = sum(1 for d in state["drafts"] if d["attempts"])
-        chain = (run.aggregator, *self.mixture.fallbacks)
+        before = sum(1 for d in state["drafts"] if d["attempts"])
+        chain = (wanted.aggregator, *self.mixture.fallbacks)
         for place, spec in enumerate(chain):
-            if live.left(run.run_deadline) <= 0:
-                return _late(run, state, asked.reasons)
-            if asked.calls and run.max_calls is not None and made + asked.made >= run.max_calls:
-                return BudgetError(f"max_calls is {run.max_calls}. {asked.reasons}", drafts=state["drafts"])
-            asking = self._aggregating(
-                run, state, config, spec, self._terms(run, state, live, shares=len(chain) - place)
-            )
-            await asking.run()
-            asked.calls.append((spec, asking.outcome))
-            asked.cut = asking.cut
-            if asking.outcome.counts:
+            if run.left <= 0:
+                return late(run, calls.reasons)
+            if calls.made and wanted.max_calls is not None and before + calls.sent >= wanted.max_calls:
+                return BudgetError(f"max_calls is {wanted.max_calls}. {calls.reasons}", drafts=state["drafts"])
+            call = _aggregating(run, config, spec, decision, shares=len(chain) - place)
+            await call.send()
+            calls.add(call)
+            if call.outcome.counts:
                 return None
-        return no_answer(asked, state["drafts"])
+        return no_answer(calls, state["drafts"])
 
-    def _aggregating(
-        self, run: Settings, state: MoAState, config: RunnableConfig, spec: Proposer, terms: Terms
-    ) -> Asking:
-        used = [d["slot"] for d in counted(state["drafts"], run.layers - 1)]
-
-        event = {"moa": "aggregating", "model": spec.label, "used": used}
-
-        def begun() -> None:
-            # Emitted again when a stream broke or a fallback is called: what was streamed before is void.
-            tell(event)
-
-        begun()
-        return Asking(
-            run,
-            state,
-            spec,
-            run.layers,
-            0,
-            _called(config, f"aggregate {spec.label}", [], {"layer": run.layers}),
-            terms,
-            ledger=self.ledger,
-            sink=(lambda: Tokens({"moa": "answer_token"}, {**event, "restart": "reasoning"}))
-            if run.context.stream_answer
-            else None,
-            on_restart=begun,
-        )
-
-    def _resumed(self, state: MoAState) -> Settings:
-        """The run's settings, as `begin` fixed its layers.
+    @contextmanager
+    def _run(self, state: MoAState, *, last: bool = False) -> Iterator[Run]:
+        """The run that `state` belongs to, while one of its nodes works.
 
         Raises:
             ConfigError: the thread was begun under another mixture.
         """
-        if state["run"]["mixture"] != self.mixture.hash:
+        info = state["run"]
+        if info["mixture"] != self.mixture.hash:
             raise ConfigError(
-                f"this thread's unfinished run belongs to another mixture (hash {state['run']['mixture']}, this one is "
-                f"{self.mixture.hash}). Resume it with that mixture, or send a new message to begin anew."
+                f"this thread's unfinished run belongs to another mixture (hash {info['mixture']}, this one is "
+                f"{self.mixture.hash}). Resume it with that mixture, or send a new message to start again."
             )
-        return settings(self.mixture, get_runtime().context)._replace(layers=state["run"]["layers"])
+        with in_run(info["id"], self.mixture.calls(info["layers"]), last=last) as live:
+            context = get_runtime().context
+            # Once per process and resume: a resume brings a context object of its own.
+            if live.settings is None or live.settings[0] is not context:
+                live.settings = context, settings(self.mixture, context).begun(info)
+            yield Run(live.settings[1], state, live, self.ledger)
 
-    def _in_run(self, state: MoAState, *, last: bool = False) -> Any:
-        return in_run(state["run"]["id"], self.mixture.calls(state["run"]["layers"]), last=last)
-
-    def _terms(self, run: Settings, state: MoAState, live: Live, *, shares: int = 1, hedge: bool = False) -> Terms:
-        """A call's terms; it may take one of `shares` equal parts of what is left of the run's time."""
-        return Terms(
-            deadline=max(min(run.deadline, live.left(run.run_deadline) / shares), 0.0),
-            budget=live.budget,
-            max_attempts=self.mixture.max_attempts,
-            order=state["run"]["started"],
-            hedge=self.mixture.hedge if hedge else None,
-        )
-
-    def _tell_round(self, run: Settings, layer: int) -> None:
-        if layer >= run.layers:
+    def _emit_round(self, run: Run, step: Step) -> None:
+        """Emit `round_started` when `step` runs proposers."""
+        if step.last:
             return
         specs = {node.name: node.spec for node in self.mixture.plan[0]}
         proposers = [
             {"slot": slot, "proposer": name, "model": specs[name].label}
-            for slot, name in enumerate(self.mixture.round_nodes(layer))
+            for slot, name in enumerate(run.settings.rounds[step.layer - 1])
+            if name in step.nodes
         ]
-        tell({"moa": "round_started", "layer": layer, "layers": run.layers, "proposers": proposers})
+        layers = run.settings.layers
+        tell({"moa": "round_started", "layer": step.layer, "layers": layers, "proposers": proposers})
 
 
-async def _race(asking: Asking, run: Settings, live: Live) -> None:
-    """Ask, unless the round is closed first: by its quorum, or because the layers after it need the rest of the time.
+def _aggregating(run: Run, config: RunnableConfig, spec: Proposer, decision: Decision, *, shares: int) -> SlotCall:
+    used = [draft["slot"] for draft in decision.drafts]
+    layer = run.state["layer"]
+    event = {"moa": "aggregating", "model": spec.label, "used": used}
 
-    With a `run_deadline`, a round that has enough drafts holds the run up for its equal share of what is left, at most:
-    one proposer that hangs must not cost the answer.
+    def started() -> None:
+        # Emitted again when a stream broke or a fallback is called: what was streamed before is void.
+        tell(event)
+
+    started()
+    return SlotCall(
+        run,
+        spec,
+        layer,
+        0,
+        "aggregator",
+        decision.shown,
+        _called(config, f"aggregate {spec.label}", [], {"layer": layer}),
+        run.terms(spec, shares=shares),
+        sink=(lambda: Tokens({"moa": "answer_token"}, {**event, "restart": "reasoning"}))
+        if run.settings.context.stream_answer
+        else None,
+        on_restart=started,
+    )
+
+
+async def _race(call: SlotCall) -> None:
+    """Make the call, unless its round is closed first: by the quorum, or because later layers need the time.
+
+    With a `run_deadline`, a round that has enough drafts holds the run up for at most its equal share of what is left,
+    so that one proposer that hangs does not cost the answer.
     """
-    if run.quorum is None and run.run_deadline is None:
-        return await asking.run()
-    share = None if run.run_deadline is None else live.left(run.run_deadline) / (run.layers - asking.layer + 1)
+    run, wanted = call.run, call.run.settings
+    if wanted.quorum is None and wanted.run_deadline is None:
+        return await call.send()
+    share = None if wanted.run_deadline is None else run.left / (wanted.layers - call.layer + 1)
     info = get_runtime().execution_info
     step = info.checkpoint_id if info else uuid.uuid4().hex
-    rule = Rule(run.quorum, run.grace, enough=max(run.min_drafts, 1), share=share)
-    latch = live.latch(step, rule)
-    if not await latch.race(asking.run):
-        asking.outcome.status = "late"
-        asking.outcome.error = latch.why
-        asking.outcome.cost = 0.0 if asking.outcome.free else None
-    elif asking.outcome.counts and latch.count():
-        tell({"moa": "quorum", "layer": asking.layer, "counted": latch.counted})
+    latch = run.live.latch(step, Rule(wanted.quorum, wanted.grace, enough=max(wanted.min_drafts, 1), share=share))
+    if not await latch.race(call.send):
+        call.outcome.status = "late"
+        call.outcome.error = latch.why
+        call.outcome.cost = 0.0 if call.outcome.free else None
+    elif call.outcome.counts and latch.count():
+        tell({"moa": "quorum", "layer": call.layer, "counted": latch.counted})
     return None
 
 
 async def _ready(specs: list[Proposer], run: Settings) -> None:
-    """Checks all keys and makes all models before the first request.
+    """Check all keys and make all models before the first request.
 
     Raises:
         ConfigError: a key is missing or a model cannot be made.
@@ -249,48 +247,12 @@ async def _ready(specs: list[Proposer], run: Settings) -> None:
     # Whether it can hold the caller's tools.
     bound_model(run, run.aggregator)
     if not prices.loaded() and any(map(listed, specs)):
-        # Reading the price list takes about a second: better while the models think than after they have
-        # answered.
+        # Reading the price list takes about a second: better while the models work than after they have answered.
         asyncio.get_running_loop().run_in_executor(None, prices.load)
 
 
-def _refuse_too_long(run: Settings, state: MoAState) -> None:
-    """Raises InputError when the conversation, with the drafts to come, is too long for too many of the models."""
-    if not any(spec.window for spec in (*run.mixture.specs, run.aggregator)):
-        return
-    specs = {node.name: node.spec for node in run.mixture.plan[0]}
-    drafts = 0
-    for layer in range(1, run.layers + 1):
-        last = layer == run.layers
-        names = [] if last else run.mixture.round_nodes(layer)
-        asked = [run.aggregator, *run.mixture.fallbacks] if last else [specs[name] for name in names]
-        reasons = [reason for spec in asked if (reason := fitted(run, state, spec, 1, expected=drafts).reason)]
-        if reasons and len(asked) - len(reasons) < (1 if last else run.min_drafts):
-            raise InputError(f"messages: too long. {'; '.join(reasons)}. Shorten them, or choose larger windows.")
-        drafts = len(names)
-
-
-async def _refuse_over_budget(run: Settings, state: MoAState, layer: int) -> None:
-    """Raises BudgetError, with the drafts, when `layer` would pass the run's caps."""
-    if run.max_cost is None and run.max_calls is None:
-        return
-    args = (run, state["messages"], state["drafts"], layer)
-    # The price list is read at its first use, which blocks.
-    reason = over_budget(*args) if prices.loaded() else await asyncio.to_thread(over_budget, *args)
-    if reason:
-        kept = " The drafts are attached." if state["drafts"] else " Nothing was sent."
-        raise BudgetError(f"{reason}.{kept}", drafts=state["drafts"])
-
-
-def _late(run: Settings, state: MoAState, reasons: str = "") -> DeadlineError:
-    more = f" {reasons}." if reasons else ""
-    return DeadlineError(
-        f"run_deadline: {run.run_deadline:g} s are over.{more} The drafts are attached.", drafts=state["drafts"]
-    )
-
-
 def _called(config: RunnableConfig, name: str, tags: list[str], place: dict[str, Any]) -> RunnableConfig:
-    """The node's config for the model call beneath it: what its span is named and can be filtered by."""
+    """Return the node's config for the model call beneath it: what its span is named and can be filtered by."""
     metadata = {**(config.get("metadata") or {}), **{f"moa_{key}": value for key, value in place.items()}}
     labels = [f"moa:{key}:{place[key]}" for key in ("layer", "slot") if key in place]
     all_tags = [*(config.get("tags") or []), *tags, *labels]

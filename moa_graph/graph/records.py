@@ -8,34 +8,46 @@ from collections.abc import Sequence
 from langchain_core.messages import AIMessage
 
 from moa_graph.errors import AggregationError, NotEnoughDraftsError
+from moa_graph.graph.slot import SlotCall
 from moa_graph.mixture.context import Settings
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.models.call import Outcome
 from moa_graph.state import COUNTED, Draft, MoAState, Record, SlotRef, UnusedSlot, counted, total_usage
 
-__all__ = ["Asked", "answer_of", "best_draft", "draft_of", "no_answer", "not_enough", "record_of"]
+__all__ = ["Calls", "answer_of", "best_draft", "draft_of", "no_answer", "not_enough", "record_of"]
 
 
-class Asked:
-    """The aggregators that were asked, in order, and what became of each."""
+class Calls:
+    """The calls of aggregators that a run made, in order.
+
+    Attributes:
+        made: Each aggregator with the outcome of its call.
+        shrunk: Whether the last one read drafts that were cut because its provider found the prompt too long.
+    """
 
     def __init__(self) -> None:
-        self.calls: list[tuple[Proposer, Outcome]] = []
-        self.cut = False
+        self.made: list[tuple[Proposer, Outcome]] = []
+        self.shrunk = False
+
+    def add(self, call: SlotCall) -> None:
+        """Note a call that has ended."""
+        self.made.append((call.spec, call.outcome))
+        self.shrunk = call.shrunk
 
     @property
-    def made(self) -> int:
-        return sum(1 for _, outcome in self.calls if outcome.attempts)
+    def sent(self) -> int:
+        """How many of them sent a request."""
+        return sum(1 for _, outcome in self.made if outcome.attempts)
 
     @property
     def cost(self) -> float | None:
         """Dollars of them all; None when one's is unknown."""
-        costs = [outcome.cost for _, outcome in self.calls]
+        costs = [outcome.cost for _, outcome in self.made]
         return None if None in costs else sum(cost for cost in costs if cost is not None)
 
     @property
     def reasons(self) -> str:
-        return "; ".join(f"{spec.label}: {outcome.status}, {outcome.error}" for spec, outcome in self.calls)
+        return "; ".join(f"{spec.label}: {outcome.status}, {outcome.error}" for spec, outcome in self.made)
 
 
 def draft_of(outcome: Outcome, layer: int, slot: int, name: str, spec: Proposer) -> Draft:
@@ -66,11 +78,11 @@ def not_enough(drafts: Sequence[Draft], layer: int, wanted: int) -> NotEnoughDra
     )
 
 
-def no_answer(asked: Asked, drafts: Sequence[Draft]) -> AggregationError:
+def no_answer(calls: Calls, drafts: Sequence[Draft]) -> AggregationError:
     """The error of a run whose aggregators all failed."""
     others = "".join(f" Layer {d['layer']}, {_named(d)}." for d in drafts if d["status"] not in COUNTED)
     kept = " The drafts are attached." if drafts else ""
-    reasons = asked.reasons.rstrip(".")
+    reasons = calls.reasons.rstrip(".")
     return AggregationError(f"the aggregator gave no answer: {reasons}.{others}{kept}", drafts=drafts)
 
 
@@ -100,28 +112,28 @@ def best_draft(drafts: Sequence[Draft]) -> AIMessage:
     return AIMessage(content=best["text"], response_metadata=label)
 
 
-def record_of(run: Settings, state: MoAState, asked: Asked, *, best: bool = False) -> Record:
+def record_of(run: Settings, state: MoAState, calls: Calls, *, best: bool = False) -> Record:
     """What the run did. Costs add up only when all are known."""
     drafts = state["drafts"]
     unused = [d for d in drafts if d["status"] not in COUNTED]
-    last = asked.calls[-1] if asked.calls else None
+    last = calls.made[-1] if calls.made else None
     truncated = last is not None and last[1].status == "truncated"
-    costs = [*(d["cost"] for d in drafts), *(outcome.cost for _, outcome in asked.calls)]
-    usages = [*(d["usage"] for d in drafts), *(outcome.usage for _, outcome in asked.calls)]
+    costs = [*(d["cost"] for d in drafts), *(outcome.cost for _, outcome in calls.made)]
+    usages = [*(d["usage"] for d in drafts), *(outcome.usage for _, outcome in calls.made)]
     return Record(
         mixture=run.mixture.hash,
         preset=run.mixture.name,
         layers=run.layers,
-        calls=sum(1 for d in drafts if d["attempts"]) + asked.made,
+        calls=sum(1 for d in drafts if d["attempts"]) + calls.sent,
         usage=total_usage(usages),
         cost=None if None in costs else sum(cost for cost in costs if cost is not None),
         seconds=round(time.time() - state["run"]["started"], 4),
         used=[_place(d) for d in drafts if d["status"] in COUNTED],
         unused=[UnusedSlot(**_place(d), status=d["status"], reason=d["error"] or d["status"]) for d in unused],
-        degraded=bool(unused or best or truncated or asked.cut or len(asked.calls) > 1)
+        degraded=bool(unused or best or truncated or calls.shrunk or len(calls.made) > 1)
         or any(d["status"] == "truncated" for d in drafts),
         aggregator=run.aggregator.label,
-        fallback=last[0].label if last and len(asked.calls) > 1 and not best else None,
+        fallback=last[0].label if last and len(calls.made) > 1 and not best else None,
         prompt=run.prompt,
         status="best_draft" if best else "truncated" if truncated else "ok",
     )

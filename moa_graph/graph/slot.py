@@ -1,10 +1,9 @@
-"""From a slot of the mixture to one priced outcome: drafts that fit, the model, the ledger, the call."""
+"""One model call of a run: texts that fit its window, its prompt, the ledger, the request, its price."""
 
 from __future__ import annotations
 
 import asyncio
 import math
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +17,7 @@ from moa_graph.costs.budget import listed, price
 from moa_graph.costs.ledger import Ledger
 from moa_graph.costs.tokens import prompt_tokens, tokens
 from moa_graph.errors import ConfigError
+from moa_graph.graph.active_runs import Live
 from moa_graph.graph.conversation import has_images, passed_on
 from moa_graph.graph.prompts import bound_text, draft_text, with_system
 from moa_graph.graph.windows import Fitted, fit
@@ -26,125 +26,167 @@ from moa_graph.mixture.proposer import Proposer
 from moa_graph.models import keys, registry
 from moa_graph.models.call import Call, Outcome, Sink, Terms, ask
 from moa_graph.models.tools import bound_model, bound_to
-from moa_graph.state import MoAState, as_usage, counted
+from moa_graph.state import MoAState, as_usage
 
-__all__ = ["Asking", "fitted"]
+__all__ = ["Run", "Shown", "SlotCall", "fitted"]
 
 _MOST_SHRINK = 8
-"""After a provider found the prompt too long: halves, quarters, eighths of the drafts, then it is given
-up."""
+"""How far drafts are cut after a provider found the prompt too long: to a half, a quarter, an eighth."""
 
 
-@dataclass
-class Asking:
-    """One model to ask in one place of one run; `run` fills in `outcome`, and `cut` says that drafts were
-    cut."""
+@dataclass(frozen=True)
+class Run:
+    """What one node knows of its run.
+
+    Attributes:
+        settings: The mixture under the run's context.
+        state: The graph's state as the node received it.
+        live: The run's clock and retry budget in this process.
+        ledger: Where paid calls are recorded, if anywhere.
+    """
 
     settings: Settings
     state: MoAState
+    live: Live
+    ledger: Ledger | None = None
+
+    @property
+    def left(self) -> float:
+        """Seconds until the run's deadline; infinite without one."""
+        return self.live.left(self.settings.run_deadline)
+
+    def terms(self, spec: Proposer, *, shares: int = 1, hedge: bool = False) -> Terms:
+        """Return the terms of one call, which may take one of `shares` equal parts of the time left."""
+        mixture = self.settings.mixture
+        return Terms(
+            deadline=max(min(self.settings.deadline, self.left / shares), 0.0),
+            budget=self.live.budget,
+            max_attempts=mixture.max_attempts,
+            host=keys.host(spec),
+            order=self.state["run"]["started"],
+            hedge=mixture.hedge if hedge else None,
+        )
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Texts of other models that a prompt contains.
+
+    Attributes:
+        texts: Drafts and notes, in the order of the prompt.
+    """
+
+    texts: list[str] = field(default_factory=list)
+
+
+@dataclass
+class SlotCall:
+    """One model call in one place of a run. `run` fills in `outcome`.
+
+    Attributes:
+        role: `proposer`, `aggregator`, or a combiner's own role. The aggregator gets the caller's tools and sampling.
+        shown: The texts of other models in its prompt.
+        terms: Deadline, attempts and hedging; built once, also for calls that are repeated with shorter texts.
+        sink: Makes a consumer of the answer's tokens; None does not stream.
+        on_restart: Called before a request is repeated, when tokens handed out before are void.
+        shrunk: Whether texts were cut because the provider found the prompt too long.
+    """
+
+    run: Run
     spec: Proposer
     layer: int
     slot: int
+    role: str
+    shown: Shown
     config: RunnableConfig
     terms: Terms
-    ledger: Ledger | None = None
     sink: Callable[[], Sink] | None = None
     on_restart: Callable[[], None] | None = None
     outcome: Outcome = field(default_factory=Outcome)
-    cut: bool = False
+    shrunk: bool = False
 
-    async def run(self) -> None:
-        """Ask; never raises for a provider's fault. When cancelled, `outcome` tells how far it came."""
-        end = time.monotonic() + self.terms.deadline
+    async def send(self) -> None:
+        """Make the call. Never raises for a provider's fault; when cancelled, `outcome` shows how far it came."""
         shrink = 1
         while True:
-            shown = fitted(self.settings, self.state, self.spec, self.layer, shrink=shrink)
-            if shown.reason:
-                self.outcome.status, self.outcome.error = "skipped", shown.reason
+            fit = fitted(self.run, self.spec, self.shown.texts, shrink=shrink)
+            if fit.reason:
+                self.outcome.status, self.outcome.error = "skipped", fit.reason
                 break
-            self.cut = shown.cut
-            await self._ask(shown, max(end - time.monotonic(), 0.0))
+            await self._send(fit)
             fault = self.outcome.fault
-            if not (fault and fault.kind == "context_overflow" and shown.texts and shrink < _MOST_SHRINK):
+            if not (fault and fault.kind == "context_overflow" and fit.texts and shrink < _MOST_SHRINK):
                 break
             shrink *= 2
+            self.shrunk = True
         await self._price()
 
-    async def _ask(self, shown: Fitted, deadline: float) -> None:
-        messages = self._messages(shown.texts)
+    async def _send(self, fit: Fitted) -> None:
+        messages = self._messages(fit.texts)
         key = self._key(messages)
+        ledger = self.run.ledger
         try:
-            if self.ledger and key and (paid := await self.ledger.get(key)):
+            if ledger and key and (paid := await ledger.get(key)):
                 _restore(self.outcome, paid)
                 return
             model, options = self._model()
         except ConfigError as exc:
-            # The ledger was read and all models were made once when the run began; since then the disk may have
-            # failed, and after a resume elsewhere a key or a package may be absent.
+            # `begin` has read the ledger and made all models. Since then the disk may have failed, and a run that is
+            # resumed elsewhere may lack a key or a package.
             self.outcome.error = str(exc)
             return
         if has_images(messages) and not registry.takes_images(model):
             self.outcome.status, self.outcome.error = "skipped", "the model takes no images"
             return
         call = Call(model, messages, self.config, self.sink, self.on_restart, options, self._tools)
-        terms = Terms(
-            deadline,
-            self.terms.budget,
-            self.terms.max_attempts,
-            keys.host(self.spec),
-            self.terms.order,
-            self.terms.hedge,
-        )
-        await ask(call, terms, self.outcome)
-        if self.ledger and key and self.outcome.message is not None and self.outcome.status != "empty":
+        await ask(call, self.terms, self.outcome)
+        if ledger and key and self.outcome.message is not None and self.outcome.status != "empty":
             await self._price()
-            await self.ledger.keep(key, _kept(self.outcome), **self._columns())
+            await ledger.keep(key, _kept(self.outcome), **self._columns())
 
     @property
-    def _last(self) -> bool:
-        return self.layer == self.settings.layers
+    def _acts(self) -> bool:
+        return self.role == "aggregator"
 
     @property
     def _tools(self) -> bool:
-        return self._last and "tools" in bound_to(self.settings).bound
+        return self._acts and "tools" in bound_to(self.run.settings).bound
 
     def _model(self) -> tuple[Runnable[LanguageModelInput, AIMessage], dict[str, Any]]:
-        run = self.settings
-        if self._last:
-            return bound_model(run, self.spec)
-        model = registry.chat_model(
-            self.spec, temperature=run.temperature, max_tokens=run.max_tokens, quiet=self.sink is None
-        )
-        return model, {}
+        settings = self.run.settings
+        if self._acts:
+            return bound_model(settings, self.spec)
+        temperature, max_tokens = settings.temperature, settings.max_tokens
+        quiet = self.sink is None
+        return registry.chat_model(self.spec, temperature=temperature, max_tokens=max_tokens, quiet=quiet), {}
 
     def _messages(self, texts: list[str]) -> list[BaseMessage]:
-        run, bound = self.settings, bound_to(self.settings)
-        shown = draft_text(texts, form=run.prompt, shuffle=run.mixture.shuffle)
-        conversation = passed_on(self.state["messages"], keep_tools=self._tools)
-        duty = bound_text(bound.bound, form=bound.form, acts=self._last)
-        return with_system(conversation, before=run.system, after=[self.spec.system or "", duty, shown])
+        settings, bound = self.run.settings, bound_to(self.run.settings)
+        shown = draft_text(texts, form=settings.prompt, shuffle=settings.mixture.shuffle)
+        conversation = passed_on(self.run.state["messages"], keep_tools=self._tools)
+        duty = bound_text(bound.bound, form=bound.form, acts=self._acts)
+        return with_system(conversation, before=settings.system, after=[self.spec.system or "", duty, shown])
 
     def _key(self, messages: list[BaseMessage]) -> str | None:
-        if self.ledger is None:
+        if self.run.ledger is None:
             return None
-        run = self.settings
+        settings, spec = self.run.settings, self.spec
         params = {
-            "temperature": self.spec.temperature if run.temperature is None else run.temperature,
-            "max_tokens": self.spec.max_tokens if run.max_tokens is None else run.max_tokens,
-            "params": self.spec.params,
-            "base_url": self.spec.base_url,
-            "bound": _plain(bound_to(run).bound) if self._last else {},
+            "temperature": spec.temperature if settings.temperature is None else settings.temperature,
+            "max_tokens": spec.max_tokens if settings.max_tokens is None else settings.max_tokens,
+            "params": spec.params,
+            "base_url": spec.base_url,
+            "bound": _plain(bound_to(settings).bound) if self._acts else {},
         }
-        return self.ledger.call_key(**self._place(), params=params, messages=messages)
+        return self.run.ledger.call_key(**self._place(), params=params, messages=messages)
 
     def _place(self) -> dict[str, Any]:
-        context = self.settings.context
-        role = "aggregator" if self._last else "proposer"
+        context = self.run.settings.context
         return {
             "item": context.item,
             "layer": self.layer,
             "slot": self.slot,
-            "role": role,
+            "role": self.role,
             "repeat": context.repeat,
             "model": self.spec.label,
         }
@@ -155,31 +197,38 @@ class Asking:
     async def _price(self) -> None:
         done = self.outcome
         if done.message is None:
-            # What a provider turned down is not billed; what was broken off may be.
+            # A refused request is not billed; one that was broken off may be.
             done.cost = 0.0 if done.free else None
         elif done.cost is None:
             wait = listed(self.spec) and not prices.loaded()
-            args = (self.settings, self.spec, done.usage, done.reported)
+            args = (self.run.settings, self.spec, done.usage, done.reported)
             done.cost = await asyncio.to_thread(price, *args) if wait else price(*args)
 
 
-def fitted(run: Settings, state: MoAState, spec: Proposer, layer: int, *, shrink: int = 1, expected: int = 0) -> Fitted:
-    """The drafts of the layer before as `spec` can be shown them, or why it cannot be asked; `expected` drafts that
-    are not there yet are taken to be cut as short as any."""
-    texts = [d["text"] for d in counted(state["drafts"], layer - 1)] or [""] * expected
+def fitted(run: Run, spec: Proposer, texts: list[str], *, shrink: int = 1) -> Fitted:
+    """Return `texts` cut to the window of `spec`, or the reason why the model cannot be called.
+
+    Args:
+        run: The run whose conversation and settings count.
+        spec: The model.
+        texts: Drafts and notes; empty strings stand for texts that do not exist yet.
+        shrink: Divides the space left for the texts.
+    """
+    settings = run.settings
     known = spec.window is not None
+    prompt = prompt_tokens(run.state["messages"]) + tokens(settings.system) + tokens(spec.system or "") if known else 0
     return fit(
         texts,
         spec,
-        prompt=prompt_tokens(state["messages"]) + tokens(run.system) + tokens(spec.system or "") if known else 0,
-        draft_tokens=run.mixture.draft_tokens,
-        answer=run.max_tokens or spec.max_tokens,
+        prompt=prompt,
+        draft_tokens=settings.mixture.draft_tokens,
+        answer=settings.max_tokens or spec.max_tokens,
         shrink=shrink,
     )
 
 
 def _kept(outcome: Outcome) -> dict[str, Any]:
-    """A paid outcome as plain JSON, whatever its provider's package put into the message."""
+    """Return a paid outcome as plain JSON, whatever its provider's package put into the message."""
     names = ("status", "text", "error", "usage", "cost", "seconds", "attempts")
     message = messages_to_dict([outcome.message])[0] if outcome.message else None
     kept: dict[str, Any] = _plain({**{name: getattr(outcome, name) for name in names}, "message": message})
@@ -187,7 +236,7 @@ def _kept(outcome: Outcome) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """`value` as JSON has it: what JSON has no form for becomes text."""
+    """Return `value` as JSON has it; what JSON has no form for becomes text."""
     if isinstance(value, Mapping):
         return {str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
@@ -198,7 +247,7 @@ def _plain(value: Any) -> Any:
 
 
 def _restore(outcome: Outcome, kept: dict[str, Any]) -> None:
-    """An outcome from the ledger, with the cost it had: it was paid for once, and no call is made."""
+    """Fill in an outcome from the ledger, with the cost it had when it was paid for."""
     message = messages_from_dict([kept["message"]])[0]
     outcome.answered(message, tools=True)  # type: ignore[arg-type]  # only AIMessages are kept
     outcome.usage = as_usage(kept["usage"]) if kept["usage"] else None

@@ -7,9 +7,11 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 from pydantic import ConfigDict, Field
 
 from moa_graph.errors import ConfigError
+from moa_graph.mixture.combiners import Combiner
 from moa_graph.mixture.mixture import MAX_LAYERS, Mixture
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.mixture.validation import Checked
+from moa_graph.state import RunInfo
 
 _HINT = {"langgraph_nodes": ["aggregate"]}
 
@@ -72,10 +74,16 @@ class BoundContext(MoAContext):
 
 
 class Settings(NamedTuple):
-    """A mixture under a context: what this run does."""
+    """A mixture under a context: what this run does.
+
+    Attributes:
+        rounds: The proposer nodes of each round of drafts, in slot order.
+        combine: The combiner and its options.
+    """
 
     mixture: Mixture
-    layers: int
+    rounds: list[list[str]]
+    combine: Combiner
     prompt: Literal["paper", "fenced"]
     system: str
     aggregator: Proposer
@@ -90,6 +98,16 @@ class Settings(NamedTuple):
     max_calls: int | None
     context: MoAContext
 
+    @property
+    def layers(self) -> int:
+        """Layers of the run, the aggregator's included."""
+        return len(self.rounds) + 1
+
+    def begun(self, info: RunInfo) -> Settings:
+        """Return the settings with the layers and the combiner that `begin` fixed."""
+        combine = self.mixture.combiner(info["combine"])
+        return self._replace(combine=combine, rounds=self.mixture.run_rounds(info["layers"], combine))
+
 
 def settings(mixture: Mixture, context: object) -> Settings:
     """The run's settings. A context that is not ours (a parent graph's, or none) changes nothing.
@@ -99,6 +117,7 @@ def settings(mixture: Mixture, context: object) -> Settings:
     """
     asked = context if isinstance(context, MoAContext) else _UNCHANGED
     layers = asked.layers or mixture.total_layers
+    combine = mixture.combiner(None)
     if mixture.rounds and layers > mixture.total_layers:
         raise ConfigError(
             f"context.layers: this mixture describes {mixture.total_layers} layers; ask for at most that."
@@ -120,7 +139,8 @@ def settings(mixture: Mixture, context: object) -> Settings:
         )
     return Settings(
         mixture=mixture,
-        layers=layers,
+        rounds=mixture.run_rounds(layers, combine),
+        combine=combine,
         prompt=choose("prompt"),
         system=choose("system") or "",
         aggregator=_aggregator(mixture, asked.aggregator),

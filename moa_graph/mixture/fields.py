@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 # LangGraph requires this TypedDict below Python 3.12.
 from typing_extensions import TypedDict
 
+from moa_graph.mixture.combiners import Combiner
 from moa_graph.mixture.price_overrides import Dated
 from moa_graph.mixture.proposer import ModelLike, Proposer, ProposerFields
 
@@ -34,6 +35,7 @@ class GraphFields(TypedDict, total=False):
     prompt: Literal["paper", "fenced"]
     system: str | None
     shuffle: bool
+    combine: str | Mapping[str, Any] | Combiner
     draft_tokens: int | None
     deadline: float
     run_deadline: float | None

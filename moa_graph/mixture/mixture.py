@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, Unp
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from moa_graph.errors import ConfigError
+from moa_graph.mixture.combiners import AnyCombiner, Combiner, Synthesize
 from moa_graph.mixture.fields import MixtureFields
 from moa_graph.mixture.files import read
 from moa_graph.mixture.price_overrides import Dated, rates
@@ -66,6 +67,7 @@ class Mixture(Checked):
     prompt: Literal["paper", "fenced"] = "fenced"
     system: str | None = None
     shuffle: bool = False
+    combine: AnyCombiner = Synthesize()
     draft_tokens: int | None = Field(default=None, ge=16)
     deadline: float = Field(default=120.0, gt=0, le=86_400)
     run_deadline: float | None = Field(default=None, gt=0, le=86_400)
@@ -161,6 +163,15 @@ class Mixture(Checked):
         """Node names of the round of `layer` (1-based), in slot order."""
         rounds = self.plan[1]
         return rounds[layer - 1] if self.rounds else rounds[0]
+
+    def combiner(self, name: str | None) -> Combiner:
+        """Return the combiner called `name`, or the mixture's own."""
+        return self.combine
+
+    def run_rounds(self, layers: int, combine: Combiner) -> list[list[str]]:
+        """Return the node names of every round that a run with so many layers may have, in slot order."""
+        base = [self.round_nodes(layer) for layer in range(1, layers)]
+        return [*base, *combine.extra_rounds(base)]
 
     def calls(self, layers: int | None = None) -> int:
         """Model calls of one question: every slot of every round, and the aggregator."""

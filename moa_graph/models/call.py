@@ -109,13 +109,14 @@ class Terms:
 
 
 async def ask(call: Call, terms: Terms, outcome: Outcome) -> None:
-    """Fill in `outcome`; takes at most `terms.deadline` seconds and never raises for a provider's fault.
+    """Fill in `outcome` within `terms.deadline` seconds of its start; never raises for a provider's fault.
 
     When cancelled, `outcome` tells what had happened by then.
     """
     work = _hedged if terms.hedge and call.sink is None else _attempts
     try:
-        async with asyncio.timeout(terms.deadline):
+        # A call that is repeated with a shorter prompt goes on with its outcome, and so with what is left of its time.
+        async with asyncio.timeout(max(outcome.started + terms.deadline - time.perf_counter(), 0.0)):
             await work(outcome, call, terms)
     except TimeoutError:
         before = f"; before that: {outcome.error}" if outcome.error else ""

@@ -112,7 +112,10 @@ class SynthesisSystem(MixtureSystem):
 
     def _given(self, ask: Ask) -> dict[str, Any]:
         layers = self.mixture.total_layers
-        run = RunInfo(id=uuid.uuid4().hex, mixture=self.mixture.hash, layers=layers, started=time.time())
+        run = RunInfo(
+            id=uuid.uuid4().hex, mixture=self.mixture.hash, layers=layers, combine=self.mixture.combine.name,
+            started=time.time(),
+        )  # fmt: skip
         drafts = [_draft(each, ask, layers - 1, slot) for slot, each in enumerate(self.drafts)]
         return {**super()._given(ask), "drafts": drafts, "layer": layers, "run": run, "record": None}
 
