@@ -95,8 +95,11 @@ class UnusedSlot(SlotRef):
 class Record(TypedDict):
     """What one run did, written once by the last node together with the answer.
 
-    `cost` is `None` when the price of any of its calls is unknown. `degraded` is true when a draft did not
-    count, was cut, or a fallback answered. `calls` counts model calls that were sent, retries not included.
+    `cost` is None when the price of any of its calls is unknown. `calls` counts model calls that were sent, retries not
+    included. `degraded` is true when something that the mixture planned is missing, and `degraded_reasons` says what: a
+    draft that does not count, a fallback that answered, drafts cut because a provider found the prompt too long. Texts
+    that end at a token limit (`max_tokens`, `draft_tokens`, a window, the provider's own) are not: a draft's or the
+    record's status `truncated` says so.
     """
 
     mixture: str
@@ -109,6 +112,7 @@ class Record(TypedDict):
     used: list[SlotRef]
     unused: list[UnusedSlot]
     degraded: bool
+    degraded_reasons: list[str]
     aggregator: str
     fallback: str | None
     prompt: str

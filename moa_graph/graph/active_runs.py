@@ -54,12 +54,14 @@ class Live:
         if self._working == 0:
             self._spent += time.monotonic() - self._since
 
+    @property
+    def seconds(self) -> float:
+        """How long nodes of the run have worked in this process."""
+        return self._spent + (time.monotonic() - self._since if self._working else 0.0)
+
     def left(self, run_deadline: float | None) -> float:
         """Seconds until the run's deadline; infinite without one."""
-        if run_deadline is None:
-            return math.inf
-        running = time.monotonic() - self._since if self._working else 0.0
-        return run_deadline - self._spent - running
+        return math.inf if run_deadline is None else run_deadline - self.seconds
 
 
 @contextmanager

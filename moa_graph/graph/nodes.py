@@ -123,7 +123,7 @@ class Nodes:
             else:
                 error.cost = calls.cost
                 raise error
-            record = record_of(run.settings, state, calls, best=error is not None)
+            record = record_of(run, calls, best=error is not None)
         tell({"moa": "finished", "record": record})
         return {"messages": [message], "record": record}
 

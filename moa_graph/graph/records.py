@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 from langchain_core.messages import AIMessage
 
 from moa_graph.errors import AggregationError, NotEnoughDraftsError
-from moa_graph.graph.slot import SlotCall
-from moa_graph.mixture.context import Settings
+from moa_graph.graph.slot import Run, SlotCall
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.models.call import Outcome
-from moa_graph.state import COUNTED, Draft, MoAState, Record, SlotRef, UnusedSlot, counted, total_usage
+from moa_graph.state import COUNTED, Draft, Record, SlotRef, UnusedSlot, counted, total_usage
 
 __all__ = ["Calls", "answer_of", "best_draft", "draft_of", "no_answer", "not_enough", "record_of"]
 
@@ -112,31 +110,51 @@ def best_draft(drafts: Sequence[Draft]) -> AIMessage:
     return AIMessage(content=best["text"], response_metadata=label)
 
 
-def record_of(run: Settings, state: MoAState, calls: Calls, *, best: bool = False) -> Record:
-    """What the run did. Costs add up only when all are known."""
-    drafts = state["drafts"]
-    unused = [d for d in drafts if d["status"] not in COUNTED]
+def record_of(run: Run, calls: Calls, *, best: bool = False) -> Record:
+    """Return what the run did. Costs add up only when all are known."""
+    settings, drafts = run.settings, run.state["drafts"]
     last = calls.made[-1] if calls.made else None
-    truncated = last is not None and last[1].status == "truncated"
     costs = [*(d["cost"] for d in drafts), *(outcome.cost for _, outcome in calls.made)]
     usages = [*(d["usage"] for d in drafts), *(outcome.usage for _, outcome in calls.made)]
+    truncated = last is not None and last[1].status == "truncated"
+    reasons = _degraded(run, calls, best=best)
     return Record(
-        mixture=run.mixture.hash,
-        preset=run.mixture.name,
-        layers=run.layers,
+        mixture=settings.mixture.hash,
+        preset=settings.mixture.name,
+        layers=settings.layers,
         calls=sum(1 for d in drafts if d["attempts"]) + calls.sent,
         usage=total_usage(usages),
         cost=None if None in costs else sum(cost for cost in costs if cost is not None),
-        seconds=round(time.time() - state["run"]["started"], 4),
+        seconds=round(run.live.seconds, 4),
         used=[_place(d) for d in drafts if d["status"] in COUNTED],
-        unused=[UnusedSlot(**_place(d), status=d["status"], reason=d["error"] or d["status"]) for d in unused],
-        degraded=bool(unused or best or truncated or calls.shrunk or len(calls.made) > 1)
-        or any(d["status"] == "truncated" for d in drafts),
-        aggregator=run.aggregator.label,
+        unused=[
+            UnusedSlot(**_place(d), status=d["status"], reason=d["error"] or d["status"])
+            for d in drafts
+            if d["status"] not in COUNTED
+        ],
+        degraded=bool(reasons),
+        degraded_reasons=reasons,
+        aggregator=settings.aggregator.label,
         fallback=last[0].label if last and len(calls.made) > 1 and not best else None,
-        prompt=run.prompt,
+        prompt=settings.prompt,
         status="best_draft" if best else "truncated" if truncated else "ok",
     )
+
+
+def _degraded(run: Run, calls: Calls, *, best: bool) -> list[str]:
+    """Return what is missing of that which the mixture planned."""
+    found = list[str]()
+    for draft in run.state["drafts"]:
+        if draft["status"] not in COUNTED:
+            found.append(f"{draft['proposer']}: {draft['status']}, {draft['error'] or draft['status']}")
+    aggregator = run.settings.aggregator.label
+    if best:
+        found.append(f"{aggregator} gave no answer, a draft stands for it")
+    elif len(calls.made) > 1:
+        found.append(f"{aggregator} gave no answer, {calls.made[-1][0].label} answered")
+    if calls.shrunk:
+        found.append("drafts were cut because the provider found the prompt too long")
+    return list(dict.fromkeys(found))
 
 
 def _place(draft: Draft) -> SlotRef:

@@ -148,22 +148,8 @@ def _whole(state: Any) -> Answer:
         usage=record["usage"],
         cost=record["cost"],
         seconds=record["seconds"],
-        degraded=_degraded(record),
+        degraded=record["degraded_reasons"],
     )
-
-
-def _degraded(record: Record) -> list[str]:
-    """Why an answer is less than the mixture was meant to give; nothing for a whole one.
-
-    What max_tokens, draft_tokens or a window cut is not in it: these are what was asked for, and a single model that is
-    cut has nothing to be compared with either.
-    """
-    found = [f"{unused['proposer']}: {unused['status']}, {unused['reason']}" for unused in record["unused"]]
-    if record["fallback"]:
-        found.append(f"{record['aggregator']} gave no answer, {record['fallback']} answered")
-    if record["status"] == "best_draft":
-        found.append(f"{record['aggregator']} gave no answer, a draft stands for it")
-    return list(dict.fromkeys(found))
 
 
 def _to_be_asked_again(record: Record) -> bool:
