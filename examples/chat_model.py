@@ -5,7 +5,7 @@ from moa_graph import ChatMoA
 model = ChatMoA("local", max_tokens=40)  # fields of the mixture, and temperature, stop, timeout, max_retries
 
 whole = None
-for chunk in model.stream("Name three fruits."):
+for chunk in model.stream("What is the capital of France?"):
     print(chunk.text, end="", flush=True)
     whole = chunk if whole is None else whole + chunk
 

@@ -3,7 +3,7 @@
 from moa_graph import create_moa
 
 graph = create_moa("local")
-result = graph.invoke({"messages": "Name three fruits."})
+result = graph.invoke({"messages": "What is the capital of France?"})
 
 for draft in result["drafts"]:
     print(f"{draft['proposer']} ({draft['status']}): {draft['text']}")

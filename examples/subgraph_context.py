@@ -26,5 +26,5 @@ graph.add_node("plain", moa)  # as a node it keeps to its mixture, whatever the 
 graph.add_node("chosen", chosen)
 graph.add_edge(START, "plain").add_edge("plain", "chosen")
 
-done = graph.compile().invoke({"messages": "Name three fruits."}, context=Customer("Ann", layers=1))
+done = graph.compile().invoke({"messages": "What is the capital of France?"}, context=Customer("Ann", layers=1))
 print([message.type for message in done["messages"]], done["messages"][-1].text)

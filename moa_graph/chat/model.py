@@ -3,7 +3,7 @@
 from moa_graph import ChatMoA
 
 model = ChatMoA("local")
-print(model.invoke("Name three fruits.").content)
+print(model.invoke("What is the capital of France?").content)
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ COMMANDS: dict[str, Command] = {
 }
 
 EXAMPLES = """\
-  moa ask "Name three fruits."
+  moa ask "What is the capital of France?"
   cat notes.txt | moa ask --preset together "Summarize."
   moa ask --proposer openai:gpt-6.1-sol --proposer together:zai-org/GLM-5.3 "Why is the sky blue?"
   moa presets list"""

@@ -21,11 +21,17 @@ if TYPE_CHECKING:
     from moa_graph.mixture.mixture import Mixture
 
 app = typer.Typer(add_completion=False)
-Show = Annotated[bool, typer.Option("--show-drafts", help="Print the drafts too, on standard error.")]
+Show = Annotated[bool, typer.Option("--show-drafts", help="Print the drafts before the answer, on standard error.")]
 Save = Annotated[Path | None, typer.Option("--save", help="Write question, answer, drafts, record: .html, .md, .json.")]
 MaxCost = Annotated[float | None, typer.Option("--max-cost", min=0, help="Most dollars the question may cost.")]
 Dry = Annotated[bool, typer.Option("--estimate", help="Say what it would cost; ask nothing.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on standard error.")]
+
+_WITH_A_KEY = """\
+The model that answered has 135 million parameters and runs in this process.
+With OPENAI_API_KEY or TOGETHER_API_KEY set, several current models draft and a strong one writes the answer:
+`moa presets list` shows the mixtures, `moa ask --estimate "..."` what a question costs.
+"""
 
 
 @app.command()
@@ -69,11 +75,14 @@ def ask(
             return
     context = _context(fields)
     try:
-        result = _answered(source, question, context, as_json=as_json, live=not quiet and sys.stderr.isatty())
+        live = not quiet and sys.stderr.isatty()
+        result = _answered(source, question, context, as_json=as_json, live=live, show_drafts=show_drafts)
     except MoAError as exc:
         _keep(save, question, exc)
         raise
-    _show(result, question, as_json=as_json, show_drafts=show_drafts, save=save)
+    _show(result, question, as_json=as_json, save=save)
+    if show_drafts and not quiet:
+        _totals(source, result)
 
 
 def _question(words: list[str]) -> str:
@@ -85,7 +94,7 @@ def _question(words: list[str]) -> str:
     parts = [" ".join(words).strip(), _piped().strip()]
     question = "\n\n".join(part for part in parts if part)
     if not question:
-        raise InputError('there is no question. Write one: moa ask "Name three fruits."')
+        raise InputError('there is no question. Write one: moa ask "What is the capital of France?"')
     return question
 
 
@@ -115,34 +124,45 @@ def _estimate(mixture: Mixture, question: str, layers: int | None, as_json: bool
     sys.stdout.write(f"{json.dumps(found._asdict()) if as_json else found.line()}\n")
 
 
-def _answered(source: Mixture | Server, question: str, context: MoAContext, *, as_json: bool, live: bool) -> Answered:
+def _answered(
+    source: Mixture | Server, question: str, context: MoAContext, *, as_json: bool, live: bool, show_drafts: bool
+) -> Answered:
     from contextlib import nullcontext
 
+    from moa_graph.cli.drafts import DraftPrinter
     from moa_graph.cli.progress import Progress, tell_end
     from moa_graph.cli.run import AnswerPrinter, ask
 
-    printer = AnswerPrinter()
+    printer, drafts = AnswerPrinter(), DraftPrinter() if show_drafts else None
     with Progress() if live else nullcontext() as progress:
         # The table goes first: it has to be off the screen before the first word of the answer.
-        watchers: list[Watcher] = [w for w in (progress, None if as_json else printer) if w is not None]
+        watchers: list[Watcher] = [w for w in (progress, drafts, None if as_json else printer) if w is not None]
         result = ask(source, [("user", question)], context, watchers)
+    if drafts:
+        drafts.finish(result.drafts)  # a server may send no events
     if not as_json:
         printer.finish(result)
-    tell_end(result.drafts, result.record, live=live)
+    tell_end(result.drafts, result.record, live=live and not show_drafts)
     return result
 
 
-def _show(result: Answered, question: str, *, as_json: bool, show_drafts: bool, save: Path | None) -> None:
+def _totals(source: Mixture | Server, result: Answered) -> None:
+    """Write one line of totals, and what a key would change where only the embedded model answered."""
+    from moa_graph.cli.progress import summary
+    from moa_graph.mixture.mixture import Mixture
+    from moa_graph.mixture.proposer import is_embedded
+
+    sys.stderr.write(f"\n{summary(result.record)}\n")
+    if isinstance(source, Mixture) and all(map(is_embedded, source.specs)):
+        sys.stderr.write(_WITH_A_KEY)
+
+
+def _show(result: Answered, question: str, *, as_json: bool, save: Path | None) -> None:
     from moa_graph.cli.export import save as write
-    from moa_graph.cli.run import plain
 
     whole: dict[str, Any] = result._asdict()
     if as_json:
         sys.stdout.write(json.dumps(whole, ensure_ascii=False) + "\n")
-    if show_drafts:
-        for draft in result.drafts:
-            head = f"--- layer {draft['layer']}, {draft['proposer']} ({draft['model']}): {draft['status']}"
-            sys.stderr.write(f"{head}\n{plain(draft['text'] or draft['error'] or '')}\n")
     if save:
         write(save, question, whole)
 

@@ -9,8 +9,9 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from moa_graph.cli.drafts import as_text
 from moa_graph.cli.progress import Progress, tell_end
-from moa_graph.cli.run import Answered, AnswerPrinter, Watcher, ask, plain, streams
+from moa_graph.cli.run import Answered, AnswerPrinter, Watcher, ask, streams
 from moa_graph.errors import InputError
 from moa_graph.mixture.context import MoAContext, settings
 from moa_graph.mixture.mixture import Mixture
@@ -86,9 +87,7 @@ class Chat:
         """Show the drafts of the last turn."""
         if not self.last:
             return "there are no drafts yet"
-        heads = [f"--- layer {d['layer']}, {d['proposer']} ({d['model']}): {d['status']}" for d in self.last]
-        texts = [plain(d["text"] or d["error"] or "") for d in self.last]
-        return "\n".join(f"{head}\n{text}" for head, text in zip(heads, texts, strict=True))
+        return as_text(self.last)
 
     @spoken
     def save(self, path: str) -> str:

@@ -122,6 +122,6 @@ def tell_end(drafts: list[Any], record: Any, *, live: bool) -> None:
 def summary(record: Any) -> str:
     """The run in one line: calls, tokens, dollars, seconds."""
     usage, cost = record["usage"], record["cost"]
-    money = "cost unknown" if cost is None else f"${cost:.4f}" if cost else "$0"
+    money = "cost unknown" if cost is None else f"${cost:.4f}" if cost else "free"
     tokens = f"{usage['input_tokens']}+{usage['output_tokens']} tokens"
     return f"{record['calls']} calls, {tokens}, {money}, {record['seconds']:.1f} s"

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from moa_graph.cli.drafts import plain
 from moa_graph.cli.langsmith import quiet_traces
 from moa_graph.cli.source import Server, opened
 
@@ -28,11 +29,6 @@ class Watcher(Protocol):
     """Who is told of a run's events (docs/events.md)."""
 
     def __call__(self, event: dict[str, Any]) -> None: ...
-
-
-def plain(text: str) -> str:
-    """`text` without control characters: what a model writes must not steer the terminal."""
-    return "".join(c for c in text if c in "\n\t" or c.isprintable())
 
 
 def streams() -> bool:

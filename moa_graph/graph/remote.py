@@ -1,7 +1,7 @@
 """A mixture on an Agent Server, called as the local graph is: same input, output, events and errors.
 
 async with RemoteMoA("http://localhost:2024") as graph:
-    out = await graph.ainvoke({"messages": "Name three fruits."})
+    out = await graph.ainvoke({"messages": "What is the capital of France?"})
 """
 
 from __future__ import annotations

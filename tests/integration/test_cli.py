@@ -70,11 +70,15 @@ def test_a_piped_question_gives_one_json_object_from_the_embedded_model() -> Non
     assert result["answer"].strip() and result["record"]["calls"] == 4
 
 
-def test_without_keys_or_options_the_embedded_model_answers_and_says_so() -> None:
-    done = moa("ask", "Name three fruits.", "--show-drafts")
+def test_without_keys_the_embedded_model_answers_after_its_drafts_and_says_what_a_key_would_change() -> None:
+    done = moa("ask", "What is the capital of France?", "--show-drafts")
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() and b"preset `local`" in done.stderr
-    assert done.stderr.count(b"--- layer 1, p") == 3
+    drafts, answer, end = done.stderr.partition(b"\nAnswer\n")
+    assert [drafts.index(b"Draft %d of 3: p%d-" % (n + 1, n)) for n in range(3)] == sorted(
+        drafts.index(b"Draft %d of 3" % (n + 1)) for n in range(3)
+    )
+    assert answer and b"4 calls, " in end and b"free" in end and b"OPENAI_API_KEY" in end
 
 
 @pytest.mark.parametrize(

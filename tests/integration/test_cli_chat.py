@@ -33,7 +33,7 @@ def test_every_turn_sees_the_answers_before_and_no_draft(say, provider: Provider
     assert sent[1]["content"] in out, "the history holds what was shown"
     draft = provider.requests("agg")[0].json["messages"]
     assert sent[1]["content"] not in json.dumps(draft)
-    assert "--- layer 1, p1-two (openai:two): ok" in err
+    assert "Draft 2 of 2: p1-two (openai:two), " in err
 
 
 def test_the_best_draft_is_shown_named_as_such_and_remembered(say, provider: Provider, capsys) -> None:

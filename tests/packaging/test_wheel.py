@@ -59,7 +59,9 @@ def empty(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pat
 def test_moa_ask_answers_from_the_wheel_in_an_empty_environment(empty: Path, tmp_path: Path) -> None:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     asked = [str(empty / "bin" / "moa"), "ask", "--preset", "local", "--json"]
-    done = subprocess.run(asked, input=b"Name three fruits.", capture_output=True, cwd=tmp_path, env=clean, timeout=200)
+    done = subprocess.run(
+        asked, input=b"What is the capital of France?", capture_output=True, cwd=tmp_path, env=clean, timeout=200
+    )
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert sum(draft["status"] == "ok" for draft in result["drafts"]) >= 3 and result["answer"]
