@@ -24,6 +24,9 @@ COMMANDS: dict[str, Command] = {
     "batch": Command("moa_graph.cli.batch", "Answer thousands of questions from a file, resumably."),
     "serve": Command("moa_graph.cli.serve", "Serve mixtures as models of an OpenAI-compatible endpoint.", "serve"),
     "ui": Command("moa_graph.cli.ui", "Open the page that shows every draft beside the answer.", "serve"),
+    "mcp": Command(
+        "moa_graph.cli.mcp", "Offer the MCP tool to desktop clients, over standard input and output.", "serve"
+    ),
     "presets": Command("moa_graph.cli.mixtures", "List, show and find the mixtures that come with the package."),
     "graph": Command("moa_graph.cli.graph", "Draw a mixture's graph as mermaid."),
     "doctor": Command("moa_graph.cli.doctor", "Check keys, parts, and that every model of a mixture answers."),

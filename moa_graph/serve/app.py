@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, nullcontext
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -10,10 +16,12 @@ from starlette.routing import Route
 
 from moa_graph.serve.access import Guard, Policy
 from moa_graph.serve.catalogue import Catalogue
-from moa_graph.serve.mcp.routes import McpRoutes
 from moa_graph.serve.openai.routes import OpenAIRoutes
 from moa_graph.serve.page.routes import PageRoutes
 from moa_graph.serve.sse import HEARTBEAT
+
+if TYPE_CHECKING:
+    from moa_graph.serve.mcp.endpoint import McpEndpoint
 
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
@@ -27,7 +35,7 @@ def create_app(
     """
     policy = policy or Policy()
     v1 = OpenAIRoutes(catalogue, policy.max_bytes, heartbeat)
-    mcp = McpRoutes(catalogue, policy.max_bytes, heartbeat)
+    mcp = _mcp(catalogue, policy.max_bytes)
     page = PageRoutes(catalogue, policy.max_bytes, heartbeat)
     program, browser = [Middleware(Guard, policy)], [Middleware(Guard, policy, basic=True)]
     routes = [
@@ -36,13 +44,31 @@ def create_app(
         Route("/v1/chat/completions", v1.chat, methods=["POST", "OPTIONS"], middleware=program),
         # Last of its kind: it takes the other methods of the routes above too.
         Route("/v1/{rest:path}", v1.unknown, methods=_METHODS, middleware=program),
-        Route("/mcp", mcp.handle, methods=["GET", "POST", "DELETE", "OPTIONS"], middleware=program),
+        *([Route("/mcp", mcp, methods=["GET", "POST", "DELETE", "OPTIONS"], middleware=program)] if mcp else []),
         Route("/moa", page.page, methods=["GET"], middleware=browser),
         Route("/moa/report", page.report, methods=["GET"], middleware=browser),
         Route("/moa/mixtures", page.mixtures, methods=["GET"], middleware=browser),
         Route("/moa/run", page.run, methods=["POST"], middleware=browser),
     ]
-    return Starlette(routes=[*routes, *([Route("/", _to_page)] if home else [])])
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncGenerator[None]:
+        async with mcp.running() if mcp else nullcontext():
+            yield
+
+    return Starlette(routes=[*routes, *([Route("/", _to_page)] if home else [])], lifespan=lifespan)
+
+
+def _mcp(catalogue: Catalogue, max_bytes: int) -> McpEndpoint | None:
+    """Return the MCP endpoint, or None without the `mcp` package: the Agent Server mounts us without our extras."""
+    if find_spec("mcp") is None:
+        logging.getLogger("moa_graph").warning(
+            "no /mcp here: it needs the extra `serve` (pip install 'moa_graph[serve]')"
+        )
+        return None
+    from moa_graph.serve.mcp.endpoint import McpEndpoint
+
+    return McpEndpoint(catalogue, max_bytes)
 
 
 async def _to_page(request: Request) -> Response:

@@ -15,6 +15,7 @@ from moa_graph.cli.options import chosen
 from moa_graph.models.local import locate
 from moa_graph.serve.app import create_app
 from moa_graph.serve.catalogue import Catalogue
+from moa_graph.serve.mcp.tool import tool
 from tests.provider import Provider
 from tests.serving import Served, mixture
 
@@ -64,9 +65,8 @@ async def test_page_and_tool_begin_with_the_first(monkeypatch):
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
         assert (await http.get("/moa/mixtures")).json()["mixtures"][0]["name"] == "openai"
-        listed = (await http.post("/mcp", json={"jsonrpc": "2.0", "id": 1, "method": "tools/list"})).json()
-    asked = listed["result"]["tools"][0]["inputSchema"]["properties"]["mixture"]
-    assert asked["enum"][0] == "openai" and "openai if left out" in asked["description"]
+    asked = tool(Catalogue.of()).input_schema["properties"]["mixture"]
+    assert asked["enum"][0] == "openai" and "the default is openai" in asked["description"]
 
 
 async def test_the_tool_asks_the_first_when_it_is_told_no_mixture(provider: Provider):
