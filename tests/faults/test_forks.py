@@ -13,6 +13,7 @@ CODE = """
 import os, sys
 from moa_graph import create_moa
 from moa_graph.costs.ledger import Ledger
+from moa_graph.models import rate_limit
 
 url, path = sys.argv[1:]
 spec = {"model": "openai:tok=4-a", "base_url": url}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from moa_graph.evals.comparisons import verdict
 from moa_graph.evals.data import assets
 from moa_graph.evals.judge_table import table as meta
-from moa_graph.evals.comparisons import verdict
 from moa_graph.evals.reports.plots import Point, intervals, scatter
 from moa_graph.evals.reports.run_report import Page, shown
 from moa_graph.evals.scoring import PUBLISHED_JUDGES

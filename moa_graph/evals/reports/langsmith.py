@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from moa_graph.evals.alpaca_eval import run as alpaca_run
-from moa_graph.evals.flask import scores as flask
-from moa_graph.evals.flask import run as flask_run
-from moa_graph.evals.mt_bench import run as mt_bench_run
-from moa_graph.evals.engine import Done
 from moa_graph.evals.data.files import Row
+from moa_graph.evals.engine import Done
+from moa_graph.evals.flask import run as flask_run
+from moa_graph.evals.flask import scores as flask
+from moa_graph.evals.mt_bench import run as mt_bench_run
 from moa_graph.evals.session import Benchmark
 from moa_graph.models.keys import environment
 
