@@ -1,7 +1,7 @@
-"""The cheap path below ChatOpenAI and ChatTogether: their requests over aiohttp, their answers as plain dicts.
+"""A cheap HTTP path below ChatOpenAI and ChatTogether: requests over aiohttp, replies as plain dicts.
 
-The chat models stay LangChain's and raise the SDK's errors; what is left out is the SDK's building of a pydantic model
-for every chunk, which is most of what a streamed answer costs. What this path does not know goes to the SDK.
+The chat models stay LangChain's and the errors the SDK's. What is saved is the SDK's pydantic model for every chunk,
+the largest cost of a streamed answer. Whatever this path does not know goes through the SDK, over the same connections.
 """
 
 from moa_graph.models.openai_http.factory import chat_openai

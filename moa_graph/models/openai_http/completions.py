@@ -2,127 +2,108 @@
 
 from __future__ import annotations
 
-import functools
-import io
+import asyncio
+import importlib
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+import httpx2
+import openai
 import orjson
 
-from moa_graph.models.openai_http.connections import SESSIONS, trust
-from moa_graph.models.openai_http.errors import mapped, response, status_error
+from moa_graph.models.limits import MAX_ERROR_BYTES, MAX_REPLY_BYTES, ReplyTooLarge
 from moa_graph.models.openai_http.sse import loads
 from moa_graph.models.openai_http.stream import Stream
+from moa_graph.models.transport import Transport, body_of, decoded_headers
 
 if TYPE_CHECKING:
-    import httpx2
     from openai import AsyncOpenAI
 
 
 class Completions:
-    """`create` and `with_raw_response.create`, answered with dicts; anything unknown is the SDK's.
+    """`create` and `with_raw_response.create`, answered with dicts; anything unknown goes through the SDK.
 
     Never retries and has no time limits: both belong to the caller.
     """
 
-    def __init__(
-        self, base_url: str, *, headers: Mapping[str, str], sdk: AsyncOpenAI, proxy: str | None = None
-    ) -> None:
+    def __init__(self, base_url: str, headers: Mapping[str, str], transport: Transport, sdk: AsyncOpenAI) -> None:
         self.sdk = sdk
-        self.url = f"{base_url.rstrip('/')}/chat/completions"
-        self.headers = {"accept": "application/json", "content-type": "application/json", **headers}
-        self.proxy = proxy
-        # Now, before any deadline runs: the first time takes a while.
-        self._trust = trust(base_url)
-        self.with_raw_response = Raw(self)
+        self.with_raw_response = SimpleNamespace(create=self._raw)
+        self._base_url, self._transport = base_url, transport
+        self._url = f"{base_url.rstrip('/')}/chat/completions"
+        self._headers = {"accept": "application/json", "content-type": "application/json", **headers}
 
     async def create(self, **payload: Any) -> Any:
-        """A dict, or with `stream` an asynchronous context manager over dicts."""
+        """Return a dict, or with `stream` an asynchronous context manager over dicts."""
+        if not payload.get("stream"):
+            return (await self._raw(**payload)).parse()
         body = encoded(payload)
         if body is None:
             return await self.sdk.chat.completions.create(**payload)
-        if payload.get("stream"):
-            return Stream(self.url, await self.post(body))
-        return (await self.whole(body)).parse()
+        return Stream(self._url, await self._post(body, payload))
 
-    async def whole(self, body: bytes) -> Answer:
-        """One answer that is not streamed."""
-        answer = await self.post(body)
-        async with mapped(self.url):
-            return Answer(self.url, answer, await answer.read())
-
-    async def post(self, body: bytes) -> aiohttp.ClientResponse:
-        """The answer's head; its body is still to be read.
-
-        Raises:
-            openai.APIError: any status but a success, and any failure of the connection.
-        """
-        async with mapped(self.url):
-            client = await SESSIONS.get()
-            # A redirect would carry the conversation, and the key, to a host that is not the provider's.
-            # Long bodies go out in pieces: sent whole they hold the event loop up, and aiohttp warns.
-            data = body if len(body) < 2**20 else io.BytesIO(body)
-            answer = await client.post(
-                self.url,
-                data=data,
-                headers=self.headers,
-                ssl=self._trust,
-                proxy=self.proxy,
-                allow_redirects=False,
-            )
-            if 200 <= answer.status < 300:
-                return answer
-            raise status_error(self.url, answer, await answer.read())
-
-
-class Raw:
-    """`with_raw_response`: the answer with its headers, to be parsed by the caller."""
-
-    def __init__(self, completions: Completions) -> None:
-        self._completions = completions
-
-    async def create(self, **payload: Any) -> Any:
+    async def _raw(self, **payload: Any) -> Any:
+        """Return the reply with its headers, to be parsed by the caller."""
         body = encoded(payload)
         if body is None or payload.get("stream"):
-            # A raw stream is asked for only by those who want its headers; the SDK has it all.
-            return await self._completions.sdk.chat.completions.with_raw_response.create(**payload)
-        return await self._completions.whole(body)
+            return await self.sdk.chat.completions.with_raw_response.create(**payload)
+        response = await self._post(body, payload)
+        received = await self._read(response, MAX_REPLY_BYTES)
+        try:
+            data = loads(received)
+        except ValueError:
+            if len(received) > MAX_ERROR_BYTES:  # the SDK could not read it either, only slower
+                raise ValueError(f"{len(received):,} bytes that are not JSON") from None
+            data = None
+        if isinstance(data, dict) and _plain(data):
+            return SimpleNamespace(parse=lambda: data, headers=response.headers)
+        return await self._as_the_sdk_reads(response, received, payload)
 
-
-class Answer:
-    """A body that has been read."""
-
-    def __init__(self, url: str, answer: aiohttp.ClientResponse, body: bytes) -> None:
-        self._url, self._answer, self._body = url, answer, body
-
-    @functools.cached_property
-    def http_response(self) -> httpx2.Response:
-        return response(self._url, self._answer, self._body)
-
-    @property
-    def headers(self) -> httpx2.Headers | Mapping[str, str]:
-        """Case does not matter in the keys."""
-        return self._answer.headers
-
-    def parse(self) -> Any:
-        """A dict; the SDK's own object for what a dict would not carry on, such as a refusal or missing choices.
+    async def _post(self, body: bytes, payload: dict[str, Any]) -> aiohttp.ClientResponse:
+        """Return the head of a successful reply; its body is still to be read.
 
         Raises:
-            ValueError: a body that is called JSON and is none.
+            openai.APIError: any other status, and any failure of the connection.
         """
-        kind = self._answer.headers.get("content-type", "*").partition(";")[0]
         try:
-            data = loads(self._body)
-        except ValueError:
-            if kind.endswith("json"):
-                raise
-            return self.http_response.text
-        if not isinstance(data, dict) or _plain(data):
-            return data
-        from openai.types.chat import ChatCompletion
+            response = await self._transport.post(self._url, self._headers, body)
+        except httpx2.RequestError as error:
+            raise self._failed(error) from (error.__cause__ or error)
+        if 200 <= response.status < 300:
+            return response
+        received = await self._read(response, MAX_ERROR_BYTES, cut=True)
+        await self._as_the_sdk_reads(response, received, payload)
+        raise AssertionError("the SDK accepted an HTTP error")
 
-        return ChatCompletion.construct(**data)
+    async def _read(self, response: aiohttp.ClientResponse, limit: int, *, cut: bool = False) -> bytes:
+        pieces: list[bytes] = []
+        try:
+            async for piece in body_of(response, limit):
+                pieces.append(piece)
+        except ReplyTooLarge:
+            if not cut:
+                raise
+        except httpx2.RequestError as error:
+            raise self._failed(error) from (error.__cause__ or error)
+        return b"".join(pieces)
+
+    def _failed(self, error: httpx2.RequestError) -> openai.APIConnectionError:
+        # Without the request's headers, which hold the key.
+        request = httpx2.Request("POST", self._url)
+        if isinstance(error, httpx2.TimeoutException):
+            return openai.APITimeoutError(request=request)
+        return openai.APIConnectionError(request=request)
+
+    async def _as_the_sdk_reads(self, response: aiohttp.ClientResponse, body: bytes, payload: dict[str, Any]) -> Any:
+        """Let the SDK read a reply that was received already: an error, or a body that is out of the ordinary."""
+        # The SDK loads this part of itself when it is first used, which takes a while.
+        await asyncio.to_thread(importlib.import_module, "openai.resources.chat.completions")
+        reply = httpx2.Response(response.status, headers=decoded_headers(response), content=body)
+        http = httpx2.AsyncClient(transport=httpx2.MockTransport(lambda request: reply))
+        sdk = openai.AsyncOpenAI(api_key="none", base_url=self._base_url, max_retries=0, http_client=http)
+        return await sdk.chat.completions.with_raw_response.create(**payload)
 
 
 def _plain(data: dict[str, Any]) -> bool:
@@ -135,7 +116,10 @@ def _plain(data: dict[str, Any]) -> bool:
 
 
 def encoded(payload: dict[str, Any]) -> bytes | None:
-    """The request's body; `None` when it is one for the SDK: an unknown parameter, or a value that is no plain JSON."""
+    """Return the request's body, or None for a request that only the SDK can send.
+
+    That is one with an unknown parameter, or with a value that is not plain JSON.
+    """
     extra = payload.get("extra_body")
     if not payload.keys() <= _KNOWN or not (extra is None or isinstance(extra, dict)):
         return None
@@ -155,6 +139,5 @@ _NAMES = """
     web_search_options
 """
 PARAMETERS = frozenset(_NAMES.split())
-"""The parameters of the SDK's `create` that go into the body as they are (asking the SDK would load all of it)."""
-
+"""The parameters of the SDK's `create` that go into the body as they are."""
 _KNOWN = PARAMETERS | {"extra_body"}

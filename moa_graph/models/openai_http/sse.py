@@ -1,4 +1,4 @@
-"""Server-sent events from bytes, as they come in."""
+"""Server-sent events and JSON from bytes."""
 
 from __future__ import annotations
 
@@ -7,49 +7,74 @@ from typing import Any
 
 import orjson
 
+from moa_graph.models.limits import MAX_EVENT_BYTES, MAX_JSON_VALUES, ReplyTooLarge
+
+_BOM = b"\xef\xbb\xbf"
+
 
 def loads(data: bytes) -> Any:
-    """JSON as the SDK reads it: fast when it is strict JSON, by the standard library when it is not.
+    """Parse JSON as the SDK does: fast when it is strict, with the standard library when it is not.
 
-    The standard library takes lone surrogates and NaN, and its errors are the ones callers know.
+    The standard library accepts lone surrogates and NaN, and text after the first value is ignored here.
 
     Raises:
-        ValueError: it is no JSON, or no UTF-8.
+        ValueError: the data is not JSON, or not UTF-8.
+        ReplyTooLarge: it holds too many values.
     """
+    if len(data) > 2**20 and data.count(b",") + data.count(b"[") + data.count(b"{") > MAX_JSON_VALUES:
+        raise ReplyTooLarge("JSON of the reply", MAX_JSON_VALUES, "values")
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError:
-        return json.loads(data.decode("utf-8"))
+        if len(data) > MAX_EVENT_BYTES:  # the slow parser would stop the event loop for too long
+            raise
+    try:
+        return json.JSONDecoder().raw_decode(data.removeprefix(_BOM).decode("utf-8").lstrip())[0]
+    except RecursionError:
+        raise ValueError("the JSON is nested too deeply") from None
 
 
 class Events:
     """Splits a stream into the data of its events. Lines may end in LF, CRLF or CR."""
 
     def __init__(self) -> None:
-        self._parts: list[bytes] = []
+        self._partial: list[bytes] = [b""]
+        self._data: list[bytes] = []
         self._after_cr = False
+        self._started = False
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """The data of every event that `data` completes; events without data are none."""
-        if self._after_cr or b"\r" in data:
-            data = self._newlines(data)
-        self._parts.append(data)
-        # Joining on every read would copy a long event over and over.
-        if b"\n" not in data:
-            return []
-        *blocks, rest = b"".join(self._parts).split(b"\n\n")
-        self._parts = [rest]
-        return [found for block in blocks if (found := _data(block)) is not None]
+    def feed(self, received: bytes) -> list[bytes]:
+        """Return the data of every event that `received` completes. Events without data are skipped."""
+        if self._after_cr or b"\r" in received:
+            received = self._newlines(received)
+        self._partial.append(received)
+        # Joining on every read would copy a long line again and again.
+        lines = [] if b"\n" not in received else b"".join(self._partial).split(b"\n")
+        if lines:
+            self._partial = [lines.pop()]
+        found = [event for line in lines if (event := self._line(line))]
+        if sum(map(len, self._partial)) + sum(map(len, self._data)) > MAX_EVENT_BYTES:
+            raise ReplyTooLarge("event of the stream", MAX_EVENT_BYTES)
+        return found
+
+    def end(self) -> list[bytes]:
+        """Return what the stream's end completes: servers leave out the last blank line."""
+        return self.feed(b"\n\n")
+
+    def _line(self, line: bytes) -> bytes | None:
+        if not self._started:
+            line, self._started = line.removeprefix(_BOM), True
+        if line.startswith(b"data:"):
+            self._data.append(line[5:].removeprefix(b" "))
+        elif line.startswith(b"{"):
+            return line  # JSON without a frame, as some servers report errors
+        elif not line and self._data:
+            event, self._data = b"\n".join(self._data), []
+            return event.strip()
+        return None
 
     def _newlines(self, data: bytes) -> bytes:
         if self._after_cr and data.startswith(b"\n"):
             data = data[1:]
         self._after_cr = data.endswith(b"\r")
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-
-
-def _data(block: bytes) -> bytes | None:
-    if block.startswith(b"data: ") and b"\n" not in block:
-        return block[6:]
-    lines = [line[5:].removeprefix(b" ") for line in block.split(b"\n") if line.startswith(b"data:")]
-    return b"\n".join(lines) if lines else None

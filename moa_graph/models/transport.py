@@ -1,0 +1,218 @@
+"""Connections: one aiohttp session per event loop, bounded replies, and the SDK's transport over the same session."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import functools
+import io
+import ssl
+import time
+import zlib
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from typing import Any
+
+import aiohttp
+import httpx2
+
+from moa_graph.models.limits import MAX_HEADER_BYTES, MAX_REPLY_BYTES, MAX_STREAM_BYTES, ReplyTooLarge
+
+_KEEPALIVE = 90.0
+"""Seconds for which an idle connection is kept: longer than a slow round of proposers."""
+_HEADERS = 1000
+_PIECE = 2**18
+"""Bytes that are decoded at once."""
+
+_open: dict[asyncio.AbstractEventLoop, tuple[aiohttp.ClientSession, AsyncGenerator[None]]] = {}
+
+
+class _Stale(aiohttp.ServerDisconnectedError):
+    """A kept connection cannot be used again. Nothing has been sent on it."""
+
+
+class _Request(aiohttp.ClientRequest):
+    async def send(self, conn: Any) -> aiohttp.ClientResponse:
+        # Two turns of the loop deliver what the server has sent since the last reply. A second reply that nobody asked
+        # for would otherwise be taken for the answer to this request.
+        for _ in range(2):
+            await asyncio.sleep(0)
+        protocol = conn.protocol
+        if protocol is None or protocol.should_close or not protocol.is_connected():
+            raise _Stale
+        return await super().send(conn)
+
+
+async def _session() -> aiohttp.ClientSession:
+    loop = asyncio.get_running_loop()
+    if loop not in _open:
+        for closed in [each for each in _open if each.is_closed()]:
+            await _open.pop(closed)[0].close()
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE),
+            timeout=aiohttp.ClientTimeout(total=None),  # deadlines belong to the caller
+            cookie_jar=aiohttp.DummyCookieJar(),  # a provider's cookies would go along with the next caller's requests
+            request_class=_Request,
+            auto_decompress=False,
+            max_line_size=MAX_HEADER_BYTES // 4,
+            max_field_size=MAX_HEADER_BYTES // 4,
+            max_headers=_HEADERS,
+        )
+        _open[loop] = session, (holder := _hold(loop, session))
+        await anext(holder)
+    return _open[loop][0]
+
+
+async def _hold(loop: asyncio.AbstractEventLoop, session: aiohttp.ClientSession) -> AsyncGenerator[None]:
+    """Close the session with its loop: `asyncio.run` finalizes a loop's generators before it closes the loop."""
+    try:
+        yield
+    finally:
+        _open.pop(loop, None)
+        await session.close()
+        await asyncio.sleep(0)  # the transports report their end in the loop's next turn
+
+
+@atexit.register
+def _close_all() -> None:
+    """Close the sessions of loops that still run in other threads, such as the one behind sync calls."""
+    for loop, (_, holder) in list(_open.items()):
+        if loop.is_running():
+            with contextlib.suppress(Exception):  # the interpreter ends: nothing else can be done
+                asyncio.run_coroutine_threadsafe(holder.aclose(), loop).result(1.0)
+
+
+@functools.cache
+def _certificates() -> ssl.SSLContext:
+    """The SDK's certificates. Made once and only for https: it takes 20 ms."""
+    return httpx2.create_ssl_context()
+
+
+class Transport(httpx2.AsyncBaseTransport):
+    """Requests to one host. As the SDK's transport it works in every event loop, and its replies are bounded."""
+
+    def __init__(self, base_url: str, proxy: str | None) -> None:
+        self._ssl = _certificates() if base_url.startswith("https:") else True
+        self._proxy = proxy
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> aiohttp.ClientResponse:
+        """Send one request and return the head of its reply."""
+        return await self._send("POST", url, headers, body, None)
+
+    async def _send(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeout: aiohttp.ClientTimeout | None
+    ) -> aiohttp.ClientResponse:
+        options: dict[str, Any] = {"timeout": timeout} if timeout else {}
+        headers = {**headers, "accept-encoding": "identity"}
+        session = await _session()
+        with translated():
+            for attempt in range(64):
+                # Long bodies go out in pieces: sent whole they stop the event loop, and aiohttp warns.
+                data = body if len(body) < 2**20 else io.BytesIO(body)
+                try:
+                    # A redirect would carry the conversation, and the key, to a host that is not the provider's.
+                    return await session.request(
+                        method, url, data=data, headers=headers, ssl=self._ssl, proxy=self._proxy,
+                        allow_redirects=False, **options,
+                    )  # fmt: skip
+                except _Stale:
+                    if attempt == 63:
+                        raise
+        raise AssertionError
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        given = request.extensions.get("timeout") or {}
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=given.get("connect"), sock_read=given.get("read"))
+        headers = {name: value for name, value in request.headers.items() if name not in ("host", "content-length")}
+        response = await self._send(request.method, str(request.url), headers, await request.aread(), timeout)
+        stream = "event-stream" in response.headers.get("content-type", "")
+        pieces = body_of(response, MAX_STREAM_BYTES if stream else MAX_REPLY_BYTES)
+        return httpx2.Response(response.status, headers=decoded_headers(response), stream=_Body(response, pieces))
+
+
+class _Body(httpx2.AsyncByteStream):
+    def __init__(self, response: aiohttp.ClientResponse, pieces: AsyncGenerator[bytes]) -> None:
+        self._response, self._pieces = response, pieces
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for piece in self._pieces:
+            yield piece
+
+    async def aclose(self) -> None:
+        self._response.close()
+        await self._pieces.aclose()
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """Turn aiohttp's errors into httpx2's, which the SDK knows."""
+    try:
+        yield
+    except TimeoutError as error:  # aiohttp's time limits derive from it
+        raise httpx2.ReadTimeout(str(error)) from error
+    except aiohttp.ClientResponseError as error:
+        if error.message.startswith(("Got more than", "Too many headers")):
+            raise ReplyTooLarge("header of the reply", MAX_HEADER_BYTES) from None
+        # Without its cause: aiohttp gives its complaint the status 400, which no server has sent.
+        raise httpx2.RemoteProtocolError(f"the server broke the HTTP protocol: {error.message}") from None
+    except (aiohttp.ClientError, OSError, zlib.error) as error:
+        raise httpx2.NetworkError(str(error) or type(error).__name__) from error
+
+
+def decoded_headers(response: aiohttp.ClientResponse) -> list[tuple[str, str]]:
+    """The reply's headers without those that describe an encoding which the body no longer has."""
+    gone = ("content-encoding", "content-length", "transfer-encoding")
+    return [(name, value.encode("utf-8", "replace").decode("latin-1")) for name, value in response.headers.items()
+            if name.lower() not in gone]  # fmt: skip
+
+
+async def body_of(response: aiohttp.ClientResponse, limit: int) -> AsyncGenerator[bytes]:
+    """Yield the decoded body piece by piece; beyond `limit` bytes close the connection.
+
+    Raises:
+        ReplyTooLarge: the body is larger than `limit`.
+    """
+    total, turns = 0, Turns()
+    inflate = _Inflate(response.headers.get("content-encoding", "identity").strip().lower())
+    with translated():
+        try:
+            async for received in response.content.iter_any():
+                for piece in inflate(received):
+                    total += len(piece)
+                    if total > limit:
+                        raise ReplyTooLarge("reply", limit)
+                    yield piece
+                    await turns.share()
+        except BaseException:
+            response.close()
+            raise
+
+
+class Turns:
+    """Lets other tasks run while a task has more to read than it can wait for."""
+
+    def __init__(self) -> None:
+        self._since = time.perf_counter()
+
+    async def share(self) -> None:
+        """Give the other tasks a turn after ten milliseconds of work."""
+        if time.perf_counter() - self._since > 0.01:
+            await asyncio.sleep(0)
+            self._since = time.perf_counter()
+
+
+class _Inflate:
+    """Decodes a body that came compressed although it was asked for as it is."""
+
+    def __init__(self, encoding: str) -> None:
+        if encoding not in ("", "identity", "gzip", "x-gzip", "deflate"):
+            raise httpx2.DecodingError(f"the reply has the encoding {encoding[:40]!r}, which was not asked for")
+        self._zlib = zlib.decompressobj(wbits=47) if encoding not in ("", "identity") else None
+
+    def __call__(self, data: bytes) -> Iterator[bytes]:
+        if self._zlib is None:
+            yield data
+            return
+        while piece := self._zlib.decompress(data, _PIECE):
+            data = self._zlib.unconsumed_tail
+            yield piece
