@@ -20,6 +20,7 @@ import hashlib
 import json
 import logging
 import os
+import secrets
 import sqlite3
 import threading
 import time
@@ -47,6 +48,9 @@ CREATE TABLE IF NOT EXISTS calls (
     INTEGER, model TEXT, cost REAL, seconds REAL, value TEXT NOT NULL, created REAL NOT NULL
 ) WITHOUT ROWID
 """
+_SECRETS = "CREATE TABLE IF NOT EXISTS secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"
+"""Random keys of this file. They never leave it, except into HMACs."""
+
 _INSERT = (
     f"INSERT INTO calls (key, run, value, created, {', '.join(COLUMNS)}) "
     f"VALUES (?, ?, ?, ?, {', '.join('?' * len(COLUMNS))}) ON CONFLICT (key) DO NOTHING"
@@ -73,6 +77,7 @@ class Ledger:
         self._lock = threading.Lock()
         self._db: sqlite3.Connection | None = None
         self._told = False
+        self._fence_key: bytes | None = None
 
     def call_key(
         self,
@@ -99,6 +104,16 @@ class Ledger:
     async def get(self, key: str) -> dict[str, Any] | None:
         """The recorded value, or None."""
         return await _wait(self._submit(lambda: self._read(key)))
+
+    async def fence_key(self) -> bytes:
+        """Return the file's random key for fence codes, the same for every process and every run that uses the file.
+
+        Raises:
+            ConfigError: The file cannot be read or written.
+        """
+        if self._fence_key is None:
+            self._fence_key = await _wait(self._submit(self._read_fence_key))
+        return self._fence_key
 
     async def put(self, key: str, value: Mapping[str, Any], **columns: Any) -> None:
         """Record `value` (plain JSON) and return when it is on disk. The first value of a key stays.
@@ -170,6 +185,7 @@ class Ledger:
                 db.execute("PRAGMA journal_mode = WAL")
                 db.execute("PRAGMA synchronous = FULL")
                 db.execute(_SCHEMA)
+                db.execute(_SECRETS)
             except BaseException:
                 db.close()
                 raise
@@ -182,6 +198,13 @@ class Ledger:
     def _read(self, key: str) -> dict[str, Any] | None:
         row = self._one("SELECT value FROM calls WHERE key = ?", key)
         return None if row is None else dict(json.loads(row[0]))
+
+    def _read_fence_key(self) -> bytes:
+        insert = "INSERT INTO secrets (name, value) VALUES ('fence', ?) ON CONFLICT (name) DO NOTHING"
+        if (row := self._one("SELECT value FROM secrets WHERE name = 'fence'")) is None:
+            self._connection().execute(insert, (secrets.token_bytes(32),))
+            row = self._one("SELECT value FROM secrets WHERE name = 'fence'")
+        return bytes(row[0])
 
     def _flush(self) -> None:
         with self._lock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import Any
 
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage, BaseMessage, messages_from_dict, messages_to_dict
+from langchain_core.messages.tool import ToolCallChunk
 from langchain_core.runnables import Runnable, RunnableConfig
 
 from moa_graph.costs import prices
@@ -19,7 +21,8 @@ from moa_graph.costs.tokens import prompt_tokens, tokens
 from moa_graph.errors import ConfigError
 from moa_graph.graph.active_runs import Live
 from moa_graph.graph.conversation import has_images, passed_on
-from moa_graph.graph.prompts import bound_text, draft_text, with_system
+from moa_graph.graph.fence import BoundaryFilter, Scope, process_key, without_boundaries
+from moa_graph.graph.prompts import Prompt, bound_text, build_prompt, wants_strict_turns
 from moa_graph.graph.windows import Fitted, fit
 from moa_graph.mixture.context import Settings
 from moa_graph.mixture.proposer import Proposer
@@ -122,12 +125,13 @@ class SlotCall:
         await self._price()
 
     async def _send(self, fit: Fitted) -> None:
-        messages = self._messages(fit.texts)
-        key = self._key(messages)
         ledger = self.run.ledger
         try:
+            messages, code = self._prompt(fit.texts, await self._scope())
+            key = self._key(messages)
             if ledger and key and (paid := await ledger.get(key)):
                 _restore(self.outcome, paid)
+                _cut_boundaries(self.outcome, code)
                 return
             model, options = self._model()
         except ConfigError as exc:
@@ -138,8 +142,10 @@ class SlotCall:
         if has_images(messages) and not registry.takes_images(model):
             self.outcome.status, self.outcome.error = "skipped", "the model takes no images"
             return
-        call = Call(model, messages, self.config, self.sink, self.on_restart, options, self._tools)
+        sink = None if self.sink is None else _filtered(self.sink, code)
+        call = Call(model, messages, self.config, sink, self.on_restart, options, self._tools)
         await ask(call, self.terms, self.outcome)
+        _cut_boundaries(self.outcome, code)
         if ledger and key and self.outcome.message is not None and self.outcome.status != "empty":
             await self._price()
             await ledger.keep(key, _kept(self.outcome), **self._columns())
@@ -160,12 +166,27 @@ class SlotCall:
         quiet = self.sink is None
         return registry.chat_model(self.spec, temperature=temperature, max_tokens=max_tokens, quiet=quiet), {}
 
-    def _messages(self, texts: list[str]) -> list[BaseMessage]:
+    async def _scope(self) -> Scope:
+        ledger, context = self.run.ledger, self.run.settings.context
+        if ledger is None:
+            return Scope(process_key(), self.run.state["run"]["id"], self.layer, self.slot, self.role)
+        # A run that is repeated must send the same bytes, or what the ledger holds would be paid for again.
+        run = json.dumps([context.item, context.repeat])
+        return Scope(await ledger.fence_key(), run, self.layer, self.slot, self.role)
+
+    def _prompt(self, texts: list[str], scope: Scope) -> Prompt:
         settings, bound = self.run.settings, bound_to(self.run.settings)
-        shown = draft_text(texts, form=settings.prompt, shuffle=settings.mixture.shuffle)
-        conversation = passed_on(self.run.state["messages"], keep_tools=self._tools)
-        duty = bound_text(bound.bound, form=bound.form, acts=self._acts)
-        return with_system(conversation, before=settings.system, after=[self.spec.system or "", duty, shown])
+        return build_prompt(
+            passed_on(self.run.state["messages"], keep_tools=self._tools),
+            texts,
+            form=settings.prompt,
+            scope=scope,
+            before=settings.system,
+            after=[self.spec.system or "", bound_text(bound.bound, form=bound.form, acts=self._acts)],
+            also=json.dumps(_plain(bound.bound), ensure_ascii=False) if self._acts else "",
+            shuffle=settings.mixture.shuffle,
+            strict_turns=wants_strict_turns(self.spec.label),
+        )
 
     def _key(self, messages: list[BaseMessage]) -> str | None:
         if self.run.ledger is None:
@@ -225,6 +246,36 @@ def fitted(run: Run, spec: Proposer, texts: list[str], *, shrink: int = 1) -> Fi
         answer=settings.max_tokens or spec.max_tokens,
         shrink=shrink,
     )
+
+
+class _FilteredSink:
+    """A sink that is not shown the boundaries of the request."""
+
+    def __init__(self, sink: Sink, code: str) -> None:
+        self._sink, self._filter = sink, BoundaryFilter(code)
+
+    def __call__(self, text: str, calls: list[ToolCallChunk]) -> None:
+        shown = self._filter.feed(text)
+        if shown or calls:
+            self._sink(shown, calls)
+
+    def close(self) -> None:
+        if rest := self._filter.rest():
+            self._sink(rest, [])
+        self._sink.close()
+
+
+def _filtered(sink: Callable[[], Sink], code: str | None) -> Callable[[], Sink]:
+    return sink if code is None else lambda: _FilteredSink(sink(), code)
+
+
+def _cut_boundaries(outcome: Outcome, code: str | None) -> None:
+    if code is None or not outcome.text:
+        return
+    outcome.text = without_boundaries(outcome.text, code)
+    called = outcome.message is not None and bool(outcome.message.tool_calls)
+    if not outcome.text and outcome.counts and not called:
+        outcome.status, outcome.error = "empty", "the answer only repeated the prompt's boundaries"
 
 
 def _kept(outcome: Outcome) -> dict[str, Any]:

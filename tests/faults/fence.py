@@ -4,7 +4,16 @@ import random
 import re
 from collections.abc import Iterator
 
-from moa_graph.graph.prompts import FENCED, boundary, fenced_text
+from moa_graph.graph.fence import Scope, draft_parts, fence_code, fenced_block
+from moa_graph.graph.prompts import FENCED
+
+KEYED = Scope(b"a key that no attacker knows", "run", 1, 0)
+
+
+def boundary(drafts: list[str]) -> str:
+    """The code of a request that holds these drafts and the instruction."""
+    return fence_code(KEYED, drafts, request=[FENCED])
+
 
 _LINE = re.compile(r"^\[draft (\d+) of (\d+) begins: ([0-9a-f]{16})\]$|^\[draft (\d+) ends: ([0-9a-f]{16})\]$", re.M)
 _PIECES = (
@@ -58,8 +67,8 @@ def _draft(dice: random.Random, code: str) -> str:
 
 def forged(drafts: list[str]) -> int:
     """Boundary lines, as a reader would see them, that the fence did not put there; and text that was changed."""
-    text = fenced_text(drafts)
     code = boundary(drafts)
+    text = fenced_block(FENCED, draft_parts(drafts), code)
     wanted = []
     for number in range(1, len(drafts) + 1):
         wanted += [("begins", number), ("ends", number)]

@@ -1,0 +1,188 @@
+"""Boundary lines around drafts that nothing else in a request can forge, and their removal from answers.
+
+A boundary holds a code: an HMAC over the place of the call, its conversation and its drafts, under a key that no
+prompt, state, stream or checkpoint contains. Pure functions, apart from the key of this process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import random
+import re
+import secrets
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from langchain_core.messages import BaseMessage
+
+__all__ = ["BoundaryFilter", "Part", "Scope", "draft_parts", "fence_code", "fenced_block", "process_key", "shuffled"]
+
+_PROCESS_KEY = secrets.token_bytes(32)
+
+_LONGEST_LINE = 120
+"""Characters. A boundary line is shorter; a longer text in brackets is not one."""
+
+
+def process_key() -> bytes:
+    """Return this process's random key, for runs without a ledger."""
+    return _PROCESS_KEY
+
+
+class Scope(NamedTuple):
+    """What a code belongs to, so that one learned elsewhere is worthless here.
+
+    `run` is the run's id; with a ledger it is the item and its repetition, so that a repeated run sends the same
+    bytes. `key` is the process's or the ledger's.
+    """
+
+    key: bytes
+    run: str
+    layer: int
+    slot: int
+    role: str = "proposer"
+
+
+class Part(NamedTuple):
+    """A text between two boundaries, with the words of each: "draft 1 of 3" and "draft 1"."""
+
+    begins: str
+    ends: str
+    text: str
+
+
+def draft_parts(drafts: Sequence[str]) -> list[Part]:
+    """Return the drafts as parts: anonymous, numbered from 1."""
+    return [Part(f"draft {n} of {len(drafts)}", f"draft {n}", draft) for n, draft in enumerate(drafts, start=1)]
+
+
+def fence_code(scope: Scope, texts: Sequence[str], *, request: Iterable[str]) -> str:
+    """Return 16 hexadecimal digits that stand nowhere in `request`.
+
+    Args:
+        scope: The key, and the call that the code is for.
+        texts: What is fenced.
+        request: Everything that is sent, `texts` and the conversation included. The code depends on it, and moves
+            on while any of it contains the code, in lower or upper case.
+    """
+    sent = [*texts, *request]
+    mac = _mac(scope, "fence", sent)
+    folded = [each.casefold() for each in sent]
+    while any(mac.hexdigest()[:16] in each for each in folded):
+        mac.update(b"\0")
+    return mac.hexdigest()[:16]
+
+
+def shuffled(scope: Scope, texts: Sequence[str]) -> list[str]:
+    """Return `texts` in an order drawn from a seed of its own, which does not tell the fence code and which no draft
+    can choose."""
+    order = list(texts)
+    random.Random(_mac(scope, "shuffle", texts).digest()).shuffle(order)
+    return order
+
+
+def _mac(scope: Scope, purpose: str, texts: Sequence[str]) -> hmac.HMAC:
+    mac = hmac.new(scope.key, digestmod=hashlib.sha256)
+    for each in (purpose, scope.run, str(scope.layer), str(scope.slot), scope.role, *texts):
+        data = each.encode("utf-8", "surrogatepass")
+        mac.update(len(data).to_bytes(8, "big") + data)
+    return mac
+
+
+def plain_message(message: BaseMessage) -> str:
+    """Return what a provider is sent of a message as one text; ids of messages, which change from run to run, are
+    left out."""
+    names = ("content", "name", "tool_calls", "tool_call_id")
+    sent: dict[str, Any] = {name: value for name in names if (value := getattr(message, name, None))}
+    return json.dumps([message.type, sent], ensure_ascii=False, sort_keys=True, default=str)
+
+
+def fenced_block(instruction: str, parts: Sequence[Part], code: str) -> str:
+    """Return the instruction and the parts, each between two boundary lines with `code`, the whole between two more."""
+    fenced = [f"[{part.begins} begins: {code}]\n{part.text}\n[{part.ends} ends: {code}]" for part in parts]
+    return "\n\n".join([_opening(code) + "\n" + instruction, *fenced, _closing(code)])
+
+
+def _opening(code: str) -> str:
+    return f"[drafts begin: {code}]"
+
+
+def _closing(code: str) -> str:
+    return f"[drafts end: {code}]"
+
+
+class BoundaryFilter:
+    """Removes the boundaries of one request from the answer to it, which may come in pieces.
+
+    An answer that repeats the whole block loses the block; one that writes single boundary lines loses those lines.
+    """
+
+    def __init__(self, code: str) -> None:
+        self._code = code
+        self._held = ""
+        self._block = True
+        """Whether an opening line begins a repeated block: until the answer ends without its closing line."""
+        self._searched = 0
+        """How far an open block holds no closing line."""
+
+    def feed(self, piece: str) -> str:
+        """Return what can be shown by now; the beginning of what may be a boundary waits for the rest of it."""
+        self._held += piece
+        shown = []
+        while (start := self._held.find("[")) >= 0:
+            shown.append(self._held[:start])
+            self._held = self._held[start:]
+            sure = self._next()
+            if sure is None:
+                return "".join(shown)
+            shown.append(sure)
+        shown.append(self._held)
+        self._held = ""
+        return "".join(shown)
+
+    def rest(self) -> str:
+        """Return what was held back, once nothing more comes."""
+        shown = self.feed("\n")
+        if self._held:
+            self._block = False
+            shown += self.feed("")
+        return shown.removesuffix("\n")
+
+    def _next(self) -> str | None:
+        """Consume the bracket that `_held` begins with; what of it is shown, or None while that is open."""
+        end = re.search(r"[\]\[\n]", self._held[1 : _LONGEST_LINE + 1])
+        if end is None and len(self._held) <= _LONGEST_LINE:
+            return None
+        size = 1 if end is None else end.start() + 1
+        bracket = self._held[: size + 1]
+        if end is None or end[0] != "]" or self._code not in bracket.lower():
+            return self._shown(size, cut=end is not None and end[0] == "\n" and self._is_cut_off(self._held[:size]))
+        if self._block and bracket == _opening(self._code):
+            closing = self._held.find(_closing(self._code), self._searched)
+            if closing < 0:
+                self._searched = max(len(self._held) - _LONGEST_LINE, 0)
+                return None
+            size = closing + len(_closing(self._code)) - 1
+        after = self._held[size + 1 :].lstrip(" \t")
+        if not after:
+            return None
+        self._held, self._searched = after.removeprefix("\n"), 0
+        return ""
+
+    def _shown(self, size: int, *, cut: bool) -> str:
+        shown, self._held = self._held[:size], self._held[size:]
+        return "" if cut else shown
+
+    def _is_cut_off(self, line: str) -> bool:
+        """Whether `line` is a boundary of which the model's limit cut the end off."""
+        found = re.search(r" (?:begins?|ends?): ([0-9a-f]{4,15})$", line, re.IGNORECASE)
+        return found is not None and self._code.startswith(found[1].lower())
+
+
+def without_boundaries(text: str, code: str) -> str:
+    """Return `text`, stripped of outer white space, without the boundaries of the request that it answers."""
+    if code not in text.lower() and code[:4] not in text[-_LONGEST_LINE:].lower():
+        return text
+    each = BoundaryFilter(code)
+    return (each.feed(text) + each.rest()).strip()
