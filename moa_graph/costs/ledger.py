@@ -50,7 +50,7 @@ CREATE TABLE IF NOT EXISTS calls (
 """
 _SECRETS = "CREATE TABLE IF NOT EXISTS secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"
 """Random keys of this file. They never leave it, except into HMACs."""
-
+_INSERT_SECRET = "INSERT INTO secrets (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING"
 _INSERT = (
     f"INSERT INTO calls (key, run, value, created, {', '.join(COLUMNS)}) "
     f"VALUES (?, ?, ?, ?, {', '.join('?' * len(COLUMNS))}) ON CONFLICT (key) DO NOTHING"
@@ -186,6 +186,8 @@ class Ledger:
                 db.execute("PRAGMA synchronous = FULL")
                 db.execute(_SCHEMA)
                 db.execute(_SECRETS)
+                if db.execute("SELECT value FROM secrets WHERE name = 'fence'").fetchone() is None:
+                    db.execute(_INSERT_SECRET, ("fence", secrets.token_bytes(32)))
             except BaseException:
                 db.close()
                 raise
@@ -200,11 +202,7 @@ class Ledger:
         return None if row is None else dict(json.loads(row[0]))
 
     def _read_fence_key(self) -> bytes:
-        insert = "INSERT INTO secrets (name, value) VALUES ('fence', ?) ON CONFLICT (name) DO NOTHING"
-        if (row := self._one("SELECT value FROM secrets WHERE name = 'fence'")) is None:
-            self._connection().execute(insert, (secrets.token_bytes(32),))
-            row = self._one("SELECT value FROM secrets WHERE name = 'fence'")
-        return bytes(row[0])
+        return bytes(self._one("SELECT value FROM secrets WHERE name = 'fence'")[0])
 
     def _flush(self) -> None:
         with self._lock:

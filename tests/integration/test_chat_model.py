@@ -113,7 +113,8 @@ def test_tool_results_go_to_everyone_in_the_form_each_can_read(moa, provider):
     result = ToolMessage("5", tool_call_id="c1", name="add")
     moa.bind_tools([add]).invoke([HumanMessage("2 plus 3?"), AIMessage("", tool_calls=[call]), result])
     acting = provider.requests("agg-tok=6")[0].json["messages"]
-    assert [m["role"] for m in acting] == ["system", "user", "assistant", "tool"]
+    assert [m["role"] for m in acting] == ["system", "user", "assistant", "tool", "user"]
+    assert "draft 1 of 2" in acting[-1]["content"] and acting[-2]["content"] == "5"
     advising = provider.requests("one-tok=4")[0].json["messages"]
     assert [m["role"] for m in advising] == ["system", "user", "assistant", "user"]
     assert "5" in advising[-1]["content"] and "add" in advising[-1]["content"]

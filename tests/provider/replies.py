@@ -84,6 +84,8 @@ def _text(profile: Profile, request: dict[str, Any], raw: bytes, faults: frozens
         return split(last_user(request["messages"]))
     if "prompt" in profile.words:
         return split(orjson.dumps(request["messages"]).decode())
+    # The fence code is another in every run; the answer to the same question is the same.
+    raw = re.sub(rb": [0-9a-f]{16}\]", b"]", raw)
     digest = hashlib.blake2b(raw, digest_size=1, key=profile.model.encode()[:64]).digest()
     name = "same" if "same" in faults else profile.model
     return words(name, 0 if "same" in faults else digest[0] % len(WORDS), profile.tok)
@@ -102,16 +104,23 @@ def _limit(answer: Reply, request: dict[str, Any]) -> None:
 
 
 def _tools(answer: Reply, profile: Profile, request: dict[str, Any]) -> None:
-    """Call the tool that is forced, or the first one, unless the last message is a tool's result already."""
+    """Call the tool that is forced, or the first one, unless a tool's result came after the last answer already."""
     tools = request.get("tools") or []
     choice = request.get("tool_choice")
-    if not tools or choice == "none" or "notools" in profile.words or request["messages"][-1].get("role") == "tool":
+    if not tools or choice == "none" or "notools" in profile.words or _has_result(request["messages"]):
         return
     wanted = choice["function"]["name"] if isinstance(choice, dict) and "function" in choice else None
     functions = [tool["function"] for tool in tools if tool.get("type") == "function"]
     function = next((each for each in functions if wanted in (None, each["name"])), functions[0])
     arguments = example(function.get("parameters") or {}, last_user(request["messages"]))
     call(answer, function["name"], orjson.dumps(arguments).decode())
+
+
+def _has_result(messages: list[dict[str, Any]]) -> bool:
+    """Whether a tool's result, and perhaps a user's message, follow the last answer."""
+    roles = [message.get("role") for message in messages]
+    later = roles[len(roles) - roles[::-1].index("assistant") :] if "assistant" in roles else roles
+    return "tool" in later
 
 
 def call(answer: Reply, name: str, arguments: str) -> None:
