@@ -70,10 +70,10 @@ def ask(
         fields["system"] = system
     else:
         source = chosen(preset, file, proposers, aggregator, system)
-        if dry:
-            _estimate(source, question, layers, as_json)
-            return
     context = _context(fields)
+    if dry and not isinstance(source, Server):
+        _estimate(source, question, context, as_json)
+        return
     try:
         live = not quiet and sys.stderr.isatty()
         result = _answered(source, question, context, as_json=as_json, live=live, show_drafts=show_drafts)
@@ -117,11 +117,14 @@ def _context(fields: dict[str, Any]) -> MoAContext:
     return MoAContext(**{name: value for name, value in fields.items() if value is not None})
 
 
-def _estimate(mixture: Mixture, question: str, layers: int | None, as_json: bool) -> None:
-    from moa_graph.cli.estimate import estimate
+def _estimate(mixture: Mixture, question: str, context: MoAContext, as_json: bool) -> None:
+    from langchain_core.messages import HumanMessage
 
-    found = estimate(mixture, question, layers)
-    sys.stdout.write(f"{json.dumps(found._asdict()) if as_json else found.line()}\n")
+    from moa_graph.costs.budget import estimate
+    from moa_graph.mixture.context import settings
+
+    found = estimate(settings(mixture, context), [HumanMessage(question)])
+    sys.stdout.write(f"{json.dumps(found._asdict()) if as_json else found}\n")
 
 
 def _answered(

@@ -1,21 +1,24 @@
 """Tokens to dollars. An unknown price is unknown (`None`), never 0.
 
-In order: what the provider itself reported, the mixture's own `prices`, genai-prices (bundled with that
-package, no network), a small dated table for models that it lacks. A bare table of prices ages:
-`price_source` says how old it is.
+In order: what the provider itself reported, the mixture's own `prices`, genai-prices (bundled with that package, no
+network; it knows cached tokens, tiers and long-context prices), a small dated table for models that it lacks.
+`price_source` says how old the prices are.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import math
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib.metadata import version
+from urllib.parse import urlsplit
 
-from moa_graph.mixture.price_overrides import Override, rates
+from moa_graph.mixture.price_overrides import Override, Rates, rates
+from moa_graph.mixture.proposer import Proposer, is_embedded
 from moa_graph.state import Usage
 
-__all__ = ["cost", "load", "loaded", "price_source"]
+__all__ = ["cache_savings", "in_dollars", "is_free", "listed", "load", "loaded", "price", "price_source"]
 
 PAPER_DATE = "2024-06"
 PAPER: dict[str, tuple[float, float]] = {
@@ -32,7 +35,7 @@ to 176 in all 1.20. Most are no longer served; where genai-prices knows a model,
 Mixtral-8x22B it says 2.40)."""
 
 _FREE = frozenset({"local", "ollama"})
-"""Providers that run on the user's own machine."""
+"""Providers that run on the user's own machines."""
 
 _GENAI_IDS = {
     "azure_openai": "azure",
@@ -47,29 +50,69 @@ _GENAI_IDS = {
 """LangChain's provider names where genai-prices has another."""
 
 
-def cost(
-    model: str,
+def price(
+    spec: Proposer,
     usage: Usage | None,
     *,
-    overrides: Mapping[str, Override] | None = None,
-    provider_cost: float | None = None,
-    listed: bool = True,
+    prices: Mapping[str, Override] | None = None,
+    reported: float | None = None,
 ) -> float | None:
-    """Dollars for `usage` of `model` ("provider:name"), or None when the price or the usage is unknown.
+    """Return the dollars of one call. Every cost in this package comes from here.
 
-    `overrides` are the mixture's prices, by "provider:name" or name. `listed=False` is for a host of the
-    caller's own: public price lists do not speak of it.
+    Reads the price list at its first use, which takes about a second: see `loaded`.
+
+    Args:
+        spec: The model that was called, or will be.
+        usage: Its tokens; None when unknown.
+        prices: The mixture's own prices, by "provider:name" or by name, in dollars per million tokens.
+        reported: The dollars that the provider itself named.
+
+    Returns:
+        Dollars, or None when the usage or the price is unknown.
+
+    Raises:
+        ConfigError: an entry of `prices` is malformed.
     """
-    if provider_cost is not None and math.isfinite(provider_cost) and provider_cost >= 0:
-        return float(provider_cost)
-    if model.partition(":")[0] in _FREE and listed:
+    if reported is not None and math.isfinite(reported) and reported >= 0:
+        return float(reported)
+    if is_free(spec):
         return 0.0
     if usage is None:
         return None
-    own = _override(model, overrides or {})
-    if own is not None:
+    if own := _override(spec.label, prices or {}):
         return _dollars(own, usage)
-    return _list_price(model, usage) if listed else None
+    return _list_price(spec, usage) if listed(spec) else None
+
+
+def is_free(spec: Proposer) -> bool:
+    """Return whether the model runs on the user's own machines, where no call is billed."""
+    return is_embedded(spec) or (isinstance(spec.model, str) and spec.label.partition(":")[0] in _FREE)
+
+
+def listed(spec: Proposer) -> bool:
+    """Return whether a public price list may have a price for the model.
+
+    It may for models at their provider's own host and at other public hosts. What a private server costs, only its
+    owner can say.
+    """
+    return isinstance(spec.model, str) and not is_free(spec) and (spec.base_url is None or _public(spec.base_url))
+
+
+def in_dollars(amount: float) -> str:
+    """Return an amount for a person: four decimal places, and never $0.0000 for what is not nothing."""
+    return "under $0.0001" if 0 < amount < 0.0001 else f"${amount:.4f}" if amount else "$0"
+
+
+def cache_savings(spec: Proposer, usage: Usage | None, *, prices: Mapping[str, Override] | None = None) -> float | None:
+    """Return the dollars that cached input tokens saved on one call; None when unknown.
+
+    Negative when writing to the cache cost more than reading from it saved.
+    """
+    if usage is None:
+        return None
+    uncached = price(spec, Usage({**usage, "cache_read_tokens": 0, "cache_write_tokens": 0}), prices=prices)
+    cached = price(spec, usage, prices=prices)
+    return None if uncached is None or cached is None else uncached - cached
 
 
 def price_source() -> str:
@@ -77,43 +120,47 @@ def price_source() -> str:
     return f"genai-prices {version('genai-prices')} (offline); the paper's models: Together, {PAPER_DATE}"
 
 
-def _dollars(rates: tuple[float, float], usage: Usage) -> float:
-    return (rates[0] * usage["input_tokens"] + rates[1] * usage["output_tokens"]) / 1e6
+def _public(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_global
+    except ValueError:
+        return "." in host and not host.endswith((".local", ".internal", ".lan"))
 
 
-def _override(model: str, overrides: Mapping[str, Override]) -> tuple[float, float] | None:
+def _dollars(own: Rates, usage: Usage) -> float:
+    total, output, read, written = _counts(usage)
+    plain = own.input * (total - read - written) + own.output * output
+    return (plain + own.cache_read * read + own.cache_write * written) / 1e6
+
+
+def _override(model: str, overrides: Mapping[str, Override]) -> Rates | None:
     for name in (model, model.partition(":")[2]):
         if name and name in overrides:
             return rates(name, overrides[name])
     return None
 
 
-def _list_price(model: str, usage: Usage) -> float | None:
-    provider, _, name = model.partition(":")
-    if not name:
-        return None
-    found = _genai(_GENAI_IDS.get(provider, provider), name, *_counts(usage))
-    if found is None and model in PAPER:
-        return _dollars(PAPER[model], usage)
+def _list_price(spec: Proposer, usage: Usage) -> float | None:
+    provider, _, name = spec.label.partition(":")
+    found = _genai(_GENAI_IDS.get(provider, provider), name, spec.base_url, *_counts(usage))
+    if found is None and spec.base_url is None and spec.label in PAPER:
+        return _dollars(Rates.of(*PAPER[spec.label]), usage)
     return found
 
 
 def _counts(usage: Usage) -> tuple[int, int, int, int]:
     """Input, output, cache read and cache write tokens; cached tokens are part of the input."""
     read = min(usage["cache_read_tokens"], usage["input_tokens"])
-    return (
-        usage["input_tokens"],
-        usage["output_tokens"],
-        read,
-        min(usage["cache_write_tokens"], usage["input_tokens"] - read),
-    )
+    written = min(usage["cache_write_tokens"], usage["input_tokens"] - read)
+    return usage["input_tokens"], usage["output_tokens"], read, written
 
 
 _loaded = False
 
 
 def loaded() -> bool:
-    """Whether the price list is in memory, so that `cost` neither blocks nor takes long."""
+    """Whether the price list is in memory, so that `price` neither blocks nor takes long."""
     return _loaded
 
 
@@ -127,8 +174,10 @@ def load() -> None:
 
 
 @lru_cache(maxsize=4096)
-def _genai(provider: str, name: str, tokens_in: int, tokens_out: int, read: int, written: int) -> float | None:
-    """genai-prices' answer, or None."""
+def _genai(
+    provider: str, name: str, url: str | None, tokens_in: int, tokens_out: int, read: int, written: int
+) -> float | None:
+    """Return the price that genai-prices has for the model at its provider, or at the provider whose URL is given."""
     load()
     import genai_prices
 
@@ -136,7 +185,10 @@ def _genai(provider: str, name: str, tokens_in: int, tokens_out: int, read: int,
         usage = genai_prices.Usage(
             input_tokens=tokens_in, output_tokens=tokens_out, cache_read_tokens=read, cache_write_tokens=written
         )
-        price = genai_prices.calc_price(usage, name, provider_id=provider)
+        if url is None:
+            found = genai_prices.calc_price(usage, name, provider_id=provider)
+        else:
+            found = genai_prices.calc_price(usage, name, provider_api_url=url)
     except (LookupError, ValueError):
         return None  # a provider, a model or a date it does not know
-    return float(price.total_price)
+    return float(found.total_price)

@@ -17,7 +17,6 @@ from langgraph.runtime import get_runtime
 from langgraph.types import Overwrite
 
 from moa_graph.costs import prices
-from moa_graph.costs.budget import listed
 from moa_graph.costs.ledger import Ledger
 from moa_graph.errors import BudgetError, ConfigError, MoAError
 from moa_graph.graph.active_runs import in_run
@@ -246,7 +245,7 @@ async def _ready(specs: list[Proposer], run: Settings) -> None:
         registry.chat_model(spec, temperature=run.temperature, max_tokens=run.max_tokens, quiet=True)
     # Whether it can hold the caller's tools.
     bound_model(run, run.aggregator)
-    if not prices.loaded() and any(map(listed, specs)):
+    if not prices.loaded() and any(map(prices.listed, specs)):
         # Reading the price list takes about a second: better while the models work than after they have answered.
         asyncio.get_running_loop().run_in_executor(None, prices.load)
 

@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from langchain_core.language_models import LanguageModelInput
@@ -15,7 +16,6 @@ from langchain_core.messages.tool import ToolCallChunk
 from langchain_core.runnables import Runnable, RunnableConfig
 
 from moa_graph.costs import prices
-from moa_graph.costs.budget import listed, price
 from moa_graph.costs.ledger import Ledger
 from moa_graph.costs.tokens import prompt_tokens, tokens
 from moa_graph.errors import ConfigError
@@ -221,9 +221,11 @@ class SlotCall:
             # A refused request is not billed; one that was broken off may be.
             done.cost = 0.0 if done.free else None
         elif done.cost is None:
-            wait = listed(self.spec) and not prices.loaded()
-            args = (self.run.settings, self.spec, done.usage, done.reported)
-            done.cost = await asyncio.to_thread(price, *args) if wait else price(*args)
+            price = partial(
+                prices.price, self.spec, done.usage, prices=self.run.settings.mixture.prices, reported=done.reported
+            )
+            wait = prices.listed(self.spec) and not prices.loaded()
+            done.cost = await asyncio.to_thread(price) if wait else price()
 
 
 def fitted(run: Run, spec: Proposer, texts: list[str], *, shrink: int = 1) -> Fitted:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NotRequired
+from typing import Any, NamedTuple, NotRequired, Self
 
 from typing_extensions import TypedDict
 
@@ -15,31 +15,53 @@ _MOST = 1e9
 
 
 class Dated(TypedDict):
-    """A price with the day it was looked up."""
+    """A price with its cached tokens, and the day it was looked up."""
 
     input: float
     output: float
+    cache_read: NotRequired[float]
+    cache_write: NotRequired[float]
     date: NotRequired[str]
 
 
 Override = Sequence[float] | Mapping[str, Any]
-"""(input, output) or {"input": ..., "output": ..., "date": ...}: dollars per million tokens."""
+"""(input, output), or a mapping as `Dated` describes it: dollars per million tokens."""
 
 
-def rates(name: str, price: Override) -> tuple[float, float]:
-    """Dollars per million tokens in and out.
+class Rates(NamedTuple):
+    """Dollars per million tokens."""
+
+    input: float
+    output: float
+    cache_read: float
+    cache_write: float
+
+    @classmethod
+    def of(cls, input: float, output: float, cache_read: float | None = None, cache_write: float | None = None) -> Self:
+        """Return rates in which cached tokens cost as much as other input unless they have a price."""
+        return cls(
+            float(input),
+            float(output),
+            float(input if cache_read is None else cache_read),
+            float(input if cache_write is None else cache_write),
+        )
+
+
+def rates(name: str, price: Override) -> Rates:
+    """Return the rates that `price`, the entry of `name`, gives.
 
     Raises:
-        ConfigError: `price` is none.
+        ConfigError: `price` is malformed.
     """
     if isinstance(price, Mapping):
         refuse_unknown(price, Dated.__annotations__, what=f"prices[{name!r}]")
-        pair = [price.get("input"), price.get("output")]
+        given = {key: value for key, value in price.items() if key != "date"}
     else:
-        pair = list(price) if isinstance(price, Sequence) else []
-    good = [v for v in pair if isinstance(v, int | float) and not isinstance(v, bool) and 0 <= v <= _MOST]
-    if len(pair) != 2 or len(good) != 2:
+        pair = list(price) if isinstance(price, list | tuple) else []
+        given = dict(zip(("input", "output"), pair, strict=True)) if len(pair) == 2 else {}
+    bad = [v for v in given.values() if isinstance(v, bool) or not isinstance(v, int | float) or not 0 <= v <= _MOST]
+    if bad or not {"input", "output"} <= given.keys():
         raise ConfigError(
             f'prices[{name!r}]: give dollars per million tokens as [input, output] or {{"input": ..., "output": ...}}.'
         )
-    return float(good[0]), float(good[1])
+    return Rates.of(**given)

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from moa_graph import ConfigError, Mixture, Proposer
-from moa_graph.costs.prices import cost
+from moa_graph.costs.prices import price
 from moa_graph.mixture.files import preset_names, preset_path
 from moa_graph.state import new_usage
 
@@ -117,7 +117,7 @@ def test_a_price_may_say_of_what_day_it_is(tmp_path: Path) -> None:
     mixture = Mixture.load(tmp_path / "m.yaml")
     assert mixture.prices == {"openai:a": {"input": 1, "output": 2.5, "date": "2026-11-22"}, "openai:b": [1, 2]}
     usage = new_usage(1_000_000, 1_000_000)
-    assert cost("openai:a", usage, overrides=mixture.prices) == 3.5
+    assert price(Proposer(model="openai:a"), usage, prices=mixture.prices) == 3.5
     assert mixture.changed(layers=3).prices == mixture.prices
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from moa_graph.costs.prices import cost
+from moa_graph.costs.prices import price
+from moa_graph.mixture.proposer import Proposer
 from moa_graph.state import as_usage, new_usage, total_usage
 
 
@@ -22,10 +23,13 @@ def test_rows_written_before_there_were_cached_tokens_are_read():
 
 def test_cached_tokens_are_priced_as_such():
     full, cached = new_usage(10_000, 100), new_usage(10_000, 100, cache_read_tokens=9_000)
-    dear, cheap = cost("openai:gpt-4o", full), cost("openai:gpt-4o", cached)
+    dear, cheap = price(Proposer(model="openai:gpt-4o"), full), price(Proposer(model="openai:gpt-4o"), cached)
     assert dear is not None and cheap is not None
     assert dear == 0.026 and round(cheap, 6) == 0.01475
 
 
 def test_more_cached_tokens_than_input_do_not_void_the_price():
-    assert cost("openai:gpt-4o", new_usage(10, 0, cache_read_tokens=50, cache_write_tokens=50)) is not None
+    assert (
+        price(Proposer(model="openai:gpt-4o"), new_usage(10, 0, cache_read_tokens=50, cache_write_tokens=50))
+        is not None
+    )

@@ -7,7 +7,6 @@ import contextlib
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +115,7 @@ def _judge(choice: Choice, payer: Payer) -> Judge | None:
 
 def _dry_run(bench: Benchmark[Any], choice: Choice, payer: Payer) -> None:
     expected = estimate.of_run(bench, max_tokens=choice.max_tokens, prices=payer.prices)
-    figures = {"items": len(bench.items), **asdict(expected)}
+    figures = {"items": len(bench.items), **expected._asdict()}
     if choice.as_json:
         return show_json(figures)
     return table(f"{bench.name}, not run", ["expected", "value"], [[k, shown(v)] for k, v in figures.items()])

@@ -12,16 +12,15 @@ from typing import Any, Protocol
 
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 
-from moa_graph.costs.budget import listed
 from moa_graph.costs.ledger import Ledger
-from moa_graph.costs.prices import cost
+from moa_graph.costs.prices import price
 from moa_graph.errors import BudgetError, ConfigError, MoAError
 from moa_graph.evals.systems.paid_calls import Payer, leave
 from moa_graph.graph.build import create_moa
 from moa_graph.graph.prompts import with_system
 from moa_graph.mixture.context import MoAContext
 from moa_graph.mixture.mixture import Mixture
-from moa_graph.mixture.proposer import Proposer, is_embedded
+from moa_graph.mixture.proposer import Proposer
 from moa_graph.models.answer import reported_cost, usage_of
 from moa_graph.state import Record, Usage, total_usage
 
@@ -136,8 +135,7 @@ class MixtureSystem:
         return replace(Answer(**kept), cost=sum(known) if len(known) == len(bill) else None)
 
     def _cost(self, spec: Proposer, call: Mapping[str, Any]) -> float | None:
-        known = listed(spec) or is_embedded(spec)
-        return cost(spec.label, call["usage"], overrides=self.mixture.prices, provider_cost=call["cost"], listed=known)
+        return price(spec, call["usage"], prices=self.mixture.prices, reported=call["cost"])
 
 
 def _whole(state: Any) -> Answer:

@@ -9,12 +9,11 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage
 
-from moa_graph.costs.budget import listed
 from moa_graph.costs.ledger import Ledger
-from moa_graph.costs.prices import cost
+from moa_graph.costs.prices import price
 from moa_graph.evals.alpaca_eval.judge import top_logprobs
 from moa_graph.mixture.price_overrides import Override
-from moa_graph.mixture.proposer import Proposer, is_embedded
+from moa_graph.mixture.proposer import Proposer
 from moa_graph.models import keys, registry
 from moa_graph.models.call import Call, Outcome, Terms, ask
 from moa_graph.models.retries import RetryBudget
@@ -109,8 +108,7 @@ class Payer:
         return replace(reply, cost=self._cost(spec, reply.usage, reply.reported))
 
     def _cost(self, spec: Proposer, usage: Usage | None, reported: float | None) -> float | None:
-        known = listed(spec) or is_embedded(spec)
-        return cost(spec.label, usage, overrides=self.prices, provider_cost=reported, listed=known)
+        return price(spec, usage, prices=self.prices, reported=reported)
 
     def _reply(self, spec: Proposer, outcome: Outcome) -> Reply:
         message = outcome.message or AIMessage(content="")

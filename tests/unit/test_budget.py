@@ -1,0 +1,90 @@
+"""One estimate: what `--estimate` says is what `max_cost` refuses by."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.messages import HumanMessage
+
+from moa_graph.cli import main
+from moa_graph.costs.budget import ANSWER_TOKENS, estimate, over_budget
+from moa_graph.mixture.context import MoAContext, settings
+from moa_graph.mixture.mixture import Mixture
+from moa_graph.state import Draft, new_usage
+
+PRICES = {"a": [1.0, 2.0], "b": [3.0, 4.0]}
+QUESTION = [HumanMessage("Why is the sky blue?")]
+
+
+def mixture(**fields: Any) -> Mixture:
+    return Mixture(**{"proposers": ["x:a", "x:b"], "aggregator": "x:b", "prices": PRICES, **fields})
+
+
+def draft(slot: int, tokens: int, cost: float | None) -> Draft:
+    return Draft(
+        layer=1, slot=slot, proposer=f"p{slot}", model="x:a", status="ok", text="t", error=None,
+        usage=new_usage(10, tokens), cost=cost, seconds=1.0, first_token_seconds=None, attempts=1,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_max_cost_refuses_exactly_what_the_estimate_exceeds(layers: int) -> None:
+    plain = settings(mixture(layers=layers), None)
+    expected = estimate(plain, QUESTION)
+    assert expected.calls == mixture(layers=layers).calls() and expected.cost
+    just_enough, too_little = expected.cost * 1.000001, expected.cost * 0.999999
+    for most, refused in ((just_enough, False), (too_little, True)):
+        run = settings(mixture(layers=layers), MoAContext(max_cost=most))
+        assert (over_budget(run, QUESTION, [], 1) is not None) is refused
+
+
+def test_the_command_says_one_number_in_both_places(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    spec = {"model": "openai:a", "base_url": "http://127.0.0.1:9/v1"}  # nothing listens there: nothing may be sent
+    whole = {"proposers": [{**spec, "samples": 2}], "aggregator": spec, "layers": 3, "prices": PRICES}
+    Path("mine.json.yaml").write_text(json.dumps(whole))
+    assert main(["ask", "-f", "mine.json.yaml", "--estimate", "hi"]) == 0
+    said = re.search(r"about \$(\d+\.\d+)", capsys.readouterr().out)
+    assert said
+    assert main(["ask", "-f", "mine.json.yaml", "--max-cost", "0.0001", "hi"]) == 1
+    error = capsys.readouterr().err
+    needed = re.search(r"about \$(\d+\.\d+)", error)
+    assert needed and needed[1] == said[1] and "Nothing was sent" in error
+
+
+def test_later_layers_are_estimated_by_the_answers_that_came_and_what_was_spent() -> None:
+    run = settings(mixture(layers=3), MoAContext(max_cost=0.01))
+    assert over_budget(run, QUESTION, [], 1)
+    short = [draft(0, 20, 0.0001), draft(1, 20, None)]
+    assert over_budget(run, QUESTION, short, 2) is None
+    dear = [draft(0, 20, 0.0099), draft(1, 20, None)]
+    assert "about $0.0198 are spent" in (over_budget(run, QUESTION, dear, 2) or "")
+
+
+def test_an_answer_is_as_long_as_max_tokens_allows_and_the_context_wins() -> None:
+    base = estimate(settings(mixture(layers=1), None), QUESTION)
+    assert base.output_tokens == ANSWER_TOKENS
+    own = mixture(layers=1, aggregator={"model": "x:b", "max_tokens": 50})
+    assert estimate(settings(own, None), QUESTION).output_tokens == 50
+    assert estimate(settings(own, MoAContext(max_tokens=9)), QUESTION).output_tokens == 9
+
+
+def test_drafts_count_as_input_of_the_next_layer_up_to_draft_tokens() -> None:
+    one, two = (estimate(settings(mixture(layers=n), None), QUESTION).input_tokens for n in (1, 2))
+    assert two > 3 * one + 2 * ANSWER_TOKENS
+    cut = estimate(settings(mixture(draft_tokens=16), None), QUESTION).input_tokens
+    assert two - cut == 2 * (ANSWER_TOKENS - 16)
+
+
+def test_unknown_and_free_are_said_in_words() -> None:
+    unknown = estimate(settings(mixture(prices={}), None), QUESTION)
+    assert unknown.cost is None and unknown.unpriced == ["x:a", "x:b"]
+    assert "cost unknown (no price for x:a, x:b)" in str(unknown) and "$" not in str(unknown)
+    free = estimate(settings(Mixture.load("local"), None), QUESTION)
+    assert (free.cost, free.free) == (0.0, True) and str(free).endswith("tokens, free")
