@@ -100,10 +100,10 @@ class Nodes:
             wanted, layer = run.settings, state["layer"]
             if len(counted(state["drafts"], layer)) < wanted.min_drafts:
                 few = not_enough(state["drafts"], layer, wanted.min_drafts)
-                raise late(run, str(few)) if run.left <= 0 else few
+                raise late(run, str(few)) if run.over else few
             step = combiner(wanted).next(wanted, state)
             if not step.last:
-                if run.left <= 0:
+                if run.over:
                     raise late(run)
                 await refuse_over_budget(run, step.layer)
             self._emit_round(run, step)
@@ -136,7 +136,7 @@ class Nodes:
         before = sum(1 for d in state["drafts"] if d["attempts"])
         chain = (wanted.aggregator, *self.mixture.fallbacks)
         for place, spec in enumerate(chain):
-            if run.left <= 0:
+            if run.over:
                 return late(run, calls.reasons)
             if calls.made and wanted.max_calls is not None and before + calls.sent >= wanted.max_calls:
                 return BudgetError(f"max_calls is {wanted.max_calls}. {calls.reasons}", drafts=state["drafts"])
@@ -145,7 +145,7 @@ class Nodes:
             calls.add(call)
             if call.outcome.counts:
                 return None
-        return no_answer(calls, state["drafts"])
+        return late(run, calls.reasons) if run.over else no_answer(calls, state["drafts"])
 
     @contextmanager
     def _run(self, state: MoAState, *, last: bool = False) -> Iterator[Run]:

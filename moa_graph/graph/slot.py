@@ -37,6 +37,10 @@ _MOST_SHRINK = 8
 """How far drafts are cut after a provider found the prompt too long: to a half, a quarter, an eighth."""
 
 
+_TOO_LITTLE = 0.05
+"""Seconds. A call that took all that was left of its run ends a little before the run does."""
+
+
 @dataclass(frozen=True)
 class Run:
     """What one node knows of its run.
@@ -57,6 +61,11 @@ class Run:
     def left(self) -> float:
         """Seconds until the run's deadline; infinite without one."""
         return self.live.left(self.settings.run_deadline)
+
+    @property
+    def over(self) -> bool:
+        """Whether the run's time is used up: too little is left for any request."""
+        return self.left <= _TOO_LITTLE
 
     def terms(self, spec: Proposer, *, shares: int = 1, hedge: bool = False) -> Terms:
         """Return the terms of one call, which may take one of `shares` equal parts of the time left."""

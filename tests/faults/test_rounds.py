@@ -14,11 +14,13 @@ from moa_graph import (
     InputError,
     MoAContext,
     NotEnoughDraftsError,
+    Proposer,
     create_moa,
 )
 from moa_graph.graph.active_runs import in_run, live_runs
 from moa_graph.graph.round_end import Rule, open_latches
 from moa_graph.models import rate_limit as limits
+from moa_graph.models.keys import host
 from tests.faults.foreign import Own
 from tests.provider import Provider
 
@@ -87,7 +89,7 @@ async def test_grace_lets_in_who_comes_soon_after(provider: Provider) -> None:
 
 
 async def test_a_quorum_counts_drafts_and_not_failures(provider: Provider) -> None:
-    graph = moa(provider, "err400-a", "empty-b", "refuse-c", "50ms-tok=4-d", quorum=1, deadline=30.0)
+    graph = moa(provider, "err400-a", "empty-b", "refuse-c", "1000ms-tok=4-d", quorum=1, deadline=30.0)
     result = await graph.ainvoke(QUESTION)
     assert statuses(result) == ["failed", "empty", "refused", "ok"]
 
@@ -329,18 +331,27 @@ async def test_a_refused_call_costs_nothing_and_a_broken_one_is_unknown(provider
     assert broken["drafts"][1]["cost"] is None and broken["record"]["cost"] is None
 
 
-async def test_what_never_reached_a_provider_costs_nothing(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A connection refused, a name that is none, a turn that never came: nobody can have billed them."""
+async def test_what_never_reached_a_provider_costs_nothing() -> None:
+    """A connection refused, and a name that does not exist: nobody can have billed them."""
+    away = [{"model": "openai:m", "base_url": f"http://{host}/v1"} for host in ("127.0.0.1:9", "nowhere.invalid")]
+    good = Own(text="fine", seen=[])
+    graph = create_moa(proposers=[good, *away], aggregator=good, max_attempts=1)
+    drafts = (await graph.ainvoke(QUESTION))["drafts"]
+    assert [draft["cost"] for draft in drafts[1:]] == [0.0, 0.0]
+
+
+async def test_a_call_that_never_had_its_turn_costs_nothing(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MOA_MAX_CONCURRENCY", "1")
     limits.clear()
-    away = [{"model": "openai:m", "base_url": f"http://{host}/v1"} for host in ("127.0.0.1:9", "nowhere.invalid")]
-    hanging = [spec(provider, "hang-a"), spec(provider, "hang-b")]
-    good = Own(text="fine", seen=[])
-    graph = create_moa(proposers=[good, *away, *hanging], aggregator=good, deadline=1.0, max_attempts=2)
-    drafts = (await graph.ainvoke(QUESTION))["drafts"]
+    waiting, good = Proposer(**spec(provider, "tok=4-a")), Own(text="fine", seen=[])
+    graph = create_moa(proposers=[good, waiting], aggregator=good, deadline=0.3)
+    async with limits.gate(host(waiting) or "").slot():
+        draft = (await graph.ainvoke(QUESTION))["drafts"][1]
     limits.clear()
-    assert [draft["cost"] for draft in drafts[1:3]] == [0.0, 0.0]
-    assert {draft["attempts"]: draft["cost"] for draft in drafts[3:]} == {0: 0.0, 1: None}
+    assert (draft["status"], draft["attempts"], draft["cost"]) == ("failed", 0, 0.0)
+    assert not provider.requests()
 
 
 async def test_what_the_provider_reports_is_the_cost(provider: Provider) -> None:
