@@ -30,6 +30,7 @@ COMMANDS: dict[str, Command] = {
     "presets": Command("moa_graph.cli.mixtures", "List, show and find the mixtures that come with the package."),
     "graph": Command("moa_graph.cli.graph", "Draw a mixture's graph as mermaid."),
     "doctor": Command("moa_graph.cli.doctor", "Check keys, parts, and that every model of a mixture answers."),
+    "trust": Command("moa_graph.cli.trust", "Let a mixture file send the keys that it names to its hosts."),
     "schema": Command("moa_graph.cli.schema", "Print the JSON Schema of a mixture file."),
     "eval": Command(
         "moa_graph.cli.eval.commands", "Benchmark mixtures and judges: AlpacaEval 2, MT-Bench, FLASK.", "evals"

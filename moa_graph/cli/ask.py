@@ -11,7 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from moa_graph.cli.options import Aggregator, File, Json, Layers, Preset, Proposers, ServerGraph, System, Url, chosen
+from moa_graph.cli.options import (
+    Aggregator,
+    File,
+    Json,
+    Layers,
+    Preset,
+    Proposers,
+    ServerGraph,
+    System,
+    Trust,
+    Url,
+    chosen,
+)
 from moa_graph.cli.source import Server, server
 from moa_graph.errors import InputError, MoAError
 
@@ -51,6 +63,7 @@ def ask(
     max_cost: MaxCost = None,
     dry: Dry = False,
     quiet: Quiet = False,
+    trust: Trust = False,
 ) -> None:
     """Answer one question with a mixture.
 
@@ -69,7 +82,7 @@ def ask(
         source, fields = server(url, graph, preset, file, proposers, dry), {**fields, "aggregator": aggregator}
         fields["system"] = system
     else:
-        source = chosen(preset, file, proposers, aggregator, system)
+        source = chosen(preset, file, proposers, aggregator, system, trust=trust)
     context = _context(fields)
     if dry and not isinstance(source, Server):
         _estimate(source, question, context, as_json)

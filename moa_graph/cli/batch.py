@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from moa_graph.cli.options import Aggregator, File, Layers, Preset, Proposers, ServerGraph, System, Url, chosen
+from moa_graph.cli.options import Aggregator, File, Layers, Preset, Proposers, ServerGraph, System, Trust, Url, chosen
 from moa_graph.cli.source import Server, opened, server
 from moa_graph.errors import InputError
 
@@ -48,6 +48,7 @@ def batch(
     drafts: Annotated[bool, typer.Option("--drafts", help="Write the drafts too.")] = False,
     ledger: Annotated[Path | None, typer.Option(help="Where paid calls are kept; else OUT.ledger.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    trust: Trust = False,
 ) -> int:
     """Answer thousands of questions. Stopped or killed, it goes on when it is run again: nothing is paid twice.
 
@@ -60,7 +61,7 @@ def batch(
     if url:
         asker: Mixture | Server = server(url, graph, preset, file, proposers)
     else:
-        asker, aggregator = chosen(preset, file, proposers, aggregator), None
+        asker, aggregator = chosen(preset, file, proposers, aggregator, trust=trust), None
     asked = {"layers": layers, "system": system, "temperature": temperature, "max_tokens": max_tokens}
     asked["aggregator"] = aggregator
     fields: dict[str, Any] = {

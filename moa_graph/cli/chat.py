@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from moa_graph.cli.options import Aggregator, File, Layers, Preset, Proposers, System, chosen
+from moa_graph.cli.options import Aggregator, File, Layers, Preset, Proposers, System, Trust, chosen
 from moa_graph.errors import InputError, MoAError
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def chat(
     layers: Layers = None,
     system: System = None,
     load: Load = None,
+    trust: Trust = False,
 ) -> None:
     """Talk with a mixture, turn by turn. `/help` lists what else can be said; Ctrl-D ends it.
 
@@ -34,7 +35,7 @@ def chat(
     """
     from moa_graph.cli.chatting import Chat
 
-    talk = Chat(chosen(preset, file, proposers, aggregator), layers=layers, system=system)
+    talk = Chat(chosen(preset, file, proposers, aggregator, trust=trust), layers=layers, system=system)
     if load:
         chosen_here = {"layers": layers, "system": system}
         talk.load(load, **{name: value for name, value in chosen_here.items() if value is not None})

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from moa_graph.cli.options import Aggregator, File, Json, Preset, Proposers, chosen
+from moa_graph.cli.options import Aggregator, File, Json, Preset, Proposers, Trust, chosen
 from moa_graph.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -55,12 +55,13 @@ def doctor(
     deadline: Wait = 30.0,
     offline: Offline = False,
     as_json: Json = False,
+    trust: Trust = False,
 ) -> None:
     """Check keys, optional parts, and every model of a mixture with a one-token call.
 
     Ends with 3 when a key or a needed part is missing, with 1 when a model does not answer.
     """
-    mixture = chosen(preset, file, proposers, aggregator)
+    mixture = chosen(preset, file, proposers, aggregator, trust=trust)
     findings = [*_keys(mixture), *_parts(mixture)]
     if not offline:
         findings += asyncio.run(_answers(mixture, deadline))
@@ -86,7 +87,7 @@ def _keys(mixture: Mixture) -> Iterable[Finding]:
 
     needed = {name for spec in mixture.specs if (name := key_name(spec))}
     for name in sorted(needed | {provider.key for provider in PROVIDERS.values() if provider.key}):
-        found = bool(environment(name))
+        found = bool(environment(name, named=True))
         missing = "missing, and this mixture needs it" if name in needed else "not set; not needed here"
         yield Finding("key", name, found, "set" if found else missing, 3 if name in needed and not found else 0)
 

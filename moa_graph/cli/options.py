@@ -24,6 +24,9 @@ Layers = Annotated[int | None, typer.Option("--layers", help="Layers, the aggreg
 System = Annotated[str | None, typer.Option("--system", "-s", help="A system prompt for every model.")]
 Url = Annotated[str | None, typer.Option("--url", help="An Agent Server, whose mixture answers.")]
 ServerGraph = Annotated[str, typer.Option("--graph", help="The server's graph.")]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Let the mixture file send the variables it names to its hosts, this once.")
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 
 
@@ -33,6 +36,8 @@ def chosen(
     proposers: list[str] | None = None,
     aggregator: str | None = None,
     system: str | None = None,
+    *,
+    trust: bool = False,
 ) -> Mixture:
     """The mixture that the options describe; says on standard error what it picked by itself.
 
@@ -53,8 +58,8 @@ def chosen(
         # A path always, also one without an ending that a preset's name could be mistaken for.
         if file.suffix.lower() not in {".yaml", ".yml", ".toml"}:
             raise InputError(f"--file {file}: a mixture file ends in .yaml, .yml or .toml.")
-        return Mixture.load(file, **fields)
-    return Mixture.load(preset or _picked(), **fields)
+        return Mixture.load(file, trust=trust, **fields)
+    return Mixture.load(preset or _picked(), trust=trust, **fields)
 
 
 def _picked() -> str:

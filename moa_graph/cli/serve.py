@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from moa_graph.cli.options import Trust
 from moa_graph.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
@@ -25,16 +26,25 @@ Host = Annotated[str, typer.Option("--host", help="The address to listen at; bey
 
 
 @app.command()
-def serve(presets: Presets = None, files: Files = None, port: Port = 8000, host: Host = "127.0.0.1") -> None:
+def serve(
+    presets: Presets = None, files: Files = None, port: Port = 8000, host: Host = "127.0.0.1", trust: Trust = False
+) -> None:
     """Offer mixtures as models of an OpenAI-compatible endpoint, and the page that shows every draft.
 
     Without --preset and --file: every preset whose keys are there, first the one that `moa ask` would take, and `local`
     when it is installed. MOA_SERVE_KEY sets the key that clients must send.
     """
-    listen([*(presets or []), *(files or [])], port, host)
+    listen([*(presets or []), *(files or [])], port, host, trust=trust)
 
 
-def listen(sources: list[str | Path], port: int, host: str, *, ready: Callable[[str], object] | None = None) -> None:
+def listen(
+    sources: list[str | Path],
+    port: int,
+    host: str,
+    *,
+    ready: Callable[[str], object] | None = None,
+    trust: bool = False,
+) -> None:
     """Serves until interrupted; `ready` gets the page's address when the server answers.
 
     Raises:
@@ -52,7 +62,7 @@ def listen(sources: list[str | Path], port: int, host: str, *, ready: Callable[[
             f"--host {host}: whoever reaches this address could spend your keys. Set MOA_SERVE_KEY to a secret of your "
             "own, which clients then send as their API key."
         )
-    catalogue = Catalogue.of(sources)
+    catalogue = Catalogue.of(sources, trust=trust)
     with _bound(host, port) as listening:
         url = f"http://{_in_url(host)}:{listening.getsockname()[1]}"
 

@@ -34,6 +34,7 @@ from moa_graph.mixture.mixture import Mixture
 from moa_graph.mixture.proposer import Proposer, is_embedded
 from moa_graph.models import keys, registry
 from moa_graph.models.tools import bound_model, bound_to
+from moa_graph.models.trust import has_passed
 from moa_graph.state import MoAState, RunInfo, counted
 
 
@@ -236,8 +237,8 @@ async def _ready(specs: list[Proposer], run: Settings) -> None:
         ConfigError: a key is missing or a model cannot be made.
     """
     names = {name for spec in specs if (name := keys.key_name(spec))}
-    if not all(os.environ.get(name) for name in names):
-        # Looking for a .env file blocks, which a server's event loop must not.
+    if not (all(os.environ.get(name) for name in names) and all(map(has_passed, specs))):
+        # Reading .env and the file of confirmations blocks, which a server's event loop must not.
         await asyncio.to_thread(keys.require_keys, specs)
     if embedded := [spec for spec in specs if is_embedded(spec)]:
         await asyncio.to_thread(registry.require_embedded, embedded)

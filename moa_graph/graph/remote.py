@@ -7,6 +7,7 @@ async with RemoteMoA("http://localhost:2024") as graph:
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from types import TracebackType
@@ -24,7 +25,6 @@ from moa_graph import errors
 from moa_graph.errors import ConfigError, InputError, MoAError, ServerError
 from moa_graph.graph.input_checks import check
 from moa_graph.mixture.context import MoAContext
-from moa_graph.models.keys import environment
 from moa_graph.models.thoughts import encodable
 from moa_graph.state import Draft, Event, add_checked, merge_drafts
 
@@ -56,7 +56,7 @@ class RemoteMoA:
             raise ConfigError(f"url: {url!r} is no http or https address. Give it as http://localhost:2024.")
         self.url = url.rstrip("/")
         # A client of our own: the SDK's sends LangSmith's key to whatever host this is, and holds 100 streams at most.
-        key = environment(KEY)
+        key = os.environ.get(KEY)
         transport = httpx.AsyncHTTPTransport(retries=2, limits=httpx.Limits(max_connections=None))
         headers = {"x-api-key": key} if key else {}
         self._client = LangGraphClient(

@@ -1,28 +1,32 @@
-"""Mixtures as files: the presets that come with the package, and YAML or TOML of one's own."""
+"""Mixture files: the presets that come with the package, and YAML or TOML files of users."""
 
 from __future__ import annotations
 
+import os
+import stat
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from moa_graph.errors import ConfigError
+from moa_graph.mixture.safe_yaml import check_depth, load_yaml
 
 _PRESETS = Path(__file__).parent / "presets"
 _SUFFIXES = frozenset({".yaml", ".yml", ".toml"})
+_MOST_BYTES = 1_000_000
 
 
 def preset_names() -> list[str]:
-    """The presets' names, sorted."""
+    """Return the presets' names, sorted."""
     return sorted(path.stem for path in _PRESETS.glob("*.yaml"))
 
 
 def preset_path(name: str) -> Path:
-    """The preset's data file.
+    """Return the path of the preset's data file.
 
     Raises:
-        ConfigError: there is no such preset.
+        ConfigError: There is no such preset.
     """
     if name not in preset_names():
         raise ConfigError(
@@ -32,30 +36,48 @@ def preset_path(name: str) -> Path:
     return _PRESETS / f"{name}.yaml"
 
 
+def is_preset(source: str | Path) -> bool:
+    """Return whether the source is a preset's name and not a file's path."""
+    return Path(source).suffix.lower() not in _SUFFIXES
+
+
 def read(source: str | Path) -> dict[str, Any]:
-    """The fields in a preset (by name) or in a YAML or TOML file (by path).
+    """Return the fields in a preset (by name) or in a YAML or TOML file (by path).
 
     Raises:
-        ConfigError: there is no such preset or file, or it does not parse to named fields.
+        ConfigError: There is no such preset or file, it does not parse to named fields, or it is not one that a person
+            would write: larger than 1 MB, nested deeper than 50 levels, or with aliases that expand without end.
     """
-    path = Path(source)
-    if path.suffix.lower() not in _SUFFIXES:
-        path = preset_path(str(source))
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as exc:  # no text, or no name that a file can have
-        raise ConfigError(f"mixture file {path}: {getattr(exc, 'strerror', None) or exc}.") from exc
-    fields = _parse(text, path)
+    path = preset_path(str(source)) if is_preset(source) else Path(source)
+    fields = _parse(_text(path), path)
     if not isinstance(fields, Mapping) or not all(isinstance(key, str) for key in fields):
         raise ConfigError(f"mixture file {path}: expected named fields such as `proposers:` and `aggregator:`.")
     return dict(fields)
 
 
-def _parse(text: str, path: Path) -> Any:
-    # Imported here: a graph made from names needs no YAML.
-    import yaml
-
+def _text(path: Path) -> str:
     try:
-        return tomllib.loads(text) if path.suffix.lower() == ".toml" else yaml.safe_load(text)
-    except (yaml.YAMLError, tomllib.TOMLDecodeError) as exc:
+        # Without waiting: opening a named pipe would block until somebody writes to it.
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        with os.fdopen(handle, "rb") as file:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise ConfigError(f"mixture file {path}: not a regular file.")
+            data = file.read(_MOST_BYTES + 1)
+        if len(data) > _MOST_BYTES:
+            raise ConfigError(f"mixture file {path}: larger than {_MOST_BYTES:,} bytes.")
+        return data.decode("utf-8-sig")
+    except (OSError, ValueError) as exc:  # not text, or not a name that a file can have
+        raise ConfigError(f"mixture file {path}: {getattr(exc, 'strerror', None) or exc}.") from exc
+
+
+def _parse(text: str, path: Path) -> Any:
+    try:
+        if path.suffix.lower() == ".toml":
+            fields: Any = tomllib.loads(text)
+            check_depth(fields)
+            return fields
+        return load_yaml(text)
+    except RecursionError:
+        raise ConfigError(f"mixture file {path}: nested too deeply.") from None
+    except ValueError as exc:  # TOML's and YAML's own errors, and values such as numbers of 5,000 digits
         raise ConfigError(f"mixture file {path}: {' '.join(str(exc).split())}") from exc

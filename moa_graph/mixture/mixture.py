@@ -15,9 +15,9 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from moa_graph.errors import ConfigError
 from moa_graph.mixture.combiners import AnyCombiner, Combiner, Synthesize
 from moa_graph.mixture.fields import MixtureFields
-from moa_graph.mixture.files import read
+from moa_graph.mixture.files import is_preset, read
 from moa_graph.mixture.price_overrides import Dated, rates
-from moa_graph.mixture.proposer import MAX_NODES, Proposer, Spec
+from moa_graph.mixture.proposer import MAX_NODES, Origin, Proposer, Spec, reading
 from moa_graph.mixture.validation import Checked, refuse_unknown
 
 __all__ = ["MAX_LAYERS", "Mixture", "Node", "Proposer"]
@@ -212,11 +212,23 @@ class Mixture(Checked):
 
     @classmethod
     def load(
-        cls, source: Mixture | str | Path | Mapping[str, Any] | None = None, /, **fields: Unpack[MixtureFields]
+        cls,
+        source: Mixture | str | Path | Mapping[str, Any] | None = None,
+        /,
+        *,
+        trust: bool = False,
+        **fields: Unpack[MixtureFields],
     ) -> Mixture:
         """A mixture from itself, a preset's name, a YAML or TOML file, a mapping, or fields alone.
 
-        `fields` go over what the source says.
+        Args:
+            source: What to load.
+            trust: Let a mixture file send any variable that it names to any host that it names. Without it, a file
+                may send known providers' keys to their own hosts, and what `moa trust FILE` confirmed.
+            **fields: Replace what the source says.
+
+        Returns:
+            The mixture.
 
         Raises:
             ConfigError: naming the field, the reason and the way out.
@@ -232,7 +244,13 @@ class Mixture(Checked):
                 f"mixture: expected a preset's name, a file, a mapping or a Mixture, got {type(source).__name__}. "
                 "Models are given by name: proposers=[...], aggregator=..."
             )
-        loaded = cls(**read(source))
+        given = read(source)
+        origin = Origin() if is_preset(source) else Origin(Path(source).absolute(), trust)
+        token = reading.set(origin)
+        try:
+            loaded = cls(**given)
+        finally:
+            reading.reset(token)
         return loaded.changed(**fields) if fields else loaded
 
 

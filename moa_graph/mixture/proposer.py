@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeAlias, Unpack
 
-from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    PrivateAttr,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 # LangGraph requires this TypedDict below Python 3.12.
 from typing_extensions import TypedDict
 
 from moa_graph.errors import ConfigError
+from moa_graph.mixture.params import check_params
 from moa_graph.mixture.validation import Checked
 
 if TYPE_CHECKING:
@@ -24,11 +35,26 @@ __all__ = ["MAX_NODES", "ModelLike", "Proposer", "ProposerFields", "ProposerOpti
 MAX_NODES = 64
 """Proposer nodes of one mixture, and so samples of one proposer."""
 
-_NOT_SENT = frozenset(
-    {"api_key", "openai_api_key", "together_api_key", "openai_api_base", "together_api_base", "model_name"}
-    | {"organization", "openai_organization"}
-)
-"""Names of LangChain's for what goes where: who is asked is not for `params` to say."""
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a model's description comes from; no part of what the model is.
+
+    Attributes:
+        path: The mixture file; None for presets and for models described in Python.
+        trusted: The user lets this file send any variable to any host.
+    """
+
+    path: Path | None = field(default=None, compare=False)
+    trusted: bool = field(default=False, compare=False)
+
+
+reading: ContextVar[Origin] = ContextVar("reading")
+"""The mixture file whose fields are being validated: its models remember it."""
+
+
+def _origin() -> Origin:
+    return reading.get(Origin())
 
 
 def _model(value: Any) -> Any:
@@ -80,6 +106,7 @@ class ProposerOptions(TypedDict, total=False):
     samples: int
     window: int | None
     params: dict[str, Any]
+    plain_http: bool
 
 
 class ProposerFields(ProposerOptions, total=False):
@@ -94,7 +121,7 @@ class Proposer(Checked):
     What is left out is not sent: the provider's own default holds. `base_url` and `api_key_env` are for
     OpenAI-compatible servers; a key is read from the environment and goes to that server only. `samples=k`
     is short for k slots of the same model. `window` is the context window in tokens, `params` further
-    request parameters.
+    request parameters. `plain_http` lets a mixture file send the key over http to a public host.
     """
 
     called: ClassVar[str] = "proposer"
@@ -109,6 +136,8 @@ class Proposer(Checked):
     samples: int = Field(default=1, ge=1, le=MAX_NODES)
     window: int | None = Field(default=None, ge=16, le=100_000_000)
     params: dict[str, Any] = Field(default_factory=dict)
+    plain_http: bool = False
+    _origin: Origin = PrivateAttr(default_factory=_origin)
 
     if TYPE_CHECKING:
 
@@ -120,6 +149,11 @@ class Proposer(Checked):
             if len(model) > 1 or (model and "model" in fields):
                 raise ConfigError("proposer: give one model, by position or as `model`.")
             super().__init__(**({"model": model[0]} if model else {}), **fields)
+
+    @property
+    def origin(self) -> Origin:
+        """Where the description comes from."""
+        return self._origin
 
     @property
     def label(self) -> str:
@@ -150,18 +184,7 @@ class Proposer(Checked):
     @field_validator("params")
     @classmethod
     def _check_params(cls, params: dict[str, Any]) -> dict[str, Any]:
-        for name in params:
-            if name in cls.model_fields:
-                raise ConfigError(f"proposer.params: {name!r} is a field of its own. Write it beside `params`.")
-            if name in _NOT_SENT:
-                raise ConfigError(
-                    f"proposer.params: {name!r} is no request parameter. The host is `base_url`; a key is read from "
-                    "the environment, a server's own key from the variable that `api_key_env` names."
-                )
-        try:
-            json.dumps(params, allow_nan=False)
-        except (TypeError, ValueError, RecursionError) as exc:
-            raise ConfigError(f"proposer.params: only plain JSON can be sent ({exc}).") from None
+        check_params(params, cls.model_fields)
         return params
 
 

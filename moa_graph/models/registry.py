@@ -18,6 +18,7 @@ from weakref import WeakKeyDictionary
 from moa_graph.errors import ConfigError
 from moa_graph.mixture.proposer import Proposer, is_embedded
 from moa_graph.models.keys import _keys_now, _secret
+from moa_graph.models.package_params import check_package_params
 from moa_graph.models.providers import OWN_PROTOCOL, PROVIDERS, Provider, canonical, find
 from moa_graph.models.redaction import one_line, remember_secret
 
@@ -40,6 +41,7 @@ def require_known(spec: Proposer) -> None:
     """
     if not isinstance(spec.model, str):
         return
+    check_package_params(spec)
     name = spec.model.partition(":")[0]
     provider = find(name)
     if provider is not None and provider.protocol == "own":

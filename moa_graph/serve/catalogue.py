@@ -33,7 +33,7 @@ class Catalogue:
         self._graphs = {name: create_moa(mixture, name="moa") for name, mixture in self.mixtures.items()}
 
     @classmethod
-    def of(cls, sources: Iterable[str | Path] = ()) -> Catalogue:
+    def of(cls, sources: Iterable[str | Path] = (), *, trust: bool = False) -> Catalogue:
         """The mixtures of `sources` (presets' names or files). Of none given, all presets that can answer here: first
         the one that `moa ask` would take, last the small embedded model.
 
@@ -41,7 +41,7 @@ class Catalogue:
             ConfigError: a source is wrong, two have one name, or one that was named lacks its keys or parts.
         """
         sources = list(sources)
-        return cls(_named(sources)) if sources else cls(*_usable())
+        return cls(_named(sources, trust)) if sources else cls(*_usable(trust))
 
     def mixture(self, name: str) -> Mixture:
         """The mixture of that name.
@@ -60,9 +60,9 @@ class Catalogue:
         return self._graphs[name]
 
 
-def _named(sources: Iterable[str | Path]) -> dict[str, Mixture]:
+def _named(sources: Iterable[str | Path], trust: bool) -> dict[str, Mixture]:
     mixtures: dict[str, Mixture] = {}
-    for mixture, name in map(_loaded, sources):
+    for mixture, name in (_loaded(source, trust) for source in sources):
         _require(mixture)
         if name in mixtures:
             raise ConfigError(f"two mixtures are named {name!r}: give one of them another `name`.")
@@ -70,12 +70,12 @@ def _named(sources: Iterable[str | Path]) -> dict[str, Mixture]:
     return mixtures
 
 
-def _usable() -> tuple[dict[str, Mixture], dict[str, list[str]]]:
+def _usable(trust: bool) -> tuple[dict[str, Mixture], dict[str, list[str]]]:
     """The default mixture and the presets: those that can answer here, and what the others lack."""
     mixtures: dict[str, Mixture] = {}
     missing: dict[str, list[str]] = {}
     presets = sorted(preset_names(), key=lambda name: (name == "local", name))
-    for mixture, name in map(_loaded, [default_mixture()[0], *presets]):
+    for mixture, name in (_loaded(name, trust) for name in [default_mixture()[0], *presets]):
         try:
             _require(mixture)
         except MissingKeyError as lack:
@@ -92,6 +92,6 @@ def _require(mixture: Mixture) -> None:
     require_embedded(filter(is_embedded, mixture.specs))
 
 
-def _loaded(source: str | Path) -> tuple[Mixture, str]:
-    mixture = Mixture.load(source)
+def _loaded(source: str | Path, trust: bool) -> tuple[Mixture, str]:
+    mixture = Mixture.load(source, trust=trust)
     return mixture, mixture.name or Path(source).stem

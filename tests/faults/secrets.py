@@ -159,7 +159,7 @@ def _command(provider: Provider, folder: Path) -> str:
         path, saved = folder / f"mixture{number}.yaml", folder / f"saved{number}.json"
         proposers = [{"model": f"openai:{model}", **own} for model in models]
         path.write_text(json.dumps({"proposers": proposers, "aggregator": {"model": "openai:tok=4-agg", **own}}))
-        command = [sys.executable, "-m", "moa_graph", "ask", "--file", path, "--json", "--save", saved, "hi"]
+        command = [sys.executable, "-m", "moa_graph", "ask", "--file", path, "--trust", "--json", "--save", saved, "hi"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == (0 if number == 0 else 1), done.stderr
         assert "Traceback" not in done.stderr

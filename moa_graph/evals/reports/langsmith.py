@@ -16,7 +16,6 @@ from moa_graph.evals.flask import run as flask_run
 from moa_graph.evals.flask import scores as flask
 from moa_graph.evals.mt_bench import run as mt_bench_run
 from moa_graph.evals.session import Benchmark
-from moa_graph.models.keys import environment
 
 if TYPE_CHECKING:
     from langsmith import Client
@@ -29,7 +28,7 @@ _SPACE = uuid.UUID("6f0c1a52-5a0f-4d0e-9d57-6a0a8c1f7d11")
 def wanted() -> bool:
     """Whether a LangSmith key is set and tracing was not switched off."""
     off = (os.environ.get("LANGSMITH_TRACING") or "").lower() in ("false", "0")
-    return not off and environment("LANGSMITH_API_KEY") is not None
+    return not off and bool(os.environ.get("LANGSMITH_API_KEY"))
 
 
 def dataset_name(benchmark: str, inputs: Sequence[Mapping[str, Any]]) -> str:

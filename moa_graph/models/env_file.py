@@ -1,0 +1,69 @@
+"""The nearest `.env` file upward from the working directory, as plain data.
+
+Such a file may come with a folder of somebody else's, so it provides API keys and no settings.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+import stat
+from io import StringIO
+from pathlib import Path
+
+from moa_graph.errors import ConfigError
+
+_MOST = 1_000_000
+"""Bytes. A larger file is not a file of variables."""
+
+_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+
+
+def from_env_file(name: str) -> str | None:
+    """Return the value of a variable in the nearest `.env` file, or None. Reads the file system.
+
+    Raises:
+        ConfigError: The file is not text, is too large, or the value refers to another variable.
+    """
+    path = _nearest()
+    if path is None:
+        return None
+    # Imported here: it is needed only where a variable is not in the environment.
+    from dotenv import dotenv_values
+
+    value = dotenv_values(stream=StringIO(_text(path)), interpolate=False).get(name) or None
+    if value and re.search(r"\$\{[^}]*\}", value):
+        # A file must not send one variable's secret to the host of another.
+        raise ConfigError(f"{path}: {name} refers to another variable. Write the value itself.")
+    return value
+
+
+def _nearest() -> Path | None:
+    folder = Path.cwd()
+    for each in (folder, *folder.parents):
+        path = each / ".env"
+        try:
+            # A pipe of that name would block the reader.
+            if stat.S_ISREG(path.stat().st_mode):
+                return path
+        except OSError:
+            continue
+    return None
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MOST + 1)
+    except OSError as exc:
+        raise ConfigError(f"{path} cannot be read: {exc.strerror or exc}.") from exc
+    if len(data) > _MOST:
+        raise ConfigError(f"{path} is larger than {_MOST:,} bytes. It may hold variables only.")
+    encoding = next((encoding for mark, encoding in _MARKS if data.startswith(mark)), "utf-8")
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as exc:
+        raise ConfigError(f"{path} is not {encoding.upper()} text ({exc.reason}). Save it as UTF-8.") from None
+    if "\0" in text:
+        raise ConfigError(f"{path} is not UTF-8 text. Save it as UTF-8.")
+    return text

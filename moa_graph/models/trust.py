@@ -1,0 +1,212 @@
+"""Which hosts a mixture file may send which keys to.
+
+A mixture file names hosts and variables, and may come from somebody else. A known provider's key goes to that
+provider's host without asking. Every other pair of variable and host in a file needs the user's confirmation:
+`moa trust FILE`, `--trust`, or `Mixture.load(file, trust=True)`. Mixtures described in Python are not restricted: the
+code decides.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from moa_graph.errors import ConfigError
+from moa_graph.mixture.proposer import Proposer
+from moa_graph.models.providers import PROVIDERS, find
+
+__all__ = ["Grant", "confirm", "confirmed", "forget", "grants_of", "has_passed", "host_of", "require_trusted"]
+
+_PRIVATE = [
+    ipaddress.ip_network(network)
+    for network in ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7")
+]
+_PORTS = {"http": 80, "https": 443}
+
+_announced: set[str] = set()
+_passed: set[tuple[Path, Grant]] = set()
+"""What `require_trusted` let through in this process."""
+
+
+class Grant(NamedTuple):
+    """A variable and the host that gets its value.
+
+    Attributes:
+        variable: The environment variable.
+        host: Scheme, name and port, as in `https://api.example.com:8443`.
+    """
+
+    variable: str
+    host: str
+
+    def __str__(self) -> str:
+        return f"{self.variable} to {self.host}"
+
+
+def grants_of(specs: Iterable[Proposer]) -> list[Grant]:
+    """Return what a mixture's models send: each variable that holds a key, with the host that gets it."""
+    return list(dict.fromkeys(grant for spec in specs for grant in _grants(spec)))
+
+
+def require_trusted(specs: Iterable[Proposer]) -> None:
+    """Check that mixture files send keys only where they may, and announce on standard error what they send.
+
+    Reads the file of confirmations.
+
+    Raises:
+        ConfigError: A file would send a variable that the user did not confirm for its host, or a key over plain http.
+    """
+    by_file: dict[Path, list[Proposer]] = {}
+    for spec in specs:
+        if spec.origin.path is not None:
+            by_file.setdefault(spec.origin.path, []).append(spec)
+    for path, found in by_file.items():
+        known = confirmed(path)
+        foreign = [
+            grant
+            for spec in found
+            if not spec.origin.trusted
+            for grant in _grants(spec)
+            if grant not in known and not _own_host(grant)
+        ]
+        if foreign:
+            raise ConfigError(_refusal(path, foreign[0]))
+        for spec in found:
+            _require_private(spec, path)
+            _passed.update((path, grant) for grant in _grants(spec))
+        _announce(path, [grant for grant in grants_of(found) if grant not in known])
+
+
+def has_passed(spec: Proposer) -> bool:
+    """Return whether `require_trusted` let the model's key through. Reads no file, so an event loop may call it."""
+    path = spec.origin.path
+    return path is None or all((path, grant) in _passed for grant in _grants(spec))
+
+
+def confirmed(path: Path) -> set[Grant]:
+    """Return what the user confirmed for the file, and for hosts of any file."""
+    entries = _read()
+    return {Grant(*pair) for name in (str(path.resolve()), "*") for pair in entries.get(name, ())}
+
+
+def confirm(path: Path | None, grants: Iterable[Grant]) -> None:
+    """Record the user's confirmation for a file, or with None for any file."""
+    entries = _read()
+    name = "*" if path is None else str(path.resolve())
+    entries[name] = sorted({*entries.get(name, ()), *((each.variable, each.host) for each in grants)})
+    _write(entries)
+
+
+def forget(path: Path | None) -> bool:
+    """Remove what was confirmed for a file; return whether there was anything."""
+    entries = _read()
+    found = entries.pop("*" if path is None else str(path.resolve()), None) is not None
+    if found:
+        _write(entries)
+    return found
+
+
+def trust_file() -> Path:
+    """Return the path of the file of confirmations, in the user's own configuration folder."""
+    base = os.environ.get("XDG_CONFIG_HOME") or (os.environ.get("APPDATA") if os.name == "nt" else None)
+    return (Path(base) if base else Path.home() / ".config") / "moa_graph" / "trusted.json"
+
+
+def _grants(spec: Proposer) -> list[Grant]:
+    if not isinstance(spec.model, str):
+        return []
+    if spec.base_url:
+        return [Grant(spec.api_key_env, host_of(spec.base_url))] if spec.api_key_env else []
+    provider = find(spec.model.partition(":")[0])
+    return [Grant(provider.key, host_of(provider.address()))] if provider and provider.key else []
+
+
+def host_of(address: str) -> str:
+    """Return scheme, name and port of an address; the scheme's own port is left out."""
+    parts = urlsplit(address)
+    try:
+        port = parts.port
+    except ValueError:
+        port = None
+    name = (parts.hostname or "").rstrip(".")
+    name = f"[{name}]" if ":" in name else name
+    return f"{parts.scheme}://{name}" + (f":{port}" if port not in (None, _PORTS.get(parts.scheme)) else "")
+
+
+def _own_host(grant: Grant) -> bool:
+    """Return whether the variable is a known provider's and the host is that provider's."""
+    return any(
+        grant.variable in provider.keys and grant.host in (host_of(provider.base_url), host_of(provider.address()))
+        for provider in PROVIDERS.values()
+    )
+
+
+def _refusal(path: Path, grant: Grant) -> str:
+    owner = next((p.title for p in PROVIDERS.values() if grant.variable in p.keys), None)
+    whose = f"{owner}'s key variable {grant.variable}" if owner else f"the variable {grant.variable}"
+    return (
+        f"mixture file {path} would send {whose} (from the environment or .env) to {grant.host}, and nobody confirmed "
+        f"that. If you trust this host with it, run: moa trust {path} (or add --trust for one run; in Python: "
+        "Mixture.load(file, trust=True))."
+    )
+
+
+def _require_private(spec: Proposer, path: Path) -> None:
+    for grant in _grants(spec):
+        name = urlsplit(grant.host).hostname or ""
+        if grant.host.startswith("http://") and not (spec.plain_http or _is_private(name)):
+            raise ConfigError(
+                f"mixture file {path}: {spec.label} would send {grant.variable} to {grant.host} without encryption. "
+                "Use https, or add `plain_http: true` beside its base_url if the way there is safe."
+            )
+
+
+def _is_private(name: str) -> bool:
+    """Return whether the name is this machine's, or an address of this machine or of a private network."""
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None) or address
+    return any(mapped.version == network.version and mapped in network for network in _PRIVATE)
+
+
+def _announce(path: Path, grants: list[Grant]) -> None:
+    line = f"mixture file {path} sends {', '.join(map(str, grants))}"
+    if grants and line not in _announced:
+        _announced.add(line)
+        sys.stderr.write(f"{line}\n")
+
+
+def _read() -> dict[str, list[tuple[str, str]]]:
+    path = trust_file()
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))["grants"]
+        return {str(name): [(str(v), str(h)) for v, h in pairs] for name, pairs in entries.items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
+        raise ConfigError(
+            f"{path} cannot be read ({type(exc).__name__}). Remove it and run `moa trust` again."
+        ) from exc
+
+
+def _write(entries: dict[str, list[tuple[str, str]]]) -> None:
+    path = trust_file()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Whole or not at all: a concurrent reader must not see half of it.
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as file:
+            json.dump({"version": 1, "grants": entries}, file, indent=2, sort_keys=True)
+        Path(file.name).replace(path)
+    except OSError as exc:
+        raise ConfigError(f"{path} cannot be written: {exc.strerror or exc}.") from exc

@@ -1,0 +1,111 @@
+"""Mixture files that are traps: bombs, depth, pipes, fields twice. Each is one error, at once, and exit code 3."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from moa_graph import ConfigError, Mixture
+from moa_graph.mixture.safe_yaml import MAX_DEPTH, MAX_VALUES, load_yaml
+
+HEAD = "proposers: ['openai:a']\naggregator: 'openai:b'\n"
+
+
+def levels(count: int, width: int = 10) -> str:
+    """Anchors that expand to `width` ** `count` values."""
+    lines = [f"  a0: &a0 [{','.join('x' * width)}]"]
+    lines += [f"  a{i}: &a{i} [{','.join([f'*a{i - 1}'] * width)}]" for i in range(1, count)]
+    return "\n".join(lines)
+
+
+BOMB = f"proposers: [{{model: 'openai:a', params: {{x: {{}}}}}}]\naggregator: 'openai:b'\nbomb:\n{levels(9)}\n"
+TRAPS = {
+    "bomb.yaml": BOMB,
+    "bomb-in-maps.yaml": "a0: &a0 {k: v}\n"
+    + "\n".join(f"a{i}: &a{i} {{p: *a{i - 1}, q: *a{i - 1}}}" for i in range(1, 40)),
+    "bomb-by-merging.yaml": "a0: &a0 {k: v}\n"
+    + "\n".join(f"a{i}: &a{i} {{<<: [*a{i - 1}, *a{i - 1}]}}" for i in range(1, 40)),
+    "circle.yaml": HEAD + "note: &a [*a]\n",
+    "flow.yaml": HEAD + "note: " + "[" * 100_000,
+    "closed.yaml": HEAD + "note: " + "[" * 5_000 + "]" * 5_000,
+    "maps.yaml": HEAD + "note: " + "{a: " * 5_000 + "1" + "}" * 5_000,
+    "block.yaml": HEAD + "note:\n" + "".join(" " * (i + 1) + "a:\n" for i in range(700)),
+    "number.yaml": HEAD + "layers: " + "9" * 5_000,
+    "date.yaml": HEAD + "note: 2024-99-99\n",
+    "tag.yaml": HEAD + "note: !!python/object/apply:os.system ['true']\n",
+    "two.yaml": HEAD + "---\n" + HEAD,
+    "twice.yaml": HEAD + "layers: 2\nlayers: 3\n",
+    "twice-inside.yaml": "proposers: [{model: 'openai:a', model: 'openai:c'}]\naggregator: 'openai:b'\n",
+    "deep.toml": "x = " + "[" * 5_000 + "]" * 5_000,
+    "dotted.toml": ".".join("a" * 3_000) + " = 1\n",
+    "number.toml": "layers = " + "9" * 5_000,
+    "twice.toml": "layers = 2\nlayers = 3\n",
+    "large.yaml": HEAD + "note: |\n  " + "x" * 1_000_000,
+    "binary.yaml": "\0\0\0",
+    "empty.yaml": "",
+    "list.yaml": "[1, 2]",
+    "keys.yaml": "{1: 2}",
+}
+
+
+@pytest.mark.parametrize("name", TRAPS)
+def test_a_trap_is_one_error_at_once(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_text(TRAPS[name])
+    start = time.monotonic()
+    with pytest.raises(ConfigError, match=name) as caught:
+        Mixture.load(path)
+    assert time.monotonic() - start < 5 and len(str(caught.value)) < 2_000 and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["bomb.yaml", "closed.yaml", "deep.toml", "number.yaml", "twice.yaml"])
+def test_the_command_ends_with_3(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text(TRAPS[name])
+    command = [sys.executable, "-m", "moa_graph", "ask", "--file", name, "hi"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False)
+    assert done.returncode == 3 and name in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "device"])
+def test_what_is_no_regular_file_is_refused_without_waiting(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "m.yaml"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("/dev/zero")
+    with pytest.raises(ConfigError, match=r"m\.yaml"):
+        Mixture.load(path)
+
+
+def test_anchors_and_merge_keys_of_people_pass(tmp_path: Path) -> None:
+    text = (
+        "proposers:\n  - &base {model: 'openai:a', temperature: 0.5, params: {top_p: 0.9}}\n"
+        "  - {<<: *base, model: 'openai:b'}\n  - {<<: *base, model: 'openai:c', temperature: 1.0}\n"
+        "aggregator: {<<: *base, model: 'openai:d'}\n"
+    )
+    (tmp_path / "m.yaml").write_text(text)
+    mixture = Mixture.load(tmp_path / "m.yaml")
+    assert [spec.temperature for spec in mixture.proposers] == [0.5, 0.5, 1.0]
+
+
+def test_a_field_that_replaces_a_merged_one_is_not_a_field_twice() -> None:
+    """Also where the merged mapping is built after the one that merges it."""
+    text = "c: &c {x: 0, y: 0}\na: {inner: &b {<<: *c, x: 1}}\nchild: {<<: *b, y: 2}\n"
+    assert load_yaml(text)["child"]["y"] == 2
+
+
+def test_the_limits_are_exact() -> None:
+    def nested(depth: int) -> str:
+        return "[" * depth + "]" * depth
+
+    assert load_yaml(nested(MAX_DEPTH)) is not None
+    with pytest.raises(ValueError, match="deeper"):
+        load_yaml(nested(MAX_DEPTH + 1))
+    assert len(load_yaml(f"[{','.join('x' * (MAX_VALUES - 1))}]")) == MAX_VALUES - 1
+    with pytest.raises(ValueError, match="values"):
+        load_yaml(f"[{','.join('x' * MAX_VALUES)}]")
