@@ -10,7 +10,7 @@ from typing import Any
 from moa_graph.errors import ConfigError
 
 _DESTINATION = re.compile(
-    r"(?:.*_)?(?:api_?key|organization|url|uri|api_base|base|endpoint|prox(?:y|ies)|hosts?|client|transport|mounts|token)",
+    r"(?:.*_)?(?:api_?key|organization|url|uri|api_base|endpoint|prox(?:y|ies)|hosts?|client|transport|mounts|token)",
     re.IGNORECASE,
 )
 """Names under which LangChain and the SDKs keep keys, addresses and ways to them."""
