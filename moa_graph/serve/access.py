@@ -76,7 +76,7 @@ class Policy:
         name, origin = host_name(headers), origin_of(headers)
         if self.key is None:
             self.check_host(name)
-        elif not _same(_sent_key(headers.get("authorization", "")), self.key.encode()):
+        elif not _same(_sent_key(headers), self.key.encode()):
             challenge = 'Basic realm="moa: the key is the password", charset="UTF-8"' if basic else "Bearer"
             raise Problem(
                 401,
@@ -161,8 +161,11 @@ def words(text: str | None) -> list[str]:
     return [part.strip() for part in (text or "").split(",") if part.strip()]
 
 
-def _sent_key(header: str) -> bytes:
-    scheme, _, value = header.partition(" ")
+def _sent_key(headers: Headers) -> bytes:
+    """Return the key that a client sent: as a bearer token, a basic password, or Anthropic's `x-api-key`."""
+    if "authorization" not in headers:
+        return headers.get("x-api-key", "").encode("latin-1")
+    scheme, _, value = headers["authorization"].partition(" ")
     # Header bytes come decoded as Latin-1, whatever they were.
     if scheme.lower() == "bearer":
         return value.strip().encode("latin-1")

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from moa_graph.serve.access import Guard, Policy
+from moa_graph.serve.anthropic.routes import AnthropicRoutes
 from moa_graph.serve.catalogue import Catalogue
+from moa_graph.serve.endpoint import Endpoint
 from moa_graph.serve.openai.routes import OpenAIRoutes
 from moa_graph.serve.page.routes import PageRoutes
 from moa_graph.serve.sse import HEARTBEAT
@@ -29,19 +31,30 @@ _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 def create_app(
     catalogue: Catalogue, policy: Policy | None = None, *, home: bool = True, heartbeat: float = HEARTBEAT
 ) -> Starlette:
-    """The OpenAI-compatible endpoint, the MCP tool and the page over the mixtures of `catalogue`.
+    """Return the app: the OpenAI and Anthropic endpoints, the MCP tool and the page over the mixtures of `catalogue`.
 
     `home` leads `/` to the page; under the Agent Server that place is taken.
     """
     policy = policy or Policy()
-    v1 = OpenAIRoutes(catalogue, policy.max_bytes, heartbeat)
+    endpoint = Endpoint(catalogue, policy.max_bytes, heartbeat)
+    v1, anthropic = OpenAIRoutes(endpoint), AnthropicRoutes(endpoint)
     mcp = _mcp(catalogue, policy.max_bytes)
     page = PageRoutes(catalogue, policy.max_bytes, heartbeat)
     program, browser = [Middleware(Guard, policy)], [Middleware(Guard, policy, basic=True)]
     routes = [
+        *([Route("/health", _health, methods=["GET"]), Route("/healthz", _health, methods=["GET"])] if home else []),
         Route("/v1/models", v1.models, methods=["GET", "OPTIONS"], middleware=program),
         Route("/v1/models/{name:path}", v1.model, methods=["GET", "OPTIONS"], middleware=program),
-        Route("/v1/chat/completions", v1.chat, methods=["POST", "OPTIONS"], middleware=program),
+        *(
+            Route(path, handler, methods=["POST", "OPTIONS"], middleware=program)
+            for path, handler in {
+                "/v1/chat/completions": v1.chat,
+                "/v1/responses": v1.responses,
+                "/v1/completions": v1.completions,
+                "/v1/messages": anthropic.messages,
+                "/v1/messages/count_tokens": anthropic.count_tokens,
+            }.items()
+        ),
         # Last of its kind: it takes the other methods of the routes above too.
         Route("/v1/{rest:path}", v1.unknown, methods=_METHODS, middleware=program),
         *([Route("/mcp", mcp, methods=["GET", "POST", "DELETE", "OPTIONS"], middleware=program)] if mcp else []),
@@ -69,6 +82,11 @@ def _mcp(catalogue: Catalogue, max_bytes: int) -> McpEndpoint | None:
     from moa_graph.serve.mcp.endpoint import McpEndpoint
 
     return McpEndpoint(catalogue, max_bytes)
+
+
+async def _health(request: Request) -> Response:
+    """Say that the server runs. It tells nothing else, so it needs neither key nor host name."""
+    return JSONResponse({"status": "ok"})
 
 
 async def _to_page(request: Request) -> Response:

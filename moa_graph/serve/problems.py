@@ -1,8 +1,13 @@
-"""What is told to an HTTP client when something is wrong: OpenAI's shape, and the status that fits."""
+"""Errors for HTTP clients: OpenAI's shape, and the status that fits.
+
+A failed run is a 424 (Failed Dependency): clients retry a 5xx, 408, 409 or 429 on their own, and each retry would pay
+for the whole mixture again. The run has retried what could be retried.
+"""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.responses import JSONResponse
@@ -17,12 +22,23 @@ from moa_graph.errors import (
     MoAError,
     NotEnoughDraftsError,
 )
+from moa_graph.state import Draft
 
 _log = logging.getLogger(__name__)
 
 
 class Problem(Exception):
-    """An answer that is an error: HTTP status, message, and OpenAI's `type`, `code` and `param`."""
+    """An error response.
+
+    Args:
+        status: The HTTP status.
+        message: What is wrong and what to do.
+        kind: OpenAI's `type` of error.
+        code: OpenAI's `code`.
+        param: The request's field that is wrong.
+        headers: Further headers.
+        drafts: The drafts that a failed run has paid for; sent as `moa.drafts` beside the error.
+    """
 
     def __init__(
         self,
@@ -33,16 +49,18 @@ class Problem(Exception):
         code: str | None = None,
         param: str | None = None,
         headers: dict[str, str] | None = None,
+        drafts: Sequence[Draft] = (),
     ) -> None:
         super().__init__(message)
         self.status, self.kind, self.code, self.param = status, kind, code, param
-        # The run has retried what could be retried; a client that asks again pays for the whole mixture again.
+        self.drafts = list(drafts)
         self.headers = {"x-should-retry": "false", **(headers or {})}
 
     @property
     def body(self) -> dict[str, Any]:
         """The error as clients of OpenAI read it."""
-        return {"error": {"message": str(self), "type": self.kind, "param": self.param, "code": self.code}}
+        error = {"message": str(self), "type": self.kind, "param": self.param, "code": self.code}
+        return {"error": error, **({"moa": {"drafts": self.drafts}} if self.drafts else {})}
 
     def response(self) -> JSONResponse:
         return JSONResponse(self.body, self.status, self.headers)
@@ -53,19 +71,19 @@ _KINDS: list[tuple[type[MoAError], int, str, str | None]] = [
     (MissingKeyError, 503, "server_error", "missing_key"),
     (ConfigError, 500, "server_error", "configuration"),
     (BudgetError, 402, "insufficient_quota", "budget"),
-    (DeadlineError, 504, "server_error", "deadline"),
-    (NotEnoughDraftsError, 502, "server_error", "not_enough_drafts"),
-    (AggregationError, 502, "server_error", "aggregation_failed"),
+    (DeadlineError, 424, "server_error", "deadline"),
+    (NotEnoughDraftsError, 424, "server_error", "not_enough_drafts"),
+    (AggregationError, 424, "server_error", "aggregation_failed"),
 ]
 
 
 def problem(error: Exception) -> Problem:
-    """The problem that an exception of a run is to its client; what nobody foresaw is logged and not shown."""
+    """Return the error response for an exception of a run; an unexpected one is logged and not shown."""
     if isinstance(error, Problem):
         return error
     for cls, status, kind, code in _KINDS:
         if isinstance(error, cls):
-            return Problem(status, str(error), kind=kind, code=code)
+            return Problem(status, str(error), kind=kind, code=code, drafts=error.drafts)
     _log.error("a run ended unexpectedly", exc_info=error)
     message = f"{type(error).__name__} inside the server; its log has the rest."
     return Problem(500, message, kind="server_error", code="internal")

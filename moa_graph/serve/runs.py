@@ -1,13 +1,14 @@
-"""One run of a graph as events, and what it came to."""
+"""One run of a graph as events, and its result."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, NamedTuple
 
 from langchain_core.messages import AIMessage, AnyMessage
 
-from moa_graph.errors import ConfigError
+from moa_graph.errors import AggregationError, ConfigError
 from moa_graph.graph.build import MoAGraph
 from moa_graph.graph.input_checks import check
 from moa_graph.mixture.context import MoAContext, Settings, settings
@@ -19,7 +20,7 @@ from moa_graph.state import Draft, Event, Record, add_checked
 
 
 class Result(NamedTuple):
-    """What a finished run came to."""
+    """The result of a finished run."""
 
     message: AIMessage
     drafts: list[Draft]
@@ -69,3 +70,33 @@ async def run(graph: MoAGraph, messages: list[AnyMessage], context: MoAContext) 
         elif isinstance(part, dict) and "moa" in part:
             yield part
     yield Result(state["messages"][-1], state["drafts"], state["record"])
+
+
+async def answer_parts(
+    graph: MoAGraph, messages: list[AnyMessage], context: MoAContext
+) -> AsyncGenerator[str | Result]:
+    """Yield the pieces of the answer's text as they arrive (when the context streams), and last the run's `Result`.
+
+    Raises:
+        MoAError: the run failed.
+        AggregationError: the answer broke off after a piece was yielded. A client cannot take back what it has, and
+            must not take it for the beginning of another answer.
+    """
+    said = False
+    async with contextlib.aclosing(run(graph, messages, context)) as parts:
+        async for part in parts:
+            if isinstance(part, Result):
+                if said and part.record["status"] == "best_draft":
+                    raise _broken(part.drafts)
+                yield part
+            elif part["moa"] == "aggregating":
+                # A restart says that reasoning was streamed: the client keeps it, and the answer follows.
+                if said and "restart" not in part:
+                    raise _broken([])
+            elif part["moa"] == "answer_token" and part["text"]:
+                said = True
+                yield part["text"]
+
+
+def _broken(drafts: list[Draft]) -> AggregationError:
+    return AggregationError("the answer broke off in mid-stream. Ask again, or do not stream.", drafts=drafts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine, Mapping
 from typing import Any, TypeVar
 
 from starlette.types import Receive, Scope, Send
@@ -51,8 +51,11 @@ class EventStream:
     Cancelling that task, as `parts` may arrange, ends the response where it is.
     """
 
-    def __init__(self, parts: AsyncGenerator[str], *, heartbeat: float = HEARTBEAT) -> None:
+    def __init__(
+        self, parts: AsyncGenerator[str], *, heartbeat: float = HEARTBEAT, headers: Mapping[str, str] | None = None
+    ) -> None:
         self._parts, self._heartbeat = parts, heartbeat
+        self._headers = [*_HEADERS, *((k.encode(), v.encode()) for k, v in (headers or {}).items())]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # A client that leaves can show up in either place, and both mean the same.
@@ -60,7 +63,7 @@ class EventStream:
             await unless_gone(receive, self._write(send))
 
     async def _write(self, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+        await send({"type": "http.response.start", "status": 200, "headers": self._headers})
         queue: asyncio.Queue[str | None] = asyncio.Queue(maxsize=256)
         making = asyncio.ensure_future(self._make(queue))
         try:

@@ -42,6 +42,8 @@ def test_without_the_key_nothing_is_told(locked, path):
 
 def test_the_key_opens_as_bearer_and_in_the_browsers_own_dialog(locked):
     assert status(locked, Authorization="Bearer sésame".encode())[0] == 200
+    assert status(locked, **{"x-api-key": "sésame".encode()})[0] == 200
+    assert status(locked, **{"x-api-key": b"wrong"})[0] == 401
     basic = "Basic " + base64.b64encode("anyone:sésame".encode()).decode()
     assert status(locked, path="/moa", Authorization=basic)[0] == 200
 

@@ -129,8 +129,8 @@ def test_stop_reaches_the_aggregator_as_texts(served, provider):
     ("method", "path"),
     [
         ("GET", "/v1/embeddings"),
-        ("POST", "/v1/completions"),
-        ("POST", "/v1/responses"),
+        ("POST", "/v1/embeddings"),
+        ("GET", "/v1/responses"),
         ("DELETE", "/v1/models"),
         ("GET", "/v1/chat/completions"),
         ("PUT", "/v1/"),
@@ -161,10 +161,10 @@ def test_a_failed_proposer_is_told_and_the_answer_comes(client):
 
 
 @pytest.mark.parametrize(("model", "code"), [("none", "not_enough_drafts"), ("noagg", "aggregation_failed")])
-def test_a_failed_run_is_a_502_that_the_sdk_does_not_repeat(client, provider, model, code):
-    with pytest.raises(openai.InternalServerError) as caught:
+def test_a_failed_run_is_a_424_that_the_sdk_does_not_repeat(client, provider, model, code):
+    with pytest.raises(openai.APIStatusError) as caught:
         client.chat.completions.create(model=model, messages=ASK)
-    assert caught.value.status_code == 502 and caught.value.code == code
+    assert caught.value.status_code == 424 and caught.value.code == code
     assert provider.stats()["requests"] == (2 if model == "none" else 3)
 
 

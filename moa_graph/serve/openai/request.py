@@ -1,43 +1,73 @@
-"""What a request to the endpoint may hold: each field's type and bounds. Fields that are not named here are ignored.
+"""A chat completion request: each field's type and bounds, and what it asks to run.
 
-What is wrong for any model is refused here, since a provider would refuse it only after all drafts are paid.
+Fields without a name here are ignored. What is wrong for any model is refused here, because a provider would refuse
+it only after all drafts are paid for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
+from moa_graph.mixture.mixture import Mixture
+from moa_graph.serve.endpoint import RunRequest
+from moa_graph.serve.fields import (
+    Count,
+    Object,
+    Penalty,
+    Temperature,
+    Text,
+    TopP,
+    context_of,
+    validate,
+    without_nulls,
+)
+from moa_graph.serve.openai.response import ChatEncoder
 from moa_graph.serve.problems import Problem
 
-Text = Annotated[str, Field(min_length=1)]
-Count = Annotated[int, Field(ge=1, le=1_000_000)]
-Penalty = Annotated[float, Field(ge=-2, le=2)]
+__all__ = ["ChatRequest", "Format", "Tool", "check_choice"]
+
+_TO_AGGREGATOR = (
+    "temperature",
+    "top_p",
+    "max_tokens",
+    "stop",
+    "seed",
+    "presence_penalty",
+    "frequency_penalty",
+    "reasoning_effort",
+    "tools",
+    "tool_choice",
+    "parallel_tool_calls",
+    "response_format",
+)
+"""Fields that shape the answer itself go to the aggregator. Proposers are asked as the mixture says."""
 
 
-class _Object(BaseModel):
-    model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
-
-
-class _Function(_Object):
+class _Function(Object):
     name: Text
     description: str | None = None
     parameters: dict[str, Any] | None = None
 
 
-class _Tool(_Object):
+class Tool(Object):
+    """A function that the aggregator may call."""
+
     type: Literal["function"]
     function: _Function
 
 
-class _Schema(_Object):
+class _Schema(Object):
     name: Text
     form: Annotated[dict[str, Any] | None, Field(alias="schema")] = None
 
 
-class _Format(_Object):
+class Format(Object):
+    """The form of the answer."""
+
     type: Literal["text", "json_object", "json_schema"]
     json_schema: _Schema | None = None
 
@@ -48,48 +78,87 @@ class _Format(_Object):
         return self
 
 
-class _Body(_Object):
-    """The fields, all without null: it counts as left out."""
+class _Body(Object):
+    """The fields, all without null."""
 
     model: str
     messages: list[Any]
     stream: bool = False
-    stream_options: dict[str, Any] = {}
-    temperature: Annotated[float, Field(ge=0, le=2)] = 1
-    top_p: Annotated[float, Field(ge=0, le=1)] = 1
+    stream_options: dict[str, Any] = Field(default_factory=dict)
+    temperature: Temperature = 1
+    top_p: TopP = 1
     max_tokens: Count = 1
     max_completion_tokens: Count = 1
-    stop: list[str] = []
+    stop: list[str] = Field(default_factory=list)
     seed: int = 0
     presence_penalty: Penalty = 0
     frequency_penalty: Penalty = 0
     reasoning_effort: str = ""
-    tools: list[_Tool] = []
+    tools: list[Tool] = Field(default_factory=list)
     tool_choice: str | dict[str, Any] = "auto"
     parallel_tool_calls: bool = True
-    response_format: _Format | None = None
-    moa: dict[str, Any] = {}
+    response_format: Format | None = None
+    moa: dict[str, Any] = Field(default_factory=dict)
 
 
-def check_body(fields: Mapping[str, Any]) -> None:
-    """Checks a request's fields; the values stay as they are.
+@dataclass(frozen=True)
+class ChatRequest:
+    """A chat completion request, validated."""
+
+    run: RunRequest
+    include_usage: bool
+
+    @classmethod
+    def parse(cls, body: dict[str, Any]) -> Self:
+        """Read a request's JSON body.
+
+        Raises:
+            Problem: 400, naming the field.
+        """
+        fields = without_nulls(body)
+        if isinstance(fields.get("stop"), str):
+            fields["stop"] = [fields["stop"]]
+        validate(_Body, fields)
+        if fields.get("tools"):
+            check_choice(fields.get("tool_choice", "auto"), [tool["function"]["name"] for tool in fields["tools"]])
+        if fields.get("n", 1) != 1:
+            raise Problem(400, "n: a mixture gives one answer; ask again for another.", param="n")
+        if fields.get("logprobs") or fields.get("top_logprobs"):
+            raise Problem(400, "logprobs: a mixture's answer has no log probabilities.", param="logprobs")
+        if fields.get("functions"):
+            raise Problem(400, "functions: this field is obsolete; use tools.", param="functions")
+        bound = {name: fields[name] for name in _TO_AGGREGATOR if name in fields and fields[name] != []}
+        if "max_completion_tokens" in fields:
+            bound["max_tokens"] = fields["max_completion_tokens"]
+        if "tools" not in bound:
+            bound = {name: value for name, value in bound.items() if name not in ("tool_choice", "parallel_tool_calls")}
+        extras, stream = fields.get("moa", {}), fields.get("stream", False)
+        run = RunRequest(
+            model=fields["model"],
+            messages=[_with_content(message) for message in fields["messages"]],
+            context=context_of(extras, stream=stream, bound=bound),
+            stream=stream,
+            drafts=bool(extras.get("drafts")),
+        )
+        return cls(run, bool(fields.get("stream_options", {}).get("include_usage")))
+
+    def encoder(self, mixture: Mixture) -> ChatEncoder:
+        """Return the encoder of the answer."""
+        run = self.run
+        return ChatEncoder(run.model, mixture.hash, include_usage=self.include_usage, drafts=run.drafts)
+
+
+def _with_content(message: Any) -> Any:
+    """OpenAI's clients may leave out the content of a turn that only calls tools."""
+    return {"content": "", **message} if isinstance(message, dict) and message.get("tool_calls") else message
+
+
+def check_choice(choice: str | Mapping[str, Any], names: list[str]) -> None:
+    """Check a chat completion's `tool_choice` against the tools' names.
 
     Raises:
-        Problem: 400, naming the first field that is wrong.
+        Problem: 400; the choice names no tool of the request.
     """
-    try:
-        _Body.model_validate(fields)
-    except ValidationError as exc:
-        first = exc.errors(include_url=False)[0]
-        name, *rest = map(str, first["loc"])
-        place = "".join([name, *(f"[{part}]" if part.isdecimal() else f".{part}" for part in rest)])
-        given = "" if first["type"] == "missing" else f" (got {str(first['input'])[:60]!r})"
-        raise Problem(400, f"{place}: {first['msg']}{given}.", param=name) from None
-    if fields.get("tools"):
-        _check_choice(fields.get("tool_choice", "auto"), [tool["function"]["name"] for tool in fields["tools"]])
-
-
-def _check_choice(choice: str | Mapping[str, Any], names: list[str]) -> None:
     if isinstance(choice, str):
         fits = choice in ("none", "auto", "required")
     elif choice.get("type") == "function":

@@ -18,7 +18,7 @@ from moa_graph.mixture.context import MoAContext
 from moa_graph.mixture.mixture import MAX_LAYERS, Mixture
 from moa_graph.serve.access import json_body
 from moa_graph.serve.catalogue import Catalogue
-from moa_graph.serve.openai.response import event
+from moa_graph.serve.openai.response import data_event
 from moa_graph.serve.page.document import policy, report_page, whole_page
 from moa_graph.serve.problems import Problem, problem
 from moa_graph.serve.runs import Result, checked, run
@@ -85,15 +85,15 @@ async def _events(graph: MoAGraph, messages: list[AnyMessage], context: MoAConte
             async for part in parts:
                 if isinstance(part, Result):
                     text = str(part.message.text)
-                    yield event({"moa": "answer", "text": text, "drafts": part.drafts, "record": part.record})
+                    yield data_event({"moa": "answer", "text": text, "drafts": part.drafts, "record": part.record})
                 else:
                     failed = failed or part["moa"] == "failed"
-                    yield event(part)
+                    yield data_event(part)
     except Exception as exc:
         # The page shows what went wrong beside what is there already; `problem` logs what nobody foresaw.
         told = problem(exc)
         if not failed:
-            yield event({"moa": "failed", "error": type(exc).__name__, "message": str(told)})
+            yield data_event({"moa": "failed", "error": type(exc).__name__, "message": str(told)})
 
 
 def _described(name: str, mixture: Mixture) -> dict[str, Any]:

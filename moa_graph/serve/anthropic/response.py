@@ -1,0 +1,136 @@
+"""Anthropic's Messages: the answer's body, its events and its errors."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import Any
+
+from starlette.responses import JSONResponse
+
+from moa_graph.serve.openai.response import data_event, extra
+from moa_graph.serve.problems import Problem
+from moa_graph.serve.runs import Result
+from moa_graph.state import Usage
+
+__all__ = ["MessageEncoder", "refuse"]
+
+_KINDS = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+}
+
+
+def _error(problem: Problem) -> dict[str, Any]:
+    about = {"type": _KINDS.get(problem.status, "api_error"), "message": str(problem)}
+    return {"type": "error", "error": about, **({"moa": {"drafts": problem.drafts}} if problem.drafts else {})}
+
+
+def refuse(problem: Problem) -> JSONResponse:
+    """Return an error response in Anthropic's shape."""
+    return JSONResponse(_error(problem), problem.status, problem.headers)
+
+
+class MessageEncoder:
+    """Writes one message.
+
+    Args:
+        model: The mixture's name in the request.
+        drafts: Send the drafts with the answer.
+    """
+
+    def __init__(self, model: str, *, drafts: bool = False) -> None:
+        self._drafts = drafts
+        self._open = False
+        self._base = {"id": f"msg_{uuid.uuid4().hex}", "type": "message", "role": "assistant", "model": model}
+
+    def whole(self, result: Result) -> dict[str, Any]:
+        """Return the body of an answer that is not streamed."""
+        text = str(result.message.text)
+        said = [{"type": "text", "text": text}] if text or not result.message.tool_calls else []
+        return {
+            **self._base,
+            "content": [*said, *_calls(result)],
+            "stop_reason": _stop_reason(result),
+            "stop_sequence": None,
+            "usage": _usage(result.record["usage"]),
+            "moa": extra(result, drafts=self._drafts),
+        }
+
+    def first(self) -> str:
+        """Return the event that begins a stream. The tokens are not known yet."""
+        usage = {"input_tokens": 0, "output_tokens": 0}
+        message: dict[str, Any] = {
+            **self._base,
+            "content": [],
+            "stop_reason": None,
+            "stop_sequence": None,
+            "usage": usage,
+        }
+        return _event("message_start", message=message)
+
+    def text(self, piece: str) -> str:
+        """Return the events for a piece of text; the first opens the block."""
+        opening = ""
+        if not self._open:
+            self._open = True
+            opening = _event("content_block_start", index=0, content_block={"type": "text", "text": ""})
+        return opening + _event("content_block_delta", index=0, delta={"type": "text_delta", "text": piece})
+
+    def last(self, result: Result, *, said: bool) -> str:
+        """Return the events that end a stream."""
+        text, calls = str(result.message.text), _calls(result)
+        events = [self.text(text)] if not said and (text or not calls) else []
+        if self._open:
+            events.append(_event("content_block_stop", index=0))
+        for index, call in enumerate(calls, int(self._open)):
+            arguments = json.dumps(call["input"], ensure_ascii=False)
+            events += [
+                _event("content_block_start", index=index, content_block={**call, "input": {}}),
+                _event(
+                    "content_block_delta",
+                    index=index,
+                    delta={"type": "input_json_delta", "partial_json": arguments},
+                ),
+                _event("content_block_stop", index=index),
+            ]
+        delta = {"stop_reason": _stop_reason(result), "stop_sequence": None}
+        more = {"usage": _usage(result.record["usage"]), "moa": extra(result, drafts=self._drafts)}
+        return "".join([*events, _event("message_delta", delta=delta, **more), _event("message_stop")])
+
+    def failed(self, error: Problem) -> str:
+        """Return the event that Anthropic's SDKs raise from."""
+        return data_event(_error(error), name="error")
+
+
+def _event(kind: str, **fields: Any) -> str:
+    return data_event({"type": kind, **fields}, name=kind)
+
+
+def _calls(result: Result) -> list[dict[str, Any]]:
+    return [
+        {"type": "tool_use", "id": call["id"], "name": call["name"], "input": call["args"]}
+        for call in result.message.tool_calls
+    ]
+
+
+def _stop_reason(result: Result) -> str:
+    if result.message.tool_calls:
+        return "tool_use"
+    return "max_tokens" if result.record["status"] == "truncated" else "end_turn"
+
+
+def _usage(total: Usage) -> dict[str, Any]:
+    """Return the tokens of all calls of a run. Anthropic counts cached input tokens apart from the others."""
+    read, written = total["cache_read_tokens"], total["cache_write_tokens"]
+    return {
+        "input_tokens": max(total["input_tokens"] - read - written, 0),
+        "output_tokens": total["output_tokens"],
+        "cache_creation_input_tokens": written,
+        "cache_read_input_tokens": read,
+    }

@@ -1,0 +1,40 @@
+"""Anthropic's routes: messages and their token count."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp
+
+from moa_graph.costs.tokens import prompt_tokens, tokens
+from moa_graph.serve.access import json_body
+from moa_graph.serve.anthropic.request import MessagesRequest
+from moa_graph.serve.anthropic.response import refuse
+from moa_graph.serve.endpoint import Endpoint
+from moa_graph.serve.problems import problem
+from moa_graph.state import add_checked
+
+__all__ = ["AnthropicRoutes"]
+
+
+@dataclass(frozen=True)
+class AnthropicRoutes:
+    """The handlers of `/v1/messages` over one endpoint."""
+
+    endpoint: Endpoint
+
+    async def messages(self, request: Request) -> ASGIApp:
+        """POST /v1/messages."""
+        return await self.endpoint.answer(request, MessagesRequest.parse, refuse=refuse)
+
+    async def count_tokens(self, request: Request) -> Response:
+        """POST /v1/messages/count_tokens: an estimate of one prompt's tokens; a run sends it several times."""
+        try:
+            model, messages, tools = MessagesRequest.prompt(await json_body(request, self.endpoint.max_bytes))
+            self.endpoint.catalogue.mixture(model)
+            count = prompt_tokens(add_checked([], messages)) + tokens(tools)
+        except Exception as exc:
+            return refuse(problem(exc))
+        return JSONResponse({"input_tokens": count})

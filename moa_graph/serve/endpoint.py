@@ -1,0 +1,153 @@
+"""One run behind every API format: read a request, run the mixture, encode the answer.
+
+An API format is a class with the two methods of `ApiRequest`: it says what to run, and makes the encoder that writes
+the answer in its own shape.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from langchain_core.messages import AnyMessage
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp
+
+from moa_graph.mixture.context import BoundContext
+from moa_graph.mixture.mixture import Mixture
+from moa_graph.serve.access import json_body
+from moa_graph.serve.catalogue import Catalogue
+from moa_graph.serve.problems import Problem, problem
+from moa_graph.serve.runs import Result, answer_parts, checked
+from moa_graph.serve.sse import HEARTBEAT, EventStream, unless_gone
+
+__all__ = ["ApiRequest", "Encoder", "Endpoint", "RunRequest", "request_id"]
+
+
+class RunRequest(NamedTuple):
+    """What a request asks to run, whatever its format.
+
+    Attributes:
+        model: The name of a mixture that is served.
+        messages: Messages as `create_moa` takes them.
+        context: The run's settings and what is bound to the aggregator's call.
+        stream: Send the answer as server-sent events.
+        drafts: Send the drafts with the answer.
+    """
+
+    model: str
+    messages: list[Any]
+    context: BoundContext
+    stream: bool
+    drafts: bool = False
+
+
+class Encoder(Protocol):
+    """Writes one answer in the shape of an API format."""
+
+    def whole(self, result: Result) -> dict[str, Any]:
+        """Return the body of an answer that is not streamed."""
+
+    def first(self) -> str:
+        """Return the events that begin a stream."""
+
+    def text(self, piece: str) -> str:
+        """Return the events for a piece of the answer's text."""
+
+    def last(self, result: Result, *, said: bool) -> str:
+        """Return the events that end a stream; `said`: its text has been sent."""
+
+    def failed(self, error: Problem) -> str:
+        """Return the events that end a stream whose run failed."""
+
+
+class ApiRequest(Protocol):
+    """A request of one API format, validated."""
+
+    @property
+    def run(self) -> RunRequest:
+        """What to run."""
+
+    def encoder(self, mixture: Mixture) -> Encoder:
+        """Return the encoder of the answer."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Answers requests of any format over one catalogue.
+
+    Attributes:
+        catalogue: The mixtures that are served.
+        max_bytes: The largest request body.
+        heartbeat: Seconds of silence after which a stream sends a comment.
+    """
+
+    catalogue: Catalogue
+    max_bytes: int
+    heartbeat: float = HEARTBEAT
+
+    async def answer(
+        self,
+        request: Request,
+        parse: Callable[[dict[str, Any]], ApiRequest],
+        *,
+        refuse: Callable[[Problem], Response] = Problem.response,
+    ) -> ASGIApp:
+        """Run the mixture that the request names, and return the response.
+
+        Args:
+            request: The HTTP request.
+            parse: Reads its JSON body; raises Problem for a wrong field.
+            refuse: Writes an error in the format's shape.
+        """
+        headers = {"x-request-id": request_id(request)}
+        try:
+            api = parse(await json_body(request, self.max_bytes))
+            mixture = self.catalogue.mixture(api.run.model)
+            messages = checked(mixture, api.run.messages, api.run.context)
+            encoder = api.encoder(mixture)
+            if api.run.stream:
+                parts = self._events(api.run, messages, encoder)
+                return EventStream(parts, heartbeat=self.heartbeat, headers=headers)
+            result = await unless_gone(request.receive, self._result(api.run, messages))
+        except Exception as exc:
+            # The client gets an error in its format; `problem` logs what is unexpected.
+            response = refuse(problem(exc))
+            response.headers.update(headers)
+            return response
+        return JSONResponse(encoder.whole(result), headers=headers) if result else Response(status_code=499)
+
+    async def _result(self, run: RunRequest, messages: list[AnyMessage]) -> Result:
+        parts = answer_parts(self.catalogue.graph(run.model), messages, run.context)
+        async with contextlib.aclosing(parts):
+            async for part in parts:
+                if isinstance(part, Result):
+                    return part
+        raise RuntimeError("the run ended without a result")
+
+    async def _events(self, run: RunRequest, messages: list[AnyMessage], encoder: Encoder) -> AsyncGenerator[str]:
+        yield encoder.first()
+        said = False
+        try:
+            async with contextlib.aclosing(
+                answer_parts(self.catalogue.graph(run.model), messages, run.context)
+            ) as parts:
+                async for part in parts:
+                    if isinstance(part, Result):
+                        yield encoder.last(part, said=said)
+                    else:
+                        said = True
+                        yield encoder.text(part)
+        except Exception as exc:
+            # The status has been sent: an error event is all that is left.
+            yield encoder.failed(problem(exc))
+
+
+def request_id(request: Request) -> str:
+    """Return the id of the request: the client's own `x-request-id` when it is plain, or a new one."""
+    given = request.headers.get("x-request-id", "")
+    return given if given.isascii() and given.isprintable() and 0 < len(given) <= 128 else f"req_{uuid.uuid4().hex}"

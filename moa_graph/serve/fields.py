@@ -1,0 +1,74 @@
+"""Field types that the API formats share, and one error message for a field that is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from moa_graph.errors import ConfigError
+from moa_graph.mixture.context import BoundContext
+from moa_graph.serve.problems import Problem
+
+__all__ = ["Count", "Object", "Penalty", "Temperature", "Text", "TopP", "context_of", "validate", "without_nulls"]
+
+Text = Annotated[str, Field(min_length=1)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Penalty = Annotated[float, Field(ge=-2, le=2)]
+Temperature = Annotated[float, Field(ge=0, le=2)]
+TopP = Annotated[float, Field(ge=0, le=1)]
+
+PER_RUN = frozenset(
+    {"layers", "prompt", "aggregator", "combine", "system", "deadline", "quorum", "grace", "min_drafts"}
+)
+"""Fields of MoAContext that a client may set in the request's own object `moa`: those that raise no limit on cost."""
+
+
+class Object(BaseModel):
+    """A JSON object of a request. Types are strict; fields without a name here are ignored."""
+
+    model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
+
+
+def validate(model: type[Object], fields: Mapping[str, Any]) -> None:
+    """Check fields against `model`; the values stay as they are.
+
+    Raises:
+        Problem: 400, naming the first field that is wrong.
+    """
+    try:
+        model.model_validate(fields)
+    except ValidationError as exc:
+        first = exc.errors(include_url=False)[0]
+        name, *rest = map(str, first["loc"])
+        place = "".join([name, *(f"[{part}]" if part.isdecimal() else f".{part}" for part in rest)])
+        given = "" if first["type"] == "missing" else f" (got {str(first['input'])[:60]!r})"
+        raise Problem(400, f"{place}: {first['msg']}{given}.", param=name) from None
+
+
+def without_nulls(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a request that are set: null means the same as absent."""
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def context_of(extras: Mapping[str, Any], *, stream: bool, bound: dict[str, Any]) -> BoundContext:
+    """Return the run's context from the request's object `moa`.
+
+    Args:
+        extras: The object `moa`: fields of PER_RUN, and `drafts`.
+        stream: Emit the answer's tokens.
+        bound: Options of the aggregator's call.
+
+    Raises:
+        Problem: 400; a field is unknown or wrong.
+    """
+    allowed = {*PER_RUN & BoundContext.model_fields.keys(), "drafts"}
+    for name in extras:
+        if name not in allowed:
+            raise Problem(400, f"moa.{name}: must be one of {', '.join(sorted(allowed))}.", param=f"moa.{name}")
+    fields = {name: value for name, value in extras.items() if name != "drafts"}
+    try:
+        return BoundContext(**fields, stream_answer=stream, bound=bound)
+    except ConfigError as exc:
+        raise Problem(400, str(exc), param="moa") from exc

@@ -1,0 +1,138 @@
+"""The input of a Responses request as chat messages.
+
+The endpoint is stateless: the input holds the whole conversation. Reasoning items are left out, since their encrypted
+content belongs to the model that wrote it. Items of hosted tools become a short note in brackets.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from moa_graph.serve.problems import Problem
+
+__all__ = ["chat_messages"]
+
+_CALLS = {"function_call": "arguments", "custom_tool_call": "input"}
+_RESULTS = frozenset({"function_call_output", "custom_tool_call_output"})
+_IGNORED = frozenset({"reasoning", "compaction", "compaction_summary"})
+_ROLES = frozenset({"user", "assistant", "system", "developer"})
+
+
+def chat_messages(given: str | list[Any], instructions: str) -> list[dict[str, Any]]:
+    """Return the conversation as chat messages.
+
+    Args:
+        given: The field `input`: text, or a list of input items.
+        instructions: The system prompt; empty for none.
+
+    Raises:
+        Problem: 400, naming the item.
+    """
+    messages: list[dict[str, Any]] = [{"role": "system", "content": instructions}] if instructions else []
+    if isinstance(given, str):
+        return [*messages, {"role": "user", "content": given}]
+    for place, item in enumerate(given):
+        _add(messages, item, f"input[{place}]")
+    return messages
+
+
+def _add(messages: list[dict[str, Any]], item: Any, place: str) -> None:
+    if not isinstance(item, Mapping):
+        raise _wrong(place, "must be an object")
+    kind = item.get("type") or "message"
+    if kind == "message":
+        messages.append({"role": _role(item, place), "content": _content(item.get("content"), f"{place}.content")})
+    elif kind in _CALLS:
+        _assistant(messages).setdefault("tool_calls", []).append(_call(item, kind, place))
+    elif kind in _RESULTS:
+        call_id = _text(item, "call_id", place)
+        messages.append(
+            {"role": "tool", "tool_call_id": call_id, "content": _content(item.get("output"), f"{place}.output")}
+        )
+    elif kind == "item_reference":
+        raise _wrong(place, "item_reference needs a stored response, and nothing is stored here: send the item itself")
+    elif kind not in _IGNORED:
+        _assistant(messages)["content"] += f"[{kind}]"
+
+
+def _role(item: Mapping[str, Any], place: str) -> str:
+    role = item.get("role")
+    if role not in _ROLES:
+        raise _wrong(f"{place}.role", f"must be one of {', '.join(sorted(_ROLES))}")
+    return str(role)
+
+
+def _assistant(messages: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the assistant's message at the end, which holds the calls of one turn; a new one when there is none."""
+    if not messages or messages[-1]["role"] != "assistant" or not isinstance(messages[-1]["content"], str):
+        messages.append({"role": "assistant", "content": ""})
+    return messages[-1]
+
+
+def _call(item: Mapping[str, Any], kind: str, place: str) -> dict[str, Any]:
+    given = item.get(_CALLS[kind])
+    arguments = given if isinstance(given, str) else json.dumps(given if given is not None else {})
+    if kind == "custom_tool_call":
+        arguments = json.dumps({"input": arguments}, ensure_ascii=False)
+    function = {"name": _text(item, "name", place), "arguments": arguments}
+    return {"id": _text(item, "call_id", place), "type": "function", "function": function}
+
+
+def _text(item: Mapping[str, Any], name: str, place: str) -> str:
+    value = item.get(name)
+    if not isinstance(value, str) or not value:
+        raise _wrong(f"{place}.{name}", "must be a text that is not empty")
+    return value
+
+
+def _content(content: Any, place: str) -> str | list[dict[str, Any]]:
+    """Return content as chat messages have it: text alone as a string, other parts as blocks."""
+    if content is None or isinstance(content, str):
+        return content or ""
+    if not isinstance(content, list):
+        raise _wrong(place, "must be a text or a list of parts")
+    blocks = [_block(part, f"{place}[{n}]") for n, part in enumerate(content)]
+    if all(block["type"] == "text" for block in blocks):
+        return _joined(block["text"] for block in blocks)
+    return blocks
+
+
+def _joined(texts: Iterable[str]) -> str:
+    return "\n".join(texts)
+
+
+def _block(part: Any, place: str) -> dict[str, Any]:
+    kind = part.get("type") if isinstance(part, Mapping) else None
+    if kind in ("input_text", "output_text", "text"):
+        return {"type": "text", "text": str(part.get("text") or "")}
+    if kind == "refusal":
+        return {"type": "text", "text": str(part.get("refusal") or "")}
+    if part is not None and isinstance(part, Mapping) and part.get("file_id"):
+        raise _wrong(f"{place}.file_id", "nothing is stored here: send the file's data or its URL")
+    if kind == "input_image":
+        detail = {"detail": part["detail"]} if part.get("detail") else {}
+        return {"type": "image_url", "image_url": {"url": part.get("image_url"), **detail}}
+    if kind == "input_file":
+        return _file(part, place)
+    if kind == "input_audio":
+        return {"type": "input_audio", "input_audio": part.get("input_audio")}
+    raise _wrong(f"{place}.type", f"{kind!r} is not supported")
+
+
+def _file(part: Mapping[str, Any], place: str) -> dict[str, Any]:
+    data, url, name = part.get("file_data"), part.get("file_url"), part.get("filename")
+    if isinstance(data, str) and data:
+        head, comma, base64 = data.partition(",")
+        mime = head.removeprefix("data:").partition(";")[0] if comma else "application/pdf"
+        block = {"type": "file", "base64": base64 if comma else data, "mime_type": mime}
+    elif isinstance(url, str) and url:
+        block = {"type": "file", "url": url, "mime_type": "application/pdf"}
+    else:
+        raise _wrong(place, "an input_file needs file_data or file_url")
+    return {**block, **({"filename": str(name)} if name else {})}
+
+
+def _wrong(place: str, reason: str) -> Problem:
+    return Problem(400, f"{place}: {reason}.", param=place)

@@ -1,0 +1,180 @@
+"""Responses: the answer's body and its events."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from moa_graph.serve.openai.response import data_event, extra
+from moa_graph.serve.problems import Problem
+from moa_graph.serve.runs import Result
+from moa_graph.state import Usage
+
+__all__ = ["ResponseEncoder"]
+
+_DEFAULTS: dict[str, Any] = {
+    "instructions": None,
+    "max_output_tokens": None,
+    "metadata": {},
+    "parallel_tool_calls": True,
+    "reasoning": {"effort": None, "summary": None},
+    "temperature": None,
+    "text": {"format": {"type": "text"}},
+    "tool_choice": "auto",
+    "tools": [],
+    "top_p": None,
+    "user": None,
+}
+"""The fields of a request that a response repeats, as they are when the request leaves them out."""
+
+
+class ResponseEncoder:
+    """Writes one response.
+
+    Args:
+        fields: The request's fields.
+        custom: The names of custom tools.
+        drafts: Send the drafts with the answer.
+    """
+
+    def __init__(self, fields: Mapping[str, Any], custom: frozenset[str], *, drafts: bool = False) -> None:
+        self._custom, self._drafts = custom, drafts
+        self._sequence = 0
+        self._message_id = f"msg_{uuid.uuid4().hex}"
+        self._said = ""
+        self._base = {
+            "id": f"resp_{uuid.uuid4().hex}",
+            "object": "response",
+            "created_at": int(time.time()),
+            "model": fields["model"],
+            **{name: fields.get(name, default) for name, default in _DEFAULTS.items()},
+            "previous_response_id": None,
+            "store": False,
+            "truncation": "disabled",
+        }
+
+    def whole(self, result: Result) -> dict[str, Any]:
+        """Return the body of an answer that is not streamed."""
+        text = str(result.message.text)
+        calls = [self._call(call) for call in result.message.tool_calls]
+        message = [self._message(text)] if text or not calls else []
+        cut = result.record["status"] == "truncated"
+        return {
+            **self._base,
+            "status": "incomplete" if cut else "completed",
+            "error": None,
+            "incomplete_details": {"reason": "max_output_tokens"} if cut else None,
+            "output": [*message, *calls],
+            "usage": _usage(result.record["usage"]),
+            "moa": extra(result, drafts=self._drafts),
+        }
+
+    def first(self) -> str:
+        """Return the events that begin a stream."""
+        begun = self._unfinished("in_progress")
+        return self._event("response.created", response=begun) + self._event("response.in_progress", response=begun)
+
+    def text(self, piece: str) -> str:
+        """Return the events for a piece of text; the first opens the message."""
+        opening = ""
+        if not self._said:
+            message = {**self._message(""), "status": "in_progress", "content": []}
+            opening = self._event("response.output_item.added", output_index=0, item=message)
+            opening += self._part("response.content_part.added", part=_part(""))
+        self._said += piece
+        return opening + self._part("response.output_text.delta", delta=piece, logprobs=[])
+
+    def last(self, result: Result, *, said: bool) -> str:
+        """Return the events that end a stream."""
+        text = str(result.message.text)
+        calls = result.message.tool_calls
+        events = [] if said or not (text or not calls) else [self.text(text)]
+        if self._said or not calls:
+            message = self._message(self._said)
+            events += [
+                self._part("response.output_text.done", text=self._said, logprobs=[]),
+                self._part("response.content_part.done", part=_part(self._said)),
+                self._event("response.output_item.done", output_index=0, item=message),
+            ]
+        done = self.whole(result)
+        offset = len(done["output"]) - len(calls)
+        for place, item in enumerate(done["output"][offset:], offset):
+            events.append(self._call_events(place, item))
+        kind = "response.incomplete" if done["status"] == "incomplete" else "response.completed"
+        return "".join([*events, self._event(kind, response=done)])
+
+    def failed(self, error: Problem) -> str:
+        """Return the event that ends a stream whose run failed."""
+        about = {"code": "server_error", "message": str(error)}
+        drafts = {"moa": {"drafts": error.drafts}} if error.drafts else {}
+        return self._event("response.failed", response={**self._unfinished("failed"), "error": about, **drafts})
+
+    def _unfinished(self, status: str) -> dict[str, Any]:
+        rest: dict[str, Any] = {"error": None, "incomplete_details": None, "output": [], "usage": None}
+        return {**self._base, "status": status, **rest}
+
+    def _message(self, text: str) -> dict[str, Any]:
+        return {
+            "id": self._message_id,
+            "type": "message",
+            "status": "completed",
+            "role": "assistant",
+            "content": [_part(text)],
+        }
+
+    def _call(self, call: Mapping[str, Any]) -> dict[str, Any]:
+        head = {"status": "completed", "call_id": call["id"], "name": call["name"]}
+        if call["name"] in self._custom:
+            given = call["args"].get("input", "")
+            text = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
+            return {"id": f"ctc_{uuid.uuid4().hex}", "type": "custom_tool_call", **head, "input": text}
+        arguments = json.dumps(call["args"], ensure_ascii=False)
+        return {"id": f"fc_{uuid.uuid4().hex}", "type": "function_call", **head, "arguments": arguments}
+
+    def _call_events(self, place: int, item: dict[str, Any]) -> str:
+        field, kind = (
+            ("input", "custom_tool_call_input")
+            if item["type"] == "custom_tool_call"
+            else ("arguments", "function_call_arguments")
+        )
+        where = {"output_index": place, "item_id": item["id"]}
+        return "".join(
+            [
+                self._event(
+                    "response.output_item.added",
+                    output_index=place,
+                    item={**item, "status": "in_progress", field: ""},
+                ),
+                self._event(f"response.{kind}.delta", **where, delta=item[field]),
+                self._event(f"response.{kind}.done", **where, **{field: item[field]}, name=item["name"]),
+                self._event("response.output_item.done", output_index=place, item=item),
+            ]
+        )
+
+    def _part(self, kind: str, **fields: Any) -> str:
+        return self._event(kind, item_id=self._message_id, output_index=0, content_index=0, **fields)
+
+    def _event(self, kind: str, **fields: Any) -> str:
+        body = {"type": kind, "sequence_number": self._sequence, **fields}
+        self._sequence += 1
+        return data_event(body, name=kind)
+
+
+def _part(text: str) -> dict[str, Any]:
+    return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+
+
+def _usage(total: Usage) -> dict[str, Any]:
+    return {
+        "input_tokens": total["input_tokens"],
+        "input_tokens_details": {
+            "cached_tokens": total["cache_read_tokens"],
+            "cache_write_tokens": total["cache_write_tokens"],
+        },
+        "output_tokens": total["output_tokens"],
+        "output_tokens_details": {"reasoning_tokens": total["reasoning_tokens"]},
+        "total_tokens": total["input_tokens"] + total["output_tokens"],
+    }

@@ -1,0 +1,145 @@
+"""Anthropic's Messages API over a real socket, with Anthropic's own SDK."""
+
+import anthropic
+import pytest
+from anthropic import Anthropic
+
+from tests.serve.test_openai_errors import post
+
+ASK = [{"role": "user", "content": "What is it?"}]
+WEATHER = {
+    "name": "weather",
+    "description": "The weather in a city.",
+    "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+}
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+
+
+@pytest.fixture
+def client(served):
+    with Anthropic(base_url=served.url, api_key="none", max_retries=0) as client:
+        yield client
+
+
+def test_a_plain_answer_with_the_usage_of_all_calls(client):
+    answer = client.messages.create(model="good", max_tokens=50, messages=ASK)
+    assert [block.text for block in answer.content] == ["the whole answer"]
+    assert (answer.stop_reason, answer.role, answer.model) == ("end_turn", "assistant", "good")
+    assert answer.usage.output_tokens == 7
+    assert answer.model_extra["moa"]["record"]["calls"] == 3
+
+
+def test_a_stream_has_its_blocks_and_its_end(client):
+    with client.messages.stream(model="good", max_tokens=50, messages=ASK) as stream:
+        assert "".join(stream.text_stream) == "the whole answer"
+        final = stream.get_final_message()
+    assert final.stop_reason == "end_turn" and final.usage.output_tokens == 7
+    kinds = [event.type for event in client.messages.create(model="good", max_tokens=9, messages=ASK, stream=True)]
+    assert kinds[:2] == ["message_start", "content_block_start"]
+    assert kinds[-3:] == ["content_block_stop", "message_delta", "message_stop"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_tool_call_and_its_result_go_round(client, provider, stream):
+    options = {"model": "tools", "max_tokens": 50, "tools": [WEATHER], "tool_choice": {"type": "any"}}
+    if stream:
+        with client.messages.stream(messages=ASK, **options) as events:
+            answer = events.get_final_message()
+    else:
+        answer = client.messages.create(messages=ASK, **options)
+    call = next(block for block in answer.content if block.type == "tool_use")
+    assert answer.stop_reason == "tool_use" and call.name == "weather" and isinstance(call.input, dict)
+    assert provider.requests()[-1].json["tool_choice"] == "required"
+    provider.reset()
+    turns = [
+        *ASK,
+        {"role": "assistant", "content": [{"type": "tool_use", "id": call.id, "name": "weather", "input": call.input}]},
+        {
+            "role": "user",
+            "content": [
+                {"type": "tool_result", "tool_use_id": call.id, "content": [{"type": "text", "text": "12 degrees"}]},
+                {"type": "text", "text": "Go on."},
+            ],
+        },
+    ]
+    client.messages.create(model="tools", max_tokens=50, messages=turns, tools=[WEATHER])
+    last = provider.requests()[-1].json["messages"]
+    tool = next(m for m in last if m["role"] == "tool")
+    assert (tool["tool_call_id"], tool["content"]) == (call.id, "12 degrees")
+    assert any(m["role"] == "user" and "Go on." in str(m["content"]) for m in last)
+
+
+def test_system_blocks_thinking_and_images_reach_the_models(client, provider):
+    turns = [
+        {"role": "user", "content": [{"type": "text", "text": "first"}]},
+        {
+            "role": "assistant",
+            "content": [
+                {"type": "thinking", "thinking": "secret thought", "signature": "sig"},
+                {"type": "text", "text": "said"},
+            ],
+        },
+        {
+            "role": "user",
+            "content": [
+                {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PIXEL}},
+                {"type": "text", "text": "second"},
+            ],
+        },
+    ]
+    client.messages.create(
+        model="good",
+        max_tokens=50,
+        system=[{"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}],
+        thinking={"type": "enabled", "budget_tokens": 1024},
+        messages=turns,
+    )
+    messages = provider.requests()[0].json["messages"]
+    assert messages[0]["content"].startswith("Be brief.")
+    whole = str(messages)
+    assert PIXEL in whole and "secret thought" not in whole
+    assert [m["role"] for m in messages[1:]] == ["user", "assistant", "user"]
+
+
+def test_the_number_of_tokens_is_an_estimate_that_grows(client):
+    short = client.messages.count_tokens(model="good", messages=ASK).input_tokens
+    with_tools = client.messages.count_tokens(model="good", messages=ASK, tools=[WEATHER]).input_tokens
+    assert 0 < short < with_tools
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"max_tokens": None}, "max_tokens"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"temperature": 1.5}, "temperature"),
+        ({"messages": [{"role": "pirate", "content": "x"}]}, "messages[0].role"),
+        ({"messages": [{"role": "user", "content": 7}]}, "messages[0].content"),
+        ({"messages": [{"role": "user", "content": [{"text": "x"}]}]}, "content[0].type"),
+        ({"messages": [{"role": "user", "content": [{"type": "image", "source": {"type": "file"}}]}]}, "source"),
+        ({"tools": [{"name": "x", "input_schema": 3}]}, "tools[0].input_schema"),
+        ({"tool_choice": {"type": "any"}}, "tool_choice"),
+        ({"tool_choice": {"type": "tool", "name": "other"}, "tools": [WEATHER]}, "tool_choice"),
+        ({"system": [{"type": "image"}]}, "system"),
+    ],
+)
+def test_what_is_wrong_is_a_400_in_anthropics_shape_that_sends_nothing(served, provider, change, word):
+    body = {"model": "good", "max_tokens": 5, "messages": ASK, **change}
+    status, answer = post(served, body, path="/v1/messages")
+    assert status == 400 and answer["type"] == "error", answer
+    assert answer["error"]["type"] == "invalid_request_error" and word in answer["error"]["message"]
+    assert provider.requests() == []
+
+
+def test_a_failed_run_raises_in_both_ways(client):
+    with pytest.raises(anthropic.APIStatusError) as caught:
+        client.messages.create(model="noagg", max_tokens=5, messages=ASK)
+    assert caught.value.status_code == 424
+    assert [draft["status"] for draft in caught.value.body["moa"]["drafts"]] == ["ok", "ok"]
+    with pytest.raises(anthropic.APIError, match="500"):
+        list(client.messages.create(model="noagg", max_tokens=5, messages=ASK, stream=True))
+
+
+def test_an_unknown_model_is_a_404(client):
+    with pytest.raises(anthropic.NotFoundError, match="nothing"):
+        client.messages.create(model="nothing", max_tokens=5, messages=ASK)
