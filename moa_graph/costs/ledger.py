@@ -19,7 +19,6 @@ import asyncio
 import hashlib
 import json
 import logging
-import os
 import secrets
 import sqlite3
 import threading
@@ -31,6 +30,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from weakref import WeakSet
 
+from moa_graph.costs.forks import after_fork
 from moa_graph.errors import ConfigError
 
 __all__ = ["COLUMNS", "Ledger"]
@@ -240,16 +240,13 @@ _open: WeakSet[Ledger] = WeakSet()
 _parents: list[sqlite3.Connection | None] = []
 
 
+@after_fork
 def _after_fork() -> None:
     """A forked child has neither the worker thread nor a right to the parent's connection, which must not be closed
     here either: that would take the parent's locks."""
     for ledger in _open:
         _parents.append(ledger._db)
         ledger._begin()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
 
 
 async def _wait(work: Future[T]) -> T:

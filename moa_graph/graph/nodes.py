@@ -200,7 +200,7 @@ def _aggregating(run: Run, config: RunnableConfig, spec: Proposer, decision: Dec
         "aggregator",
         decision.shown,
         _called(config, f"aggregate {spec.label}", [], {"layer": layer}),
-        run.terms(spec, shares=shares),
+        run.terms(spec, shares=shares, final=True),
         sink=(lambda: Tokens({"moa": "answer_token"}, {**event, "restart": "reasoning"}))
         if run.settings.context.stream_answer
         else None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import CancelledError
@@ -12,6 +11,7 @@ from typing import Any, TypeVar
 from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.runtime import get_runtime
 
+from moa_graph.costs.forks import after_fork
 from moa_graph.errors import MoAError
 
 T = TypeVar("T")
@@ -31,14 +31,11 @@ def background_loop() -> asyncio.AbstractEventLoop:
         return _loop
 
 
+@after_fork
 def _after_fork() -> None:
     """The loop's thread is not in a forked child, where its callers would wait for ever: they get a new one."""
     global _lock, _loop
     _lock, _loop = threading.Lock(), None
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
 
 
 def run_sync(work: Coroutine[Any, Any, T]) -> T:

@@ -26,8 +26,9 @@ from moa_graph.graph.prompts import Prompt, bound_text, build_prompt, wants_stri
 from moa_graph.graph.windows import Fitted, fit
 from moa_graph.mixture.context import Settings
 from moa_graph.mixture.proposer import Proposer
-from moa_graph.models import keys, registry
+from moa_graph.models import rate_limit, registry
 from moa_graph.models.call import Call, Outcome, Sink, Terms, ask
+from moa_graph.models.retries import RetryBudget
 from moa_graph.models.tools import bound_model, bound_to
 from moa_graph.state import MoAState, as_usage
 
@@ -67,14 +68,18 @@ class Run:
         """Whether the run's time is used up: too little is left for any request."""
         return self.left <= _TOO_LITTLE
 
-    def terms(self, spec: Proposer, *, shares: int = 1, hedge: bool = False) -> Terms:
-        """Return the terms of one call, which may take one of `shares` equal parts of the time left."""
+    def terms(self, spec: Proposer, *, shares: int = 1, hedge: bool = False, final: bool = False) -> Terms:
+        """Return the terms of one call, which may take one of `shares` equal parts of the time left.
+
+        A `final` call makes the answer. It has retries of its own, which no other call of the run can use up.
+        """
         mixture = self.settings.mixture
         return Terms(
             deadline=max(min(self.settings.deadline, self.left / shares), 0.0),
-            budget=self.live.budget,
+            budget=RetryBudget(mixture.max_attempts - 1) if final else self.live.budget,
             max_attempts=mixture.max_attempts,
-            host=keys.host(spec),
+            limiter=rate_limit.limiter_for(spec),
+            group=spec.label,
             order=self.state["run"]["started"],
             hedge=mixture.hedge if hedge else None,
         )

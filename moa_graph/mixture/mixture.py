@@ -197,7 +197,7 @@ class Mixture(Checked):
             "shuffle",
             "draft_tokens",
         }
-        text = json.dumps(self.model_dump(mode="json", include=parts), sort_keys=True)
+        text = json.dumps(_without_limits(self.model_dump(mode="json", include=parts)), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def changed(self, **fields: Unpack[MixtureFields]) -> Mixture:
@@ -268,3 +268,10 @@ def _refuse_duplicates(specs: Sequence[Proposer]) -> None:
                 f"mixture.proposers: {spec.label} is listed {times} times with the same settings. "
                 f"If that is meant, write it once with samples={times}."
             )
+
+
+def _without_limits(value: Any) -> Any:
+    """`value` without the proposers' limits of requests at once, which do not decide what is asked."""
+    if isinstance(value, dict):
+        return {key: _without_limits(each) for key, each in value.items() if key != "max_concurrent"}
+    return [_without_limits(each) for each in value] if isinstance(value, list) else value

@@ -105,6 +105,7 @@ class ProposerOptions(TypedDict, total=False):
     system: str | None
     samples: int
     window: int | None
+    max_concurrent: int | None
     params: dict[str, Any]
     plain_http: bool
 
@@ -120,8 +121,10 @@ class Proposer(Checked):
 
     What is left out is not sent: the provider's own default holds. `base_url` and `api_key_env` are for
     OpenAI-compatible servers; a key is read from the environment and goes to that server only. `samples=k`
-    is short for k slots of the same model. `window` is the context window in tokens, `params` further
-    request parameters. `plain_http` lets a mixture file send the key over http to a public host.
+    is short for k slots of the same model. `window` is the context window in tokens, `max_concurrent`
+    the number of requests at once to the model's host, counted over all models there that set it (a server that runs
+    one model at a time wants 1), `params` further request parameters. `plain_http` lets a mixture file send the key
+    over http to a public host.
     """
 
     called: ClassVar[str] = "proposer"
@@ -135,6 +138,7 @@ class Proposer(Checked):
     system: str | None = None
     samples: int = Field(default=1, ge=1, le=MAX_NODES)
     window: int | None = Field(default=None, ge=16, le=100_000_000)
+    max_concurrent: int | None = Field(default=None, ge=1, le=100_000)
     params: dict[str, Any] = Field(default_factory=dict)
     plain_http: bool = False
     _origin: Origin = PrivateAttr(default_factory=_origin)

@@ -19,7 +19,7 @@ from langgraph.errors import GraphBubbleUp
 
 from moa_graph.models.answer import broken, judge, reported_cost, usage_of
 from moa_graph.models.faults import Fault, judged, own_cancellation
-from moa_graph.models.rate_limit import Slot, gate
+from moa_graph.models.rate_limit import Permit, RateLimiter
 from moa_graph.models.retries import RetryBudget, backoff
 from moa_graph.state import COUNTED, Status, Usage
 
@@ -96,15 +96,24 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How long and how often. `host` is whose gate the call goes through (none: a model in this process),
-    `order` its run's place there, `hedge` the seconds after which a second request is sent beside a silent
-    one."""
+    """How long and how often.
+
+    Attributes:
+        deadline: Seconds for the whole call, retries included.
+        budget: Retries and hedges that may still be sent.
+        max_attempts: Requests at most, the first included.
+        limiter: The model's rate limiter; None for a model in this process.
+        order: The run's start time; earlier runs go first.
+        group: Calls of one group go together where the limiter's order leaves a choice.
+        hedge: Seconds after which a second request is sent beside a silent one.
+    """
 
     deadline: float
     budget: RetryBudget
     max_attempts: int = 3
-    host: str | None = None
+    limiter: RateLimiter | None = None
     order: float = 0.0
+    group: str = ""
     hedge: float | None = None
 
 
@@ -129,12 +138,12 @@ async def ask(call: Call, terms: Terms, outcome: Outcome) -> None:
 async def _attempts(outcome: Outcome, call: Call, terms: Terms) -> None:
     end = outcome.started + terms.deadline
     while True:
-        async with _turn(terms) as slot:
+        async with _turn(terms) as permit:
             fault = await _attempt(outcome, call)
-            if slot and fault and fault.kind == "rate_limit":
-                slot.limited(fault.retry_after)
-            elif slot and not fault:
-                slot.fine()
+            if permit and fault and fault.kind == "rate_limit":
+                permit.refused(fault.retry_after)
+            elif permit and not fault:
+                permit.succeeded()
         if fault is None or not fault.retryable or outcome.attempts >= terms.max_attempts:
             return
         wait = backoff(outcome.attempts, fault)
@@ -143,12 +152,11 @@ async def _attempts(outcome: Outcome, call: Call, terms: Terms) -> None:
         await asyncio.sleep(wait)
 
 
-def _turn(terms: Terms) -> AbstractAsyncContextManager[Slot | None]:
-    if terms.host is None:
+def _turn(terms: Terms) -> AbstractAsyncContextManager[Permit | None]:
+    if terms.limiter is None:
         return nullcontext()
-    # A quarter of the time is enough of politeness to a cool-down; then a probe must have the rest to
-    # answer in.
-    return gate(terms.host).slot(order=terms.order, patience=terms.deadline / 4)
+    # Wait for a cool-down for at most a quarter of the deadline, so that the call can still finish.
+    return terms.limiter.permit(order=terms.order, group=terms.group, patience=terms.deadline / 4)
 
 
 async def _attempt(outcome: Outcome, call: Call) -> Fault | None:
@@ -197,13 +205,13 @@ async def _answer(outcome: Outcome, call: Call) -> AIMessage:
 async def _hedged(outcome: Outcome, call: Call, terms: Terms) -> None:
     """The call, and after `hedge` silent seconds a second one beside it; the first that counts wins.
 
-    The second is taken from the run's retry budget.
+    The second is taken from the budget's hedges.
     """
     tries = [Outcome(started=outcome.started)]
     tasks = {asyncio.ensure_future(_attempts(tries[0], call, terms))}
     try:
         done, waiting = await asyncio.wait(tasks, timeout=terms.hedge)
-        if not done and terms.budget.take():
+        if not done and terms.budget.take_hedge():
             tries.append(Outcome(started=outcome.started))
             waiting.add(asyncio.ensure_future(_attempts(tries[1], call, terms)))
             tasks |= waiting

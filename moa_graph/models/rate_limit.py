@@ -1,14 +1,14 @@
-"""How many requests a provider gets at once from this process, and when it gets none.
+"""How many requests a model gets at once from this process, and when it gets none.
 
-One gate per provider host, shared by every run, thread and event loop of the process. A gate lets older
-runs pass first, so that of many questions the first are finished while the last still wait, instead of all
-being late together. It halves its limit when the provider answers 429 and grows by about one request per
-round of successes. After a 429 nobody passes until the cool-down ends; a call whose patience ends sooner
-passes alone, as a probe, so that a cool-down delays answers and never loses them.
+There is one limiter per provider host and model, shared by every run, thread and event loop of the process. It lets
+older runs pass first, so that of many questions the first are finished while the last still wait. Its limit falls when
+a large share of the replies is 429 and grows with successes; a few 429s among many successes change nothing but the
+calls that got them. After a Retry-After, or under many 429s, nobody passes until the cool-down ends. A call that cannot
+wait that long is sent at once, one at a time, as a probe: a cool-down never delays a run for nothing.
 
-    async with gate("api.openai.com").slot(order=run_started, patience=5.0) as slot:
+    async with limiter("api.openai.com", "gpt-x").permit(order=run_started, patience=5.0) as permit:
         ...                              # send one request
-        slot.fine()                      # or slot.limited(retry_after)
+        permit.succeeded()               # or permit.refused(retry_after)
 """
 
 from __future__ import annotations
@@ -24,59 +24,72 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from moa_graph.costs.forks import after_fork
 from moa_graph.errors import ConfigError
+from moa_graph.mixture.proposer import Proposer
+from moa_graph.models import keys
 
-__all__ = ["Gate", "Slot", "clear", "gate"]
+__all__ = ["Permit", "RateLimiter", "clear", "limiter", "limiter_for"]
 
 START = 128
 """Requests at once before the provider has said anything; far above what one question needs."""
 CEILING = 512
 FLOOR = 4
-"""Fewer than a small round at once would make every answer late; beyond that, cool-downs do the limiting."""
+"""Fewer than a small round at once would make every answer late; below that, cool-downs do the limiting."""
 LONGEST_COOL_DOWN = 60.0
 """Seconds. A provider that asks for more is asked again after this."""
+TOLERATED = 0.25
+"""Share of 429s among recent replies up to which the limit stays: random refusals do not mean too many requests."""
+_MEMORY = 64
+"""Replies over which the share of 429s is taken, about."""
+_GROWTH = 0.25
+"""Growth per success up to the limit that worked before the last cut; beyond that, one request per round."""
 _VARIABLE = "MOA_MAX_CONCURRENCY"
 
 
 @dataclass(order=True, slots=True)
 class _Waiter:
-    order: float
+    order: tuple[float, str]
     number: int
     loop: asyncio.AbstractEventLoop = field(compare=False)
     woken: asyncio.Future[None] = field(compare=False)
     until: float = field(compare=False)
-    """When patience with a cool-down ends (monotonic seconds)."""
+    """When the patience with a cool-down ends (monotonic seconds)."""
     done: bool = field(compare=False, default=False)
     """Granted or withdrawn; the heap forgets it when it comes to the top."""
     granted: bool = field(compare=False, default=False)
 
 
-class Slot:
-    """Leave to send one request. Say how it went with `fine` or `limited`; saying nothing changes nothing."""
+class Permit:
+    """Permission to send one request. Report its result with `succeeded` or `refused`; otherwise nothing changes."""
 
-    def __init__(self, gate: Gate, epoch: int) -> None:
-        self._gate = gate
+    def __init__(self, limiter: RateLimiter, epoch: int) -> None:
+        self._limiter = limiter
         self._epoch = epoch
 
-    def fine(self) -> None:
-        """The provider answered."""
-        self._gate._fine(self._epoch)
+    def succeeded(self) -> None:
+        """Report that the provider answered."""
+        self._limiter._succeeded(self._epoch)
 
-    def limited(self, retry_after: float | None = None) -> None:
-        """The provider said 429, and perhaps for how many seconds."""
-        self._gate._limited(self._epoch, retry_after)
+    def refused(self, retry_after: float | None = None) -> None:
+        """Report a 429, with the seconds of its Retry-After if it had one."""
+        self._limiter._refused(self._epoch, retry_after)
 
 
-class Gate:
-    """One host's share of this process. Safe from many threads and loops; nothing in it belongs to a loop."""
+class RateLimiter:
+    """One model's share of this process. Safe from many threads and event loops; nothing in it belongs to a loop."""
 
-    def __init__(self, host: str, *, start: int = START, ceiling: int = CEILING) -> None:
-        self.host = host
+    def __init__(self, name: str, *, start: int = START, ceiling: int = CEILING) -> None:
+        self.name = name
         self.peak = 0
         self._floor = float(min(FLOOR, start, ceiling))
         self._limit = float(min(start, ceiling))
         self._ceiling = ceiling
+        self._proven = 0.0
+        self._share = 0.0
+        self._seen = 0
         self._running = 0
+        self._busiest = 0
         self._ready_at = 0.0
         self._strikes = 0
         self._epoch = 0
@@ -86,7 +99,7 @@ class Gate:
 
     @property
     def limit(self) -> int:
-        """Requests allowed at once just now."""
+        """Requests allowed at once now."""
         return int(self._limit)
 
     @property
@@ -98,18 +111,31 @@ class Gate:
         with self._lock:
             return sum(not w.done for w in self._waiting)
 
+    def cap(self, ceiling: int) -> None:
+        """Never allow more than `ceiling` requests at once from now on."""
+        with self._lock:
+            self._ceiling = min(self._ceiling, ceiling)
+            self._limit = min(self._limit, self._ceiling)
+            self._floor = min(self._floor, self._ceiling)
+
     def cool_down(self) -> float:
         """Seconds until requests may be sent again (0.0 when they may be)."""
         return max(0.0, self._ready_at - time.monotonic())
 
     @asynccontextmanager
-    async def slot(self, *, order: float = 0.0, patience: float = 10.0) -> AsyncIterator[Slot]:
-        """Wait for a turn; the lowest `order` goes first. `patience` is how long to heed a cool-down."""
+    async def permit(self, *, order: float = 0.0, group: str = "", patience: float = 10.0) -> AsyncIterator[Permit]:
+        """Wait for a turn.
+
+        Args:
+            order: the lowest goes first; the start time of the run.
+            group: among equals, calls of one group go together, so that a server of one model at a time seldom swaps.
+            patience: seconds for which a cool-down is waited for; a longer one is not waited for at all.
+        """
         epoch = self._enter_now()
         if epoch is None:
-            epoch = await self._enter_later(order, patience)
+            epoch = await self._enter_later((order, group), patience)
         try:
-            yield Slot(self, epoch)
+            yield Permit(self, epoch)
         finally:
             with self._lock:
                 self._running -= 1
@@ -123,7 +149,7 @@ class Gate:
             self._grant()
             return self._epoch
 
-    async def _enter_later(self, order: float, patience: float) -> int:
+    async def _enter_later(self, order: tuple[float, str], patience: float) -> int:
         loop = asyncio.get_running_loop()
         until = time.monotonic() + patience
         waiter = _Waiter(order, next(self._numbers), loop, loop.create_future(), until)
@@ -132,7 +158,7 @@ class Gate:
             self._pump()
         try:
             while not waiter.granted:
-                await asyncio.wait({waiter.woken}, timeout=self._nap(waiter))
+                await asyncio.wait({waiter.woken}, timeout=self._nap())
                 with self._lock:
                     self._pump()
         except BaseException:
@@ -140,12 +166,10 @@ class Gate:
             raise
         return self._epoch
 
-    def _nap(self, waiter: _Waiter) -> float | None:
-        """How long to sleep unless woken. Every waiter has its own alarm for the end of a cool-down,
-        because the loop
+    def _nap(self) -> float | None:
+        """How long to sleep unless woken. Every waiter has its own alarm for the end of a cool-down, because the loop
         that set another's may be gone; a little jitter spreads them."""
-        with self._lock:
-            left = min(self._ready_at, waiter.until) - time.monotonic()
+        left = self.cool_down()
         return left * random.uniform(1.0, 1.1) + 0.001 if left > 0 else None
 
     def _withdraw(self, waiter: _Waiter) -> None:
@@ -157,7 +181,7 @@ class Gate:
 
     def _grant(self) -> None:
         self._running += 1
-        self.peak = max(self.peak, self._running)
+        self.peak, self._busiest = max(self.peak, self._running), max(self._busiest, self._running)
 
     def _pump(self) -> None:
         """Let in whoever may come in now. The lock is held."""
@@ -166,18 +190,23 @@ class Gate:
             if head.done:
                 heapq.heappop(self._waiting)
                 continue
-            if self._running >= self.limit:
-                return
-            now = time.monotonic()
-            # In a cool-down only those whose patience has ended may go, the oldest first.
-            ready = now >= self._ready_at
-            next_in = head if ready else min((w for w in self._waiting if not w.done and w.until <= now), default=None)
+            next_in = self._next(head)
             if next_in is None:
                 return
             next_in.done = True
             if self._wake(next_in):
                 next_in.granted = True
                 self._grant()
+
+    def _next(self, head: _Waiter) -> _Waiter | None:
+        if self._running >= self.limit:
+            return None
+        if time.monotonic() >= self._ready_at:
+            return head
+        # In a cool-down: one at a time of those for whom it lasts too long. Waiting would not help them.
+        if self._running:
+            return None
+        return min((w for w in self._waiting if not w.done and w.until < self._ready_at), default=None)
 
     @staticmethod
     def _wake(waiter: _Waiter) -> bool:
@@ -191,59 +220,81 @@ class Gate:
             return False  # its loop was closed while it waited: nobody is there to send a request
         return True
 
-    def _fine(self, epoch: int) -> None:
+    def _count(self, refused: float) -> None:
+        self._seen = min(self._seen + 1, _MEMORY)
+        # The first replies count for more, so that a burst of refusals at the very start is seen.
+        self._share += (refused - self._share) / max(self._seen, 16)
+
+    def _succeeded(self, epoch: int) -> None:
         with self._lock:
+            self._count(0.0)
             if epoch != self._epoch:
-                return  # sent before the last 429: says nothing about now
+                return  # sent before the last cut or cool-down: says nothing about now
             self._strikes = 0
             self._ready_at = 0.0
             if self._running * 2 >= self.limit:
-                self._limit = min(self._ceiling, self._limit + 1.0 / self._limit)
+                step = _GROWTH if self._limit < self._proven else 1.0 / self._limit
+                self._limit = min(self._ceiling, self._limit + step)
             self._pump()
 
-    def _limited(self, epoch: int, retry_after: float | None) -> None:
+    def _refused(self, epoch: int, retry_after: float | None) -> None:
         with self._lock:
-            if epoch == self._epoch:
-                # Only the first of a burst counts: the rest were sent under the same limit.
-                self._epoch += 1
+            self._count(1.0)
+            crowded, counts = self._share > TOLERATED, epoch == self._epoch
+            if crowded and counts:
+                # Only once per burst: the rest was sent under the same limit.
                 self._strikes += 1
-                self._limit = max(self._floor, min(self._limit, self._running) / 2)
-            own = min(15.0, 0.25 * 2.0 ** min(self._strikes, 10))
-            wait = min(own if retry_after is None else retry_after, LONGEST_COOL_DOWN)
-            self._ready_at = max(self._ready_at, time.monotonic() + wait)
+                used = min(self._limit, self._busiest)
+                self._proven, self._limit = used * (1 - TOLERATED), max(self._floor, used / 2)
+                self._busiest = 0
+            wait = min(15.0, 0.25 * 2.0 ** min(self._strikes, 10)) if crowded else 0.0
+            wait = min(wait if retry_after is None else retry_after, LONGEST_COOL_DOWN)
+            self._epoch += counts and (crowded or wait > 0)
+            if wait > 0:
+                self._ready_at = max(self._ready_at, time.monotonic() + wait)
 
 
-_gates: dict[str, Gate] = {}
-_gates_lock = threading.Lock()
+_limiters: dict[tuple[str, str], RateLimiter] = {}
+_lock = threading.Lock()
 
 
-def gate(host: str) -> Gate:
-    """The process's gate for `host`. `MOA_MAX_CONCURRENCY` in the environment caps every gate made after it
-    is set."""
-    with _gates_lock:
-        if host not in _gates:
-            _gates[host] = Gate(host, ceiling=_ceiling())
-        return _gates[host]
+def limiter(host: str, model: str = "") -> RateLimiter:
+    """Return the process's limiter for `model` at `host`.
+
+    `MOA_MAX_CONCURRENCY` in the environment caps every limiter made after it is set.
+    """
+    with _lock:
+        key = (host, model)
+        if key not in _limiters:
+            _limiters[key] = RateLimiter(f"{host} {model}".strip(), ceiling=_ceiling())
+        return _limiters[key]
 
 
-def clear(host: str | None = None) -> None:
-    """Forget what was learnt about `host`, or about every host; calls in flight keep their gate."""
-    with _gates_lock:
-        if host is None:
-            _gates.clear()
-        else:
-            _gates.pop(host, None)
+def limiter_for(spec: Proposer) -> RateLimiter | None:
+    """Return the limiter of a proposer's calls; None for a model in this process without `max_concurrent`.
+
+    `max_concurrent` is counted per host, over all models there that set it.
+    """
+    host = keys.host(spec)
+    if spec.max_concurrent is not None:
+        shared = limiter(host or "local")
+        shared.cap(spec.max_concurrent)
+        return shared
+    return limiter(host, spec.label) if host is not None else None
 
 
+def clear() -> None:
+    """Forget what was learnt about every model; calls in flight keep their limiter."""
+    with _lock:
+        _limiters.clear()
+
+
+@after_fork
 def _after_fork() -> None:
-    """The requests that the gates count are the parent's."""
-    global _gates_lock
-    _gates_lock = threading.Lock()
-    _gates.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    """The requests that the limiters count are the parent's."""
+    global _lock
+    _lock = threading.Lock()
+    _limiters.clear()
 
 
 def _ceiling() -> int:

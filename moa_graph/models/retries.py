@@ -21,10 +21,15 @@ def backoff(attempt: int, fault: Fault, *, rng: random.Random | None = None) -> 
 
 
 class RetryBudget:
-    """How many retries one run may still send; safe from many tasks and threads."""
+    """How many retries, and apart from them how many hedges, may still be sent; safe from many tasks and threads.
+
+    Args:
+        limit: Retries at most, and hedges at most. They are counted apart: a hedge is sent before anything has failed,
+            and must not take the retry of a call that fails later.
+    """
 
     def __init__(self, limit: int) -> None:
-        self._left = limit
+        self._left = self._hedges = limit
         self._lock = threading.Lock()
 
     def take(self) -> bool:
@@ -33,4 +38,12 @@ class RetryBudget:
             if self._left <= 0:
                 return False
             self._left -= 1
+            return True
+
+    def take_hedge(self) -> bool:
+        """Use one hedge if there is one left."""
+        with self._lock:
+            if self._hedges <= 0:
+                return False
+            self._hedges -= 1
             return True

@@ -1,4 +1,4 @@
-"""A process that has asked and then forks: sync calls, the ledger and the gates work in the child too."""
+"""A process that has asked and then forks: sync calls, the ledger and the limiters work in the child too."""
 
 import os
 import subprocess
@@ -29,7 +29,7 @@ assert ask("before") == 2
 child = os.fork()
 if child == 0:
     assert ask("in the child") == 2
-    assert rate_limit.gate("x").running == 0
+    assert rate_limit.limiter("x").running == 0
     ledger.close()
     os._exit(7)
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7

@@ -19,6 +19,22 @@ def question(text: str) -> dict[str, Any]:
     return {"messages": [{"role": "user", "content": text}]}
 
 
+def _limiters(host: str) -> list[rate_limit.RateLimiter]:
+    return [limiter for (at, _), limiter in rate_limit._limiters.items() if at == host]
+
+
+def _running(host: str) -> int:
+    return sum(limiter.running for limiter in _limiters(host))
+
+
+def _peak(host: str) -> int:
+    return max(limiter.peak for limiter in _limiters(host))
+
+
+def _cool_down(host: str) -> float:
+    return max(limiter.cool_down() for limiter in _limiters(host))
+
+
 def moa(provider: Provider, *proposers: str, aggregator: str = "prompt", **fields: Any) -> Any:
     specs = [{"model": f"openai:{model}", "base_url": provider.url} for model in proposers]
     return create_moa(proposers=specs, aggregator={"model": f"openai:{aggregator}", "base_url": provider.url}, **fields)
@@ -27,7 +43,7 @@ def moa(provider: Provider, *proposers: str, aggregator: str = "prompt", **field
 @pytest.mark.timeout(300)
 async def test_many_runs_of_one_graph_do_not_cross(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MOA_MAX_CONCURRENCY", "64")
-    rate_limit.clear(provider.host)
+    rate_limit.clear()
     graph = moa(provider, "echo-a", "echo-b", deadline=250.0)
 
     async def one(number: int) -> bool:
@@ -42,9 +58,9 @@ async def test_many_runs_of_one_graph_do_not_cross(provider: Provider, monkeypat
     stats = provider.stats()
     assert all(results) and len(results) == runs
     assert stats["requests"] == stats["answered"] == 3 * runs
-    assert stats["peak"] <= 64 and rate_limit.gate(provider.host).peak <= 64
-    assert live_runs() == 0 and rate_limit.gate(provider.host).running == 0
-    rate_limit.clear(provider.host)
+    assert _peak(provider.host) <= 64
+    assert live_runs() == 0 and _running(provider.host) == 0
+    rate_limit.clear()
 
 
 @pytest.mark.timeout(300)
@@ -80,7 +96,7 @@ def test_eight_threads_with_loops_of_their_own_and_sync_callers_beside_them(prov
     assert len(answers) == 80 and all(text.startswith("[tok=4-agg]") for text in answers)
     gc.collect()
     assert open_latches() == 0 and live_runs() == 0
-    assert rate_limit.gate(provider.host).running == 0
+    assert _running(provider.host) == 0
 
 
 async def _cancelled(task: asyncio.Task[Any]) -> None:
@@ -112,7 +128,7 @@ async def test_cancelling_closes_every_request_and_leaves_nothing(provider: Prov
         assert stats["in_flight"] == 0 and stats["disconnected"] == (3 if where == "proposers" else 1)
     gc.collect()
     assert len(asyncio.all_tasks()) == tasks_before
-    assert open_latches() == 0 and live_runs() == 0 and rate_limit.gate(provider.host).running == 0
+    assert open_latches() == 0 and live_runs() == 0 and _running(provider.host) == 0
 
 
 @pytest.mark.timeout(120)
@@ -147,5 +163,5 @@ async def test_one_host_that_is_limited_does_not_slow_another() -> None:
             result = await graph.ainvoke(question("hi"))
         assert [d["status"] for d in result["drafts"]] == ["failed", "ok"]
         assert "429 loopback says 429" in result["drafts"][0]["error"]
-        assert rate_limit.gate(slow.host).cool_down() > 10 and rate_limit.gate(quick.host).cool_down() == 0.0
-        rate_limit.clear(slow.host)
+        assert _cool_down(slow.host) > 10 and _cool_down(quick.host) == 0.0
+        rate_limit.clear()

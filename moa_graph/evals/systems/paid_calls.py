@@ -14,7 +14,7 @@ from moa_graph.costs.prices import price
 from moa_graph.evals.alpaca_eval.judge import top_logprobs
 from moa_graph.mixture.price_overrides import Override
 from moa_graph.mixture.proposer import Proposer
-from moa_graph.models import keys, registry
+from moa_graph.models import rate_limit, registry
 from moa_graph.models.call import Call, Outcome, Terms, ask
 from moa_graph.models.retries import RetryBudget
 from moa_graph.state import COUNTED, Usage
@@ -95,7 +95,7 @@ class Payer:
         await leave()
         model = registry.chat_model(spec, temperature=temperature, max_tokens=max_tokens, quiet=True)
         outcome = Outcome()
-        terms = Terms(self.deadline, RetryBudget(ATTEMPTS), ATTEMPTS, keys.host(spec))
+        terms = Terms(self.deadline, RetryBudget(ATTEMPTS), ATTEMPTS, rate_limit.limiter_for(spec))
         await ask(Call(model, list(messages), {"run_name": f"{role} {spec.label}"}), terms, outcome)
         reply = self._reply(spec, outcome)
         if outcome.message is not None and outcome.status != "empty":

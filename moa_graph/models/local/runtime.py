@@ -11,7 +11,6 @@ import contextlib
 import ctypes
 import http.client
 import json
-import os
 import re
 import secrets
 import signal
@@ -21,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from moa_graph.costs.forks import after_fork
 from moa_graph.errors import ConfigError
 from moa_graph.models.local.files import locate
 
@@ -161,16 +161,13 @@ def _stop_all() -> None:
         _runtimes.clear()
 
 
+@after_fork
 def _after_fork() -> None:
     global _lock
     _lock = threading.Lock()
     for runtime in _runtimes.values():
         runtime.leak()
     _runtimes.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _load(path: Path, key: str) -> Any:
