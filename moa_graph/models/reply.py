@@ -1,0 +1,241 @@
+"""The one reading of a provider's reply.
+
+Whatever a chat model returns, whole or in pieces, becomes one `Reply` of plain, checked values. Nothing here raises for
+what a provider sent, and no other module reads a provider's message.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages.tool import InvalidToolCall, ToolCall
+
+from moa_graph.models.fault_reading import message_in
+from moa_graph.models.faults import Fault, Kind
+from moa_graph.models.finish_reasons import Finish, finish_of, reasons_in
+from moa_graph.models.limits import MAX_ARGUMENT_CHARS, MAX_TEXT_CHARS, ReplyTooLarge
+from moa_graph.models.plain import plain
+from moa_graph.models.redaction import one_line
+from moa_graph.models.reply_calls import RawCall, checked_calls
+from moa_graph.models.reply_usage import stated_cost, usage_from, usage_metadata
+from moa_graph.models.thoughts import clean, encodable
+from moa_graph.state import COUNTED, Status, Usage
+
+__all__ = ["Raw", "Reply", "content_text", "read"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a provider's reply amounts to.
+
+    Attributes:
+        status: how far the reply counts.
+        text: the text without reasoning.
+        error: why the reply does not count or is not whole; None when it is whole.
+        message: the reply as a message that any checkpointer takes. Its content is `text`, except in a turn that calls
+            tools and holds blocks that the provider wants back unchanged, such as signed thoughts.
+        usage: tokens as the provider counted them, or None.
+        cost: dollars as the provider stated them, or None.
+        fault: for the status "failed", what follows from it.
+    """
+
+    status: Status
+    text: str
+    error: str | None
+    message: AIMessage
+    usage: Usage | None = None
+    cost: float | None = None
+    fault: Fault | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether other models may see the text."""
+        return self.status in COUNTED
+
+
+@dataclass(slots=True)
+class Raw:
+    """A reply as it arrived, whole or joined from its pieces; nothing in it is trusted."""
+
+    content: Any = ""
+    calls: list[RawCall] = field(default_factory=list)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    usage: Usage | None = None
+    reasons: list[object] = field(default_factory=list)
+    id: object = None
+
+
+def read(raw: object, *, tools: bool = False) -> Reply:
+    """Return what a reply amounts to. Never raises.
+
+    Args:
+        raw: a message of any class, or a `Raw`.
+        tools: whether tools were offered, so that a reply that only calls a tool counts.
+    """
+    try:
+        return _read(raw if isinstance(raw, Raw) else raw_of(raw), tools)
+    except ReplyTooLarge as exc:
+        return _malformed(str(exc), retryable=False)
+    except Exception as exc:  # a reply may hold anything, and this is where it ends
+        return _malformed(f"{type(exc).__name__}: {exc}")
+
+
+def _malformed(reason: str, *, retryable: bool = True) -> Reply:
+    words = one_line(f"the reply does not keep to the protocol ({reason})")
+    return Reply("failed", "", words, AIMessage(""), fault=Fault("malformed", retryable, None, None, words))
+
+
+def _read(raw: Raw, tools: bool) -> Reply:
+    said = content_text(raw.content)
+    if len(said) > MAX_TEXT_CHARS:
+        raise ReplyTooLarge("answer", MAX_TEXT_CHARS, "characters")
+    text, finish = clean(said), finish_of(raw.reasons)
+    calls, invalid = checked_calls(raw.calls, cut=finish.status == "truncated")
+    offered = calls if tools else []
+    status, error, fault = _judge(raw, text, finish, offered, invalid if tools else [])
+    message = AIMessage(
+        content=_native(raw.content) if offered and _must_return(raw.content) else text,
+        id=encodable(raw.id)[:200] if isinstance(raw.id, str) and raw.id else None,
+        tool_calls=offered,
+        invalid_tool_calls=invalid if tools else [],
+        additional_kwargs=_extra(raw.extra) if offered else {},
+        response_metadata=_metadata(raw.metadata, finish),
+        usage_metadata=usage_metadata(raw.usage),
+    )
+    return Reply(status, text, error, message, raw.usage, stated_cost(raw.metadata), fault)
+
+
+def _judge(
+    raw: Raw, text: str, finish: Finish, calls: list[ToolCall], invalid: list[InvalidToolCall]
+) -> tuple[Status, str | None, Fault | None]:
+    refusal = _refusal(raw)
+    if finish.status == "failed":
+        return _failed(raw, finish)
+    if refusal or finish.status == "refused":
+        return "refused", one_line(refusal or "the model refused"), None
+    if finish.status == "filtered":
+        return "filtered", f"the provider's content filter stopped the answer ({one_line(finish.reason)})", None
+    if not text and not calls:
+        if not invalid:
+            return "empty", _why_empty(raw, finish), None
+        name = one_line(invalid[0]["name"] or "", limit=60)
+        if finish.status == "truncated":
+            return "empty", f"the answer was cut off in the arguments of the tool call {name}", None
+        words = f"the arguments of the tool call {name} are not a JSON object"
+        return "failed", words, Fault("malformed", True, None, None, words)
+    if not finish.known:
+        return "truncated", f"unknown finish reason: {one_line(finish.reason, limit=60)}", None
+    return finish.status, None, None
+
+
+def _failed(raw: Raw, finish: Finish) -> tuple[Status, str, Fault]:
+    given = message_in(raw.metadata.get("error"))
+    words = one_line(f"the provider ended the answer with {finish.reason!r}" + (f": {given}" if given else ""))
+    kind: Kind = "malformed" if "malformed" in finish.reason.lower() or "tool" in finish.reason.lower() else "server"
+    return "failed", words, Fault(kind, True, None, None, words)
+
+
+def _refusal(raw: Raw) -> str:
+    """Return the refusal's own words: Chat Completions has a field for them, Responses a content block."""
+    blocks = raw.content if isinstance(raw.content, list) else []
+    said = [raw.extra.get("refusal")]
+    said += [block.get("refusal") for block in blocks if isinstance(block, Mapping) and block.get("type") == "refusal"]
+    return next((str(words) for words in said if words), "")
+
+
+def _why_empty(raw: Raw, finish: Finish) -> str:
+    blocks = raw.content if isinstance(raw.content, list) else []
+    kinds = {block.get("type") for block in blocks if isinstance(block, Mapping)}
+    if content_text(raw.content).strip() or kinds & _THOUGHTS or raw.extra.keys() & {"reasoning_content", "reasoning"}:
+        return "the answer held only the model's thoughts"
+    if raw.calls:
+        return f"it called a tool that nobody offered: {one_line(str(raw.calls[0].name), limit=60)}"
+    return f"the answer was empty (finish_reason {one_line(finish.reason) or 'not given'})"
+
+
+# Content.
+
+_THOUGHTS: Final = frozenset({"thinking", "redacted_thinking", "reasoning", "reasoning_content"})
+_SIGNATURES: Final = frozenset({"signature", "encrypted_content", "thought_signature", "extras"})
+
+
+def content_text(content: object) -> str:
+    """Return the text in a message's content, reasoning blocks left out."""
+    if isinstance(content, str):
+        return content
+    parts: list[str] = []
+    for block in content if isinstance(content, list) else []:
+        if isinstance(block, str):
+            parts.append(block)
+        elif isinstance(block, Mapping) and block.get("type", "text") in ("text", "output_text"):
+            words = block.get("text")
+            parts.append(words if isinstance(words, str) else "")
+    return "".join(parts)
+
+
+def _must_return(content: object) -> bool:
+    """Whether content holds blocks that the provider wants back unchanged in a tool loop."""
+    blocks = [block for block in content if isinstance(block, Mapping)] if isinstance(content, list) else []
+    return any(block.get("type") in _THOUGHTS or _SIGNATURES & block.keys() for block in blocks)
+
+
+def _native(content: Any) -> Any:
+    return plain(content, text=MAX_TEXT_CHARS, values=20_000)
+
+
+_NOT_KEPT: Final = frozenset({"tool_calls", "function_call", "refusal", "audio", "parsed"})
+"""What stands elsewhere in the message, or is no use to the provider."""
+
+
+def _extra(given: Mapping[str, Any]) -> dict[str, Any]:
+    kept = plain({key: value for key, value in given.items() if key not in _NOT_KEPT}, text=MAX_ARGUMENT_CHARS)
+    return kept if isinstance(kept, dict) else {}
+
+
+# Metadata.
+
+_KEY: Final = re.compile(r"[\w.-]{1,80}")
+
+
+def _metadata(given: Mapping[str, Any], finish: Finish) -> dict[str, Any]:
+    """Return the metadata as short plain values. Log probabilities may be long: they come only when asked for."""
+    logprobs = given.get("logprobs")
+    rest = {key: value for key, value in given.items() if key != "logprobs" and _KEY.fullmatch(str(key))}
+    kept = plain(rest, text=1000, values=500, depth=6)
+    kept = kept if isinstance(kept, dict) else {}
+    if isinstance(logprobs, Mapping) and isinstance(found := plain(logprobs, text=1000, values=200_000), dict):
+        kept["logprobs"] = found
+    if finish.reason and finish.known and "finish_reason" in kept:
+        kept["finish_reason"] = encodable(finish.reason)[:200]
+    return kept
+
+
+def raw_of(message: object) -> Raw:
+    """Return a whole message as it arrived.
+
+    Raises:
+        TypeError: it is not a message.
+    """
+    if not isinstance(message, BaseMessage):
+        raise TypeError(f"the chat model returned {type(message).__name__} instead of a message")
+    metadata = message.response_metadata if isinstance(message.response_metadata, Mapping) else {}
+    extra = message.additional_kwargs if isinstance(message.additional_kwargs, Mapping) else {}
+    usage = usage_from(getattr(message, "usage_metadata", None)) or usage_from(metadata.get("token_usage"))
+    return Raw(message.content, _calls_of(message, extra), metadata, extra, usage, reasons_in(metadata), message.id)
+
+
+def _calls_of(message: BaseMessage, extra: Mapping[str, Any]) -> list[RawCall]:
+    if isinstance(message, AIMessageChunk) and message.tool_call_chunks:
+        # What LangChain makes of pieces completes arguments that were cut off.
+        return [RawCall(each.get("name"), each.get("args"), each.get("id")) for each in message.tool_call_chunks]
+    given = [*(getattr(message, "tool_calls", None) or []), *(getattr(message, "invalid_tool_calls", None) or [])]
+    calls = [RawCall(each.get("name"), each.get("args"), each.get("id")) for each in given if isinstance(each, Mapping)]
+    legacy = extra.get("function_call")
+    if not calls and isinstance(legacy, Mapping):
+        calls = [RawCall(legacy.get("name"), legacy.get("arguments"))]
+    return calls
