@@ -116,6 +116,7 @@ async def _answer(spec: Proposer, deadline: float) -> Finding:
     from moa_graph.models.faults import classify
     from moa_graph.models.keys import require_keys
     from moa_graph.models.registry import chat_model, require_embedded
+    from moa_graph.models.reply import read
 
     name = spec.label if spec.base_url is None else f"{spec.label} at {spec.base_url}"
     try:
@@ -135,5 +136,5 @@ async def _answer(spec: Proposer, deadline: float) -> Finding:
         if _THINKS.search(reason):
             return Finding("model", name, True, "answers; it thinks first, so one token is too few for it")
         return Finding("model", name, False, reason, 1)
-    usage = message.usage_metadata or {}
-    return Finding("model", name, True, f"answers ({usage.get('output_tokens', '?')} tokens)")
+    usage = read(message).usage
+    return Finding("model", name, True, f"answers ({usage['output_tokens'] if usage else '?'} tokens)")

@@ -33,7 +33,7 @@ from moa_graph.mixture.context import Settings, settings
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.mixture.proposer import Proposer, is_embedded
 from moa_graph.models import keys, registry
-from moa_graph.models.tools import bound_model, bound_to
+from moa_graph.models.tools import bound_model
 from moa_graph.models.trust import has_passed
 from moa_graph.state import MoAState, RunInfo, counted
 
@@ -117,7 +117,7 @@ class Nodes:
             calls = Calls()
             error = await self._synthesized(run, config, decision, calls)
             if error is None:
-                message = answer_of(calls.made[-1][1], tools="tools" in bound_to(run.settings).bound)
+                message = answer_of(calls.made[-1][1])
             elif self.mixture.on_failure == "best_draft" and decision.drafts:
                 message = best_draft(decision.drafts)
             else:

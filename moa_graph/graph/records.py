@@ -89,18 +89,16 @@ def _named(draft: Draft) -> str:
     return f"{draft['proposer']} ({draft['model']}): {why}"
 
 
-def answer_of(outcome: Outcome, *, tools: bool) -> AIMessage:
-    """The aggregator's message under its own id (so that streams show it once), its thoughts left out, and calls of
-    tools that nobody offered."""
-    message = outcome.message or AIMessage(content="")
-    return AIMessage(
-        content=outcome.text,
-        id=message.id,
-        tool_calls=message.tool_calls if tools else [],
-        invalid_tool_calls=message.invalid_tool_calls if tools else [],
-        response_metadata=message.response_metadata,
-        usage_metadata=message.usage_metadata,
-    )
+def answer_of(outcome: Outcome) -> AIMessage:
+    """Return the aggregator's message under its own id, so that streams show it once.
+
+    A turn that calls tools keeps the blocks that its provider wants back unchanged.
+    """
+    if outcome.message is None:
+        return AIMessage(content=outcome.text)
+    if isinstance(outcome.message.content, list):
+        return outcome.message
+    return outcome.message.model_copy(update={"content": outcome.text})
 
 
 def best_draft(drafts: Sequence[Draft]) -> AIMessage:

@@ -28,6 +28,7 @@ from moa_graph.mixture.context import Settings
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.models import rate_limit, registry
 from moa_graph.models.call import Call, Outcome, Sink, Terms, ask
+from moa_graph.models.reply import read
 from moa_graph.models.retries import RetryBudget
 from moa_graph.models.tools import bound_model, bound_to
 from moa_graph.state import MoAState, as_usage
@@ -144,7 +145,7 @@ class SlotCall:
             messages, code = self._prompt(fit.texts, await self._scope())
             key = self._key(messages)
             if ledger and key and (paid := await ledger.get(key)):
-                _restore(self.outcome, paid)
+                _restore(self.outcome, paid, tools=self._tools)
                 _cut_boundaries(self.outcome, code)
                 return
             model, options = self._model()
@@ -160,7 +161,7 @@ class SlotCall:
         call = Call(model, messages, self.config, sink, self.on_restart, options, self._tools)
         await ask(call, self.terms, self.outcome)
         _cut_boundaries(self.outcome, code)
-        if ledger and key and self.outcome.message is not None and self.outcome.status != "empty":
+        if ledger and key and self.outcome.message is not None and self.outcome.status not in ("empty", "failed"):
             await self._price()
             await ledger.keep(key, _kept(self.outcome), **self._columns())
 
@@ -313,9 +314,9 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-def _restore(outcome: Outcome, kept: dict[str, Any]) -> None:
+def _restore(outcome: Outcome, kept: dict[str, Any], *, tools: bool) -> None:
     """Fill in an outcome from the ledger, with the cost it had when it was paid for."""
     message = messages_from_dict([kept["message"]])[0]
-    outcome.answered(message, tools=True)  # type: ignore[arg-type]  # only AIMessages are kept
+    outcome.answered(read(message, tools=tools))
     outcome.usage = as_usage(kept["usage"]) if kept["usage"] else None
     outcome.cost, outcome.seconds, outcome.attempts = kept["cost"], kept["seconds"], kept["attempts"]

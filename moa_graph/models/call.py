@@ -1,27 +1,29 @@
-"""One model call: its turn, its deadline, its retries, and what its answer amounts to.
+"""One model call: its turn at the rate limiter, its deadline, its retries, and its outcome.
 
-This is the one owner of retries; every client below it has `max_retries=0`.
+This module owns all retries; every client below it has `max_retries=0`. Nothing that a provider does makes `ask` raise.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import time
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
-from langchain_core.messages.tool import ToolCallChunk
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
 from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphBubbleUp
 
-from moa_graph.models.answer import broken, judge, reported_cost, usage_of
-from moa_graph.models.faults import Fault, judged, own_cancellation
+from moa_graph.models.faults import Fault, ProviderError, judged, own_cancellation
 from moa_graph.models.rate_limit import Permit, RateLimiter
+from moa_graph.models.reply import Reply, read
+from moa_graph.models.reply_stream import Pieces
 from moa_graph.models.retries import RetryBudget, backoff
-from moa_graph.state import COUNTED, Status, Usage
+from moa_graph.state import COUNTED, Status, Usage, total_usage
 
 if TYPE_CHECKING:
     from langchain_core.language_models import LanguageModelInput
@@ -29,24 +31,40 @@ if TYPE_CHECKING:
 
 __all__ = ["Call", "Outcome", "Sink", "Terms", "ask"]
 
+_BROKEN = Fault("connection", True, None, None, "the stream ended before the answer did")
+
+_AFTER_FINISH = 2.0
+"""Seconds to wait for the end of a stream after its finish reason: only the usage may still come."""
+
+_PIECE = 2**15
+"""Characters that are handled at once: longer pieces let the event loop run in between."""
+
+_IN_THREAD = 2**17
+"""Characters from which on a reply is read in a thread."""
+
 
 class Sink(Protocol):
-    """Who is told of an answer piece by piece: its text, and the pieces of tool calls in it."""
+    """Receives an answer piece by piece."""
 
-    def __call__(self, text: str, calls: list[ToolCallChunk]) -> None: ...
+    def __call__(self, text: str, calls: list[ToolCallChunk]) -> None:
+        """Take a piece of text, or tool calls, which come whole."""
+
     def close(self) -> None:
-        """The answer is whole."""
-
-
-_BROKEN = Fault("connection", True, None, None, "the stream ended before the answer did")
+        """The text is complete."""
 
 
 @dataclass
 class Outcome:
-    """What became of one call. `message` is there when a model answered, whatever it said.
+    """What became of one call. Only `answered`, `failed` and `expired` write it.
 
-    `fault` is the last failed request's; `free` says that every request was turned down or never got there, so
-    none is billed.
+    Attributes:
+        message: the reply as a message; None when no attempt got a reply.
+        usage: tokens of all replies.
+        cost: dollars, written by the caller, who knows the prices.
+        reported: dollars as the provider stated them.
+        fault: the fault of the last attempt.
+        free: True while no attempt can have been billed (refused with a 4xx, or never connected).
+        started: value of `time.perf_counter` when the call began.
     """
 
     status: Status = "failed"
@@ -62,28 +80,47 @@ class Outcome:
     attempts: int = 0
     free: bool = True
     started: float = field(default_factory=time.perf_counter)
+    pieces: Pieces | None = field(default=None, repr=False)
 
     @property
     def counts(self) -> bool:
+        """Whether other models may see the text."""
         return self.status in COUNTED
 
     def failed(self, fault: Fault) -> None:
-        """Note a failed request."""
-        self.status, self.error, self.fault = "failed", fault.reason, fault
+        """Note an attempt that got no reply."""
+        self.status, self.error, self.fault, self.text = "failed", fault.reason, fault, self._partial()
         turned_down = fault.status is not None and fault.status < 500
         self.free = self.free and (turned_down or fault.unsent)
 
-    def answered(self, message: AIMessage, *, tools: bool = False) -> None:
-        """Note an answer, whatever it amounts to; `tools` says that tools were offered."""
-        self.message, self.usage, self.reported = message, usage_of(message), reported_cost(message)
-        self.status, self.text, self.error = judge(message, tools=tools)
-        self.fault, self.free = None, False
+    def answered(self, reply: Reply) -> None:
+        """Note a reply, whatever it amounts to."""
+        self.status, self.text, self.error, self.fault = reply.status, reply.text, reply.error, reply.fault
+        self.message, self.free = reply.message, False
+        self.usage = total_usage([self.usage, reply.usage]) if self.usage and reply.usage else reply.usage or self.usage
+        if reply.cost is not None:
+            self.reported = reply.cost + (self.reported or 0.0)
+
+    def expired(self, deadline: float) -> None:
+        """Note that the time is over. What had arrived of a stream is kept as text."""
+        before = f"; before that: {self.error}" if self.error else ""
+        self.status, self.error = "failed", f"no answer within {deadline:.3g} s{before}"
+        self.text = self._partial()
+
+    def _partial(self) -> str:
+        return read(self.pieces.raw()).text if self.pieces and self.pieces.chars <= _IN_THREAD else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What is asked of whom. With a `sink` the answer is streamed, to a new sink each time the call is sent;
-    `on_restart` is told when it is sent anew, so that pieces handed out before are void."""
+    """A request to a model.
+
+    Attributes:
+        sink: makes the receiver of a streamed answer, one for each attempt; None: do not stream.
+        on_restart: called before each retry; the consumer must discard what it has shown.
+        options: further keyword arguments of the model's call.
+        tools: whether tools are offered, so that a reply that only calls a tool counts.
+    """
 
     model: Runnable[LanguageModelInput, AIMessage]
     messages: list[BaseMessage]
@@ -120,7 +157,7 @@ class Terms:
 async def ask(call: Call, terms: Terms, outcome: Outcome) -> None:
     """Fill in `outcome` within `terms.deadline` seconds of its start; never raises for a provider's fault.
 
-    When cancelled, `outcome` tells what had happened by then.
+    When the task is cancelled, `outcome` tells what had happened by then.
     """
     work = _hedged if terms.hedge and call.sink is None else _attempts
     try:
@@ -128,9 +165,7 @@ async def ask(call: Call, terms: Terms, outcome: Outcome) -> None:
         async with asyncio.timeout(max(outcome.started + terms.deadline - time.perf_counter(), 0.0)):
             await work(outcome, call, terms)
     except TimeoutError:
-        before = f"; before that: {outcome.error}" if outcome.error else ""
-        outcome.status = "failed"
-        outcome.error = f"no answer within {terms.deadline:.3g} s{before}"
+        outcome.expired(terms.deadline)
     finally:
         outcome.seconds = time.perf_counter() - outcome.started
 
@@ -160,13 +195,13 @@ def _turn(terms: Terms) -> AbstractAsyncContextManager[Permit | None]:
 
 
 async def _attempt(outcome: Outcome, call: Call) -> Fault | None:
-    """One request; its fault, or None when the model answered."""
+    """Send one request. Return its fault, or None when there is a reply that needs no other attempt."""
     if outcome.attempts and call.on_restart:
         call.on_restart()
-    outcome.first_token_seconds = None
+    outcome.first_token_seconds, outcome.pieces = None, None
     outcome.attempts += 1
     try:
-        message = await _answer(outcome, call)
+        reply = await _reply(outcome, call)
     except GraphBubbleUp:
         raise
     except asyncio.CancelledError as exc:
@@ -177,33 +212,70 @@ async def _attempt(outcome: Outcome, call: Call) -> Fault | None:
     except Exception as exc:  # whatever class a provider's fault has, it ends as data
         fault = judged(exc)
     else:
-        if not broken(message):
-            outcome.answered(message, tools=call.tools)
-            return None
-        fault = _BROKEN
+        outcome.answered(reply)
+        return reply.fault
     outcome.failed(fault)
     return fault
 
 
-async def _answer(outcome: Outcome, call: Call) -> AIMessage:
+async def _reply(outcome: Outcome, call: Call) -> Reply:
     if call.sink is None:
-        return await call.model.ainvoke(call.messages, call.config, **call.options)
-    sink = call.sink()
-    whole: AIMessageChunk | None = None
-    async for chunk in call.model.astream(call.messages, call.config, **call.options):
-        text, calls = str(chunk.text), getattr(chunk, "tool_call_chunks", [])
-        if text or calls:
-            if outcome.first_token_seconds is None:
+        message = await call.model.ainvoke(call.messages, call.config, **call.options)
+        return await _read(message, call.tools)
+    sink, pieces = call.sink(), Pieces()
+    outcome.pieces = pieces
+    try:
+        async for piece in _pieces(call, pieces):
+            if outcome.first_token_seconds is None and (piece or pieces.calls_begun):
                 outcome.first_token_seconds = time.perf_counter() - outcome.started
-            sink(text, calls)
-        if isinstance(chunk, AIMessageChunk):
-            whole = chunk if whole is None else whole + chunk
+            for start in range(0, len(piece), _PIECE):
+                sink(piece[start : start + _PIECE], [])
+                if start:
+                    await asyncio.sleep(0)
+    except GraphBubbleUp:
+        raise
+    except Exception:
+        # What breaks after the finish reason takes nothing from the answer.
+        if not pieces.ended:
+            raise
+    if pieces.broken:
+        raise ProviderError(_BROKEN)
+    reply = await _read(pieces.raw(), call.tools)
     sink.close()
-    return whole or AIMessage(content="")
+    if reply.message.tool_calls:
+        sink("", _chunks(reply.message))
+    return reply
+
+
+async def _pieces(call: Call, pieces: Pieces) -> AsyncIterator[str]:
+    """Yield the texts of a stream, and end soon after its finish reason even when the server does not."""
+    chunks: Any = call.model.astream(call.messages, call.config, **call.options)
+    async with aclosing(chunks):
+        while True:
+            try:
+                async with asyncio.timeout(_AFTER_FINISH if pieces.ended else None):
+                    chunk = await anext(chunks)
+            except StopAsyncIteration:
+                return
+            yield pieces.add(chunk)
+
+
+async def _read(given: object, tools: bool) -> Reply:
+    content = getattr(given, "content", "")
+    size = len(content) if isinstance(content, str) else sum(len(str(block)) for block in content or ())
+    return await asyncio.to_thread(read, given, tools=tools) if size > _IN_THREAD else read(given, tools=tools)
+
+
+def _chunks(message: AIMessage) -> list[ToolCallChunk]:
+    """Return the tool calls as pieces, each complete, so that arguments that were cut off are never passed on."""
+    return [
+        tool_call_chunk(name=call["name"], args=json.dumps(call["args"]), id=call["id"], index=place)
+        for place, call in enumerate(message.tool_calls)
+    ]
 
 
 async def _hedged(outcome: Outcome, call: Call, terms: Terms) -> None:
-    """The call, and after `hedge` silent seconds a second one beside it; the first that counts wins.
+    """Make the call, and after `hedge` silent seconds a second one beside it; the first that counts wins.
 
     The second is taken from the budget's hedges.
     """

@@ -1,26 +1,41 @@
-"""What a failed request says: its status, codes and words, and when to come back.
+"""Read what a failed request says: its status, its codes, its words, and when to try again.
 
-Reads exceptions by what they carry, so no SDK or HTTP client is imported, and never raises, whatever an
+Exceptions are read by what they carry, so no SDK and no HTTP client is imported. Nothing here raises, whatever an
 exception of a foreign class is made of.
 """
 
 from __future__ import annotations
 
+import http
 import json
 import math
 import re
 import time
 from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, Final
 
-__all__ = ["chain_of", "codes_of", "get", "header", "response_of", "retry_after", "status_of", "words_of"]
+from moa_graph.models.limits import MAX_ERROR_BYTES
 
-_AGAIN_IN = re.compile(r"(?:try again|retry) (?:in|after) ([\d.]+) ?(ms|milliseconds?|s|seconds?|m|minutes?)\b", re.I)
+__all__ = [
+    "broken_http",
+    "chain_of",
+    "codes_of",
+    "get",
+    "header",
+    "message_in",
+    "response_of",
+    "retry_after",
+    "status_of",
+    "words_of",
+]
+
+_DEEPEST: Final = 6
+"""How deeply an error body is searched."""
 
 
 def chain_of(exc: BaseException) -> Iterator[BaseException]:
-    """The exception and what it was raised from, outermost first; groups are looked into; ends for loops."""
+    """Yield the exception and what it was raised from, outermost first; groups are looked into; loops end."""
     seen: set[int] = set()
     current: BaseException | None = exc
     while current is not None and id(current) not in seen and len(seen) < 8:
@@ -33,100 +48,233 @@ def chain_of(exc: BaseException) -> Iterator[BaseException]:
 
 
 def get(thing: object, name: str) -> Any:
-    """An attribute, or None: a foreign exception's property may itself raise."""
+    """Return an attribute, or None: a foreign exception's property may itself raise."""
     try:
         return getattr(thing, name, None)
     except Exception:  # any property of any class; its failure is not the fault we report
         return None
 
 
+# The response: an HTTP client's object, or botocore's dict.
+
+
 def response_of(exc: BaseException) -> Any:
-    return get(exc, "response")
+    """Return the response that an exception carries, or None."""
+    found = (get(exc, name) for name in ("response", "raw_response", "http_response"))
+    return next((response for response in found if response is not None), None)
+
+
+def _aws(response: object, name: str) -> Any:
+    metadata = response.get("ResponseMetadata") if isinstance(response, Mapping) else None
+    return metadata.get(name) if isinstance(metadata, Mapping) else None
+
+
+def header(response: Any, name: str) -> str | None:
+    """Return a header's value, or None."""
+    headers = get(response, "headers") or _aws(response, "HTTPHeaders")
+    if not isinstance(headers, Mapping):
+        return None
+    found = (headers.get(each) for each in (name, name.title()))
+    return next((value for value in found if isinstance(value, str)), None)
+
+
+def broken_http(exc: BaseException) -> bool:
+    """Whether an HTTP client complains about a reply that is not HTTP; aiohttp does so under a status of its own."""
+    module = type(exc).__module__
+    if module == "aiohttp.http_exceptions":
+        return True
+    return module.startswith("aiohttp.") and type(exc.__cause__).__module__ == "aiohttp.http_exceptions"
 
 
 def status_of(exc: BaseException) -> int | None:
-    if type(exc).__module__ == "aiohttp.http_exceptions":
-        return None  # aiohttp's own complaint about a broken reply, under a status that no server sent
+    """Return the HTTP status that a server sent, or None."""
+    if broken_http(exc):
+        return None
     response = response_of(exc)
     for value in (
         get(exc, "status_code"),
         get(response, "status_code"),
+        _aws(response, "HTTPStatusCode"),
         get(exc, "status"),
         get(exc, "http_status"),
         get(response, "status"),
         get(exc, "code"),
+        *_codes_in(_error_in(_body_of(exc))),
     ):
-        if isinstance(value, int) and not isinstance(value, bool) and 400 <= value <= 599:
-            return int(value)
+        number = int(value) if isinstance(value, str) and re.fullmatch(r"[45]\d\d", value) else value
+        if isinstance(number, int) and not isinstance(number, bool) and 400 <= number <= 599:
+            return int(number)
     return None
 
 
-def body_of(exc: BaseException) -> Mapping[str, Any]:
-    """The provider's error object, wherever the client put it."""
+# The body: a mapping, a list, JSON in a text, plain text, HTML.
+
+
+def _body_of(exc: BaseException) -> Any:
+    """Return the error body, wherever the client put it."""
+    response = response_of(exc)
     args = get(exc, "args")
-    for body in (get(exc, "body"), *(args if isinstance(args, tuple) else ())):
-        if isinstance(body, Mapping):
-            inner = body.get("error")
-            return inner if isinstance(inner, Mapping) else body
-    return {}
+    mappings = [arg for arg in args if isinstance(arg, Mapping)] if isinstance(args, tuple) else []
+    aws = response if isinstance(response, Mapping) else None
+    for body in (get(exc, "body"), *mappings, aws, get(exc, "details"), get(response, "text")):
+        if isinstance(body, Mapping | list | str | bytes) and body:
+            return _parsed(body)
+    return None
 
 
-def codes_of(exc: BaseException) -> Iterator[str]:
-    body = body_of(exc)
-    inner = body.get("innererror")
-    for value in (
-        get(exc, "code"),
-        get(exc, "type"),
-        body.get("code"),
-        body.get("type"),
-        body.get("status"),
-        inner.get("code") if isinstance(inner, Mapping) else None,
-    ):
-        if isinstance(value, str):
+def _parsed(body: Any) -> Any:
+    if isinstance(body, bytes):
+        body = body[:MAX_ERROR_BYTES].decode("utf-8", "replace")
+    if isinstance(body, str):
+        body = body[:MAX_ERROR_BYTES].strip().removeprefix("\ufeff")
+        if body[:1] in ("{", "["):
+            try:
+                return json.loads(body, strict=False)
+            except (ValueError, RecursionError):
+                return body
+    return body
+
+
+def _error_in(body: Any) -> Mapping[str, Any]:
+    """Return the innermost error object of a body; empty when it has none."""
+    for _ in range(_DEEPEST):
+        body = _parsed(body)
+        if isinstance(body, list):
+            body = next((each for each in body if isinstance(each, Mapping)), None)
+        if not isinstance(body, Mapping):
+            break
+        inner = next((body[name] for name in ("error", "Error", "detail", "errors") if body.get(name)), None)
+        if not isinstance(_parsed(inner), Mapping | list):
+            return body
+        body = inner
+    return body if isinstance(body, Mapping) else {}
+
+
+_WORDS: Final = (
+    "message", "error_message", "errormessage", "error_msg", "msg", "status_msg", "error_description", "detail",
+    "errors", "error", "exception", "description", "title", "reason", "faultstring", "fault", "base_resp", "details",
+    "cause", "body", "text",
+)  # fmt: skip
+"""Where providers, gateways and frameworks put their words, the most telling first; case does not matter."""
+
+
+def message_in(body: object, *, deepest: int = _DEEPEST) -> str:
+    """Return the words for people in an error body of any shape; empty when there are none."""
+    body = _parsed(body)
+    if isinstance(body, str):
+        return _title_of(body) or body
+    if deepest <= 0:
+        return ""
+    if isinstance(body, list):
+        several = [found for each in body[:20] if (found := message_in(each, deepest=deepest - 1))]
+        return "; ".join(dict.fromkeys(several[:3]))
+    if not isinstance(body, Mapping):
+        return ""
+    named = {key.lower(): value for key, value in body.items() if isinstance(key, str)}
+    words = next((found for name in _WORDS if (found := message_in(named.get(name), deepest=deepest - 1))), "")
+    place = named.get("loc")
+    if words and isinstance(place, list | tuple):  # FastAPI's validation errors
+        words = f"{'.'.join(str(part)[:40] for part in place[:6])}: {words}"
+    more = named.get("metadata")
+    raw = message_in(more.get("raw"), deepest=deepest - 1) if isinstance(more, Mapping) else ""
+    return f"{words}: {raw}" if raw and raw not in words else words
+
+
+def _title_of(text: str) -> str:
+    """Return what an HTML page says in its title; empty when `text` is not HTML."""
+    if not re.match(r"(?i)\s{0,99}(?:<!--.{0,300}?-->\s{0,99})?<(?:!doctype\s{1,9}html|html|head|body|title)\b", text):
+        return ""
+    head = text[:10_000]
+    title = re.search(r"(?is)<title[^>]{0,99}>(.{0,300}?)</title>", head) or re.search(
+        r"(?is)<h1[^>]{0,99}>(.{0,300}?)</h1>", head
+    )
+    return "an HTML page instead of JSON" + (f": {title[1].strip()}" if title and title[1].strip() else "")
+
+
+def _codes_in(error: Mapping[str, Any]) -> Iterator[str]:
+    inner = error.get("innererror")
+    details = error.get("details")
+    reasons = [each.get("reason") for each in details if isinstance(each, Mapping)] if isinstance(details, list) else []
+    named = [
+        error.get(name) for name in ("code", "type", "status", "error_type", "error_code", "Code", "error", "name")
+    ]
+    for value in (*named, inner.get("code") if isinstance(inner, Mapping) else None, *reasons):
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**6:
+            yield str(value)
+        elif isinstance(value, str) and 0 < len(value) <= 100:
             yield value.lower()
 
 
+def codes_of(exc: BaseException) -> Iterator[str]:
+    """Yield the codes of an exception and of its body, in lower case."""
+    for value in (get(exc, "code"), get(exc, "type")):
+        if isinstance(value, str):
+            yield value.lower()
+    yield from _codes_in(_error_in(_body_of(exc)))
+
+
+# Words.
+
+
 def words_of(chain: list[BaseException]) -> str:
-    """The provider's own message if there is one, else the exception's, with what lies at its root."""
+    """Return the provider's own message if there is one, else the exception's, with what lies at its root."""
+    if broken := next((exc for exc in chain if broken_http(exc)), None):
+        said = get(broken, "message")
+        return f"the reply is not valid HTTP: {said if isinstance(said, str) and said else type(broken).__name__}"
     for exc in chain:
-        message = body_of(exc).get("message")
-        if isinstance(message, str) and message.strip():
+        if message := message_in(_body_of(exc)).strip():
             return message
     outer, root = text_of(chain[0]), text_of(chain[-1])
     same = type(chain[0]).__name__ == type(chain[-1]).__name__ and isinstance(chain[0], ValueError)
     if get(chain[0], "body") is None and not same and root not in outer:
         return f"{outer.rstrip('.')}: {root}"  # "Connection error" alone says nothing
+    if bare := re.fullmatch(r"Error code: (\d{3})", outer):
+        return _phrase(int(bare[1]))
     return outer
 
 
+def _phrase(status: int) -> str:
+    try:
+        return f"{status} {http.HTTPStatus(status).phrase}, without a message"
+    except ValueError:
+        return f"{status}, without a message"
+
+
 def text_of(exc: BaseException) -> str:
+    """Return an exception's text, with its class where the text alone says nothing."""
     try:
         text = str(exc).strip()
     except Exception:  # a foreign __str__ may raise anything
         text = ""
-    if re.search(r"(?i)<!doctype html|<html", text):
-        title = re.search(r"(?is)<title>(.{0,300}?)</title>", text[:10_000])
-        return "an HTML page instead of JSON" + (f": {title[1]}" if title else "")
+    if page := _title_of(text):
+        return page
     name = type(exc).__name__
     if isinstance(exc, KeyError | TypeError | IndexError | AttributeError | json.JSONDecodeError) or not text:
         return f"{name}: {text}" if text else name
     return text
 
 
-def header(response: Any, name: str) -> str | None:
-    headers = get(response, "headers")
-    if not isinstance(headers, Mapping):
-        return None
-    value = headers.get(name, headers.get(name.title()))
-    return value if isinstance(value, str) else None
+# When to try again.
+
+_AGAIN: Final = re.compile(
+    r"(?:try again|retry|available again|wait)(?: (?:in|after|for))? {1,3}"
+    r"((?:\d{1,9}(?:\.\d{1,9})? ?[a-z]{1,12}\.?,? ?){1,4})",
+    re.I,
+)
+_SPAN: Final = re.compile(r"(\d{1,9}(?:\.\d{1,9})?) ?([a-z]{1,12})", re.I)
+_UNITS: Final = {
+    "ms": 1e-3, "millisecond": 1e-3, "milliseconds": 1e-3, "s": 1.0, "sec": 1.0, "secs": 1.0, "second": 1.0,
+    "seconds": 1.0, "m": 60.0, "min": 60.0, "mins": 60.0, "minute": 60.0, "minutes": 60.0, "h": 3600.0, "hour": 3600.0,
+    "hours": 3600.0,
+}  # fmt: skip
+_LONGEST: Final = 86400.0
 
 
 def retry_after(exc: BaseException, *, now: float | None = None) -> float | None:
-    """Seconds the provider asks to wait, or None.
+    """Return the seconds that the provider asks to wait, or None. Never negative, never infinite.
 
-    Reads `retry-after-ms`, `x-ms-retry-after-ms`, `retry-after` (seconds or an HTTP date, taken against the
-    reply's own `date` when it has one), then a `retryDelay` or "try again in 2s" in the message. Never
-    negative, never infinite.
+    Reads `retry-after-ms`, `x-ms-retry-after-ms`, `retry-after` (seconds or an HTTP date, taken against the reply's own
+    `date` when it has one), then a `retryDelay` or `retry_after` in the body, then words such as "try again in 2s".
     """
     response = response_of(exc)
     holder = response if header(response, "retry-after") or header(response, "retry-after-ms") else None
@@ -139,12 +287,14 @@ def retry_after(exc: BaseException, *, now: float | None = None) -> float | None
     return dated if dated is not None else _said(exc)
 
 
-def _number(text: str | None, unit: float) -> float | None:
-    try:
-        value = float(text or "") * unit
-    except ValueError:
+def _number(text: object, unit: float) -> float | None:
+    if isinstance(text, bool) or not isinstance(text, str | int | float):
         return None
-    return max(0.0, min(value, 86400.0)) if not math.isnan(value) else None
+    try:
+        value = float(text or "nan") * unit
+    except (ValueError, OverflowError):
+        return None
+    return max(0.0, min(value, _LONGEST)) if not math.isnan(value) else None
 
 
 def _until(text: str | None, date: str | None, now: float | None) -> float | None:
@@ -156,18 +306,21 @@ def _until(text: str | None, date: str | None, now: float | None) -> float | Non
         start = parsedate_to_datetime(date or "").timestamp()
     except (ValueError, TypeError, OverflowError, IndexError):
         start = time.time() if now is None else now
-    return max(0.0, min(then - start, 86400.0))
+    return max(0.0, min(then - start, _LONGEST))
 
 
 def _said(exc: BaseException) -> float | None:
-    body = body_of(exc)
-    details = body.get("details")
+    body = _body_of(exc)
+    error = _error_in(body)
+    details = error.get("details")
     for detail in details if isinstance(details, list) else []:
         delay = detail.get("retryDelay") if isinstance(detail, Mapping) else None
         if isinstance(delay, str) and delay.endswith("s"):
             return _number(delay[:-1], 1.0)
-    message = body.get("message")
-    if isinstance(message, str) and (match := _AGAIN_IN.search(message)):
-        unit = {"m": 1e-3 if match[2].lower().startswith(("ms", "mil")) else 60.0, "s": 1.0}[match[2][0].lower()]
-        return _number(match[1].rstrip("."), unit)
-    return None
+    for name, unit in (("retry_after_ms", 1e-3), ("retry_after", 1.0), ("retry_after_seconds", 1.0)):
+        if (seconds := _number(error.get(name), unit)) is not None:
+            return seconds
+    again = _AGAIN.search(message_in(body)[:2000])
+    spans = [(float(number), _UNITS.get(unit.lower())) for number, unit in _SPAN.findall(again[1])] if again else []
+    known = [number * unit for number, unit in spans if unit is not None]
+    return min(sum(known), _LONGEST) if known else None

@@ -1,9 +1,8 @@
-"""What a fault is, whether asking again can help, and when.
+"""Classify a failed request: what kind of fault it is, whether to retry, and when.
 
-There is one owner of retries (calls.py); everything below it gets `max_retries=0`. This room is its
-judgement: it reads exceptions of the openai SDK, of LangChain's typed model errors, of httpx, httpx2 and
-aiohttp, and of chat models nobody here has seen, by what they carry (status, code, headers, words), so none
-of those libraries is imported.
+`call.py` owns all retries; every client below it has `max_retries=0`. This module decides for it. It reads exceptions
+of the openai SDK, botocore, LangChain, httpx and aiohttp, and of chat models it has never seen, by what they carry
+(status, codes, headers, words), so none of those libraries is imported.
 """
 
 from __future__ import annotations
@@ -28,6 +27,7 @@ from langchain_core.exceptions import (
 )
 
 from moa_graph.models.fault_reading import (
+    broken_http,
     chain_of,
     codes_of,
     get,
@@ -63,18 +63,22 @@ Kind = Literal[
     "content",
     "unknown",
 ]
-"""`malformed`: a reply that is not what the protocol promises. `content`: withheld by the provider's
-policy."""
+"""`malformed`: the reply does not keep to the protocol. `content`: the provider's policy forbids the request."""
 
 RETRYABLE: frozenset[str] = frozenset({"rate_limit", "server", "timeout", "connection", "malformed"})
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One failed request, judged.
+    """One failed request, classified.
 
-    `retry_after` is in seconds, as the provider asked for it, without jitter. `reason` is one scrubbed line
-    in the provider's own words. `unsent`: there was no connection, so the provider has seen nothing of it.
+    Attributes:
+        kind: what went wrong.
+        retryable: whether another attempt may succeed.
+        retry_after: seconds that the provider asked to wait, without jitter, or None.
+        status: the HTTP status that the provider sent, or None.
+        reason: one redacted line in the provider's own words.
+        unsent: there was no connection, so that the provider cannot have billed the request.
     """
 
     kind: Kind
@@ -91,7 +95,7 @@ _BY_STATUS: dict[int, Kind] = {
     403: "auth",
     404: "not_found",
     408: "timeout",
-    409: "server",  # a conflict or a lock timeout: the SDKs ask again, and so do we
+    409: "server",  # a conflict or a lock timeout, which the SDKs retry as well
     413: "context_overflow",
     425: "server",
     429: "rate_limit",
@@ -112,8 +116,39 @@ _BY_CODE: dict[str, Kind] = {
     "authentication_error": "auth",
     "model_not_found": "not_found",
     "invalid_request_error": "bad_request",
+    "overloaded": "server",
+    "unavailable": "server",
+    "internal": "server",
+    "timeout": "timeout",
+    "deadline_exceeded": "timeout",
+    "rate_limited": "rate_limit",
+    "rate_limit": "rate_limit",
+    "resource_exhausted": "rate_limit",
+    "unauthenticated": "auth",
+    "unauthorized": "auth",
+    "permission_denied": "auth",
+    "forbidden": "auth",
+    "not_found": "not_found",
+    "not_found_error": "not_found",
+    "invalid_argument": "bad_request",
+    "bad_request": "bad_request",
+    # Amazon Bedrock.
+    "throttlingexception": "rate_limit",
+    "toomanyrequestsexception": "rate_limit",
+    "serviceunavailableexception": "server",
+    "internalserverexception": "server",
+    "modelerrorexception": "server",
+    "modelstreamerrorexception": "server",
+    "modelnotreadyexception": "server",
+    "modeltimeoutexception": "timeout",
+    "accessdeniedexception": "auth",
+    "unrecognizedclientexception": "auth",
+    "expiredtokenexception": "auth",
+    "resourcenotfoundexception": "not_found",
+    "validationexception": "bad_request",
+    "servicequotaexceededexception": "quota",
 }
-"""For an error object that came without a status: in a stream, or in a reply of 200."""
+"""For an error object without a status: in a stream, or in a reply with status 200."""
 
 _BY_TYPE: list[tuple[type[BaseException], Kind]] = [
     (ContextOverflowError, "context_overflow"),
@@ -174,7 +209,7 @@ _OVERFLOW_WORDS = re.compile(
 
 
 def classify(exc: BaseException) -> Fault:
-    """Judge what a chat model raised. Never raises itself, whatever the exception is made of."""
+    """Classify what a chat model raised. Never raises, whatever the exception is made of."""
     chain = list(chain_of(exc))
     status = next((s for s in map(status_of, chain) if s is not None), None)
     codes = {c for e in chain for c in codes_of(e)}
@@ -188,9 +223,11 @@ def classify(exc: BaseException) -> Fault:
 
 
 def _kind(chain: list[BaseException], status: int | None, codes: set[str], words: str, wait: float | None) -> Kind:
-    """Codes say more than a status, a status more than a type, a type more than words."""
+    """Return the kind. Codes tell more than a status, a status more than a type, a type more than words."""
     if any(isinstance(exc, ReplyTooLarge) for exc in chain):
         return "malformed"
+    if any(map(broken_http, chain)):
+        return "connection"
     if any(map(_QUOTA_CODES.fullmatch, codes)):
         return "quota"
     if any(map(_OVERFLOW_CODES.fullmatch, codes)):
@@ -219,23 +256,23 @@ def _kind_by_type(chain: list[BaseException]) -> Kind:
             if any(pattern.search(name) for name in names):
                 return kind
     if isinstance(chain[0], TypeError | LookupError | AttributeError | ValueError) and _from_client(chain[0]):
-        return "malformed"  # an SDK that stumbles over a reply: no choices, a string where an object should be
+        return "malformed"  # a client that cannot read a reply: no choices, a text instead of an object
     return "connection" if isinstance(chain[0], OSError) else "unknown"
 
 
 _NO_CONNECTION = frozenset({"ConnectionRefusedError", "gaierror", "ClientConnectorError", "ConnectError"})
-"""Of the operating system, of aiohttp, of httpx; certificates and names among them."""
+"""Classes of the operating system, aiohttp and httpx that mean that nothing was sent."""
 
 
 def _unconnected(exc: BaseException) -> bool:
     return any(kind.__name__ in _NO_CONNECTION for kind in type(exc).__mro__)
 
 
-_CLIENTS = frozenset({"openai", "langchain_core", "langchain_openai", "langchain_together"})
+_CLIENTS = frozenset({"openai", "langchain_core", "langchain_openai", "langchain_together", "pydantic", "orjson"})
 
 
 def _from_client(exc: BaseException) -> bool:
-    """Whether it was raised in a provider's own client code."""
+    """Whether an exception was raised in a provider's client."""
     trace = exc.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -245,18 +282,22 @@ def _from_client(exc: BaseException) -> bool:
 
 def _retryable(chain: list[BaseException], kind: Kind) -> bool:
     if any(isinstance(e, ssl.SSLCertVerificationError | ReplyTooLarge) for e in chain):
-        return False  # the certificate will be as wrong, and the reply as large, a second later
+        return False  # the next attempt would find the same certificate, and a reply as large
     should = header(response_of(chain[0]), "x-should-retry")
     if should in ("true", "false") and kind != "quota":
         return should == "true"
     if kind == "unknown":
-        # A foreign model may know itself.
+        # A chat model of the caller's own may decide for itself.
         return get(chain[0], "is_retryable") is True
     return kind in RETRYABLE
 
 
 class ProviderError(Exception):
-    """What a provider did wrong, as one scrubbed line; `fault` is the judgement."""
+    """A provider's fault as one redacted line.
+
+    Attributes:
+        fault: the classified fault.
+    """
 
     def __init__(self, fault: Fault) -> None:
         super().__init__(fault.reason)
@@ -268,13 +309,13 @@ class ProviderError(Exception):
 
 
 def own_cancellation() -> bool:
-    """Whether nobody cancelled this task, so that a `CancelledError` is the doing of what it called."""
+    """Whether this task was not cancelled, so that a `CancelledError` comes from what it called."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() == 0
 
 
 def judged(exc: BaseException) -> Fault:
-    """The fault behind an exception of a guarded model, or of any other."""
+    """Return the fault behind an exception of a redacting model, or of any other."""
     if isinstance(exc, ProviderError):
         return exc.fault
     if isinstance(exc, asyncio.CancelledError):

@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
-from langchain_core.messages.tool import InvalidToolCall, ToolCall
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, InvalidToolCall, ToolCall
 
 from moa_graph.models.fault_reading import message_in
 from moa_graph.models.faults import Fault, Kind
@@ -55,6 +54,18 @@ class Reply:
     def counts(self) -> bool:
         """Whether other models may see the text."""
         return self.status in COUNTED
+
+    @property
+    def model(self) -> str:
+        """The model id that the provider names; empty when it names none."""
+        name = self.message.response_metadata.get("model_name") or self.message.response_metadata.get("model")
+        return name if isinstance(name, str) else ""
+
+    @property
+    def logprobs(self) -> dict[str, Any]:
+        """Log probabilities in OpenAI's form; empty when there are none."""
+        found = self.message.response_metadata.get("logprobs")
+        return found if isinstance(found, dict) else {}
 
 
 @dataclass(slots=True)

@@ -65,5 +65,3 @@ def _arguments(given: object, *, cut: bool) -> tuple[dict[str, Any] | None, str 
         return None, "the arguments are not a JSON object"
     checked = plain(value, text=MAX_ARGUMENT_CHARS, values=100_000, depth=100)
     return (checked, None) if isinstance(checked, dict) else (None, "the arguments are nested too deeply")
-
-

@@ -75,5 +75,3 @@ def stated_cost(metadata: Mapping[str, Any]) -> float | None:
         if isinstance(cost, int | float) and not isinstance(cost, bool) and 0 <= cost < 1e9 and math.isfinite(cost):
             return float(cost)
     return None
-
-

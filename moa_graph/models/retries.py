@@ -1,4 +1,4 @@
-"""When to retry: back-off and the retry budget of a run."""
+"""Back-off between attempts, and the retry budget of a run."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ import threading
 
 from moa_graph.models.faults import Fault
 
+MIN_WAIT = 0.25
+"""Seconds between two attempts at least: a provider that says "Retry-After: 0" may be overloaded."""
+
 
 def backoff(attempt: int, fault: Fault, *, rng: random.Random | None = None) -> float:
-    """Seconds to wait after failed attempt number `attempt` (1-based).
+    """Return the seconds to wait after failed attempt number `attempt` (1-based).
 
-    0.5 s doubling to at most 8 s, each drawn from the upper half. A provider's own wish is never undercut
-    and gets up to a quarter on top, so that many clients told the same second do not all return in it.
+    The wait begins at 0.5 s and doubles up to 8 s; it is drawn from the upper half of that. A wait that the provider
+    asks for is kept, but is at least `MIN_WAIT`, and gets up to a quarter on top so that clients that were given the
+    same second do not all come back in it.
     """
     draw = (rng or random).random()
     if fault.retry_after is not None:
-        return fault.retry_after * (1.0 + 0.25 * draw)
+        return max(fault.retry_after, MIN_WAIT) * (1.0 + 0.25 * draw)
     return min(8.0, 0.5 * 2.0 ** min(attempt - 1, 10)) * (0.5 + 0.5 * draw)
 
 
@@ -33,7 +37,7 @@ class RetryBudget:
         self._lock = threading.Lock()
 
     def take(self) -> bool:
-        """Use one retry if there is one left."""
+        """Use one retry. Return False when none is left."""
         with self._lock:
             if self._left <= 0:
                 return False

@@ -251,7 +251,7 @@ def test_should_retry_header_wins() -> None:
 @given(st.integers(1, 50), st.floats(0, 100), st.randoms(use_true_random=False))
 def test_backoff_never_undercuts_the_provider(attempt: int, wish: float, rng: random.Random) -> None:
     asked = Fault("rate_limit", True, wish, 429, "")
-    assert wish <= backoff(attempt, asked, rng=rng) <= 1.25 * wish
+    assert max(wish, 0.25) <= backoff(attempt, asked, rng=rng) <= 1.25 * max(wish, 0.25)
     plain = Fault("server", True, None, 500, "")
     assert 0.25 <= backoff(attempt, plain, rng=rng) <= 8.0
 

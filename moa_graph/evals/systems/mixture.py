@@ -21,7 +21,7 @@ from moa_graph.graph.prompts import with_system
 from moa_graph.mixture.context import MoAContext
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.mixture.proposer import Proposer
-from moa_graph.models.answer import reported_cost, usage_of
+from moa_graph.models.reply import read
 from moa_graph.state import Record, Usage, total_usage
 
 Turns = Sequence[tuple[str, str]]
@@ -164,8 +164,8 @@ def _bill(state: Any) -> list[dict[str, Any]]:
         for draft in state["drafts"]
         if draft["attempts"]
     ]
-    answer = state["messages"][-1]
-    return [*calls, {"by": "aggregator", "usage": usage_of(answer), "cost": reported_cost(answer)}]
+    answer = read(state["messages"][-1])
+    return [*calls, {"by": "aggregator", "usage": answer.usage, "cost": answer.cost}]
 
 
 def _failed(error: MoAError) -> Answer:

@@ -16,8 +16,9 @@ from moa_graph.mixture.price_overrides import Override
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.models import rate_limit, registry
 from moa_graph.models.call import Call, Outcome, Terms, ask
+from moa_graph.models.reply import read
 from moa_graph.models.retries import RetryBudget
-from moa_graph.state import COUNTED, Usage
+from moa_graph.state import COUNTED, Usage, as_usage
 
 ATTEMPTS = 4
 
@@ -98,20 +99,21 @@ class Payer:
         terms = Terms(self.deadline, RetryBudget(ATTEMPTS), ATTEMPTS, rate_limit.limiter_for(spec))
         await ask(Call(model, list(messages), {"run_name": f"{role} {spec.label}"}), terms, outcome)
         reply = self._reply(spec, outcome)
-        if outcome.message is not None and outcome.status != "empty":
+        if outcome.message is not None and outcome.status not in ("empty", "failed"):
             await self.ledger.put(key, asdict(reply), **place, cost=reply.cost, seconds=reply.seconds)
         return reply
 
     def _recalled(self, spec: Proposer, kept: Mapping[str, Any]) -> Reply:
         """A recorded reply. Its cost is that of today's prices: they may not have been known when it was recorded."""
-        reply = Reply(**{**kept, "top": _alternatives(kept["top"])})
+        usage = as_usage(kept["usage"]) if kept["usage"] else None
+        reply = Reply(**{**kept, "top": _alternatives(kept["top"]), "usage": usage})
         return replace(reply, cost=self._cost(spec, reply.usage, reply.reported))
 
     def _cost(self, spec: Proposer, usage: Usage | None, reported: float | None) -> float | None:
         return price(spec, usage, prices=self.prices, reported=reported)
 
     def _reply(self, spec: Proposer, outcome: Outcome) -> Reply:
-        message = outcome.message or AIMessage(content="")
+        said = read(outcome.message or AIMessage(content=""))
         free = outcome.message is None and outcome.free
         dollars = 0.0 if free else self._cost(spec, outcome.usage, outcome.reported)
         return Reply(
@@ -121,8 +123,8 @@ class Payer:
             usage=outcome.usage,
             cost=dollars,
             seconds=round(outcome.seconds, 4),
-            served=str(message.response_metadata.get("model_name") or spec.label),
-            top=_alternatives(top_logprobs(message.response_metadata)),
+            served=said.model or spec.label,
+            top=_alternatives(top_logprobs({"logprobs": said.logprobs})),
             reported=outcome.reported,
         )
 

@@ -1,0 +1,268 @@
+"""Join the pieces of a streamed reply.
+
+LangChain's own joining raises when pieces change their type, adds running totals up, completes arguments that were cut
+off, and needs quadratic time. This one takes any pieces, in linear time, and leaves the judgement to `reply.read`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from langchain_core.messages import AIMessageChunk, BaseMessage
+from langchain_core.utils._merge import merge_lists
+
+from moa_graph.models.finish_reasons import reasons_in
+from moa_graph.models.limits import MAX_TEXT_CHARS, MAX_TOOL_CALLS, ReplyTooLarge
+from moa_graph.models.reply import Raw, content_text, raw_of
+from moa_graph.models.reply_calls import RawCall
+from moa_graph.models.reply_usage import usage_from
+from moa_graph.state import Usage, new_usage, total_usage
+
+__all__ = ["Pieces"]
+
+_GROWING: Final = frozenset({"text", "thinking", "reasoning"})
+"""Fields of content blocks whose pieces are joined."""
+_GROWING_EXTRA: Final = frozenset({"reasoning_content", "reasoning", "refusal"})
+
+
+class Pieces:
+    """The pieces of one streamed reply so far."""
+
+    def __init__(self) -> None:
+        self.ended = False
+        self.chars = 0
+        self._content = _Content()
+        self._calls = _Calls()
+        self._metadata: dict[str, Any] = {}
+        self._logprobs: dict[str, list[Any]] = {}
+        self._extra: dict[str, Any] = {}
+        self._grown: dict[str, list[str]] = {}
+        self._usages: list[Usage] = []
+        self._reasons: list[object] = []
+        self._id: object = None
+
+    def add(self, piece: object) -> str:
+        """Add a piece and return its text.
+
+        Raises:
+            TypeError: it is not a message.
+            ReplyTooLarge: the reply has too much text or too many tool calls.
+        """
+        raw = raw_of(piece)
+        assert isinstance(piece, BaseMessage)
+        text = content_text(raw.content)
+        self._content.add(raw.content)
+        if isinstance(piece, AIMessageChunk):
+            for call in piece.tool_call_chunks:
+                self._calls.add(call.get("name"), call.get("args"), call.get("id"), call.get("index"))
+        else:
+            for whole in raw.calls:
+                self._calls.add_whole(whole)
+        self._add_extra(raw.extra)
+        self._add_metadata(raw.metadata)
+        if raw.usage is not None:
+            self._usages.append(raw.usage)
+        # Ids that LangChain made up give way to the provider's.
+        if isinstance(raw.id, str) and (not self._id or str(self._id).startswith(("lc_", "run-"))):
+            self._id = raw.id
+        self.chars += len(text)
+        if self.chars + self._content.others + self._calls.chars > MAX_TEXT_CHARS:
+            raise ReplyTooLarge("answer", MAX_TEXT_CHARS, "characters")
+        return text
+
+    @property
+    def calls_begun(self) -> bool:
+        """Whether there is a piece of a tool call."""
+        return bool(self._calls.calls)
+
+    @property
+    def broken(self) -> bool:
+        """Whether the stream ended before the model did.
+
+        OpenAI's protocols promise a finish reason, or a status that is an end. A stream without one was cut.
+        """
+        return self._metadata.get("model_provider") == "openai" and not self.ended
+
+    def raw(self) -> Raw:
+        """Return the reply as far as it arrived."""
+        extra = {**self._extra, **{name: "".join(parts) for name, parts in self._grown.items()}}
+        metadata = {**self._metadata, **({"logprobs": self._logprobs} if self._logprobs else {})}
+        if self._reasons:
+            metadata.setdefault("finish_reason", self._reasons[-1])
+        reasons = [*self._reasons, *reasons_in(_status(self._metadata))]
+        return Raw(self._content.joined(), self._calls.joined(), metadata, extra, self._usage(), reasons, self._id)
+
+    def _add_metadata(self, given: Mapping[str, Any]) -> None:
+        for key, value in given.items():
+            if key == "logprobs" and isinstance(value, Mapping):
+                for name, tokens in value.items():
+                    if isinstance(tokens, list):
+                        self._logprobs.setdefault(str(name), []).extend(tokens)
+            elif value not in (None, "") and isinstance(key, str):
+                self._metadata[key] = value
+        self._reasons += reasons_in({key: value for key, value in given.items() if key != "status"})
+        status = _status(self._metadata).get("status")
+        self.ended = any(reason != "null" for reason in self._reasons) or status in ("completed", "incomplete")
+
+    def _add_extra(self, given: Mapping[str, Any]) -> None:
+        for key, value in given.items():
+            if key == "function_call" and isinstance(value, Mapping):
+                self._calls.add(value.get("name"), value.get("arguments"), None, "function_call")
+            elif key in _GROWING_EXTRA and isinstance(value, str):
+                self._grown.setdefault(key, []).append(value)
+                self._content.others += len(value)
+            elif isinstance(value, Mapping) and isinstance(before := self._extra.get(key), dict):
+                before.update(value)
+            elif value is not None:
+                self._extra[key] = dict(value) if isinstance(value, Mapping) else value
+
+    def _usage(self) -> Usage | None:
+        """Return the whole usage: pieces are parts of it (LangChain's rule) or totals so far (OpenAI's protocol)."""
+        if len(self._usages) < 2:
+            return self._usages[0] if self._usages else usage_from(self._metadata.get("token_usage"))
+        totals = sum(1 for usage in self._usages if usage["input_tokens"]) > 1
+        if totals or self._metadata.get("model_provider") == "openai":
+            return new_usage(**{name: max(u[name] for u in self._usages) for name in Usage.__annotations__})  # type: ignore[literal-required]  # the names are Usage's own
+        return total_usage(self._usages)
+
+
+def _status(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: metadata.get(name) for name in ("status", "incomplete_details")}
+
+
+class _Content:
+    """Content in pieces: texts, and blocks that belong together by their index."""
+
+    def __init__(self) -> None:
+        self.others = 0
+        self._parts: list[Any] = []
+        self._run: tuple[Any, ...] = ()
+        self._texts: list[str] = []
+
+    def add(self, content: object) -> None:
+        for block in content if isinstance(content, list) else [content]:
+            if isinstance(block, str):
+                if block:
+                    self._grow(("str",), block)
+            elif isinstance(block, Mapping):
+                self._add_block(block)
+
+    def _add_block(self, block: Mapping[str, Any]) -> None:
+        field = next((name for name in _GROWING if isinstance(block.get(name), str)), None)
+        if field is not None:
+            self.others += 0 if field == "text" else len(block[field])
+            if block.keys() <= {"type", "index", field}:
+                self._grow(("block", block.get("type"), block.get("index"), field), block[field])
+                return
+        self._flush()
+        self._parts.append(dict(block))
+
+    def _grow(self, run: tuple[Any, ...], text: str) -> None:
+        if run != self._run:
+            self._flush()
+            self._run = run
+        self._texts.append(text)
+
+    def _flush(self) -> None:
+        if self._texts:
+            text = "".join(self._texts)
+            if self._run[0] == "str":
+                self._parts.append(text)
+            else:
+                _, kind, index, field = self._run
+                self._parts.append({"type": kind, field: text} | ({} if index is None else {"index": index}))
+        self._texts, self._run = [], ()
+
+    def joined(self) -> Any:
+        self._flush()
+        if all(isinstance(part, str) for part in self._parts):
+            return "".join(self._parts)
+        try:
+            return merge_lists(*([part] for part in self._parts))
+        except Exception:  # pieces of one block that do not fit together stay pieces
+            return self._parts
+
+
+class _Growing:
+    """A tool call in pieces."""
+
+    def __init__(self, index: object) -> None:
+        self.index = index
+        self.name = ""
+        self.id: object = None
+        self.object: Any = None
+        self.parts: list[str] = []
+        self._braces = 0
+        self._last = ""
+
+    def extend(self, name: object, args: object, id_: object) -> None:
+        if isinstance(name, str) and name != self.name:
+            self.name += name
+        self.id = self.id or id_
+        if isinstance(args, str):
+            self.parts.append(args)
+            self._braces += args.count("{") - args.count("}")
+            self._last = args.rstrip()[-1:] or self._last
+        elif isinstance(args, Mapping) and isinstance(self.object, dict):
+            self.object.update(args)
+        elif args is not None:
+            self.object = dict(args) if isinstance(args, Mapping) else args
+
+    @property
+    def complete(self) -> bool:
+        """Whether the arguments look complete."""
+        return self.object is not None or (self._last == "}" and self._braces <= 0)
+
+    @property
+    def begun(self) -> bool:
+        return self.object is not None or bool(self._last)
+
+
+class _Calls:
+    """Tool calls in pieces. Servers leave out indexes and ids, use index 0 for every call, and repeat names."""
+
+    def __init__(self) -> None:
+        self.chars = 0
+        self.calls: list[_Growing] = []
+
+    def add_whole(self, call: RawCall) -> None:
+        self._begin(None).extend(call.name, call.args, call.id)
+
+    def add(self, name: object, args: object, id_: object, index: object) -> None:
+        id_ = id_ if isinstance(id_, str) and id_ else None
+        call = self._at(index)
+        if call is None or self._is_new(call, name, args, id_):
+            call = self._begin(index)
+        call.extend(name, args, id_)
+        self.chars += len(args) if isinstance(args, str) else 0
+
+    def _begin(self, index: object) -> _Growing:
+        if len(self.calls) >= MAX_TOOL_CALLS:
+            raise ReplyTooLarge("list of tool calls", MAX_TOOL_CALLS, "calls")
+        self.calls.append(_Growing(index))
+        return self.calls[-1]
+
+    def _at(self, index: object) -> _Growing | None:
+        if index is None:
+            return self.calls[-1] if self.calls else None
+        return next((call for call in reversed(self.calls) if call.index == index), None)
+
+    @staticmethod
+    def _is_new(call: _Growing, name: object, args: object, id_: str | None) -> bool:
+        """Whether a piece for the place of `call` begins another call."""
+        if id_ and call.id:
+            # Some servers make up a new id for every piece; such pieces have no name.
+            return id_ != call.id and (bool(name) or call.complete)
+        if not name or not call.name:
+            return False
+        if name != call.name:
+            return call.begun
+        whole = isinstance(args, Mapping) or (isinstance(args, str) and args.strip()[:1] == "{")
+        return call.complete and whole
+
+    def joined(self) -> list[RawCall]:
+        return [
+            RawCall(call.name, call.object if call.object is not None else "".join(call.parts), call.id)
+            for call in self.calls
+        ]
