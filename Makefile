@@ -13,10 +13,11 @@ export LANGGRAPH_CLI_NO_ANALYTICS := 1
 export LANGGRAPH_NO_VERSION_CHECK := true
 unexport LANGSMITH_TRACING LANGCHAIN_TRACING_V2
 
-.PHONY: eval-soak faults help demo first-minute serve-demo screenshots test quick bench bench-peers lint types aegra scale clean
+.PHONY: help demo first-minute serve-demo lint types quick test docs mutants lowest newest faults bench bench-peers \
+	screenshots aegra scale eval-soak release clean
 
-help:  ## what there is
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+help:  ## list the targets
+	@grep -hE '^[a-z -]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python" >&2; exit 1; }
@@ -63,14 +64,26 @@ lint: $(VENV)/dev.stamp  ## ruff
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(VENV)/dev.stamp  ## mypy, strict
-	$(BIN)/mypy moa_graph
+types: $(VENV)/dev.stamp  ## mypy strict on the package; mypy and pyright on the examples and the documentation
+	$(BIN)/python -m tests.types
 
 screenshots: $(VENV)/dev.stamp  ## docs/img, taken of the page as it runs; needs chromium
 	$(BIN)/python -m tests.browser.screenshots
 
-quick: $(VENV)/dev.stamp  ## the tests that take seconds
-	$(BIN)/python -m pytest -q -m "not slow" tests/unit
+quick: $(VENV)/dev.stamp  ## the product's tests on in-process fakes, in under a minute
+	$(BIN)/python -m pytest -q -n 2 -m "not slow" tests/unit
+
+mutants: $(VENV)/dev.stamp  ## faults of one line, each of which the tests must notice; reports/mutants.json
+	$(BIN)/python -m tests.mutants
+
+lowest newest: $(VENV)/dev.stamp  ## the quick tests with the lowest or the newest versions of all dependencies
+	$(BIN)/python -m tests.packaging.versions $@
+
+docs: $(VENV)/dev.stamp  ## the documentation as a site, in site/
+	$(BIN)/python -m mkdocs build --quiet --strict
+
+release: $(VENV)/dev.stamp  ## check, build and tag the version that CHANGELOG.md has cut; CONTRIBUTING.md says how
+	$(BIN)/python -m tests.packaging.release
 
 test: lint types  ## everything: lint, types, unit, integration, browser, examples, docs, the wheel
 	$(BIN)/python -m pytest -n 2 --dist loadfile
@@ -90,4 +103,4 @@ faults: $(VENV)/dev.stamp  ## every fault in every place, kill -9, refusals, fen
 	MOA_LONG=1 $(BIN)/python -m pytest -q tests/faults/test_many.py tests/faults/test_served.py
 
 clean:  ## remove .venv and caches
-	rm -rf $(VENV) .venv-aegra build dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-aegra build dist site .mypy_cache .pytest_cache .ruff_cache

@@ -101,6 +101,11 @@ async def test_a_round_leaves_time_for_the_layers_after_it() -> None:
     assert run.statuses == ["ok", "late"] and run.answer == "I am z."
 
 
+async def test_a_round_without_enough_drafts_stays_open() -> None:
+    run = await came(mixture(fake("a"), fake("b", delay=SLOW), run_deadline=1.5 * SLOW, min_drafts=2))
+    assert run.statuses == ["ok", "ok"]
+
+
 async def test_a_cap_on_calls_ends_the_run_before_any_request() -> None:
     a = fake("a")
     run = await came(mixture(a, fake("b"), layers=3, max_calls=2))
