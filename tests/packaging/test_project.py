@@ -12,6 +12,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from moa_graph.models.providers import PROVIDERS
 from tests.packaging import release
 
 ROOT = Path(__file__).parents[2]
@@ -50,6 +51,12 @@ def test_every_imported_package_is_declared() -> None:
         if not {canonicalize_name(name) for name in homes.get(top, [top])} & set(known)
     }
     assert not missing
+
+
+def test_the_extra_that_an_error_names_installs_the_providers_package() -> None:
+    for name, provider in PROVIDERS.items():
+        if provider.package:
+            assert {"langchain", provider.package} <= set(declared(provider.extra)), name
 
 
 def test_every_requirement_has_a_floor_and_a_ceiling() -> None:
