@@ -1,51 +1,94 @@
-"""The three benchmarks put together: their assets, their work, their figures."""
+"""The published benchmarks put together: their data, their work, their figures."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from moa_graph.evals import scoring
+from moa_graph.errors import InputError
+from moa_graph.evals.alpaca_eval import figures as alpaca_figures
 from moa_graph.evals.alpaca_eval import judge as alpaca_judge
 from moa_graph.evals.alpaca_eval import run as alpaca_run
 from moa_graph.evals.data import assets
-from moa_graph.evals.data.files import Row, read_rows, slug
-from moa_graph.evals.engine import Options, choose
+from moa_graph.evals.data.files import Row, file_digest, read_bytes, read_rows, slug
+from moa_graph.evals.engine import RunOptions, choose
+from moa_graph.evals.figures import Figures
+from moa_graph.evals.flask import figures as flask_figures
 from moa_graph.evals.flask import run as flask_run
 from moa_graph.evals.flask import scores as flask
 from moa_graph.evals.judge import Judge
+from moa_graph.evals.mt_bench import figures as mt_bench_figures
 from moa_graph.evals.mt_bench import run as mt_bench_run
 from moa_graph.evals.session import Benchmark
 from moa_graph.evals.systems.mixture import System
-from moa_graph.evals.systems.recorded import Drafts
+from moa_graph.evals.systems.recorded import RecordedOutputs, RecordedSystem, SynthesisSystem
 from moa_graph.mixture.proposer import is_embedded
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What every benchmark is given: what is measured, by which judge, how, and who hears of downloads."""
+    """What every benchmark is given.
+
+    Attributes:
+        system: What is measured.
+        judge: Who judges; None to generate only.
+        options: What the user chose.
+        temperature: Temperature of every generating call; None for the benchmark's own.
+        max_tokens: Longest answer; None for the benchmark's own.
+        tell: Called with a line of text before a download.
+        data: SHA-256 of every file read so far, by name.
+    """
 
     system: System
     judge: Judge | None
-    options: Options
+    options: RunOptions
     temperature: float | None = None
     max_tokens: int | None = None
     tell: Callable[[str], None] | None = None
+    data: dict[str, str] = field(default_factory=dict)
 
     def rows(self, name: str) -> list[Row]:
-        return read_rows(assets.fetch(name, tell=self.tell).path)
+        """Return the rows of an asset and note its SHA-256."""
+        path = assets.fetch(name, tell=self.tell).path
+        self.data[name] = file_digest(path)
+        return read_rows(path)
+
+    def text(self, name: str) -> str:
+        """Return the text of an asset and note its SHA-256."""
+        data = read_bytes(assets.fetch(name, tell=self.tell).path)
+        self.data[name] = hashlib.sha256(data).hexdigest()
+        return data.decode("utf-8-sig")
+
+    def file(self, path: Path) -> list[Row]:
+        """Return the rows of the user's own file and note its SHA-256."""
+        rows = read_rows(path)
+        self.data[path.name] = file_digest(path)
+        return rows
+
+    @property
+    def recorded(self) -> Sequence[RecordedOutputs]:
+        """The recorded outputs that are measured, or synthesized; none for models."""
+        if isinstance(self.system, RecordedSystem):
+            return [self.system.drafts]
+        return self.system.drafts if isinstance(self.system, SynthesisSystem) else ()
+
+    @property
+    def recorded_models(self) -> list[str]:
+        """The models that recorded outputs name, and the names of their files."""
+        return [name for each in self.recorded for name in (*each.models, each.name)]
 
 
 def alpaca(
     setup: Setup, *, reference: Path | None = None, both_orders: bool = False, canary: bool = False
-) -> Benchmark[alpaca_run.Item]:
+) -> Benchmark[alpaca_run.AlpacaItem]:
     """AlpacaEval 2 against the published reference outputs, or those of `reference`."""
     options = setup.options
-    rows = read_rows(reference) if reference else setup.rows(scoring.REFERENCE)
-    items = alpaca_run.items(rows, str(reference or scoring.REFERENCE))
+    rows = setup.file(reference) if reference else setup.rows(alpaca_figures.REFERENCE)
+    items = alpaca_run.items(rows, str(reference or alpaca_figures.REFERENCE))
     judge = setup.judge
     if judge:
         judge = judge.under(_weighing(judge))
@@ -53,7 +96,7 @@ def alpaca(
     work = alpaca_run.Alpaca(
         setup.system,
         judge,
-        assets.text(alpaca_run.TEMPLATE, tell=setup.tell) if judge else "",
+        setup.text(alpaca_run.TEMPLATE) if judge else "",
         options.seed,
         both_orders,
         setup.temperature,
@@ -61,6 +104,7 @@ def alpaca(
         constant,
     )
     names = (alpaca_run.OUTPUTS, alpaca_run.ANNOTATIONS, alpaca_run.CANARY)
+    generators = list(dict.fromkeys(item.generator for item in items))
     return Benchmark(
         name="alpaca",
         items=choose(items, lambda item: item.id, options),
@@ -72,22 +116,28 @@ def alpaca(
         judge=judge,
         settings={"both_orders": both_orders},
         verdicts=(2 if both_orders else 1) * (2 if constant is not None else 1),
+        order=[item.id for item in items],
+        data=setup.data,
+        reference=", ".join(generators),
+        kin=[*generators, *setup.recorded_models],
     )
 
 
 def _weighing(judge: Judge) -> Mapping[str, Any]:
-    """How the judge is asked which of two answers is better."""
+    """Return the parameters of a judge that says which of two answers is better."""
     if judge.reads == "logprobs":
         return alpaca_judge.PARAMETERS
     return alpaca_judge.EMBEDDED_PARAMETERS if is_embedded(judge.spec) else alpaca_judge.TEXT_PARAMETERS
 
 
-def _alpaca_figures(rows: Mapping[str, list[Row]], options: Options) -> dict[str, Any]:
+def _alpaca_figures(rows: Mapping[str, list[Row]], options: RunOptions) -> Figures:
     outputs, annotations = rows[alpaca_run.OUTPUTS], rows[alpaca_run.ANNOTATIONS]
-    figures: dict[str, Any] = {"answered": len(outputs)}
+    figures: Figures = {"answered": len(outputs)}
     if any(row["preference"] is not None for row in annotations):
-        figures |= scoring.alpaca_figures(annotations, seed=options.seed, resamples=options.resamples)
-        figures |= alpaca_run.position_figures(annotations)
+        found = alpaca_figures.alpaca_figures(annotations, intervals=options.intervals, whole=False)
+        # The run itself says which system, judge and reference these are, and how many items it chose.
+        own = ("model", "judge", "reference", "missing")
+        figures |= {name: value for name, value in found.items() if name not in own}
     elif annotations:
         figures |= {"n": 0, "parse_failures": len(annotations)}
     if rows[alpaca_run.CANARY]:
@@ -95,33 +145,38 @@ def _alpaca_figures(rows: Mapping[str, list[Row]], options: Options) -> dict[str
     return figures
 
 
-def _canary(rows: Sequence[Row]) -> dict[str, Any]:
-    """The constant answer's win rate: a judge that lets it win can be fooled by this benchmark's form."""
-    readable = [row for row in rows if row["preference"] is not None]
-    figures = scoring.alpaca_figures(rows, resamples=0) if readable else {"win_rate": None}
-    return {"n": len(readable), "win_rate": figures["win_rate"]}
+def _canary(rows: Sequence[Row]) -> Figures:
+    """Return the constant answer's win rate: a judge that lets it win can be fooled by this benchmark's form."""
+    readable = sum(row["preference"] is not None for row in rows)
+    found = alpaca_figures.alpaca_figures(rows, intervals=False, length_control=False) if readable else {}
+    return {"n": readable, "win_rate": found.get("win_rate")}
 
 
-def mt_bench(setup: Setup, *, other: Path | None = None) -> Benchmark[mt_bench_run.Question]:
+def mt_bench(setup: Setup, *, other: Path | None = None) -> Benchmark[mt_bench_run.MTBenchQuestion]:
     """MT-Bench with single grading; `other`, a FastChat answer file, adds pairwise judging in both orders."""
     options = setup.options
     questions = mt_bench_run.questions(setup.rows(mt_bench_run.QUESTIONS), setup.rows(mt_bench_run.REFERENCES))
     judge = setup.judge.under(mt_bench_run.PARAMETERS) if setup.judge else None
     prompts = {row["name"]: row for row in setup.rows(mt_bench_run.PROMPTS)} if judge else {}
-    rival = Drafts.read(other) if other else None
-    work = mt_bench_run.MTBench(
-        setup.system, judge, prompts, rival, other.name.split(".json")[0] if other else "", setup.max_tokens or 1024
-    )
+    rival = RecordedOutputs.read(other) if other else None
+    if other:
+        setup.data[other.name] = file_digest(other)
+    opponent = other.name.split(".json")[0] if other else ""
+    work = mt_bench_run.MTBench(setup.system, judge, prompts, rival, opponent, setup.max_tokens or 1024)
     return Benchmark(
         name="mt-bench",
         items=choose(questions, lambda question: question.name, options),
         identify=lambda question: question.name,
         work=work.work,
         files=_mt_bench_files(setup.system, judge),
-        figures=lambda rows: _mt_bench_figures(rows, options),
+        figures=_mt_bench_figures,
         system=setup.system,
         judge=judge,
         verdicts=3 if rival else 1,
+        order=[question.name for question in questions],
+        data=setup.data,
+        reference=opponent or None,
+        kin=[*([opponent, *(rival.models if rival else ())] if opponent else []), *setup.recorded_models],
     )
 
 
@@ -135,23 +190,36 @@ def _mt_bench_files(system: System, judge: Judge | None) -> dict[str, str]:
     }
 
 
-def _mt_bench_figures(rows: Mapping[str, list[Row]], options: Options) -> dict[str, Any]:
-    figures: dict[str, Any] = {"answered": len(rows[mt_bench_run.ANSWERS])}
-    for scores in scoring.mt_bench_figures(rows[mt_bench_run.JUDGMENTS], seed=options.seed).values():
-        figures |= scores
-    if pairs := mt_bench_run.pair_figures(rows[mt_bench_run.PAIRS]):
-        figures["pairwise"] = pairs
+def _mt_bench_figures(rows: Mapping[str, list[Row]]) -> Figures:
+    figures: Figures = {"answered": len(rows[mt_bench_run.ANSWERS])}
+    if judgments := rows[mt_bench_run.JUDGMENTS]:
+        figures |= _readable(lambda: next(iter(mt_bench_figures.single_figures(judgments).values())), len(judgments))
+        figures.pop("judge", None)
+    if pairs := rows[mt_bench_run.PAIRS]:
+        found = _readable(lambda: next(iter(mt_bench_figures.pair_figures(pairs).values())), len(pairs))
+        figures["notes"] = [*figures.get("notes", []), *found.pop("notes", [])]
+        figures["pairwise"] = found
     return figures
 
 
-def flask_bench(setup: Setup, *, hard: bool = False) -> Benchmark[flask.Item]:
+def _readable(score: Callable[[], Figures], judged: int) -> Figures:
+    """Return the figures, or those of a run of which no verdict could be read."""
+    try:
+        return dict(score())
+    except InputError as error:
+        return {"n": 0, "parse_failures": judged, "notes": [str(error)]}
+
+
+def flask_bench(setup: Setup, *, hard: bool = False) -> Benchmark[flask.FlaskItem]:
     """FLASK, or its hard subset."""
     options = setup.options
-    items = flask.items(setup.rows(flask_run.HARD if hard else flask_run.ITEMS))
+    name = "hard" if hard else "full"
+    items = flask.items(setup.rows(flask_run.HARD if hard else flask_run.ITEMS), name=name)
     judge = setup.judge.under(flask_run.PARAMETERS) if setup.judge else None
-    rubrics = flask_run.rubrics(json.loads(assets.text(flask_run.RUBRICS, tell=setup.tell))) if judge else {}
+    rubrics = flask_run.rubrics(json.loads(setup.text(flask_run.RUBRICS))) if judge else {}
     prompt = flask_run.prompt(setup.rows(flask_run.PROMPTS)) if judge else {}
-    work = flask_run.Flask(setup.system, judge, prompt, rubrics, setup.temperature, setup.max_tokens)
+    keys = _flask_keys(items, setup) if setup.recorded else {}
+    work = flask_run.Flask(setup.system, judge, prompt, rubrics, setup.temperature, setup.max_tokens, keys)
     chosen = choose(items, lambda item: str(item.idx), options)
     return Benchmark(
         name="flask",
@@ -159,15 +227,48 @@ def flask_bench(setup: Setup, *, hard: bool = False) -> Benchmark[flask.Item]:
         identify=lambda item: str(item.idx),
         work=work.work,
         files={flask_run.OUTPUTS: flask_run.OUTPUTS, flask_run.REVIEWS: flask_run.REVIEWS},
-        figures=lambda rows: _flask_figures(rows, chosen, options),
+        figures=lambda rows: _flask_figures(rows, chosen),
         system=setup.system,
         judge=judge,
-        settings={"hard": hard},
+        settings={"set": name},
+        order=[str(item.idx) for item in items],
+        data=setup.data,
+        kin=setup.recorded_models,
     )
 
 
-def _flask_figures(rows: Mapping[str, list[Row]], items: Sequence[flask.Item], options: Options) -> dict[str, Any]:
-    figures: dict[str, Any] = {"answered": len(rows[flask_run.OUTPUTS])}
+def _flask_keys(items: Sequence[flask.FlaskItem], setup: Setup) -> Mapping[int, tuple[str, ...]]:
+    """Return the numbers by which recorded outputs may know each item.
+
+    Both sets number their items from 1. A number without a set is one of the full set, as in the published outputs, so
+    an item of the hard set is looked up under the number that its instruction has there.
+
+    Raises:
+        InputError: A file for the full set has exactly the hard set's numbers and nothing else to join by.
+    """
+    if items[0].set == "hard":
+        full: dict[str, list[int]] = {}
+        for row in setup.rows(flask_run.ITEMS):
+            full.setdefault(str(row["instruction"]), []).append(int(row["idx"]))
+        numbers = {item.idx: full.get(item.instruction, []) for item in items}
+        return {idx: (f"hard/{idx}", *_numbered(found)) for idx, found in numbers.items()}
+    for each in setup.recorded:
+        if set(each.turns) == {str(number) for number in range(1, flask_run.HARD_ITEMS + 1)}:
+            raise InputError(
+                f"{each.path}: its numbers are those of FLASK's hard set, and it has no instructions. Give --hard, and "
+                'add "set": "hard" to every row'
+            )
+    return {item.idx: _numbered([item.idx]) for item in items}
+
+
+def _numbered(found: Sequence[int]) -> tuple[str, ...]:
+    return tuple(key for idx in found for key in (f"full/{idx}", str(idx)))
+
+
+def _flask_figures(rows: Mapping[str, list[Row]], items: Sequence[flask.FlaskItem]) -> Figures:
+    figures: Figures = {"answered": len(rows[flask_run.OUTPUTS])}
     if reviews := rows[flask_run.REVIEWS]:
-        figures |= scoring.flask_figures(flask_run.reviews(reviews, items), items, seed=options.seed)
+        figures |= _readable(
+            lambda: flask_figures.flask_figures(flask_figures.reviews(reviews, items), items), len(reviews)
+        )
     return figures

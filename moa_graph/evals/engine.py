@@ -1,4 +1,4 @@
-"""Items through a benchmark: chosen, bounded, counted, and stopped before they cost too much."""
+"""Run the items of a benchmark: choose them, limit how many run at once, count, and stop before they cost too much."""
 
 from __future__ import annotations
 
@@ -15,16 +15,26 @@ from moa_graph.costs.spending_cap import Purse
 from moa_graph.errors import BudgetError, InputError, UnrecordedError
 from moa_graph.evals.data.files import Row
 from moa_graph.evals.systems import paid_calls as paid
-from moa_graph.evals.systems.mixture import Answer
-from moa_graph.evals.systems.paid_calls import Reply
+from moa_graph.evals.systems.mixture import SystemAnswer
+from moa_graph.evals.systems.paid_calls import PaidReply
 from moa_graph.state import Usage, total_usage
 
 Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
-class Options:
-    """What the user chose. `limit` items are a draw by `seed`; a higher limit contains a lower one's items."""
+class RunOptions:
+    """What the user chose.
+
+    Attributes:
+        folder: The run's folder.
+        limit: So many items, drawn by `seed`; a higher limit contains a lower one's items.
+        ids: These items only.
+        seed: Seed of the draw and of the order in which a judge is shown answers.
+        max_cost: Begin no item that may exceed so many dollars.
+        concurrency: Items that run at once.
+        intervals: Whether figures have intervals.
+    """
 
     folder: Path
     limit: int | None = None
@@ -32,12 +42,12 @@ class Options:
     seed: int = 0
     max_cost: float | None = None
     concurrency: int = 8
-    resamples: int = 500
+    intervals: bool = True
 
 
 @dataclass
-class Spent:
-    """What calls took. `cost` is None as soon as one price is unknown, `known_cost` the sum of the others."""
+class Spending:
+    """Calls, dollars, tokens and seconds. `cost` is None when any price is unknown; `known_cost` sums the others."""
 
     calls: int = 0
     cost: float | None = 0.0
@@ -45,32 +55,47 @@ class Spent:
     usage: Usage | None = None
     seconds: float = 0.0
 
-    def add(self, other: Answer | Reply | Spent) -> None:
+    def add(self, other: SystemAnswer | PaidReply | Spending) -> None:
         """Add one call, or many."""
-        self.calls += other.calls if isinstance(other, Answer | Spent) else 1
+        self.calls += other.calls if isinstance(other, SystemAnswer | Spending) else 1
         self.cost = None if self.cost is None or other.cost is None else self.cost + other.cost
-        self.known_cost += (other.known_cost if isinstance(other, Spent) else other.cost) or 0.0
+        self.known_cost += (other.known_cost if isinstance(other, Spending) else other.cost) or 0.0
         self.usage = total_usage([self.usage, other.usage])
         self.seconds += other.seconds
 
 
 @dataclass
-class Done:
-    """What became of one item: rows by file, what it took, why something is missing, how many answers were given, and
-    for each that is less than it was meant to be the reasons."""
+class ItemOutcome:
+    """The outcome of one item.
+
+    Attributes:
+        item: The item's name.
+        rows: Rows by kind of file.
+        generation: What the answers took.
+        judging: What the verdicts took.
+        failures: Why something is missing.
+        skipped: Whether the cost cap left no room for it.
+        answers: How many answers were given.
+        degraded: The reasons of each degraded answer.
+        unreadable: Verdicts that could not be read; running again asks for them anew.
+        drafts: The drafts of each answer.
+    """
 
     item: str
     rows: dict[str, list[Row]] = field(default_factory=dict)
-    generation: Spent = field(default_factory=Spent)
-    judging: Spent = field(default_factory=Spent)
+    generation: Spending = field(default_factory=Spending)
+    judging: Spending = field(default_factory=Spending)
     failures: list[str] = field(default_factory=list)
     skipped: bool = False
     answers: int = 0
     degraded: list[Sequence[str]] = field(default_factory=list)
+    unreadable: int = 0
+    drafts: list[Row] = field(default_factory=list)
 
-    def answered(self, answer: Answer) -> None:
-        """Note what the system said."""
+    def answered(self, answer: SystemAnswer) -> None:
+        """Add one answer of the system."""
         self.generation.add(answer)
+        self.drafts += answer.drafts
         if answer.error:
             self.failures.append(f"generation: {answer.error}")
         if answer.text is not None:
@@ -89,8 +114,10 @@ class Done:
 
 @dataclass
 class _Leave:
-    """One item's leave to spend. It is taken when the first call that is not recorded comes up, so that an item whose
-    calls are all recorded needs none. `recorded`: none is given."""
+    """One item's permission to spend, taken before its first call that is not recorded.
+
+    An item whose calls are all recorded needs none. With `recorded`, none is given.
+    """
 
     purse: Purse
     held: AsyncExitStack
@@ -106,40 +133,42 @@ class _Leave:
         self.taken = True
 
 
-def choose(items: Sequence[Item], name: Callable[[Item], str], options: Options) -> list[Item]:
-    """The items of `ids`, or `limit` of them drawn by the seed, in the benchmark's own order.
+def choose(items: Sequence[Item], name: Callable[[Item], str], options: RunOptions) -> list[Item]:
+    """Return the items of `ids`, or `limit` of them drawn by the seed, in the drawn order.
 
-    Raises InputError naming ids that do not exist.
+    The drawn order is the one in which they are run, so that a run that a cost cap ends measures a random part of the
+    benchmark, not its first data set. Files are written in the benchmark's own order.
+
+    Raises:
+        InputError: An id does not exist.
     """
     if options.ids:
         known = {name(item) for item in items}
         if unknown := [wanted for wanted in options.ids if wanted not in known]:
             raise InputError(f"--ids: there is no item {', '.join(unknown[:5])}")
         items = [item for item in items if name(item) in set(options.ids)]
-    if options.limit is None or options.limit >= len(items):
-        return list(items)
     places = list(range(len(items)))
     random.Random(options.seed).shuffle(places)
-    return [items[place] for place in sorted(places[: options.limit])]
+    return [items[place] for place in places[: options.limit]]
 
 
 async def run(
     items: Sequence[Item],
     name: Callable[[Item], str],
-    work: Callable[[Item, Done], Coroutine[Any, Any, None]],
+    work: Callable[[Item, ItemOutcome], Coroutine[Any, Any, None]],
     *,
     concurrency: int,
     purse: Purse,
-    tell: Callable[[Done, Purse], None] | None = None,
-) -> list[Done]:
-    """Every item's outcome in order. `work` fills it in, so that what was had before the budget ended is kept.
+    tell: Callable[[ItemOutcome, Purse], None] | None = None,
+) -> list[ItemOutcome]:
+    """Return every item's outcome, in the order given. `work` fills it in, so that nothing paid is lost at a cost cap.
 
-    Under a limit, items that are wholly recorded come first: what they cost is spent already. Any other item begins
-    when there is room for it, and is skipped when none will come.
+    Under a cap, items whose calls are all recorded come first, because their cost is spent already. Any other item
+    begins when the cap has room for it, and is skipped when there will be none.
     """
 
-    async def one(item: Item, *, recorded: bool) -> Done | None:
-        done = Done(name(item))
+    async def one(item: Item, *, recorded: bool) -> ItemOutcome | None:
+        done = ItemOutcome(name(item))
         async with AsyncExitStack() as held:
             paid.LEAVE.set(_Leave(purse, held, recorded).take)
             try:
@@ -154,7 +183,7 @@ async def run(
                 tell(done, purse)
         return done
 
-    async def through(some: Sequence[Item], *, recorded: bool) -> dict[str, Done]:
+    async def through(some: Sequence[Item], *, recorded: bool) -> dict[str, ItemOutcome]:
         async with in_order(some, partial(one, recorded=recorded), concurrency=concurrency) as results:
             return {done.item: done async for done in results if done}
 

@@ -43,7 +43,7 @@ def _prices(system: System, prices: Mapping[str, Override] | None) -> dict[str, 
 
 def _conversations(item: Any) -> list[list[tuple[str, str]]]:
     """The conversations a system is shown for one item; an earlier answer is stood in for by a text of its size."""
-    if not isinstance(item, mt_bench_run.Question):
+    if not isinstance(item, mt_bench_run.MTBenchQuestion):
         return [[("user", item.instruction)]]
     shown: list[list[tuple[str, str]]] = []
     history: list[tuple[str, str]] = []
@@ -56,9 +56,9 @@ def _conversations(item: Any) -> list[list[tuple[str, str]]]:
 
 def _judged(item: Any, max_tokens: int | None) -> int:
     answer = max_tokens or ANSWER_TOKENS
-    if isinstance(item, alpaca_run.Item):
+    if isinstance(item, alpaca_run.AlpacaItem):
         return tokens(item.reference) + answer
-    return (tokens(item.answer) if isinstance(item, flask.Item) else 0) + answer
+    return (tokens(item.answer) if isinstance(item, flask.FlaskItem) else 0) + answer
 
 
 def _generation(system: System, turns: Sequence[tuple[str, str]], max_tokens: int | None) -> list[ExpectedCall]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -12,19 +12,19 @@ from langchain_core.language_models import BaseChatModel
 
 from moa_graph.evals.alpaca_eval.judge import REFUSED_PARAMETERS
 from moa_graph.evals.systems.mixture import Turns, messages
-from moa_graph.evals.systems.paid_calls import Payer, Reply
+from moa_graph.evals.systems.paid_calls import PaidReply, Payer
 from moa_graph.mixture.proposer import Proposer
 
 Reads = Literal["logprobs", "text"]
 _WITH_LOGPROBS = frozenset({"openai", "together", "deepseek", "xai", "azure_openai"})
 
 
-# What a provider's refusal of a form names, and not the length of this one prompt.
+# A provider's refusal of the parameters, not of the length of this one prompt.
 _REFUSAL = re.compile(r"(?:400|422)\b(?!.*context).*(?:logprobs|max_(?:completion_|output_)?tokens|temperature)", re.I)
 
 
 @dataclass(frozen=True)
-class Verdict(Reply):
+class JudgeReply(PaidReply):
     """A judge's reply with the parameters it was asked with."""
 
     parameters: dict[str, Any] = field(default_factory=dict)
@@ -32,18 +32,27 @@ class Verdict(Reply):
 
 @dataclass
 class _Form:
-    """Which of a judge's forms of asking is in use: None until the ledger was asked. One that was answered stays."""
+    """Which set of parameters is in use: None until the ledger was read. One that was answered stays.
+
+    `passes` counts the finished runs in which verdicts were unreadable.
+    """
 
     place: int | None = None
     answered: bool = False
+    passes: int = 0
 
 
 @dataclass(frozen=True)
 class Judge:
-    """A model under judging parameters. `reads` says how a weighted verdict is taken: logprobs or text.
+    """A model under judging parameters.
 
-    `otherwise` are the forms it is asked in when the provider refuses the parameters of `spec`, in this order. A
-    refusal is in the ledger, so a run keeps to its form however often it is begun.
+    Attributes:
+        spec: The model.
+        payer: Makes and records the calls.
+        reads: How a weighted verdict is read: from log probabilities or from text.
+        otherwise: Parameters that are tried in this order when the provider refuses those of `spec`. A refusal is in
+            the ledger, so a run keeps to its parameters however often it is begun.
+        form: State that the calls of a run share.
     """
 
     spec: Proposer
@@ -57,26 +66,57 @@ class Judge:
         return self.spec.name or self.spec.label
 
     def under(self, parameters: Mapping[str, Any]) -> Judge:
-        """The same model under a benchmark's parameters; what the user set stays."""
+        """Return the same model under a benchmark's parameters; what the user set stays."""
         otherwise = REFUSED_PARAMETERS if "logprobs" in parameters else ()
         spec, *others = (_under(self.spec, given) for given in (parameters, *otherwise))
         return Judge(spec, self.payer, self.reads, tuple(other for other in others if other != spec))
 
-    async def ask(self, turns: Turns, *, item: str, slot: int = 0, role: str = "judge") -> Verdict:
-        """The judge's reply; `slot` tells several verdicts about one item apart."""
+    async def ask(
+        self,
+        turns: Turns,
+        *,
+        item: str,
+        slot: int = 0,
+        role: str = "judge",
+        readable: Callable[[PaidReply], bool] = lambda reply: True,
+    ) -> JudgeReply:
+        """Return the judge's reply.
+
+        Args:
+            turns: The prompt as (role, text) pairs.
+            item: The judged item's name in the ledger.
+            slot: Tells several verdicts about one item apart.
+            role: The role in the ledger.
+            readable: Whether a reply is a verdict. One that is not is asked for anew by the next run in the folder.
+        """
         while True:
             place = await self._place()
             spec = (self.spec, *self.otherwise)[place]
-            reply = await self.payer.ask(spec, messages(turns), item=item, role=role, slot=slot)
+            reply = await self._pass(spec, turns, item, slot, role, readable)
             refused = reply.status == "failed" and _REFUSAL.match(reply.error or "")
             self.form.answered |= reply.counts
             if not refused or self.form.answered or place == len(self.otherwise):
-                return Verdict(**vars(reply), parameters=_parameters(spec))
+                return JudgeReply(**vars(reply), parameters=_parameters(spec))
             await self.payer.ledger.put(self._refusal(place), {"error": reply.error}, role="refusal", model=spec.label)
             self.form.place = max(place + 1, self.form.place or 0)
 
+    async def _pass(
+        self, spec: Proposer, turns: Turns, item: str, slot: int, role: str, readable: Callable[[PaidReply], bool]
+    ) -> PaidReply:
+        """Return the last recorded verdict that is readable or of this run, else ask for one."""
+        shown = messages(turns)
+        repeat = 0
+        for number in range(self.form.passes + 1):
+            kept = await self.payer.recorded(spec, shown, item=item, role=role, slot=slot, repeat=number)
+            if kept is None:
+                continue
+            repeat = number if readable(kept) else min(number + 1, self.form.passes)
+            if readable(kept):
+                break
+        return await self.payer.ask(spec, shown, item=item, role=role, slot=slot, repeat=repeat)
+
     async def _place(self) -> int:
-        """The first form that was not refused, in this process or before."""
+        """Return the first parameters that were not refused, in this process or before."""
         place = 0
         while self.form.place is None and place < len(self.otherwise):
             if await self.payer.ledger.get(self._refusal(place)) is None:
@@ -93,8 +133,8 @@ class Judge:
             item="", layer=0, slot=place, role="refusal", repeat=0, model=spec.label, params=params, messages=[]
         )
 
-    def record(self, prompt: str, reply: Verdict) -> dict[str, Any]:
-        """What is kept with a verdict: the model as asked and as served, the prompt's hash, the parameters."""
+    def record(self, prompt: str, reply: JudgeReply) -> dict[str, Any]:
+        """Return what is kept with a verdict: the model as named and as served, the prompt's hash, the parameters."""
         return {
             "model": self.spec.label,
             "served": reply.served,
@@ -104,7 +144,7 @@ class Judge:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """What the judge is asked with, unless its provider refuses it."""
+        """The parameters that are sent, unless the provider refuses them."""
         return _parameters(self.spec)
 
 
@@ -120,7 +160,7 @@ def _parameters(spec: Proposer) -> dict[str, Any]:
 
 
 def how_to_read(model: str | BaseChatModel, base_url: str | None = None) -> Reads:
-    """Log probabilities where the provider is known to give them, else the answer's text."""
+    """Return "logprobs" where the provider is known to give them, else "text"."""
     if not isinstance(model, str):
         return "logprobs" if hasattr(model, "logprobs") else "text"
     return "logprobs" if base_url or model.partition(":")[0] in _WITH_LOGPROBS else "text"

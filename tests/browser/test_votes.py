@@ -5,7 +5,8 @@ import json
 import pytest
 
 from moa_graph import InputError
-from moa_graph.evals.comparisons import compare, load
+from moa_graph.evals.compare.pairs import compare
+from moa_graph.evals.compare.systems import load
 from tests.browser.conftest import ask, blindly, texts
 
 

@@ -88,7 +88,12 @@ def small_assets(folder: Path, monkeypatch: pytest.MonkeyPatch, *, items: int = 
     for name, text in texts.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
-    absent = ("alpaca_eval/df_gamed.csv", "alpaca_eval/derived/instruction_difficulty_recovered.csv")
+    absent = (
+        "alpaca_eval/df_gamed.csv",
+        "alpaca_eval/derived/instruction_difficulty_recovered.csv",
+        "alpaca_eval/derived/df_gamed_reconstructed.csv",
+        "meta_eval/alpaca_eval_evaluators_leaderboard.csv",
+    )
     known = [Asset(name, "free", sha256=hashlib.sha256(text.encode()).hexdigest()) for name, text in texts.items()]
     monkeypatch.setattr(assets, "catalog", lambda: [*known, *(Asset(name, "free", note="absent") for name in absent)])
     monkeypatch.setenv("MOA_ASSETS", str(folder))

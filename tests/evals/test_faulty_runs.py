@@ -96,4 +96,5 @@ def test_the_mean_of_flask_has_an_interval(tmp_path: Path, provider: Provider) -
     out = tmp_path / "run"
     assert moa("flask", "-m", "openai:solo", "--base-url", provider.url, *judge, "--out", out) == 0
     name, value, width = main_score(scores(out)) or ("", 0.0, None)
-    assert (name, value, width) == ("mean", 3, [2.5, 4])
+    assert (name, value, width) == ("mean", 3, [1, 5])  # two items: the interval is the whole scale
+    assert "interval" in scores(out)["cautions"]

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from moa_graph.costs.ledger import Ledger
 from moa_graph.evals import benchmarks, session
-from moa_graph.evals.engine import Options
+from moa_graph.evals.engine import RunOptions
 from moa_graph.evals.judge import Judge, how_to_read
 from moa_graph.evals.judge_family import family, warning
 from moa_graph.evals.systems.mixture import ModelSystem
@@ -24,7 +24,7 @@ from tests.provider import Provider
 def test_a_chat_model_object_judges(tmp_path: Path, provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.small_assets(tmp_path / "assets", monkeypatch, items=2)
     model = ChatOpenAI(model="judge=0.7", base_url=provider.url, api_key=SecretStr("x"))
-    options = Options(tmp_path / "run", concurrency=2)
+    options = RunOptions(tmp_path / "run", concurrency=2)
     with Ledger(tmp_path / "run/ledger.db", run="test") as ledger:
         payer = Payer(ledger)
         solo = ModelSystem(Proposer(model="openai:solo", base_url=provider.url), payer)

@@ -31,7 +31,7 @@ def test_a_killed_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert found["calls"] == 20 * CALLS_EACH == 260
     assert (found["lost_calls"], found["lost_answers"], found["recorded_calls_paid_twice"]) == (0, 0, 0)
     assert found["files_byte_equal"]
-    assert found["files"] == ["model_outputs.json", "run.json", "scores.json"]
+    assert found["files"] == ["drafts.jsonl", "model_outputs.json", "run.json", "scores.json"]
     # Killed when a quarter and a half was recorded, or a little later: a busy machine looks less often.
     first, second = found["recorded_at_kills"]
     assert 65 <= first <= second < 260 and second >= 130

@@ -6,14 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from moa_graph.evals import scoring
 from moa_graph.evals.alpaca_eval import judge as alpaca_judge
 from moa_graph.evals.alpaca_eval import length_control as length
 from moa_graph.evals.alpaca_eval import scores as alpaca
+from moa_graph.evals.alpaca_eval.figures import alpaca_figures
 from moa_graph.evals.data.files import Row, read_rows, read_text
 from moa_graph.evals.judge_table import table as meta
 from moa_graph.evals.judge_table import votes as meta_data
+from moa_graph.evals.judge_table.figures import judge_figures, published_judges
 from moa_graph.evals.mt_bench import scores as mt_bench
+from moa_graph.evals.mt_bench.figures import single_figures
 from tests.evals.pandalm import joined_by_text
 
 JUDGED = ["claude-2", "alpaca-7b", "NullModel", "gpt-3.5-turbo-0301"]
@@ -104,22 +106,22 @@ def test_refitted_length_control_is_near_the_leaderboard(
     asset_folder: Path, leaderboard: dict[str, Row], model: str
 ) -> None:
     """The gamed preferences are reconstructed, so 0.16 is the bound."""
-    figures = scoring.alpaca_figures(annotated(asset_folder, model), resamples=0)
+    figures = alpaca_figures(annotated(asset_folder, model), intervals=False)
     published = float(leaderboard[model]["length_controlled_winrate"])
     assert figures["length_controlled_winrate"] == pytest.approx(published, abs=0.16)
 
 
 def test_length_control_does_not_depend_on_the_order_of_the_file(asset_folder: Path) -> None:
     rows = annotated(asset_folder, "claude-2")[300:500]
-    assert scoring.alpaca_figures(rows, resamples=0) == scoring.alpaca_figures(rows[::-1], resamples=0)
+    assert alpaca_figures(rows, intervals=False) == alpaca_figures(rows[::-1], intervals=False)
 
 
 def test_length_control_refuses_what_it_cannot_align(asset_folder: Path) -> None:
     rows = annotated(asset_folder, "claude-2")
-    few = scoring.alpaca_figures(rows[:5], resamples=0)
+    few = alpaca_figures(rows[:5], intervals=False)
     assert few["length_controlled_winrate"] is None
     assert "too few" in few["length_controlled_note"]
-    foreign = scoring.alpaca_figures([{**rows[0], "instruction": "another"}, *rows[1:]], resamples=0)
+    foreign = alpaca_figures([{**rows[0], "instruction": "another"}, *rows[1:]], intervals=False)
     assert foreign["length_controlled_winrate"] is None
     assert "no known difficulty" in foreign["length_controlled_note"]
 
@@ -128,13 +130,13 @@ def test_mt_bench_scores_round_to_the_published_ones(asset_folder: Path) -> None
     rows = read_rows(asset_folder / "mt_bench/gpt-4_single.mamba-zephyr.jsonl.gz")
     assert len(rows) == 960
     assert [mt_bench.rating(row["judgment"]) for row in rows] == [row["score"] for row in rows]
-    figures = scoring.mt_bench_figures(rows)
+    figures = single_figures(rows)
     assert [round(row["score"], 2) for row in figures.values()] == [7.12, 7.31, 7.03, 6.58, 6.39, 6.37]
     with (asset_folder / "mt_bench/published_scores.csv").open(newline="") as file:
         published = {row["model"]: float(row["published_mt_bench"]) for row in csv.DictReader(file)}
     assert {name: round(row["score"], 2) for name, row in figures.items()} == published
     assert {row["n"] for row in figures.values()} == {160}
-    doubled = scoring.mt_bench_figures(rows + rows)
+    doubled = single_figures(rows + rows)
     assert [row["score"] for row in doubled.values()] == [row["score"] for row in figures.values()]
     assert {row["duplicates"] for row in doubled.values()} == {160}
 
@@ -142,7 +144,7 @@ def test_mt_bench_scores_round_to_the_published_ones(asset_folder: Path) -> None
 def test_pandalm_kappas_and_identities(asset_folder: Path) -> None:
     humans = meta_data.humans(read_rows(asset_folder / "meta_eval/pandalm_testset-v1.json.gz"))
     judge = meta_data.judge("7b", read_rows(asset_folder / "meta_eval/pandalm_pandalm-7b-testset-v1.json.gz"))
-    figures = scoring.judge_figures(humans, [judge])
+    figures = judge_figures(humans, [judge])
     assert figures["humans"]["n"] == 999
     assert {k: round(v, 2) for k, v in figures["humans"]["kappa"].items()} == {"1-2": 0.85, "1-3": 0.88, "2-3": 0.86}
     assert figures["humans"]["human_agreement"] + figures["humans"]["variance"] == pytest.approx(100, abs=1e-12)
@@ -157,14 +159,14 @@ def test_pandalm_kappas_and_identities(asset_folder: Path) -> None:
 def test_pandalm_joined_by_text(asset_folder: Path) -> None:
     """As AlpacaEval's analyzer reads it: a pair is its texts, so pairs that occur twice are one."""
     humans, judge = joined_by_text(asset_folder)
-    row = scoring.judge_figures(meta_data.humans(humans, humans), [meta_data.judge("7b", judge)])["7b"]
+    row = judge_figures(meta_data.humans(humans, humans), [meta_data.judge("7b", judge)])["7b"]
     assert row["n"] == 900
     assert row["human_agreement"] == pytest.approx(74.333, abs=1e-3)
     assert (round(row["spearman"], 3), round(row["pearson"], 3)) == (0.976, 0.930)
 
 
 def test_identities_of_the_published_judge_table(asset_folder: Path) -> None:
-    table = scoring.published_judges()
+    table = published_judges()
     assert set(next(iter(table.values()))) == set(meta.COLUMNS)
     assert table["humans"]["human_agreement"] + table["humans"]["variance"] == pytest.approx(100, abs=1e-9)
     assert table["longest"]["human_agreement"] + table["longest"]["bias"] == pytest.approx(100, abs=1e-9)

@@ -146,10 +146,9 @@ def test_mt_bench_pairwise_in_both_orders(tmp_path: Path, provider: Provider) ->
     args = ("mt-bench", "-m", "openai:solo", "--base-url", provider.url, *judge, "--pairwise", other)
     assert moa(*args, "--out", tmp_path / "run") == 0
     scores = json.loads((tmp_path / "run/scores.json").read_text())
-    assert scores["pairwise"] == {
-        "opponent": "other", "wins": 0, "losses": 0, "ties": 4, "parse_failures": 0, "adjusted_win_rate": 50,
-        "consistency": 0,
-    }  # fmt: skip
+    wanted = {"opponent": "other", "wins": 0, "losses": 0, "ties": 4, "parse_failures": 0, "adjusted_win_rate": 50}
+    assert {**scores["pairwise"], **wanted, "consistency": 0} == scores["pairwise"]
+    assert scores["pairwise"]["cautions"] == {"adjusted_win_rate_interval": "2 prompts; below 50 the interval is rough"}
     assert scores["parse_failures"] == 4  # [[A]] is no rating
 
 

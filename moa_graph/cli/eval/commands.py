@@ -1,4 +1,4 @@
-"""`moa eval`: benchmarks, the table that rates judges, comparisons. Every command loads its own work."""
+"""`moa eval`: benchmarks, own prompts, judges, comparisons. Every command imports what it needs when it runs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def alpaca(
     if annotations:
         from moa_graph.cli.eval.recorded import alpaca_annotations
 
-        return alpaca_annotations(annotations, seed=choice.seed, resamples=choice.resamples, as_json=choice.as_json)
+        return alpaca_annotations(annotations, intervals=choice.intervals, as_json=choice.as_json)
     from moa_graph.cli.eval.run import start
     from moa_graph.evals import benchmarks
 
@@ -45,7 +45,7 @@ def alpaca(
 
 
 @app.command("mt-bench")
-@o.with_choice("temperature", "resamples")  # FastChat has a temperature for every category
+@o.with_choice("temperature", "intervals")  # FastChat has a temperature for every category
 def mt_bench(
     choice: o.Choice,
     judgments: Annotated[
@@ -59,7 +59,7 @@ def mt_bench(
     if judgments:
         from moa_graph.cli.eval.recorded import mt_bench_judgments
 
-        return mt_bench_judgments(judgments, seed=choice.seed, as_json=choice.as_json)
+        return mt_bench_judgments(judgments, as_json=choice.as_json)
     from moa_graph.cli.eval.run import start
     from moa_graph.evals import benchmarks
 
@@ -67,7 +67,7 @@ def mt_bench(
 
 
 @app.command()
-@o.with_choice("resamples")
+@o.with_choice("intervals")
 def flask(
     choice: o.Choice,
     reviews: Annotated[
@@ -79,7 +79,7 @@ def flask(
     if reviews:
         from moa_graph.cli.eval.recorded import flask_reviews
 
-        return flask_reviews(reviews, hard=hard, seed=choice.seed, as_json=choice.as_json)
+        return flask_reviews(reviews, hard=hard, as_json=choice.as_json)
     from moa_graph.cli.eval.run import start
     from moa_graph.evals import benchmarks
 
@@ -88,11 +88,13 @@ def flask(
 
 @app.command("judge")
 def rate_judges(
-    humans: Annotated[Path, typer.Option(help="Human votes: AlpacaFarm's cross-annotations or PandaLM's test set.")],
+    humans: Annotated[
+        Path | None, typer.Option(help="Human votes: AlpacaFarm's cross-annotations or PandaLM's test set.")
+    ] = None,
     judge: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(help="A judge's verdicts on the same pairs, as FILE or NAME=FILE; the same name adds runs."),
-    ],
+    ] = None,
     generators: Annotated[
         Path | None, typer.Option(help="Annotations that name the system of each pair, for the rank correlations.")
     ] = None,
@@ -100,10 +102,10 @@ def rate_judges(
     seed: o.Seed = 0,
     as_json: o.Json = False,
 ) -> None:
-    """Rate judges against several humans: the eight columns of AlpacaEval's evaluator table, and kappa."""
+    """Rate judges against humans (the columns of AlpacaEval's evaluator table), or, without --humans, each other."""
     from moa_graph.cli.eval.recorded import judge_table
 
-    judge_table(humans, judge, generators, out, seed=seed, as_json=as_json)
+    judge_table(humans, judge or [], generators, out, seed=seed, as_json=as_json)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""The options that the three benchmarks share. (No annotation here may be put off: typer reads them all.)"""
+"""The options that the benchmarks share. (Annotations must not be postponed here, because typer reads them.)"""
 
 import functools
 import inspect
@@ -49,13 +49,14 @@ Deadline = Annotated[float, typer.Option(min=1, max=86_400, help="Seconds one mo
 Temperature = Annotated[float | None, typer.Option(min=0, max=2, help="Temperature of every generating call.")]
 MaxTokens = Annotated[int | None, typer.Option(min=1, help="Longest answer of every generating call.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show calls, tokens and price; ask nothing.")]
-Resamples = Annotated[int, typer.Option(min=0, max=100_000, help="Bootstrap resamples; 0 leaves intervals out.")]
+Intervals = Annotated[bool, typer.Option("--intervals/--no-intervals", help="Leave the intervals out.")]
+Resamples = Annotated[int | None, typer.Option(hidden=True, help="Intervals are computed, not resampled: no effect.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, nothing else there.")]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """What the user asked for: every field is an option of every benchmark that takes it."""
+    """What the user chose: every field is an option of every benchmark that takes it."""
 
     preset: Preset = None
     file: File = None
@@ -79,20 +80,21 @@ class Choice:
     temperature: Temperature = None
     max_tokens: MaxTokens = None
     dry_run: DryRun = False
-    resamples: Resamples = 500
+    intervals: Intervals = True
+    resamples: Resamples = None
     as_json: Json = False
 
     @property
     def chosen_ids(self) -> tuple[str, ...]:
-        """`ids` taken apart, blanks dropped."""
+        """The ids, blanks dropped."""
         return tuple(part.strip() for part in (self.ids or "").split(",") if part.strip())
 
     @property
     def prices(self) -> dict[str, tuple[float, float]]:
-        """`price` taken apart: dollars per million tokens in and out by model.
+        """Dollars per million tokens in and out, by model.
 
         Raises:
-            InputError: an entry is not MODEL=IN,OUT with two numbers.
+            InputError: An entry is not MODEL=IN,OUT with two numbers.
         """
         return dict(map(_price, self.price or ()))
 
@@ -111,7 +113,7 @@ def _price(entry: str) -> tuple[str, tuple[float, float]]:
 
 
 def with_choice(*without: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """For a command that takes a `choice` first: gives it every option of `Choice` but `without`, after its own."""
+    """Give a command whose first parameter is `choice` every option of `Choice` but `without`, after its own."""
     shared = [option for name, option in inspect.signature(Choice).parameters.items() if name not in without]
 
     def decorated(command: Callable[..., None]) -> Callable[..., None]:

@@ -1,82 +1,177 @@
-"""Scoring what was recorded before: annotations, judgments, reviews, judges. Nothing is generated, nothing is paid."""
+"""Score what was recorded: annotations, judgments, reviews, judges. Nothing is generated, nothing is paid."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from moa_graph.cli.eval.show import show_json, shown, table, tell
+from moa_graph.cli.eval.show import figures_table, notes, show_json, shown, table, tell
 from moa_graph.errors import InputError, MoAError
-from moa_graph.evals import comparisons, scoring
+from moa_graph.evals.alpaca_eval.figures import alpaca_systems
+from moa_graph.evals.compare.pairs import compare
+from moa_graph.evals.compare.systems import load
 from moa_graph.evals.data import assets
 from moa_graph.evals.data.catalog import Asset, catalog
 from moa_graph.evals.data.files import Row, read_rows
+from moa_graph.evals.figures import bracket
+from moa_graph.evals.flask import figures as flask_figures
 from moa_graph.evals.flask import run as flask_run
 from moa_graph.evals.flask import scores as flask
-from moa_graph.evals.judge_table import table as meta
-from moa_graph.evals.judge_table import votes as meta_data
+from moa_graph.evals.judge_table import figures as judge_figures
+from moa_graph.evals.judge_table import table as judge_columns
+from moa_graph.evals.judge_table import votes
+from moa_graph.evals.mt_bench import figures as mt_bench_figures
 from moa_graph.evals.reports import comparison_report as compare_pages
 
+T = TypeVar("T")
 
-def alpaca_annotations(path: Path, *, seed: int, resamples: int, as_json: bool) -> None:
-    """Print the figures of recorded AlpacaEval annotations."""
-    figures = scoring.alpaca_figures(read_rows(path), seed=seed, resamples=resamples)
+
+def _named(path: Path, read: Callable[[], T]) -> T:
+    """Run `read`; an input error names the file.
+
+    Raises:
+        InputError: What `read` raised, with the path before it.
+    """
+    try:
+        return read()
+    except InputError as error:
+        raise error if str(path) in str(error) else InputError(f"{path}: {error}") from error
+
+
+def alpaca_annotations(path: Path, *, intervals: bool, as_json: bool) -> None:
+    """Print the figures of recorded AlpacaEval annotations, of every model and judge in the file."""
+    rows = read_rows(path)
+    systems = _named(path, lambda: alpaca_systems(rows, intervals=intervals))
+    if len(systems) > 1:
+        tell(f"warning: {path} has {len(systems)} systems (models, judges or references); each is scored by itself")
+    for figures in systems:
+        notes(figures["notes"])
+        if (note := figures["length_controlled_note"]) and "damaged" in note:
+            tell(f"warning: no length control: {note}")
+    if as_json:
+        show_json(systems[0] if len(systems) == 1 else {"systems": systems})
+        return
+    for figures in systems:
+        figures_table("AlpacaEval", figures)
+
+
+def mt_bench_judgments(path: Path, *, as_json: bool) -> None:
+    """Print the figures of recorded MT-Bench judgments, single or pairwise, of every system in the file."""
+    rows = read_rows(path)
+    pairwise = mt_bench_figures.is_pairwise(rows)
+    read = mt_bench_figures.pair_figures if pairwise else mt_bench_figures.single_figures
+    figures = _named(path, lambda: read(rows))
+    for name, row in figures.items():
+        notes(f"{name}: {note}" for note in row["notes"])
+    if any("(answers " in name for name in figures):
+        tell("warning: the file has several sets of answers of one model; each is scored by itself")
     if as_json:
         show_json(figures)
+        return
+    if pairwise:
+        names: tuple[str, ...] = ("wins", "ties", "losses", "consistency", "duplicates", "parse_failures")
+        main, title = "adjusted_win_rate", "MT-Bench (pairs, both orders)"
     else:
-        table("AlpacaEval 2", ["figure", "value"], [[name, shown(value)] for name, value in figures.items()])
+        names = ("first_turn", "second_turn", "n", "duplicates", "parse_failures", "judge")
+        main, title = "score", "MT-Bench (single grading)"
+    width = "interval" if main == "score" else f"{main}_interval"
+    table(
+        title,
+        ["system", main, *names],
+        [
+            [name, shown(row[main]) + bracket(row[width], row["cautions"].get(width)), *(shown(row[n]) for n in names)]
+            for name, row in figures.items()
+        ],
+    )
 
 
-def mt_bench_judgments(path: Path, *, seed: int, as_json: bool) -> None:
-    """Print the figures of recorded MT-Bench judgments, one row a model."""
-    figures = scoring.mt_bench_figures(read_rows(path), seed=seed)
+def flask_reviews(path: Path, *, hard: bool, as_json: bool) -> None:
+    """Print the means of recorded FLASK reviews, of every model and judge in the file."""
+    asset = flask_run.HARD if hard else flask_run.ITEMS
+    items = flask.items(read_rows(assets.fetch(asset, tell=tell).path), name="hard" if hard else "full")
+    groups = flask_figures.by_system(read_rows(path))
+    if not groups:
+        raise InputError(f"{path} is empty: there are no reviews")
+
+    def score(rows: Sequence[Row]) -> dict[str, Any]:
+        return flask_figures.flask_figures(flask_figures.reviews(rows, items), items)
+
+    found = {name: _named(path, lambda rows=rows: score(rows)) for name, rows in groups.items()}  # type: ignore[misc]
+    if len(found) > 1:
+        tell(f"warning: {path} has {len(found)} systems (models or judges); each is scored by itself")
+    for figures in found.values():
+        notes(figures["notes"])
     if as_json:
-        show_json(figures)
+        show_json(next(iter(found.values())) if len(found) == 1 else {"systems": found})
         return
-    names = ("score", "interval", "first_turn", "second_turn", "n", "duplicates", "parse_failures")
-    rows = [[model, *(shown(row[name]) for name in names)] for model, row in figures.items()]
-    table("MT-Bench (single grading)", ["model", *names], rows)
-
-
-def flask_reviews(path: Path, *, hard: bool, seed: int, as_json: bool) -> None:
-    """Print the means of recorded FLASK reviews."""
-    items = flask.items(read_rows(assets.fetch(flask_run.HARD if hard else flask_run.ITEMS, tell=tell).path))
-    figures = scoring.flask_figures(flask_run.reviews(read_rows(path), items), items, seed=seed)
-    if as_json:
-        show_json(figures)
-        return
-    rows = [[skill, shown(v), shown(figures["intervals"][skill])] for skill, v in figures["skills"].items()]
-    table("FLASK", ["skill", "mean", "95 % interval"], rows)
-    tell(f"{figures['n']} reviews, {figures['parse_failures']} unreadable, {figures['missing']} skills left out")
+    for name, figures in found.items():
+        rows = [
+            [skill, shown(v) + bracket(figures["intervals"][skill], figures["cautions"].get(skill))]
+            for skill, v in figures["skills"].items()
+        ]
+        table(f"FLASK: {name}", ["skill", "mean, 95 % interval"], rows)
+        tell(
+            f"{name}: {figures['n']} reviews, {figures['parse_failures']} unreadable, {figures['missing']} skills left "
+            f"out, {figures['duplicates']} duplicates"
+        )
 
 
 def judge_table(
-    humans: Path, judges: Sequence[str], generators: Path | None, out: Path | None, *, seed: int, as_json: bool
+    humans: Path | None,
+    judges: Sequence[str],
+    generators: Path | None,
+    out: Path | None,
+    *,
+    seed: int,
+    as_json: bool,
 ) -> None:
-    """Print the eight columns of every judge; beside them, marked as such, the published table."""
-    votes = meta_data.humans(read_rows(humans), read_rows(generators) if generators else ())
-    read = [meta_data.judge(name, rows) for name, rows in _judge_files(judges).items()]
-    figures = scoring.judge_figures(votes, read, seed=seed)
-    published = scoring.published_judges()
+    """Print the judge table: with humans, every judge against them; without, judges against each other.
+
+    Without any file the published table alone is shown.
+    """
+    read = [_named(Path(name), lambda n=name, r=rows: votes.judge(n, r)) for name, rows in _judge_files(judges).items()]  # type: ignore[misc]
+    for judge in read:
+        if judge.first_unreadable:
+            tell(f"warning: judge {judge.name}: {judge.first_unreadable}")
+    if humans is None and read:
+        return _judge_agreement(read, out, seed=seed, as_json=as_json)
+    figures: dict[str, Any] = {}
+    if humans is not None:
+        found = _named(humans, lambda: votes.humans(read_rows(humans), read_rows(generators) if generators else ()))
+        figures = judge_figures.judge_figures(found, read, seed=seed)
+    published = judge_figures.published_judges()
     if not published:
+        if not figures:
+            raise InputError(compare_pages.no_table())
         tell(compare_pages.no_table())
     if out:
         compare_pages.judge_page(figures, published).write(out)
         tell(f"report: {out / 'report.html'}")
     if as_json:
-        show_json(figures)
-        return
-    rows = [_judge_row(name, "computed", row) for name, row in figures.items()]
-    rows += [_judge_row(name, "published", row) for name, row in published.items()]
-    table("Judges against humans", ["judge", "figures", *meta.COLUMNS.values()], rows)
+        show_json(figures or published)
+        return None
+    rows = [[name, "computed", *compare_pages.judge_cells(row)] for name, row in figures.items()]
+    rows += [[name, "published", *compare_pages.judge_cells(row)] for name, row in published.items()]
+    table("Judges against humans", ["judge", "figures", *judge_columns.COLUMNS.values()], rows)
     for name, row in figures.items():
-        for line in [*compare_pages.judge_notes(row), _judge_intervals(row)]:
+        for line in compare_pages.judge_notes(row):
             tell(f"{name}: {line}")
+    return None
+
+
+def _judge_agreement(judges: Sequence[votes.RecordedJudge], out: Path | None, *, seed: int, as_json: bool) -> None:
+    figures = judge_figures.agreement_figures(judges, seed=seed)
+    if out:
+        compare_pages.agreement_page(figures).write(out)
+        tell(f"report: {out / 'report.html'}")
+    if as_json:
+        return show_json(figures)
+    return table("Judges against each other", compare_pages.AGREEMENT_COLUMNS, compare_pages.agreement_rows(figures))
 
 
 def _judge_files(judges: Sequence[str]) -> dict[str, list[Row]]:
-    """Rows by judge; a name given twice is one judge with more runs."""
+    """Return rows by judge; a name given twice is one judge with more runs."""
     found: dict[str, list[Row]] = {}
     for entry in judges:
         name, equals, path = entry.partition("=")
@@ -85,37 +180,32 @@ def _judge_files(judges: Sequence[str]) -> dict[str, list[Row]]:
     return found
 
 
-def _judge_intervals(row: Mapping[str, Any]) -> str:
-    known = [f"{meta.COLUMNS[k]} {shown(v)}" for k, v in row["intervals"].items() if v and k in meta.COLUMNS]
-    return f"95 % intervals: {', '.join(known) or 'none'}"
-
-
-def _judge_row(name: str, source: str, row: Mapping[str, Any]) -> list[str]:
-    return [name, source, *("-" if row[column] is None else shown(row[column]) for column in meta.COLUMNS)]
-
-
 def compare_systems(systems: Sequence[str], out: Path | None, *, seed: int, as_json: bool) -> None:
-    """Print all pairs: difference, interval, corrected p, and the result in words."""
+    """Print the systems' own figures and all pairs: difference, interval, corrected p, and the result in words."""
     if len(systems) < 2:
         raise InputError("comparing needs at least two systems")
-    figures = comparisons.compare([comparisons.load(entry) for entry in systems], seed=seed)
-    for warning in figures["warnings"]:
-        tell(f"warning: {warning}")
+    figures = compare([_named(Path(entry.partition("#")[0]), lambda e=entry: load(e)) for entry in systems], seed=seed)  # type: ignore[misc]
+    notes(figures["warnings"])
     if out:
         compare_pages.compare_page(figures).write(out)
         tell(f"report: {out / 'report.html'}")
     if as_json:
         show_json(figures)
         return
-    columns, rows = compare_pages.pair_table(figures)
-    table(f"{figures['benchmark']}: paired comparison", columns, rows)
+    table(f"{figures['benchmark']}: systems", *compare_pages.system_table(figures))
+    if categories := compare_pages.category_table(figures):
+        table(f"{figures['benchmark']}: by category", *categories)
+    table(f"{figures['benchmark']}: paired comparison", *compare_pages.pair_table(figures))
 
 
 def fetch_assets(names: Sequence[str], *, listing: bool, unverified: bool) -> None:
-    """List assets, or bring them onto this disk.
+    """List assets, or download them.
 
-    Of a folder, or of everything, what can be downloaded is; the rest is named with its way out. Raises MoAError when
-    a download failed, and ConfigError when a file asked for by its own name cannot be had.
+    Of a folder, or of everything, what can be downloaded is downloaded; the rest is named with the way to get it.
+
+    Raises:
+        MoAError: A download failed.
+        ConfigError: A file named by its own name cannot be downloaded.
     """
     known = catalog()
     if strange := [name for name in names if not any(entry.name.startswith(name) for entry in known)]:
@@ -132,7 +222,7 @@ def fetch_assets(names: Sequence[str], *, listing: bool, unverified: bool) -> No
 
 
 def _fetched(entry: Asset, named: bool, unverified: bool) -> bool:
-    """Whether nothing went wrong; what can only be had in another way is told, and is nothing that went wrong."""
+    """Return whether nothing failed; a file that can only be had in another way is named and is no failure."""
     try:
         obtainable = entry.url is not None and (entry.sha256 is not None or unverified)
         if named or obtainable or assets.present(entry.name):

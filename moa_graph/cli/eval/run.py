@@ -1,4 +1,4 @@
-"""From the options to a finished run: the system, the judge, the folder, progress, the report."""
+"""Run one benchmark: the system, the judge, the folder, progress, the report."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from moa_graph.cli.eval.options import Choice
-from moa_graph.cli.eval.show import show_json, shown, table, tell
+from moa_graph.cli.eval.show import figures_table, notes, show_json, shown, table, tell
 from moa_graph.costs.ledger import Ledger
 from moa_graph.costs.spending_cap import Purse
 from moa_graph.errors import ConfigError, InputError, MoAError
@@ -19,14 +19,15 @@ from moa_graph.evals import estimate, session
 from moa_graph.evals.alpaca_eval import run as alpaca_run
 from moa_graph.evals.benchmarks import Setup
 from moa_graph.evals.data.files import slug
-from moa_graph.evals.engine import Done, Options
+from moa_graph.evals.engine import ItemOutcome, RunOptions
 from moa_graph.evals.judge import Judge, how_to_read
+from moa_graph.evals.manifest import read as read_manifest
 from moa_graph.evals.reports import langsmith as tracking
 from moa_graph.evals.reports import run_report as report
 from moa_graph.evals.session import Benchmark
 from moa_graph.evals.systems.mixture import MixtureSystem, ModelSystem, System
 from moa_graph.evals.systems.paid_calls import Payer
-from moa_graph.evals.systems.recorded import Drafts, RecordedSystem, SynthesisSystem
+from moa_graph.evals.systems.recorded import RecordedOutputs, RecordedSystem, SynthesisSystem
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.mixture.proposer import Proposer, is_embedded
 from moa_graph.models import keys, registry
@@ -35,7 +36,7 @@ DEFAULT_JUDGE, KEYLESS_JUDGE = "openai:gpt-4.1-2025-04-14", "local:smollm2"
 
 
 def start(name: str, choice: Choice, build: Callable[[Setup], Benchmark[Any]]) -> None:
-    """Run one benchmark as chosen, or say what it would take."""
+    """Run one benchmark as chosen, or show what it would take."""
     mixture = _mixture(choice)
     label = choice.name or _system_name(choice, mixture)
     folder = choice.out or Path("moa-evals") / f"{name}-{slug(label)}"
@@ -44,8 +45,8 @@ def start(name: str, choice: Choice, build: Callable[[Setup], Benchmark[Any]]) -
         system, judge = _system(choice, mixture, ledger, payer, label), _judge(choice, payer)
         specs = [*system.specs, *([judge.spec] if judge else [])]
         at_once = choice.concurrency or (1 if any(map(is_embedded, specs)) else 8)
-        options = Options(
-            folder, choice.limit, choice.chosen_ids, choice.seed, choice.max_cost, at_once, choice.resamples
+        options = RunOptions(
+            folder, choice.limit, choice.chosen_ids, choice.seed, choice.max_cost, at_once, choice.intervals
         )
         bench = build(Setup(system, judge, options, choice.temperature, choice.max_tokens, tell))
         if choice.dry_run:
@@ -57,7 +58,7 @@ def start(name: str, choice: Choice, build: Callable[[Setup], Benchmark[Any]]) -
 
 
 def _mixture(choice: Choice) -> Mixture | None:
-    """The mixture to measure, or whose aggregator synthesizes drafts; None for a model or for drafts as they are."""
+    """Return the mixture to measure, or whose aggregator synthesizes drafts; None for a model or drafts as they are."""
     if choice.model and (choice.preset or choice.file):
         raise InputError("--model is one model, --preset and --file are mixtures: give one of them")
     if choice.model or (choice.drafts and not (choice.preset or choice.file)):
@@ -78,7 +79,7 @@ def _system_name(choice: Choice, mixture: Mixture | None) -> str:
 def _system(choice: Choice, mixture: Mixture | None, ledger: Ledger, payer: Payer, label: str) -> System:
     spec = _spec(choice.model, choice.base_url, choice.api_key_env) if choice.model else None
     if choice.drafts:
-        read = [Drafts.read(path) for path in choice.drafts]
+        read = [RecordedOutputs.read(path) for path in choice.drafts]
         if spec:
             mixture = Mixture(proposers=[spec], aggregator=spec, prices={k: list(v) for k, v in choice.prices.items()})
         if mixture:
@@ -121,7 +122,7 @@ def _dry_run(bench: Benchmark[Any], choice: Choice, payer: Payer) -> None:
     return table(f"{bench.name}, not run", ["expected", "value"], [[k, shown(v)] for k, v in figures.items()])
 
 
-async def _run(bench: Benchmark[Any], options: Options, choice: Choice, payer: Payer) -> session.Outcome:
+async def _run(bench: Benchmark[Any], options: RunOptions, choice: Choice, payer: Payer) -> session.FinishedRun:
     expected = None
     if options.max_cost is not None:
         whole = estimate.of_run(bench, max_tokens=choice.max_tokens, prices=payer.prices)
@@ -136,7 +137,7 @@ async def _run(bench: Benchmark[Any], options: Options, choice: Choice, payer: P
     return outcome
 
 
-async def _publish(bench: Benchmark[Any], outcome: session.Outcome) -> None:
+async def _publish(bench: Benchmark[Any], outcome: session.FinishedRun) -> None:
     from langsmith import Client
 
     examples = tracking.examples(bench, outcome.done)
@@ -148,7 +149,7 @@ async def _publish(bench: Benchmark[Any], outcome: session.Outcome) -> None:
                 benchmark=bench.name,
                 experiment=f"{bench.name}-{slug(bench.system.name)}",
                 examples=examples,
-                metadata={"judge": outcome.scores["judge"], "seed": outcome.scores["seed"]},
+                metadata=_metadata(outcome),
             )
     except Exception as error:  # whatever LangSmith does, the run is finished and its files are written
         tell(f"warning: LangSmith took no experiment: {type(error).__name__}: {error}")
@@ -156,12 +157,19 @@ async def _publish(bench: Benchmark[Any], outcome: session.Outcome) -> None:
         tell(f"LangSmith experiment: {name}")
 
 
-def _finish(bench: Benchmark[Any], outcome: session.Outcome, choice: Choice) -> None:
+def _metadata(outcome: session.FinishedRun) -> dict[str, Any]:
+    """Return what identifies the run in LangSmith: judge, models, mixture, reference, selection and version."""
+    manifest = read_manifest(outcome.folder)
+    names = ("benchmark", "system", "models", "judge", "settings", "reference", "data", "selection", "versions")
+    return {**{name: manifest[name] for name in names}, "seed": outcome.scores["seed"]}
+
+
+def _finish(bench: Benchmark[Any], outcome: session.FinishedRun, choice: Choice) -> None:
     annotations = outcome.rows.get(alpaca_run.ANNOTATIONS, [])
-    page = report.of_run(outcome.scores, outcome.timing, outcome.failures, annotations, outcome.degraded)
+    manifest = read_manifest(outcome.folder)
+    page = report.of_run(outcome.scores, outcome.timing, outcome.failures, annotations, outcome.degraded, manifest)
     page.write(outcome.folder)
-    for warning in outcome.scores["warnings"]:
-        tell(f"warning: {warning}")
+    notes(outcome.scores["warnings"])
     for kind, counts in (("degraded", outcome.degraded), ("failed", _by_reason(outcome.failures))):
         for reason, times in list(counts.items())[:5]:
             tell(f"{kind}: {reason}" + (f" ({times} times)" if times > 1 else ""))
@@ -170,25 +178,25 @@ def _finish(bench: Benchmark[Any], outcome: session.Outcome, choice: Choice) -> 
     if choice.as_json:
         show_json(outcome.scores)
     else:
-        rows = [[name, shown(v)] for name, v in outcome.scores.items() if not isinstance(v, dict)]
-        table(f"{bench.name}: {bench.system.name}", ["figure", "value"], rows)
+        hidden = report.OWN_TABLES - {"categories", "skills"}
+        figures_table(f"{bench.name}: {bench.system.name}", outcome.scores, hidden=hidden)
     tell(f"files and report: {outcome.folder}")
     if not outcome.scores["answered"]:
-        raise MoAError("nothing was answered; the report says why, and running again asks anew")
+        raise MoAError("nothing was answered; the report says why, and running again tries anew")
     if bench.judge and not _judged(outcome.scores):
         raise MoAError(
             f"no verdict of {bench.judge.name} could be had or read, so there is no figure; the report says why. The "
-            "answers are kept: running again asks only the judge"
+            "answers are kept: running again calls only the judge"
         )
 
 
 def _by_reason(failures: Sequence[str]) -> dict[str, int]:
-    """Failures by what happened, the most frequent first; a fault of every item is one line."""
+    """Return failures by reason, the most frequent first; a fault of every item is one line."""
     return dict(Counter(text.partition(": ")[2] for text in failures).most_common())
 
 
 def _judged(scores: Mapping[str, Any]) -> bool:
-    """Whether any verdict could be read."""
+    """Return whether any verdict could be read."""
     pairs = scores.get("pairwise", {})
     return any([scores.get("n"), *(pairs.get(kind) for kind in ("wins", "losses", "ties"))])
 
@@ -217,7 +225,7 @@ class Progress:
         if self.live:
             self.bar.stop()
 
-    def moved(self, done: Done, purse: Purse) -> None:
+    def moved(self, done: ItemOutcome, purse: Purse) -> None:
         """One more item is finished."""
         self.done += 1
         cost = f"${purse.spent:.4f}" + (f" (price unknown in {purse.unknown} items)" if purse.unknown else "")

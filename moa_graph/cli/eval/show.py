@@ -4,30 +4,41 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from moa_graph.evals.reports.run_report import shown
+from moa_graph.evals.figures import lines, shown
 
-__all__ = ["show_json", "shown", "table", "tell"]
+__all__ = ["figures_table", "notes", "show_json", "shown", "table", "tell"]
 
 
 def show_json(value: Any) -> None:
-    """One JSON document on standard output."""
+    """Write one JSON document to standard output."""
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def tell(text: str) -> None:
-    """A line for the person who waits, on standard error."""
+    """Write a line to standard error."""
     sys.stderr.write(text + "\n")
 
 
+def notes(texts: Iterable[str]) -> None:
+    """Write warnings to standard error."""
+    for text in texts:
+        tell(f"warning: {text}")
+
+
+def figures_table(title: str, figures: Mapping[str, Any], *, hidden: frozenset[str] = frozenset()) -> None:
+    """Print figures, those inside others included, one a line."""
+    table(title, ["figure", "value"], list(lines(figures, hidden=hidden)))
+
+
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table on standard output; cells are text, never markup, and never cut: a file gets all the width it needs."""
+    """Print a table; cells are text, never markup, and are never cut: a file gets all the width it needs."""
     view = Table(title=title)
     for name in columns:
         view.add_column(Text(name), overflow="fold")

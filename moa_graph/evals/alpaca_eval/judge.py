@@ -1,7 +1,7 @@
-"""AlpacaEval 2's weighted judge: what it is shown and how its one token is read.
+"""AlpacaEval 2's weighted judge: its prompt, and the reading of its one token.
 
-The template is loaded, never shipped. Two answers are called "m" (shown first) and "M"; the judge's
-preference is the share of probability on its first token.
+The template is downloaded, not bundled. The answers are called "m" (shown first) and "M"; the preference is the share
+of probability of the first token.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _FIELD = re.compile(r"\{(instruction|output_1|output_2)\}")
 
 
 def switched(instruction: str, seed: int = 0) -> bool:
-    """Whether the model's answer is shown first. It depends on instruction and seed only, as published."""
+    """Return whether the model's answer is shown first; as published, it depends on instruction and seed only."""
     name = "is_switched_outputs" + instruction + str(seed)
     return random.Random(name).choices([False, True], k=1)[0]
 
 
 def messages(template: str, *, instruction: str, first: str, second: str) -> list[tuple[str, str]]:
-    """(role, text) pairs of the template, filled in one pass: a field name inside an answer stays text.
+    """Return the (role, text) pairs of the template, filled in one pass: a field name inside an answer stays text.
 
     Raises InputError when the template has no chat blocks or lacks a field.
     """
@@ -48,8 +48,9 @@ def messages(template: str, *, instruction: str, first: str, second: str) -> lis
 
 
 def first_share(top: Sequence[Mapping[str, Any]]) -> float | None:
-    """Probability of "m" among "m" and "M" in the first token's top_logprobs; None when neither is there."""
-    found = {str(entry["token"]): float(entry["logprob"]) for entry in top}
+    """Return the probability of "m" among "m" and "M" in top_logprobs; None when neither is there."""
+    # A token that cannot occur under a grammar has the log probability null or -inf.
+    found = {str(entry["token"]): logprob(entry) for entry in top}
     first, second = found.get(FIRST, -math.inf), found.get(SECOND, -math.inf)
     highest = max(first, second)
     if highest == -math.inf:
@@ -57,22 +58,30 @@ def first_share(top: Sequence[Mapping[str, Any]]) -> float | None:
     return math.exp(first - highest) / (math.exp(first - highest) + math.exp(second - highest))
 
 
+def logprob(entry: Mapping[str, Any]) -> float:
+    """Return the log probability of an alternative; -inf when it is null, NaN or no number."""
+    value = entry.get("logprob")
+    known = isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
+    return float(value) if known and value is not None else -math.inf
+
+
 def top_logprobs(completion: Any) -> list[Row]:
-    """The first token's top_logprobs in a completion or a LangChain response_metadata; [] without any."""
+    """Return the first token's top_logprobs of a completion or a LangChain response_metadata; [] without any."""
     try:
-        return list(completion["logprobs"]["content"][0]["top_logprobs"])
+        found = completion["logprobs"]["content"][0]["top_logprobs"]
+        return [entry for entry in found if isinstance(entry, dict)]
     except (KeyError, IndexError, TypeError):
         return []
 
 
 def text_share(text: str) -> float | None:
-    """1 or 0 when the answer, without quotes and dots, is "m" or "M"; None when it is anything else."""
+    """Return 1 for "m" and 0 for "M", quotes and dots removed; None for anything else."""
     word = text.strip().strip("\"'`.*").strip()
     return {FIRST: 1.0, SECOND: 0.0}.get(word)
 
 
 def preference(share: float | None, *, switched: bool) -> float | None:
-    """1 (the reference) to 2 (the model) from the share of the answer shown first."""
+    """Return the preference, 1 (the reference) to 2 (the model), from the share of the answer shown first."""
     if share is None:
         return None
     return 1 + share if switched else 2 - share

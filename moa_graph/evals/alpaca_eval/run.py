@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from moa_graph.errors import InputError
 from moa_graph.evals.alpaca_eval import judge as weighted
 from moa_graph.evals.data.files import Row
-from moa_graph.evals.engine import Done
+from moa_graph.evals.engine import ItemOutcome
 from moa_graph.evals.judge import Judge
-from moa_graph.evals.systems.mixture import Ask, System
+from moa_graph.evals.systems.mixture import System, SystemRequest
+from moa_graph.evals.systems.paid_calls import PaidReply
 
 OUTPUTS, ANNOTATIONS, CANARY = "model_outputs.json", "annotations.json", "canary_annotations.json"
 TEMPLATE = "alpaca_eval/judge_prompt/alpaca_eval_clf.txt"
@@ -19,7 +19,7 @@ NULL_MODEL = "alpaca_eval/model_outputs/NullModel.json"
 
 
 @dataclass(frozen=True)
-class Item:
+class AlpacaItem:
     """One instruction with the reference output it is judged against."""
 
     id: str
@@ -29,7 +29,7 @@ class Item:
     generator: str
 
 
-def items(rows: Sequence[Row], source: str) -> list[Item]:
+def items(rows: Sequence[Row], source: str) -> list[AlpacaItem]:
     """The benchmark, from the reference outputs of the file `source`; an item's id is its place in that file.
 
     Raises InputError naming the row that could not be judged against.
@@ -50,7 +50,7 @@ def items(rows: Sequence[Row], source: str) -> list[Item]:
                 f"{source}, row {place + 1}: the instruction of row {before + 1} again. Remove one of them"
             )
         found.append(
-            Item(str(place), row["instruction"], str(row.get("dataset") or ""), row["output"], row["generator"])
+            AlpacaItem(str(place), row["instruction"], str(row.get("dataset") or ""), row["output"], row["generator"])
         )
     return found
 
@@ -68,9 +68,11 @@ class Alpaca:
     max_tokens: int | None = None
     canary: str | None = None
 
-    async def work(self, item: Item, done: Done) -> None:
+    async def work(self, item: AlpacaItem, done: ItemOutcome) -> None:
         """Generate and judge one item."""
-        ask = Ask(item.id, (item.instruction,), [("user", item.instruction)], 0, self.temperature, self.max_tokens)
+        ask = SystemRequest(
+            item.id, (item.instruction,), [("user", item.instruction)], 0, self.temperature, self.max_tokens
+        )
         answer = await self.system.answer(ask)
         done.answered(answer)
         if answer.text is None:
@@ -88,7 +90,7 @@ class Alpaca:
             if self.canary is not None:
                 await self._judge(item, self.canary, "canary", CANARY, done)
 
-    async def _judge(self, item: Item, output: str, generator: str, file: str, done: Done) -> None:
+    async def _judge(self, item: AlpacaItem, output: str, generator: str, file: str, done: ItemOutcome) -> None:
         seeded = weighted.switched(item.instruction, self.seed)
         orders = [seeded, not seeded] if self.both_orders else [seeded]
         row: Row = {
@@ -108,18 +110,19 @@ class Alpaca:
         if all(verdict is not None for verdict in verdicts):
             done.rows[file] = [row | _merged(self.judge.name, [v for v in verdicts if v is not None])]
 
-    async def _verdict(self, item: Item, output: str, switched: bool, role: str, done: Done) -> Row | None:
+    async def _verdict(self, item: AlpacaItem, output: str, switched: bool, role: str, done: ItemOutcome) -> Row | None:
         """One order's verdict; None when the judge could not be asked, which is no verdict and no parse failure."""
         assert self.judge is not None
         first, second = (output, item.reference) if switched else (item.reference, output)
         turns = weighted.messages(self.template, instruction=item.instruction, first=first, second=second)
         name = "judge canary" if role == "canary" else "judge"
-        reply = await self.judge.ask(turns, item=item.id, slot=int(switched), role=name)
+        reply = await self.judge.ask(turns, item=item.id, slot=int(switched), role=name, readable=_readable)
         done.judging.add(reply)
         if not reply.counts and reply.status != "empty":
             done.failures.append(f"judge: {reply.error}")
             return None
-        share = weighted.first_share(reply.top) if reply.top else weighted.text_share(reply.text)
+        share = _share(reply)
+        done.unreadable += share is None
         return {
             "preference": weighted.preference(share, switched=switched),
             "price": reply.cost,
@@ -128,6 +131,15 @@ class Alpaca:
             "judge": self.judge.record(self.template, reply),
             "raw_completion": {"text": reply.text, "logprobs": {"content": [{"top_logprobs": reply.top}]}},
         }
+
+
+def _share(reply: PaidReply) -> float | None:
+    """Return the share of the answer shown first; None when the verdict cannot be read."""
+    return weighted.first_share(reply.top) if reply.top else weighted.text_share(reply.text)
+
+
+def _readable(reply: PaidReply) -> bool:
+    return _share(reply) is not None
 
 
 def _merged(annotator: str, verdicts: Sequence[Row]) -> Row:
@@ -146,21 +158,3 @@ def _merged(annotator: str, verdicts: Sequence[Row]) -> Row:
     if len(verdicts) > 1:
         row["orders"] = [{k: v[k] for k in ("is_switched", "preference", "first_share")} for v in verdicts]
     return row
-
-
-def position_figures(rows: Sequence[Row]) -> dict[str, Any]:
-    """What both orders tell: how often the same side wins, and how often the answer shown first does.
-
-    Nothing for rows judged in one order.
-    """
-    pairs = [[o for o in row["orders"] if o["preference"] is not None] for row in rows if "orders" in row]
-    pairs = [pair for pair in pairs if len(pair) == 2]
-    if not pairs:
-        return {}
-    same = sum((a["preference"] > 1.5) == (b["preference"] > 1.5) for a, b in pairs)
-    shares = [order["first_share"] for pair in pairs for order in pair]
-    return {
-        "consistency": same / len(pairs),
-        "first_position_share": sum(share > 0.5 for share in shares) / len(shares),
-        "first_position_mean": sum(shares) / len(shares),
-    }

@@ -1,13 +1,14 @@
-"""AlpacaEval 2: what the judge's annotations say.
+"""AlpacaEval: win rates from the judge's annotations.
 
-A *preference* is 1 when the reference wins, 2 when the model wins, a float between for a weighted judge,
-1.5 for a tie (0 in old files); null and -1 mark a verdict that could not be read. Win rates are in percent.
+A *preference* is 1 when the reference wins, 2 when the model wins, a number between for a weighted judge, and 1.5 for a
+tie (0 in old files). null, -1 and everything else mark a verdict that could not be read. Win rates are in percent.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,15 +20,23 @@ FIELDS = ("instruction", "output_1", "output_2")
 
 @dataclass(frozen=True)
 class Annotation:
-    """One judged pair: output_1 is the reference, output_2 the model. `win` is 0..1 or None when
-    unreadable."""
+    """One judged pair.
+
+    Attributes:
+        instruction: The prompt.
+        reference: Output 1.
+        output: Output 2, the model's.
+        dataset: The part of the benchmark that the prompt belongs to.
+        win: The model's share of the verdict, 0 to 1; None when it could not be read.
+        preference: The verdict as the file has it.
+    """
 
     instruction: str
     reference: str
     output: str
-    generator: str
     dataset: str
     win: float | None
+    preference: Any = None
 
 
 @dataclass(frozen=True)
@@ -45,7 +54,7 @@ class WinRate:
 
 
 def win(preference: Any) -> float | None:
-    """The model's share of a preference, 0 to 1; None when the verdict could not be read."""
+    """Return the model's share of a preference, 0 to 1; None when the verdict could not be read."""
     if isinstance(preference, bool) or not isinstance(preference, int | float):
         return None
     if preference == 0:
@@ -54,22 +63,40 @@ def win(preference: Any) -> float | None:
 
 
 def annotation(row: Row, number: int = 0) -> Annotation:
-    """One row of either published form. Raises InputError for a row without the three texts."""
+    """Read one row of either published form; a preference may be a number in quotes.
+
+    Raises:
+        InputError: The row lacks one of the three texts.
+    """
     for name in FIELDS:
         if not isinstance(row.get(name), str):
-            raise InputError(f"annotation {number}: {name!r} is missing or no text")
+            raise InputError(f"annotation {number}: {name!r} is missing or is not text")
+    preference = row.get("preference")
     return Annotation(
         instruction=row["instruction"],
         reference=row["output_1"],
         output=row["output_2"],
-        generator=str(row.get("generator_2") or ""),
         dataset=str(row.get("dataset") or ""),
-        win=win(row.get("preference")),
+        win=win(_number(preference)),
+        preference=preference,
     )
 
 
+def _number(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return float(value)
+    except ValueError:
+        return None
+
+
 def read_annotations(rows: Sequence[Row]) -> list[Annotation]:
-    """All rows; an instruction judged twice is an error, since every instruction counts once."""
+    """Read the rows of one system.
+
+    Raises:
+        InputError: There are no rows, or an instruction was judged twice: every instruction counts once.
+    """
     found: dict[str, Annotation] = {}
     for number, row in enumerate(rows, 1):
         item = annotation(row, number)
@@ -81,8 +108,63 @@ def read_annotations(rows: Sequence[Row]) -> list[Annotation]:
     return list(found.values())
 
 
+@dataclass(frozen=True)
+class Source:
+    """Which comparison a row belongs to; rows of different sources are never averaged.
+
+    Attributes:
+        model: `generator_2`.
+        judge: `annotator`.
+        reference: `generator_1`.
+    """
+
+    model: str
+    judge: str
+    reference: str
+
+    @classmethod
+    def of(cls, row: Row) -> Source:
+        """Read the source of one row; what is missing is an empty text."""
+        names = ("generator_2", "annotator", "generator_1")
+        return cls(*(str(row.get(name) or "") for name in names))
+
+    def __str__(self) -> str:
+        model, judge, reference = (name or "not recorded" for name in (self.model, self.judge, self.reference))
+        return f"{model} against {reference}, judged by {judge}"
+
+
+def by_source(rows: Sequence[Row]) -> dict[Source, list[Row]]:
+    """Separate the rows of several models, judges or references in one file, in order of first appearance."""
+    found: dict[Source, list[Row]] = {}
+    for row in rows:
+        found.setdefault(Source.of(row), []).append(row)
+    return found
+
+
+def both_orders(rows: Sequence[Row]) -> bool:
+    """Return whether the rows were judged in both orders."""
+    return any(row.get("orders") for row in rows)
+
+
+def first_unreadable(items: Sequence[Annotation]) -> str | None:
+    """Describe the first verdict that could not be read; None when all could."""
+    for number, item in enumerate(items, 1):
+        if item.win is None:
+            return f"annotation {number} has the preference {_shown(item.preference)}"
+    return None
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:60] + "..."
+
+
 def win_rate(wins: Sequence[float | None]) -> WinRate:
-    """Win rate, its standard error and the discrete win rate. Raises InputError when nothing was readable."""
+    """Return the win rate, its standard error and the discrete win rate.
+
+    Raises:
+        InputError: No verdict was readable.
+    """
     read = [w for w in wins if w is not None]
     if not read:
         raise InputError("no verdict could be read")
@@ -101,13 +183,65 @@ def win_rate(wins: Sequence[float | None]) -> WinRate:
     )
 
 
+def by_dataset(items: Sequence[Annotation]) -> dict[str, dict[str, float]]:
+    """Return n and win rate of every part of the benchmark; nothing when the rows name none or one."""
+    names = Counter(item.dataset for item in items if item.win is not None)
+    if len(names) < 2:
+        return {}
+    found: dict[str, dict[str, float]] = {}
+    for name in sorted(names):
+        wins = [item.win for item in items if item.dataset == name and item.win is not None]
+        found[name or "not recorded"] = {"n": len(wins), "win_rate": 100 * math.fsum(wins) / len(wins)}
+    return found
+
+
 def bounds(wins: Sequence[float | None]) -> tuple[float, float]:
-    """The win rate if every unreadable verdict were a loss, and if every one were a win."""
+    """Return the win rate if every unreadable verdict were a loss, and if every one were a win."""
     known = math.fsum(w for w in wins if w is not None)
     missing = sum(w is None for w in wins)
     return 100 * known / len(wins), 100 * (known + missing) / len(wins)
 
 
 def average_length(items: Sequence[Annotation]) -> int:
-    """Mean length of the model's outputs in characters, cut to an integer as the leaderboard does."""
+    """Return the mean length of the model's outputs in characters, cut to an integer as the leaderboard does."""
     return int(sum(len(item.output) for item in items) / len(items))
+
+
+def position_figures(rows: Sequence[Row]) -> dict[str, float]:
+    """Return what both orders show: how often the same side wins, and how often the answer shown first does.
+
+    Nothing for rows judged in one order.
+    """
+    pairs = [[o for o in row["orders"] if o["preference"] is not None] for row in rows if row.get("orders")]
+    pairs = [pair for pair in pairs if len(pair) == 2]
+    if not pairs:
+        return {}
+    same = sum((a["preference"] > 1.5) == (b["preference"] > 1.5) for a, b in pairs)
+    shares = [_first_share(order) for pair in pairs for order in pair]
+    return {
+        "consistency": same / len(pairs),
+        "first_position_share": sum(share > 0.5 for share in shares) / len(shares),
+        "first_position_mean": sum(shares) / len(shares),
+    }
+
+
+def _first_share(order: Mapping[str, Any]) -> float:
+    """Return the share of the answer shown first; derived from the preference where it is not recorded."""
+    if order.get("first_share") is not None:
+        return float(order["first_share"])
+    share = order["preference"] - 1
+    return float(share if order["is_switched"] else 1 - share)
+
+
+def position_warning(figures: Mapping[str, Any]) -> str | None:
+    """Return a sentence when the verdicts of a judge depend on the order; None when they do not, or one order is known.
+
+    A judge that follows the content gives the same side in both orders and prefers either place about as often.
+    """
+    same, first = figures.get("consistency"), figures.get("first_position_share")
+    if same is None or first is None or (same >= 0.7 and 0.3 <= first <= 0.7):
+        return None
+    return (
+        f"the judge depends on the order: {100 * same:.0f} % of pairs have the same winner in both orders, and the "
+        f"answer shown first wins {100 * first:.0f} %. Its win rates say little"
+    )

@@ -1,12 +1,13 @@
-"""Reading and writing the rows that every benchmark shares.
+"""Read and write the rows that every benchmark shares.
 
-Readers take JSON lists and JSON Lines, plain or gzipped, by content. Writers are atomic: a killed run
-leaves the old file or the new one, never half of one.
+Readers take JSON lists and JSON Lines, plain or gzipped, recognized by content. Writers are atomic: a killed run leaves
+the old file or the new one, never a part of one.
 """
 
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import os
 import re
@@ -19,22 +20,34 @@ from typing import Any
 from moa_graph.errors import InputError
 
 Row = dict[str, Any]
+LARGEST = 1 << 29
+"""Bytes that a file may have when it is unpacked (512 MiB); a gzip file may unpack to a thousand times its size."""
 
 
 def read_bytes(path: Path) -> bytes:
-    """The bytes of `path`, unpacked when they are gzip (told by content, not by name).
+    """Return the bytes of `path`, unpacked when they are gzip (recognized by content, not by name).
 
-    Raises InputError when the file is missing or the archive is damaged.
+    Raises:
+        InputError: The file is missing, damaged, or larger than `LARGEST` when unpacked.
     """
     try:
-        data = path.read_bytes()
-        return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+        with path.open("rb") as file:
+            packed = file.peek(2)[:2] == b"\x1f\x8b"
+            data = gzip.GzipFile(fileobj=file).read(LARGEST + 1) if packed else file.read(LARGEST + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"cannot read {path}: {error}") from error
+    if len(data) > LARGEST:
+        raise InputError(f"cannot read {path}: it has more than {LARGEST >> 20} MiB. Split it.")
+    return data
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file's unpacked bytes."""
+    return hashlib.sha256(read_bytes(path)).hexdigest()
 
 
 def read_text(path: Path) -> str:
-    """The text of `path` as UTF-8 (a byte order mark is dropped)."""
+    """Return the text of `path` as UTF-8, without a byte order mark."""
     try:
         return read_bytes(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -42,7 +55,11 @@ def read_text(path: Path) -> str:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Rows of a JSON list or of JSON Lines. Raises InputError naming the line that is no object."""
+    """Return the rows of a JSON list or of JSON Lines.
+
+    Raises:
+        InputError: The file cannot be read, or a line is no JSON object; the message names it.
+    """
     text = read_text(path)
     if text.lstrip().startswith("["):
         rows = _loads(text, str(path))
@@ -56,6 +73,8 @@ def _loads(text: str, where: str) -> Any:
         return json.loads(text)
     except ValueError as error:
         raise InputError(f"{where} is not JSON: {error}") from error
+    except RecursionError as error:
+        raise InputError(f"{where} is nested too deeply to be read") from error
 
 
 def _row(value: Any, where: str) -> Row:
@@ -65,12 +84,12 @@ def _row(value: Any, where: str) -> Row:
 
 
 def json_bytes(value: Any) -> bytes:
-    """JSON as every file of a run holds it: two spaces, key order kept, one newline at the end."""
+    """Return indented JSON with its key order kept and a newline at the end."""
     return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
 def jsonl_bytes(rows: Iterable[Row]) -> bytes:
-    """One JSON object a line."""
+    """Return JSON Lines."""
     return b"".join((json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n").encode() for row in rows)
 
 
@@ -83,7 +102,7 @@ def write(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        # mkstemp makes files that only their owner reads; results are ordinary files.
+        # mkstemp makes files that only their owner can read; results are ordinary files.
         Path(name).chmod(0o644)
         Path(name).replace(path)
     except BaseException:
@@ -92,9 +111,10 @@ def write(path: Path, data: bytes) -> None:
 
 
 def inside(folder: Path, name: str) -> Path:
-    """`folder/name`, refused when it would lie outside `folder` (also through a link).
+    """Return `folder/name`.
 
-    Raises InputError.
+    Raises:
+        InputError: The path would lie outside `folder`, also through a link.
     """
     path = folder / name
     if not name or path.resolve().parent != folder.resolve():
@@ -103,5 +123,5 @@ def inside(folder: Path, name: str) -> Path:
 
 
 def slug(text: str) -> str:
-    """A plain file name made of `text`: letters, digits, dot, dash and underscore, never a leading dot."""
+    """Return a plain file name made of `text`: letters, digits, dot, dash and underscore, no leading dot."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")[:80] or "unnamed"

@@ -1,16 +1,18 @@
 """FLASK: twelve skills, rated 1 to 5 by a judge that ends its review with a Python dictionary.
 
-Skills are matched by their full names and items joined by `idx`. A review without a readable dictionary is
-a parse failure; a skill the judge left out is *missing*, one it called not applicable is *skipped*. None of
+Skills are matched by their full names. The full and the hard set number their items from 1, so a number alone does not
+name an item: rows say which set they belong to, or are checked against it. A review without a readable dictionary is a
+parse failure; a skill that the judge left out is *missing*, one that it called not applicable is *skipped*. None of
 them is a score.
 """
 
 from __future__ import annotations
 
 import ast
+import json
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,13 +33,17 @@ SKILLS = (
     "Conciseness",
     "Harmlessness",
 )
-_DICTIONARY = re.compile(r"\{[^}]+\}")
+_RATING = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:/\s*5\s*)?")
+_LONGEST = 20_000
+"""Characters of a review, from its end, in which the dictionary is looked for."""
+_TRIED = 40
+"""Pairs of braces that are tried, from the end."""
 _NOT_APPLICABLE = frozenset({"na", "n/a", "not applicable", "none"})
 
 
 @dataclass(frozen=True)
-class Item:
-    """One question of the evaluation set."""
+class FlaskItem:
+    """One question of the evaluation set `set`, "full" or "hard"."""
 
     idx: int
     instruction: str
@@ -45,15 +51,22 @@ class Item:
     skills: tuple[str, ...]
     domains: tuple[str, ...]
     difficulty: str
+    set: str = "full"
 
 
 @dataclass(frozen=True)
 class Review:
-    """A judge's scores of one item by full skill name; None means not applicable; `scores` None:
-    unreadable."""
+    """A judge's scores of one item.
+
+    Attributes:
+        idx: The item's number in its set.
+        scores: 1 to 5 by full skill name, None for a skill that is not applicable; None when the review is unreadable.
+        raw: What stands where the scores should be, for a message.
+    """
 
     idx: int
     scores: dict[str, float | None] | None
+    raw: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,32 +84,38 @@ class Report:
     skipped: int = 0
 
 
-def items(rows: Sequence[Row]) -> list[Item]:
-    """The evaluation set, with the labelled set's field names accepted too. Raises InputError."""
-    found = [_item(row, number) for number, row in enumerate(rows, 1)]
+def items(rows: Sequence[Row], *, name: str = "full") -> list[FlaskItem]:
+    """Read the evaluation set `name`; the labelled set's field names are accepted too.
+
+    Raises:
+        InputError: An item is damaged or has the number of another.
+    """
+    found = [_item(row, number, name) for number, row in enumerate(rows, 1)]
     if len({item.idx for item in found}) != len(found):
         raise InputError("the evaluation set has an idx twice")
     return found
 
 
-def _item(row: Row, number: int) -> Item:
+def _item(row: Row, number: int, name: str) -> FlaskItem:
     try:
-        return Item(
+        return FlaskItem(
             idx=item_id(row, f"item {number} of the evaluation set"),
             instruction=str(row["instruction"] if "instruction" in row else row["text"]),
             answer=str(row.get("answer") or ""),
             skills=tuple(_full_name(s) for s in _list(row["skill"] if "skill" in row else row["metrics"])),
             domains=tuple(_list(row.get("domain_labeled", row.get("domain")))),
             difficulty="".join(_list(row.get("difficulty_labeled", row.get("difficulty")))[:1]),
+            set=name,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"item {number} of the evaluation set is damaged: {error!r}") from error
 
 
 def item_id(row: Row, where: str) -> int:
-    """The item a row is about: `idx`, or `question_id` as the original's files call it; a number, also as text.
+    """Return the number of the item that a row is about: `idx`, or `question_id` as the original's files call it.
 
-    Raises InputError.
+    Raises:
+        InputError: There is none, or it is no number.
     """
     name = "idx" if "idx" in row else "question_id"
     try:
@@ -106,24 +125,56 @@ def item_id(row: Row, where: str) -> int:
 
 
 def review(row: Row, where: str, asked: Sequence[str] = ()) -> Review:
-    """A recorded review, parsed anew from its text where that is there.
+    """Read a recorded review, parsed anew from its text where that is there.
 
-    `asked` are the skills it is about; without them the row's own, or else all twelve. Raises InputError.
+    Args:
+        row: The row of a reviews file.
+        where: What a message calls it.
+        asked: The skills that it is about; without them the row's own, or else all twelve.
+
+    Raises:
+        InputError: The row names no item.
     """
-    own = [_full_name(name) for name in _list(row["skill"] if "skill" in row else row.get("metrics"))]
     text = row.get("review")
-    scores = parse(text if isinstance(text, str) else repr(row.get("score")), asked or own or SKILLS)
-    return Review(item_id(row, where), scores)
+    text = text if isinstance(text, str) else repr(row.get("score"))
+    return Review(item_id(row, where), parse(text, asked or row_skills(row) or SKILLS), text[-80:])
+
+
+def row_skills(row: Row) -> tuple[str, ...]:
+    """Return the skills that a row says it is about, by their full names."""
+    return tuple(_full_name(name) for name in _list(row["skill"] if "skill" in row else row.get("metrics")))
+
+
+def unique(reviews: Iterable[Review]) -> tuple[list[Review], int]:
+    """Return one review for each item, and how many were dropped; the first readable one stays.
+
+    FLASK's own tool appends to its file, so a second run doubles rows.
+    """
+    kept: dict[int, Review] = {}
+    dropped = 0
+    for found in reviews:
+        dropped += found.idx in kept
+        if found.idx not in kept or kept[found.idx].scores is None:
+            kept[found.idx] = found
+    return list(kept.values()), dropped
+
+
+def first_unreadable(reviews: Sequence[Review]) -> str | None:
+    """Describe the first review that could not be read; None when all could."""
+    for found in reviews:
+        if found.scores is None:
+            return f"the review of item {found.idx} ends with {found.raw!r}"
+    return None
 
 
 def _list(value: Any) -> list[str]:
-    """One label or a list of them; the set marks an unlabelled item with -1."""
+    """Return one label or a list of them; the set marks an unlabelled item with -1."""
     labels = value if isinstance(value, list) else [value]
     return [str(label) for label in labels if label not in (None, "", -1, "-1")]
 
 
 def _full_name(name: str) -> str:
-    """The skill a judge or a file means: its full name, or the one word that tells it from the others."""
+    """Return the skill that a name means: its full name, or the one word that only this skill has."""
     wanted = " ".join(name.replace("_", " ").lower().split())
     for skill in SKILLS:
         if wanted == skill.lower():
@@ -138,49 +189,75 @@ def _telling_word(skill: str) -> str:
 
 
 def parse(review: str, skills: Iterable[str]) -> dict[str, float | None] | None:
-    """Scores of the asked skills from the last dictionary of a review; None when there is no such dictionary.
+    """Return the scores of the asked skills from the last dictionary of a review that has one of them.
 
-    A score outside 1 to 5 is not a score. Skills the judge left out are not in the result.
+    The dictionary may be Python's or JSON's; a score may be a number, "4/5", or a dictionary with a `score`. A score
+    outside 1 to 5 is no score. None when there is no such dictionary; skills that the judge left out are not in it.
     """
-    found = _DICTIONARY.findall(review)
-    if not found:
-        return None
-    try:
-        value = ast.literal_eval(found[-1].replace("\n", " "))
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return None
-    if not isinstance(value, dict):
-        return None
-    named = {_full_name(str(key)): _score(score) for key, score in value.items()}
-    known = {skill: named[skill] for skill in skills if skill in named}
-    read = {skill: score for skill, score in known.items() if score is None or math.isfinite(score)}
-    return read or None
+    wanted = list(skills)
+    for value in _dictionaries(review[-_LONGEST:]):
+        named = {_full_name(str(key)): _score(score) for key, score in value.items()}
+        known = {skill: named[skill] for skill in wanted if skill in named}
+        if read := {skill: score for skill, score in known.items() if score is None or math.isfinite(score)}:
+            return read
+    return None
+
+
+def _dictionaries(text: str) -> Iterator[dict[Any, Any]]:
+    """Yield the dictionaries of a text, the last first; one inside another is not yielded."""
+    opened: list[int] = []
+    spans: list[tuple[int, int]] = []
+    for place, sign in enumerate(text):
+        if sign == "{":
+            opened.append(place)
+        elif sign == "}" and opened:
+            spans.append((opened.pop(), place + 1))
+    inside = len(text) + 1
+    for start, end in spans[: -_TRIED - 1 : -1]:
+        if end < inside and (value := _dictionary(text[start:end])) is not None:
+            inside = start
+            yield value
+
+
+def _dictionary(text: str) -> dict[Any, Any] | None:
+    plain = text.replace("\n", " ")
+    for read in (ast.literal_eval, json.loads):
+        try:
+            value = read(plain)
+        except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
+            continue
+        return value if isinstance(value, dict) else None
+    return None
 
 
 def _score(value: Any) -> float | None:
-    """1 to 5, None for "not applicable", NaN for what is neither."""
+    """Return 1 to 5, None for "not applicable", NaN for anything else."""
+    if isinstance(value, dict):
+        value = value.get("score", math.nan)
     if value is None or (isinstance(value, str) and value.strip().lower() in _NOT_APPLICABLE):
         return None
+    if isinstance(value, str) and (found := _RATING.fullmatch(value)):
+        value = found[1]
     try:
         score = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return math.nan
     return score if 1 <= score <= 5 and not isinstance(value, bool) else math.nan
 
 
-def report(reviews: Sequence[Review], questions: Sequence[Item]) -> Report:
-    """Means by skill, domain and difficulty; a domain's mean pools all skill scores of its items."""
+def report(reviews: Sequence[Review], questions: Sequence[FlaskItem]) -> Report:
+    """Return means by skill, domain and difficulty; a domain's mean pools all skill scores of its items."""
     by_idx = {item.idx: item for item in questions}
     pools: dict[str, dict[str, list[float]]] = {"skill": {}, "domain": {}, "difficulty": {}}
     failures = missing = skipped = 0
-    for review in reviews:
-        item = by_idx[review.idx]
-        if review.scores is None:
+    for found in reviews:
+        item = by_idx[found.idx]
+        if found.scores is None:
             failures += 1
             continue
-        missing += len(item.skills) - len(review.scores)
-        skipped += sum(score is None for score in review.scores.values())
-        _pool(pools, item, review.scores)
+        missing += len(item.skills) - len(found.scores)
+        skipped += sum(score is None for score in found.scores.values())
+        _pool(pools, item, found.scores)
     values = [score for scores in pools["skill"].values() for score in scores]
     order = [skill for skill in SKILLS if skill in pools["skill"]]
     return Report(
@@ -196,7 +273,7 @@ def report(reviews: Sequence[Review], questions: Sequence[Item]) -> Report:
     )
 
 
-def _pool(pools: dict[str, dict[str, list[float]]], item: Item, scores: dict[str, float | None]) -> None:
+def _pool(pools: dict[str, dict[str, list[float]]], item: FlaskItem, scores: dict[str, float | None]) -> None:
     for skill, score in scores.items():
         if score is None:
             continue

@@ -1,8 +1,7 @@
-"""The table that rates judges against several humans: eight columns, by the formulas of AlpacaEval's own
-table.
+"""The table that rates judges against several humans: eight columns, by the formulas of AlpacaEval's own table.
 
-A verdict's score against a target is ``1 - |verdict - target|`` on the scale 1..2. Agreement, bias and
-variance are in percent. A column that cannot be computed is None, with the reason beside it; so is an interval.
+A verdict's score against a target is ``1 - |verdict - target|`` on the scale 1 to 2. Agreement, bias and variance are
+in percent. A column that cannot be computed is None, with the reason beside it; so is an interval.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ from statistics import median
 import numpy as np
 
 from moa_graph.evals.judge_table import rankings
-from moa_graph.evals.judge_table.votes import Humans, Judge, Key
-from moa_graph.evals.stats import Interval, kappa, kappa_interval, mean_interval
+from moa_graph.evals.judge_table.votes import Humans, Key, RecordedJudge
+from moa_graph.evals.stats import Interval, fraction_interval, kappa, kappa_interval
 
 # Our key, and the header of the published table.
 COLUMNS = {
@@ -39,6 +38,7 @@ NO_SYSTEMS = "needs at least three systems to rank"
 NO_LENGTHS = "no pair differs by more than 30 characters"
 NOT_ESTIMATED = "the mean that the file states, not an estimate from these pairs"
 FEW_PAIRS = "needs at least two pairs, and a figure that most resamples have"
+NO_RANK_INTERVAL = "the systems are too few and fixed; resampling pairs would be biased"
 LONGER_BY = 30
 
 Widths = dict[str, Interval | None]
@@ -63,29 +63,32 @@ class Rating:
 
 @dataclass(frozen=True)
 class Sample:
-    """What a column is the mean of, by pair: a pair is one draw, however many values it has."""
+    """What a column is the mean of, by pair: a pair is one draw, with any number of values from 0 to `scale`."""
 
     values: list[float]
     clusters: list[int]
+    scale: float = 100.0
 
     @classmethod
-    def of(cls, pairs: Iterable[Sequence[float]]) -> Sample:
+    def of(cls, pairs: Iterable[Sequence[float]], scale: float = 100.0) -> Sample:
         rows = [(value, number) for number, values in enumerate(pairs) for value in values]
-        return cls([value for value, _ in rows], [number for _, number in rows])
+        return cls([value for value, _ in rows], [number for _, number in rows], scale)
 
     @property
     def mean(self) -> float | None:
         return float(np.mean(self.values)) if self.values else None
 
-    def interval(self, seed: int) -> Interval | None:
-        return mean_interval(self.values, clusters=self.clusters, seed=seed)
+    @property
+    def interval(self) -> Interval | None:
+        if len(set(self.clusters)) < 2:
+            return None
+        return fraction_interval(self.values, clusters=self.clusters, scale=self.scale)
 
 
 def estimate(votes: Sequence[float]) -> float:
-    """The one verdict several votes amount to: their mode when all are 1, 1.5 or 2, else their median.
+    """Return the verdict of several votes: their mode when all are 1, 1.5 or 2, else their median.
 
-    Among equal modes the published code draws with a fixed seed; it always takes the same one, and so does
-    this.
+    Among equal modes the published code draws with a fixed seed; it always takes the same one, and so does this.
     """
     if not all(vote in (1, 1.5, 2) for vote in votes):
         return float(median(votes))
@@ -95,12 +98,12 @@ def estimate(votes: Sequence[float]) -> float:
 
 
 def score(verdict: float, target: float) -> float:
-    """1 for the same verdict, 0 for the opposite one."""
+    """Return 1 for the same verdict, 0 for the opposite one."""
     return 1 - abs(verdict - target)
 
 
 def rate_humans(humans: Humans, *, seed: int = 0) -> Rating:
-    """The humans' own row: each against the mode of the others; their bias is 0 by definition."""
+    """Return the humans' own row: each against the mode of the others; their bias is 0 by definition."""
     votes = [pair.votes for pair in humans.pairs.values()]
     samples = {
         "human_agreement": Sample.of([float(np.mean(against_rest(v)))] for v in votes),
@@ -111,13 +114,13 @@ def rate_humans(humans: Humans, *, seed: int = 0) -> Rating:
     if columns["human_agreement"] is not None:
         columns["variance"] = 100 - columns["human_agreement"]
     kappas, widths = _human_kappas(votes, seed)
-    widths |= {name: sample.interval(seed) for name, sample in samples.items()}
+    widths |= {name: sample.interval for name, sample in samples.items()}
     fixed = dict.fromkeys(("spearman", "pearson"), "1 by definition") | {"bias": "0 by definition"}
     return _rating(columns, _counts(humans.runs, votes), kappas, widths, {}, fixed)
 
 
-def rate(judge: Judge, humans: Humans, *, seed: int = 0) -> Rating:
-    """A judge's row over the pairs that both it and the humans have."""
+def rate(judge: RecordedJudge, humans: Humans, *, seed: int = 0) -> Rating:
+    """Return a judge's row over the pairs that both it and the humans have."""
     asked = [judge.verdicts[key] for key in humans.pairs if key in judge.verdicts]
     runs = max(Counter(map(len, asked)).items(), key=lambda found: (found[1], found[0]))[0] if asked else 0
     kept = {key: read for key in humans.pairs if (read := [v for v in judge.verdicts.get(key, ()) if v is not None])}
@@ -130,39 +133,38 @@ def rate(judge: Judge, humans: Humans, *, seed: int = 0) -> Rating:
         "variance": Sample.of([100 - value for value in against_rest(read)] for read in several.values()),
         "prefer_longer": longer(humans, {key: read[0] for key, read in kept.items()}),
     }
-    ranked = rankings.systems(humans, kept)
-    spearman, pearson = rankings.correlations(ranked)
+    spearman, pearson = rankings.correlations(rankings.systems(humans, kept))
     columns = _columns(samples, judge) | {"spearman": spearman, "pearson": pearson}
     kappas, widths = _judge_kappas(humans, kept, targets, seed)
-    widths |= {name: sample.interval(seed) for name, sample in samples.items()}
-    widths["spearman"], widths["pearson"] = rankings.intervals(ranked, seed=seed)
+    widths |= {name: sample.interval for name, sample in samples.items()}
+    ranked = dict.fromkeys(("spearman", "pearson"), NO_RANK_INTERVAL)
     why = dict.fromkeys(("bias", "variance"), NO_REPEATS) if runs > 1 else {}
-    return _rating(columns, _counts(runs, asked), kappas, widths, why, {})
+    return _rating(columns, _counts(runs, asked), kappas, widths, why, ranked)
 
 
 def against_rest(votes: Sequence[float]) -> list[float]:
-    """Score, in percent, of every vote against the estimate of the others."""
+    """Return the score, in percent, of every vote against the estimate of the others."""
     return [100 * score(vote, estimate([*votes[:n], *votes[n + 1 :]])) for n, vote in enumerate(votes)]
 
 
 def longer(humans: Humans, verdicts: Mapping[Key, float]) -> Sample:
-    """1 for every clear verdict for the longer output, else 0, where lengths differ by more than 30 characters."""
+    """Return 1 for a clear verdict for the longer output, else 0, where lengths differ by more than 30 characters."""
     found: list[list[float]] = []
     for key, verdict in verdicts.items():
         gap = len(humans.pairs[key].output_2) - len(humans.pairs[key].output_1)
         if abs(gap) > LONGER_BY and verdict != 1.5:
             found.append([float((verdict > 1.5) == (gap > 0))])
-    return Sample.of(found)
+    return Sample.of(found, scale=1.0)
 
 
-def _columns(samples: Mapping[str, Sample], source: Humans | Judge) -> dict[str, float | None]:
+def _columns(samples: Mapping[str, Sample], source: Humans | RecordedJudge) -> dict[str, float | None]:
     means = {name: sample.mean for name, sample in samples.items()}
     given = {"price_per_1000": _thousand(source.price), "time_per_1000": _thousand(source.time)}
     return dict.fromkeys(COLUMNS, None) | means | given
 
 
 def _counts(runs: int, asked: Sequence[Sequence[float | None]]) -> tuple[int, int, int, int]:
-    """Pairs with a readable verdict, runs, readable verdicts, unreadable ones."""
+    """Return pairs with a readable verdict, runs, readable verdicts, unreadable ones."""
     parsed = sum(vote is not None for votes in asked for vote in votes)
     readable = sum(any(vote is not None for vote in votes) for votes in asked)
     return readable, runs, parsed, sum(map(len, asked)) - parsed
@@ -181,10 +183,10 @@ def _human_kappas(votes: Sequence[Sequence[float]], seed: int) -> tuple[dict[str
 def _judge_kappas(
     humans: Humans, verdicts: Mapping[Key, Sequence[float]], targets: Mapping[Key, float], seed: int
 ) -> tuple[dict[str, float], Widths]:
-    """Kappa of the first run with each human and with their majority, verdicts rounded to 1, 1.5 or 2."""
+    """Return kappa of the first run with each human and with their majority, verdicts rounded to 1, 1.5 or 2."""
     if not verdicts:
         return {}, {}
-    ours = [_nearest(read[0]) for read in verdicts.values()]
+    ours = [nearest(read[0]) for read in verdicts.values()]
     raters = {"majority": [targets[key] for key in verdicts]}
     for human in range(humans.runs):
         raters[f"human {human + 1}"] = [humans.pairs[key].votes[human] for key in verdicts]
@@ -192,7 +194,8 @@ def _judge_kappas(
     return {name: kappa(ours, theirs) for name, theirs in raters.items()}, widths
 
 
-def _nearest(verdict: float) -> float:
+def nearest(verdict: float) -> float:
+    """Return 1, 1.5 or 2: the clear verdict that a weighted one stands for."""
     return verdict if verdict in (1, 1.5, 2) else 1.0 if verdict < 1.5 else 2.0
 
 
@@ -204,7 +207,7 @@ def _rating(
     why: Mapping[str, str],
     fixed: Mapping[str, str],
 ) -> Rating:
-    """The row with a reason for everything that is None; `why` is for columns, `fixed` for intervals."""
+    """Return the row with a reason for everything that is None; `why` is for columns, `fixed` for intervals."""
     absent = {
         "human_agreement": NO_VERDICTS,
         "price_per_1000": NO_PRICE,

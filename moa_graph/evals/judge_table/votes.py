@@ -1,8 +1,7 @@
-"""What the judge meta-evaluation reads: pairs with several human votes, and a judge's runs over the same
-pairs.
+"""Pairs with several human votes, and a judge's runs over the same pairs.
 
-Two forms are known: AlpacaFarm's cross-annotations (one row a vote, keyed by the three texts) and PandaLM's
-(one row a pair with annotator1.., keyed by idx; its judges' files hold one ``..._result`` an idx). Labels
+Two forms are known: AlpacaFarm's cross-annotations (one row a vote, keyed by the three texts) and PandaLM's (one row a
+pair with annotator1.., keyed by idx; its judges' files hold one ``..._result`` an idx, as a number or as text). Labels
 become preferences: 1, 2, and 1.5 for a tie.
 """
 
@@ -45,17 +44,32 @@ class Humans:
 
 
 @dataclass
-class Judge:
-    """A judge's verdicts by pair, one list entry a run (None: unreadable)."""
+class RecordedJudge:
+    """A judge's verdicts by pair, one list entry a run (None: unreadable).
+
+    `first_unreadable` describes the first verdict that could not be read; None when all could.
+    """
 
     name: str
     verdicts: dict[Key, list[float | None]]
     price: float | None = None
     time: float | None = None
+    first_unreadable: str | None = None
+
+
+_WORDS = {"tie": 1.5, "model_1": 1.0, "model_2": 2.0, "a": 1.0, "b": 2.0, "c": 1.5}
 
 
 def label(value: Any) -> float | None:
-    """A vote as a preference in 1..2; None when it is not one."""
+    """Return a vote as a preference from 1 to 2; None when it is not one. Numbers may be in quotes, a tie a word."""
+    if isinstance(value, str):
+        word = value.strip().lower()
+        if word in _WORDS:
+            return _WORDS[word]
+        try:
+            value = float(word)
+        except ValueError:
+            return None
     if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
         return None
     if value == 0:
@@ -64,15 +78,16 @@ def label(value: Any) -> float | None:
 
 
 def humans(rows: Sequence[Row], generators: Sequence[Row] = ()) -> Humans:
-    """Human votes in either form. `generators` (AlpacaFarm's annotations) names the system of each pair.
+    """Read human votes in either form. `generators` (AlpacaFarm's annotations) names the system of each pair.
 
-    Raises InputError when fewer than two humans voted.
+    Raises:
+        InputError: Fewer than two humans voted, or no pair has all their votes.
     """
     if not rows:
         raise InputError("the file of human votes is empty")
     read = _pandalm_humans(rows) if "annotator1" in rows[0] else _alpaca_farm_humans(rows, generators)
-    if read.runs < 2:
-        raise InputError("the meta-evaluation needs pairs with at least two human votes")
+    if read.runs < 2 or not read.pairs:
+        raise InputError("rating a judge needs pairs with at least two readable human votes")
     return read
 
 
@@ -119,20 +134,35 @@ def _key(row: Row) -> Key:
         raise InputError(f"a row has no {error}: neither AlpacaFarm's form nor PandaLM's") from error
 
 
-def judge(name: str, rows: Sequence[Row]) -> Judge:
-    """A judge's verdicts in either form; rows of one pair are its runs, in file order."""
+def judge(name: str, rows: Sequence[Row]) -> RecordedJudge:
+    """Read a judge's verdicts in either form; rows of one pair are its runs, in file order.
+
+    Raises:
+        InputError: The file is empty, or not one of its verdicts could be read; the message names the first.
+    """
     if not rows:
         raise InputError(f"the file of judge {name!r} is empty")
     result = next((key for key in rows[0] if key.endswith("_result")), None)
     verdicts: dict[Key, list[float | None]] = {}
-    for row in rows:
+    unreadable = None
+    for number, row in enumerate(rows, 1):
         key = (str(row["idx"]),) if result and "idx" in row else _key(row)
-        verdicts.setdefault(key, []).append(label(row.get(result or "preference")))
-    return Judge(name, verdicts, _mean(rows, "price_per_example"), _mean(rows, "time_per_example"))
+        value = row.get(result or "preference")
+        verdicts.setdefault(key, []).append(label(value))
+        if unreadable is None and verdicts[key][-1] is None:
+            shown = repr(value)
+            unreadable = f"row {number} has {result or 'preference'} {shown[:60]}"
+    if not any(vote is not None for votes in verdicts.values() for vote in votes):
+        raise InputError(
+            f"no verdict of judge {name!r} could be read: {unreadable}; a verdict is 1, 2, a number between, or a tie "
+            '(0, 1.5 or "Tie")'
+        )
+    price, time = _mean(rows, "price_per_example"), _mean(rows, "time_per_example")
+    return RecordedJudge(name, verdicts, price, time, unreadable)
 
 
 def _mean(rows: Sequence[Row], name: str) -> float | None:
-    """Mean of a column in either published spelling; None when the file does not have it."""
+    """Return the mean of a column in either published spelling; None when the file does not have it."""
     values = [row.get(name, row.get(f"preference_{name}")) for row in rows]
     numbers = [float(v) for v in values if isinstance(v, int | float) and not math.isnan(v)]
     return math.fsum(numbers) / len(numbers) if numbers else None

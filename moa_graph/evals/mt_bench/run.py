@@ -9,15 +9,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from moa_graph.errors import InputError
 from moa_graph.evals.data.files import Row
-from moa_graph.evals.engine import Done
+from moa_graph.evals.engine import ItemOutcome
 from moa_graph.evals.judge import Judge
 from moa_graph.evals.mt_bench import scores as mt_bench
-from moa_graph.evals.systems.mixture import Ask, System
-from moa_graph.evals.systems.recorded import Drafts
+from moa_graph.evals.systems.mixture import System, SystemRequest
+from moa_graph.evals.systems.recorded import RecordedOutputs
 
 ANSWERS, JUDGMENTS, PAIRS = "answers", "judgments", "pairs"
 QUESTIONS, PROMPTS = "mt_bench/question.jsonl", "mt_bench/judge_prompts.jsonl"
@@ -26,7 +25,7 @@ PARAMETERS = {"temperature": 0.0, "max_tokens": 2048}
 
 
 @dataclass(frozen=True)
-class Question:
+class MTBenchQuestion:
     """A question of two turns; `reference` has the reference answers of both where the category needs them."""
 
     id: int | str
@@ -39,7 +38,7 @@ class Question:
         return str(self.id)
 
 
-def questions(rows: Sequence[Row], references: Sequence[Row]) -> list[Question]:
+def questions(rows: Sequence[Row], references: Sequence[Row]) -> list[MTBenchQuestion]:
     """The questions with their reference answers. Raises InputError for a category that lacks one."""
     answers = {row["question_id"]: tuple(row["choices"][0]["turns"]) for row in references}
     found = []
@@ -48,7 +47,7 @@ def questions(rows: Sequence[Row], references: Sequence[Row]) -> list[Question]:
         if needed and row["question_id"] not in answers:
             raise InputError(f"question {row['question_id']} ({row['category']}) has no reference answer")
         reference = answers[row["question_id"]] if needed else None
-        found.append(Question(row["question_id"], row["category"], tuple(row["turns"]), reference))
+        found.append(MTBenchQuestion(row["question_id"], row["category"], tuple(row["turns"]), reference))
     return found
 
 
@@ -59,11 +58,11 @@ class MTBench:
     system: System
     judge: Judge | None
     prompts: Mapping[str, Row] = field(default_factory=dict)
-    other: Drafts | None = None
+    other: RecordedOutputs | None = None
     other_name: str = ""
     max_tokens: int | None = None
 
-    async def work(self, question: Question, done: Done) -> None:
+    async def work(self, question: MTBenchQuestion, done: ItemOutcome) -> None:
         """Answer both turns, then judge them."""
         texts = await self._answers(question, done)
         if texts is None:
@@ -75,7 +74,7 @@ class MTBench:
                 if self.other:
                     await self._compare(question, texts, turn, done)
 
-    async def _answers(self, question: Question, done: Done) -> list[str] | None:
+    async def _answers(self, question: MTBenchQuestion, done: ItemOutcome) -> list[str] | None:
         """The system's answers; only they, never drafts, enter the history of the second turn."""
         history: list[tuple[str, str]] = []
         texts: list[str] = []
@@ -83,7 +82,7 @@ class MTBench:
         for turn, text in enumerate(question.turns):
             history.append(("user", text))
             item = f"{question.name}/{turn + 1}"
-            ask = Ask(item, (question.name, question.turns[0]), tuple(history), turn, warmth, self.max_tokens)
+            ask = SystemRequest(item, (question.name, question.turns[0]), tuple(history), turn, warmth, self.max_tokens)
             answer = await self.system.answer(ask)
             done.answered(answer)
             if answer.text is None:
@@ -92,17 +91,24 @@ class MTBench:
             texts.append(answer.text)
         return texts
 
-    async def _rate(self, question: Question, texts: Sequence[str], turn: int, done: Done) -> None:
+    async def _rate(self, question: MTBenchQuestion, texts: Sequence[str], turn: int, done: ItemOutcome) -> None:
         assert self.judge is not None
         name = ("single-math-v1" if question.reference else "single-v1") + ("-multi-turn" if turn else "")
         prompt = self.prompts[name]
         shown = fill(prompt["prompt_template"], _fields(question, turn) | _own(texts, turn))
         turns = [("system", prompt["system_prompt"]), ("user", shown)]
-        reply = await self.judge.ask(turns, item=question.name, slot=turn + 1)
+        reply = await self.judge.ask(
+            turns,
+            item=question.name,
+            slot=turn + 1,
+            readable=lambda reply: mt_bench.rating(reply.text) != mt_bench.FAILED,
+        )
         done.judging.add(reply)
         if not reply.counts and reply.status != "empty":
             done.failures.append(f"judge: {reply.error}")
             return
+        score = mt_bench.rating(reply.text)
+        done.unreadable += score == mt_bench.FAILED
         done.rows.setdefault(JUDGMENTS, []).append(
             {
                 "question_id": question.id,
@@ -110,14 +116,14 @@ class MTBench:
                 "judge": [self.judge.name, name],
                 "user_prompt": shown,
                 "judgment": reply.text,
-                "score": mt_bench.rating(reply.text),
+                "score": score,
                 "turn": turn + 1,
                 "tstamp": 0,
                 "judge_record": self.judge.record(prompt["system_prompt"] + prompt["prompt_template"], reply),
             }
         )
 
-    async def _compare(self, question: Question, texts: Sequence[str], turn: int, done: Done) -> None:
+    async def _compare(self, question: MTBenchQuestion, texts: Sequence[str], turn: int, done: ItemOutcome) -> None:
         """Both orders against the other system's recorded answers; a win only where both agree."""
         assert self.judge is not None
         assert self.other is not None
@@ -132,13 +138,20 @@ class MTBench:
             shown = fill(prompt["prompt_template"], _fields(question, turn) | _pair(a, b, turn))
             turns = [("system", prompt["system_prompt"]), ("user", shown)]
             slot = 10 + 2 * turn + game
-            reply = await self.judge.ask(turns, item=question.name, slot=slot, role="judge pair")
+            reply = await self.judge.ask(
+                turns,
+                item=question.name,
+                slot=slot,
+                role="judge pair",
+                readable=lambda reply: mt_bench.verdict(reply.text) is not None,
+            )
             done.judging.add(reply)
             if not reply.counts and reply.status != "empty":
                 done.failures.append(f"judge: {reply.error}")
                 return
             games.append((shown, reply))
         first, second = (mt_bench.verdict(reply.text) for _, reply in games)
+        done.unreadable += first is None or second is None
         record = self.judge.record(prompt["system_prompt"] + prompt["prompt_template"], games[0][1])
         done.rows.setdefault(PAIRS, []).append(
             {
@@ -160,7 +173,7 @@ class MTBench:
         )
 
 
-def answer_row(question: Question, model: str, texts: Sequence[str]) -> Row:
+def answer_row(question: MTBenchQuestion, model: str, texts: Sequence[str]) -> Row:
     """FastChat's answer row; the id is a hash of what it identifies."""
     digest = hashlib.sha256("\0".join([str(question.id), model, *texts]).encode()).hexdigest()
     return {
@@ -180,7 +193,7 @@ def fill(template: str, values: Mapping[str, str]) -> str:
     return pattern.sub(lambda found: values[found[0][1:-1]], template)
 
 
-def _fields(question: Question, turn: int) -> dict[str, str]:
+def _fields(question: MTBenchQuestion, turn: int) -> dict[str, str]:
     fields = {f"question_{n}": text for n, text in enumerate(question.turns, 1)}
     fields |= {f"ref_answer_{n}": text for n, text in enumerate(question.reference or (), 1)}
     return fields if turn else {"question": question.turns[0], **fields}
@@ -200,20 +213,3 @@ def _pair(a: Sequence[str], b: Sequence[str], turn: int) -> dict[str, str]:
 def _winner(verdict: str | None, *, swapped: bool) -> str:
     names = {"A": "model_2" if swapped else "model_1", "B": "model_1" if swapped else "model_2", "C": "tie"}
     return names[verdict] if verdict else "error"
-
-
-def pair_figures(rows: Sequence[Row]) -> dict[str, Any]:
-    """Wins, ties and the adjusted win rate of pairwise judging; nothing without pairs."""
-    if not rows:
-        return {}
-    winners = [row["winner"] if row["winner"] != "error" else None for row in rows]
-    agreed = [row["g1_winner"] == row["g2_winner"] for row in rows if row["winner"] != "error"]
-    return {
-        "opponent": rows[0]["model_2"],
-        "wins": winners.count("model_1"),
-        "losses": winners.count("model_2"),
-        "ties": winners.count("tie"),
-        "parse_failures": winners.count(None),
-        "adjusted_win_rate": mt_bench.adjusted_win_rate(winners),
-        "consistency": sum(agreed) / len(agreed) if agreed else None,
-    }

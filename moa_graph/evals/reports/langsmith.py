@@ -1,4 +1,4 @@
-"""The same run as a LangSmith dataset and experiment. Without a key nothing here is called, and nothing is missing."""
+"""A run as a LangSmith dataset and experiment. Without a key nothing here is called."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from moa_graph.evals.alpaca_eval import run as alpaca_run
 from moa_graph.evals.data.files import Row
-from moa_graph.evals.engine import Done
+from moa_graph.evals.engine import ItemOutcome
 from moa_graph.evals.flask import run as flask_run
 from moa_graph.evals.flask import scores as flask
 from moa_graph.evals.mt_bench import run as mt_bench_run
@@ -26,35 +26,36 @@ _SPACE = uuid.UUID("6f0c1a52-5a0f-4d0e-9d57-6a0a8c1f7d11")
 
 
 def wanted() -> bool:
-    """Whether a LangSmith key is set and tracing was not switched off."""
+    """Return whether a LangSmith key is set and tracing was not switched off."""
     off = (os.environ.get("LANGSMITH_TRACING") or "").lower() in ("false", "0")
     return not off and bool(os.environ.get("LANGSMITH_API_KEY"))
 
 
 def dataset_name(benchmark: str, inputs: Sequence[Mapping[str, Any]]) -> str:
-    """A name that stands for exactly these items: another choice of items is another dataset."""
+    """Return a name for exactly these items: another choice of items is another dataset."""
     digest = hashlib.sha256("\0".join(str(sorted(entry.items())) for entry in inputs).encode()).hexdigest()
     return f"moa_graph-{benchmark}-{len(inputs)}-{digest[:8]}"
 
 
-def examples(bench: Benchmark[Any], done: Sequence[Done]) -> list[dict[str, Any]]:
-    """What was answered, as LangSmith examples: inputs, outputs and feedback by item."""
+def examples(bench: Benchmark[Any], done: Sequence[ItemOutcome]) -> list[dict[str, Any]]:
+    """Return the answered items as LangSmith examples: inputs, outputs and feedback."""
     made = []
     items = {bench.identify(item): item for item in bench.items}
     for one in done:
         if answers := one.rows.get(_ANSWERS[bench.name]):
             verdicts = one.rows.get(_VERDICTS[bench.name], [])
+            pairs = one.rows.get(mt_bench_run.PAIRS, [])
             took = {"cost": one.generation.cost, "latency": one.generation.seconds}
             entry = {"id": one.item, "inputs": _inputs(items[one.item]), "outputs": _outputs(answers[0])}
-            made.append({**entry, "feedback": {**feedback(bench.name, verdicts), **took}})
+            made.append({**entry, "feedback": {**feedback(bench.name, verdicts), **pairwise(pairs), **took}})
     return made
 
 
-def _inputs(item: alpaca_run.Item | mt_bench_run.Question | flask.Item) -> dict[str, Any]:
-    """What was asked, as a person reads it there, with what names and groups it."""
-    if isinstance(item, mt_bench_run.Question):
+def _inputs(item: alpaca_run.AlpacaItem | mt_bench_run.MTBenchQuestion | flask.FlaskItem) -> dict[str, Any]:
+    """Return the question as a person reads it there, with what names and groups it."""
+    if isinstance(item, mt_bench_run.MTBenchQuestion):
         return {"question_id": item.id, "category": item.category, "turns": list(item.turns)}
-    if isinstance(item, flask.Item):
+    if isinstance(item, flask.FlaskItem):
         return {"idx": item.idx, "instruction": item.instruction, "skills": list(item.skills)}
     return {"instruction": item.instruction, "dataset": item.dataset}
 
@@ -64,13 +65,21 @@ def _outputs(row: Row) -> dict[str, Any]:
 
 
 def feedback(benchmark: str, rows: Sequence[Row]) -> dict[str, float | None]:
-    """What LangSmith shows beside one example; None where a verdict could not be read."""
+    """Return what LangSmith shows beside one example; None where a verdict could not be read."""
     if benchmark == "mt-bench":
         return {f"turn_{row['turn']}": None if row["score"] < 0 else row["score"] for row in rows}
     if benchmark == "alpaca":
         return {"preference": rows[0]["preference"] if rows else None}
     scores = (rows[0]["score"] or {}) if rows else {}
     return {name.lower().replace(" ", "_"): score for name, score in scores.items()}
+
+
+_PAIR_SCORES = {"model_1": 1.0, "tie": 0.5, "model_2": 0.0}
+
+
+def pairwise(rows: Sequence[Row]) -> dict[str, float | None]:
+    """Return pairwise verdicts by turn: 1 for a win, 0.5 for a tie, 0 for a loss, None where one was unreadable."""
+    return {f"pairwise_turn_{row['turn']}": _PAIR_SCORES.get(row["winner"]) for row in rows}
 
 
 async def publish(
@@ -84,7 +93,7 @@ async def publish(
     """Upload recorded answers and verdicts as one experiment; returns its name.
 
     Each example is ``{"id", "inputs", "outputs", "feedback"}``. Nothing is generated or judged again: the target
-    hands out what was recorded.
+    returns what was recorded.
     """
     name = dataset_name(benchmark, [example["inputs"] for example in examples])
     _dataset(client, name, examples)
@@ -103,7 +112,7 @@ async def publish(
     )
     async for _ in results:
         continue
-    # Traces and feedback are sent behind the scenes; the command must not end before they are.
+    # Traces and feedback are sent in the background; the command must not end before they are.
     await asyncio.to_thread(client.flush)
     return str(results.experiment_name)
 
@@ -113,7 +122,7 @@ def _example_id(dataset: str, example: Mapping[str, Any]) -> uuid.UUID:
 
 
 def _dataset(client: Client, name: str, examples: Sequence[Mapping[str, Any]]) -> None:
-    """The dataset, made once: its examples have ids of their own, so a second run adds none."""
+    """Make the dataset once: its examples have ids of their own, so a second run adds none."""
     if client.has_dataset(dataset_name=name):
         return
     dataset = client.create_dataset(name, description="Made by moa_graph from recorded benchmark items.")

@@ -1,4 +1,4 @@
-"""What is measured: a mixture or one model (drafts.py has recorded outputs). All answer a conversation with one text.
+"""What is measured: a mixture or one model (`recorded` has recorded outputs). All answer a conversation with one text.
 
 A conversation is a list of (role, text) turns. Only the answer ever enters the history of a second turn; drafts
 never do.
@@ -28,9 +28,14 @@ Turns = Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True)
-class Answer:
-    """One answer and what it took. `text` None: there is none, and `error` says why. `degraded` are the reasons why it
-    is less than it was meant to be: a draft that is missing, a fallback that answered."""
+class SystemAnswer:
+    """One answer and what it took.
+
+    Attributes:
+        text: The answer; None when there is none, and `error` says why.
+        degraded: Why it is less than the mixture was meant to give: a draft is missing, a fallback answered.
+        drafts: The drafts it was made from, without times.
+    """
 
     text: str | None
     calls: int = 0
@@ -39,11 +44,20 @@ class Answer:
     seconds: float = 0.0
     error: str | None = None
     degraded: Sequence[str] = ()
+    drafts: Sequence[dict[str, Any]] = ()
 
 
 @dataclass(frozen=True)
-class Ask:
-    """One question to a system: `keys` are the names by which recorded drafts may know it, `turn` is 0-based."""
+class SystemRequest:
+    """One question to a system.
+
+    Attributes:
+        item: The item's name in the ledger.
+        keys: Names by which recorded outputs may know it.
+        turns: The conversation as (role, text) pairs.
+        turn: 0-based turn of the conversation.
+        repeat: 0-based repetition of the item.
+    """
 
     item: str
     keys: tuple[str, ...]
@@ -51,6 +65,7 @@ class Ask:
     turn: int = 0
     temperature: float | None = None
     max_tokens: int | None = None
+    repeat: int = 0
 
 
 class System(Protocol):
@@ -60,7 +75,7 @@ class System(Protocol):
     identity: Mapping[str, Any]
     specs: Sequence[Proposer]
 
-    async def answer(self, ask: Ask) -> Answer: ...
+    async def answer(self, ask: SystemRequest) -> SystemAnswer: ...
 
 
 def messages(turns: Turns) -> list[Any]:
@@ -70,7 +85,7 @@ def messages(turns: Turns) -> list[Any]:
 
 
 class MixtureSystem:
-    """A mixture; every proposer's call is in the ledger, and the finished answer too, so that a resume is quick."""
+    """A mixture. Every proposer's call is in the ledger, and the finished answer too, so that a resume is quick."""
 
     def __init__(
         self, mixture: Mixture, ledger: Ledger, *, name: str | None = None, deadline: float | None = None
@@ -84,11 +99,11 @@ class MixtureSystem:
     def _graph(self) -> Any:
         return create_moa(self.mixture, ledger=self.ledger)
 
-    def _given(self, ask: Ask) -> dict[str, Any]:
+    def _given(self, ask: SystemRequest) -> dict[str, Any]:
         """The graph's input."""
         return {"messages": messages(ask.turns)}
 
-    async def answer(self, ask: Ask) -> Answer:
+    async def answer(self, ask: SystemRequest) -> SystemAnswer:
         given, place = self._given(ask), self._place(ask)
         finished, unfinished = (self._key(ask, given, place, again) for again in (False, True))
         if kept := await self.ledger.get(finished):
@@ -96,14 +111,14 @@ class MixtureSystem:
         try:
             await leave()
         except BudgetError:
-            # Better than none, and paid for: an answer that lacks what cannot be asked for now.
+            # An incomplete answer is paid for and better than none.
             if kept := await self.ledger.get(unfinished):
                 return self._recalled(kept)
             raise
         try:
             state = await self.graph.ainvoke(given, context=self._context(ask))
         except ConfigError:
-            raise  # what is wrong is wrong for every question: a ledger on a full disk would lose whatever is paid
+            raise  # It holds for every question: a ledger on a full disk would lose everything that is paid.
         except MoAError as error:
             return _failed(error)
         answer, again = _whole(state), _to_be_asked_again(state["record"])
@@ -111,54 +126,71 @@ class MixtureSystem:
         await self.ledger.put(unfinished if again else finished, row, **place, seconds=answer.seconds)
         return answer
 
-    def _place(self, ask: Ask) -> dict[str, Any]:
-        place = {"item": ask.item, "layer": 0, "slot": 0, "role": "answer", "repeat": 0}
+    def _place(self, ask: SystemRequest) -> dict[str, Any]:
+        place = {"item": ask.item, "layer": 0, "slot": 0, "role": "answer", "repeat": ask.repeat}
         return {**place, "model": self.mixture.hash}
 
-    def _key(self, ask: Ask, given: Mapping[str, Any], place: Mapping[str, Any], again: bool) -> str:
-        """What a finished answer is kept under, or one of which something is to be asked `again`."""
+    def _key(self, ask: SystemRequest, given: Mapping[str, Any], place: Mapping[str, Any], again: bool) -> str:
+        """Return the ledger key of a finished answer, or of one of which a call is to be made `again`."""
         params: dict[str, Any] = {"temperature": ask.temperature, "max_tokens": ask.max_tokens, "again": again}
         if "drafts" in given:
             params["drafts"] = [draft["text"] for draft in given["drafts"]]
         return self.ledger.call_key(**place, params=params, messages=given["messages"])
 
-    def _context(self, ask: Ask) -> MoAContext:
-        return MoAContext(item=ask.item, temperature=ask.temperature, max_tokens=ask.max_tokens, deadline=self.deadline)
+    def _context(self, ask: SystemRequest) -> MoAContext:
+        return MoAContext(
+            item=ask.item,
+            repeat=ask.repeat,
+            temperature=ask.temperature,
+            max_tokens=ask.max_tokens,
+            deadline=self.deadline,
+        )
 
-    def _recalled(self, kept: dict[str, Any]) -> Answer:
-        """A recorded answer; calls of a finished one whose price was not known then have today's."""
+    def _recalled(self, kept: dict[str, Any]) -> SystemAnswer:
+        """Return a recorded answer; calls whose price was unknown then have today's price."""
         specs = {node.name: node.spec for node in self.mixture.plan[0]}
         bill = [self._cost(specs.get(call["by"], self.mixture.aggregator), call) for call in kept.pop("bill")]
         if not bill:
-            return Answer(**kept)
+            return SystemAnswer(**kept)
         known = [cost for cost in bill if cost is not None]
-        return replace(Answer(**kept), cost=sum(known) if len(known) == len(bill) else None)
+        return replace(SystemAnswer(**kept), cost=sum(known) if len(known) == len(bill) else None)
 
     def _cost(self, spec: Proposer, call: Mapping[str, Any]) -> float | None:
         return price(spec, call["usage"], prices=self.mixture.prices, reported=call["cost"])
 
 
-def _whole(state: Any) -> Answer:
+def _whole(state: Any) -> SystemAnswer:
     record = state["record"]
-    return Answer(
+    return SystemAnswer(
         text=str(state["messages"][-1].text),
         calls=record["calls"],
         usage=record["usage"],
         cost=record["cost"],
         seconds=record["seconds"],
         degraded=record["degraded_reasons"],
+        drafts=_drafts(state),
     )
 
 
+_KEPT = ("layer", "slot", "proposer", "model", "status", "text", "error", "usage", "cost")
+
+
+def _drafts(state: Any) -> list[dict[str, Any]]:
+    """Return the drafts as data; times are left out, so that files do not depend on when they were made."""
+    return [{name: draft[name] for name in _KEPT} for draft in state["drafts"]]
+
+
 def _to_be_asked_again(record: Record) -> bool:
-    """Whether a call failed that may do better the next time. What came too late for a quorum, was refused or did not
-    fit is as it is."""
+    """Return whether a call failed that may succeed next time.
+
+    A draft that was too late for a quorum, was refused or did not fit will be so again.
+    """
     failed = any(unused["status"] in ("failed", "empty") for unused in record["unused"])
     return failed or record["fallback"] is not None or record["status"] == "best_draft"
 
 
 def _bill(state: Any) -> list[dict[str, Any]]:
-    """What every call of an answer took, by its node, so that its cost can be told when a price becomes known."""
+    """Return what every call took, by node, so that the cost can be computed when a price becomes known."""
     calls = [
         {"by": draft["proposer"], "usage": draft["usage"], "cost": draft["cost"]}
         for draft in state["drafts"]
@@ -168,11 +200,11 @@ def _bill(state: Any) -> list[dict[str, Any]]:
     return [*calls, {"by": "aggregator", "usage": answer.usage, "cost": answer.cost}]
 
 
-def _failed(error: MoAError) -> Answer:
-    """What a failed run cost all the same; its paid drafts are in the ledger."""
+def _failed(error: MoAError) -> SystemAnswer:
+    """Return what a failed run cost; its paid drafts are in the ledger."""
     costs = [*(draft["cost"] for draft in error.drafts), error.cost]
     known = [cost for cost in costs if cost is not None]
-    return Answer(
+    return SystemAnswer(
         None,
         calls=sum(1 for draft in error.drafts if draft["attempts"]),
         usage=total_usage([draft["usage"] for draft in error.drafts]),
@@ -182,7 +214,7 @@ def _failed(error: MoAError) -> Answer:
 
 
 class ModelSystem:
-    """One model, asked directly: the baseline that a mixture has to beat."""
+    """One model, called directly: the baseline that a mixture has to beat."""
 
     def __init__(self, spec: Proposer, payer: Payer, *, name: str | None = None) -> None:
         self.spec, self.payer = spec, payer
@@ -190,11 +222,17 @@ class ModelSystem:
         self.identity: Mapping[str, Any] = {"model": spec.model_dump(mode="json")}
         self.specs: Sequence[Proposer] = [spec]
 
-    async def answer(self, ask: Ask) -> Answer:
+    async def answer(self, ask: SystemRequest) -> SystemAnswer:
         system = [self.spec.system] if self.spec.system else []
         shown = with_system(messages(ask.turns), before="", after=system)
         reply = await self.payer.ask(
-            self.spec, shown, item=ask.item, role="model", temperature=ask.temperature, max_tokens=ask.max_tokens
+            self.spec,
+            shown,
+            item=ask.item,
+            role="model",
+            repeat=ask.repeat,
+            temperature=ask.temperature,
+            max_tokens=ask.max_tokens,
         )
         text = reply.text if reply.counts else None
-        return Answer(text, 1, reply.usage, reply.cost, reply.seconds, None if reply.counts else reply.error)
+        return SystemAnswer(text, 1, reply.usage, reply.cost, reply.seconds, None if reply.counts else reply.error)

@@ -1,7 +1,8 @@
-"""One paid call of a benchmark, made once: looked up in the ledger, else asked and recorded."""
+"""One paid call of a benchmark, made once: read from the ledger, else sent and recorded."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field, replace
@@ -11,7 +12,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 
 from moa_graph.costs.ledger import Ledger
 from moa_graph.costs.prices import price
-from moa_graph.evals.alpaca_eval.judge import top_logprobs
+from moa_graph.evals.alpaca_eval.judge import logprob, top_logprobs
 from moa_graph.mixture.price_overrides import Override
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.models import rate_limit, registry
@@ -23,25 +24,30 @@ from moa_graph.state import COUNTED, Usage, as_usage
 ATTEMPTS = 4
 
 LEAVE: ContextVar[Callable[[], Awaitable[None]] | None] = ContextVar("leave", default=None)
-"""Asks for leave to spend, for the item under way. It stands here and not in arguments, since only the places that
-look a call up in the ledger know whether anything is to be paid."""
+"""Asks for permission to spend, for the current item. It is a context variable because only the code that reads the
+ledger knows whether a call is to be paid."""
 
 
 async def leave() -> None:
-    """Waits until the item under way may spend; call it before a call that is not recorded.
+    """Wait until the current item may spend; call this before a call that is not recorded.
 
     Raises:
-        BudgetError: it may not: the cap leaves no room.
-        UnrecordedError: it may not yet.
+        BudgetError: The cap leaves no room.
+        UnrecordedError: Only recorded calls are allowed now.
     """
     if ask_leave := LEAVE.get():
         await ask_leave()
 
 
 @dataclass(frozen=True)
-class Reply:
-    """What a model said. `served` is the model id that the provider names, `top` the first token's alternatives,
-    `reported` the dollars that the provider itself named."""
+class PaidReply:
+    """A model's reply.
+
+    Attributes:
+        served: The model id that the provider names.
+        top: The first token's alternatives with their log probabilities.
+        reported: Dollars that the provider itself named.
+    """
 
     text: str
     status: str
@@ -60,7 +66,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Payer:
-    """Asks single models for a run. Replies that were paid for are recorded before they are used."""
+    """Calls single models for a run. Paid replies are recorded before they are used."""
 
     ledger: Ledger
     deadline: float = 120.0
@@ -77,20 +83,9 @@ class Payer:
         repeat: int = 0,
         temperature: float | None = None,
         max_tokens: int | None = None,
-    ) -> Reply:
-        """The reply of `spec`; a provider's fault is a status, never an exception."""
-        place: dict[str, Any] = {
-            "item": item,
-            "layer": 0,
-            "slot": slot,
-            "role": role,
-            "repeat": repeat,
-            "model": spec.label,
-        }
-        params = spec.model_dump(mode="json", exclude={"model", "name", "system", "samples", "window"})
-        params |= {"temperature": spec.temperature if temperature is None else temperature}
-        params |= {"max_tokens": spec.max_tokens if max_tokens is None else max_tokens}
-        key = self.ledger.call_key(**place, params=params, messages=messages)
+    ) -> PaidReply:
+        """Return the reply of `spec`; a provider's fault is a status, never an exception."""
+        place, key = self._key(spec, messages, item, role, slot, repeat, temperature, max_tokens)
         if kept := await self.ledger.get(key):
             return self._recalled(spec, kept)
         await leave()
@@ -103,20 +98,53 @@ class Payer:
             await self.ledger.put(key, asdict(reply), **place, cost=reply.cost, seconds=reply.seconds)
         return reply
 
-    def _recalled(self, spec: Proposer, kept: Mapping[str, Any]) -> Reply:
-        """A recorded reply. Its cost is that of today's prices: they may not have been known when it was recorded."""
+    async def recorded(
+        self, spec: Proposer, messages: Sequence[BaseMessage], *, item: str, role: str, slot: int = 0, repeat: int = 0
+    ) -> PaidReply | None:
+        """Return the recorded reply, or None when there is none; nothing is sent."""
+        _, key = self._key(spec, messages, item, role, slot, repeat, None, None)
+        kept = await self.ledger.get(key)
+        return self._recalled(spec, kept) if kept else None
+
+    def _key(
+        self,
+        spec: Proposer,
+        messages: Sequence[BaseMessage],
+        item: str,
+        role: str,
+        slot: int,
+        repeat: int,
+        temperature: float | None,
+        max_tokens: int | None,
+    ) -> tuple[dict[str, Any], str]:
+        """Return a call's columns in the ledger, and its key."""
+        columns: dict[str, Any] = {
+            "item": item,
+            "layer": 0,
+            "slot": slot,
+            "role": role,
+            "repeat": repeat,
+            "model": spec.label,
+        }
+        params = spec.model_dump(mode="json", exclude={"model", "name", "system", "samples", "window"})
+        params |= {"temperature": spec.temperature if temperature is None else temperature}
+        params |= {"max_tokens": spec.max_tokens if max_tokens is None else max_tokens}
+        return columns, self.ledger.call_key(**columns, params=params, messages=messages)
+
+    def _recalled(self, spec: Proposer, kept: Mapping[str, Any]) -> PaidReply:
+        """Return a recorded reply with its cost at today's prices, which may have been unknown when it was recorded."""
         usage = as_usage(kept["usage"]) if kept["usage"] else None
-        reply = Reply(**{**kept, "top": _alternatives(kept["top"]), "usage": usage})
+        reply = PaidReply(**{**kept, "top": _alternatives(kept["top"]), "usage": usage})
         return replace(reply, cost=self._cost(spec, reply.usage, reply.reported))
 
     def _cost(self, spec: Proposer, usage: Usage | None, reported: float | None) -> float | None:
         return price(spec, usage, prices=self.prices, reported=reported)
 
-    def _reply(self, spec: Proposer, outcome: Outcome) -> Reply:
+    def _reply(self, spec: Proposer, outcome: Outcome) -> PaidReply:
         said = read(outcome.message or AIMessage(content=""))
         free = outcome.message is None and outcome.free
         dollars = 0.0 if free else self._cost(spec, outcome.usage, outcome.reported)
-        return Reply(
+        return PaidReply(
             text=outcome.text,
             status=outcome.status,
             error=outcome.error,
@@ -130,5 +158,6 @@ class Payer:
 
 
 def _alternatives(top: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Tokens and log probabilities, in one order of keys: new or from the ledger, files hold the same bytes."""
-    return [{"token": str(entry["token"]), "logprob": float(entry["logprob"])} for entry in top]
+    """Return tokens and log probabilities in one order of keys, so that files do not depend on the ledger."""
+    read = [(str(entry.get("token")), logprob(entry)) for entry in top]
+    return [{"token": token, "logprob": value} for token, value in read if value > -math.inf]

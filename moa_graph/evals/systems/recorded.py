@@ -13,8 +13,8 @@ from langgraph.graph import END, START, StateGraph
 
 from moa_graph.costs.ledger import Ledger
 from moa_graph.errors import InputError
-from moa_graph.evals.data.files import Row, read_rows
-from moa_graph.evals.systems.mixture import Answer, Ask, MixtureSystem
+from moa_graph.evals.data.files import Row, file_digest, read_rows
+from moa_graph.evals.systems.mixture import MixtureSystem, SystemAnswer, SystemRequest
 from moa_graph.graph.nodes import Nodes
 from moa_graph.graph.runnables import Node
 from moa_graph.mixture.context import MoAContext
@@ -25,31 +25,47 @@ from moa_graph.state import Draft, MoAState, RunInfo
 
 
 @dataclass(frozen=True)
-class Drafts:
-    """Recorded outputs of one system, by every key they can be joined by (instruction or id, never position)."""
+class RecordedOutputs:
+    """Recorded outputs of one system, by every key they can be joined by (instruction or id, never position).
+
+    Attributes:
+        path: The file.
+        turns: The texts of every turn by key. A row that names its set (FLASK's) is keyed "SET/ID" as well.
+        models: The models that the rows name.
+    """
 
     path: Path
     turns: Mapping[str, Sequence[str]]
+    models: tuple[str, ...] = ()
 
     @classmethod
-    def read(cls, path: Path) -> Drafts:
-        """AlpacaEval's outputs, FastChat's answers or FLASK's outputs. Raises InputError for other rows."""
-        found: dict[str, list[str]] = {}
-        for number, row in enumerate(read_rows(path), 1):
-            texts = _texts(row)
-            keys = [str(row[name]) for name in ("instruction", "question_id", "idx") if row.get(name) is not None]
+    def read(cls, path: Path) -> RecordedOutputs:
+        """Read AlpacaEval's outputs, FastChat's answers, FLASK's outputs or those of `moa eval run`.
+
+        Raises:
+            InputError: A row has nothing to join by, or two rows of one key have different texts.
+        """
+        found: dict[str, tuple[int, list[str]]] = {}
+        rows = read_rows(path)
+        for number, row in enumerate(rows, 1):
+            texts, keys = _texts(row), _keys(row)
             if not keys:
-                raise InputError(f"{path}, row {number}: no instruction, question_id or idx to join by")
-            if texts:
-                found.update(dict.fromkeys(keys, texts))
-        return cls(path, found)
+                raise InputError(f"{path}, row {number}: no instruction, question_id, idx or id to join by")
+            for key in keys if texts else ():
+                before, said = found.setdefault(key, (number, texts))
+                if said != texts:
+                    raise InputError(
+                        f"{path}: rows {before} and {number} have different outputs for {key[:60]!r}; keep one of them"
+                    )
+        named = [str(row[name]) for row in rows for name in ("generator", "model_id", "model") if row.get(name)]
+        return cls(path, {key: texts for key, (_, texts) in found.items()}, tuple(dict.fromkeys(named)))
 
     @property
     def name(self) -> str:
         return self.path.name.split(".json")[0]
 
-    def text(self, ask: Ask) -> str | None:
-        """The recorded text of this turn; None when there is none."""
+    def text(self, ask: SystemRequest) -> str | None:
+        """Return the recorded text of this turn; None when there is none."""
         for key in ask.keys:
             turns = self.turns.get(key, ())
             if ask.turn < len(turns) and turns[ask.turn].strip():
@@ -57,39 +73,46 @@ class Drafts:
         return None
 
 
+def _keys(row: Row) -> list[str]:
+    """Return what a row can be joined by. A numbered row that names its set is joined only within that set."""
+    keys = [str(row["instruction"])] if row.get("instruction") is not None else []
+    numbers = [str(row[name]) for name in ("question_id", "idx", "id") if row.get(name) is not None]
+    return [*keys, *(f"{row['set']}/{number}" if row.get("set") else number for number in numbers)]
+
+
 def _texts(row: Row) -> list[str]:
-    """A missing or null output gives nothing: it is left out, never the text "None"."""
+    """Return the texts of a row's turns; a missing or null output gives none, not the text "None"."""
     if isinstance(row.get("choices"), list):
         turns = row["choices"][0].get("turns") or []
         return [str(turn) for turn in turns] if all(isinstance(turn, str) for turn in turns) else []
-    text = row.get("output", row.get("text"))
+    text = row.get("output", row.get("text", row.get("answer")))
     return [text] if isinstance(text, str) else []
 
 
 class RecordedSystem:
-    """Recorded outputs as they are; nothing is asked."""
+    """Recorded outputs as they are; no model is called."""
 
-    def __init__(self, drafts: Drafts, *, name: str | None = None) -> None:
+    def __init__(self, drafts: RecordedOutputs, *, name: str | None = None) -> None:
         self.drafts = drafts
         self.name = name or drafts.name
-        self.identity: Mapping[str, Any] = {"drafts": [drafts.path.name]}
+        self.identity: Mapping[str, Any] = {"drafts": {drafts.path.name: file_digest(drafts.path)}}
         self.specs: Sequence[Proposer] = ()
 
-    async def answer(self, ask: Ask) -> Answer:
+    async def answer(self, ask: SystemRequest) -> SystemAnswer:
         text = self.drafts.text(ask)
-        return Answer(text, error="there is no recorded output for it" if text is None else None)
+        return SystemAnswer(text, error="there is no recorded output for it" if text is None else None)
 
 
 class SynthesisSystem(MixtureSystem):
-    """What a mixture's last step makes of recorded drafts, which stand for those of its own proposers.
+    """A mixture's last step on recorded drafts, which replace those of its own proposers.
 
     It is the graph's own aggregate node, so the mixture's prompt, system, shuffle, draft_tokens, windows, fallbacks,
-    on_failure and caps hold. What governs the asking of proposers (quorum, min_drafts, hedge) has nothing to govern.
+    on_failure and caps hold. Options of the proposers' calls (quorum, min_drafts, hedge) have no effect.
     """
 
     def __init__(
         self,
-        drafts: Sequence[Drafts],
+        drafts: Sequence[RecordedOutputs],
         mixture: Mixture,
         ledger: Ledger,
         *,
@@ -98,7 +121,8 @@ class SynthesisSystem(MixtureSystem):
     ) -> None:
         self.drafts = drafts
         super().__init__(mixture, ledger, name=name, deadline=deadline)
-        self.identity = {"drafts": [each.path.name for each in drafts], **self.identity}
+        digests = {each.path.name: file_digest(each.path) for each in drafts}
+        self.identity = {"drafts": digests, **self.identity}
         self.specs = [mixture.aggregator, *mixture.fallbacks]
         for spec in self.specs:
             require_known(spec)
@@ -110,7 +134,7 @@ class SynthesisSystem(MixtureSystem):
         graph.add_edge("aggregate", END)
         return graph.compile(name="moa")
 
-    def _given(self, ask: Ask) -> dict[str, Any]:
+    def _given(self, ask: SystemRequest) -> dict[str, Any]:
         layers = self.mixture.total_layers
         run = RunInfo(
             id=uuid.uuid4().hex, mixture=self.mixture.hash, layers=layers, combine=self.mixture.combine.name,
@@ -120,8 +144,8 @@ class SynthesisSystem(MixtureSystem):
         return {**super()._given(ask), "drafts": drafts, "layer": layers, "run": run, "record": None}
 
 
-def _draft(drafts: Drafts, ask: Ask, layer: int, slot: int) -> Draft:
-    """One file's draft, for which nothing was sent. A missing one is an unused place, so that the answer says so."""
+def _draft(drafts: RecordedOutputs, ask: SystemRequest, layer: int, slot: int) -> Draft:
+    """Return one file's draft, for which nothing was sent. A missing one is an unused slot, so the answer says so."""
     text = drafts.text(ask)
     return Draft(
         layer=layer,

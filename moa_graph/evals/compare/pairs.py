@@ -1,0 +1,183 @@
+"""All pairs of recorded systems, on the prompts that both have."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from itertools import combinations
+from math import fsum
+from typing import Any
+
+from moa_graph.errors import InputError
+from moa_graph.evals.alpaca_eval.figures import alpaca_figures
+from moa_graph.evals.compare.systems import ScoredSystem, Values, named_apart
+from moa_graph.evals.figures import as_pair
+from moa_graph.evals.flask import scores as flask
+from moa_graph.evals.stats import Interval, fraction_interval, holm, mcnemar, mean_interval, paired
+
+_OVERLAP = 0.9
+"""A pair that shares less than this part of the larger system's prompts is warned of."""
+_FITTED = 40
+"""Up to this number of systems, a length control is fitted for those that bring none."""
+
+
+def compare(systems: Sequence[ScoredSystem], *, seed: int = 0) -> dict[str, Any]:
+    """Compare all pairs: difference, interval, p, McNemar's p, both with Holm over the pairs, and whether they tie.
+
+    A pair with different judges, references or ways of judging is refused and listed under `refused`.
+
+    Args:
+        systems: Two or more systems; those of one name are told apart.
+        seed: Seed of the permutation tests.
+
+    Raises:
+        InputError: The systems are of different benchmarks, share too few prompts, or no pair can be compared.
+    """
+    if len({system.benchmark for system in systems}) > 1:
+        raise InputError(
+            "these are of different benchmarks: " + ", ".join(f"{s.name} ({s.benchmark})" for s in systems)
+        )
+    systems = named_apart(systems)
+    reasons = {(a.name, b.name): incomparable(a, b) for a, b in combinations(systems, 2)}
+    fitting = [(a, b) for a, b in combinations(systems, 2) if reasons[a.name, b.name] is None]
+    refused = [{"a": a, "b": b, "reason": reason} for (a, b), reason in reasons.items() if reason]
+    if not fitting:
+        first = refused[0]
+        raise InputError(f"{first['a']} and {first['b']} cannot be compared: {first['reason']}")
+    rows = [_pair(a, b, a.values, b.values, seed) for a, b in fitting]
+    _adjust(rows)
+    for row, (a, b) in zip(rows, fitting, strict=True):
+        shared = sorted(a.verdicts.keys() & b.verdicts.keys(), key=str)
+        if shared:
+            row["mcnemar_p"] = mcnemar([a.verdicts[k] for k in shared], [b.verdicts[k] for k in shared])
+        if a.parts and b.parts:
+            row["skills"] = _parts(a, b, seed)
+    exact = [row for row in rows if "mcnemar_p" in row]
+    for row, p in zip(exact, holm([row["mcnemar_p"] for row in exact]), strict=True):
+        row["mcnemar_p_holm"] = p
+    warnings = [f"{row['a']} and {row['b']} were not compared: {row['reason']}" for row in refused]
+    warnings += [warning for row in rows if (warning := _overlap(row))]
+    overview = [_overview(system, fitted=len(systems) <= _FITTED) for system in systems]
+    return {
+        "benchmark": systems[0].benchmark,
+        "systems": overview,
+        "pairs": rows,
+        "refused": refused,
+        "warnings": warnings,
+    }
+
+
+def incomparable(a: ScoredSystem, b: ScoredSystem) -> str | None:
+    """Return why two systems cannot be compared; None when they can."""
+    if a.judges != b.judges:
+        return f"they have different judges ({_list(a.judges)}; {_list(b.judges)})"
+    each_other = a.references == {b.name} and b.references == {a.name}
+    if a.references != b.references and not each_other:
+        return f"they were judged against different references ({_list(a.references)}; {_list(b.references)})"
+    if a.mode != b.mode:
+        return f"they were judged in different ways ({a.mode or 'one order'}; {b.mode or 'one order'})"
+    shared = a.texts.keys() & b.texts.keys()
+    if differing := sum(a.texts[key] != b.texts[key] for key in shared):
+        what = "are of different sets" if a.benchmark == "flask" else "were judged against different reference outputs"
+        return f"they {what}: {differing} of {len(shared)} shared prompts differ"
+    return None
+
+
+def _list(names: frozenset[str]) -> str:
+    return ", ".join(sorted(names)) or "none"
+
+
+def _pair(a: ScoredSystem, b: ScoredSystem, mine: Values, theirs: Values, seed: int) -> dict[str, Any]:
+    # Sorted, so that the result does not depend on the order of a file.
+    shared = sorted(mine.keys() & theirs.keys(), key=str)
+    clusters = [key[0] for key in shared]
+    if len(set(clusters)) < 2:
+        raise InputError(f"{a.name} and {b.name} share fewer than two prompts")
+    found = paired([mine[k] for k in shared], [theirs[k] for k in shared], clusters=clusters, seed=seed)
+    return {
+        "a": a.name,
+        "b": b.name,
+        "n": found.n,
+        "n_a": len({key[0] for key in mine}),
+        "n_b": len({key[0] for key in theirs}),
+        "mean_a": fsum(mine[k] for k in shared) / len(shared),
+        "mean_b": fsum(theirs[k] for k in shared) / len(shared),
+        "difference": found.difference,
+        "interval": as_pair(Interval(found.low, found.high)),
+        "caution": found.caution,
+        "standard_error": found.standard_error,
+        "p": found.p,
+        "tied": found.tied,
+    }
+
+
+def _overlap(row: Mapping[str, Any]) -> str | None:
+    most = max(row["n_a"], row["n_b"])
+    if row["n"] >= _OVERLAP * most:
+        return None
+    return (
+        f"{row['a']} and {row['b']} share {row['n']} prompts of {row['n_a']} and {row['n_b']}: the difference is on "
+        "these alone"
+    )
+
+
+def _adjust(rows: Sequence[dict[str, Any]]) -> None:
+    """Apply Holm over this family of tests; a difference that does not survive it is a tie."""
+    for row, p in zip(rows, holm([row["p"] for row in rows]), strict=True):
+        row["p_holm"] = p
+        row["tied"] = row["tied"] or p >= 0.05
+
+
+def _parts(a: ScoredSystem, b: ScoredSystem, seed: int) -> dict[str, Mapping[str, Any]]:
+    rows = {}
+    for part in [skill for skill in flask.SKILLS if skill in a.parts and skill in b.parts]:
+        if len(a.parts[part].keys() & b.parts[part].keys()) > 1:
+            rows[part] = _pair(a, b, a.parts[part], b.parts[part], seed)
+    _adjust(list(rows.values()))
+    return {part: {k: v for k, v in row.items() if k not in ("a", "b")} for part, row in rows.items()}
+
+
+def _overview(system: ScoredSystem, *, fitted: bool) -> dict[str, Any]:
+    """Return one system's own figures: mean, interval, length control, cost, and means by category."""
+    values, clusters = list(system.values.values()), [key[0] for key in system.values]
+    fraction = system.benchmark in ("alpaca", "mt-bench pairs", "votes", "prompts")
+    width = (
+        fraction_interval(values, clusters=clusters, scale=100)
+        if fraction
+        else mean_interval(values, clusters=clusters)
+    )
+    spent = system.figures.get("generation") or {}
+    return {
+        "name": system.name,
+        "n": len(set(clusters)),
+        "mean": fsum(values) / len(values),
+        "interval": as_pair(width),
+        "caution": width.caution if width else None,
+        **({"length_controlled_winrate": _length_controlled(system, fitted)} if system.benchmark == "alpaca" else {}),
+        "cost": spent.get("cost"),
+        "degraded": system.figures.get("degraded"),
+        "categories": _by_category(system),
+    }
+
+
+def _length_controlled(system: ScoredSystem, fitted: bool) -> float | None:
+    recorded = system.figures.get("length_controlled_winrate")
+    if recorded is not None or not fitted:
+        return recorded
+    rate = alpaca_figures(system.rows, intervals=False)["length_controlled_winrate"]
+    return None if rate is None else float(rate)
+
+
+def _by_category(system: ScoredSystem) -> dict[str, float]:
+    pools: dict[str, list[float]] = {}
+    for key, value in system.values.items():
+        name: Hashable = key[1] if system.benchmark == "flask" else system.categories.get(key[0])
+        if name is not None:
+            pools.setdefault(str(name), []).append(value)
+    return {name: fsum(values) / len(values) for name, values in sorted(pools.items())}
+
+
+def verdict(row: Mapping[str, Any]) -> str:
+    """Return the result in words: "tied" when it is."""
+    if row["tied"]:
+        return "tied"
+    return f"{row['a'] if row['difference'] > 0 else row['b']} is better"

@@ -1,0 +1,259 @@
+"""Recorded systems, read for a comparison: scores by prompt, and what makes them comparable."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import fsum
+from pathlib import Path
+from typing import Any
+
+from moa_graph.errors import InputError
+from moa_graph.evals.alpaca_eval import scores as alpaca
+from moa_graph.evals.data.files import Row, read_rows
+from moa_graph.evals.flask import figures as flask_figures
+from moa_graph.evals.flask import scores as flask
+from moa_graph.evals.mt_bench import figures as mt_bench_figures
+from moa_graph.evals.mt_bench import scores as mt_bench
+
+Values = dict[tuple[Hashable, ...], float]
+NOT_RECORDED = "not recorded"
+
+
+@dataclass(frozen=True)
+class ScoredSystem:
+    """One system's scores by (prompt, part).
+
+    Attributes:
+        names: What it may be called, best first.
+        benchmark: Systems of different benchmarks cannot be compared.
+        judges: Who judged it.
+        values: Scores; the first element of a key is the prompt.
+        references: What it was judged against, by name.
+        texts: What each prompt was judged against (a reference text, FLASK's skills), where the file has it.
+        mode: How it was judged ("both orders"), or which set of a benchmark was used.
+        verdicts: Wins by key, where there are any.
+        parts: Scores by part of the benchmark (a FLASK skill).
+        categories: The category of each prompt, where there are several.
+        figures: Cost and other figures of the run, where it is a run's folder.
+    """
+
+    names: tuple[str, ...]
+    benchmark: str
+    judges: frozenset[str]
+    values: Values
+    references: frozenset[str] = frozenset()
+    texts: Mapping[Any, str] = field(default_factory=dict)
+    mode: str = ""
+    verdicts: Mapping[tuple[Hashable, ...], bool] = field(default_factory=dict)
+    parts: Mapping[str, Values] = field(default_factory=dict)
+    categories: Mapping[Any, str] = field(default_factory=dict)
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    rows: Sequence[Row] = field(default=(), repr=False, compare=False)
+
+    @property
+    def name(self) -> str:
+        return self.names[0]
+
+
+def load(entry: str) -> ScoredSystem:
+    """Read a run's folder or a file of annotations, judgments, reviews, results or the page's votes.
+
+    Args:
+        entry: A path; ``PATH#SYSTEM`` picks one system of a file that has several.
+
+    Raises:
+        InputError: Nothing recorded is found there, nothing of it can be read, or it has several systems.
+    """
+    place, _, pick = entry.partition("#")
+    path = Path(place)
+    file = _recorded_file(path) if path.is_dir() else path
+    rows = read_rows(file)
+    if not rows:
+        raise InputError(f"{file} is empty")
+    reader = next((read for fits, read in _READERS if fits(rows[0])), None)
+    if reader is None:
+        raise InputError(
+            f"{file} holds neither annotations nor judgments nor reviews nor results nor votes: its first row has "
+            f"{', '.join(list(rows[0])[:8]) or 'no fields'}"
+        )
+    systems = {name: found for name, found in reader(rows).items() if found.values}
+    if not systems:
+        raise InputError(f"{file}: {_nothing_readable(rows)}")
+    name = _picked(pick, list(systems), str(file))
+    figures = _figures(path) if path.is_dir() else {}
+    return replace(systems[name], names=_names(path, pick, name), figures=figures)
+
+
+def _nothing_readable(rows: Sequence[Row]) -> str:
+    row = rows[0]
+    value = next((row[name] for name in ("preference", "score", "review", "g1_winner") if name in row), None)
+    return f"nothing of it could be read; the first value is {repr(value)[-80:]}"
+
+
+def _recorded_file(folder: Path) -> Path:
+    for pattern in ("annotations.json", "model_judgment/*_single.jsonl", "reviews.jsonl", "results.jsonl"):
+        if found := sorted(folder.glob(pattern)):
+            return found[0]
+    raise InputError(f"{folder} holds no annotations.json, model_judgment, reviews.jsonl or results.jsonl")
+
+
+def _figures(folder: Path) -> Mapping[str, Any]:
+    """Return what the run wrote about itself, or nothing for a folder of files alone."""
+    path = folder / "scores.json"
+    if not path.is_file():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path} is not JSON: {error}") from error
+    return found if isinstance(found, dict) else {}
+
+
+def _picked(pick: str, names: Sequence[str], file: str) -> str:
+    if not pick and len(names) > 1:
+        raise InputError(f"{file} has several systems; pick one with #: {', '.join(names)}")
+    if pick and pick not in names:
+        raise InputError(f"{file} has no system {pick!r}, only {', '.join(names)}")
+    return pick or names[0]
+
+
+def _names(path: Path, pick: str, recorded: str) -> tuple[str, ...]:
+    """Return the system picked, or the file's or folder's own name; then the system's recorded name; then more of the
+    path, a folder at a time: published files are all called annotations.json."""
+    place = path.resolve() if path.is_dir() else path.absolute()
+    parts = [*place.parts[1:-1], place.name if path.is_dir() else place.name.split(".json")[0]]
+    longer = ["/".join(parts[-n:]) for n in range(1, len(parts) + 1)]
+    if pick:
+        return (pick, *(f"{name}#{pick}" for name in longer))
+    return (longer[0], *((recorded,) if recorded != NOT_RECORDED else ()), *longer[1:])
+
+
+def named_apart(systems: Sequence[ScoredSystem]) -> list[ScoredSystem]:
+    """Return the systems with no two of one name: those that share theirs take their next ones, at last numbers."""
+    named = list(systems)
+    for name in dict.fromkeys(system.name for system in systems):
+        same = [place for place, system in enumerate(systems) if system.name == name]
+        if len(same) > 1:
+            taken = {system.name for system in named if system.name != name}
+            for place, other in zip(same, _apart([systems[place].names for place in same], taken), strict=True):
+                named[place] = replace(systems[place], names=(other,))
+    return named
+
+
+def _apart(names: Sequence[Sequence[str]], taken: set[str]) -> list[str]:
+    for level in range(1, max(map(len, names))):
+        found = [entry[min(level, len(entry) - 1)] for entry in names]
+        if len(set(found)) == len(found) and not taken & set(found):
+            return found
+    return [f"{entry[0]} ({number})" for number, entry in enumerate(names, 1)]
+
+
+def _recorded(names: Iterable[Any]) -> frozenset[str]:
+    """Return names unchanged: two models of one provider are two judges."""
+    return frozenset(str(name) if name else NOT_RECORDED for name in names)
+
+
+def _alpaca(rows: Sequence[Row]) -> dict[str, ScoredSystem]:
+    groups = alpaca.by_source(rows)
+    models = [source.model for source in groups]
+    found = {}
+    for source, members in groups.items():
+        items = alpaca.read_annotations(members)
+        values: Values = {(item.instruction,): 100 * item.win for item in items if item.win is not None}
+        name = (source.model or NOT_RECORDED) if models.count(source.model) == 1 else str(source)
+        categories = {item.instruction: item.dataset for item in items}
+        found[name] = ScoredSystem(
+            (name,),
+            "alpaca",
+            _recorded([source.judge]),
+            values,
+            references=_recorded([source.reference]),
+            texts={item.instruction: item.reference for item in items},
+            mode="both orders" if alpaca.both_orders(members) else "",
+            verdicts={key: win > 50 for key, win in values.items()},
+            categories=categories if len(set(categories.values())) > 1 else {},
+            rows=members,
+        )
+    return found
+
+
+def _mt_bench(rows: Sequence[Row]) -> dict[str, ScoredSystem]:
+    known = mt_bench_figures.categories()
+    found = {}
+    for name, members in mt_bench.systems(mt_bench.judgments(rows)).items():
+        kept, _ = mt_bench.unique(members)
+        values: Values = {(row.question, row.turn): row.score for row in kept if row.score != mt_bench.FAILED}
+        categories = {row.question: known[row.question] for row in kept if row.question in known}
+        found[name] = ScoredSystem((name,), "mt-bench", _recorded([members[0].judge]), values, categories=categories)
+    return found
+
+
+def _pairwise(rows: Sequence[Row]) -> dict[str, ScoredSystem]:
+    """Return every model of a pairwise file with its wins; its opponents are its references."""
+    verdicts, _ = mt_bench.unique_pairs(mt_bench.pair_verdicts(rows))
+    found = {}
+    for model in dict.fromkeys(name for row in verdicts for name in row.models):
+        mine = [row for row in verdicts if model in row.models]
+        pools: dict[tuple[Hashable, ...], list[float]] = {}
+        for row in mine:
+            if (win := row.win(model)) is not None:
+                pools.setdefault((row.question, row.turn), []).append(100 * win)
+        values: Values = {key: fsum(wins) / len(wins) for key, wins in pools.items()}
+        opponents = frozenset(name for row in mine for name in row.models if name != model)
+        judges = _recorded(row.judge for row in mine)
+        found[model] = ScoredSystem((model,), "mt-bench pairs", judges, values, references=opponents)
+    return found
+
+
+def _flask(rows: Sequence[Row]) -> dict[str, ScoredSystem]:
+    found = {}
+    for name, members in flask_figures.by_system(rows).items():
+        reviews = [flask.review(row, f"review {number}") for number, row in enumerate(members, 1)]
+        values: Values = {}
+        parts: dict[str, Values] = {}
+        for review in flask.unique(reviews)[0]:
+            for skill, score in (review.scores or {}).items():
+                if score is not None:
+                    values[(review.idx, skill)] = score
+                    parts.setdefault(skill, {})[(review.idx, skill)] = score
+        judges = _recorded(flask_figures.system_of(row)[1] for row in members)
+        # The skills of an item tell the full set from the hard one where rows do not say which it is.
+        skills = {flask.item_id(row, "a review"): ", ".join(sorted(flask.row_skills(row))) for row in members}
+        texts = {idx: text for idx, text in skills.items() if text}
+        found[name] = ScoredSystem((name,), "flask", judges, values, texts=texts, mode=_flask_set(members), parts=parts)
+    return found
+
+
+def _flask_set(rows: Sequence[Row]) -> str:
+    named = {str(row["set"]) for row in rows if row.get("set")}
+    return "the " + " and ".join(sorted(named)) + " set" if named else ""
+
+
+def _votes(rows: Sequence[Row]) -> dict[str, ScoredSystem]:
+    """Return how often people who saw drafts without names found a model's best: 100 for the best of a vote, 0 for the
+    others. A model with several drafts in a vote has the mean of theirs."""
+    try:
+        votes = [(str(row["prompt"]), [str(draft["model"]) for draft in row["drafts"]], row["best"]) for row in rows]
+    except (KeyError, TypeError) as error:
+        raise InputError(f"a line is no vote of the page: {error!r}") from error
+    found = {}
+    for model in dict.fromkeys(name for _, shown, _ in votes for name in shown):
+        values: Values = {}
+        for number, (prompt, shown, best) in enumerate(votes):
+            mine = [100.0 * (place == best) for place, name in enumerate(shown) if name == model]
+            if mine:
+                values[(prompt, number)] = fsum(mine) / len(mine)
+        found[model] = ScoredSystem((model,), "votes", frozenset({"people"}), values)
+    return found
+
+
+_READERS = (
+    (lambda row: "preference" in row, _alpaca),
+    (lambda row: "g1_winner" in row, _pairwise),
+    (lambda row: "turn" in row and "score" in row, _mt_bench),
+    (lambda row: "review" in row or isinstance(row.get("score"), dict), _flask),
+    (lambda row: {"drafts", "best"} <= row.keys(), _votes),
+)
+"""How a file's kind is recognized by its first row, and what reads it."""

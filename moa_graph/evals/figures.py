@@ -1,0 +1,64 @@
+"""Shapes that the figures of all benchmarks share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from moa_graph.evals.stats import Interval
+
+Figures = dict[str, Any]
+"""Plain figures by name: what a command prints as JSON and a run writes into `scores.json`."""
+
+STAR = "* this interval may not hold its level: few prompts, or few wins or losses"
+
+
+def as_pair(interval: Interval | None) -> list[float] | None:
+    """Return an interval as JSON."""
+    return None if interval is None else [interval.low, interval.high]
+
+
+def cautions(intervals: Mapping[str, Interval | None]) -> dict[str, str]:
+    """Return the caution of every interval that has one, by the name of the figure."""
+    return {name: width.caution for name, width in intervals.items() if width is not None and width.caution}
+
+
+def shown(value: Any) -> str:
+    """Return a figure as a person reads it."""
+    if value is None:
+        return "not known"
+    if isinstance(value, float):
+        return f"{value:.4g}" if abs(value) < 1 else f"{value:.2f}"
+    if isinstance(value, list):
+        return " to ".join(map(shown, value)) if all(isinstance(v, int | float) for v in value) else _listed(value)
+    return str(value)
+
+
+def _listed(values: list[Any]) -> str:
+    return "; ".join(
+        ", ".join(f"{name} {value}" for name, value in entry.items()) if isinstance(entry, Mapping) else str(entry)
+        for entry in values
+    )
+
+
+def lines(figures: Mapping[str, Any], *, hidden: frozenset[str] = frozenset()) -> Iterator[list[str]]:
+    """Yield [name, value] of every figure as a table shows it.
+
+    A figure inside another is named "outer: inner". An interval with a caution says so.
+    """
+    marked = figures.get("cautions") or {}
+    for name, value in figures.items():
+        if name in hidden or name in ("cautions", "notes", "warnings"):
+            continue
+        if isinstance(value, Mapping):
+            yield from ([f"{name}: {inner}", text] for inner, text in lines(value))
+        else:
+            yield [name, shown(value) + (f" (caution: {marked[name]})" if name in marked and value is not None else "")]
+
+
+def bracket(interval: Any, caution: Any = None) -> str:
+    """Return " [low, high]" for a table cell; an interval with a caution ends with a star."""
+    if interval is None:
+        return ""
+    low, high = interval
+    return f" [{shown(low)}, {shown(high)}]{'*' if caution else ''}"

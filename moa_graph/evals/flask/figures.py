@@ -1,0 +1,105 @@
+"""Recorded FLASK reviews as plain figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from moa_graph.errors import InputError
+from moa_graph.evals.data.files import Row
+from moa_graph.evals.figures import Figures, as_pair, cautions
+from moa_graph.evals.flask import scores as flask
+from moa_graph.evals.stats import Interval, mean_interval
+
+
+def system_of(row: Row) -> tuple[str, str]:
+    """Return the model and the judge that a review names; what is missing is an empty text."""
+    judge = row.get("judge_record")
+    reviewer = judge.get("model") if isinstance(judge, Mapping) else row.get("reviewer_id")
+    return str(row.get("model_id") or ""), str(reviewer or "")
+
+
+def by_system(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Separate the reviews of several models or judges in one file; they are never averaged together.
+
+    The name is the model's; with several judges of one model it is "MODEL judged by JUDGE".
+    """
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(system_of(row), []).append(row)
+    judges: dict[str, int] = {}
+    for model, _ in groups:
+        judges[model] = judges.get(model, 0) + 1
+    return {
+        (model or "not recorded") + (f" judged by {judge or 'not recorded'}" if judges[model] > 1 else ""): found
+        for (model, judge), found in groups.items()
+    }
+
+
+def reviews(rows: Sequence[Row], items: Sequence[flask.FlaskItem]) -> list[flask.Review]:
+    """Read recorded reviews of `items`, each of its item's own skills.
+
+    Raises:
+        InputError: A row names no item of this set, or belongs to the other one.
+    """
+    by_idx = {item.idx: item for item in items}
+    found = []
+    for number, row in enumerate(rows, 1):
+        where = f"review {number}"
+        idx = flask.item_id(row, where)
+        if idx not in by_idx:
+            raise InputError(f"{where}: no item has idx {idx} in FLASK's {items[0].set} set")
+        check_set(row, by_idx[idx], where)
+        found.append(flask.review(row, where, by_idx[idx].skills))
+    return found
+
+
+def check_set(row: Row, item: flask.FlaskItem, where: str) -> None:
+    """Refuse a row of the other set: both number their items from 1.
+
+    Raises:
+        InputError: The row's set, instruction or skills are not the item's.
+    """
+    other = "hard" if item.set == "full" else "full"
+    way_out = "give --hard" if other == "hard" else "leave --hard out"
+    if row.get("set") not in (None, item.set):
+        raise InputError(f"{where} belongs to FLASK's {row['set']} set, not to the {item.set} one: {way_out}")
+    text = row.get("instruction")
+    if isinstance(text, str) and text.strip() != item.instruction.strip():
+        raise InputError(f"{where}: the instruction is not that of item {item.idx} of the {item.set} set: {way_out}?")
+    skills = flask.row_skills(row)
+    if skills and set(skills) != set(item.skills):
+        raise InputError(
+            f"{where}: its skills ({', '.join(skills)}) are not those of item {item.idx} of the {item.set} set "
+            f"({', '.join(item.skills)}): {way_out}?"
+        )
+
+
+def flask_figures(found: Sequence[flask.Review], items: Sequence[flask.FlaskItem]) -> Figures:
+    """Return the figures of one system's reviews; intervals are by question.
+
+    Raises:
+        InputError: Not one review could be read; the message has the end of the first.
+    """
+    kept, duplicates = flask.unique(found)
+    report = flask.report(kept, items)
+    unreadable = flask.first_unreadable(kept)
+    if not report.n:
+        raise InputError(f"no review could be read: {unreadable or 'there are none'}; a review ends with a dictionary")
+    widths: dict[str, Interval | None] = {}
+    for skill in report.skills:
+        scores = [r.scores.get(skill) for r in kept if r.scores is not None]
+        widths[skill] = mean_interval([s for s in scores if s is not None], scale=(1, 5))
+    # The mean pools all scores, and those of one question go together.
+    pooled = [(s, r.idx) for r in kept for s in (r.scores or {}).values() if s is not None]
+    width = mean_interval([score for score, _ in pooled], clusters=[idx for _, idx in pooled], scale=(1, 5))
+    figures: dict[str, Any] = asdict(report)
+    return {
+        **figures,
+        "duplicates": duplicates,
+        "interval": as_pair(width),
+        "intervals": {skill: as_pair(found) for skill, found in widths.items()},
+        "cautions": cautions({"interval": width, **widths}),
+        "notes": [f"{report.parse_failures} reviews could not be read; {unreadable}"] if unreadable else [],
+    }

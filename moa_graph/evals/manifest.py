@@ -1,0 +1,74 @@
+"""`run.json`: what was measured, with which models, judge, data and version. It makes a folder one run's own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from moa_graph.errors import ConfigError
+from moa_graph.evals.data.files import inside, json_bytes, write
+from moa_graph.mixture.proposer import Proposer
+
+MANIFEST = "run.json"
+_IDENTITY = ("benchmark", "system", "judge", "reference", "data", "settings")
+
+
+def claim(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Make the folder the run's own and return its manifest.
+
+    Benchmark, system, judge, settings, reference and data must be those of the folder. The selection and the package
+    version may change: the manifest has the current selection and every version that worked on it.
+
+    Raises:
+        ConfigError: The folder already is another run's, or its manifest is damaged.
+    """
+    path = inside(folder, MANIFEST)
+    now: dict[str, Any] = json.loads(json.dumps(manifest))
+    if path.exists():
+        before = _read(path)
+        # A run that only generated may be judged later; everything else must be as it was.
+        if before.get("judge") is None:
+            before |= {name: now[name] for name in ("judge", "data", "settings")}
+        if differing := [name for name in _IDENTITY if now[name] != before.get(name)]:
+            raise ConfigError(f"{folder} holds another run ({', '.join(differing)} differ); choose another --out")
+        now["started"] = before.get("started", now["started"])
+        now["versions"] = list(dict.fromkeys([*before.get("versions", []), *now["versions"]]))
+        now["passes"] = before.get("passes", 0)
+    write(path, json_bytes(now))
+    return now
+
+
+def finished(folder: Path, *, unreadable: int) -> None:
+    """Note the end of a run; where verdicts were unreadable, the next run asks for them anew."""
+    if unreadable:
+        path = inside(folder, MANIFEST)
+        manifest = _read(path)
+        write(path, json_bytes({**manifest, "passes": manifest.get("passes", 0) + 1}))
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """Return a folder's manifest; empty when it has none."""
+    path = folder / MANIFEST
+    return _read(path) if path.is_file() else {}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigError(f"{path} is damaged: {error}. Choose another --out") from error
+    if not isinstance(found, dict):
+        raise ConfigError(f"{path} is damaged: it holds no JSON object. Choose another --out")
+    return found
+
+
+def models_of(specs: Sequence[Proposer]) -> list[dict[str, Any]]:
+    """Return models with their parameters; addresses and names of keys are left out."""
+    return [_model(spec) for spec in specs]
+
+
+def _model(spec: Proposer) -> dict[str, Any]:
+    given: Mapping[str, Any] = spec.model_dump(mode="json", exclude={"base_url", "api_key_env"}, exclude_defaults=True)
+    return {"model": spec.label, **{name: value for name, value in given.items() if name != "model"}}

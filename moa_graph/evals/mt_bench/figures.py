@@ -1,0 +1,124 @@
+"""Recorded MT-Bench judgments, single or pairwise, as plain figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from moa_graph.errors import InputError
+from moa_graph.evals.data import assets
+from moa_graph.evals.data.files import Row, read_rows
+from moa_graph.evals.figures import Figures, as_pair, cautions
+from moa_graph.evals.mt_bench import scores as mt_bench
+from moa_graph.evals.stats import fraction_interval
+
+QUESTIONS = "mt_bench/question.jsonl"
+
+
+def is_pairwise(rows: Sequence[Row]) -> bool:
+    """Return whether the rows are FastChat's pairwise ones."""
+    return bool(rows) and "g1_winner" in rows[0]
+
+
+def categories() -> dict[Any, str]:
+    """Return MT-Bench's category of every question, or nothing when the questions are not on this disk."""
+    found = assets.present(QUESTIONS)
+    if not found:
+        return {}
+    return {mt_bench.question_id(row["question_id"]): row["category"] for row in read_rows(found.path)}
+
+
+def single_figures(rows: Sequence[Row]) -> dict[str, Figures]:
+    """Return figures of single grading by system; categories are added when the questions are on this disk.
+
+    Raises:
+        InputError: There are no judgments, or not one of them could be read; the message names the first.
+    """
+    judgments = mt_bench.judgments(rows)
+    known = categories()
+    found = {name: _single(members, known) for name, members in mt_bench.systems(judgments).items()}
+    if not any(figures["n"] for figures in found.values()):
+        first = mt_bench.first_unreadable(judgments)
+        raise InputError(f"no rating could be read: {first or 'there are no judgments'}; a rating is 1 to 10")
+    return found
+
+
+def _single(members: Sequence[mt_bench.Judgment], known: Mapping[Any, str]) -> Figures:
+    score = mt_bench.score(members, categories=known)
+    notes = [_incomplete(members, known)]
+    if unreadable := mt_bench.first_unreadable(mt_bench.unique(members)[0]):
+        notes.append(f"{score.parse_failures} ratings could not be read; {unreadable}")
+    return {
+        "judge": members[0].judge or None,
+        "score": score.score,
+        "first_turn": score.first_turn,
+        "second_turn": score.second_turn,
+        "n": score.n,
+        "duplicates": score.duplicates,
+        "parse_failures": score.parse_failures,
+        "interval": as_pair(score.interval),
+        "categories": score.categories,
+        "cautions": cautions({"interval": score.interval}),
+        "notes": [note for note in notes if note],
+    }
+
+
+def _incomplete(members: Sequence[mt_bench.Judgment], known: Mapping[Any, str]) -> str | None:
+    """Return what is missing: judgments of MT-Bench's own questions, or the second turn of others."""
+    here = {(row.question, row.turn) for row in members}
+    questions = {question for question, _ in here}
+    expected = set(known) if questions <= set(known) else questions
+    wanted = {(question, turn) for question in expected for turn in (1, 2)}
+    absent = len(wanted - here)
+    if not absent:
+        return None
+    turns = [len({q for q, t in here if t == turn}) for turn in (1, 2)]
+    return (
+        f"{absent} of {len(wanted)} judgments are missing: {turns[0]} of {len(expected)} questions have a first turn, "
+        f"{turns[1]} a second"
+    )
+
+
+def pair_figures(rows: Sequence[Row]) -> dict[str, Figures]:
+    """Return wins, ties and adjusted win rate of pairwise judging for every pair of models and every judge.
+
+    Raises:
+        InputError: Not one verdict could be read; the message names the first.
+    """
+    verdicts = mt_bench.pair_verdicts(rows)
+    groups: dict[tuple[tuple[str, str], str], list[mt_bench.PairVerdict]] = {}
+    for row in verdicts:
+        groups.setdefault((row.models, row.judge), []).append(row)
+    if not any(row.winner for row in verdicts):
+        first = f"question {verdicts[0].question} has the winners {verdicts[0].raw}" if verdicts else "there are none"
+        raise InputError(f"no pairwise verdict could be read: {first}; a winner is model_1, model_2 or tie")
+    judges = {judge for _, judge in groups}
+    return {
+        f"{one} against {two}" + (f", judged by {judge}" if len(judges) > 1 else ""): _pair(members)
+        for ((one, two), judge), members in groups.items()
+    }
+
+
+def _pair(members: Sequence[mt_bench.PairVerdict]) -> Figures:
+    kept, duplicates = mt_bench.unique_pairs(members)
+    model, opponent = members[0].models
+    winners = [row.winner for row in kept]
+    read = [(100 * win, row.question) for row in kept if (win := row.win(model)) is not None]
+    same = [row.same for row in kept if row.same is not None]
+    width = fraction_interval([win for win, _ in read], clusters=[question for _, question in read], scale=100)
+    unreadable = [f"question {row.question} has the winners {row.raw}" for row in kept if row.winner is None]
+    return {
+        "model": model,
+        "opponent": opponent,
+        "judge": members[0].judge or None,
+        "wins": winners.count("model_1"),
+        "losses": winners.count("model_2"),
+        "ties": winners.count("tie"),
+        "duplicates": duplicates,
+        "parse_failures": winners.count(None),
+        "adjusted_win_rate": mt_bench.adjusted_win_rate(winners),
+        "adjusted_win_rate_interval": as_pair(width),
+        "consistency": sum(same) / len(same) if same else None,
+        "cautions": cautions({"adjusted_win_rate_interval": width}),
+        "notes": [f"{len(unreadable)} verdicts could not be read; {unreadable[0]}"] if unreadable else [],
+    }

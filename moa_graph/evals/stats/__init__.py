@@ -1,0 +1,32 @@
+"""Statistics of the reports: intervals, paired tests, corrections, agreement.
+
+A *cluster* is one independent draw: a prompt, however many rows it has. Two turns of one MT-Bench question are one
+cluster.
+"""
+
+from moa_graph.evals.stats.agreement import correlation, kappa, kappa_interval, kendall_tau
+from moa_graph.evals.stats.intervals import (
+    FEW_CASES,
+    FEW_CLUSTERS,
+    Interval,
+    fraction_interval,
+    mean_interval,
+)
+from moa_graph.evals.stats.paired import Difference, holm, mcnemar, paired, sign_flip_p
+
+__all__ = [
+    "FEW_CASES",
+    "FEW_CLUSTERS",
+    "Difference",
+    "Interval",
+    "correlation",
+    "fraction_interval",
+    "holm",
+    "kappa",
+    "kappa_interval",
+    "kendall_tau",
+    "mcnemar",
+    "mean_interval",
+    "paired",
+    "sign_flip_p",
+]

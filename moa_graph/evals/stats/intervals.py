@@ -1,0 +1,134 @@
+"""Intervals at 95 % that hold their level: `make coverage` measures it by simulation.
+
+They are computed, not resampled, so they need no seed. An interval whose level is not certain carries a caution.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+LEVEL = 0.95
+FEW_CLUSTERS = 50
+"""Below this number of prompts every interval carries a caution."""
+FEW_CASES = 8
+"""A fraction with fewer expected wins, or fewer expected losses, carries a caution."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A 95 % interval.
+
+    Attributes:
+        low: Lower end, in the unit of the figure.
+        high: Upper end.
+        caution: Why the level may not hold; None when simulation shows that it does.
+    """
+
+    low: float
+    high: float
+    caution: str | None = None
+
+
+def cluster_sums(values: Sequence[float] | Floats, clusters: Sequence[Hashable] | None) -> tuple[Floats, Floats]:
+    """Return the sum and the number of values of each cluster, in order of first appearance."""
+    data = np.asarray(values, dtype=float)
+    if clusters is None:
+        return data, np.ones(len(data))
+    places: dict[Hashable, int] = {}
+    rows = np.array([places.setdefault(cluster, len(places)) for cluster in clusters], dtype=np.intp)
+    sums = np.bincount(rows, weights=data, minlength=len(places)).astype(np.float64)
+    return sums, np.bincount(rows, minlength=len(places)).astype(np.float64)
+
+
+def mean_and_error(values: Sequence[float] | Floats, clusters: Sequence[Hashable] | None) -> tuple[float, float, int]:
+    """Return the mean, its standard error by cluster (linearised ratio of sums), and the number of clusters."""
+    sums, counts = cluster_sums(values, clusters)
+    n, total = len(sums), counts.sum()
+    mean = float(sums.sum() / total)
+    if n < 2:
+        return mean, math.nan, n
+    residuals = (sums - mean * counts) * (n / total)
+    return mean, float(residuals.std(ddof=1) / math.sqrt(n)), n
+
+
+def t_quantile(n: int) -> float:
+    """Return the two-sided 95 % quantile of Student's t for `n` clusters."""
+    from scipy.stats import t
+
+    return float(t.ppf((1 + LEVEL) / 2, n - 1))
+
+
+def few(n: int) -> str | None:
+    """Return the caution for `n` clusters, or None when there are enough."""
+    return f"{n} prompts; below {FEW_CLUSTERS} the interval is rough" if n < FEW_CLUSTERS else None
+
+
+def mean_interval(
+    values: Sequence[float],
+    *,
+    clusters: Sequence[Hashable] | None = None,
+    scale: tuple[float, float] = (-math.inf, math.inf),
+) -> Interval | None:
+    """Return Student's t interval of a mean, by cluster.
+
+    Args:
+        values: Scores in any unit.
+        clusters: The prompt of each value; None when every value is a prompt of its own.
+        scale: Lowest and highest possible value; the interval does not leave it.
+
+    Returns:
+        The interval, or None with fewer than two clusters.
+    """
+    if len(values) < 2:
+        return None
+    mean, error, n = mean_and_error(values, clusters)
+    if n < 2:
+        return None
+    caution = few(n) or ("all values are equal" if error == 0 else None)
+    half = t_quantile(n) * error
+    low, high = scale
+    return Interval(max(mean - half, low), min(mean + half, high), caution)
+
+
+def fraction_interval(
+    values: Sequence[float], *, clusters: Sequence[Hashable] | None = None, scale: float = 1.0
+) -> Interval | None:
+    """Return Wilson's interval of the mean of values between 0 and `scale`, by cluster.
+
+    The number of prompts is replaced by the number of coin flips that would have the same variance, because weighted
+    verdicts vary less than wins and losses. Where there are too few prompts, or too few wins or losses, to estimate
+    that variance, the interval takes the widest possible one and carries a caution.
+
+    Args:
+        values: Fractions: wins, shares of a preference, right answers.
+        clusters: The prompt of each value; None when every value is a prompt of its own.
+        scale: The largest possible value, 100 for percentages.
+
+    Returns:
+        The interval in the unit of the values, or None without values.
+    """
+    if not len(values):
+        return None
+    mean, error, n = mean_and_error(np.asarray(values, dtype=float) / scale, clusters)
+    mean = min(max(mean, 0.0), 1.0)
+    caution = few(n) or _few_cases(mean, n)
+    coin = mean * (1 - mean)
+    flips = float(n) if caution or not error > 0 else coin / error**2
+    z = t_quantile(n) if n > 1 else t_quantile(2)
+    centre = (mean + z * z / 2 / flips) / (1 + z * z / flips)
+    half = z / (1 + z * z / flips) * math.sqrt(coin / flips + z * z / 4 / flips**2)
+    return Interval(scale * max(centre - half, 0.0), scale * min(centre + half, 1.0), caution)
+
+
+def _few_cases(mean: float, n: int) -> str | None:
+    cases = min(mean, 1 - mean) * n
+    if cases >= FEW_CASES:
+        return None
+    kind = "wins" if mean < 0.5 else "losses"
+    return f"about {cases:.0f} {kind} in {n} prompts; below {FEW_CASES} the interval is rough"
