@@ -96,10 +96,13 @@ class Record(TypedDict):
     """What one run did, written once by the last node together with the answer.
 
     `cost` is None when the price of any of its calls is unknown. `calls` counts model calls that were sent, retries not
-    included. `degraded` is true when something that the mixture planned is missing, and `degraded_reasons` says what: a
-    draft that does not count, a fallback that answered, drafts cut because a provider found the prompt too long. Texts
-    that end at a token limit (`max_tokens`, `draft_tokens`, a window, the provider's own) are not: a draft's or the
-    record's status `truncated` says so.
+    included. `combine` is the combiner, and `decision` how it decided. `agreement` is how alike the counted drafts of the
+    last round are, from 0 to 1 (None below two), and `medoid` the draft most alike to the others.
+
+    `degraded` is true when something that the mixture planned is missing, and `degraded_reasons` says what: a draft that
+    does not count, a fallback that answered, a combiner that had to give up, drafts cut because a provider found the
+    prompt too long. Texts that end at a token limit (`max_tokens`, `draft_tokens`, a window, the provider's own) are
+    not: a draft's or the record's status `truncated` says so.
     """
 
     mixture: str
@@ -113,6 +116,10 @@ class Record(TypedDict):
     unused: list[UnusedSlot]
     degraded: bool
     degraded_reasons: list[str]
+    combine: str
+    decision: dict[str, Any]
+    agreement: float | None
+    medoid: SlotRef | None
     aggregator: str
     fallback: str | None
     prompt: str
@@ -127,6 +134,36 @@ class RunInfo(TypedDict):
     layers: int
     combine: str
     started: float
+
+
+class Note(TypedDict):
+    """What a combiner made of drafts: the result of one of its calls, or what it read in one draft.
+
+    Attributes:
+        layer: The layer whose drafts it is about; 0 before the first round.
+        slot: The slot of the draft it is about, or the number of the judge.
+        kind: `analysis`, `scores`, `vote`, `check` or `review`.
+        by: The node that wrote it.
+        text: The model's or the check's own words.
+        data: What was read in them; None when they could not be read.
+        status: As of a draft: `ok`, or why there is nothing to use.
+        error: The reason when the status is not `ok`.
+        usage: Tokens, as the provider counted them; None without a call.
+        cost: Dollars; None when unknown.
+        attempts: Requests that were sent.
+    """
+
+    layer: int
+    slot: int
+    kind: Literal["analysis", "scores", "vote", "check", "review"]
+    by: str
+    text: str
+    data: dict[str, Any] | None
+    status: Status
+    error: str | None
+    usage: Usage | None
+    cost: float | None
+    attempts: int
 
 
 Event = dict[str, Any]
@@ -156,15 +193,23 @@ def merge_drafts(left: Sequence[Draft], right: Sequence[Draft]) -> list[Draft]:
     return [merged[key] for key in sorted(merged)]
 
 
+def merge_notes(left: Sequence[Note], right: Sequence[Note]) -> list[Note]:
+    """Notes keyed by (layer, kind, slot): a later one replaces an earlier one; ordered by that key."""
+    merged = {(note["layer"], note["kind"], note["slot"]): note for note in (*left, *right)}
+    return [merged[key] for key in sorted(merged)]
+
+
 class MoAState(TypedDict):
     """The graph's state.
 
-    `begin` writes `run` and empties the drafts; proposers add drafts; `gather` moves `layer` and `next` on; `aggregate`
-    writes the answer and the record. `layer` is the layer at work, `next` the nodes that run for it.
+    `begin` writes `run` and empties drafts and notes; proposers add drafts; a combiner's nodes add notes; `gather` moves
+    `layer` and `next` on; `aggregate` writes the answer and the record. `layer` is the layer at work, `next` the nodes
+    that run for it.
     """
 
     messages: Annotated[list[AnyMessage], add_checked]
     drafts: Annotated[list[Draft], merge_drafts]
+    notes: Annotated[list[Note], merge_notes]
     layer: int
     next: list[str]
     run: RunInfo
@@ -182,6 +227,7 @@ class MoAOutput(TypedDict):
 
     messages: Annotated[list[AnyMessage], add_checked]
     drafts: Annotated[list[Draft], merge_drafts]
+    notes: Annotated[list[Note], merge_notes]
     record: Record | None
 
 

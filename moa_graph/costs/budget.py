@@ -12,10 +12,11 @@ from langchain_core.messages import BaseMessage
 
 from moa_graph.costs.prices import in_dollars, is_free, price
 from moa_graph.costs.tokens import prompt_tokens, tokens
+from moa_graph.mixture.combiner import PlannedCall
 from moa_graph.mixture.context import Settings
 from moa_graph.mixture.price_overrides import Override
 from moa_graph.mixture.proposer import Proposer
-from moa_graph.state import Draft, new_usage
+from moa_graph.state import Draft, Note, new_usage
 
 __all__ = [
     "ANSWER_TOKENS",
@@ -88,75 +89,92 @@ def sum_of(calls: Iterable[ExpectedCall], prices: Mapping[str, Override] | None 
 
 
 def expected_calls(
-    run: Settings, messages: Sequence[BaseMessage], *, first_layer: int = 1, answer_tokens: int = ANSWER_TOKENS
+    run: Settings,
+    messages: Sequence[BaseMessage],
+    *,
+    calls: Sequence[PlannedCall] | None = None,
+    answer_tokens: int = ANSWER_TOKENS,
 ) -> list[ExpectedCall]:
-    """Return the calls of a run from `first_layer` on; the last layer is the aggregator's.
+    """Return the calls of a run with their expected sizes; by default the most that it makes when nothing fails.
 
     Answers are taken to be `max_tokens` long, or `answer_tokens` where that is not set.
     """
     base = prompt_tokens(messages) + tokens(run.system)
-    specs = {node.name: node.spec for node in run.mixture.plan[0]}
-    calls: list[ExpectedCall] = []
-    before = len(run.rounds[first_layer - 2]) if first_layer > 1 else 0
-    for layer in range(first_layer, run.layers + 1):
-        asked = [run.aggregator] if layer == run.layers else [specs[name] for name in run.rounds[layer - 1]]
-        shown = before * min(answer_tokens, run.mixture.draft_tokens or answer_tokens) + FRAME_TOKENS * bool(before)
-        for spec in asked:
-            longest = run.max_tokens or spec.max_tokens or answer_tokens
-            calls.append(ExpectedCall(spec, base + tokens(spec.system or "") + shown, longest))
-        before = len(asked)
-    return calls
+    each = min(answer_tokens, run.mixture.draft_tokens or answer_tokens)
+    found: list[ExpectedCall] = []
+    for call in run.planned() if calls is None else calls:
+        shown = call.texts * each + FRAME_TOKENS * bool(call.texts)
+        longest = run.max_tokens or call.spec.max_tokens or answer_tokens
+        found.append(ExpectedCall(call.spec, base + tokens(call.spec.system or "") + shown, longest))
+    return found
 
 
 def estimate(
-    run: Settings, messages: Sequence[BaseMessage], *, first_layer: int = 1, answer_tokens: int = ANSWER_TOKENS
+    run: Settings,
+    messages: Sequence[BaseMessage],
+    *,
+    calls: Sequence[PlannedCall] | None = None,
+    answer_tokens: int = ANSWER_TOKENS,
 ) -> Estimate:
-    """Return the calls, tokens and dollars of a run from `first_layer` on, before they are sent.
+    """Return the calls, tokens and dollars of a run before they are sent.
 
     Args:
         run: The mixture with what the context changes.
         messages: The conversation.
-        first_layer: The first layer that is still to come, from 1.
+        calls: The calls to count; by default the most that the run makes when nothing fails.
         answer_tokens: Tokens of an answer whose `max_tokens` is not set.
     """
-    calls = expected_calls(run, messages, first_layer=first_layer, answer_tokens=answer_tokens)
-    return sum_of(calls, run.mixture.prices)
+    found = expected_calls(run, messages, calls=calls, answer_tokens=answer_tokens)
+    return sum_of(found, run.mixture.prices)
 
 
-def over_budget(run: Settings, messages: Sequence[BaseMessage], drafts: Sequence[Draft], layer: int) -> str | None:
-    """Return why the run, from `layer` on, would exceed its caps, or None. Caps of None never end a run.
+def over_budget(
+    run: Settings,
+    messages: Sequence[BaseMessage],
+    made: Sequence[Draft | Note],
+    coming: Sequence[PlannedCall],
+    *,
+    what: str,
+    following: Sequence[PlannedCall] | None = None,
+) -> str | None:
+    """Return why the run would exceed its caps, or None. Caps of None never end a run.
 
-    Before the first layer this is the estimate of the whole run; later, answers are taken to be as long as the mean
-    of those that came.
+    Before the first call this is the estimate of the whole run; later, answers are taken to be as long as the mean of
+    those that came.
+
+    Args:
+        run: The run's settings.
+        messages: The conversation.
+        made: The drafts and notes so far, with their costs.
+        coming: The next calls, and those that the answer then needs.
+        what: What they are, for the message.
+        following: All calls to come, where they are more.
     """
-    made = sum(1 for draft in drafts if draft["attempts"])
-    if run.max_calls is not None:
-        coming = sorted({layer, run.layers})
-        more = sum(1 if n == run.layers else len(run.rounds[n - 1]) for n in coming)
-        if made + more > run.max_calls:
-            return f"max_calls is {run.max_calls}: {made} are made, layer {layer} and the answer need {more} more"
+    sent = sum(1 for each in made if each["attempts"])
+    if run.max_calls is not None and sent + len(coming) > run.max_calls:
+        return f"max_calls is {run.max_calls}: {sent} are made, {what} need {len(coming)} more"
     if run.max_cost is None:
         return None
-    known = [usage["output_tokens"] for draft in drafts if (usage := draft["usage"])]
+    known = [usage["output_tokens"] for each in made if (usage := each["usage"])]
     mean = sum(known) // len(known) if known else ANSWER_TOKENS
-    expected = estimate(run, messages, first_layer=layer, answer_tokens=max(mean, 1))
+    expected = estimate(run, messages, calls=following or coming, answer_tokens=max(mean, 1))
     if expected.cost is None:
         return (
             f"max_cost is ${run.max_cost:g}, but the price of {', '.join(expected.unpriced)} is unknown: give `prices`"
         )
-    spent = _spent(drafts)
+    spent = _spent(made)
     if spent + expected.cost <= run.max_cost:
         return None
-    if not drafts:
+    if not made:
         return f"max_cost is ${run.max_cost:g}, and the run is expected to cost about {in_dollars(expected.cost)}"
     return (
-        f"max_cost is ${run.max_cost:g}: about {in_dollars(spent)} are spent, and layer {layer} and what follows need "
+        f"max_cost is ${run.max_cost:g}: about {in_dollars(spent)} are spent, and {what} need "
         f"about {in_dollars(expected.cost)} more"
     )
 
 
-def _spent(drafts: Sequence[Draft]) -> float:
-    """Dollars so far; a call whose cost is unknown is taken to have cost as much as the dearest known one."""
-    known = [cost for draft in drafts if (cost := draft["cost"]) is not None]
-    unknown = sum(1 for draft in drafts if draft["cost"] is None and draft["attempts"])
+def _spent(made: Sequence[Draft | Note]) -> float:
+    """Return the dollars so far; a call of unknown cost counts as much as the most expensive known one."""
+    known = [cost for each in made if (cost := each["cost"]) is not None]
+    unknown = sum(1 for each in made if each["cost"] is None and each["attempts"])
     return sum(known) + unknown * max(known, default=0.0)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 from pydantic import ConfigDict, Field
 
 from moa_graph.errors import ConfigError
-from moa_graph.mixture.combiners import Combiner
+from moa_graph.mixture.combiner import Combiner, PlannedCall
 from moa_graph.mixture.mixture import MAX_LAYERS, Mixture
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.mixture.validation import Checked
@@ -33,6 +33,9 @@ class MoAContext(Checked):
     layers: Annotated[int | None, Field(ge=1, le=MAX_LAYERS, description="Layers, the aggregator's own included.")] = (
         None
     )
+    combine: Annotated[
+        str | None, Field(max_length=60, description="The combiner: one of those that the mixture lists.")
+    ] = None
     prompt: Annotated[Literal["paper", "fenced"] | None, Field(description="How drafts are shown to models.")] = None
     system: Annotated[
         str | None,
@@ -77,12 +80,14 @@ class Settings(NamedTuple):
     """A mixture under a context: what this run does.
 
     Attributes:
-        rounds: The proposer nodes of each round of drafts, in slot order.
+        rounds: The proposer nodes of each round of drafts, in slot order: the mixture's own, then the combiner's.
+        base: How many of the rounds are the mixture's own.
         combine: The combiner and its options.
     """
 
     mixture: Mixture
     rounds: list[list[str]]
+    base: int
     combine: Combiner
     prompt: Literal["paper", "fenced"]
     system: str
@@ -103,10 +108,15 @@ class Settings(NamedTuple):
         """Layers of the run, the aggregator's included."""
         return len(self.rounds) + 1
 
+    def planned(self, *, least: bool = False) -> list[PlannedCall]:
+        """Return the calls of the run when nothing fails: the most, or the least."""
+        return self.mixture.planned(self.base + 1, self.combine.name, aggregator=self.aggregator, least=least)
+
     def begun(self, info: RunInfo) -> Settings:
         """Return the settings with the layers and the combiner that `begin` fixed."""
         combine = self.mixture.combiner(info["combine"])
-        return self._replace(combine=combine, rounds=self.mixture.run_rounds(info["layers"], combine))
+        rounds, base = self.mixture.run_rounds(info["layers"], combine)
+        return self._replace(combine=combine, rounds=rounds, base=base)
 
 
 def settings(mixture: Mixture, context: object) -> Settings:
@@ -117,12 +127,13 @@ def settings(mixture: Mixture, context: object) -> Settings:
     """
     asked = context if isinstance(context, MoAContext) else _UNCHANGED
     layers = asked.layers or mixture.total_layers
-    combine = mixture.combiner(None)
+    combine = mixture.combiner(asked.combine)
+    rounds, base = mixture.run_rounds(layers, combine)
     if mixture.rounds and layers > mixture.total_layers:
         raise ConfigError(
             f"context.layers: this mixture describes {mixture.total_layers} layers; ask for at most that."
         )
-    smallest = min(len(mixture.round_nodes(n)) for n in range(1, layers)) if layers > 1 else None
+    smallest = min((len(names) for names in rounds[:base]), default=None)
 
     def choose(name: str) -> Any:
         value = getattr(asked, name)
@@ -139,7 +150,8 @@ def settings(mixture: Mixture, context: object) -> Settings:
         )
     return Settings(
         mixture=mixture,
-        rounds=mixture.run_rounds(layers, combine),
+        rounds=rounds,
+        base=base,
         combine=combine,
         prompt=choose("prompt"),
         system=choose("system") or "",

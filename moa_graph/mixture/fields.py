@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 # LangGraph requires this TypedDict below Python 3.12.
 from typing_extensions import TypedDict
 
-from moa_graph.mixture.combiners import Combiner
+from moa_graph.mixture.combiner import Combiner
 from moa_graph.mixture.price_overrides import Dated
 from moa_graph.mixture.proposer import ModelLike, Proposer, ProposerFields
 
@@ -29,13 +29,15 @@ class GraphFields(TypedDict, total=False):
     """The fields of `Mixture` except its name."""
 
     proposers: Sequence[ProposerLike]
-    rounds: Sequence[Sequence[ProposerLike]]
+    rounds: Sequence[Sequence[ProposerLike] | Mapping[str, Any]]
     aggregator: ProposerLike
     layers: int
     prompt: Literal["paper", "fenced"]
     system: str | None
     shuffle: bool
+    sees: int | list[int | None] | None
     combine: str | Mapping[str, Any] | Combiner
+    combiners: Sequence[str | Mapping[str, Any] | Combiner]
     draft_tokens: int | None
     deadline: float
     run_deadline: float | None
@@ -84,6 +86,7 @@ class ContextFields(TypedDict, total=False):
     """The fields of `MoAContext`, for a context written as a mapping."""
 
     layers: int | None
+    combine: str | None
     prompt: Literal["paper", "fenced"] | None
     system: str | None
     aggregator: str | None

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, Unp
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from moa_graph.errors import ConfigError
-from moa_graph.mixture.combiners import AnyCombiner, Combiner, Synthesize
+from moa_graph.mixture.combiner import Combiner, Outline, PlannedCall
+from moa_graph.mixture.combiners import AnyCombiner, Synthesize
 from moa_graph.mixture.fields import MixtureFields
 from moa_graph.mixture.files import is_preset, read
 from moa_graph.mixture.price_overrides import Dated, rates
@@ -67,7 +68,9 @@ class Mixture(Checked):
     prompt: Literal["paper", "fenced"] = "fenced"
     system: str | None = None
     shuffle: bool = False
+    sees: Annotated[int, Field(ge=1)] | list[Annotated[int, Field(ge=1)] | None] | None = None
     combine: AnyCombiner = Synthesize()
+    combiners: Annotated[list[AnyCombiner], BeforeValidator(_as_list)] = Field(default_factory=list)
     draft_tokens: int | None = Field(default=None, ge=16)
     deadline: float = Field(default=120.0, gt=0, le=86_400)
     run_deadline: float | None = Field(default=None, gt=0, le=86_400)
@@ -101,6 +104,21 @@ class Mixture(Checked):
             rates(str(name), price)
         return {name: _plain_price(price) for name, price in given.items()}
 
+    @model_validator(mode="before")
+    @classmethod
+    def _split_rounds(cls, data: Any) -> Any:
+        """Take rounds written as `{proposers: [...], sees: k}` apart."""
+        rounds = data.get("rounds") if isinstance(data, Mapping) else None
+        if not isinstance(rounds, list | tuple) or not any(_is_round(each) for each in rounds):
+            return data
+        if data.get("sees") is not None:
+            raise ConfigError("mixture.sees: given for the mixture and for a round. Remove one.")
+        for each in rounds:
+            if _is_round(each):
+                refuse_unknown(each, {"proposers": 0, "sees": 0}, what="mixture.rounds")
+        sees = [each.get("sees") if _is_round(each) else None for each in rounds]
+        return {**data, "rounds": [each["proposers"] if _is_round(each) else each for each in rounds], "sees": sees}
+
     @model_validator(mode="after")
     def _check_whole(self) -> Self:
         if bool(self.proposers) == bool(self.rounds):
@@ -117,7 +135,27 @@ class Mixture(Checked):
         for specs in self.rounds or [self.proposers]:
             _refuse_duplicates(specs)
         self._check_counts()
+        self._check_combiners()
         return self
+
+    def _check_combiners(self) -> None:
+        names = [self.combine.name, *(each.name for each in self.combiners)]
+        if twice := next((name for name, times in Counter(names).items() if times > 1), None):
+            raise ConfigError(f"mixture.combiners: {twice} is listed twice. A run chooses a combiner by its name.")
+        specs = {node.name: node.spec for node in self.plan[0]}
+        rounds = [[specs[name] for name in self.round_nodes(layer)] for layer in range(1, self.total_layers)]
+        for each in self.choices.values():
+            _refuse_duplicates(each.roster)
+            each.refuse_misfit(rounds)
+        if isinstance(self.sees, list) and len(self.sees) != len(rounds):
+            raise ConfigError(f"mixture.sees: {len(self.sees)} numbers for {len(rounds)} rounds. Give one for each.")
+        for layer in range(2, len(rounds) + 1):
+            before, slots, sees = len(rounds[layer - 2]), len(rounds[layer - 1]), self.seen(layer)
+            if sees is not None and sees * slots < before:
+                raise ConfigError(
+                    f"mixture.sees: {slots} slots that see {sees} each cannot see all {before} drafts. "
+                    f"Set it to {-(-before // slots)} or more."
+                )
 
     def _check_counts(self) -> None:
         smallest = min(len(names) for names in self.plan[1])
@@ -139,9 +177,21 @@ class Mixture(Checked):
         A proposer that stands in several rounds is one node; k samples of it in one round are k nodes.
         Numbers are padded with zeros, so that text order is declaration order.
         """
+        nodes, rounds = self._rosters
+        return nodes, rounds[: len(self.rounds) or 1]
+
+    @property
+    def rosters(self) -> dict[str, list[str]]:
+        """The node names of the rounds that only a combiner runs, by the combiner's name."""
+        own = [each.name for each in self.choices.values() if each.roster]
+        return dict(zip(own, self._rosters[1][len(self.rounds) or 1 :], strict=True))
+
+    @cached_property
+    def _rosters(self) -> tuple[list[Node], list[list[str]]]:
         wanted: dict[tuple[str, int], Proposer] = {}
         rounds: list[list[tuple[str, int]]] = []
-        for specs in self.rounds or [self.proposers]:
+        rosters = [each.roster for each in self.choices.values() if each.roster]
+        for specs in [*(self.rounds or [self.proposers]), *rosters]:
             seen: Counter[str] = Counter()
             keys = []
             for spec in (each for each in specs for _ in range(each.samples)):
@@ -164,23 +214,80 @@ class Mixture(Checked):
         rounds = self.plan[1]
         return rounds[layer - 1] if self.rounds else rounds[0]
 
+    @cached_property
+    def choices(self) -> dict[str, Combiner]:
+        """The combiners that a run may use, by name; the mixture's own first."""
+        return {each.name: each for each in (self.combine, *self.combiners)}
+
     def combiner(self, name: str | None) -> Combiner:
-        """Return the combiner called `name`, or the mixture's own."""
-        return self.combine
+        """Return the combiner called `name`, or the mixture's own.
 
-    def run_rounds(self, layers: int, combine: Combiner) -> list[list[str]]:
-        """Return the node names of every round that a run with so many layers may have, in slot order."""
-        base = [self.round_nodes(layer) for layer in range(1, layers)]
-        return [*base, *combine.extra_rounds(base)]
+        Raises:
+            ConfigError: the mixture does not list it.
+        """
+        if name is not None and name not in self.choices:
+            raise ConfigError(
+                f"context.combine: {name!r} is not one of this mixture's combiners. "
+                f"Choose one of: {', '.join(self.choices)}, or list it in the mixture's `combiners`."
+            )
+        return self.choices[name] if name is not None else self.combine
 
-    def calls(self, layers: int | None = None) -> int:
-        """Model calls of one question: every slot of every round, and the aggregator."""
-        return sum(len(self.round_nodes(n)) for n in range(1, layers or self.total_layers)) + 1
+    def run_rounds(self, layers: int, combine: Combiner) -> tuple[list[list[str]], int]:
+        """Return the rounds of a run as node names in slot order, and how many of them are the mixture's own.
+
+        Args:
+            layers: Layers of the mixture's own, the aggregator's included.
+            combine: The combiner, which may add rounds.
+        """
+        base = [self.round_nodes(layer) for layer in range(1, combine.base_layers(layers))]
+        extra = combine.extra_rounds(base, self.rosters.get(combine.name, []))
+        return [*base, *(extra if base else [])], len(base)
+
+    def seen(self, layer: int) -> int | None:
+        """Return how many drafts of the round before a slot of `layer` is shown; None means all."""
+        return self.sees[layer - 1] if isinstance(self.sees, list) else self.sees
+
+    def planned(
+        self,
+        layers: int | None = None,
+        combine: str | None = None,
+        *,
+        aggregator: Proposer | None = None,
+        least: bool = False,
+    ) -> list[PlannedCall]:
+        """Return the model calls of one question when nothing fails.
+
+        Args:
+            layers: Layers, the aggregator's included; the mixture's by default.
+            combine: The combiner's name; the mixture's own by default.
+            aggregator: Who writes the answer; the mixture's aggregator by default.
+            least: Whether the fewest calls are wanted, or the most.
+        """
+        chosen = self.combiner(combine)
+        names, base = self.run_rounds(layers or self.total_layers, chosen)
+        specs = {node.name: node.spec for node in self.plan[0]}
+        rounds = [[specs[name] for name in each] for each in names]
+        writer = aggregator or self.aggregator
+        if not base:
+            return [PlannedCall(writer, 1, "aggregator", 0)]
+        sees = [self.seen(layer) for layer in range(1, base + 1)]
+        return chosen.planned(Outline(rounds[:base], rounds[base:], writer, sees), least=least)
+
+    def calls(self, layers: int | None = None, combine: str | None = None, *, least: bool = False) -> int:
+        """Return how many model calls one question makes, at most or at least, when nothing fails."""
+        return len(self.planned(layers, combine, least=least))
+
+    def steps(self) -> int:
+        """Return the most steps that a run of the graph can take."""
+        own = max(2 * each.stages + 2 * len(self.run_rounds(2, each)[0]) for each in self.choices.values())
+        batches = sum(len(names) for names in self.plan[1]) if any(hasattr(c, "batch") for c in self.choices.values()) else 0
+        return own + 2 * batches
 
     @property
     def specs(self) -> list[Proposer]:
-        """Every model of the mixture: proposers, aggregator, fallbacks."""
-        return [*(node.spec for node in self.plan[0]), self.aggregator, *self.fallbacks]
+        """Every model of the mixture: proposers, aggregator, fallbacks, and those of combiners."""
+        own = [spec for each in self.choices.values() for spec in each.specs]
+        return [*(node.spec for node in self.plan[0]), self.aggregator, *self.fallbacks, *own]
 
     @cached_property
     def hash(self) -> str:
@@ -197,6 +304,8 @@ class Mixture(Checked):
             "shuffle",
             "draft_tokens",
         }
+        # Left out where they are not used, so that ledgers of mixtures without them stay valid.
+        parts |= {name for name in ("sees", "combine", "combiners") if name in self.model_fields_set}
         text = json.dumps(_without_limits(self.model_dump(mode="json", include=parts)), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -252,6 +361,10 @@ class Mixture(Checked):
         finally:
             reading.reset(token)
         return loaded.changed(**fields) if fields else loaded
+
+
+def _is_round(value: Any) -> bool:
+    return isinstance(value, Mapping) and "proposers" in value
 
 
 def _identity(spec: Proposer) -> str:

@@ -1,21 +1,38 @@
-"""What a combiner decides. The base class is `synthesize`: the aggregator reads all drafts of the last round."""
+"""What a combiner decides. The base class is `synthesize`: the aggregator reads all drafts of the last round.
+
+A combiner declares, beside its options in `moa_graph.mixture.combiners`: its own nodes, what runs after each step, what
+a proposer is shown, what it reads in a draft and when that closes a round, and what the answer is made from. Everything
+but the work of its nodes is a pure function of the run's settings and state, so that a run can be resumed anywhere.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+import random
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
-from moa_graph.graph.slot import Shown
-from moa_graph.mixture.context import Settings
-from moa_graph.state import Draft, MoAState, counted
+from langchain_core.runnables import RunnableConfig
 
-__all__ = ["Combiner", "Decision", "Step"]
+from moa_graph.graph.slot import Run, Shown
+from moa_graph.mixture.combiner import Combiner as Options
+from moa_graph.mixture.mixture import Mixture
+from moa_graph.models.tools import bound_to
+from moa_graph.state import Draft, MoAState, Note, counted
+
+__all__ = ["ANSWER", "Combiner", "Decision", "NodeWork", "Step", "latest_drafts", "notes_of", "texts_of"]
 
 ANSWER = "aggregate"
 """The node that writes the answer."""
 
+NodeWork = Callable[[Run, RunnableConfig], Awaitable[list[Note]]]
+"""The work of a combiner's own node."""
 
-class Step(NamedTuple):
+O = TypeVar("O", bound=Options)  # noqa: E741
+
+
+@dataclass(frozen=True)
+class Step:
     """What the graph runs next.
 
     Attributes:
@@ -32,31 +49,122 @@ class Step(NamedTuple):
         return self.nodes == [ANSWER]
 
 
-class Decision(NamedTuple):
+@dataclass(frozen=True)
+class Decision:
     """What the answer is made from.
 
     Attributes:
         drafts: The drafts that count for the answer.
         shown: What the aggregator's prompt contains.
+        answer: A draft that is the answer word for word; None has the aggregator write.
+        text: An answer that is no draft, such as an analysis; None otherwise.
+        how: How it was decided, as plain values for the record.
+        degraded: What of the combiner's own work is missing.
     """
 
     drafts: Sequence[Draft]
     shown: Shown
+    answer: Draft | None = None
+    text: str | None = None
+    how: dict[str, Any] = field(default_factory=dict)
+    degraded: list[str] = field(default_factory=list)
 
 
-class Combiner:
+class Combiner(Generic[O]):
     """How the answer is made from the drafts; this base class is `synthesize`."""
 
-    def next(self, settings: Settings, state: MoAState) -> Step:
-        """Return what runs after the rounds so far. Total and pure."""
-        layer = state["layer"] + 1
-        return Step(layer, settings.rounds[layer - 1] if layer < settings.layers else [ANSWER])
+    def __init__(self, options: O) -> None:
+        self.options = options
 
-    def shown(self, settings: Settings, state: MoAState, slot: int) -> Shown:
+    def nodes(self, mixture: Mixture) -> Mapping[str, NodeWork]:
+        """Return the combiner's own nodes by name. Their names begin with what they are, such as `judge-`."""
+        return {}
+
+    def next(self, run: Run) -> Step:
+        """Return what runs after `begin` or after the step that has just ended. Total and pure."""
+        layer, base = run.state["layer"], run.settings.base
+        if layer < base:
+            return Step(layer + 1, run.settings.rounds[layer])
+        return self.after(run) if base else Step(1, [ANSWER])
+
+    def after(self, run: Run) -> Step:
+        """Return what runs once the mixture's own rounds are over."""
+        return Step(run.state["layer"] + 1, [ANSWER])
+
+    def may_fail(self, run: Run) -> bool:
+        """Whether the round of `run` may end with too few drafts: one that the combiner added."""
+        return run.state["layer"] > run.settings.base
+
+    def shown(self, run: Run, slot: int) -> Shown:
         """Return what a proposer's prompt contains of the round before."""
-        return Shown([draft["text"] for draft in counted(state["drafts"], state["layer"] - 1)])
+        layer = run.state["layer"]
+        drafts = counted(run.state["drafts"], layer - 1)
+        sees = run.settings.mixture.seen(layer) if layer <= run.settings.base else None
+        return Shown(texts_of(drafts if sees is None else dealt(drafts, sees, slot, layer)))
 
-    def decide(self, settings: Settings, state: MoAState) -> Decision:
+    async def read(self, run: Run, draft: Draft) -> Note | None:
+        """Return what the combiner reads in a draft that has just come; None reads nothing."""
+        return None
+
+    def reads(self) -> bool:
+        """Whether `read` returns notes."""
+        return type(self).read is not Combiner.read
+
+    def closes(self, run: Run, notes: Sequence[Note]) -> str | None:
+        """Return why the round ends now, or None.
+
+        Args:
+            run: The run, with the state before the round's step.
+            notes: What was read in the drafts of this step so far.
+        """
+        return None
+
+    def decide(self, run: Run) -> Decision:
         """Return what the answer is made from."""
-        drafts = counted(state["drafts"], state["layer"] - 1)
-        return Decision(drafts, Shown([draft["text"] for draft in drafts]))
+        return self.synthesis(run)
+
+    def synthesis(
+        self, run: Run, *, how: dict[str, Any] | None = None, degraded: str | None = None
+    ) -> Decision:
+        """Return what `synthesize` makes the answer from; `degraded` says why the combiner gave up."""
+        drafts = latest_drafts(run.state)
+        return Decision(drafts, Shown(texts_of(drafts)), how=how or {}, degraded=[degraded] if degraded else [])
+
+    def verbatim(self, run: Run, draft: Draft, *, how: dict[str, Any]) -> Decision:
+        """Return `draft` as the answer; where the caller bound tools or a response format, the aggregator writes."""
+        bound = bound_to(run.settings)
+        shown = Shown([draft["text"]])
+        if bound.form or bound.bound.get("response_format") or bound.bound.get("tools"):
+            return Decision([draft], shown, how=how)
+        return Decision([draft], shown, answer=draft, how=how)
+
+
+def texts_of(drafts: Sequence[Draft]) -> list[str]:
+    """Return the texts of drafts."""
+    return [draft["text"] for draft in drafts]
+
+
+def latest_drafts(state: MoAState) -> list[Draft]:
+    """Return the drafts that the answer is made from: those of the last round, in slot order.
+
+    Where a combiner had only some slots write again, the others' drafts of the round before still count.
+    """
+    return counted(state["drafts"], state["layer"] - 1)
+
+
+def notes_of(state: MoAState, kind: str, layer: int | None = None) -> list[Note]:
+    """Return the notes of one kind, of one layer or of all, in order."""
+    return [note for note in state["notes"] if note["kind"] == kind and layer in (None, note["layer"])]
+
+
+def dealt(drafts: Sequence[Draft], sees: int, slot: int, layer: int) -> list[Draft]:
+    """Return the `sees` drafts that a slot is shown: dealt around, so that every draft is seen when there are enough.
+
+    The deal depends on the layer and the number of drafts alone, so that a repeated run sends the same bytes.
+    """
+    if sees >= len(drafts):
+        return list(drafts)
+    order = list(range(len(drafts)))
+    random.Random(f"{layer}:{len(drafts)}").shuffle(order)
+    places = sorted(order[(slot * sees + n) % len(order)] for n in range(sees))
+    return [drafts[place] for place in places]

@@ -1,0 +1,61 @@
+"""How alike drafts are, and which one is most alike to the others."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+__all__ = ["Agreement", "compare", "longest"]
+
+_WORD = re.compile(r"\w+")
+_CLOSE = 1e-9
+"""Similarities that differ by less are equal: sums of the same numbers differ by rounding."""
+
+
+class Agreement(NamedTuple):
+    """How alike some texts are.
+
+    Attributes:
+        mean: The mean similarity of all pairs, from 0 to 1; None below two texts.
+        each: For every text, its mean similarity to the others; 1 for a single text.
+    """
+
+    mean: float | None
+    each: list[float]
+
+    @property
+    def medoid(self) -> int | None:
+        """The place of the text most alike to the others, the first of equal ones; None without texts."""
+        return self.best(range(len(self.each)))
+
+    def best(self, places: Sequence[int]) -> int | None:
+        """Return the one of `places` whose text is most alike to all others, the first of equal ones."""
+        if not places:
+            return None
+        top = max(self.each[place] for place in places)
+        return min(place for place in places if self.each[place] >= top - _CLOSE)
+
+
+def compare(texts: Sequence[str]) -> Agreement:
+    r"""Compare texts pair by pair: the Jaccard similarity of their sets of lower-cased `\w+` words.
+
+    Two texts without any word are equal, and nothing else is similar to them.
+    """
+    words = [frozenset(_WORD.findall(text.lower())) for text in texts]
+    many = len(words)
+    if many < 2:
+        return Agreement(None, [1.0] * many)
+    sums = [0.0] * many
+    for i in range(many):
+        for j in range(i):
+            union = len(words[i] | words[j])
+            alike = len(words[i] & words[j]) / union if union else 1.0
+            sums[i] += alike
+            sums[j] += alike
+    return Agreement(sum(sums) / (many * (many - 1)), [each / (many - 1) for each in sums])
+
+
+def longest(texts: Sequence[str]) -> int | None:
+    """Return the place of the longest text, the first of equally long ones; None without texts."""
+    return max(range(len(texts)), key=lambda place: (len(texts[place]), -place), default=None)

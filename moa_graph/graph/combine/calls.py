@@ -1,0 +1,81 @@
+"""A combiner's own model calls: what they are sent, on whose time, and what they are noted as."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.constants import TAG_NOSTREAM
+
+from moa_graph.graph.limits import over_caps
+from moa_graph.graph.slot import Run, Shown, SlotCall, called
+from moa_graph.mixture.combiner import PlannedCall
+from moa_graph.mixture.proposer import Proposer
+from moa_graph.state import Note
+
+__all__ = ["Reader", "call"]
+
+Kind = Literal["analysis", "scores", "vote", "check", "review"]
+Reader = Callable[[str], dict[str, Any] | None]
+"""Reads a reply's data; None when it cannot be read."""
+
+
+async def call(
+    run: Run,
+    config: RunnableConfig,
+    spec: Proposer,
+    shown: Shown,
+    read: Reader,
+    *,
+    role: str,
+    kind: Kind,
+    by: str,
+    layer: int,
+    slot: int = 0,
+    stage: Sequence[PlannedCall] = (),
+) -> Note:
+    """Make one call of a combiner's own and return it as a note, whatever became of it.
+
+    Args:
+        run: The run.
+        config: The node's config.
+        spec: The model.
+        shown: What its prompt contains.
+        read: Reads the reply.
+        role: The call's role, for the ledger and the trace.
+        kind: The note's kind.
+        by: The node.
+        layer: The layer whose drafts the call is about.
+        slot: The draft it is about, or the number of the judge.
+        stage: All calls of this step, which must fit the run's caps together.
+    """
+    note = Note(
+        layer=layer, slot=slot, kind=kind, by=by, text="", data=None, status="skipped", error=None, usage=None,
+        cost=0.0, attempts=0,
+    )  # fmt: skip
+    if run.left <= 0:
+        return {**note, "error": f"run_deadline of {run.settings.run_deadline:g} s exceeded"}
+    coming = [*(stage or [PlannedCall(spec, layer, role, len(shown.texts))]), *run.settings.answering()]
+    if reason := await over_caps(run, coming, what=f"the {role} and the answer"):
+        return {**note, "error": reason}
+    place = {"layer": layer, "slot": slot}
+    # Half of the time that is left belongs to what comes after.
+    slot_call = SlotCall(
+        run, spec, layer, slot, role, shown, called(config, f"{role} {slot} {spec.label}", [TAG_NOSTREAM], place),
+        run.terms(spec, shares=2),
+    )  # fmt: skip
+    await slot_call.send()
+    done = slot_call.outcome
+    data = read(done.text) if done.counts else None
+    unread = done.counts and data is None
+    return {
+        **note,
+        "text": done.text,
+        "data": data,
+        "status": "failed" if unread else done.status,
+        "error": "the reply could not be read" if unread else done.error,
+        "usage": done.usage,
+        "cost": done.cost,
+        "attempts": done.attempts,
+    }

@@ -1,0 +1,245 @@
+r"""Read the final answer out of a model's text, and normalise it so that equal answers compare equal.
+
+    read("... so the total is \\boxed{1,000}.")            # "1,000"
+    same("1,000", "1000.0")                                # True
+
+Used by the combiners `vote` and `escalate`, and by evaluations. Every function is pure, never raises on any text, and
+takes linear time.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from moa_graph.errors import ConfigError
+from moa_graph.mixture.validation import Checked
+
+__all__ = ["AnswerReader", "Reader", "boxed", "choice", "json_field", "last_line", "normalized", "number", "read", "same"]
+
+_LONGEST = 20_000
+"""Characters at the end of a text that are searched. A final answer stands at the end."""
+
+_STATED = re.compile(
+    r"(?:^|\n)[ \t]*####[ \t]*(?P<a>[^\n]+)"
+    r"|(?:final[ \t]+answer|answer)[ \t*_]*(?:is[ \t]*:?|[:=])[ \t*_]*(?:the answer is[ \t]*:?[ \t]*)?(?P<b>[^\n]+)",
+    re.I,
+)
+_NUMBER = re.compile(r"[-+\u2212]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?(?:/\d+)?|[-+\u2212]?\.\d+")
+_WRAPPED = re.compile(r"\\(?:text|mathrm|textbf|mathbf|textit|mbox|operatorname)\s*\{([^{}]*)\}")
+_UNIT = re.compile(r"(?<=[\d}])\s*\\(?:text|mathrm|mbox)\s*\{[^{}]*\}(?:\s*\^\s*\{?\d\}?)?\s*$")
+_FRACTION = re.compile(r"\\frac\s*(?:\{([^{}]+)\}|(\w))\s*(?:\{([^{}]+)\}|(\w))")
+_PLAIN_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)")
+_MARKS = str.maketrans({"\u2212": "-", "\u2013": "-", "\u2014": "-", "\u201c": '"', "\u201d": '"', "\u2019": "'"})
+
+Kind = Literal["final", "last_line", "number", "boxed", "choice", "text", "json", "regex"]
+
+
+class AnswerReader(Checked):
+    """How an answer is read.
+
+    Attributes:
+        read: `final` takes the last `\\boxed{...}`, else what follows "the answer is" or "####", else the last line.
+            `number` takes the last number, `choice` the last option letter, `text` the whole text, `json` a field of
+            the last JSON object, `regex` the last match's first group, or the whole match.
+        field: For `json`: the field's name; dots lead into nested objects.
+        pattern: For `regex`: a Python regular expression, which is searched in the last 20,000 characters.
+        choices: For `choice`: the option letters.
+        normalize: Whether case, spaces, LaTeX forms, thousands separators, currency signs and units are ignored.
+    """
+
+    called = "combine.answer"
+
+    read: Kind = "final"
+    field: str | None = Field(default=None, min_length=1, max_length=200)
+    pattern: str | None = Field(default=None, min_length=1, max_length=500)
+    choices: str = Field(default="ABCD", min_length=2, max_length=26, pattern="^[A-Z]+$")
+    normalize: bool = True
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for kind, name in (("json", "field"), ("regex", "pattern")):
+            if (self.read == kind) != (getattr(self, name) is not None):
+                raise ConfigError(f"{self.called}: `read: {kind}` and `{name}` go together. Give both or neither.")
+        if self.pattern is not None:
+            try:
+                re.compile(self.pattern)
+            except re.error as exc:
+                raise ConfigError(f"{self.called}.pattern: not a regular expression ({exc}).") from None
+        return self
+
+
+def _reader(value: Any) -> Any:
+    return {"read": value} if isinstance(value, str) else value
+
+
+Reader = Annotated[AnswerReader, BeforeValidator(_reader, json_schema_input_type=Kind | AnswerReader)]
+"""A field that takes a reader's name or its options."""
+
+_FINAL = AnswerReader()
+
+
+def read(text: str, how: AnswerReader = _FINAL) -> str | None:
+    """Return the final answer in `text` as it is written there, or None when there is none."""
+    tail = text[-_LONGEST:]
+    found: str | None
+    match how.read:
+        case "final":
+            found = boxed(tail) or _stated(tail) or last_line(tail)
+        case "last_line":
+            found = last_line(tail)
+        case "number":
+            found = number(tail)
+        case "boxed":
+            found = boxed(tail)
+        case "choice":
+            found = choice(tail, how.choices)
+        case "text":
+            found = text
+        case "json":
+            found = json_field(tail, how.field or "")
+        case "regex":
+            found = _matched(tail, how.pattern or "")
+    return (found or "").strip() or None
+
+
+def key(text: str, how: AnswerReader = _FINAL) -> str | None:
+    """Return what answers are compared by: the answer in `text`, normalised if `how` says so; None without one."""
+    answer = read(text, how)
+    if answer is None or not how.normalize:
+        return answer
+    return normalized(answer) or None
+
+
+def same(left: str, right: str) -> bool:
+    """Return whether two answers are equal once normalised."""
+    return normalized(left) == normalized(right)
+
+
+def last_line(text: str) -> str | None:
+    """Return the last line that is not blank."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else None
+
+
+def number(text: str) -> str | None:
+    """Return the last number, with its thousands separators."""
+    found = None
+    for match in _NUMBER.finditer(text):
+        found = match[0]
+    return found
+
+
+def boxed(text: str) -> str | None:
+    r"""Return what the last complete `\boxed{...}` or `\fbox{...}` contains; braces may be nested."""
+    end = len(text)
+    while (start := max(text.rfind("\\boxed", 0, end), text.rfind("\\fbox", 0, end))) >= 0:
+        match = re.compile(r"\\(?:boxed|fbox)\s*(?:\{|(\S+))").match(text, start)
+        if match and match[1]:
+            return match[1].rstrip("$.")
+        if match and (inner := _braced(text, match.end(), end)) is not None:
+            return inner
+        # Only what stands before this one is searched next, so that the whole search stays linear.
+        end = start
+    return None
+
+
+def _braced(text: str, start: int, end: int) -> str | None:
+    depth = 1
+    for place in range(start, end):
+        depth += {"{": 1, "}": -1}.get(text[place], 0)
+        if depth == 0:
+            return text[start:place]
+    return None
+
+
+def choice(text: str, letters: str = "ABCD") -> str | None:
+    """Return the last option letter that stands alone: in a box, after "answer", in brackets, or as a word."""
+    one = f"[{letters}]"
+    for part in (boxed(text), _stated(text)):
+        if part and (found := re.match(rf"[\s({{\[*_]*(?:\\text\{{)?[\s(]*({one})(?![A-Za-z])", part.strip())):
+            return found[1]
+    bracketed = re.findall(rf"[(\[]({one})[)\]]", text)
+    alone = re.findall(rf"(?<![A-Za-z'])({one})(?![A-Za-z'])", text)
+    return (bracketed or alone or [None])[-1]
+
+
+def json_field(text: str, field: str) -> str | None:
+    """Return a field of the last JSON object in `text`, as text; values that are not text as JSON."""
+    last = None
+    for value in json_objects(text):
+        last = value
+    found: Any = last
+    for name in field.split("."):
+        found = found.get(name) if isinstance(found, dict) else None
+    if found is None or isinstance(found, str):
+        return found
+    return json.dumps(found, sort_keys=True, ensure_ascii=False)
+
+
+def json_objects(text: str, *, most: int = 200) -> Iterator[dict[str, Any]]:
+    """Yield the JSON objects in `text` from the left, outermost only; at most `most` opening braces are tried."""
+    decoder = json.JSONDecoder()
+    place = text.find("{")
+    for _ in range(most):
+        if place < 0:
+            return
+        try:
+            value, place = decoder.raw_decode(text, place)
+        except (ValueError, RecursionError):
+            place += 1
+        else:
+            if isinstance(value, dict):
+                yield value
+        place = text.find("{", place)
+
+
+def _stated(text: str) -> str | None:
+    found = None
+    for match in _STATED.finditer(text):
+        found = match["a"] or match["b"]
+    # The sentence may go on: "The answer is 22. Let me know if ..."
+    return None if found is None else re.split(r"(?<=[^.\s])\.(?:\s|$|<)|<\|", found, maxsplit=1)[0].strip()
+
+
+def _matched(text: str, pattern: str) -> str | None:
+    found = None
+    for match in re.finditer(pattern, text):
+        found = match[1] if match.re.groups else match[0]
+    return found
+
+
+def normalized(answer: str) -> str:
+    r"""Return `answer` in one form: `\dfrac12`, `\frac{1}{2}` and `1/2` are equal, as are `1,000` and `1000.0`."""
+    text = unicodedata.normalize("NFKC", answer[-_LONGEST:].translate(_MARKS)).strip()
+    text = text.removesuffix("<|im_end|>").removesuffix("</s>").strip().strip("*_`").strip()
+    text = re.sub(r"\\\(|\\\)|\\\[|\\\]|\$|\\[!,;: ]|\\left|\\right|\\displaystyle", "", text)
+    text = re.sub(r"\\[dt]frac", r"\\frac", text)
+    text = _UNIT.sub("", text)
+    text = _WRAPPED.sub(r"\1", text)
+    text = re.sub(r"\^\s*\{?\s*\\circ\s*\}?|\\circ|\u00b0|\\%|%", "", text)
+    text = re.sub(r"[\u20ac\u00a3\u00a5]", "", text)
+    text = re.sub(r"\\sqrt\s*(\d)", r"\\sqrt{\1}", text)
+    text = _FRACTION.sub(lambda m: f"{_part(m[1] or m[2])}/{_part(m[3] or m[4])}", text)
+    text = re.sub(r"(?<=\d),(?=\d{3}(?:\D|$))", "", text)
+    text = re.sub(r"\s+", "", text).casefold().rstrip(".,;:!")
+    text = text.strip("\"'")
+    return _plain_number(text) if _PLAIN_NUMBER.fullmatch(text) else text
+
+
+def _part(text: str) -> str:
+    text = text.strip()
+    return text if re.fullmatch(r"-?\w+", text) else f"({text})"
+
+
+def _plain_number(text: str) -> str:
+    sign = "-" if text.startswith("-") else ""
+    whole, _, rest = text.lstrip("+-").partition(".")
+    whole, rest = whole.lstrip("0") or "0", rest.rstrip("0")
+    found = f"{whole}.{rest}" if rest else whole
+    return found if found == "0" else sign + found
