@@ -96,13 +96,13 @@ class Record(TypedDict):
     """What one run did, written once by the last node together with the answer.
 
     `cost` is None when the price of any of its calls is unknown. `calls` counts model calls that were sent, retries not
-    included. `combine` is the combiner, and `decision` how it decided. `agreement` is how alike the counted drafts of the
-    last round are, from 0 to 1 (None below two), and `medoid` the draft most alike to the others.
+    included. `combine` is the combiner, and `decision` how it decided. `agreement` is how alike the counted drafts of
+    the last round are, from 0 to 1 (None below two), and `medoid` the draft most alike to the others.
 
-    `degraded` is true when something that the mixture planned is missing, and `degraded_reasons` says what: a draft that
-    does not count, a fallback that answered, a combiner that had to give up, drafts cut because a provider found the
-    prompt too long. Texts that end at a token limit (`max_tokens`, `draft_tokens`, a window, the provider's own) are
-    not: a draft's or the record's status `truncated` says so.
+    `degraded` is true when something that the mixture planned is missing, and `degraded_reasons` says what: a draft
+    that does not count, a fallback that answered, a combiner that had to give up, drafts cut because a provider found
+    the prompt too long. Texts that end at a token limit (`max_tokens`, `draft_tokens`, a window, the provider's own)
+    are not: a draft's or the record's status `truncated` says so.
     """
 
     mixture: str
@@ -202,9 +202,9 @@ def merge_notes(left: Sequence[Note], right: Sequence[Note]) -> list[Note]:
 class MoAState(TypedDict):
     """The graph's state.
 
-    `begin` writes `run` and empties drafts and notes; proposers add drafts; a combiner's nodes add notes; `gather` moves
-    `layer` and `next` on; `aggregate` writes the answer and the record. `layer` is the layer at work, `next` the nodes
-    that run for it.
+    `begin` writes `run` and empties drafts and notes; proposers add drafts; a combiner's nodes add notes; `gather`
+    moves `layer` and `next` on; `aggregate` writes the answer and the record. `layer` is the layer at work, `next` the
+    nodes that run for it.
     """
 
     messages: Annotated[list[AnyMessage], add_checked]

@@ -70,7 +70,7 @@ def create_moa(
     graph = _wired(whole, output, ledger).compile(checkpointer=checkpointer, store=store, name=name)
     stamp = {"ls_integration": "moa_graph", "moa_preset": whole.name or "", "moa_mixture": whole.hash}
     # LangGraph's own limit would let a wrong route run 10,007 steps.
-    return graph.with_config(recursion_limit=2 * MAX_LAYERS + 10, metadata=stamp)
+    return graph.with_config(recursion_limit=2 * MAX_LAYERS + 10 + whole.steps(), metadata=stamp)
 
 
 def _wired(
@@ -87,11 +87,15 @@ def _wired(
         graph.add_node(name, Node(name, nodes.propose(name, spec)))
         # A plain edge each: whichever of them run in a step, `gather` runs once in the next.
         graph.add_edge(name, "gather")
+    own = {name: work for each in nodes.combiners.values() for name, work in each.nodes(mixture).items()}
+    for name, work in own.items():
+        graph.add_node(name, Node(name, nodes.combine(work)))
+        graph.add_edge(name, "gather")
     graph.add_node("gather", Node("gather", nodes.gather))
     graph.add_node("aggregate", Node("aggregate", nodes.aggregate))
     graph.add_edge(START, "begin")
     for source in ("begin", "gather"):
-        graph.add_conditional_edges(source, Route("next", _next), [*names, "aggregate"])
+        graph.add_conditional_edges(source, Route("next", _next), [*names, *own, "aggregate"])
     graph.add_edge("aggregate", END)
     return graph
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from functools import partial
 
 from moa_graph.costs import prices
 from moa_graph.costs.budget import over_budget
 from moa_graph.errors import BudgetError, DeadlineError, InputError
-from moa_graph.graph.slot import Run, fitted
+from moa_graph.graph.slot import Run, Step, fitted
+from moa_graph.mixture.combiner import PlannedCall
+from moa_graph.mixture.proposer import Proposer
+from moa_graph.state import Draft, Note
 
-__all__ = ["late", "refuse_over_budget", "refuse_too_long"]
+__all__ = ["late", "over_caps", "refuse_over_budget", "refuse_too_long", "round_calls"]
 
 
 def refuse_too_long(run: Run) -> None:
@@ -20,35 +25,64 @@ def refuse_too_long(run: Run) -> None:
     """
     settings = run.settings
     mixture = settings.mixture
+    specs = {node.name: node.spec for node in mixture.plan[0]}
     if not any(spec.window for spec in (*mixture.specs, settings.aggregator)):
         return
-    specs = {node.name: node.spec for node in mixture.plan[0]}
     drafts = 0
-    for layer in range(1, settings.layers + 1):
-        last = layer == settings.layers
-        names = [] if last else settings.rounds[layer - 1]
-        asked = [settings.aggregator, *mixture.fallbacks] if last else [specs[name] for name in names]
-        reasons = [reason for spec in asked if (reason := fitted(run, spec, [""] * drafts).reason)]
-        if reasons and len(asked) - len(reasons) < (1 if last else settings.min_drafts):
-            raise InputError(f"messages: too long. {'; '.join(reasons)}. Shorten them, or choose larger windows.")
+    for layer in range(1, settings.base + 1):
+        names = settings.rounds[layer - 1]
+        _refuse_misfits(run, [specs[name] for name in names], drafts, settings.min_drafts)
         drafts = len(names)
+    if settings.answering():
+        _refuse_misfits(run, [settings.aggregator, *mixture.fallbacks], drafts, 1)
 
 
-async def refuse_over_budget(run: Run, layer: int) -> None:
-    """Refuse `layer` when it, or the answer after it, would exceed the run's caps.
+def _refuse_misfits(run: Run, specs: Sequence[Proposer], drafts: int, needed: int) -> None:
+    reasons = [reason for spec in specs if (reason := fitted(run, spec, [""] * drafts).reason)]
+    if reasons and len(specs) - len(reasons) < needed:
+        raise InputError(f"messages: too long. {'; '.join(reasons)}. Shorten them, or choose larger windows.")
+
+
+def round_calls(run: Run, step: Step) -> list[PlannedCall]:
+    """Return the calls of a round of drafts, or of the part of it that `step` runs."""
+    planned = [c for c in run.settings.planned() if c.role == "proposer" and c.layer == step.layer]
+    if not 1 <= step.layer <= len(run.settings.rounds):
+        return []
+    names = run.settings.rounds[step.layer - 1]
+    return [call for name, call in zip(names, planned, strict=True) if name in step.nodes]
+
+
+async def over_caps(
+    run: Run, coming: Sequence[PlannedCall], *, what: str, following: Sequence[PlannedCall] | None = None
+) -> str | None:
+    """Return why the run would exceed its caps, or None.
+
+    Args:
+        run: The run.
+        coming: The next calls, and those that the answer then needs.
+        what: What they are, for the message.
+        following: All calls to come, where they are more; they are counted for `max_cost`.
+    """
+    settings, state = run.settings, run.state
+    if settings.max_cost is None and settings.max_calls is None:
+        return None
+    made: list[Draft | Note] = [*state["drafts"], *state.get("notes", [])]
+    over = partial(over_budget, settings, state["messages"], made, coming, what=what, following=following)
+    # The price list is read at its first use, which blocks.
+    return over() if prices.loaded() else await asyncio.to_thread(over)
+
+
+async def refuse_over_budget(
+    run: Run, coming: Sequence[PlannedCall], *, what: str, following: Sequence[PlannedCall] | None = None
+) -> None:
+    """Refuse calls that would exceed the run's caps; arguments as for `over_caps`.
 
     Raises:
         BudgetError: with the drafts.
     """
-    settings, state = run.settings, run.state
-    if settings.max_cost is None and settings.max_calls is None:
-        return
-    args = (settings, state["messages"], state["drafts"], layer)
-    # The price list is read at its first use, which blocks.
-    reason = over_budget(*args) if prices.loaded() else await asyncio.to_thread(over_budget, *args)
-    if reason:
-        kept = " The drafts are attached." if state["drafts"] else " Nothing was sent."
-        raise BudgetError(f"{reason}.{kept}", drafts=state["drafts"])
+    if reason := await over_caps(run, coming, what=what, following=following):
+        drafts = run.state["drafts"]
+        raise BudgetError(f"{reason}.{' The drafts are attached.' if drafts else ' Nothing was sent.'}", drafts=drafts)
 
 
 def late(run: Run, reasons: str = "") -> DeadlineError:

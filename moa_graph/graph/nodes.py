@@ -9,8 +9,10 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.constants import TAG_NOSTREAM
 from langgraph.runtime import get_runtime
@@ -20,22 +22,33 @@ from moa_graph.costs import prices
 from moa_graph.costs.ledger import Ledger
 from moa_graph.errors import BudgetError, ConfigError, MoAError
 from moa_graph.graph.active_runs import in_run
-from moa_graph.graph.combine import combiner
-from moa_graph.graph.combine.base import Decision, Step
+from moa_graph.graph.combine import combiner_of
+from moa_graph.graph.combine.base import Combiner, Decision, NodeWork
 from moa_graph.graph.emit import Tokens, tell
 from moa_graph.graph.input_checks import check
-from moa_graph.graph.limits import late, refuse_over_budget, refuse_too_long
-from moa_graph.graph.records import Calls, answer_of, best_draft, draft_of, no_answer, not_enough, record_of
+from moa_graph.graph.limits import late, over_caps, refuse_over_budget, refuse_too_long, round_calls
+from moa_graph.graph.records import (
+    Calls,
+    answer_of,
+    best_draft,
+    compared,
+    draft_of,
+    no_answer,
+    not_enough,
+    record_of,
+    verbatim_answer,
+)
 from moa_graph.graph.round_end import Rule
-from moa_graph.graph.slot import Run, SlotCall
+from moa_graph.graph.slot import ANSWER, Run, SlotCall, Step, called
 from moa_graph.graph.spans import mark
+from moa_graph.mixture.combiner import PlannedCall
 from moa_graph.mixture.context import Settings, settings
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.mixture.proposer import Proposer, is_embedded
 from moa_graph.models import keys, registry
 from moa_graph.models.tools import bound_model
 from moa_graph.models.trust import has_passed
-from moa_graph.state import MoAState, RunInfo, counted
+from moa_graph.state import MoAState, Note, RunInfo, counted
 
 
 @dataclass(frozen=True)
@@ -52,24 +65,27 @@ class Nodes:
         await _ready([*self.mixture.specs, wanted.aggregator], wanted)
         if self.ledger:
             await self.ledger.check()
+        layers = wanted.context.layers or self.mixture.total_layers
         info = RunInfo(
-            id=uuid.uuid4().hex, mixture=self.mixture.hash, layers=wanted.layers, combine=wanted.combine.name,
+            id=uuid.uuid4().hex, mixture=self.mixture.hash, layers=layers, combine=wanted.combine.name,
             started=time.time(),
         )  # fmt: skip
-        opened: MoAState = {**state, "drafts": [], "layer": 0, "run": info, "record": None}
-        with self._run(opened) as run:
-            step = combiner(run.settings).next(run.settings, opened)
+        empty: dict[str, Any] = {"drafts": [], "notes": [], "layer": 0, "next": [], "run": info, "record": None}
+        with self._run({**state, **empty}) as run:  # type: ignore[typeddict-item]  # the fields that `empty` has
+            step = self._combiner(run).next(run)
             refuse_too_long(run)
-            await refuse_over_budget(run, step.layer)
+            first = Step(1, run.settings.rounds[0]) if run.settings.base else Step(1, [ANSWER])
+            await self._refuse_over_budget(run, step if step.layer else first)
             self._emit_round(run, step)
-        return {"drafts": Overwrite([]), "layer": step.layer, "next": step.nodes, "run": info, "record": None}
+        emptied = {"drafts": Overwrite([]), "notes": Overwrite([])}
+        return {**empty, **emptied, "layer": step.layer, "next": step.nodes}
 
     def propose(self, name: str, spec: Proposer) -> Any:
         """Return the work of one proposer node: one call, one draft, whatever its status."""
 
         async def work(state: MoAState, config: RunnableConfig) -> dict[str, Any]:
             with self._run(state) as run:
-                layer = state["layer"]
+                layer, own = state["layer"], self._combiner(run)
                 slot = run.settings.rounds[layer - 1].index(name)
                 place = {"layer": layer, "slot": slot, "proposer": name}
                 started = {"moa": "draft_started", **place, "model": spec.label}
@@ -80,61 +96,107 @@ class Nodes:
                     layer,
                     slot,
                     "proposer",
-                    combiner(run.settings).shown(run.settings, state, slot),
-                    _called(config, f"layer {layer} slot {slot} {spec.label}", [TAG_NOSTREAM], place),
+                    own.shown(run, slot),
+                    called(config, f"layer {layer} slot {slot} {spec.label}", [TAG_NOSTREAM], place),
                     run.terms(spec, hedge=True),
                     sink=(lambda: Tokens({"moa": "draft_token", **place}, started))
                     if run.settings.context.stream_drafts
                     else None,
                 )
-                await _race(call)
+                notes = await self._drafted(call, own, name)
             draft = draft_of(call.outcome, layer, slot, name, spec)
             mark(draft)
             tell({"moa": "draft", **place, "draft": draft})
-            return {"drafts": [draft]}
+            return {"drafts": [draft], **_emitted(notes)}
 
         return work
+
+    async def _drafted(self, call: SlotCall, own: Combiner[Any], name: str) -> list[Note]:
+        """Make a proposer's call; one that only the combiner added is left out where the run's caps forbid it."""
+        run = call.run
+        step = Step(call.layer, run.state["next"])
+        if own.added(run, step):
+            reason = (
+                f"run_deadline of {run.settings.run_deadline:g} s exceeded"
+                if run.over
+                else await over_caps(
+                    run, [*round_calls(run, step), *run.settings.answering()], what="another round and the answer"
+                )
+            )
+            if reason:
+                call.outcome.status, call.outcome.error, call.outcome.cost = "skipped", reason, 0.0
+                return []
+        return await _race(call, own, name)
+
+    def combine(self, work: NodeWork) -> Any:
+        """Return the work of one of the combiner's own nodes: its notes."""
+
+        async def noted(state: MoAState, config: RunnableConfig) -> dict[str, Any]:
+            with self._run(state) as run:
+                notes = await work(run, config)
+            return _emitted(notes)
+
+        return noted
 
     async def gather(self, state: MoAState, config: RunnableConfig) -> dict[str, Any]:
         """End a step: decide what comes next, with enough drafts, time and money for it, or raise one error."""
         with self._run(state) as run:
-            wanted, layer = run.settings, state["layer"]
-            if len(counted(state["drafts"], layer)) < wanted.min_drafts:
+            wanted, layer, own = run.settings, state["layer"], self._combiner(run)
+            step = own.next(run)
+            ended = (layer > 0 and step.layer > layer) or step.last
+            too_few = len(counted(state["drafts"], layer)) < wanted.min_drafts
+            if ended and layer and too_few and not own.may_fail(run):
                 few = not_enough(state["drafts"], layer, wanted.min_drafts)
                 raise late(run, str(few)) if run.over else few
-            step = combiner(wanted).next(wanted, state)
-            if not step.last:
+            if not step.last and not own.added(run, step):
                 if run.over:
                     raise late(run)
-                await refuse_over_budget(run, step.layer)
+                await self._refuse_over_budget(run, step)
             self._emit_round(run, step)
         return {"layer": step.layer, "next": step.nodes}
 
     async def aggregate(self, state: MoAState, config: RunnableConfig) -> dict[str, Any]:
         """Write the answer, streaming it, and the record."""
         with self._run(state, last=True) as run:
-            decision = combiner(run.settings).decide(run.settings, state)
+            decision = self._combiner(run).decide(run)
+            alike = await compared(state["drafts"])
             calls = Calls()
-            error = await self._synthesized(run, config, decision, calls)
-            if error is None:
-                message = answer_of(calls.made[-1][1])
-            elif self.mixture.on_failure == "best_draft" and decision.drafts:
-                message = best_draft(decision.drafts)
+            error = None
+            if decision.answer or decision.text is not None:
+                message = self._word_for_word(run, decision)
             else:
-                error.cost = calls.cost
-                raise error
-            record = record_of(run, calls, best=error is not None)
+                error = await self._synthesized(run, config, decision, calls)
+                if error is None:
+                    message = answer_of(calls.made[-1][1])
+                elif self.mixture.on_failure == "best_draft" and decision.drafts:
+                    message = best_draft(decision.drafts)
+                else:
+                    error.cost = calls.cost
+                    raise error
+            record = record_of(run, calls, decision, alike, best=error is not None)
         tell({"moa": "finished", "record": record})
         return {"messages": [message], "record": record}
+
+    def _word_for_word(self, run: Run, decision: Decision) -> AIMessage:
+        """Return an answer that no model writes now, and stream it as one piece."""
+        draft = decision.answer
+        message = verbatim_answer(run, decision)
+        used = [draft["slot"]] if draft else [each["slot"] for each in decision.drafts]
+        tell({"moa": "aggregating", "model": draft["model"] if draft else run.settings.aggregator.label, "used": used})
+        if run.settings.context.stream_answer:
+            tell({"moa": "answer_token", "text": str(message.content)})
+        return message
 
     async def _synthesized(self, run: Run, config: RunnableConfig, decision: Decision, calls: Calls) -> MoAError | None:
         """Call the aggregator and then its fallbacks until one answers; return the error when none does."""
         state, wanted = run.state, run.settings
+        texts = len(decision.shown.texts) + len(decision.shown.notes)
         try:
-            await refuse_over_budget(run, wanted.layers)
+            coming = [PlannedCall(wanted.aggregator, state["layer"], "aggregator", texts)]
+            await refuse_over_budget(run, coming, what="the answer")
         except BudgetError as exc:
             return exc
-        before = sum(1 for d in state["drafts"] if d["attempts"])
+        before = sum(1 for each in (*state["drafts"], *state.get("notes", [])) if each["attempts"])
         chain = (wanted.aggregator, *self.mixture.fallbacks)
         for place, spec in enumerate(chain):
             if run.over:
@@ -147,6 +209,20 @@ class Nodes:
             if call.outcome.counts:
                 return None
         return late(run, calls.reasons) if run.over else no_answer(calls, state["drafts"])
+
+    def _combiner(self, run: Run) -> Combiner[Any]:
+        return self.combiners[run.settings.combine.name]
+
+    @cached_property
+    def combiners(self) -> dict[str, Combiner[Any]]:
+        """The combiners that a run may use, by name."""
+        return {name: combiner_of(options) for name, options in self.mixture.choices.items()}
+
+    async def _refuse_over_budget(self, run: Run, step: Step) -> None:
+        coming = [*round_calls(run, step), *run.settings.answering()]
+        following = [c for c in run.settings.planned(least=True) if c.layer >= step.layer or c.role == "aggregator"]
+        what = f"layer {step.layer} and the answer"
+        await refuse_over_budget(run, coming, what=what, following=following)
 
     @contextmanager
     def _run(self, state: MoAState, *, last: bool = False) -> Iterator[Run]:
@@ -161,7 +237,7 @@ class Nodes:
                 f"this thread's unfinished run belongs to another mixture (hash {info['mixture']}, this one is "
                 f"{self.mixture.hash}). Resume it with that mixture, or send a new message to start again."
             )
-        with in_run(info["id"], self.mixture.calls(info["layers"]), last=last) as live:
+        with in_run(info["id"], self.mixture.calls(info["layers"], info["combine"]), last=last) as live:
             context = get_runtime().context
             # Once per process and resume: a resume brings a context object of its own.
             if live.settings is None or live.settings[0] is not context:
@@ -170,7 +246,7 @@ class Nodes:
 
     def _emit_round(self, run: Run, step: Step) -> None:
         """Emit `round_started` when `step` runs proposers."""
-        if step.last:
+        if not 1 <= step.layer <= len(run.settings.rounds) or step.nodes[0] not in run.settings.rounds[step.layer - 1]:
             return
         specs = {node.name: node.spec for node in self.mixture.plan[0]}
         proposers = [
@@ -199,7 +275,7 @@ def _aggregating(run: Run, config: RunnableConfig, spec: Proposer, decision: Dec
         0,
         "aggregator",
         decision.shown,
-        _called(config, f"aggregate {spec.label}", [], {"layer": layer}),
+        called(config, f"aggregate {spec.label}", [], {"layer": layer}),
         run.terms(spec, shares=shares, final=True),
         sink=(lambda: Tokens({"moa": "answer_token"}, {**event, "restart": "reasoning"}))
         if run.settings.context.stream_answer
@@ -208,26 +284,47 @@ def _aggregating(run: Run, config: RunnableConfig, spec: Proposer, decision: Dec
     )
 
 
-async def _race(call: SlotCall) -> None:
-    """Make the call, unless its round is closed first: by the quorum, or because later layers need the time.
+async def _race(call: SlotCall, own: Combiner[Any], name: str) -> list[Note]:
+    """Make the call, unless its round is closed first: by the quorum, the combiner, or because later layers need the
+    time. Return what the combiner read in the draft.
 
     With a `run_deadline`, a round that has enough drafts holds the run up for at most its equal share of what is left,
     so that one proposer that hangs does not cost the answer.
     """
     run, wanted = call.run, call.run.settings
-    if wanted.quorum is None and wanted.run_deadline is None:
-        return await call.send()
-    share = None if wanted.run_deadline is None else run.left / (wanted.layers - call.layer + 1)
+    notes: list[Note] = []
+
+    async def work() -> None:
+        await call.send()
+        if own.reads() and call.outcome.counts:
+            draft = draft_of(call.outcome, call.layer, call.slot, name, call.spec)
+            notes.extend([note] if (note := await own.read(run, draft)) else [])
+
+    if wanted.quorum is None and wanted.run_deadline is None and not own.reads():
+        await work()
+        return notes
+    share = None if wanted.run_deadline is None else run.left / max(wanted.layers - call.layer + 1, 1)
     info = get_runtime().execution_info
     step = info.checkpoint_id if info else uuid.uuid4().hex
     latch = run.live.latch(step, Rule(wanted.quorum, wanted.grace, enough=max(wanted.min_drafts, 1), share=share))
-    if not await latch.race(call.send):
+    if not await latch.race(work):
         call.outcome.status = "late"
         call.outcome.error = latch.why
         call.outcome.cost = 0.0 if call.outcome.free else None
-    elif call.outcome.counts and latch.count():
+        return []
+    latch.notes.extend(notes)
+    if notes and (why := own.closes(run, latch.notes)):
+        latch.close(why)
+    if call.outcome.counts and latch.count():
         tell({"moa": "quorum", "layer": call.layer, "counted": latch.counted})
-    return None
+    return notes
+
+
+def _emitted(notes: list[Note]) -> dict[str, Any]:
+    """Emit notes, and return them as an update of the state."""
+    for note in notes:
+        tell({"moa": "note", "layer": note["layer"], "slot": note["slot"], "kind": note["kind"], "note": note})
+    return {"notes": notes} if notes else {}
 
 
 async def _ready(specs: list[Proposer], run: Settings) -> None:
@@ -249,11 +346,3 @@ async def _ready(specs: list[Proposer], run: Settings) -> None:
     if not prices.loaded() and any(map(prices.listed, specs)):
         # Reading the price list takes about a second: better while the models work than after they have answered.
         asyncio.get_running_loop().run_in_executor(None, prices.load)
-
-
-def _called(config: RunnableConfig, name: str, tags: list[str], place: dict[str, Any]) -> RunnableConfig:
-    """Return the node's config for the model call beneath it: what its span is named and can be filtered by."""
-    metadata = {**(config.get("metadata") or {}), **{f"moa_{key}": value for key, value in place.items()}}
-    labels = [f"moa:{key}:{place[key]}" for key in ("layer", "slot") if key in place]
-    all_tags = [*(config.get("tags") or []), *tags, *labels]
-    return {**config, "run_name": name, "tags": all_tags, "metadata": metadata}

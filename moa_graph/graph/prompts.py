@@ -103,7 +103,7 @@ def build_prompt(
     if form == "paper" and texts:
         return Prompt(with_system(conversation, before=before, after=[*after, paper_text(texts)]))
     messages = with_system(conversation, before=before, after=after)
-    if not texts and not notes:
+    if not texts and not notes and instruction == FENCED:
         return Prompt(messages)
     sent = [*map(plain_message, messages), instruction, also]
     code = fence_code(scope, [*texts, *(note.text for note in notes)], request=sent)

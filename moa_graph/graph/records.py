@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 from langchain_core.messages import AIMessage
 
 from moa_graph.errors import AggregationError, NotEnoughDraftsError
+from moa_graph.graph.agreement import Agreement, compare
+from moa_graph.graph.combine.base import Decision
 from moa_graph.graph.slot import Run, SlotCall
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.models.call import Outcome
 from moa_graph.state import COUNTED, Draft, Record, SlotRef, UnusedSlot, counted, total_usage
 
-__all__ = ["Calls", "answer_of", "best_draft", "draft_of", "no_answer", "not_enough", "record_of"]
+__all__ = [
+    "Calls",
+    "answer_of",
+    "best_draft",
+    "compared",
+    "draft_of",
+    "no_answer",
+    "not_enough",
+    "record_of",
+    "verbatim_answer",
+]
 
 
 class Calls:
@@ -102,25 +116,56 @@ def answer_of(outcome: Outcome) -> AIMessage:
 
 
 def best_draft(drafts: Sequence[Draft]) -> AIMessage:
-    """The longest draft as the answer, labelled as such."""
-    best = max(drafts, key=lambda d: (d["status"] == "ok", len(d["text"])))
+    """Return the draft most alike to the others as the answer, labelled as such; a whole one rather than a cut one."""
+    whole = [place for place, draft in enumerate(drafts) if draft["status"] == "ok"] or range(len(drafts))
+    best = drafts[compare([draft["text"] for draft in drafts]).best(whole) or 0]
     label = {"moa_status": "best_draft", "model_name": best["model"], "moa_proposer": best["proposer"]}
     return AIMessage(content=best["text"], response_metadata=label)
 
 
-def record_of(run: Run, calls: Calls, *, best: bool = False) -> Record:
+def verbatim_answer(run: Run, decision: Decision) -> AIMessage:
+    """Return the draft that is the answer, or the text that stands for one, as a message."""
+    label: dict[str, Any] = {
+        "moa_status": decision.how.get("status", "draft"),
+        "moa_combine": run.settings.combine.name,
+    }
+    draft = decision.answer
+    if draft is None:
+        return AIMessage(content=decision.text or "", id=f"moa-{run.state['run']['id']}", response_metadata=label)
+    label |= {"model_name": draft["model"], "moa_proposer": draft["proposer"]}
+    return AIMessage(content=draft["text"], id=f"moa-{run.state['run']['id']}", response_metadata=label)
+
+
+_MUCH = 100_000
+"""Characters of drafts above which they are compared in a thread, so that the event loop stays free."""
+
+
+async def compared(drafts: Sequence[Draft]) -> tuple[list[Draft], Agreement]:
+    """Return the counted drafts of the last round that has at least two, or else one, and how alike they are."""
+    layers = sorted({draft["layer"] for draft in drafts}, reverse=True)
+    rounds = [found for layer in layers if (found := counted(drafts, layer))]
+    last = next((found for found in rounds if len(found) > 1), rounds[0] if rounds else [])
+    texts = [draft["text"] for draft in last]
+    much = sum(map(len, texts)) > _MUCH
+    return last, await asyncio.to_thread(compare, texts) if much else compare(texts)
+
+
+def record_of(
+    run: Run, calls: Calls, decision: Decision, alike: tuple[list[Draft], Agreement], *, best: bool = False
+) -> Record:
     """Return what the run did. Costs add up only when all are known."""
-    settings, drafts = run.settings, run.state["drafts"]
+    settings, drafts, notes = run.settings, run.state["drafts"], run.state.get("notes", [])
+    compared, agreement = alike
     last = calls.made[-1] if calls.made else None
-    costs = [*(d["cost"] for d in drafts), *(outcome.cost for _, outcome in calls.made)]
-    usages = [*(d["usage"] for d in drafts), *(outcome.usage for _, outcome in calls.made)]
+    costs = [*(each["cost"] for each in (*drafts, *notes)), *(outcome.cost for _, outcome in calls.made)]
+    usages = [*(each["usage"] for each in (*drafts, *notes)), *(outcome.usage for _, outcome in calls.made)]
     truncated = last is not None and last[1].status == "truncated"
-    reasons = _degraded(run, calls, best=best)
+    reasons = [*_degraded(run, calls, best=best), *decision.degraded]
     return Record(
         mixture=settings.mixture.hash,
         preset=settings.mixture.name,
         layers=settings.layers,
-        calls=sum(1 for d in drafts if d["attempts"]) + calls.sent,
+        calls=sum(1 for each in (*drafts, *notes) if each["attempts"]) + calls.sent,
         usage=total_usage(usages),
         cost=None if None in costs else sum(cost for cost in costs if cost is not None),
         seconds=round(run.live.seconds, 4),
@@ -132,6 +177,10 @@ def record_of(run: Run, calls: Calls, *, best: bool = False) -> Record:
         ],
         degraded=bool(reasons),
         degraded_reasons=reasons,
+        combine=settings.combine.name,
+        decision=decision.how,
+        agreement=agreement.mean,
+        medoid=None if agreement.medoid is None else _place(compared[agreement.medoid]),
         aggregator=settings.aggregator.label,
         fallback=last[0].label if last and len(calls.made) > 1 and not best else None,
         prompt=settings.prompt,

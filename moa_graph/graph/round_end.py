@@ -14,6 +14,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
+from moa_graph.state import Note
+
 __all__ = ["Latch", "Rule", "latch_for", "open_latches"]
 
 _lock = threading.Lock()
@@ -36,6 +38,8 @@ class Latch:
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
         self.counted = 0
+        self.notes: list[Note] = []
+        """What a combiner read in the drafts of this step so far."""
         self.closed = False
         self.why = ""
         self._ends = None if rule.share is None else time.monotonic() + rule.share
@@ -82,6 +86,12 @@ class Latch:
         if self._ends is not None and time.monotonic() >= self._ends:
             self._share_is_over()
         return False
+
+    def close(self, why: str) -> None:
+        """Close the round now, for a reason that late drafts give as theirs."""
+        if not self.closed:
+            self.why = why
+            self._close()
 
     def _share_is_over(self) -> None:
         if self.counted >= self.rule.enough and not self.closed:

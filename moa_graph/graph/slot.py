@@ -21,8 +21,8 @@ from moa_graph.costs.tokens import prompt_tokens, tokens
 from moa_graph.errors import ConfigError
 from moa_graph.graph.active_runs import Live
 from moa_graph.graph.conversation import has_images, passed_on
-from moa_graph.graph.fence import BoundaryFilter, Scope, process_key, without_boundaries
-from moa_graph.graph.prompts import Prompt, bound_text, build_prompt, wants_strict_turns
+from moa_graph.graph.fence import BoundaryFilter, Part, Scope, process_key, without_boundaries
+from moa_graph.graph.prompts import FENCED, Prompt, bound_text, build_prompt, wants_strict_turns
 from moa_graph.graph.windows import Fitted, fit
 from moa_graph.mixture.context import Settings
 from moa_graph.mixture.proposer import Proposer
@@ -33,7 +33,7 @@ from moa_graph.models.retries import RetryBudget
 from moa_graph.models.tools import bound_model, bound_to
 from moa_graph.state import MoAState, as_usage
 
-__all__ = ["Run", "Shown", "SlotCall", "fitted"]
+__all__ = ["ANSWER", "Run", "Shown", "SlotCall", "Step", "called", "fitted", "note_part"]
 
 _MOST_SHRINK = 8
 """How far drafts are cut after a provider found the prompt too long: to a half, a quarter, an eighth."""
@@ -86,15 +86,46 @@ class Run:
         )
 
 
+ANSWER = "aggregate"
+"""The node that writes the answer."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What the graph runs next.
+
+    Attributes:
+        layer: The layer that the nodes work for.
+        nodes: Their names: proposers, a combiner's own nodes, or the node that writes the answer.
+    """
+
+    layer: int
+    nodes: list[str]
+
+    @property
+    def last(self) -> bool:
+        """Whether the answer comes next."""
+        return self.nodes == [ANSWER]
+
+
 @dataclass(frozen=True)
 class Shown:
     """Texts of other models that a prompt contains.
 
     Attributes:
-        texts: Drafts and notes, in the order of the prompt.
+        texts: Drafts, in the order of the prompt.
+        instruction: What to do with them; None for the mixture's own prompt.
+        notes: Further texts after the drafts, such as an analysis.
     """
 
     texts: list[str] = field(default_factory=list)
+    instruction: str | None = None
+    notes: list[Part] = field(default_factory=list)
+
+
+def note_part(label: str, text: str) -> Part:
+    """Return a note as a fenced part of a prompt."""
+    return Part(label, label, text)
 
 
 @dataclass
@@ -127,7 +158,8 @@ class SlotCall:
         """Make the call. Never raises for a provider's fault; when cancelled, `outcome` shows how far it came."""
         shrink = 1
         while True:
-            fit = fitted(self.run, self.spec, self.shown.texts, shrink=shrink)
+            texts = [*self.shown.texts, *(note.text for note in self.shown.notes)]
+            fit = fitted(self.run, self.spec, texts, shrink=shrink)
             if fit.reason:
                 self.outcome.status, self.outcome.error = "skipped", fit.reason
                 break
@@ -170,6 +202,11 @@ class SlotCall:
         return self.role == "aggregator"
 
     @property
+    def _drafts(self) -> bool:
+        """Whether the call writes a reply to the caller, and so must know of the caller's tools and schema."""
+        return self._acts or self.role == "proposer"
+
+    @property
     def _tools(self) -> bool:
         return self._acts and "tools" in bound_to(self.run.settings).bound
 
@@ -190,16 +227,21 @@ class SlotCall:
         return Scope(await ledger.fence_key(), run, self.layer, self.slot, self.role)
 
     def _prompt(self, texts: list[str], scope: Scope) -> Prompt:
-        settings, bound = self.run.settings, bound_to(self.run.settings)
+        settings, bound, own = self.run.settings, bound_to(self.run.settings), self.shown.instruction
+        drafts = len(self.shown.texts)
+        duty = bound_text(bound.bound, form=bound.form, acts=self._acts) if self._drafts else ""
         return build_prompt(
             passed_on(self.run.state["messages"], keep_tools=self._tools),
-            texts,
-            form=settings.prompt,
+            texts[:drafts],
+            form=settings.prompt if own is None else "fenced",
             scope=scope,
             before=settings.system,
-            after=[self.spec.system or "", bound_text(bound.bound, form=bound.form, acts=self._acts)],
+            after=[self.spec.system or "", duty],
+            instruction=FENCED if own is None else own,
+            notes=[note._replace(text=text) for note, text in zip(self.shown.notes, texts[drafts:], strict=True)],
             also=json.dumps(_plain(bound.bound), ensure_ascii=False) if self._acts else "",
-            shuffle=settings.mixture.shuffle,
+            # An instruction of a combiner's own speaks of drafts by their numbers.
+            shuffle=settings.mixture.shuffle and own is None,
             strict_turns=wants_strict_turns(self.spec.label),
         )
 
@@ -293,6 +335,14 @@ def _cut_boundaries(outcome: Outcome, code: str | None) -> None:
     called = outcome.message is not None and bool(outcome.message.tool_calls)
     if not outcome.text and outcome.counts and not called:
         outcome.status, outcome.error = "empty", "the answer only repeated the prompt's boundaries"
+
+
+def called(config: RunnableConfig, name: str, tags: list[str], place: dict[str, Any]) -> RunnableConfig:
+    """Return the node's config for the model call beneath it: what its span is named and can be filtered by."""
+    metadata = {**(config.get("metadata") or {}), **{f"moa_{key}": value for key, value in place.items()}}
+    labels = [f"moa:{key}:{place[key]}" for key in ("layer", "slot") if key in place]
+    all_tags = [*(config.get("tags") or []), *tags, *labels]
+    return {**config, "run_name": name, "tags": all_tags, "metadata": metadata}
 
 
 def _kept(outcome: Outcome) -> dict[str, Any]:

@@ -20,7 +20,20 @@ from pydantic import BeforeValidator, Field, model_validator
 from moa_graph.errors import ConfigError
 from moa_graph.mixture.validation import Checked
 
-__all__ = ["AnswerReader", "Reader", "boxed", "choice", "json_field", "last_line", "normalized", "number", "read", "same"]
+__all__ = [
+    "AnswerReader",
+    "Reader",
+    "boxed",
+    "choice",
+    "json_field",
+    "json_objects",
+    "key",
+    "last_line",
+    "normalized",
+    "number",
+    "read",
+    "same",
+]
 
 _LONGEST = 20_000
 """Characters at the end of a text that are searched. A final answer stands at the end."""
@@ -166,7 +179,8 @@ def choice(text: str, letters: str = "ABCD") -> str | None:
             return found[1]
     bracketed = re.findall(rf"[(\[]({one})[)\]]", text)
     alone = re.findall(rf"(?<![A-Za-z'])({one})(?![A-Za-z'])", text)
-    return (bracketed or alone or [None])[-1]
+    letters_found = bracketed or alone
+    return str(letters_found[-1]) if letters_found else None
 
 
 def json_field(text: str, field: str) -> str | None:

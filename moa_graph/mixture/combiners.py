@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import importlib.util
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Discriminator, Field, PlainSerializer, Tag, WithJsonSchema, model_validator
@@ -176,15 +177,30 @@ class CommandCheck(Checked):
 
 
 class SchemaCheck(Checked):
-    """The draft must be JSON of this schema.
+    """The draft must be JSON of this schema. Needs the extra `verify`.
 
     Attributes:
-        json_schema: The JSON schema.
+        json_schema: The JSON schema. References to other addresses are not followed.
     """
 
     called = "combine.check"
 
     json_schema: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _check_schema(self) -> Self:
+        if not importlib.util.find_spec("jsonschema"):
+            raise ConfigError(
+                "combine.check: json_schema needs jsonschema. Install it: pip install 'moa_graph[verify]'"
+            )
+        from jsonschema import Draft202012Validator, SchemaError
+        from jsonschema.validators import validator_for
+
+        try:
+            validator_for(self.json_schema, default=Draft202012Validator).check_schema(self.json_schema)
+        except SchemaError as exc:
+            raise ConfigError(f"combine.check.json_schema: not a JSON schema ({exc.message[:200]}).") from None
+        return self
 
 
 def _name_of(check: Any) -> str:
@@ -198,17 +214,39 @@ Function = Annotated[
 ]
 
 
+def _kind_of(check: Any) -> str:
+    if callable(check):
+        return "function"
+    known = {"command": CommandCheck, "json_schema": SchemaCheck}
+    for name, kind in known.items():
+        if isinstance(check, kind) or (isinstance(check, Mapping) and name in check):
+            return name
+    raise ConfigError(
+        "combine.check: expected a Python callable, {command: [...]} or {json_schema: {...}}, "
+        f"got {type(check).__name__}."
+    )
+
+
+Check = Annotated[
+    Annotated[CommandCheck, Tag("command")]
+    | Annotated[SchemaCheck, Tag("json_schema")]
+    | Annotated[Function, Tag("function")],
+    Discriminator(_kind_of),
+]
+"""How a draft is checked."""
+
+
 class Verify(Combiner):
     """Every draft is checked; the first that passes closes the round and is the answer, word for word.
 
     Attributes:
-        check: A Python callable `(messages, text) -> bool | (bool, score, message)`, sync or async; or `{command: [...]}`;
-            or `{json_schema: {...}}`.
+        check: A Python callable `(messages, text) -> bool | (bool, score, message)`, sync or async; or
+            `{command: [...]}`; or `{json_schema: {...}}`.
         repairs: How many rounds in which authors are shown their draft and what the check said.
     """
 
     name: Literal["verify"] = "verify"
-    check: CommandCheck | SchemaCheck | Function
+    check: Check
     repairs: int = Field(default=0, ge=0, le=5)
 
     def extra_rounds(self, base: Sequence[list[str]], roster: list[str]) -> list[list[str]]:
@@ -247,8 +285,8 @@ class Escalate(Combiner):
 
     Attributes:
         strong: The proposers of the strong round.
-        agree: `exact`: all answers, as `answer` reads them, are equal. A number from 0 to 1: the drafts' agreement is at
-            least that. `model`: `comparator` finds that they say the same.
+        agree: `exact`: all answers, as `answer` reads them, are equal. A number from 0 to 1: the drafts' agreement is
+            at least that. `model`: `comparator` finds that they say the same.
         answer: How answers are read for `exact`.
         comparator: The model for `agree: model`; the aggregator's by default.
         show_cheap: Whether the strong round is shown the cheap drafts.
@@ -320,7 +358,8 @@ class Critique(Combiner):
     """Reviewers say what is unsupported, missing or wrong; authors revise only that; then the aggregator writes.
 
     Attributes:
-        reviewers: Who reviews, in turn; by default the other proposers and the aggregator, of another maker if possible.
+        reviewers: Who reviews, in turn; by default the other proposers and the aggregator, of another maker if there
+            is one.
         rubric: What to look for, in words.
     """
 
@@ -356,9 +395,21 @@ class Critique(Combiner):
         return calls if many == 1 else [*calls, writing(outline, many, layer=layer + 2)]
 
 
-_FAMILIES = {"gpt": "openai", "o1": "openai", "o3": "openai", "o4": "openai", "chatgpt": "openai", "claude": "anthropic",
-             "gemini": "google", "gemma": "google", "mixtral": "mistralai", "ministral": "mistralai",
-             "mistral": "mistralai", "qwq": "qwen", "meta": "llama"}  # fmt: skip
+_FAMILIES = {
+    "gpt": "openai",
+    "chatgpt": "openai",
+    "o1": "openai",
+    "o3": "openai",
+    "o4": "openai",
+    "claude": "anthropic",
+    "gemini": "google",
+    "gemma": "google",
+    "mixtral": "mistralai",
+    "ministral": "mistralai",
+    "mistral": "mistralai",
+    "qwq": "qwen",
+    "meta": "llama",
+}
 
 
 def maker(spec: Proposer) -> str:

@@ -112,6 +112,10 @@ class Settings(NamedTuple):
         """Return the calls of the run when nothing fails: the most, or the least."""
         return self.mixture.planned(self.base + 1, self.combine.name, aggregator=self.aggregator, least=least)
 
+    def answering(self) -> list[PlannedCall]:
+        """Return the calls that the answer takes even when nothing fails; none where a draft is the answer."""
+        return [call for call in self.planned(least=True) if call.role == "aggregator"]
+
     def begun(self, info: RunInfo) -> Settings:
         """Return the settings with the layers and the combiner that `begin` fixed."""
         combine = self.mixture.combiner(info["combine"])
@@ -128,11 +132,11 @@ def settings(mixture: Mixture, context: object) -> Settings:
     asked = context if isinstance(context, MoAContext) else _UNCHANGED
     layers = asked.layers or mixture.total_layers
     combine = mixture.combiner(asked.combine)
-    rounds, base = mixture.run_rounds(layers, combine)
     if mixture.rounds and layers > mixture.total_layers:
         raise ConfigError(
             f"context.layers: this mixture describes {mixture.total_layers} layers; ask for at most that."
         )
+    rounds, base = mixture.run_rounds(layers, combine)
     smallest = min((len(names) for names in rounds[:base]), default=None)
 
     def choose(name: str) -> Any:

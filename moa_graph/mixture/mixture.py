@@ -280,7 +280,9 @@ class Mixture(Checked):
     def steps(self) -> int:
         """Return the most steps that a run of the graph can take."""
         own = max(2 * each.stages + 2 * len(self.run_rounds(2, each)[0]) for each in self.choices.values())
-        batches = sum(len(names) for names in self.plan[1]) if any(hasattr(c, "batch") for c in self.choices.values()) else 0
+        batches = (
+            sum(len(names) for names in self.plan[1]) if any(hasattr(c, "batch") for c in self.choices.values()) else 0
+        )
         return own + 2 * batches
 
     @property
@@ -305,7 +307,8 @@ class Mixture(Checked):
             "draft_tokens",
         }
         # Left out where they are not used, so that ledgers of mixtures without them stay valid.
-        parts |= {name for name in ("sees", "combine", "combiners") if name in self.model_fields_set}
+        plain: dict[str, Any] = {"sees": None, "combine": Synthesize(), "combiners": []}
+        parts |= {name for name, unused in plain.items() if getattr(self, name) != unused}
         text = json.dumps(_without_limits(self.model_dump(mode="json", include=parts)), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -32,8 +32,11 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_NODES", "ModelLike", "Proposer", "ProposerFields", "ProposerOptions", "Spec"]
 
-MAX_NODES = 64
-"""Proposer nodes of one mixture, and so samples of one proposer."""
+MAX_NODES = 256
+"""Proposer nodes of one mixture."""
+
+MAX_SAMPLES = 64
+"""Samples of one proposer."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,7 @@ class Proposer(Checked):
     temperature: float | None = Field(default=None, ge=0, le=2)
     max_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
     system: str | None = None
-    samples: int = Field(default=1, ge=1, le=MAX_NODES)
+    samples: int = Field(default=1, ge=1, le=MAX_SAMPLES)
     window: int | None = Field(default=None, ge=16, le=100_000_000)
     max_concurrent: int | None = Field(default=None, ge=1, le=100_000)
     params: dict[str, Any] = Field(default_factory=dict)

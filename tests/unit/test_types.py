@@ -9,7 +9,7 @@ from moa_graph import ChatMoA, ConfigError, Mixture, MoAContext, Proposer, creat
 from moa_graph.mixture import fields
 
 # Fields whose arguments may be written in more ways than the validated value shows.
-WIDER = {"proposers", "combine", "combiners", "rounds", "aggregator", "fallbacks", "prices", "model"}
+WIDER = {"proposers", "sees", "combine", "combiners", "rounds", "aggregator", "fallbacks", "prices", "model"}
 
 # Set by LangChain's own code, not by callers, or different between its versions.
 NOT_OURS = {"custom_get_token_ids", "profile", "mixture"}

@@ -33,11 +33,12 @@ COMPARE = (
 )
 
 REPLY = (
-    "Several assistants, who do not see each other, have each drafted a reply to the conversation above. Their drafts "
-    "follow, and then a comparison of them by number.\n"
-    "Write the one best reply to the latest message of the conversation. What all drafts say can still be wrong, and a "
-    "single dissenter can be right: check both against what you know. Settle every contradiction, or say openly that it "
-    "is not settled. Fill the blind spots. Do not mention the drafts, the comparison or the boundaries."
+    "Several assistants, who do not see each other, have each drafted a reply to the conversation above. Their "
+    "drafts follow, and then a comparison of them by number.\n"
+    "Write the one best reply to the latest message of the conversation. What all drafts say can still be wrong, "
+    "and a single dissenter can be right: check both against what you know. Settle every contradiction, or say "
+    "openly that it is not settled. Fill the blind spots. Do not mention the drafts, the comparison or the "
+    "boundaries."
 )
 
 REPORT = (
@@ -45,7 +46,7 @@ REPORT = (
     "follow, and then a comparison of them by number.\n"
     "Write a report for the person who asked, with four short parts: what the drafts agree on; where they differ and "
     "why; what only one of them found; and your recommendation with how sure you are (low, medium or high) and what "
-    "would change it. Agreement is not proof. Speak of the drafts as \"the models\"; do not mention the boundaries."
+    'would change it. Agreement is not proof. Speak of the drafts as "the models"; do not mention the boundaries.'
 )
 
 
@@ -88,7 +89,7 @@ class Analyze(Combiner[Options]):
 
 
 def _drafts_at(run: Run, layer: int) -> list[Draft]:
-    return [draft for draft in latest_drafts({**run.state, "layer": layer + 1})]
+    return latest_drafts({**run.state, "layer": layer + 1})
 
 
 def _read(text: str, drafts: Sequence[Draft]) -> dict[str, Any] | None:

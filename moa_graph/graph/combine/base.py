@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from langchain_core.runnables import RunnableConfig
 
-from moa_graph.graph.slot import Run, Shown
+from moa_graph.graph.slot import ANSWER, Run, Shown, Step
 from moa_graph.mixture.combiner import Combiner as Options
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.models.tools import bound_to
@@ -22,31 +22,10 @@ from moa_graph.state import Draft, MoAState, Note, counted
 
 __all__ = ["ANSWER", "Combiner", "Decision", "NodeWork", "Step", "latest_drafts", "notes_of", "texts_of"]
 
-ANSWER = "aggregate"
-"""The node that writes the answer."""
-
 NodeWork = Callable[[Run, RunnableConfig], Awaitable[list[Note]]]
 """The work of a combiner's own node."""
 
 O = TypeVar("O", bound=Options)  # noqa: E741
-
-
-@dataclass(frozen=True)
-class Step:
-    """What the graph runs next.
-
-    Attributes:
-        layer: The layer that the nodes work for.
-        nodes: Their names: proposers, a combiner's own nodes, or the node that writes the answer.
-    """
-
-    layer: int
-    nodes: list[str]
-
-    @property
-    def last(self) -> bool:
-        """Whether the answer comes next."""
-        return self.nodes == [ANSWER]
 
 
 @dataclass(frozen=True)
@@ -91,6 +70,16 @@ class Combiner(Generic[O]):
         """Return what runs once the mixture's own rounds are over."""
         return Step(run.state["layer"] + 1, [ANSWER])
 
+    def added(self, run: Run, step: Step) -> bool:
+        """Whether `step` is the combiner's own doing, which the caps may leave out: not one of the mixture's rounds."""
+        first = self.first(run, step)
+        return step.layer < 1 or step.layer > run.settings.base or not first
+
+    def first(self, run: Run, step: Step) -> bool:
+        """Whether `step` begins a round of drafts, or is the whole of it."""
+        layer = step.layer
+        return 1 <= layer <= len(run.settings.rounds) and step.nodes[0] == run.settings.rounds[layer - 1][0]
+
     def may_fail(self, run: Run) -> bool:
         """Whether the round of `run` may end with too few drafts: one that the combiner added."""
         return run.state["layer"] > run.settings.base
@@ -123,9 +112,7 @@ class Combiner(Generic[O]):
         """Return what the answer is made from."""
         return self.synthesis(run)
 
-    def synthesis(
-        self, run: Run, *, how: dict[str, Any] | None = None, degraded: str | None = None
-    ) -> Decision:
+    def synthesis(self, run: Run, *, how: dict[str, Any] | None = None, degraded: str | None = None) -> Decision:
         """Return what `synthesize` makes the answer from; `degraded` says why the combiner gave up."""
         drafts = latest_drafts(run.state)
         return Decision(drafts, Shown(texts_of(drafts)), how=how or {}, degraded=[degraded] if degraded else [])

@@ -54,7 +54,7 @@ async def call(
         layer=layer, slot=slot, kind=kind, by=by, text="", data=None, status="skipped", error=None, usage=None,
         cost=0.0, attempts=0,
     )  # fmt: skip
-    if run.left <= 0:
+    if run.over:
         return {**note, "error": f"run_deadline of {run.settings.run_deadline:g} s exceeded"}
     coming = [*(stage or [PlannedCall(spec, layer, role, len(shown.texts))]), *run.settings.answering()]
     if reason := await over_caps(run, coming, what=f"the {role} and the answer"):

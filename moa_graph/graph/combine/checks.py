@@ -1,0 +1,148 @@
+"""A user's check of one draft: a Python callable, a program, or a JSON schema. Model text is never executed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import json
+import math
+import os
+import signal
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from langchain_core.messages import BaseMessage
+from langgraph.errors import GraphBubbleUp
+
+from moa_graph.mixture.combiners import CommandCheck, SchemaCheck
+from moa_graph.models.redaction import one_line
+
+__all__ = ["Verdict", "run_check"]
+
+_MOST = 20_000
+"""Bytes of a program's output that are read; an author is shown no more of it."""
+_KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "SYSTEMROOT")
+"""Variables that a program gets. Provider keys are not among them."""
+
+
+class Verdict(NamedTuple):
+    """What a check said of a draft.
+
+    Attributes:
+        passed: Whether the draft may be the answer.
+        score: How good it is, if the check says so; higher is better.
+        message: The check's own words, which an author is shown.
+        error: Why the check itself failed; None when it ran.
+    """
+
+    passed: bool
+    score: float | None = None
+    message: str = ""
+    error: str | None = None
+
+
+async def run_check(
+    check: CommandCheck | SchemaCheck | Callable[..., Any], messages: Sequence[BaseMessage], text: str
+) -> Verdict:
+    """Check one draft. Never raises: a check that fails is a verdict with its error."""
+    try:
+        if isinstance(check, CommandCheck):
+            return await _by_command(check, text)
+        if isinstance(check, SchemaCheck):
+            return _by_schema(check, text)
+        return await _by_function(check, messages, text)
+    except (GraphBubbleUp, asyncio.CancelledError):
+        raise
+    except Exception as exc:  # a user's code may raise anything; its draft simply does not pass
+        return Verdict(False, error=one_line(f"the check raised {type(exc).__name__}: {exc}"))
+
+
+async def _by_function(check: Callable[..., Any], messages: Sequence[BaseMessage], text: str) -> Verdict:
+    if inspect.iscoroutinefunction(check) or inspect.iscoroutinefunction(getattr(check, "__call__", None)):  # noqa: B004
+        found = await check(list(messages), text)
+    else:
+        found = await asyncio.to_thread(check, list(messages), text)
+        if inspect.isawaitable(found):
+            found = await found
+    passed, score, message = (*found, None, None)[:3] if isinstance(found, tuple) else (found, None, None)
+    if not isinstance(passed, bool):
+        return Verdict(False, error=f"the check returned {type(passed).__name__}, not True or False")
+    valid = isinstance(score, int | float) and not isinstance(score, bool) and math.isfinite(score)
+    return Verdict(
+        passed, float(score) if valid and score is not None else None, "" if message is None else str(message)
+    )
+
+
+async def _by_command(check: CommandCheck, text: str) -> Verdict:
+    environment = {name: os.environ[name] for name in (*_KEPT, *check.environment) if name in os.environ}
+    process = await asyncio.create_subprocess_exec(
+        *check.command,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        env=environment,
+        start_new_session=os.name == "posix",
+    )
+    try:
+        async with asyncio.timeout(check.seconds):
+            words = await _fed(process, text.encode("utf-8", "replace"))
+            code = await process.wait()
+    except TimeoutError:
+        _kill(process)  # also what it started and left running
+        return Verdict(False, error=f"the check did not end within {check.seconds:g} s")
+    finally:
+        if process.returncode is None:
+            _kill(process)
+            await process.wait()
+    return Verdict(code == 0, None, words.decode("utf-8", "replace").strip())
+
+
+async def _fed(process: asyncio.subprocess.Process, data: bytes) -> bytes:
+    """Write the draft while standard error is read, so that neither pipe can fill up."""
+    assert process.stdin is not None and process.stderr is not None
+
+    async def write(stdin: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            stdin.write(data)
+            await stdin.drain()
+        with contextlib.suppress(ConnectionError):
+            stdin.close()
+
+    writing = asyncio.ensure_future(write(process.stdin))
+    try:
+        words = b""
+        while piece := await process.stderr.read(65_536):
+            words = (words + piece)[:_MOST]
+        await writing
+    finally:
+        writing.cancel()
+    return words
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    """Kill the program's process group; where there are none, the program."""
+    with contextlib.suppress(ProcessLookupError):
+        if os.name == "posix":
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+
+
+def _by_schema(check: SchemaCheck, text: str) -> Verdict:
+    # In the extra `verify`; their absence is an error when the mixture is made.
+    import jsonschema
+    from referencing import Registry
+
+    body = text.strip()
+    if body.startswith("```"):
+        body = body.partition("\n")[2].rpartition("```")[0]
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError) as exc:
+        return Verdict(False, None, f"not JSON: {exc}")
+    validator = jsonschema.validators.validator_for(check.json_schema, default=jsonschema.Draft202012Validator)
+    errors = validator(check.json_schema, registry=Registry()).iter_errors(value)
+    found = sorted(errors, key=lambda error: list(map(str, error.path)))
+    words = [f"{error.json_path}: {error.message[:300]}" for error in found[:20]]
+    return Verdict(not found, None, "\n".join(words))

@@ -1,0 +1,116 @@
+"""`critique`: reviewers say what is unsupported, missing or wrong; authors revise only that; the aggregator writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+
+from moa_graph.graph.combine.base import Combiner, Decision, NodeWork, Step, notes_of, texts_of
+from moa_graph.graph.combine.calls import call
+from moa_graph.graph.slot import Run, Shown, note_part
+from moa_graph.mixture.answers import json_objects
+from moa_graph.mixture.combiner import PlannedCall
+from moa_graph.mixture.combiners import Critique as Options
+from moa_graph.mixture.mixture import Mixture
+from moa_graph.mixture.proposer import Proposer
+from moa_graph.state import Note, counted
+
+__all__ = ["Critique"]
+
+REVIEW = (
+    "An assistant has drafted a reply to the conversation above. It follows. Review it; do not write a reply "
+    "yourself. Name only problems that a knowledgeable person would want put right: statements that are wrong or "
+    "unsupported, and what is missing though the question asks for it. Style is no problem. A draft without "
+    "problems gets an empty list.\n"
+    'Answer with one JSON object and nothing else: {"problems": [{"kind": "wrong" or "unsupported" or "missing", '
+    '"what": "the problem in one or two sentences"}]}'
+)
+RUBRIC = "Look for this in particular:"
+REVISE = (
+    "You have drafted a reply to the conversation above. It follows, and then what a reviewer found. The review "
+    "can be wrong: check every point. Write the whole reply again and change only what the review rightly raises;"
+    " leave the rest as it is. Do not mention the draft, the review or the boundaries."
+)
+
+
+class Critique(Combiner[Options]):
+    """One review for each draft. An empty review costs no call; a review that fails leaves its draft as it is."""
+
+    def nodes(self, mixture: Mixture) -> Mapping[str, NodeWork]:
+        many = max(len(names) for names in mixture.plan[1])
+        return {name: partial(self._review, name, n) for n in range(many) for name in [f"reviewer-{n}"]}
+
+    def after(self, run: Run) -> Step:
+        state, layer, base = run.state, run.state["layer"], run.settings.base
+        drafts = counted(state["drafts"], layer)
+        if layer > base or not drafts:
+            return super().after(run)
+        if not any(name.startswith("reviewer-") for name in state["next"]):
+            return Step(layer, [f"reviewer-{draft['slot']}" for draft in drafts])
+        names = run.settings.rounds[base]
+        authors = [names[note["slot"]] for note in notes_of(state, "review", layer) if _problems(note)]
+        return Step(layer + 1, authors) if authors else super().after(run)
+
+    async def _review(self, name: str, slot: int, run: Run, config: RunnableConfig) -> list[Note]:
+        layer = run.state["layer"]
+        drafts = counted(run.state["drafts"], layer)
+        nodes = {node.name: node.spec for node in run.settings.mixture.plan[0]}
+        proposers = [nodes[each] for each in run.settings.rounds[layer - 1]]
+
+        def reviewer(number: int) -> Proposer:
+            return self.options.reviewer_of(number, proposers, run.settings.aggregator)
+
+        text = next(draft["text"] for draft in drafts if draft["slot"] == slot)
+        instruction = "\n".join([REVIEW, *([RUBRIC, self.options.rubric] if self.options.rubric else [])])
+        note = await call(
+            run, config, reviewer(slot), Shown([text], instruction=instruction), _read,
+            role="reviewer", kind="review", by=name, layer=layer, slot=slot,
+            stage=[PlannedCall(reviewer(draft["slot"]), layer, "reviewer", 1) for draft in drafts],
+        )  # fmt: skip
+        return [note]
+
+    def shown(self, run: Run, slot: int) -> Shown:
+        layer = run.state["layer"]
+        if layer <= run.settings.base:
+            return super().shown(run, slot)
+        mine = next(draft for draft in counted(run.state["drafts"], layer - 1) if draft["slot"] == slot)
+        note = next(note for note in notes_of(run.state, "review", layer - 1) if note["slot"] == slot)
+        words = "\n".join(f"- {each['kind']}: {each['what']}" for each in _problems(note))
+        return Shown([mine["text"]], instruction=REVISE, notes=[note_part("review", words)])
+
+    def decide(self, run: Run) -> Decision:
+        base = run.settings.base
+        reviews = notes_of(run.state, "review", base)
+        latest = {draft["slot"]: draft for draft in counted(run.state["drafts"], base)}
+        revised = {draft["slot"]: draft for draft in counted(run.state["drafts"], base + 1)}
+        wanted = sum(1 for note in reviews if _problems(note))
+        drafts = [revised.get(slot, draft) for slot, draft in sorted(latest.items())]
+        how = {"reviews": len(reviews), "with_problems": wanted, "revised": len(revised)}
+        lost = [f"{note['by']}: {note['error']}" for note in reviews if note["data"] is None]
+        if not reviews and drafts:
+            lost.append("critique: no reviewer was called")
+        chosen = Decision(drafts, Shown(texts_of(drafts)), how=how)
+        if len(run.settings.rounds[base - 1 if base else 0]) == 1 and len(drafts) == 1:
+            chosen = self.verbatim(run, drafts[0], how=how)
+        return Decision(chosen.drafts, chosen.shown, chosen.answer, None, how, lost)
+
+
+def _problems(note: Note) -> list[Mapping[str, Any]]:
+    return list(note["data"]["problems"]) if note["data"] else []
+
+
+def _read(text: str) -> dict[str, Any] | None:
+    """Read the last list of problems in a review; entries of another shape are left out."""
+    found = None
+    for value in json_objects(text):
+        if isinstance(given := value.get("problems"), list):
+            found = [
+                {"kind": kind, "what": each["what"]}
+                for each in given
+                if isinstance(each, Mapping) and isinstance(each.get("what"), str) and each["what"].strip()
+                for kind in [each.get("kind") if each.get("kind") in ("wrong", "unsupported", "missing") else "wrong"]
+            ]
+    return None if found is None else {"problems": found}

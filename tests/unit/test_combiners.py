@@ -1,0 +1,436 @@
+"""Every combiner: its calls, its nodes, its answer, and that it falls back to `synthesize` when its own calls fail."""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
+from pydantic import Field
+
+from moa_graph import ConfigError, Mixture, create_moa
+from moa_graph.mixture.combiners import NAMES
+
+_DRAFT = re.compile(r"\[draft (\d+) of \d+ begins: ([0-9a-f]{16})\]\n(.*?)\n\[draft \1 ends: \2\]", re.S)
+
+
+class Fake(BaseChatModel):
+    """Answers by a function of what it is sent; an exception is raised. Keeps what it was sent."""
+
+    model: str
+    reply: Any = Field(exclude=True)
+    seen: list[str] = Field(default_factory=list)
+
+    @property
+    def _llm_type(self) -> str:
+        return "fake"
+
+    def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
+        raise AssertionError("only the async side is called")
+
+    async def _agenerate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
+        prompt = "\n".join(str(message.content) for message in messages)
+        self.seen.append(prompt)
+        found = self.reply(prompt) if callable(self.reply) else self.reply
+        if isinstance(found, Exception):
+            raise found
+        return ChatResult(generations=[ChatGeneration(message=AIMessage(found))])
+
+
+def fake(name: str, reply: str | Exception | Callable[[str], Any]) -> Fake:
+    return Fake(model=name, reply=reply, seen=[])
+
+
+def drafts_in(prompt: str) -> dict[str, str]:
+    return {found[1]: found[3] for found in _DRAFT.finditer(prompt)}
+
+
+def three(*texts: str) -> list[Fake]:
+    return [fake(f"p{n}", text) for n, text in enumerate(texts or ("red", "green", "blue"))]
+
+
+WRITER = "the writer's answer"
+
+
+def scoring(best: str) -> Callable[[str], str]:
+    return lambda prompt: json.dumps({"scores": {n: 9 if text == best else 2 for n, text in drafts_in(prompt).items()}})
+
+
+async def run(graph: Any, **context: Any) -> tuple[dict[str, Any], list[str], list[dict[str, Any]]]:
+    last: dict[str, Any] = {}
+    steps: list[str] = []
+    events: list[dict[str, Any]] = []
+    async for mode, part in graph.astream(
+        {"messages": "q"}, context=context, stream_mode=["updates", "values", "custom"]
+    ):
+        if mode == "updates":
+            steps += list(part)
+        elif mode == "custom":
+            events.append(part)
+        else:
+            last = part
+    return last, steps, events
+
+
+ANALYSIS = {
+    "consensus": ["it is a colour"],
+    "contradictions": [{"topic": "which", "stances": [{"model": 1, "stance": "red"}, {"model": 9, "stance": "?"}]}],
+    "partial_coverage": [{"models": [1, 3], "point": "warm"}],
+    "unique_insights": [{"model": 2, "insight": "green"}],
+    "blind_spots": ["why"],
+}
+
+
+async def test_analyze_has_an_analyst_and_then_a_writer() -> None:
+    analyst, writer = fake("analyst", f"Sure:\n```json\n{json.dumps(ANALYSIS)}\n```"), fake("w", WRITER)
+    mixture = Mixture(proposers=three(), aggregator=writer, combine={"name": "analyze", "analyst": analyst})
+    result, steps, events = await run(create_moa(mixture))
+    assert [s for s in steps if not s.startswith("p")] == ["begin", "gather", "analyst", "gather", "aggregate"]
+    record = result["record"]
+    assert record["calls"] == mixture.calls() == 5 and not record["degraded"] and record["combine"] == "analyze"
+    data = record["decision"]["analysis"]
+    names = [d["proposer"] for d in result["drafts"]]
+    assert data["contradictions"][0]["stances"] == [{"model": names[0], "stance": "red"}]
+    assert data["partial_coverage"] == [{"models": [names[0], names[2]], "point": "warm"}]
+    assert [e["kind"] for e in events if e["moa"] == "note"] == ["analysis"]
+    assert result["notes"][0]["data"] == data and result["notes"][0]["by"] == "analyst"
+    assert "it is a colour" in writer.seen[0] and names[0] not in writer.seen[0]
+
+
+def codes_out(prompt: str) -> str:
+    return re.sub(r"[0-9a-f]{16}", "code", prompt)
+
+
+@pytest.mark.parametrize("reply", ["no JSON here", '{"consensus": "none"}', "[]", RuntimeError("down"), ""])
+async def test_whatever_the_analyst_does_the_writer_gets_the_bytes_of_synthesize(reply: Any) -> None:
+    plain, writer = fake("w", WRITER), fake("w", WRITER)
+    await run(create_moa(proposers=three(), aggregator=plain))
+    graph = create_moa(proposers=three(), aggregator=writer, combine={"name": "analyze", "analyst": fake("a", reply)})
+    result, _, _ = await run(graph)
+    assert codes_out(writer.seen[0]) == codes_out(plain.seen[0])
+    record = result["record"]
+    assert record["degraded"] and any(reason.startswith("analyst: ") for reason in record["degraded_reasons"])
+    assert result["messages"][-1].content == WRITER
+
+
+async def test_an_analysis_alone_is_the_answer_as_json() -> None:
+    analyst = fake("a", json.dumps(ANALYSIS))
+    graph = create_moa(proposers=three(), aggregator=analyst, combine={"name": "analyze", "answer": "none"})
+    result, _, _ = await run(graph)
+    assert json.loads(result["messages"][-1].content)["blind_spots"] == ["why"] and result["record"]["calls"] == 4
+
+
+async def test_one_draft_needs_no_analyst() -> None:
+    writer = fake("w", WRITER)
+    result, steps, _ = await run(create_moa(proposers=three("red"), aggregator=writer, combine="analyze"))
+    assert "analyst" not in steps and result["record"]["calls"] == 2 and not result["record"]["degraded"]
+
+
+async def test_select_answers_with_the_best_draft_word_for_word_in_one_piece() -> None:
+    judge = fake("j", scoring("green"))
+    mixture = Mixture(proposers=three(), aggregator=fake("w", WRITER), combine={"name": "select", "judge": judge})
+    result, steps, events = await run(create_moa(mixture), stream_answer=True)
+    assert result["messages"][-1].content == "green" and "judge-0" in steps
+    assert [e["text"] for e in events if e["moa"] == "answer_token"] == ["green"]
+    assert result["record"]["calls"] == mixture.calls() == 4
+    assert result["record"]["decision"]["selected"] == [1]
+
+
+async def test_two_judges_see_opposite_orders() -> None:
+    judge = fake("j", scoring("blue"))
+    combine = {"name": "select", "judge": judge, "judges": 2}
+    await run(create_moa(proposers=three(), aggregator=fake("w", WRITER), combine=combine))
+    first, second = (list(drafts_in(prompt).values()) for prompt in judge.seen)
+    assert first == second[::-1] and sorted(first) == ["blue", "green", "red"]
+
+
+async def test_select_hands_the_best_to_the_writer() -> None:
+    writer = fake("w", WRITER)
+    judge = fake("j", '{"ranking": [2, 1, 3]}')
+    combine = {"name": "select", "judge": judge, "verdict": "ranking", "keep": 2}
+    mixture = Mixture(proposers=three(), aggregator=writer, combine=combine)
+    result, _, _ = await run(create_moa(mixture))
+    order = list(drafts_in(judge.seen[0]).values())
+    assert set(drafts_in(writer.seen[0]).values()) == set(order[:2])
+    assert result["record"]["calls"] == mixture.calls() == 5 and result["messages"][-1].content == WRITER
+
+
+async def test_a_council_of_peers_shows_their_scores_to_the_chairman() -> None:
+    def peer(text: str) -> Fake:
+        return fake(text, lambda prompt: scoring("red")(prompt) if drafts_in(prompt) else text)
+
+    writer = fake("w", WRITER)
+    combine = {"name": "select", "by": "peers", "keep": "all", "show_scores": True}
+    mixture = Mixture(proposers=[peer("red"), peer("green")], aggregator=writer, combine=combine)
+    result, steps, _ = await run(create_moa(mixture))
+    assert {"peer-0", "peer-1"} <= set(steps)
+    assert result["record"]["calls"] == mixture.calls() == 5
+    assert '{"1": 9.0, "2": 2.0}' in writer.seen[0]
+
+
+async def test_without_a_readable_verdict_select_synthesizes() -> None:
+    judge = fake("j", '{"scores": [11, 2, 3]}')
+    graph = create_moa(proposers=three(), aggregator=fake("w", WRITER), combine={"name": "select", "judge": judge})
+    result, _, _ = await run(graph)
+    assert result["messages"][-1].content == WRITER
+    assert "no readable verdict" in result["record"]["degraded_reasons"][0]
+
+
+async def test_vote_returns_the_earliest_draft_of_the_winner() -> None:
+    texts = ["So it is \\boxed{7}.", "The answer is 1,000.", "hence\n**Answer: 1000.0**", "#### 7", "\\boxed{1000}"]
+    mixture = Mixture(proposers=three(*texts), aggregator=fake("w", WRITER), combine={"name": "vote", "stop": False})
+    result, _, _ = await run(create_moa(mixture))
+    record = result["record"]
+    assert result["messages"][-1].content == texts[1] and record["calls"] == mixture.calls() == 5
+    assert record["decision"]["counts"] == {"7": 2, "1000": 3} and not record["degraded"]
+    assert [note["data"]["answer"] for note in result["notes"]] == ["7", "1000", "1000", "7", "1000"]
+
+
+async def test_vote_in_batches_stops_when_the_leader_cannot_be_caught() -> None:
+    mixture = Mixture(
+        proposers=[{"model": fake("p", "#### 5"), "samples": 9}],
+        aggregator=fake("w", WRITER),
+        combine={"name": "vote", "batch": 2},
+    )
+    result, steps, _ = await run(create_moa(mixture))
+    assert len(result["drafts"]) == result["record"]["calls"] == mixture.calls(least=True) == 6
+    assert steps.count("gather") == 3 and not result["record"]["degraded"]
+
+
+async def test_vote_stops_when_it_is_sure_enough() -> None:
+    mixture = Mixture(
+        proposers=[{"model": fake("p", "#### 5"), "samples": 40}],
+        aggregator=fake("w", WRITER),
+        combine={"name": "vote", "batch": 1, "sure": 0.95},
+    )
+    result, _, _ = await run(create_moa(mixture))
+    assert len(result["drafts"]) == mixture.calls(least=True) == 4  # 1 - 1/2**5 = 0.97
+
+
+async def test_weights_count() -> None:
+    combine = {"name": "vote", "weights": [3, 1, 1], "stop": False}
+    result, _, _ = await run(create_moa(proposers=three("a", "b", "b"), aggregator=fake("w", WRITER), combine=combine))
+    assert result["messages"][-1].content == "a"
+
+
+async def test_verify_returns_the_first_draft_that_passes() -> None:
+    checked: list[str] = []
+
+    def check(messages: Any, text: str) -> tuple[bool, float, str]:
+        checked.append(text)
+        return text == "green", 0.0, "not green"
+
+    mixture = Mixture(proposers=three(), aggregator=fake("w", WRITER), combine={"name": "verify", "check": check})
+    result, _, _ = await run(create_moa(mixture))
+    assert result["messages"][-1].content == "green" and result["record"]["decision"]["passed"] == 1
+    assert result["record"]["calls"] == 3
+
+
+async def test_repairs_show_the_author_its_draft_and_the_words_of_the_check() -> None:
+    author = fake("p", lambda prompt: "second" if "must say second" in prompt else "first")
+    mixture = Mixture(
+        proposers=[author],
+        aggregator=fake("w", WRITER),
+        combine={"name": "verify", "check": lambda m, t: (t == "second", None, "must say second"), "repairs": 2},
+    )
+    result, _, events = await run(create_moa(mixture))
+    assert result["messages"][-1].content == "second" and result["record"]["calls"] == 2
+    assert drafts_in(author.seen[1]) == {"1": "first"}
+    assert [e["layer"] for e in events if e["moa"] == "round_started"] == [1, 2]
+
+
+async def test_without_a_pass_the_best_score_wins_and_then_the_writer() -> None:
+    def scored(messages: Any, text: str) -> tuple[bool, float, str]:
+        return False, len(text), "no"
+
+    graph = create_moa(proposers=three(), aggregator=fake("w", WRITER), combine={"name": "verify", "check": scored})
+    result, _, _ = await run(graph)
+    assert result["messages"][-1].content == "green" and result["record"]["degraded"]
+
+    def broken(messages: Any, text: str) -> bool:
+        raise OSError("no compiler")
+
+    graph = create_moa(proposers=three(), aggregator=fake("w", WRITER), combine={"name": "verify", "check": broken})
+    result, _, _ = await run(graph)
+    assert result["messages"][-1].content == WRITER
+    assert "OSError: no compiler" in result["record"]["degraded_reasons"][-1]
+
+
+@pytest.mark.parametrize(
+    ("check", "status", "words"),
+    [
+        ({"command": ["sh", "-c", "grep -q green || { echo not green >&2; exit 1; }"]}, "ok", "not green"),
+        ({"command": ["sh", "-c", "sleep 30 & wait"], "seconds": 0.3}, "failed", "did not end within 0.3 s"),
+        ({"command": ["/no/such/program"]}, "failed", "FileNotFoundError"),
+        ({"json_schema": {"type": "object"}}, "ok", "not JSON"),
+    ],
+)
+async def test_checks_by_program_and_schema(check: Any, status: str, words: str) -> None:
+    graph = create_moa(proposers=three("red"), aggregator=fake("w", WRITER), combine={"name": "verify", "check": check})
+    result, _, _ = await run(graph)
+    note = result["notes"][0]
+    assert note["status"] == status and words in (note["text"] or note["error"])
+    assert result["messages"][-1].content == WRITER and result["record"]["degraded"]
+
+
+async def test_a_program_gets_no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    check = {"command": ["sh", "-c", 'test -z "$OPENAI_API_KEY"']}
+    graph = create_moa(proposers=three("red"), aggregator=fake("w", WRITER), combine={"name": "verify", "check": check})
+    assert (await run(graph))[0]["messages"][-1].content == "red"
+
+
+def cheap(*texts: str) -> dict[str, Any]:
+    return {"proposers": three(*texts), "aggregator": fake("w", WRITER)}
+
+
+@pytest.mark.parametrize("layers", [None, 1, 2, 5])
+async def test_escalate_ends_on_agreement_and_calls_the_strong_one_otherwise(layers: int | None) -> None:
+    for texts, answer, calls in ((("#### 1", "is \\boxed{1}"), "#### 1", 2), (("#### 1", "#### 2"), "#### 3", 3)):
+        strong = fake("s", "#### 3")
+        mixture = Mixture(**cheap(*texts), combine={"name": "escalate", "strong": [strong]})
+        result, _, _ = await run(create_moa(mixture), **({"layers": layers} if layers else {}))
+        assert (result["messages"][-1].content, result["record"]["calls"]) == (answer, calls)
+        assert result["record"]["decision"]["escalated"] == (calls == 3)
+    assert (mixture.calls(least=True), mixture.calls()) == (2, 3)
+
+
+async def test_escalate_may_ask_a_model_whether_drafts_agree() -> None:
+    for said, answer in (('{"answer": "yes"}', "red"), ("No.", "#### 3"), ("perhaps", "#### 3")):
+        combine = {"name": "escalate", "strong": [fake("s", "#### 3")], "agree": "model", "comparator": fake("c", said)}
+        result, steps, _ = await run(create_moa(**cheap("red", "a red"), combine=combine))
+        assert result["messages"][-1].content == answer and "comparator" in steps
+        assert result["record"]["degraded"] == (said == "perhaps")
+
+
+async def test_a_gate_spares_the_mixture() -> None:
+    for said, calls, answer in (("no", 2, WRITER), ("yes", 3, "red"), (RuntimeError("down"), 3, "red")):
+        gate = fake("g", said)
+        combine = {"name": "escalate", "strong": [fake("s", "x")], "agree": 0.0, "gate": {"model": gate}}
+        result, steps, _ = await run(create_moa(**cheap("red", "green"), combine=combine))
+        assert (result["messages"][-1].content, result["record"]["calls"]) == (answer, calls)
+        assert steps[:3] == ["begin", "gate", "gather"]
+
+
+async def test_a_failed_strong_round_leaves_the_cheap_drafts_to_the_writer() -> None:
+    combine = {"name": "escalate", "strong": [fake("s", RuntimeError("down"))]}
+    result, _, _ = await run(create_moa(**cheap("red", "green"), combine=combine))
+    assert result["messages"][-1].content == WRITER and result["record"]["degraded"]
+
+
+async def test_sees_deals_every_draft_to_someone() -> None:
+    proposers = [fake(f"p{n}", f"draft of {n}") for n in range(6)]
+    writer = fake("w", WRITER)
+    await run(create_moa(proposers=proposers, aggregator=writer, layers=3, sees=2))
+    shown = [set(drafts_in(p.seen[1]).values()) for p in proposers]
+    assert all(len(each) == 2 for each in shown)
+    assert set().union(*shown) == {f"draft of {n}" for n in range(6)}
+    assert len(drafts_in(writer.seen[0])) == 6
+
+
+async def test_a_round_may_have_its_own_sees() -> None:
+    second = [fake(f"s{n}", f"second {n}") for n in range(2)]
+    rounds = [three(), {"proposers": second, "sees": 2}]
+    await run(create_moa(rounds=rounds, aggregator=fake("w", WRITER)))
+    assert [len(drafts_in(p.seen[0])) for p in second] == [2, 2]
+    with pytest.raises(ConfigError, match="cannot see all 3 drafts"):
+        Mixture(rounds=[three(), {"proposers": second, "sees": 1}], aggregator=fake("w", WRITER))
+
+
+async def test_critique_revises_only_what_a_review_raises() -> None:
+    def author(text: str) -> Fake:
+        return fake(text, lambda prompt: f"{text} revised" if "wrong: no" in prompt else text)
+
+    def review(prompt: str) -> str:
+        bad = "red" in drafts_in(prompt).values()
+        return json.dumps({"problems": [{"kind": "wrong", "what": "no"}] if bad else []})
+
+    writer = fake("w", WRITER)
+    mixture = Mixture(
+        proposers=[author("red"), author("green")],
+        aggregator=writer,
+        combine={"name": "critique", "reviewers": [fake("r", review)]},
+    )
+    result, steps, _ = await run(create_moa(mixture))
+    assert {"reviewer-0", "reviewer-1"} <= set(steps)
+    assert [(d["layer"], d["slot"], d["text"]) for d in result["drafts"]] == [
+        (1, 0, "red"),
+        (1, 1, "green"),
+        (2, 0, "red revised"),
+    ]
+    assert list(drafts_in(writer.seen[0]).values()) == ["red revised", "green"]
+    assert (mixture.calls(least=True), result["record"]["calls"], mixture.calls()) == (5, 6, 7)
+    assert not result["record"]["degraded"]
+
+
+async def test_critique_of_one_writer_takes_three_calls() -> None:
+    author = fake("w1", lambda prompt: "better" if "missing: why" in prompt else "draft")
+    reviewer = fake("r", '{"problems": [{"kind": "missing", "what": "why"}]}')
+    mixture = Mixture(
+        proposers=[author], aggregator=fake("w", WRITER), combine={"name": "critique", "reviewers": [reviewer]}
+    )
+    result, _, _ = await run(create_moa(mixture))
+    assert result["messages"][-1].content == "better" and result["record"]["calls"] == mixture.calls() == 3
+
+
+OWN: dict[str, Any] = {
+    "synthesize": "synthesize",
+    "analyze": {"name": "analyze", "analyst": fake("x", RuntimeError("down"))},
+    "select": {"name": "select", "judge": fake("x", RuntimeError("down"))},
+    "vote": {"name": "vote", "answer": {"read": "json", "field": "answer"}},
+    "verify": {"name": "verify", "check": lambda messages, text: False},
+    "escalate": {"name": "escalate", "strong": [fake("x", RuntimeError("down"))]},
+    "critique": {"name": "critique", "reviewers": [fake("x", RuntimeError("down"))]},
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_where_only_its_own_work_fails_the_answer_is_that_of_synthesize(name: str) -> None:
+    plain, writer = fake("w", WRITER), fake("w", WRITER)
+    await run(create_moa(proposers=three(), aggregator=plain))
+    result, _, _ = await run(create_moa(proposers=three(), aggregator=writer, combine=OWN[name]))
+    assert result["messages"][-1].content == WRITER
+    assert codes_out(writer.seen[-1]) == codes_out(plain.seen[-1])
+    assert result["record"]["degraded"] == (name != "synthesize")
+
+
+async def test_a_run_may_choose_among_the_mixtures_combiners() -> None:
+    graph = create_moa(proposers=three("a", "b", "b"), aggregator=fake("w", WRITER), combiners=["vote"])
+    assert (await run(graph))[0]["messages"][-1].content == WRITER
+    result, _, _ = await run(graph, combine="vote")
+    assert result["messages"][-1].content == "b" and result["record"]["combine"] == "vote"
+    with pytest.raises(ConfigError, match=r"context\.combine: 'select' is not one of .*synthesize, vote"):
+        await run(graph, combine="select")
+
+
+@pytest.mark.parametrize(
+    ("combine", "words"),
+    [
+        ("average", "unknown combiner 'average'.*synthesize"),
+        ({"keep": 2}, "no name"),
+        ({"name": "select", "kep": 2}, "Did you mean 'keep'"),
+        ({"name": "select", "keep": 4}, "4 drafts to keep, but the last round has 3"),
+        ({"name": "vote", "weights": [1, 2]}, "2 weights for 3 slots"),
+        ({"name": "vote", "answer": "json"}, "`read: json` and `field` go together"),
+        ({"name": "vote", "answer": {"read": "regex", "pattern": "("}}, "not a regular expression"),
+        ({"name": "escalate", "strong": []}, "strong"),
+        ({"name": "verify", "check": {"command": []}}, "command"),
+        ({"name": "verify", "check": {"json_schema": {"type": "thing"}}}, "not a JSON schema"),
+    ],
+)
+def test_a_wrong_combiner_is_refused_before_any_request(combine: Any, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        create_moa(proposers=three(), aggregator=fake("w", WRITER), combine=combine)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_combiner_changes_the_hash(name: str) -> None:
+    plain = Mixture(proposers=["openai:a", "openai:b"], aggregator="openai:c")
+    combine = {"escalate": {"name": "escalate", "strong": ["openai:s"]},
+               "verify": {"name": "verify", "check": {"command": ["true"]}}}.get(name, name)  # fmt: skip
+    other = plain.changed(combine=combine)
+    assert (other.hash == plain.hash) == (name == "synthesize")
+    assert create_moa(other).get_graph().nodes
