@@ -19,22 +19,28 @@ class Agreement(NamedTuple):
     Attributes:
         mean: The mean similarity of all pairs, from 0 to 1; None below two texts.
         each: For every text, its mean similarity to the others; 1 for a single text.
+        sizes: The texts' lengths in characters.
     """
 
     mean: float | None
     each: list[float]
+    sizes: list[int]
 
     @property
     def medoid(self) -> int | None:
-        """The place of the text most alike to the others, the first of equal ones; None without texts."""
+        """The place of the text most alike to the others; None without texts."""
         return self.best(range(len(self.each)))
 
     def best(self, places: Sequence[int]) -> int | None:
-        """Return the one of `places` whose text is most alike to all others, the first of equal ones."""
+        """Return the one of `places` whose text is most alike to all others.
+
+        Of equally alike ones, such as any two texts, it is the longest, and of equally long ones the first.
+        """
         if not places:
             return None
         top = max(self.each[place] for place in places)
-        return min(place for place in places if self.each[place] >= top - _CLOSE)
+        alike = [place for place in places if self.each[place] >= top - _CLOSE]
+        return max(alike, key=lambda place: (self.sizes[place], -place))
 
 
 def compare(texts: Sequence[str]) -> Agreement:
@@ -43,9 +49,9 @@ def compare(texts: Sequence[str]) -> Agreement:
     Two texts without any word are equal, and nothing else is similar to them.
     """
     words = [frozenset(_WORD.findall(text.lower())) for text in texts]
-    many = len(words)
+    many, sizes = len(words), [len(text) for text in texts]
     if many < 2:
-        return Agreement(None, [1.0] * many)
+        return Agreement(None, [1.0] * many, sizes)
     sums = [0.0] * many
     for i in range(many):
         for j in range(i):
@@ -53,7 +59,7 @@ def compare(texts: Sequence[str]) -> Agreement:
             alike = len(words[i] & words[j]) / union if union else 1.0
             sums[i] += alike
             sums[j] += alike
-    return Agreement(sum(sums) / (many * (many - 1)), [each / (many - 1) for each in sums])
+    return Agreement(sum(sums) / (many * (many - 1)), [each / (many - 1) for each in sums], sizes)
 
 
 def longest(texts: Sequence[str]) -> int | None:

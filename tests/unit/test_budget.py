@@ -39,7 +39,7 @@ def test_max_cost_refuses_exactly_what_the_estimate_exceeds(layers: int) -> None
     just_enough, too_little = expected.cost * 1.000001, expected.cost * 0.999999
     for most, refused in ((just_enough, False), (too_little, True)):
         run = settings(mixture(layers=layers), MoAContext(max_cost=most))
-        assert (over_budget(run, QUESTION, [], 1) is not None) is refused
+        assert (over_budget(run, QUESTION, [], run.planned(least=True), what="the run") is not None) is refused
 
 
 def test_the_command_says_one_number_in_both_places(
@@ -60,11 +60,16 @@ def test_the_command_says_one_number_in_both_places(
 
 def test_later_layers_are_estimated_by_the_answers_that_came_and_what_was_spent() -> None:
     run = settings(mixture(layers=3), MoAContext(max_cost=0.01))
-    assert over_budget(run, QUESTION, [], 1)
+    later = [call for call in run.planned() if call.layer >= 2]
+
+    def over(made: list[Draft]) -> str | None:
+        return over_budget(run, QUESTION, made, later, what="layer 2 and what follows")
+
+    assert over_budget(run, QUESTION, [], run.planned(), what="the run")
     short = [draft(0, 20, 0.0001), draft(1, 20, None)]
-    assert over_budget(run, QUESTION, short, 2) is None
+    assert over(short) is None
     dear = [draft(0, 20, 0.0099), draft(1, 20, None)]
-    assert "about $0.0198 are spent" in (over_budget(run, QUESTION, dear, 2) or "")
+    assert "about $0.0198 are spent" in (over(dear) or "")
 
 
 def test_an_answer_is_as_long_as_max_tokens_allows_and_the_context_wins() -> None:

@@ -289,7 +289,10 @@ def cheap(*texts: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("layers", [None, 1, 2, 5])
 async def test_escalate_ends_on_agreement_and_calls_the_strong_one_otherwise(layers: int | None) -> None:
-    for texts, answer, calls in ((("#### 1", "is \\boxed{1}"), "#### 1", 2), (("#### 1", "#### 2"), "#### 3", 3)):
+    for texts, answer, calls in (
+        (("#### 1", "is \\boxed{1}"), "is \\boxed{1}", 2),
+        (("#### 1", "#### 2"), "#### 3", 3),
+    ):
         strong = fake("s", "#### 3")
         mixture = Mixture(**cheap(*texts), combine={"name": "escalate", "strong": [strong]})
         result, _, _ = await run(create_moa(mixture), **({"layers": layers} if layers else {}))
@@ -299,7 +302,7 @@ async def test_escalate_ends_on_agreement_and_calls_the_strong_one_otherwise(lay
 
 
 async def test_escalate_may_ask_a_model_whether_drafts_agree() -> None:
-    for said, answer in (('{"answer": "yes"}', "red"), ("No.", "#### 3"), ("perhaps", "#### 3")):
+    for said, answer in (('{"answer": "yes"}', "a red"), ("No.", "#### 3"), ("perhaps", "#### 3")):
         combine = {"name": "escalate", "strong": [fake("s", "#### 3")], "agree": "model", "comparator": fake("c", said)}
         result, steps, _ = await run(create_moa(**cheap("red", "a red"), combine=combine))
         assert result["messages"][-1].content == answer and "comparator" in steps
@@ -307,7 +310,7 @@ async def test_escalate_may_ask_a_model_whether_drafts_agree() -> None:
 
 
 async def test_a_gate_spares_the_mixture() -> None:
-    for said, calls, answer in (("no", 2, WRITER), ("yes", 3, "red"), (RuntimeError("down"), 3, "red")):
+    for said, calls, answer in (("no", 2, WRITER), ("yes", 3, "green"), (RuntimeError("down"), 3, "green")):
         gate = fake("g", said)
         combine = {"name": "escalate", "strong": [fake("s", "x")], "agree": 0.0, "gate": {"model": gate}}
         result, steps, _ = await run(create_moa(**cheap("red", "green"), combine=combine))

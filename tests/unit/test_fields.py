@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import pytest
 
 from moa_graph import Ledger, Mixture, MoAContext, create_moa
-from moa_graph.mixture.combiners import NAMES
 from tests.fakes import Came, Fake, ServerFault, came, fake
 
 SLOW = 0.4
@@ -81,6 +80,13 @@ MIXTURE = {
     "prompt": Case(two(), "paper", to("z", "1. I am a."), (False, True)),
     "system": Case(two(), "Be kind.", first_words("a"), ("[human] q", "[system] Be ")),
     "shuffle": Case({"proposers": [*"abcdef"], "aggregator": "z"}, True, order, (True, False), SIX),
+    "sees": Case(
+        {"proposers": [*"abc"], "aggregator": "z", "layers": 3},
+        1,
+        lambda run, fakes: fakes["a"].sent[1].text.count("I am "),
+        (3, 1),
+    ),
+    "combine": Case(two(), "vote", calls, (3, 2)),
     "draft_tokens": Case(two(), 16, to("z", "word " * 300), (True, False), {"a": {"replies": ("word " * 400,)}}),
     "deadline": Case(two(), 0.1, statuses, (["ok", "ok"], ["ok", "failed"]), {"b": {"delay": SLOW}}),
     "run_deadline": Case(two(), 0.3, statuses, (["ok", "ok"], ["ok", "late"]), {"b": {"delay": SLOW}}),
@@ -102,6 +108,7 @@ DESCRIPTIVE = {"description", "date", "source", "note"}
 
 CONTEXT = {
     "layers": Case(two(), 3, calls, (3, 5)),
+    "combine": Case(two(combiners=["vote"]), "vote", calls, (3, 2)),
     "prompt": MIXTURE["prompt"],
     "system": MIXTURE["system"],
     "aggregator": Case(two(fallbacks=["y"]), "Fake:y", answered_by, ("I am z.", "I am y.")),
@@ -147,12 +154,12 @@ def made(case: Case, change: dict[str, Any]) -> tuple[dict[str, Any], dict[str, 
     return fields, fakes
 
 
-ONE_VALUE = {"combine"} if len(NAMES) == 1 else set()
-"""Fields that have a single value so far."""
+CHOICES = {"combiners"}
+"""Fields that say what a context may choose from: the context's own cases show them."""
 
 
 def test_every_field_has_a_case() -> None:
-    assert set(MIXTURE) | DESCRIPTIVE | ONE_VALUE == set(Mixture.model_fields)
+    assert set(MIXTURE) | DESCRIPTIVE | CHOICES == set(Mixture.model_fields)
     assert set(CONTEXT) | set(LEDGER) == set(MoAContext.model_fields)
 
 

@@ -189,9 +189,12 @@ async def test_a_fallback_answers_and_the_record_says_so() -> None:
 
 
 async def test_the_best_draft_stands_for_the_answer_when_all_aggregators_fail() -> None:
-    a, b = fake("a", "short"), fake("b", "a longer draft than the other")
-    run = await came(mixture(a, b, aggregator=fake("z", ServerFault(400)), on_failure="best_draft"))
-    assert run.answer == "a longer draft than the other" and run.result["record"]["status"] == "best_draft"
+    a, b = fake("a", "the sky is blue"), fake("b", "bananas are yellow, and much longer than this")
+    c = fake("c", "the sky looks blue")
+    run = await came(mixture(a, b, c, aggregator=fake("z", ServerFault(400)), on_failure="best_draft"))
+    record = run.result["record"]
+    assert run.answer == "the sky looks blue" and record["status"] == "best_draft"
+    assert record["medoid"]["slot"] == 2 and 0 < record["agreement"] < 1
 
 
 async def test_usage_is_the_sum_over_all_calls_reasoning_included() -> None:
