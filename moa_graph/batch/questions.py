@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,21 +20,43 @@ from moa_graph.state import add_checked
 
 
 class Question(NamedTuple):
-    """One line's question; `line` is 1-based."""
+    """One line's question.
+
+    Attributes:
+        line: The line's number, 1-based.
+        id: The line's own id, or else its number.
+        messages: The conversation.
+        named: Whether the line has an id of its own.
+        copy: How many earlier lines without an id hold the same messages.
+    """
 
     line: int
     id: str | int
     messages: list[Any]
+    named: bool = True
+    copy: int = 0
 
     @property
     def item(self) -> str:
-        """The id as a ledger and a context know it: at most 200 characters."""
+        """The question's name in a ledger and a context: at most 200 characters that every encoding has.
+
+        A line without an id is named by its text, so that it keeps what was paid for when other lines are put in
+        before it.
+        """
+        if not self.named:
+            return f"text-{_digest(json.dumps(self.messages, sort_keys=True))[:32]}-{self.copy}"
         text = str(self.id)
-        return text if len(text) <= 200 else hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+        usable = len(text) <= 200 and text.isprintable() and not re.search("[\ud800-\udfff]", text)
+        return text if usable else f"id-{_digest(text)}"
+
+
+def _digest(text: str) -> str:
+    # Lone surrogates are told apart: two ids must not become one.
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class BadLine(NamedTuple):
-    """A line that asks nothing, and why."""
+    """A line that is not a question, and why."""
 
     line: int
     id: str | int
@@ -72,19 +95,21 @@ def count(path: Path, shard: Shard) -> int:
 
 
 def read(path: Path, shard: Shard) -> Iterator[Question | BadLine]:
-    """The shard's questions in order; a line that is none does not end it.
+    """Yield the shard's questions in order; a bad line does not end it.
 
-    A hash of every id is held to find doubles: about 80 bytes a line.
+    A hash of every item is held to find duplicates: about 100 bytes a line.
     """
-    seen: set[int] = set()
+    seen: Counter[bytes] = Counter()
     for line, raw in _lines(path, shard):
         entry = _parse(line, raw)
-        # A line that is no question has no claim on an id: its number may be the id of a good one.
+        # A bad line has no claim on an id.
         if isinstance(entry, Question):
-            mark = hash(str(entry.id))
-            if mark in seen:
+            mark = hashlib.sha256(entry.item.encode()).digest()[:16]
+            if seen[mark] and entry.named:
                 entry = BadLine(line, entry.id, f"the id {str(entry.id)[:60]!r} is an earlier line's")
-            seen.add(mark)
+            elif not entry.named:
+                entry = entry._replace(copy=seen[mark])
+            seen[mark] += 1
         yield entry
 
 
@@ -98,21 +123,26 @@ def _lines(path: Path, shard: Shard) -> Iterator[tuple[int, bytes]]:
 
 def _parse(line: int, raw: bytes) -> Question | BadLine:
     try:
-        value = json.loads(raw.decode())
+        value = json.loads(raw.decode(), parse_constant=_refuse_constant)
     except UnicodeDecodeError as exc:
         return BadLine(line, line, f"not UTF-8 (byte {exc.start + 1})")
     except json.JSONDecodeError as exc:
         return BadLine(line, line, f"not JSON: {exc.msg} (column {exc.colno})")
     except (ValueError, RecursionError) as exc:
+        # NaN and its like, a number of thousands of digits, brackets without end.
         return BadLine(line, line, f"not JSON that can be read: {type(exc).__name__}")
     given = value.get("id") if isinstance(value, dict) else None
     if given is not None and (isinstance(given, bool) or not isinstance(given, str | int)):
         return BadLine(line, line, f"id: a text or a whole number is wanted, not {type(given).__name__}")
     name = line if given is None else given
     try:
-        return Question(line, name, _messages(value))
+        return Question(line, name, _messages(value), named=given is not None)
     except InputError as exc:
         return BadLine(line, name, str(exc))
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
 
 
 def _messages(value: Any) -> list[Any]:

@@ -7,8 +7,10 @@ stays flat and a killed run goes on where it was. Errors are not kept: the next 
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,6 +100,17 @@ class Batch:
         self.totals.lines = count(self.source, self.shard)
         self._purse = Purse(self.max_cost)
         part = self.target.with_name(self.target.name + ".part")
+        try:
+            await self._write(part)
+        except OSError as exc:
+            if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+                message = f"{part.name}: {exc.strerror}. What is done is in the ledger; make room and run again."
+                raise ConfigError(message) from exc
+            raise
+        part.replace(self.target)
+        return self.totals
+
+    async def _write(self, part: Path) -> None:
         with _locked(part) as out:
             if self.max_cost is not None:
                 await self._recall()
@@ -106,8 +119,6 @@ class Batch:
                     out.write(await self._line(receipt) + "\n")
             out.flush()
             os.fsync(out.fileno())
-        part.replace(self.target)
-        return self.totals
 
     async def _recall(self) -> None:
         """Counts what earlier runs finished, wherever it stands in the file, before anything more is spent."""
@@ -188,13 +199,24 @@ class Batch:
 
 
 def _locked(part: Path) -> TextIO:
-    """The emptied file, held by this process until it ends, however it ends.
+    """Return the emptied file, held by this process until it ends, however it ends.
 
     Raises:
-        ConfigError: another run is writing it.
+        ConfigError: Another run is writing it, or it is not a regular file.
     """
     part.parent.mkdir(parents=True, exist_ok=True)
-    file = part.open("a", encoding="ascii", newline="\n")
+    # In a shared folder, others can put a symbolic link or a pipe of that name there before us.
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    try:
+        handle = os.open(part, flags, 0o666)
+    except OSError as exc:
+        if exc.errno in (errno.ELOOP, errno.ENXIO):
+            raise _not_ours(part) from None
+        raise
+    file = os.fdopen(handle, "a", encoding="ascii", newline="\n")
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        file.close()
+        raise _not_ours(part)
     try:
         if fcntl is not None:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -203,3 +225,7 @@ def _locked(part: Path) -> TextIO:
         raise ConfigError(f"{part.name}: another run is writing it. Wait for it, or choose another output.") from None
     file.truncate(0)
     return file
+
+
+def _not_ours(part: Path) -> ConfigError:
+    return ConfigError(f"{part}: a symbolic link or not a regular file. Remove it, or choose another output.")

@@ -8,18 +8,19 @@
             value = ...                      # the paid call
             await ledger.put(key, value, item="7", layer=1)
 
-`put` returns when the row is on disk: whole, or not there at all, whenever the process is killed. Many
-processes may share one file. All of SQLite runs in one worker thread, so an event loop is never blocked;
+`put` returns when the row is on disk: whole, or not there at all, whenever the process is killed. Each row has a
+checksum. Many processes may share one file. All of SQLite runs in one worker thread, so an event loop is never blocked;
 writes that arrive together are committed together.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import logging
-import secrets
+import math
 import sqlite3
 import threading
 import time
@@ -30,6 +31,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from weakref import WeakSet
 
+from moa_graph.costs import ledger_file
 from moa_graph.costs.forks import after_fork
 from moa_graph.errors import ConfigError
 
@@ -42,21 +44,11 @@ T = TypeVar("T")
 COLUMNS = ("item", "layer", "slot", "role", "repeat", "model", "cost", "seconds")
 """What `put` may note beside a value, for those who read the file with SQL."""
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS calls (
-    key TEXT PRIMARY KEY, run TEXT NOT NULL, item TEXT, layer INTEGER, slot INTEGER, role TEXT, repeat
-    INTEGER, model TEXT, cost REAL, seconds REAL, value TEXT NOT NULL, created REAL NOT NULL
-) WITHOUT ROWID
-"""
-_SECRETS = "CREATE TABLE IF NOT EXISTS secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"
-"""Random keys of this file. They never leave it, except into HMACs."""
-_INSERT_SECRET = "INSERT INTO secrets (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING"
-_INSERT = (
-    f"INSERT INTO calls (key, run, value, created, {', '.join(COLUMNS)}) "
-    f"VALUES (?, ?, ?, ?, {', '.join('?' * len(COLUMNS))}) ON CONFLICT (key) DO NOTHING"
-)
 _PATIENCE = 60.0
-"""Seconds to wait for another process's write."""
+"""Seconds to wait for another process's write. Reads go on meanwhile, and a run waits no longer than its deadline."""
+
+_WRITE_WAIT, _OPEN_WAIT = 50, 5_000
+"""Milliseconds that one attempt to write, and everything else, may block the worker thread."""
 
 
 class Ledger:
@@ -77,6 +69,9 @@ class Ledger:
         self._lock = threading.Lock()
         self._db: sqlite3.Connection | None = None
         self._told = False
+        self._damaged = set[str]()
+        self._failed = False
+        self._blocked_since: float | None = None
         self._fence_key: bytes | None = None
 
     def call_key(
@@ -93,17 +88,28 @@ class Ledger:
     ) -> str:
         """SHA-256 over all of it in canonical JSON. Messages may be LangChain's or dicts; their ids do not
         count."""
-        shown = [_plain(m) for m in messages]
-        parts = [self.run, item, layer, slot, role, repeat, model, dict(params), shown]
-        return hashlib.sha256(_canonical(parts).encode()).hexdigest()
+        sent = [_plain(m) for m in messages]
+        parts = [ledger_file.VERSION, self.run, item, layer, slot, role, repeat, model, dict(params), sent]
+        return hashlib.sha256(_canonical(parts, opaque=True).encode()).hexdigest()
 
-    async def check(self) -> None:
-        """Raises ConfigError when the file cannot be a ledger: before anything is paid for."""
-        await _wait(self._submit(self._connection))
+    async def check(self, *, wait: float = math.inf) -> None:
+        """Check that the file is a ledger and that the next paid call can be recorded in it.
 
-    async def get(self, key: str) -> dict[str, Any] | None:
-        """The recorded value, or None."""
-        return await _wait(self._submit(lambda: self._read(key)))
+        Args:
+            wait: Seconds to wait at most.
+
+        Raises:
+            ConfigError: The file is not a ledger, is locked for longer than `wait`, or its disk is full.
+        """
+        await self._within(wait, self._submit(self._check_room))
+
+    async def get(self, key: str, *, wait: float = math.inf) -> dict[str, Any] | None:
+        """Return the recorded value, or None. A row that cannot be read counts as absent, and that is logged.
+
+        Raises:
+            ConfigError: The file is not a ledger or is locked for longer than `wait` seconds.
+        """
+        return await self._within(wait, self._submit(lambda: self._read(key)))
 
     async def fence_key(self) -> bytes:
         """Return the file's random key for fence codes, the same for every process and every run that uses the file.
@@ -126,17 +132,28 @@ class Ledger:
         noted = [columns.get(name) for name in COLUMNS]
         # SQLite takes no lone surrogates; the key tells such texts apart all the same.
         noted = [v.encode("utf-8", "replace").decode() if isinstance(v, str) else v for v in noted]
-        row = (key, self.run, _canonical(dict(value)), time.time(), *noted)
+        text = _canonical(dict(value))
+        row = (key, self.run, text, ledger_file.digest(key, text.encode()), time.time(), *noted)
         written: Future[None] = Future()
         with self._lock:
             self._pending.append((row, written))
         self._submit(self._flush)
         await _wait(written)
 
-    async def keep(self, key: str, value: Mapping[str, Any], **columns: Any) -> None:
-        """`put` for what is paid for already: when it cannot be recorded, that is logged once, and work goes on."""
+    async def keep(self, key: str, value: Mapping[str, Any], *, wait: float = math.inf, **columns: Any) -> None:
+        """Record what is paid for already: when it cannot be recorded, that is logged once, and work goes on.
+
+        Args:
+            key: As for `put`.
+            value: As for `put`.
+            wait: Seconds to wait for the disk; after that, the write goes on without the caller.
+            **columns: As for `put`.
+        """
         try:
-            await self.put(key, value, **columns)
+            async with asyncio.timeout(None if wait == math.inf else wait):
+                await self.put(key, value, **columns)
+        except TimeoutError:
+            _log.warning("ledger %s: locked by another process; a paid call is recorded later.", self.path.name)
         except ConfigError as exc:
             if not self._told:
                 self._told = True
@@ -167,6 +184,13 @@ class Ledger:
         except RuntimeError:
             raise ConfigError(f"ledger {self.path.name}: it is closed.") from None
 
+    async def _within(self, wait: float, work: Future[T]) -> T:
+        try:
+            async with asyncio.timeout(None if wait == math.inf else wait):
+                return await _wait(work)
+        except TimeoutError:
+            raise ConfigError(f"ledger {self.path.name}: locked by another process for {wait:.3g} s.") from None
+
     def _guard(self, work: Callable[[], T]) -> T:
         try:
             return work()
@@ -178,28 +202,34 @@ class Ledger:
 
     def _connection(self) -> sqlite3.Connection:
         if self._db is None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.path.touch(mode=0o600)  # prompts and answers are the owner's business
-            db = sqlite3.connect(self.path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
-            try:
-                db.execute("PRAGMA journal_mode = WAL")
-                db.execute("PRAGMA synchronous = FULL")
-                db.execute(_SCHEMA)
-                db.execute(_SECRETS)
-                if db.execute("SELECT value FROM secrets WHERE name = 'fence'").fetchone() is None:
-                    db.execute(_INSERT_SECRET, ("fence", secrets.token_bytes(32)))
-            except BaseException:
-                db.close()
-                raise
-            self._db = db
+            self._db = ledger_file.connect(self.path, busy_timeout=_OPEN_WAIT)
         return self._db
+
+    def _check_room(self) -> None:
+        db = self._connection()
+        ledger_file.require_room(self.path)
+        if self._failed:
+            # Only a write shows whether there is room again, for this user and in this file.
+            ledger_file.try_write(db)
+            self._failed = False
 
     def _one(self, sql: str, *values: Any) -> Any:
         return self._connection().execute(sql, values).fetchone()
 
     def _read(self, key: str) -> dict[str, Any] | None:
-        row = self._one("SELECT value FROM calls WHERE key = ?", key)
-        return None if row is None else dict(json.loads(row[0]))
+        row = self._one("SELECT CAST(value AS BLOB), digest, item FROM calls WHERE key = ?", key)
+        if row is None:
+            return None
+        try:
+            if ledger_file.digest(key, row[0]) != row[1]:
+                raise ValueError("its checksum is wrong")
+            return dict(json.loads(row[0]))
+        except (ValueError, TypeError) as exc:
+            if key not in self._damaged:
+                self._damaged.add(key)
+                place = f"ledger {self.path.name}: the row of item {row[2]!r} with key {key[:12]}..."
+                _log.warning("%s cannot be read (%s). The call is made again.", place, exc)
+            return None
 
     def _read_fence_key(self) -> bytes:
         return bytes(self._one("SELECT value FROM secrets WHERE name = 'fence'")[0])
@@ -210,27 +240,58 @@ class Ledger:
         if not batch:
             return
         try:
-            self._guard(lambda: self._write([row for row, _ in batch]))
-        except BaseException as exc:  # handed to whoever awaits each row, whatever it is
+            self._write([row for row, _ in batch])
+        except sqlite3.OperationalError as exc:
+            if exc.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY and self._may_wait():
+                with self._lock:
+                    self._pending = [*batch, *self._pending]
+                with contextlib.suppress(RuntimeError):  # the ledger is being closed, which flushes what is left
+                    self._worker.submit(self._flush)
+                return
+            self._hand_out(batch, exc)
+        except Exception as exc:
+            self._hand_out(batch, exc)
+        else:
+            self._blocked_since = None
             for _, written in batch:
-                written.set_exception(exc)
-            return
+                written.set_result(None)
+
+    def _may_wait(self) -> bool:
+        """Whether to go on waiting for another process's write. Reads get their turn between two attempts."""
+        now = time.monotonic()
+        self._blocked_since = self._blocked_since or now
+        if now - self._blocked_since < _PATIENCE:
+            return True
+        self._blocked_since = None
+        return False
+
+    def _hand_out(self, batch: list[tuple[tuple[Any, ...], Future[None]]], exc: Exception) -> None:
+        """Give the error to whoever awaits each row."""
+        self._failed = True
         for _, written in batch:
-            written.set_result(None)
+            error = ConfigError(f"ledger {self.path.name}: {exc}. Is it a ledger, on a disk with room?")
+            error.__cause__ = exc
+            written.set_exception(error)
 
     def _write(self, rows: list[tuple[Any, ...]]) -> None:
         db = self._connection()
-        db.execute("BEGIN IMMEDIATE")
+        db.execute(f"PRAGMA busy_timeout = {_WRITE_WAIT}")
         try:
-            db.executemany(_INSERT, rows)
+            db.execute("BEGIN IMMEDIATE")
+            for row in rows:
+                db.execute(ledger_file.REPLACE if row[0] in self._damaged else ledger_file.INSERT, row)
             db.execute("COMMIT")
+            self._damaged.difference_update(row[0] for row in rows)
         except BaseException:
             if db.in_transaction:  # after a full disk, SQLite has rolled back by itself
                 db.execute("ROLLBACK")
             raise
+        finally:
+            db.execute(f"PRAGMA busy_timeout = {_OPEN_WAIT}")
 
     def _close(self) -> None:
-        self._flush()
+        while self._pending:
+            self._flush()
         if self._db is not None:
             self._db.close()
             self._db = None
@@ -270,19 +331,23 @@ async def _wait(work: Future[T]) -> T:
     return work.result()
 
 
+_MESSAGE_FIELDS = (
+    "role", "name", "tool_calls", "invalid_tool_calls", "tool_call_id", "status", "additional_kwargs",
+)  # fmt: skip
+
+
 def _plain(message: Any) -> Any:
-    """What a provider is shown of a message; ids, names of runs and metadata are left out."""
+    """Return what a provider is sent of a message: its id, its metadata and empty fields are left out."""
     if isinstance(message, Mapping):
         return {k: v for k, v in message.items() if k != "id"}
-    plain = {"type": message.type, "content": message.content}
-    for extra in ("tool_calls", "tool_call_id"):
-        if value := getattr(message, extra, None):
-            plain[extra] = value
-    return plain
+    extras = {name: value for name in _MESSAGE_FIELDS if (value := getattr(message, name, None))}
+    return {"type": message.type, "content": message.content, **extras}
 
 
-def _canonical(value: Any) -> str:
+def _canonical(value: Any, *, opaque: bool = False) -> str:
+    """Return canonical JSON. With `opaque`, values that are not JSON are named by their class, for a key."""
+    kind = (lambda each: f"<{type(each).__module__}.{type(each).__qualname__}>") if opaque else None
     try:
-        return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, default=kind)
     except (TypeError, ValueError) as exc:
         raise ConfigError(f"ledger: only plain JSON can be recorded ({exc}).") from exc

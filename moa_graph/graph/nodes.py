@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import time
 import uuid
@@ -64,7 +65,9 @@ class Nodes:
         check(state["messages"])
         await _ready([*self.mixture.specs, wanted.aggregator], wanted)
         if self.ledger:
-            await self.ledger.check()
+            for spec in (*self.mixture.specs, wanted.aggregator):
+                spec.identity()
+            await self.ledger.check(wait=min(wanted.deadline, wanted.run_deadline or math.inf))
         layers = wanted.context.layers or self.mixture.total_layers
         info = RunInfo(
             id=uuid.uuid4().hex, mixture=self.mixture.hash, layers=layers, combine=wanted.combine.name,

@@ -28,6 +28,7 @@ from moa_graph.mixture.context import Settings
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.models import rate_limit, registry
 from moa_graph.models.call import Call, Outcome, Sink, Terms, ask
+from moa_graph.models.keys import host
 from moa_graph.models.reply import read
 from moa_graph.models.retries import RetryBudget
 from moa_graph.models.tools import bound_model, bound_to
@@ -176,7 +177,7 @@ class SlotCall:
         try:
             messages, code = self._prompt(fit.texts, await self._scope())
             key = self._key(messages)
-            if ledger and key and (paid := await ledger.get(key)):
+            if ledger and key and (paid := await ledger.get(key, wait=self._patience)):
                 _restore(self.outcome, paid, tools=self._tools)
                 _cut_boundaries(self.outcome, code)
                 return
@@ -195,7 +196,12 @@ class SlotCall:
         _cut_boundaries(self.outcome, code)
         if ledger and key and self.outcome.message is not None and self.outcome.status not in ("empty", "failed"):
             await self._price()
-            await ledger.keep(key, _kept(self.outcome), **self._columns())
+            await ledger.keep(key, _kept(self.outcome), wait=self._patience, **self._columns())
+
+    @property
+    def _patience(self) -> float:
+        """Seconds to wait for the ledger's file while another process holds it."""
+        return max(min(self.terms.deadline, self.run.left), 0.0)
 
     @property
     def _acts(self) -> bool:
@@ -252,8 +258,8 @@ class SlotCall:
         params = {
             "temperature": spec.temperature if settings.temperature is None else settings.temperature,
             "max_tokens": spec.max_tokens if settings.max_tokens is None else settings.max_tokens,
-            "params": spec.params,
-            "base_url": spec.base_url,
+            "spec": spec.identity(),
+            "host": host(spec),
             "bound": _plain(bound_to(settings).bound) if self._acts else {},
         }
         return self.run.ledger.call_key(**self._place(), params=params, messages=messages)

@@ -309,7 +309,10 @@ class Mixture(Checked):
         # Left out where they are not used, so that ledgers of mixtures without them stay valid.
         plain: dict[str, Any] = {"sees": None, "combine": Synthesize(), "combiners": []}
         parts |= {name for name, unused in plain.items() if getattr(self, name) != unused}
-        text = json.dumps(_without_limits(self.model_dump(mode="json", include=parts)), sort_keys=True)
+        data: list[Any] = [_without_limits(self.model_dump(mode="json", include=parts))]
+        # In the data, a chat model object is only its class and its model's name.
+        data += [spec.identity(strict=False) for spec in self.specs if not isinstance(spec.model, str)]
+        text = json.dumps(data if len(data) > 1 else data[0], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def changed(self, **fields: Unpack[MixtureFields]) -> Mixture:

@@ -24,6 +24,7 @@ from pydantic import (
 from typing_extensions import TypedDict
 
 from moa_graph.errors import ConfigError
+from moa_graph.mixture.identity import identity
 from moa_graph.mixture.params import check_params
 from moa_graph.mixture.validation import Checked
 
@@ -156,6 +157,18 @@ class Proposer(Checked):
             if len(model) > 1 or (model and "model" in fields):
                 raise ConfigError("proposer: give one model, by position or as `model`.")
             super().__init__(**({"model": model[0]} if model else {}), **fields)
+
+    def identity(self, *, strict: bool = True) -> dict[str, Any]:
+        """Return what decides which model answers, and how: plain data for keys and hashes.
+
+        Args:
+            strict: Refuse a chat model object that cannot be told from another one of its class.
+
+        Raises:
+            ConfigError: With `strict`, for such an object.
+        """
+        model = self.model if isinstance(self.model, str) else identity(self.model, strict=strict)
+        return {"model": model, "base_url": self.base_url, "params": self.params}
 
     @property
     def origin(self) -> Origin:

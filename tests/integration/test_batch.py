@@ -93,7 +93,6 @@ async def test_a_stopped_batch_goes_on_and_pays_nothing_twice(bench: Bench, prov
     mix = mixture(provider, "a-5ms-echo", "b-5ms-echo", layers=3)
     bench.questions(*prompts(80))
     await bench.run(mix, "whole.jsonl")
-    assert max(bench.asked().values()) == 2  # two rounds ask a proposer the same question
     provider.reset()
     task = asyncio.create_task(bench.run(mix, concurrency=8))
     while provider.stats()["answered"] < 150 and not task.done():

@@ -17,6 +17,7 @@ from moa_graph.mixture.price_overrides import Override
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.models import rate_limit, registry
 from moa_graph.models.call import Call, Outcome, Terms, ask
+from moa_graph.models.keys import host
 from moa_graph.models.reply import read
 from moa_graph.models.retries import RetryBudget
 from moa_graph.state import COUNTED, Usage, as_usage
@@ -127,6 +128,7 @@ class Payer:
             "model": spec.label,
         }
         params = spec.model_dump(mode="json", exclude={"model", "name", "system", "samples", "window"})
+        params |= {"spec": spec.identity(), "host": host(spec)}
         params |= {"temperature": spec.temperature if temperature is None else temperature}
         params |= {"max_tokens": spec.max_tokens if max_tokens is None else max_tokens}
         return columns, self.ledger.call_key(**columns, params=params, messages=messages)
