@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from moa_graph.errors import ConfigError
@@ -24,7 +24,7 @@ def identity(model: Any, *, strict: bool = True) -> dict[str, Any]:
         strict: Refuse settings that cannot be told apart; otherwise they are named by their class.
 
     Raises:
-        ConfigError: A setting of the model is an object that cannot be told from another of its class.
+        ConfigError: A setting is an iterator or a closure: what it holds decides the answers and cannot be read.
     """
     settings: dict[str, Any] = {}
     # Defaults belong to the class; what a model changes in itself while it works is not a setting.
@@ -52,7 +52,7 @@ def _plain(value: Any, place: str) -> Any:
         return value
     if hasattr(value, "get_secret_value"):
         return "<secret>"  # another key is the same model
-    if isinstance(value, type) or (callable(value) and hasattr(value, "__qualname__")):
+    if isinstance(value, type) or (hasattr(value, "__qualname__") and not getattr(value, "__closure__", None)):
         return f"<{value.__module__}.{value.__qualname__}>"
     if (address := _address(value)) is not None:
         return address
@@ -60,10 +60,13 @@ def _plain(value: Any, place: str) -> Any:
         # A message's id and metadata are not sent.
         sent = [name for name in fields if name not in ("id", "response_metadata", "usage_metadata")]
         return {"class": type(value).__qualname__, **{name: _plain(getattr(value, name), place) for name in sent}}
-    raise ConfigError(
-        f"{place}: a ledger cannot tell this {type(value).__name__} from another one, and might return an answer of "
-        'another model. Give the model as "provider:model", or leave the ledger out.'
-    )
+    if isinstance(value, Iterator) or getattr(value, "__closure__", None):
+        raise ConfigError(
+            f"{place}: a ledger cannot tell this {type(value).__name__} from another one, and might return an answer "
+            'of another model. Give the model as "provider:model", or leave the ledger out.'
+        )
+    # Objects of helpers are known by their class: what they hold changes while the model works.
+    return f"<{type(value).__module__}.{type(value).__qualname__}>"
 
 
 def _address(value: Any) -> str | None:
