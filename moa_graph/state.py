@@ -3,11 +3,14 @@ hold them."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from langchain_core.messages import AnyMessage
+from langchain_core.messages import AIMessage, AnyMessage
 from langgraph.graph.message import add_messages
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 # typing.TypedDict below Python 3.12 makes the Agent Server's schema endpoint fail, and its MCP endpoint
 # list nothing.
@@ -57,6 +60,7 @@ def as_usage(value: Mapping[str, Any]) -> Usage:
     return new_usage(**{name: int(value.get(name) or 0) for name in Usage.__annotations__})
 
 
+@with_config(ConfigDict(strict=True, extra="forbid", allow_inf_nan=False))
 class Draft(TypedDict):
     """One proposer's answer in one layer, whatever became of it.
 
@@ -173,7 +177,7 @@ Event = dict[str, Any]
 def add_checked(left: Any, right: Any) -> Any:
     """LangGraph's message reducer, with malformed messages refused as `InputError`."""
     try:
-        return add_messages(left, right)
+        return add_messages(left, _readable(right))
     except MoAError:
         raise
     except Exception as exc:
@@ -186,10 +190,59 @@ def add_checked(left: Any, right: Any) -> Any:
         ) from exc
 
 
-def merge_drafts(left: Sequence[Draft], right: Sequence[Draft]) -> list[Draft]:
-    """Drafts keyed by (layer, slot): a later one replaces an earlier one; ordered by layer, then slot."""
+def _readable(given: Any) -> Any:
+    """The caller's messages, with assistant's dicts that LangChain cannot read as messages that it can."""
+    if isinstance(given, list):
+        return [_readable(each) if isinstance(each, Mapping) else each for each in given]
+    if not isinstance(given, Mapping) or given.get("role", given.get("type")) not in ("assistant", "ai"):
+        return given
+    calls = given.get("tool_calls")
+    if not isinstance(calls, list) or not any(isinstance(c, Mapping) and "function" in c for c in calls):
+        return given
+    valid, invalid = [], []
+    for call in calls:
+        function = call["function"]
+        made = {"name": str(function["name"]), "id": call.get("id")}
+        args = _arguments(function.get("arguments"))
+        if args is None:
+            invalid.append({**made, "args": str(function.get("arguments")), "error": None, "type": "invalid_tool_call"})
+        else:
+            valid.append({**made, "args": args, "type": "tool_call"})
+    names = ("name", "id")
+    return AIMessage(
+        content=given.get("content") or "",
+        tool_calls=valid,
+        invalid_tool_calls=invalid,
+        additional_kwargs={name: given[name] for name in ("refusal", "audio") if given.get(name)},
+        **{name: given[name] for name in names if given.get(name)},
+    )
+
+
+def _arguments(given: Any) -> dict[str, Any] | None:
+    """A tool call's arguments; None where they are broken. Many servers write "" for a call without arguments."""
+    if given is None or (isinstance(given, str) and not given.strip()):
+        return {}
+    try:
+        args = json.loads(given, strict=False) if isinstance(given, str) else given
+    except (ValueError, RecursionError):
+        return None
+    return args if isinstance(args, dict) else None
+
+
+def merge_drafts(left: Sequence[Draft], right: Any) -> list[Draft]:
+    """Return drafts keyed by (layer, slot): a later one replaces an earlier one; ordered by layer, then slot.
+
+    Args:
+        left: The drafts of the state.
+        right: What a node, or a person who edits the state, writes.
+
+    Raises:
+        InputError: `right` is not a list of whole drafts, or one stands in a slot that belongs to another proposer.
+    """
     merged = {(d["layer"], d["slot"]): d for d in left}
-    merged.update({(d["layer"], d["slot"]): d for d in right})
+    for draft in _checked_drafts(right):
+        _refuse_foreign_slot(draft, merged.values())
+        merged[draft["layer"], draft["slot"]] = draft
     return [merged[key] for key in sorted(merged)]
 
 
@@ -197,6 +250,39 @@ def merge_notes(left: Sequence[Note], right: Sequence[Note]) -> list[Note]:
     """Notes keyed by (layer, kind, slot): a later one replaces an earlier one; ordered by that key."""
     merged = {(note["layer"], note["kind"], note["slot"]): note for note in (*left, *right)}
     return [merged[key] for key in sorted(merged)]
+
+
+_WAY_OUT = (
+    "Copy the draft from the state and change `text` or `status` of the copy; `status: dropped` leaves it out of the "
+    "answer."
+)
+
+
+@cache
+def _drafts_adapter() -> TypeAdapter[list[Draft]]:
+    return TypeAdapter(list[Draft])
+
+
+def _checked_drafts(given: Any) -> list[Draft]:
+    try:
+        drafts = _drafts_adapter().validate_python(list(given) if isinstance(given, tuple) else given)
+    except ValidationError as exc:
+        first = exc.errors(include_url=False)[0]
+        place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
+        raise InputError(f"drafts{place}: {first['msg']}. {_WAY_OUT}") from None
+    for draft in drafts:
+        if draft["layer"] < 1 or draft["slot"] < 0:
+            raise InputError(f"drafts: layer {draft['layer']}, slot {draft['slot']} is not a place. {_WAY_OUT}")
+    return drafts
+
+
+def _refuse_foreign_slot(draft: Draft, others: Any) -> None:
+    """In one layer, a proposer has one slot and a slot one proposer."""
+    for other in others:
+        same = other["slot"] == draft["slot"], other["proposer"] == draft["proposer"]
+        if other["layer"] == draft["layer"] and any(same) and not all(same):
+            place = f"layer {draft['layer']}, slot {draft['slot']}"
+            raise InputError(f"drafts: {place} is not the place of {draft['proposer']}. {_WAY_OUT}")
 
 
 class MoAState(TypedDict):
@@ -216,10 +302,19 @@ class MoAState(TypedDict):
     record: Record | None
 
 
-class MoAInput(TypedDict):
-    """What a caller gives."""
+if TYPE_CHECKING:
+    from langchain_core.messages import MessageLikeRepresentation
 
-    messages: Annotated[list[AnyMessage], add_checked]
+    # LangGraph reads the type to describe the input: there it is the list that the state holds.
+    GivenMessages = MessageLikeRepresentation | Sequence[MessageLikeRepresentation]
+else:
+    GivenMessages = list[AnyMessage]
+
+
+class MoAInput(TypedDict):
+    """What a caller gives: a text, a message, or a list of messages (LangChain's, dicts, or pairs of role and text)."""
+
+    messages: Annotated[GivenMessages, add_checked]
 
 
 class MoAOutput(TypedDict):

@@ -1,85 +1,232 @@
-"""The caller's messages: what is refused before any request, and how they are passed on to a model."""
+"""The caller's messages as a model is sent them, repaired into what the strictest chat template takes.
+
+The repair is the same for every provider: one system message in front, then user and assistant turns in alternation
+that begin with a user's, each with content. Nothing is dropped silently: what a model cannot take is named instead.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from langchain_core.messages import (
     AIMessage,
     BaseMessage,
+    ChatMessage,
     FunctionMessage,
     HumanMessage,
+    SystemMessage,
     ToolMessage,
 )
 
+from moa_graph.graph.media import KINDS, Abilities, Block, blocks_of, kind_of, placeholder, standard
 from moa_graph.models.thoughts import clean, encodable
 
-_IMAGE_BLOCKS = frozenset({"image", "image_url", "input_image"})
+__all__ = ["NO_ANSWER", "passed_on"]
+
+NO_ANSWER = "[no answer]"
+"""Stands for an assistant turn without any content."""
+
+_BEGINNING = "[The assistant begins the conversation.]"
+_SYSTEM_ROLES = frozenset({"system", "developer"})
+_ASSISTANT_ROLES = frozenset({"assistant", "ai", "model"})
+
+Content = str | list[str | Block]
+Result = ToolMessage | FunctionMessage
 
 
-def _blocks_of(message: BaseMessage) -> list[str | dict[str, Any]]:
-    return message.content if isinstance(message.content, list) else []
+def passed_on(
+    messages: Sequence[BaseMessage],
+    *,
+    keep_tools: bool = False,
+    native: bool = False,
+    takes: Abilities | None = None,
+) -> list[BaseMessage]:
+    """Return the conversation as a model is sent it.
 
+    Assistant turns are their text without reasoning. Tool calls and results become text, so that models without the
+    tools can read them.
 
-def has_images(messages: Sequence[BaseMessage]) -> bool:
-    """Whether an image is among them."""
-    blocks = (block for message in messages for block in _blocks_of(message))
-    return any(isinstance(block, dict) and block.get("type") in _IMAGE_BLOCKS for block in blocks)
-
-
-def passed_on(messages: Sequence[BaseMessage], *, keep_tools: bool = False) -> list[BaseMessage]:
-    """The conversation as a model gets it.
-
-    Assistant turns are their text without thoughts. Tool calls and results become text, so that models
-    without the tools can read them; `keep_tools` keeps those calls whose results all follow, for the one
-    model that has the tools.
+    Args:
+        messages: The caller's messages.
+        keep_tools: Keep the calls whose results all follow, for the model that has the tools.
+        native: Keep the content blocks of those turns unchanged, for the model that wrote them: providers verify the
+            signatures of reasoning in a tool loop.
+        takes: What the model takes; everything in user messages by default.
     """
-    kept = _answered_calls(messages) if keep_tools else frozenset()
-    return [_passed_on(message, kept) for message in messages]
+    takes = takes or Abilities()
+    plain = [_known(message) for message in messages]
+    system = [message for message in plain if isinstance(message, SystemMessage)]
+    rest = [message for message in plain if not isinstance(message, SystemMessage)]
+    if not rest:
+        return [HumanMessage(_joined([message.content for message in system]))] if system else []
+    turns = _alternating(_turns(rest, keep_tools=keep_tools, native=native, takes=takes))
+    if isinstance(turns[0], AIMessage):
+        turns.insert(0, HumanMessage(_BEGINNING))
+    return [*_one_system(system), *turns]
 
 
-def _passed_on(message: BaseMessage, kept: frozenset[str]) -> BaseMessage:
-    if isinstance(message, AIMessage):
-        return _assistant(message, kept)
-    if isinstance(message, ToolMessage) and message.tool_call_id in kept:
-        return ToolMessage(content=encodable(str(message.text)), tool_call_id=message.tool_call_id)
-    if isinstance(message, ToolMessage | FunctionMessage):
-        label = f"Result of the tool {message.name}" if message.name else "Result of a tool"
-        return HumanMessage(content=f"[{label}]\n{encodable(str(message.text))}")
-    if isinstance(message.content, str):
-        text = encodable(message.content)
-        return message if text == message.content else message.model_copy(update={"content": text})
-    return message.model_copy(update={"content": [_encodable_block(b) for b in message.content]})
+def _known(message: BaseMessage) -> BaseMessage:
+    """`message` as one of the five kinds; a role that no provider knows is named in a user's turn."""
+    if not isinstance(message, ChatMessage):
+        return message
+    role = message.role.lower()
+    if role in _SYSTEM_ROLES:
+        return SystemMessage(message.content)
+    if role in _ASSISTANT_ROLES:
+        return AIMessage(message.content, name=message.name)
+    if role in ("user", "human"):
+        return HumanMessage(message.content, name=message.name)
+    return HumanMessage(_joined([f"[{encodable(message.role)}]", message.content], "\n"))
 
 
-def _encodable_block(block: str | dict[str, Any]) -> str | dict[str, Any]:
-    if isinstance(block, str):
-        return encodable(block)
-    return {**block, "text": encodable(block["text"])} if isinstance(block.get("text"), str) else block
+def _one_system(system: Sequence[SystemMessage]) -> list[BaseMessage]:
+    contents = [content for message in system if (content := _sent(message.content))]
+    return [SystemMessage(_joined(contents))] if contents else []
 
 
-def _assistant(message: AIMessage, kept: frozenset[str]) -> AIMessage:
-    text = clean(str(message.text))
-    calls = message.tool_calls
-    if calls and all(call["id"] in kept for call in calls):
-        return AIMessage(content=text, tool_calls=calls, name=message.name)
-    notes = [f"[Called the tool {c['name']} with {json.dumps(c['args'], ensure_ascii=False)}]" for c in calls]
-    return AIMessage(content="\n".join(part for part in [text, *map(encodable, notes)] if part), name=message.name)
+def _turns(
+    messages: Sequence[BaseMessage], *, keep_tools: bool, native: bool, takes: Abilities
+) -> Iterator[BaseMessage]:
+    place = 0
+    while place < len(messages):
+        message = messages[place]
+        place += 1
+        if isinstance(message, AIMessage):
+            results = _results_behind(messages, place)
+            if keep_tools and _all_answered(message, results):
+                place += len(results)
+                yield _acting(message, native=native)
+                yield from _kept_results(message, results, takes)
+            else:
+                yield _assistant(message)
+        elif isinstance(message, ToolMessage | FunctionMessage):
+            yield HumanMessage(_result_text(message))
+        else:
+            content = _sent(message.content)
+            yield message if content == message.content else message.model_copy(update={"content": content})
 
 
-def _answered_calls(messages: Sequence[BaseMessage]) -> frozenset[str]:
-    """Ids of the tool calls of those assistant turns whose every call is answered right behind the turn."""
-    kept: set[str] = set()
-    for place, message in enumerate(messages):
-        if not (isinstance(message, AIMessage) and message.tool_calls):
+def _results_behind(messages: Sequence[BaseMessage], place: int) -> list[ToolMessage]:
+    found = []
+    while place < len(messages) and isinstance(result := messages[place], ToolMessage):
+        found.append(result)
+        place += 1
+    return found
+
+
+def _all_answered(message: AIMessage, results: Sequence[ToolMessage]) -> bool:
+    wanted = [call["id"] for call in message.tool_calls]
+    whole = bool(wanted) and not message.invalid_tool_calls and len(set(wanted)) == len(wanted) and all(wanted)
+    return whole and set(wanted) <= {result.tool_call_id for result in results}
+
+
+def _kept_results(message: AIMessage, results: Sequence[ToolMessage], takes: Abilities) -> Iterator[BaseMessage]:
+    """One result for each call; then, as a user's turn, further results and what a tool result cannot hold."""
+    wanted = [str(call["id"]) for call in message.tool_calls]
+    others: list[Content] = []
+    for result in results:
+        if result.tool_call_id not in wanted:
+            others.append(_result_text(result))
             continue
-        answered: set[str] = set()
-        for later in messages[place + 1 :]:
-            if not isinstance(later, ToolMessage):
-                break
-            answered.add(later.tool_call_id)
-        wanted = {str(call["id"]) for call in message.tool_calls}
-        kept |= wanted if wanted <= answered else set()
-    return frozenset(kept)
+        wanted.remove(result.tool_call_id)
+        content = _sent(result.content)
+        if isinstance(content, list) and not takes.tool_results:
+            held: list[str | Block] = [block for block in content if _takes(takes, block)]
+            others += [[f"[From the result of the tool {result.name or result.tool_call_id}]", *held]] if held else []
+            content = "\n".join(map(placeholder, content))
+        yield ToolMessage(content, tool_call_id=result.tool_call_id, name=result.name, status=result.status)
+    if others:
+        yield HumanMessage(_joined(others))
+
+
+def _takes(takes: Abilities, block: str | Block) -> bool:
+    kind = kind_of(block)
+    return kind in KINDS and bool(getattr(takes, kind))
+
+
+def _result_text(result: Result) -> str:
+    label = f"Result of the tool {encodable(result.name)}" if result.name else "Result of a tool"
+    content = _sent(result.content)
+    shown = content if isinstance(content, str) else "\n".join(map(placeholder, content))
+    return f"[{label}]\n{shown}"
+
+
+def _sent(content: Content) -> Content:
+    """Content that can be sent: blocks in their standard form, without lone surrogates and NUL."""
+    return encodable(content) if isinstance(content, str) else [standard(block) for block in content]
+
+
+def _acting(message: AIMessage, *, native: bool) -> AIMessage:
+    """A turn that called tools, for the model that has them."""
+    if not native or isinstance(message.content, str):
+        kept: dict[str, Any] = message.additional_kwargs if native else {}
+        text = clean(str(message.text))
+        return AIMessage(text, tool_calls=message.tool_calls, name=message.name, additional_kwargs=kept)
+    return message
+
+
+def _assistant(message: AIMessage) -> AIMessage:
+    calls = [(call["name"], json.dumps(call["args"], ensure_ascii=False)) for call in message.tool_calls]
+    calls += [(str(call["name"]), str(call["args"])) for call in message.invalid_tool_calls]
+    notes = [encodable(f"[Called the tool {name} with {args}]") for name, args in calls]
+    parts = [clean(str(message.text)), *_said_otherwise(message), *notes]
+    return AIMessage("\n".join(part for part in parts if part) or NO_ANSWER, name=message.name)
+
+
+def _said_otherwise(message: AIMessage) -> Iterator[str]:
+    """What an assistant said in other ways than text: refusals, transcripts of audio, images and files."""
+    refusal = message.additional_kwargs.get("refusal")
+    audio = message.additional_kwargs.get("audio")
+    if isinstance(refusal, str):
+        yield encodable(refusal)
+    if isinstance(audio, dict):
+        yield encodable(str(audio.get("transcript") or "[audio]"))
+    for block in blocks_of(message):
+        if isinstance(block, dict) and block.get("type") == "refusal":
+            yield encodable(str(block.get("refusal") or ""))
+        elif kind_of(block) in KINDS:
+            yield placeholder(standard(block))
+
+
+def _alternating(turns: Iterator[BaseMessage]) -> list[BaseMessage]:
+    """Neighbours of one role as one message."""
+    made: list[BaseMessage] = []
+    for turn in turns:
+        last = made[-1] if made else None
+        if isinstance(last, HumanMessage) and isinstance(turn, HumanMessage):
+            same = last.name == turn.name
+            contents = [last.content, turn.content] if same else [_named(last), _named(turn)]
+            made[-1] = HumanMessage(_joined(contents), name=last.name if same else None)
+        elif _plain_assistant(last) and isinstance(turn, AIMessage) and isinstance(turn.content, str):
+            assert isinstance(last, AIMessage)
+            text = "\n\n".join(part for part in (str(last.content), turn.content) if part)
+            made[-1] = turn.model_copy(update={"content": text})
+        else:
+            made.append(turn)
+    return made
+
+
+def _plain_assistant(message: BaseMessage | None) -> bool:
+    return isinstance(message, AIMessage) and isinstance(message.content, str) and not message.tool_calls
+
+
+def _named(message: BaseMessage) -> Content:
+    return message.content if message.name is None else _joined([f"[{message.name}]", message.content], "\n")
+
+
+def _joined(contents: Sequence[Content], between: str = "\n\n") -> Content:
+    """Contents as one: a text where all are texts, else blocks."""
+    if all(isinstance(content, str) for content in contents):
+        return between.join(str(content) for content in contents if content)
+    blocks: list[str | Block] = []
+    for content in contents:
+        new: list[str | Block] = [content] if isinstance(content, str) else list(content)
+        for n, block in enumerate(new):
+            text = block if isinstance(block, str) else None
+            if text is None:
+                blocks.append(block)
+            elif text:
+                blocks.append({"type": "text", "text": between + text if blocks and n == 0 else text})
+    return blocks

@@ -2,91 +2,94 @@
 
 from __future__ import annotations
 
-import ipaddress
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 from langchain_core.messages import AIMessage, BaseMessage, FunctionMessage, SystemMessage, ToolMessage
 
 from moa_graph.errors import InputError
-from moa_graph.graph.conversation import _IMAGE_BLOCKS, _blocks_of, has_images
+from moa_graph.graph.addresses import is_public_https
+from moa_graph.graph.media import KINDS, blocks_of, kind_of, kinds_in
 from moa_graph.models.thoughts import encodable
 
+__all__ = ["check"]
+
 _ADDRESSES = frozenset({"image_url", "url", "uri", "file_url", "file_uri"})
+_DATA = ("base64", "data", "file_data", "file_id", "id", "text", "content")
 
 
 def check(messages: Sequence[BaseMessage]) -> None:
-    """Refuses what no model can answer.
+    """Refuse what no model can answer.
+
+    Args:
+        messages: The whole conversation.
 
     Raises:
-        InputError: no messages, only system messages, a last question without text or image, an unknown
-        content
-            block, or an image address that is neither `data:` nor public `https:`.
+        InputError: No messages; no question (a conversation of system messages alone counts as one); a blank last
+            question; a content block of an unknown type; an image or file whose address is neither `data:` nor a
+            public `https:`.
     """
     if not messages:
         raise InputError('messages: there are none. Pass at least one, for example {"role": "user", "content": "..."}.')
     asked = [m for m in messages if not isinstance(m, SystemMessage | AIMessage)]
+    if not asked and all(isinstance(m, SystemMessage) for m in messages):
+        asked = list(messages)
     if not asked:
-        raise InputError("messages: no question, only system or assistant messages. Add a user message.")
+        raise InputError("messages: no question, only assistant messages. Add a user message.")
     for message in messages:
-        for block in _blocks_of(message):
+        for block in blocks_of(message):
             _check_block(block, message)
-    if not any(_says_something(m) for m in asked[-1:]):
-        raise InputError("messages: the last question is blank. Write one, or add an image.")
+    if not _says_something(asked[-1]):
+        raise InputError("messages: the last question is blank. Write one, or add an image or a file.")
 
 
 def _check_block(block: str | dict[str, Any], message: BaseMessage) -> None:
-    kind = "text" if isinstance(block, str) else str(block.get("type"))
-    if kind in _IMAGE_BLOCKS and isinstance(block, dict):
-        _check_image(block)
-    elif kind != "text" and not isinstance(message, AIMessage):
-        raise InputError(f'messages: content block type "{kind}" is not supported. Use "text" or "image_url" blocks.')
+    kind = kind_of(block)
+    if kind in KINDS and isinstance(block, dict):
+        _check_addresses(block, kind)
+    elif kind is None and not isinstance(message, AIMessage | ToolMessage | FunctionMessage):
+        name = block.get("type") if isinstance(block, dict) else block
+        raise InputError(
+            f'messages: content block type "{name}" is not supported. Use "text", "image_url", "file" or "audio".'
+        )
 
 
-def _check_image(block: dict[str, Any]) -> None:
+def _check_addresses(block: dict[str, Any], kind: str) -> None:
     addresses: list[Any] = [address for address in _addresses(block) if address is not None]
-    if not addresses and (block.get("base64") or block.get("data")):
-        return
-    for address in addresses or [None]:
-        if not isinstance(address, str) or not (address.startswith("data:image/") or _public_https(address)):
+    if not addresses and not any(_values(block, _DATA)):
+        raise InputError(f"messages: the {kind} block holds neither data nor an address. Add base64 data or a URL.")
+    for address in addresses:
+        allowed = "data:image/" if kind == "image" else "data:"
+        if not isinstance(address, str) or not (address.startswith(allowed) or is_public_https(address)):
             shown = encodable(str(address))[:80]
             raise InputError(
-                f"messages: image address {shown!r} refused. Use a data:image/... URL or a public https URL."
+                f"messages: {kind} address {shown!r} refused. Use a {allowed}... URL or a public https URL (names are "
+                "not resolved; plain ASCII hosts without user name or port tricks)."
             )
 
 
-def _addresses(block: dict[str, Any]) -> Iterator[Any]:
+def _addresses(block: Mapping[str, Any]) -> Iterator[Any]:
     """Every address in the block, wherever it stands: which of several is sent is LangChain's choice."""
     for name, value in block.items():
-        if isinstance(value, dict):
+        if isinstance(value, Mapping):
             yield from _addresses(value)
+        elif isinstance(value, list):
+            for each in value:
+                if isinstance(each, Mapping):
+                    yield from _addresses(each)
         elif name in _ADDRESSES:
             yield value
 
 
-def _public_https(address: str) -> bool:
-    """An https address of a host that is not this machine, its network, or a cloud's metadata service."""
-    try:
-        parts = urlsplit(address)
-        host = (parts.hostname or "").rstrip(".")
-    except ValueError:
-        return False
-    if parts.scheme != "https" or not host:
-        return False
-    try:
-        return ipaddress.ip_address(host).is_global
-    except ValueError:
-        # Bare decimal, octal and hexadecimal forms of an IP address are no names, and single labels are
-        # local.
-        labels = host.split(".")
-        numeric = re.fullmatch(r"(0x[0-9a-f]*|\d+)", labels[-1]) is not None
-        local = labels[-1] in {"localhost", "local", "internal", "localdomain", "home", "lan", "arpa"}
-        return len(labels) > 1 and not numeric and not local
+def _values(block: Mapping[str, Any], names: Sequence[str]) -> Iterator[Any]:
+    for name, value in block.items():
+        if isinstance(value, Mapping):
+            yield from _values(value, names)
+        elif name in names:
+            yield value
 
 
 def _says_something(message: BaseMessage) -> bool:
     if isinstance(message, ToolMessage | FunctionMessage):
         return True
-    return has_images([message]) or bool(encodable(str(message.text)).strip())
+    return bool(kinds_in([message])) or bool(encodable(str(message.text)).strip())

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from langchain_core.language_models import LanguageModelInput
-from langchain_core.messages import AIMessage, BaseMessage, messages_from_dict, messages_to_dict
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage, messages_from_dict, messages_to_dict
 from langchain_core.messages.tool import ToolCallChunk
 from langchain_core.runnables import Runnable, RunnableConfig
 
@@ -20,8 +20,9 @@ from moa_graph.costs.ledger import Ledger
 from moa_graph.costs.tokens import prompt_tokens, tokens
 from moa_graph.errors import ConfigError
 from moa_graph.graph.active_runs import Live
-from moa_graph.graph.conversation import has_images, passed_on
+from moa_graph.graph.conversation import passed_on
 from moa_graph.graph.fence import BoundaryFilter, Part, Scope, process_key, without_boundaries
+from moa_graph.graph.media import Abilities, abilities, kinds_in
 from moa_graph.graph.prompts import FENCED, Prompt, bound_text, build_prompt, wants_strict_turns
 from moa_graph.graph.windows import Fitted, fit
 from moa_graph.mixture.context import Settings
@@ -175,20 +176,21 @@ class SlotCall:
     async def _send(self, fit: Fitted) -> None:
         ledger = self.run.ledger
         try:
-            messages, code = self._prompt(fit.texts, await self._scope())
+            model, options = self._model()
+            takes = abilities(model)
+            messages, code = self._prompt(fit.texts, await self._scope(), takes)
             key = self._key(messages)
             if ledger and key and (paid := await ledger.get(key, wait=self._patience)):
                 _restore(self.outcome, paid, tools=self._tools)
                 _cut_boundaries(self.outcome, code)
                 return
-            model, options = self._model()
         except ConfigError as exc:
             # `begin` has read the ledger and made all models. Since then the disk may have failed, and a run that is
             # resumed elsewhere may lack a key or a package.
             self.outcome.error = str(exc)
             return
-        if has_images(messages) and not registry.takes_images(model):
-            self.outcome.status, self.outcome.error = "skipped", "the model takes no images"
+        if refused := [kind for kind in kinds_in(_of_users(messages)) if not getattr(takes, kind)]:
+            self.outcome.status, self.outcome.error = "skipped", f"the model takes no {' and no '.join(refused)} input"
             return
         sink = None if self.sink is None else _filtered(self.sink, code)
         call = Call(model, messages, self.config, sink, self.on_restart, options, self._tools)
@@ -232,12 +234,18 @@ class SlotCall:
         run = json.dumps([context.item, context.repeat])
         return Scope(await ledger.fence_key(), run, self.layer, self.slot, self.role)
 
-    def _prompt(self, texts: list[str], scope: Scope) -> Prompt:
+    def _prompt(self, texts: list[str], scope: Scope, takes: Abilities) -> Prompt:
         settings, bound, own = self.run.settings, bound_to(self.run.settings), self.shown.instruction
         drafts = len(self.shown.texts)
         duty = bound_text(bound.bound, form=bound.form, acts=self._acts) if self._drafts else ""
         return build_prompt(
-            passed_on(self.run.state["messages"], keep_tools=self._tools),
+            passed_on(
+                self.run.state["messages"],
+                keep_tools=self._tools,
+                # A fallback of another maker cannot read the first aggregator's reasoning blocks.
+                native=self.spec is settings.aggregator,
+                takes=takes,
+            ),
             texts[:drafts],
             form=settings.prompt if own is None else "fenced",
             scope=scope,
@@ -311,6 +319,10 @@ def fitted(run: Run, spec: Proposer, texts: list[str], *, shrink: int = 1) -> Fi
         answer=settings.max_tokens or spec.max_tokens,
         shrink=shrink,
     )
+
+
+def _of_users(messages: list[BaseMessage]) -> list[BaseMessage]:
+    return [message for message in messages if not isinstance(message, ToolMessage)]
 
 
 class _FilteredSink:

@@ -81,11 +81,6 @@ def require_embedded(specs: Iterable[Proposer]) -> None:
         locate(str(spec.model).removeprefix("local:"))
 
 
-def takes_images(model: object) -> bool:
-    """Return whether an image may be sent to the model: unless its LangChain profile denies it."""
-    return (getattr(model, "profile", None) or {}).get("image_inputs") is not False
-
-
 def chat_model(
     spec: Proposer, *, temperature: float | None = None, max_tokens: int | None = None, quiet: bool = False
 ) -> BaseChatModel:

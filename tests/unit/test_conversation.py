@@ -3,12 +3,25 @@
 from typing import Any
 
 import pytest
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    ChatMessage,
+    FunctionMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+)
 
+from moa_graph import create_moa
 from moa_graph.errors import InputError
-from moa_graph.graph.conversation import passed_on
+from moa_graph.graph.addresses import is_public_https
+from moa_graph.graph.conversation import NO_ANSWER, passed_on
 from moa_graph.graph.input_checks import check
+from moa_graph.graph.media import Abilities
 from moa_graph.models.thoughts import clean, encodable
+from moa_graph.state import add_checked
+from tests.faults.foreign import Own
 
 
 def image(url: str) -> list[dict[str, Any]]:
@@ -23,7 +36,11 @@ REFUSED: list[tuple[list[BaseMessage], str]] = [
     ([HumanMessage(" \n\t")], "blank"),
     ([HumanMessage("\0")], "blank"),
     ([HumanMessage([])], "blank"),
-    ([SystemMessage("s")], "no question"),
+    ([SystemMessage(" ")], "blank"),
+    ([SystemMessage("s"), AIMessage("a")], "no question"),
+    ([HumanMessage([{"type": "image", "source": {"type": "base64"}}])], "neither data nor an address"),
+    ([HumanMessage([{"type": "file", "url": "https://10.0.0.1/a.pdf"}])], "file address"),
+    ([HumanMessage([{"type": "document", "source": {"type": "url", "url": "file:///etc/passwd"}}])], "file address"),
     ([AIMessage("a")], "no question"),
     ([HumanMessage("first"), AIMessage("a"), HumanMessage(" ")], "blank"),
     ([HumanMessage([{"type": "video", "url": "https://x.example/v"}])], "video"),
@@ -72,6 +89,10 @@ def test_unanswerable_messages_are_refused_with_their_reason(messages: list[Base
     [
         [HumanMessage("q")],
         [SystemMessage("s"), HumanMessage("q")],
+        [SystemMessage("s")],
+        [HumanMessage([{"type": "file", "file": {"file_data": "data:application/pdf;base64,AAAA"}}])],
+        [HumanMessage([{"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}])],
+        [HumanMessage("q"), ToolMessage([{"type": "search_result", "x": 1}], tool_call_id="1")],
         [HumanMessage("q"), AIMessage("a")],
         [HumanMessage(image("https://example.com/a.png"))],
         [HumanMessage(image("data:image/png;base64,AAAA"))],
@@ -128,38 +149,244 @@ def test_encodable_keeps_what_can_be_sent() -> None:
     assert encodable("a😀\udc00b\0") == "a😀�b"
 
 
+Q = HumanMessage("q")
+
+
 def test_assistant_turns_are_text_without_thoughts() -> None:
     said = AIMessage(
         [{"type": "reasoning", "reasoning": "secret"}, {"type": "text", "text": "<think>hm</think>Paris"}],
         additional_kwargs={"reasoning_content": "secret"},
     )
-    assert passed_on([said])[0].content == "Paris"
-    assert not passed_on([said])[0].additional_kwargs
+    assert passed_on([Q, said])[1].content == "Paris"
+    assert not passed_on([Q, said])[1].additional_kwargs
+
+
+CALL = {"name": "weather", "args": {"city": "Oslo"}, "id": "c1"}
 
 
 def test_tool_turns_become_text_for_models_without_the_tools() -> None:
-    call = {"name": "weather", "args": {"city": "Oslo"}, "id": "c1"}
-    messages = [AIMessage("", tool_calls=[call]), ToolMessage("rain", tool_call_id="c1", name="weather")]
-    said, result = passed_on(messages)
+    messages = [Q, AIMessage("", tool_calls=[CALL]), ToolMessage("rain", tool_call_id="c1", name="weather")]
+    _, said, result = passed_on(messages)
     assert said.content == '[Called the tool weather with {"city": "Oslo"}]'
     assert (result.type, result.content) == ("human", "[Result of the tool weather]\nrain")
 
 
 def test_tool_turns_stay_for_the_model_that_has_them_unless_unanswered() -> None:
-    answered = {"name": "weather", "args": {}, "id": "c1"}
-    orphan = {"name": "weather", "args": {}, "id": "c2"}
+    # Servers number calls anew in every turn: the ids of two turns may be the same.
     messages = [
-        AIMessage("", tool_calls=[answered]),
+        Q,
+        AIMessage("", tool_calls=[CALL]),
         ToolMessage("rain", tool_call_id="c1"),
-        AIMessage("", tool_calls=[orphan]),
+        AIMessage("", tool_calls=[CALL]),
         ToolMessage("lost", tool_call_id="c9"),
     ]
     kept = passed_on(messages, keep_tools=True)
-    assert [m.type for m in kept] == ["ai", "tool", "ai", "human"]
-    assert isinstance(kept[0], AIMessage) and kept[0].tool_calls
-    assert isinstance(kept[2], AIMessage) and not kept[2].tool_calls
+    assert [m.type for m in kept] == ["human", "ai", "tool", "ai", "human"]
+    assert isinstance(kept[1], AIMessage) and kept[1].tool_calls
+    assert isinstance(kept[3], AIMessage) and not kept[3].tool_calls
 
 
-def test_images_reach_the_model() -> None:
-    message = HumanMessage(image("https://example.com/a.png"))
-    assert passed_on([message])[0].content == message.content
+def test_each_call_has_one_result_and_others_are_a_users_turn() -> None:
+    messages = [
+        Q,
+        AIMessage("", tool_calls=[CALL, {**CALL, "id": "c2"}]),
+        ToolMessage("rain", tool_call_id="c1"),
+        ToolMessage("again", tool_call_id="c1"),
+        ToolMessage("stray", tool_call_id="c9"),
+        ToolMessage("sun", tool_call_id="c2"),
+        HumanMessage("and now?"),
+    ]
+    kept = passed_on(messages, keep_tools=True)
+    assert [(m.type, m.content) for m in kept[2:]] == [
+        ("tool", "rain"),
+        ("tool", "sun"),
+        ("human", "[Result of a tool]\nagain\n\n[Result of a tool]\nstray\n\nand now?"),
+    ]
+
+
+def test_what_a_provider_verifies_returns_unchanged_to_the_model_that_wrote_it() -> None:
+    blocks = [{"type": "thinking", "thinking": "hm", "signature": "S"}, {"type": "text", "text": "I look."}]
+    said = AIMessage(blocks, tool_calls=[CALL], additional_kwargs={"signatures": "S"})
+    messages = [Q, said, ToolMessage("rain", tool_call_id="c1")]
+    assert passed_on(messages, keep_tools=True, native=True)[1] == said
+    other = passed_on(messages, keep_tools=True)[1]
+    assert (other.content, other.additional_kwargs) == ("I look.", {})
+    assert "hm" not in str(passed_on(messages)[1].content)
+
+
+def strict(messages: list[BaseMessage]) -> bool:
+    """Whether the strictest templates take them: a system message, then user and assistant in turn, none empty."""
+    kinds = [m.type for m in messages]
+    turns = kinds[kinds[:1] == ["system"] :]
+    return turns == (["human", "ai"] * len(turns))[: len(turns)] and all(m.content for m in messages)
+
+
+BROKEN = {"name": "weather", "args": '{"city": ', "id": "c1", "error": None, "type": "invalid_tool_call"}
+DEVELOPER = SystemMessage("d", additional_kwargs={"__openai_role__": "developer"})
+REFUSAL = AIMessage([{"type": "refusal", "refusal": "I cannot."}])
+SPOKEN = AIMessage("", additional_kwargs={"audio": {"id": "a", "transcript": "hello"}})
+
+
+@pytest.mark.parametrize(
+    ("history", "said"),
+    [
+        ([Q, AIMessage(""), Q], [NO_ANSWER]),
+        ([Q, AIMessage([]), Q], [NO_ANSWER]),
+        ([Q, AIMessage("<think>cut off"), Q], [NO_ANSWER]),
+        ([Q, REFUSAL, Q], ["I cannot."]),
+        ([Q, SPOKEN, Q], ["hello"]),
+        ([Q, AIMessage([{"type": "image", "base64": "AA", "mime_type": "image/png"}]), Q], ["[image]"]),
+        ([Q, AIMessage("", invalid_tool_calls=[BROKEN]), Q], ["weather", '{"city": ']),
+        ([Q, AIMessage("", tool_calls=[CALL]), ToolMessage("a", tool_call_id="c1"), ToolMessage("b", tool_call_id="x")],
+         ["a", "b"]),
+        ([SystemMessage("s"), Q, SystemMessage("late"), Q, DEVELOPER], ["s", "late", "d"]),
+        ([SystemMessage("s")], ["s"]),
+        ([SystemMessage("s"), DEVELOPER], ["s", "d"]),
+        ([SystemMessage(""), Q], ["q"]),
+        ([AIMessage("Welcome."), Q], ["Welcome."]),
+        ([Q, AIMessage("a"), AIMessage("b"), Q, HumanMessage("r")], ["a", "b", "r"]),
+        ([HumanMessage("hi", name="ann"), HumanMessage("hey", name="bob")], ["[ann]", "hi", "[bob]", "hey"]),
+        ([ChatMessage("m", role="moderator"), ChatMessage("s", role="system")], ["[moderator]", "m", "s"]),
+        ([Q, FunctionMessage("42", name="f")], ["f", "42"]),
+        ([Q, ToolMessage([{"type": "search_result", "title": "T"}], tool_call_id="1")], ["T"]),
+        ([Q, HumanMessage([{"type": "text", "text": "t"}])], ["q", "t"]),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("keep_tools", [False, True])
+def test_any_history_is_what_strict_templates_take_and_nothing_is_lost(
+    history: list[BaseMessage], said: list[str], keep_tools: bool
+) -> None:
+    shown = passed_on(history, keep_tools=keep_tools)
+    text = "\n".join(str(m.content) for m in shown)
+    assert all(each in text for each in said)
+    if not any(m.type == "tool" for m in shown):
+        assert strict(shown)
+    assert not any(m.additional_kwargs for m in shown)
+
+
+def test_a_history_that_needs_no_repair_stays_as_it_is() -> None:
+    history = [SystemMessage("s"), Q, AIMessage("a"), HumanMessage(image("https://example.com/a.png"))]
+    assert [(m.type, m.content) for m in passed_on(history)] == [(m.type, m.content) for m in history]
+
+
+PNG = {"type": "image", "base64": "AA", "mime_type": "image/png"}
+PDF = {"type": "file", "base64": "AA", "mime_type": "application/pdf", "filename": "document.pdf"}
+
+
+@pytest.mark.parametrize(
+    ("takes", "result", "behind"),
+    [
+        (Abilities(tool_results=True), [PNG], None),
+        (Abilities(), "[image]", PNG),
+        (Abilities(image=False), "[image]", None),
+    ],
+)
+def test_an_image_in_a_tool_result_reaches_the_model_that_owns_the_tools(
+    takes: Abilities, result: Any, behind: Any
+) -> None:
+    history = [Q, AIMessage("", tool_calls=[CALL]), ToolMessage([PNG], tool_call_id="c1")]
+    kept = passed_on(history, keep_tools=True, takes=takes)
+    assert kept[2].content == result
+    assert (behind in kept[3].content) if behind else len(kept) == 3
+
+
+@pytest.mark.parametrize(
+    ("block", "expected"),
+    [
+        ({"type": "file", "file": {"file_data": "data:application/pdf;base64,AA"}}, PDF),
+        ({"type": "input_file", "file_data": "data:application/pdf;base64,AA"}, PDF),
+        ({"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "AA"}}, PDF),
+        ({"type": "media", "mime_type": "application/pdf", "data": "AA"}, PDF),
+        ({"type": "file", "source_type": "base64", "mime_type": "application/pdf", "data": "AA"}, PDF),
+        ({"type": "file", "base64": "AA", "mime_type": "application/pdf"}, PDF),
+        ({"type": "file", "file": {"file_id": "f"}}, {"type": "file", "file_id": "f", "filename": "document.pdf"}),
+        ({"type": "document", "source": {"type": "text", "data": "words"}, "title": "T"}, "[file T]\nwords"),
+        ({"type": "file", "base64": "d29yZHM=", "mime_type": "text/plain", "filename": "T"}, "[file T]\nwords"),
+        ({"type": "text-plain", "text": "words", "title": "T"}, "[file T]\nwords"),
+        ({"type": "input_audio", "input_audio": {"data": "AA", "format": "mp3"}},
+         {"type": "audio", "base64": "AA", "mime_type": "audio/mp3"}),
+        ({"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AA"}},
+         {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}}),
+        ({"type": "image", "source": {"type": "url", "url": "https://a.org/b"}},
+         {"type": "image_url", "image_url": {"url": "https://a.org/b"}}),
+        ({"type": "input_image", "image_url": "https://a.org/b", "detail": "low"},
+         {"type": "image_url", "image_url": {"url": "https://a.org/b", "detail": "low"}}),
+        ({"type": "input_text", "text": "words"}, "words"),
+        (PNG, PNG),
+    ],
+)  # fmt: skip
+def test_every_way_to_write_a_file_is_one_standard_block(block: dict[str, Any], expected: Any) -> None:
+    wanted = {"type": "text", "text": expected} if isinstance(expected, str) else expected
+    (message,) = passed_on([HumanMessage([block])])
+    assert message.content == [wanted]
+
+
+async def test_models_that_do_not_take_a_file_are_skipped() -> None:
+    reader, blind = Own(profile={"pdf_inputs": True}), Own(profile={"image_inputs": False})
+    graph = create_moa(proposers=[reader, blind], aggregator=Own())
+    result = await graph.ainvoke({"messages": [{"role": "user", "content": [PDF]}]})
+    assert [(d["status"], d["error"]) for d in result["drafts"]] == [
+        ("ok", None),
+        ("skipped", "the model takes no file input"),
+    ]
+    assert reader.seen[0][0].content == [PDF] and not blind.seen
+
+
+@pytest.mark.parametrize("arguments", ['{"city": ', "", None, "[]", "null", {"city": "Oslo"}])
+def test_a_dict_with_broken_arguments_is_a_message(arguments: Any) -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": arguments}}
+    result = {"role": "tool", "tool_call_id": "c1", "content": "rain"}
+    (said, _) = add_checked([], [{"role": "assistant", "content": None, "tool_calls": [call]}, result])
+    whole = arguments in ("", None) or isinstance(arguments, dict)
+    assert (len(said.tool_calls), len(said.invalid_tool_calls)) == ((1, 0) if whole else (0, 1))
+    shown = passed_on([Q, said, ToolMessage("rain", tool_call_id="c1")], keep_tools=True)
+    assert [m.type for m in shown] == (["human", "ai", "tool"] if whole else ["human", "ai", "human"])
+
+
+LOOKALIKES = [
+    "https://①⑥⑨.②⑤④.①⑥⑨.②⑤④/",
+    "https://169.254.169.254\\@good.example/",
+    "https://metadata.google.internal。/",
+    "https://metadata.google.ⓘnternal/",
+    "https://[64:ff9b::a9fe:a9fe]/",
+    "https://[2002:a9fe:a9fe::]/",
+    "https://[::169.254.169.254]/",
+    "https://[fec0::1]/",
+    "https://[ff02::1]/",
+    "https://[2001:0:1::]/",
+    "https://224.0.0.1/",
+    "https://100.64.0.1/",
+    "https://0.0.0.0/",
+    "https://kubernetes.default.svc/",
+    "https://kubernetes.default.svc.cluster.local/",
+    "https://db.corp/",
+    "https://hidden.onion/",
+    "https://127.0.0.1.nip.io/",
+    "https://7f000001.nip.io/",
+    "https://ip-10-0-0-1.example.com/",
+    "https://user@good.example/",
+    "https://good.example:x/",
+    "https://good .example/",
+    "https://good\u200b.example.com/",
+    "https://%31%32%37.0.0.1/",
+    "https://１２７.0.0.1/",
+    "https://127.1/",
+    "https://0177.0.0.1/",
+    "https://LOCALHOST./",
+    "https:///a.png",
+    "HTTP://example.com/",
+]
+
+
+@pytest.mark.parametrize("url", LOOKALIKES)
+def test_lookalikes_of_private_addresses_are_refused(url: str) -> None:
+    assert not is_public_https(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://example.com/a.png", "https://93.184.216.34/a", "https://[2606:4700::1111]/a", "https://bücher.de/a",
+     "HTTPS://EXAMPLE.COM:8443/a?b=c#d", "https://ec2-54-1-2-3.compute.amazonaws.com/a", "https://例え.jp/"],
+)  # fmt: skip
+def test_public_addresses_pass(url: str) -> None:
+    assert is_public_https(url)

@@ -1,0 +1,113 @@
+"""Which addresses of images and files may be passed to a provider, which fetches them.
+
+Names are not resolved: a public name may still lead to a private address. That is for the provider's network to stop.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import unicodedata
+from urllib.parse import urlsplit
+
+__all__ = ["is_public_https"]
+
+_LOCAL = frozenset(
+    {"localhost", "local", "internal", "localdomain", "home", "lan", "arpa", "intranet", "corp", "private", "domain"}
+    | {"svc", "cluster", "onion", "i2p", "test", "invalid", "alt", "consul", "docker", "kube", "node", "service"}
+)
+"""Last labels of names that only some network knows."""
+
+_WRAPPED = re.compile(r"(?:^|[.-])(\d{1,3})[.-](\d{1,3})[.-](\d{1,3})[.-](\d{1,3})(?:[.-]|$)")
+"""An IPv4 address written into a name, as public resolvers of the kind of nip.io turn into that address."""
+
+_WILDCARDS = (
+    ".nip.io",
+    ".sslip.io",
+    ".xip.io",
+    ".localtest.me",
+    ".lvh.me",
+    ".vcap.me",
+    ".traefik.me",
+)
+"""Public names that lead to any address, or to this machine."""
+
+_LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.ASCII)
+
+
+def is_public_https(address: str) -> bool:
+    """Whether `address` is an https URL whose host is not this machine, a private network or a metadata service.
+
+    The host is read as the strictest and as the most lenient client would: what only some clients accept (backslashes,
+    user information, non-ASCII digits, white space) is refused.
+    """
+    if any(c in "\\" or c.isspace() or unicodedata.category(c) in ("Cc", "Cf") for c in address):
+        return False
+    try:
+        parts = urlsplit(address)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        return False
+    if parts.scheme != "https" or not host or "@" in parts.netloc or "%" in parts.netloc:
+        return False
+    if ":" in host:
+        return _public_ipv6(host)
+    name = _ascii(host)
+    return name is not None and _public_name(name)
+
+
+def _public_ipv6(host: str) -> bool:
+    try:
+        ip = ipaddress.IPv6Address(host)
+    except ValueError:
+        return False
+    if ip.ipv4_mapped or ip.sixtofour or ip.teredo or ip in _NAT64 or ip in _NAT64_LOCAL or int(ip) < 2**32:
+        # Each leads to an IPv4 address; there is no reason to write one so.
+        return False
+    return ip.is_global and not (ip.is_multicast or ip.is_site_local or ip.is_reserved)
+
+
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_NAT64_LOCAL = ipaddress.IPv6Network("64:ff9b:1::/48")
+
+
+def _ascii(host: str) -> str | None:
+    """The host name in the form that is looked up; None for one that clients read differently."""
+    if host.isascii():
+        return host.removesuffix(".")
+    if any(unicodedata.category(c) in ("Nd", "No", "Nl") and not c.isascii() for c in host):
+        return None
+    folded = unicodedata.normalize("NFKC", host)
+    if folded.isascii():
+        # Letters or dots that are none: nobody writes an ASCII name so by accident.
+        return None
+    try:
+        return folded.encode("idna").decode("ascii").removesuffix(".")
+    except UnicodeError:
+        return None
+
+
+def _public_name(name: str) -> bool:
+    try:
+        ip = ipaddress.IPv4Address(name)
+    except ValueError:
+        pass
+    else:
+        return ip.is_global and not ip.is_multicast
+    labels = name.lower().split(".")
+    if len(labels) < 2 or not all(_LABEL.fullmatch(label) for label in labels):
+        return False
+    if re.fullmatch(r"0x[0-9a-f]*|\d+", labels[-1]) or labels[-1] in _LOCAL or "svc" in labels[-3:]:
+        # Decimal, octal and hexadecimal forms of an IP address are not names.
+        return False
+    if f".{name.lower()}".endswith(_WILDCARDS):
+        return False
+    wrapped = _WRAPPED.search(name)
+    return wrapped is None or _is_public_ipv4(".".join(wrapped.groups()))
+
+
+def _is_public_ipv4(text: str) -> bool:
+    try:
+        return ipaddress.IPv4Address(text).is_global
+    except ValueError:
+        return True

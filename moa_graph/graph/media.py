@@ -1,0 +1,202 @@
+"""Images, files and audio in messages: every provider's way to write them, as one standard block each."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from langchain_core.messages import BaseMessage
+
+from moa_graph.models.thoughts import encodable
+
+__all__ = ["KINDS", "Abilities", "abilities", "blocks_of", "kind_of", "kinds_in", "placeholder", "standard"]
+
+Block = dict[str, Any]
+
+_KIND_OF = {
+    "text": "text",
+    "input_text": "text",
+    "output_text": "text",
+    "text-plain": "text",
+    "image": "image",
+    "image_url": "image",
+    "input_image": "image",
+    "file": "file",
+    "input_file": "file",
+    "document": "file",
+    "media": "file",
+    "audio": "audio",
+    "input_audio": "audio",
+}
+KINDS = ("image", "file", "audio")
+"""What a model may be unable to take."""
+
+_IN_TOOL_RESULTS = ("langchain_anthropic", "langchain_google_genai", "langchain_google_vertexai", "langchain_aws")
+_SHOWN_JSON = 10_000
+
+
+class Abilities(NamedTuple):
+    """What a model takes.
+
+    Attributes:
+        image: Images in user messages.
+        file: PDFs and other documents in user messages.
+        audio: Audio in user messages.
+        tool_results: The same in tool results.
+    """
+
+    image: bool = True
+    file: bool = True
+    audio: bool = True
+    tool_results: bool = False
+
+
+def abilities(model: object) -> Abilities:
+    """Return what `model` takes: everything that its LangChain profile does not deny.
+
+    A model that denies images takes no files and audio either, unless its profile says so.
+    """
+    while (inner := getattr(model, "bound", None) or getattr(model, "inner", None)) is not None:
+        model = inner
+    given = getattr(model, "profile", None)
+    profile: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
+    images = profile.get("image_inputs") is not False
+
+    def takes(name: str) -> bool:
+        return bool(profile.get(name, images))
+
+    package = type(model).__module__.partition(".")[0]
+    native = package in _IN_TOOL_RESULTS or bool(getattr(model, "use_responses_api", None))
+    in_tool_results = bool(profile.get("image_tool_message", native))
+    return Abilities(images, takes("pdf_inputs"), takes("audio_inputs"), in_tool_results)
+
+
+def blocks_of(message: BaseMessage) -> list[str | Block]:
+    """Return the content blocks of a message; none where the content is a text."""
+    return message.content if isinstance(message.content, list) else []
+
+
+def kind_of(block: str | Mapping[str, Any]) -> str | None:
+    """Return "text", "image", "file" or "audio"; None for a block of another type."""
+    if isinstance(block, str):
+        return "text"
+    kind = _KIND_OF.get(str(block.get("type")))
+    media = str(block.get("mime_type") or "").partition("/")[0]
+    return media if block.get("type") == "media" and media in ("image", "audio") else kind
+
+
+def kinds_in(messages: Sequence[BaseMessage]) -> set[str]:
+    """Return which of `KINDS` the messages hold."""
+    found = {kind_of(standard(block)) for message in messages for block in blocks_of(message)}
+    return {kind for kind in KINDS if kind in found}
+
+
+def placeholder(block: str | Mapping[str, Any]) -> str:
+    """Return what stands for a block that a model cannot take: its text, its JSON, or its kind in brackets."""
+    if isinstance(block, str):
+        return block
+    kind = kind_of(block)
+    if kind == "text" and isinstance(block.get("text"), str):
+        return str(block["text"])
+    if kind in KINDS:
+        name = block.get("filename")
+        return f"[{kind} {name}]" if isinstance(name, str) else f"[{kind}]"
+    shown = json.dumps(block, ensure_ascii=False, default=str)
+    return shown if len(shown) <= _SHOWN_JSON else f"[{block.get('type') or 'data'}]"
+
+
+def standard(block: str | Block) -> str | Block:
+    """Return a block as every LangChain class reads it; a block of an unknown type stays as it is."""
+    if isinstance(block, str):
+        return encodable(block)
+    kind = kind_of(block)
+    if kind == "text":
+        return _text(block)
+    if kind not in KINDS:
+        return block
+    made = _image(block) if kind == "image" else _data(block, kind)
+    return {**made, **{name: block[name] for name in ("cache_control",) if name in block}}
+
+
+def _text(block: Block) -> Block:
+    if block.get("type") == "text-plain":
+        return _data({"mime_type": "text/plain", **block}, "file")
+    text = block.get("text")
+    if block.get("type") == "text":
+        return {**block, "text": encodable(text)} if isinstance(text, str) else block
+    return {"type": "text", "text": encodable(str(text or ""))}
+
+
+def _image(block: Block) -> Block:
+    source = block.get("source")
+    if isinstance(source, Mapping):
+        if source.get("type") == "base64":
+            return _image_url(f"data:{source.get('media_type')};base64,{source.get('data')}")
+        return _image_url(source["url"]) if "url" in source else {"type": "image", "file_id": source.get("file_id")}
+    if block.get("type") == "input_image" and isinstance(block.get("image_url"), str):
+        return _image_url(block["image_url"], detail=block.get("detail"))
+    return block
+
+
+def _image_url(url: Any, *, detail: Any = None) -> Block:
+    return {"type": "image_url", "image_url": {"url": url, **({"detail": detail} if detail else {})}}
+
+
+def _data(block: Block, kind: str) -> Block:
+    """A file or audio as a standard block; a text file as its text."""
+    found = _found(block)
+    mime = str(found.get("mime_type") or ("audio/wav" if kind == "audio" else "application/pdf"))
+    name = str(found.get("filename") or ("document.txt" if mime.startswith("text/") else "document.pdf"))
+    if isinstance(found.get("text"), str):
+        return {"type": "text", "text": encodable(f"[file {name}]\n{found['text']}")}
+    if "base64" in found:
+        if mime.startswith("text/") and (text := _decoded(found["base64"])) is not None:
+            return {"type": "text", "text": encodable(f"[file {name}]\n{text}")}
+        made = {"type": kind, "base64": found["base64"], "mime_type": mime}
+    elif "file_id" in found:
+        made = {"type": kind, "file_id": found["file_id"]}
+    else:
+        made = {"type": kind, "url": found.get("url"), "mime_type": mime}
+    return {**made, "filename": name} if kind == "file" else made
+
+
+def _found(block: Block) -> Block:
+    """What a block says of its data, by LangChain's names, whichever provider's way it is written in."""
+    inner: Block = next(
+        (block[name] for name in ("file", "source", "input_audio") if isinstance(block.get(name), dict)), {}
+    )
+    given: Block = {**(block.get("metadata") or {}), **(block.get("extras") or {}), **block, **inner}
+    found: Block = {"filename": given.get("filename") or given.get("title") or given.get("name")}
+    found["mime_type"] = given.get("mime_type") or given.get("media_type")
+    if isinstance(given.get("format"), str):
+        found["mime_type"] = f"audio/{given['format']}"
+    data = given.get("base64") or given.get("data") or given.get("file_data")
+    address = given.get("url") or given.get("file_url") or given.get("file_uri")
+    if isinstance(data, str) and data.startswith("data:"):
+        head, _, data = data.partition(",")
+        found["mime_type"] = head.removeprefix("data:").partition(";")[0] or found["mime_type"]
+    if inner.get("type") == "text" or isinstance(given.get("text"), str):
+        found["text"] = given.get("text") or data
+    elif inner.get("type") == "content":
+        parts = inner.get("content")
+        listed = parts if isinstance(parts, list) else [str(parts or "")]
+        found["text"] = "\n".join(placeholder(part) for part in listed if isinstance(part, str | Mapping))
+    elif data:
+        found["base64"] = data
+    elif isinstance(address, str) and address.startswith("data:"):
+        return _found({**block, "url": None, "file_url": None, "file_uri": None, "data": address})
+    elif address:
+        found["url"] = address
+    elif given.get("file_id") or given.get("source_type") == "id":
+        found["file_id"] = given.get("file_id") or given.get("id")
+    return found
+
+
+def _decoded(data: Any) -> str | None:
+    try:
+        return base64.b64decode(data, validate=True).decode("utf-8")
+    except (binascii.Error, ValueError, TypeError):
+        return None
