@@ -45,6 +45,9 @@ _TOO_LITTLE = 0.05
 """Seconds. A call that took all that was left of its run ends a little before the run does."""
 
 
+_PLURALS = {"image": "images", "file": "files", "audio": "audio"}
+
+
 @dataclass(frozen=True)
 class Run:
     """What one node knows of its run.
@@ -190,7 +193,10 @@ class SlotCall:
             self.outcome.error = str(exc)
             return
         if refused := [kind for kind in kinds_in(_of_users(messages)) if not getattr(takes, kind)]:
-            self.outcome.status, self.outcome.error = "skipped", f"the model takes no {' and no '.join(refused)} input"
+            self.outcome.status, self.outcome.error = (
+                "skipped",
+                f"the model takes no {' and no '.join(map(_PLURALS.__getitem__, refused))}",
+            )
             return
         sink = None if self.sink is None else _filtered(self.sink, code)
         call = Call(model, messages, self.config, sink, self.on_restart, options, self._tools)

@@ -327,7 +327,7 @@ async def test_models_that_do_not_take_a_file_are_skipped() -> None:
     result = await graph.ainvoke({"messages": [{"role": "user", "content": [PDF]}]})
     assert [(d["status"], d["error"]) for d in result["drafts"]] == [
         ("ok", None),
-        ("skipped", "the model takes no file input"),
+        ("skipped", "the model takes no files"),
     ]
     assert reader.seen[0][0].content == [PDF] and not blind.seen
 
