@@ -58,7 +58,7 @@ def answered_by(run: Came, _: dict[str, Fake]) -> Any:
 def order(run: Came, fakes: dict[str, Fake]) -> Any:
     """Whether the drafts stood in slot order in what the aggregator got."""
     text = fakes["z"].sent[0].text
-    places = [text.index(f"draft of {name}") for name in "abcdef"]
+    places = [text.index(f"draft of {name}") for name in "abcdefghi"]
     return places == sorted(places)
 
 
@@ -68,7 +68,7 @@ def kinds(kind: str) -> Callable[[Came, dict[str, Fake]], Any]:
 
 FAILING = {"replies": (ServerFault(400),)}
 BUSY = {"replies": (ServerFault(503, headers={"retry-after": "0"}), "I am a.")}
-SIX = {name: {"replies": (f"draft of {name}",)} for name in "abcdef"}
+NINE = {name: {"replies": (f"draft of {name}",)} for name in "abcdefghi"}
 PRICED = {name: {"usage": (1000, 1000)} for name in "abz"}
 PRICES = {f"Fake:{name}": [1.0, 1.0] for name in "abz"}
 
@@ -79,7 +79,7 @@ MIXTURE = {
     "layers": Case(two(), 3, calls, (3, 5)),
     "prompt": Case(two(), "paper", to("z", "1. I am a."), (False, True)),
     "system": Case(two(), "Be kind.", first_words("a"), ("[human] q", "[system] Be ")),
-    "shuffle": Case({"proposers": [*"abcdef"], "aggregator": "z"}, True, order, (True, False), SIX),
+    "shuffle": Case({"proposers": [*"abcdefghi"], "aggregator": "z"}, True, order, (True, False), NINE),
     "sees": Case(
         {"proposers": [*"abc"], "aggregator": "z", "layers": 3},
         1,
