@@ -68,8 +68,8 @@ def test_forms(tmp_path: Path, value: Any, name: Any, messages: Any) -> None:
         ({"prompt": "Why?", "id": True}, "not bool"),
         ({"prompt": "Why?", "id": 1.5}, "not float"),
         ({"messages": [3]}, "not a valid list"),
-        ({"messages": [{"role": "system", "content": "Short."}]}, "no question"),
-        ({"messages": [{"role": "user", "content": [{"type": "file"}]}]}, '"file" is not supported'),
+        ({"messages": [{"role": "assistant", "content": "Short."}]}, "no question"),
+        ({"messages": [{"role": "user", "content": [{"type": "film"}]}]}, '"film" is not supported'),
     ],
 )
 def test_a_bad_line_says_why(tmp_path: Path, value: Any, reason: str) -> None:
