@@ -239,11 +239,17 @@ def merge_drafts(left: Sequence[Draft], right: Any) -> list[Draft]:
     Raises:
         InputError: `right` is not a list of whole drafts, or one stands in a slot that belongs to another proposer.
     """
-    merged = {(d["layer"], d["slot"]): d for d in left}
+    drafts = list(left)
     for draft in _checked_drafts(right):
-        _refuse_foreign_slot(draft, merged.values())
-        merged[draft["layer"], draft["slot"]] = draft
-    return [merged[key] for key in sorted(merged)]
+        _refuse_foreign_slot(draft, drafts)
+        drafts.append(draft)
+    return by_place(drafts)
+
+
+def by_place(drafts: Sequence[Draft]) -> list[Draft]:
+    """Return the last draft of every (layer, slot), ordered by layer, then slot."""
+    last = {(d["layer"], d["slot"]): d for d in drafts}
+    return [last[key] for key in sorted(last)]
 
 
 def merge_notes(left: Sequence[Note], right: Sequence[Note]) -> list[Note]:

@@ -26,7 +26,7 @@ from moa_graph.errors import ConfigError, InputError, MoAError, ServerError
 from moa_graph.graph.input_checks import check
 from moa_graph.mixture.context import MoAContext
 from moa_graph.models.thoughts import encodable
-from moa_graph.state import Draft, Event, add_checked, merge_drafts
+from moa_graph.state import Draft, Event, add_checked, by_place
 
 KEY = "MOA_SERVER_KEY"
 """The variable with the server's key, sent as `x-api-key`; no other key ever is."""
@@ -187,7 +187,7 @@ class _Told:
     def note(self, event: Any) -> None:
         kind = event.get("moa") if isinstance(event, Mapping) else None
         if kind == "draft":
-            self.drafts = merge_drafts(self.drafts, [event["draft"]])
+            self.drafts = by_place([*self.drafts, event["draft"]])
         elif kind == "failed":
             self.failure = dict(event)
         elif kind == "finished":
