@@ -14,6 +14,7 @@ import openai
 import orjson
 
 from moa_graph.models.limits import MAX_ERROR_BYTES, MAX_REPLY_BYTES, ReplyTooLarge
+from moa_graph.models.openai_http.repair import repaired
 from moa_graph.models.openai_http.sse import loads
 from moa_graph.models.openai_http.stream import Stream
 from moa_graph.models.transport import Transport, body_of, decoded_headers
@@ -57,7 +58,7 @@ class Completions:
             if len(received) > MAX_ERROR_BYTES:  # the SDK could not read it either, only slower
                 raise ValueError(f"{len(received):,} bytes that are not JSON") from None
             data = None
-        if isinstance(data, dict) and _plain(data):
+        if isinstance(data, dict) and _plain(repaired(data)):
             return SimpleNamespace(parse=lambda: data, headers=response.headers)
         return await self._as_the_sdk_reads(response, received, payload)
 

@@ -13,6 +13,7 @@ import httpx2
 import openai
 
 from moa_graph.models.limits import MAX_STREAM_BYTES
+from moa_graph.models.openai_http.repair import repaired
 from moa_graph.models.openai_http.sse import Events, loads
 from moa_graph.models.transport import Turns, body_of
 
@@ -92,7 +93,7 @@ class Stream:
             said = error.get("message") if isinstance(error, dict) else None
             text = said if isinstance(said, str) and said else "An error occurred during streaming"
             raise openai.APIError(text, self._request, body=error)
-        choices = chunk.get("choices")
+        choices = repaired(chunk).get("choices")
         for choice in choices if isinstance(choices, list) else ():
             if isinstance(choice, dict):
                 self._complete(choice)
