@@ -68,6 +68,11 @@ class Events:
             self._data.append(line[5:].removeprefix(b" "))
         elif line.startswith(b"{"):
             return line  # JSON without a frame, as some servers report errors
+        elif line.startswith(b"error:"):  # llama.cpp reports errors in a field of that name
+            said = line[6:].strip()
+            return b'{"error": %b}' % (
+                said if said.startswith(b"{") else json.dumps(said.decode("utf-8", "replace")).encode()
+            )
         elif not line and self._data:
             event, self._data = b"\n".join(self._data), []
             return event.strip()

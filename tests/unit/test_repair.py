@@ -1,0 +1,59 @@
+"""Replies that LangChain's message classes refuse, or compute nonsense from, are repaired before they get there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage
+from langchain_openai import ChatOpenAI
+
+from moa_graph.models.openai_http.repair import repaired
+from moa_graph.models.openai_http.sse import Events
+
+MODEL = ChatOpenAI(model="m", api_key="none")  # type: ignore[arg-type]  # pydantic takes a text
+
+
+def whole(usage: Any = None, **message: Any) -> AIMessage:
+    """What LangChain makes of the repaired reply."""
+    given = {"choices": [{"message": {"content": "fine", **message}, "finish_reason": "stop"}], "usage": usage}
+    made = MODEL._create_chat_result(repaired(given)).generations[0].message
+    assert isinstance(made, AIMessage)
+    return made
+
+
+@pytest.mark.parametrize("role", ["user", "system", "developer", "tool", "function", "model", "", None, 5, {}])
+def test_an_answer_is_the_assistants_whatever_its_role(role: object) -> None:
+    assert whole(role=role).content == "fine"
+
+
+@pytest.mark.parametrize(
+    ("content", "text"), [(None, ""), (42, "42"), (True, ""), ({"a": 1}, ""), ([1, None, "x"], ["x"]), ("a", "a")]
+)
+def test_content_is_text_or_blocks(content: object, text: object) -> None:
+    assert whole(content=content).content == text
+
+
+@pytest.mark.parametrize("count", ["many", True, -5, float("nan"), 1e30, 10**400, [], {}])
+def test_counts_that_cannot_be_are_unknown(count: object) -> None:
+    assert whole({"prompt_tokens": count, "completion_tokens": 5, "total_tokens": 10}).usage_metadata is None
+
+
+def test_fractions_are_rounded_and_details_stay() -> None:
+    given = {"prompt_tokens": 5.4, "completion_tokens": 6, "prompt_tokens_details": {"cached_tokens": 3, "x": "y"}}
+    usage = whole({**given, "cost": 0.5}).usage_metadata
+    assert usage is not None and (usage["input_tokens"], usage["input_token_details"]["cache_read"]) == (5, 3)
+
+
+def test_calls_with_objects_and_foreign_ids_are_read() -> None:
+    call = {"id": 7, "type": "function", "function": {"name": "f", "arguments": {"a": 1}}}
+    (found,) = whole(tool_calls=[call, None, "x"]).tool_calls
+    assert (found["name"], found["args"]) == ("f", {"a": 1})
+    assert whole(tool_calls="none").tool_calls == []
+    assert whole(tool_calls=[{"function": None}]).content == "fine"
+
+
+def test_an_error_in_a_field_of_its_own_is_an_event() -> None:
+    events = Events()
+    assert events.feed(b'error: {"message": "too long"}\n\n') == [b'{"error": {"message": "too long"}}']
+    assert events.feed(b"error: went away\n\n") == [b'{"error": "went away"}']
