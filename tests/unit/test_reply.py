@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import (
     AIMessage,
@@ -271,6 +271,7 @@ JUNK: Any = st.recursive(
 NAMES = st.sampled_from(["finish_reason", "token_usage", "cost", "logprobs", "model_name", "status", "error", "x"])
 
 
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(JUNK, st.lists(st.builds(RawCall, JUNK, JUNK, JUNK), max_size=3), st.dictionaries(NAMES, JUNK), JUNK, JUNK)
 def test_any_reply_is_read_and_can_be_stored(content: Any, calls: Any, metadata: Any, usage: Any, reason: Any) -> None:
     extra = {"refusal": usage, "reasoning_content": content}

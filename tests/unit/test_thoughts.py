@@ -6,7 +6,7 @@ import time
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from moa_graph.models.thoughts import Cleaner, clean, encodable
@@ -33,11 +33,13 @@ def in_pieces(text: str, cuts: list[int]) -> str:
     return shown
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(TEXTS, st.lists(st.integers(0, 120), max_size=30))
 def test_pieces_joined_are_the_cleaned_whole(text: str, cuts: list[int]) -> None:
     assert in_pieces(text, cuts) == clean(text)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(TEXTS)
 def test_what_remains_can_be_sent_and_stored(text: str) -> None:
     cleaned = clean(text)
