@@ -1,4 +1,4 @@
-"""`make faults`: every fault in every position and mode, kill -9, refusals, fence, secrets; one report.
+"""`make faults`: every fault in every position and mode, the hostile provider, kill -9, refusals, fence, secrets.
 
 Prints tables and writes reports/faults.json; ends with 1 when anything went wrong.
 """
@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from tests.faults import fence, kills, matrix, postgres, secrets
+from tests.faults import fence, hostile, kills, matrix, postgres, secrets
 from tests.faults.refusals import REFUSALS, refuse
 from tests.provider import Provider
 
@@ -68,6 +68,15 @@ async def run_refusals() -> list[Any]:
         return [await refuse(name, provider) for name in REFUSALS]
 
 
+def run_hostile() -> list[hostile.Trial]:
+    """Every scenario of the attack kit, where the kit is there."""
+    if reason := hostile.missing():
+        print(f"without the hostile provider: {reason}")
+        return []
+    os.environ["OPENAI_API_KEY"] = "sk-test-0123456789"
+    return asyncio.run(hostile.trials(hostile.scenarios()))
+
+
 def run_kills(runs: int) -> dict[str, kills.Kills]:
     """`runs` runs on every store; PostgreSQL where it is installed."""
     stores: dict[str, str | None] = {"sqlite": None, "sqlite, sync": None, "ledger": None}
@@ -86,6 +95,9 @@ def report(out: Path) -> int:
     outcomes = Counter(result.outcome for result in results)
     wrong = [f"{result.cell}: {result.why}" for result in results if result.outcome == "wrong"]
     print(f"\ncells {len(results)}, {dict(outcomes)}", *wrong, sep="\n")
+
+    attacked = run_hostile()
+    print("hostile provider:", *hostile.wrong(attacked), hostile.figures(attacked), sep="\n")
 
     killed = run_kills(runs=5)
     total = kills.Kills()
@@ -107,6 +119,7 @@ def report(out: Path) -> int:
         "answered": outcomes["answered"],
         "refused": outcomes["refused"],
         "wrong": outcomes["wrong"],
+        **hostile.figures(attacked),
         "kills": total.kills,
         "runs_killed": total.runs,
         "runs_finished": total.finished,
@@ -132,7 +145,7 @@ def report(out: Path) -> int:
 def good(figures: dict[str, Any]) -> bool:
     """Whether everything is as it must be."""
     zero = ("wrong", "drafts_lost", "recorded_paid_twice", "refused_wrongly", "refused_with_requests",
-            "forged_boundaries", "secrets_found")  # fmt: skip
+            "forged_boundaries", "secrets_found", "untyped", "siblings_lost")  # fmt: skip
     enough = figures["cells"] >= ENOUGH_CELLS and figures["kills"] >= ENOUGH_KILLS
     return enough and figures["runs_finished"] == figures["runs_killed"] and not any(figures[name] for name in zero)
 

@@ -1,0 +1,25 @@
+"""The hostile provider in short: one scenario of each kind. `make faults` runs all of them."""
+
+import pytest
+
+from tests.faults import hostile
+
+pytestmark = pytest.mark.skipif(bool(hostile.missing()), reason=hostile.missing())
+
+
+@pytest.mark.timeout(500)
+async def test_whatever_a_provider_sends_ends_typed_and_leaves_its_siblings_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test-0123456789")
+    names = [name for name in hostile.scenarios() if name.partition("@")[0] in hostile.SHORT]
+    assert len(names) == len(hostile.SHORT)
+    done = await hostile.trials(names)
+    assert hostile.wrong(done) == []
+    found = hostile.figures(done)
+    assert found["scenarios"] == len(names) and found["runs"] == 4 * len(names)
+    assert found["max_growth_mb"] < 200  # one reply of 1 GB took 3 GB before there were limits
+
+
+def test_the_kit_has_all_its_scenarios() -> None:
+    assert len(hostile.scenarios()) >= 120
