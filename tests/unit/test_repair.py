@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, ToolMessage
 from langchain_openai import ChatOpenAI
 
 from moa_graph.models.openai_http.repair import repaired
 from moa_graph.models.openai_http.sse import Events
+from moa_graph.models.openai_http.tool_extras import keeping_extras
+from moa_graph.models.reply import EXTRAS, read
 
 MODEL = ChatOpenAI(model="m", api_key="none")  # type: ignore[arg-type]  # pydantic takes a text
 
@@ -57,3 +59,20 @@ def test_an_error_in_a_field_of_its_own_is_an_event() -> None:
     events = Events()
     assert events.feed(b'error: {"message": "too long"}\n\n') == [b'{"error": {"message": "too long"}}']
     assert events.feed(b"error: went away\n\n") == [b'{"error": "went away"}']
+
+
+def test_extra_content_of_a_call_is_kept_and_goes_back() -> None:
+    model = keeping_extras(ChatOpenAI)(model="m", api_key="none")
+    sign = {"google": {"thought_signature": "OPAQUE"}}
+    call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}, "extra_content": sign}
+    given = {"choices": [{"message": {"role": "assistant", "content": None, "tool_calls": [call]}}]}
+    message = model._create_chat_result(given).generations[0].message
+    piece = {"choices": [{"delta": {"role": "assistant", "tool_calls": [{"index": 0, **call}]}, "index": 0}]}
+    chunk = model._convert_chunk_to_generation_chunk(piece, AIMessageChunk, None).message
+    for each in (message, chunk):
+        reply = read(each, tools=True)
+        assert reply.message.additional_kwargs == {EXTRAS: {"a": sign}}
+        sent = model._get_request_payload(["hi", reply.message, ToolMessage("x", tool_call_id="a")])["messages"]
+        assert sent[1]["tool_calls"][0]["extra_content"] == sign
+    assert "extra_content" not in str(model._get_request_payload(["hi"]))
+    assert type(model).__name__ == "ChatOpenAI"

@@ -42,7 +42,9 @@ def chat_openai(
         fields: fields of the chat model: temperature, max_tokens, and so on. What it has no field for goes into the
             request's body as it is.
     """
-    cls = _class(kind)
+    from moa_graph.models.openai_http.tool_extras import keeping_extras
+
+    cls = keeping_extras(_class(kind))
     known = {name for own, info in cls.model_fields.items() for name in (own, info.alias)}
     if limit == "max_tokens" and kind == "openai":
         known.discard("max_tokens")

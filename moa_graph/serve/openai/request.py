@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from moa_graph.mixture.mixture import Mixture
+from moa_graph.models.reply import EXTRAS
 from moa_graph.serve.endpoint import RunRequest
 from moa_graph.serve.fields import (
     Count,
@@ -149,8 +150,16 @@ class ChatRequest:
 
 
 def _with_content(message: Any) -> Any:
-    """OpenAI's clients may leave out the content of a turn that only calls tools."""
-    return {"content": "", **message} if isinstance(message, dict) and message.get("tool_calls") else message
+    """Complete a turn that calls tools: clients may leave out its content; `extra_content` has a place of its own."""
+    calls = message.get("tool_calls") if isinstance(message, dict) else None
+    if not calls:
+        return message
+    extras = {
+        call["id"]: call["extra_content"]
+        for call in (calls if isinstance(calls, list) else ())
+        if isinstance(call, dict) and isinstance(call.get("id"), str) and call.get("extra_content")
+    }
+    return {"content": "", **message, **({"additional_kwargs": {EXTRAS: extras}} if extras else {})}
 
 
 def check_choice(choice: str | Mapping[str, Any], names: list[str]) -> None:

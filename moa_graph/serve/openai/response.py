@@ -7,6 +7,7 @@ import time
 import uuid
 from typing import Any
 
+from moa_graph.models.reply import EXTRAS
 from moa_graph.serve.problems import Problem
 from moa_graph.serve.runs import Result
 from moa_graph.state import Usage
@@ -33,12 +34,14 @@ def finish_reason(result: Result) -> str:
 
 
 def tool_calls(result: Result) -> list[dict[str, Any]]:
-    """Return the aggregator's tool calls in OpenAI's form."""
+    """Return the aggregator's tool calls in OpenAI's form, with what its provider wants back unchanged."""
+    extras = result.message.additional_kwargs.get(EXTRAS) or {}
     return [
         {
             "id": call["id"],
             "type": "function",
             "function": {"name": call["name"], "arguments": json.dumps(call["args"], ensure_ascii=False)},
+            **({"extra_content": extras[call["id"]]} if call["id"] in extras else {}),
         }
         for call in result.message.tool_calls
     ]
