@@ -15,6 +15,14 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(autouse=True)
+def own_home(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The user's own folder (presets, the log of questions), empty and not the real one."""
+    home = tmp_path_factory.mktemp("home") / "moa_graph"
+    monkeypatch.setenv("MOA_HOME", str(home))
+    return home
+
+
 @pytest.fixture(scope="session")
 def provider_server() -> Iterator[Provider]:
     """One server a session; tests take `provider`."""

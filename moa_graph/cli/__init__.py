@@ -5,17 +5,23 @@ from __future__ import annotations
 import difflib
 import importlib
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 
 class Command(NamedTuple):
-    """A sub-command: `module` has a typer app named `app`; `extra` is the install extra it needs, if any."""
+    """A sub-command: its module, the typer app in it, and the install extra that it needs, if any."""
 
     module: str
     help: str
     extra: str = ""
+    app: str = "app"
+
+    def load(self) -> Any:
+        """Import the module and return its typer app."""
+        return getattr(importlib.import_module(self.module), self.app)
 
 
 COMMANDS: dict[str, Command] = {
@@ -23,22 +29,24 @@ COMMANDS: dict[str, Command] = {
     "chat": Command("moa_graph.cli.chat", "Talk with a mixture, turn by turn."),
     "batch": Command("moa_graph.cli.batch", "Answer thousands of questions from a file, resumably."),
     "serve": Command("moa_graph.cli.serve", "Serve mixtures as models of an OpenAI-compatible endpoint.", "serve"),
-    "ui": Command("moa_graph.cli.ui", "Open the page that shows every draft beside the answer.", "serve"),
+    "ui": Command("moa_graph.cli.serve", "Open the page that shows every draft beside the answer.", "serve", "ui_app"),
     "mcp": Command(
         "moa_graph.cli.mcp", "Offer the MCP tool to desktop clients, over standard input and output.", "serve"
     ),
-    "presets": Command("moa_graph.cli.mixtures", "List, show and find the mixtures that come with the package."),
-    "graph": Command("moa_graph.cli.graph", "Draw a mixture's graph as mermaid."),
+    "presets": Command("moa_graph.cli.mixtures", "List, show and add mixtures that can be named."),
+    "logs": Command("moa_graph.cli.logs", "List, search and show what was asked."),
+    "cost": Command("moa_graph.cli.cost", "Sum up what was spent, by day, mixture and model."),
+    "graph": Command("moa_graph.cli.mixtures", "Draw a mixture's graph as mermaid.", app="graph_app"),
     "doctor": Command("moa_graph.cli.doctor", "Check keys, parts, and that every model of a mixture answers."),
     "trust": Command("moa_graph.cli.trust", "Let a mixture file send the keys that it names to its hosts."),
-    "schema": Command("moa_graph.cli.schema", "Print the JSON Schema of a mixture file."),
+    "schema": Command("moa_graph.cli.mixtures", "Print the JSON Schema of a mixture file.", app="schema_app"),
     "eval": Command(
         "moa_graph.cli.eval.commands", "Benchmark mixtures and judges: AlpacaEval 2, MT-Bench, FLASK.", "evals"
     ),
 }
 
 EXAMPLES = """\
-  moa ask "What is the capital of France?"
+  moa "What is the capital of France?"
   cat notes.txt | moa ask --preset together "Summarize."
   moa ask --proposer openai:gpt-6.1-sol --proposer together:zai-org/GLM-5.3 "Why is the sky blue?"
   moa presets list"""
@@ -56,6 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         from moa_graph.cli.errors import run
 
         return run(_whole, args, "moa")
+    if args and args[0] == "help":
+        args = [*args[1:2], "--help"]
     if not args or args[0] in ("-h", "--help"):
         sys.stdout.write(usage())
         return 0 if args else 2
@@ -64,12 +74,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         sys.stdout.write(f"moa {__version__}\n")
         return 0
-    if args[0] not in COMMANDS:
-        near = difflib.get_close_matches(args[0], COMMANDS, n=1)
-        hint = f"Did you mean `moa {near[0]}`?" if near else "`moa --help` lists the commands."
-        sys.stderr.write(f"moa: no command {args[0]!r}. {hint}\n")
-        return 2
-    return _command(args[0], args[1:])
+    if args[0] in COMMANDS:
+        return _command(args[0], args[1:])
+    if args[0].startswith("-") or len(args[0].split()) > 1:
+        return _command("ask", args)
+    near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+    hint = f"Did you mean `moa {near[0]}`?" if near else "`moa --help` lists the commands."
+    sys.stderr.write(f"moa: no command {args[0]!r}. {hint} To ask it: moa ask {shlex.join(args)}\n")
+    return 2
 
 
 def usage() -> str:
@@ -77,7 +89,8 @@ def usage() -> str:
     width = max(map(len, COMMANDS)) + 2
     rows = "\n".join(f"  {name:<{width}}{command.help}" for name, command in COMMANDS.items())
     return (
-        "Usage: moa COMMAND [OPTIONS] [ARGS]\n\nMixture-of-Agents: several models draft, one synthesizes.\n\n"
+        'Usage: moa COMMAND [OPTIONS] [ARGS], or moa [OPTIONS] "QUESTION"\n\n'
+        "Mixture-of-Agents: several models draft, one synthesizes.\n\n"
         f"Commands:\n{rows}\n\n`moa COMMAND --help` says more. `moa --version`, `moa --install-completion`.\n\n"
         f"Examples:\n{EXAMPLES}\n"
     )
@@ -88,18 +101,30 @@ def _command(name: str, args: list[str]) -> int:
 
     command = COMMANDS[name]
     args = ["--help" if arg == "-h" else arg for arg in args]
-    return run(lambda: importlib.import_module(command.module).app, args, f"moa {name}", command.extra)
+    return run(command.load, args, f"moa {name}", command.extra)
 
 
 def _whole() -> Any:
-    """All commands as one typer app: what shell completion needs."""
+    """Return all commands as one typer app, for shell completion; only the one being typed is loaded."""
     import typer
 
+    typed = (os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS") or "").split()[1:2]
     whole = typer.Typer(name="moa", no_args_is_help=True)
     for name, command in COMMANDS.items():
+        if [name] != typed:
+            whole.command(name=name, help=command.help)(_not_loaded)
+            continue
         try:
-            app = importlib.import_module(command.module).app
+            app = command.load()
         except ModuleNotFoundError:
             continue
-        whole.add_typer(app, name=name, help=command.help)
+        if len(app.registered_commands) == 1 and not app.registered_groups and app.registered_callback is None:
+            # A group of one command is that command: else `moa ask ask` would be offered.
+            whole.command(name=name, help=command.help)(app.registered_commands[0].callback)
+        else:
+            whole.add_typer(app, name=name, help=command.help)
     return whole
+
+
+def _not_loaded() -> None:
+    """A command that is not being typed."""

@@ -3,41 +3,63 @@
 from __future__ import annotations
 
 import json
-import os
-import stat
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from moa_graph.cli.complete import files
+from moa_graph.cli.errors import said
 from moa_graph.cli.options import (
     Aggregator,
+    BaseUrl,
     File,
     Json,
+    KeyEnv,
     Layers,
+    MaxTokens,
     Preset,
     Proposers,
+    Quiet,
+    Raw,
     ServerGraph,
     System,
+    Temperature,
     Trust,
     Url,
     chosen,
+    examples,
 )
 from moa_graph.cli.source import Server, server
-from moa_graph.errors import InputError, MoAError
+from moa_graph.errors import MoAError
 
 if TYPE_CHECKING:
-    from moa_graph.cli.run import Answered, Watcher
+    from moa_graph.cli.receipts import Receipt
+    from moa_graph.cli.run import Answered
     from moa_graph.mixture.context import MoAContext
     from moa_graph.mixture.mixture import Mixture
 
 app = typer.Typer(add_completion=False)
-Show = Annotated[bool, typer.Option("--show-drafts", help="Print the drafts before the answer, on standard error.")]
-Save = Annotated[Path | None, typer.Option("--save", help="Write question, answer, drafts, record: .html, .md, .json.")]
-MaxCost = Annotated[float | None, typer.Option("--max-cost", min=0, help="Most dollars the question may cost.")]
+Show = Annotated[
+    bool, typer.Option("--show-drafts", help="Show the drafts before the answer; beside it on a wide terminal.")
+]
+NoDrafts = Annotated[bool, typer.Option("--no-drafts", help="Ask the aggregator alone: one call.")]
+Save = Annotated[
+    Path | None,
+    typer.Option("--save", metavar="FILE", help="Write question, answer, drafts, record: .html, .md, .json."),
+]
+MaxCost = Annotated[
+    float | None, typer.Option("--max-cost", metavar="DOLLARS", min=0, help="Most that the question may cost.")
+]
 Dry = Annotated[bool, typer.Option("--estimate", help="Say what it would cost; ask nothing.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on standard error.")]
+Attach = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--attach", "-a", metavar="FILE", help="An image or a text file to send along; repeat it.", autocompletion=files
+    ),
+]
+Continue = Annotated[bool, typer.Option("--continue", "-c", help="Go on with the last conversation of the log.")]
 
 _WITH_A_KEY = """\
 The model that answered has 135 million parameters and runs in this process.
@@ -46,18 +68,36 @@ With OPENAI_API_KEY or TOGETHER_API_KEY set, several current models draft and a 
 """
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        'moa ask "What is the capital of France?"',
+        'cat notes.txt | moa ask --preset together "Summarize."',
+        'moa ask --proposer openai:gpt-6.1-sol --show-drafts --save run.html "Why is the sky blue?"',
+        'moa ask --proposer openai:llama3 --base-url http://127.0.0.1:11434/v1 "Hello"',
+    )
+)
 def ask(
-    prompt: Annotated[list[str] | None, typer.Argument(help="The question; standard input is joined to it.")] = None,
+    prompt: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[QUESTION]...", help="The question. Standard input is joined to it; - is its place."),
+    ] = None,
     preset: Preset = None,
     file: File = None,
     proposers: Proposers = None,
     aggregator: Aggregator = None,
+    base_url: BaseUrl = None,
+    api_key_env: KeyEnv = None,
     layers: Layers = None,
+    no_drafts: NoDrafts = False,
     system: System = None,
+    temperature: Temperature = None,
+    max_tokens: MaxTokens = None,
+    attach: Attach = None,
+    go_on: Continue = False,
     url: Url = None,
     graph: ServerGraph = "moa",
     as_json: Json = False,
+    raw: Raw = False,
     show_drafts: Show = False,
     save: Save = None,
     max_cost: MaxCost = None,
@@ -67,61 +107,71 @@ def ask(
 ) -> None:
     """Answer one question with a mixture.
 
-    Standard output is the answer and nothing else, written as it comes where that is a terminal; progress goes to
-    standard error when that is one.
+    Standard output is the answer and nothing else. On a terminal it is written as it comes, its Markdown rendered;
+    progress goes to standard error.
     """
     from moa_graph.cli.export import check_target
-    from moa_graph.cli.run import streams
+    from moa_graph.cli.question import content, question
+    from moa_graph.cli.run import View, streams
 
-    question = _question(prompt or [])
+    text = question(prompt or [])
+    asked = content(text, attach or [])
     if save:
         check_target(save)
-    fields: dict[str, Any] = {"layers": layers, "max_cost": max_cost, "stream_answer": not as_json and streams()}
+    fields: dict[str, Any] = {
+        "layers": 1 if no_drafts else layers,
+        "temperature": temperature,
+        "max_tokens": max_tokens,
+        "max_cost": max_cost,
+        "stream_answer": not as_json and streams(),
+    }
     source: Mixture | Server
     if url:
-        source, fields = server(url, graph, preset, file, proposers, dry), {**fields, "aggregator": aggregator}
-        fields["system"] = system
+        source = server(url, graph, preset, file, proposers, dry, base_url)
+        fields |= {"aggregator": aggregator, "system": system}
     else:
-        source = chosen(preset, file, proposers, aggregator, system, trust=trust)
+        source = chosen(
+            preset, file, proposers, aggregator, system, base_url=base_url, api_key_env=api_key_env, trust=trust
+        )
     context = _context(fields)
     if dry and not isinstance(source, Server):
-        _estimate(source, question, context, as_json)
+        _estimate(source, asked, context, as_json)
         return
+    view = View(answer=not as_json, raw=raw, drafts=show_drafts, live=not quiet and sys.stderr.isatty())
+    result, messages = _logged(source, text, asked, context, view, save, go_on=go_on)
+    extra = _receipt(source, messages, result)
+    _show(result, text, extra, as_json=as_json, save=save)
+    if (show_drafts or view.live) and not quiet:
+        _totals(source, result, extra, hint=show_drafts)
+
+
+def _logged(
+    source: Mixture | Server,
+    text: str,
+    asked: Any,
+    context: MoAContext,
+    view: Any,
+    save: Path | None,
+    *,
+    go_on: bool,
+) -> tuple[Answered, list[Any]]:
+    """Ask, and keep what came in the log and in `save`, also when the run fails or is interrupted."""
+    from moa_graph.cli.log import Log
+    from moa_graph.cli.run import Interrupted, ask
+
+    log = Log.open()
+    before = log.last_conversation(continued=go_on)
+    messages = [*before.messages, {"role": "user", "content": asked}]
     try:
-        live = not quiet and sys.stderr.isatty()
-        result = _answered(source, question, context, as_json=as_json, live=live, show_drafts=show_drafts)
-    except MoAError as exc:
-        _keep(save, question, exc)
+        result = ask(source, messages, context, view)
+    except (MoAError, Interrupted) as exc:
+        partial = getattr(exc, "answer", "")
+        reason = "interrupted" if isinstance(exc, Interrupted) else said(exc)
+        log.add(before.id, source, text, partial or None, exc.drafts, None, error=reason)
+        _keep(save, text, reason, exc.drafts, partial)
         raise
-    _show(result, question, as_json=as_json, save=save)
-    if show_drafts and not quiet:
-        _totals(source, result)
-
-
-def _question(words: list[str]) -> str:
-    """The prompt, with what was piped in after it.
-
-    Raises:
-        InputError: there is none, or the pipe holds no UTF-8 text.
-    """
-    parts = [" ".join(words).strip(), _piped().strip()]
-    question = "\n\n".join(part for part in parts if part)
-    if not question:
-        raise InputError('there is no question. Write one: moa ask "What is the capital of France?"')
-    return question
-
-
-def _piped() -> str:
-    """What a pipe or a file brings on standard input; a terminal or nothing brings nothing."""
-    try:
-        mode = os.fstat(sys.stdin.fileno()).st_mode
-        if not (stat.S_ISFIFO(mode) or stat.S_ISREG(mode)):
-            return ""
-        return sys.stdin.buffer.read().decode("utf-8")
-    except UnicodeDecodeError as exc:
-        raise InputError(f"standard input is not UTF-8 text: {exc.reason} at byte {exc.start}.") from exc
-    except (OSError, AttributeError, ValueError):
-        return ""  # standard input is closed or replaced
+    log.add(before.id, source, text, result.answer, result.drafts, result.record)
+    return result, messages
 
 
 def _context(fields: dict[str, Any]) -> MoAContext:
@@ -130,67 +180,59 @@ def _context(fields: dict[str, Any]) -> MoAContext:
     return MoAContext(**{name: value for name, value in fields.items() if value is not None})
 
 
-def _estimate(mixture: Mixture, question: str, context: MoAContext, as_json: bool) -> None:
+def _estimate(mixture: Mixture, asked: Any, context: MoAContext, as_json: bool) -> None:
     from langchain_core.messages import HumanMessage
 
     from moa_graph.costs.budget import estimate
     from moa_graph.mixture.context import settings
 
-    found = estimate(settings(mixture, context), [HumanMessage(question)])
+    found = estimate(settings(mixture, context), [HumanMessage(asked)])
     sys.stdout.write(f"{json.dumps(found._asdict()) if as_json else found}\n")
 
 
-def _answered(
-    source: Mixture | Server, question: str, context: MoAContext, *, as_json: bool, live: bool, show_drafts: bool
-) -> Answered:
-    from contextlib import nullcontext
+def _receipt(source: Mixture | Server, messages: list[Any], result: Answered) -> Receipt | None:
+    """Return what the run cost beside its record; None where a server's mixture is not known here."""
+    from langchain_core.messages.utils import convert_to_messages
 
-    from moa_graph.cli.drafts import DraftPrinter
-    from moa_graph.cli.progress import Progress, tell_end
-    from moa_graph.cli.run import AnswerPrinter, ask
+    from moa_graph.cli.receipts import receipt
 
-    printer, drafts = AnswerPrinter(), DraftPrinter() if show_drafts else None
-    with Progress() if live else nullcontext() as progress:
-        # The table goes first: it has to be off the screen before the first word of the answer.
-        watchers: list[Watcher] = [w for w in (progress, drafts, None if as_json else printer) if w is not None]
-        result = ask(source, [("user", question)], context, watchers)
-    if drafts:
-        drafts.finish(result.drafts)  # a server may send no events
-    if not as_json:
-        printer.finish(result)
-    tell_end(result.drafts, result.record, live=live and not show_drafts)
-    return result
+    if isinstance(source, Server):
+        return None
+    return receipt(source, convert_to_messages(messages), result.drafts, result.usage, result.record["aggregator"])
 
 
-def _totals(source: Mixture | Server, result: Answered) -> None:
+def _totals(source: Mixture | Server, result: Answered, extra: Receipt | None, *, hint: bool) -> None:
     """Write one line of totals, and what a key would change where only the embedded model answered."""
-    from moa_graph.cli.progress import summary
-    from moa_graph.mixture.mixture import Mixture
+    from moa_graph.cli.receipts import summary
     from moa_graph.mixture.proposer import is_embedded
 
-    sys.stderr.write(f"\n{summary(result.record)}\n")
-    if isinstance(source, Mixture) and all(map(is_embedded, source.specs)):
+    sys.stderr.write(f"\n{summary(result.record, extra)}\n")
+    if hint and not isinstance(source, Server) and all(map(is_embedded, source.specs)):
         sys.stderr.write(_WITH_A_KEY)
 
 
-def _show(result: Answered, question: str, *, as_json: bool, save: Path | None) -> None:
+def _show(result: Answered, question: str, extra: Receipt | None, *, as_json: bool, save: Path | None) -> None:
     from moa_graph.cli.export import save as write
 
-    whole: dict[str, Any] = result._asdict()
+    whole: dict[str, Any] = {"answer": result.answer, "drafts": result.drafts, "record": result.record}
+    whole |= {"receipt": extra._asdict()} if extra else {}
     if as_json:
         sys.stdout.write(json.dumps(whole, ensure_ascii=False) + "\n")
     if save:
         write(save, question, whole)
 
 
-def _keep(save: Path | None, question: str, error: MoAError) -> None:
-    """Drafts that were paid for are kept although the answer failed."""
-    if not error.drafts:
-        return
-    if save:
+def _keep(save: Path | None, question: str, reason: str, drafts: list[Any], answer: str) -> None:
+    """Keep drafts that were paid for although the answer failed."""
+    paid = sum(1 for draft in drafts if draft["text"])
+    if save and (drafts or answer):
         from moa_graph.cli.export import save as write
 
-        write(save, question, {"answer": None, "error": str(error), "drafts": error.drafts, "record": None})
-        sys.stderr.write(f"the {len(error.drafts)} drafts are in {save}\n")
-    else:
-        sys.stderr.write(f"{len(error.drafts)} drafts are lost with this failure; --save FILE keeps them\n")
+        write(save, question, {"answer": answer or None, "error": reason, "drafts": drafts, "record": None})
+        sys.stderr.write(f"the {len(drafts)} drafts are in {save}\n")
+    elif paid:
+        from moa_graph.cli.log import Log
+
+        noun = "draft is" if paid == 1 else "drafts are"
+        where = "kept: `moa logs show` prints them" if Log.open().on else "lost; --save FILE keeps them"
+        sys.stderr.write(f"{paid} {noun} {where}\n")

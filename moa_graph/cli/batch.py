@@ -15,7 +15,7 @@ from moa_graph.cli.source import Server, opened, server
 from moa_graph.errors import InputError
 
 if TYPE_CHECKING:
-    from moa_graph.batch import Batch
+    from moa_graph.batch import Batch, Totals
     from moa_graph.mixture.mixture import Mixture
 
 app = typer.Typer(add_completion=False)
@@ -95,10 +95,10 @@ async def _run(asker: Mixture | Server, ledger_path: Path, quiet: bool, fields: 
 
 
 async def _watched(work: Batch, quiet: bool) -> int:
-    from moa_graph.cli.batch_progress import summary, watch
+    from moa_graph.cli.progress import watch_line
 
     begun = time.monotonic()
-    watcher = None if quiet else asyncio.create_task(watch(work.totals))
+    watcher = None if quiet else asyncio.create_task(watch_line(lambda seconds: line(work.totals, seconds)))
     try:
         totals = await work.run()
     finally:
@@ -115,3 +115,37 @@ async def _watched(work: Batch, quiet: bool) -> int:
     if not quiet:
         typer.echo(summary(totals, time.monotonic() - begun), err=True)
     return 1 if totals.failed else 0
+
+
+def line(totals: Totals, seconds: float) -> str:
+    """Where the batch is after `seconds`: its rate counts what this run asked, not what an earlier one had."""
+    asked = totals.done - totals.resumed
+    rate = asked / seconds if seconds > 0 else 0.0
+    left = (totals.lines - totals.done) / rate if rate else None
+    speed = f"{rate:.1f}/s" if rate >= 1 else f"{60 * rate:.1f}/min"
+    parts = [f"{totals.done}/{totals.lines}", speed, money(totals)]
+    parts += [f"{clock(left)} left"] if left is not None else []
+    parts += [f"{totals.failed} failed"] if totals.failed else []
+    return "  ".join(parts)
+
+
+def summary(totals: Totals, seconds: float) -> str:
+    """What came of it, in one line."""
+    parts = [f"{totals.done - totals.failed} answered"]
+    parts += [f"{totals.resumed} of them earlier"] if totals.resumed else []
+    parts += [f"{totals.failed} failed"] if totals.failed else []
+    parts += [f"{totals.bad} of them bad lines"] if totals.bad else []
+    return f"{', '.join(parts)}; {money(totals)}; {clock(seconds)}"
+
+
+def money(totals: Totals) -> str:
+    """The cost so far; an unknown part is said to be unknown."""
+    unknown = f" and {totals.unpriced} at unknown cost" if totals.unpriced else ""
+    return "cost unknown" if unknown and not totals.cost else f"${totals.cost:.4f}{unknown}"
+
+
+def clock(seconds: float) -> str:
+    whole = round(seconds)
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

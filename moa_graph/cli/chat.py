@@ -4,93 +4,132 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from moa_graph.cli.options import Aggregator, File, Layers, Preset, Proposers, System, Trust, chosen
-from moa_graph.errors import InputError, MoAError
+from moa_graph.cli.complete import files
+from moa_graph.cli.errors import said
+from moa_graph.cli.options import (
+    Aggregator,
+    BaseUrl,
+    File,
+    KeyEnv,
+    Layers,
+    MaxTokens,
+    Preset,
+    Proposers,
+    Raw,
+    System,
+    Temperature,
+    Trust,
+    chosen,
+    examples,
+)
+from moa_graph.errors import MoAError
 
 if TYPE_CHECKING:
-    from moa_graph.cli.chatting import Chat
+    from moa_graph.cli.conversation import Conversation
 
 app = typer.Typer(add_completion=False)
-Load = Annotated[str | None, typer.Option("--load", help="Go on with a chat that /save wrote.")]
+Load = Annotated[
+    Path | None,
+    typer.Option("--load", metavar="FILE", help="Go on with a chat that /save wrote.", autocompletion=files),
+]
+Continue = Annotated[bool, typer.Option("--continue", "-c", help="Go on with the last conversation of the log.")]
 
 
-@app.command()
+@app.command(epilog=examples("moa chat", "moa chat --preset together --continue", "moa chat < questions.txt"))
 def chat(
     preset: Preset = None,
     file: File = None,
     proposers: Proposers = None,
     aggregator: Aggregator = None,
+    base_url: BaseUrl = None,
+    api_key_env: KeyEnv = None,
     layers: Layers = None,
     system: System = None,
+    temperature: Temperature = None,
+    max_tokens: MaxTokens = None,
     load: Load = None,
+    go_on: Continue = False,
+    raw: Raw = False,
     trust: Trust = False,
 ) -> None:
     """Talk with a mixture, turn by turn. `/help` lists what else can be said; Ctrl-D ends it.
 
-    Questions may also be piped in, one a line.
+    Every question is kept in the log (`moa logs`). Questions may also be piped in, one a line.
     """
-    from moa_graph.cli.chatting import Chat
+    from moa_graph.cli.conversation import Conversation
 
-    talk = Chat(chosen(preset, file, proposers, aggregator, trust=trust), layers=layers, system=system)
+    talk = Conversation(
+        chosen(preset, file, proposers, aggregator, base_url=base_url, api_key_env=api_key_env, trust=trust),
+        raw=raw,
+        name=preset or (file.name if file else None),
+        layers=layers,
+        system=system,
+        temperature=temperature,
+        max_tokens=max_tokens,
+    )
     if load:
-        chosen_here = {"layers": layers, "system": system}
-        talk.load(load, **{name: value for name, value in chosen_here.items() if value is not None})
+        here = {"layers": layers, "system": system}
+        talk.load(load, **{name: value for name, value in here.items() if value is not None})
+    elif go_on:
+        talk.go_on()
     if reconfigure := getattr(sys.stdin, "reconfigure", None):
-        reconfigure(errors="replace")  # a byte that is no UTF-8 must not end the chat
+        reconfigure(errors="replace")  # a byte that is not UTF-8 must not end the chat
+    _begin(talk)
+    _loop(talk)
+
+
+def _begin(talk: Conversation) -> None:
+    """Say what is asked, and what a question costs, before the first one."""
+    if sys.stdin is None or not sys.stdin.isatty():
+        return
+    sys.stderr.write(f"{talk.about()}\n/help lists commands; Ctrl-D ends the chat.\n")
+    if talk.messages:
+        sys.stderr.write(f"Going on after {len(talk.messages) // 2} questions; /show shows them.\n")
+
+
+def _loop(talk: Conversation) -> None:
+    from moa_graph.cli.line_editor import questions
+
+    read = questions()
     with suppress(EOFError):
         while True:
-            _turn(talk, _line())
+            try:
+                line = read()
+            except KeyboardInterrupt:
+                continue  # the line is cleared, the conversation goes on
+            _turn(talk, line)
 
 
-def _turn(talk: Chat, line: str) -> None:
+def _turn(talk: Conversation, line: str) -> None:
+    from moa_graph.cli.commands import parse, run
+    from moa_graph.cli.run import Interrupted
+
+    if line in ("exit", "quit"):
+        raise EOFError
     try:
-        if line.startswith("/"):
-            _command(talk, line)
+        if command := parse(line):
+            if text := run(talk, *command):
+                sys.stderr.write(f"{text}\n")
         elif line:
-            talk.ask(line)
+            _ask(talk, line[1:] if line.startswith("//") else line)
+    except Interrupted as exc:
+        paid = sum(1 for draft in exc.drafts if draft["text"])
+        kept = f"; {paid} draft{'' if paid == 1 else 's'} kept: /drafts shows, /retry asks again" if paid else ""
+        sys.stderr.write(f"interrupted{kept}\n")
     except KeyboardInterrupt:
-        sys.stderr.write("\ninterrupted; the question is forgotten\n")
+        sys.stderr.write("\ninterrupted\n")
     except (MoAError, OSError) as exc:
-        sys.stderr.write(f"{exc}\n")
+        sys.stderr.write(f"{said(exc)}\n")
 
 
-def _command(talk: Chat, line: str) -> None:
-    """Runs one `/command`. Raises InputError when there is none of that name; /quit ends the chat (EOFError)."""
-    name, _, rest = line[1:].partition(" ")
-    commands = {key: value for key, value in type(talk).__dict__.items() if getattr(value, "spoken", False)}
-    if name in ("quit", "exit"):
-        raise EOFError
-    if name == "help":
-        for key, value in commands.items():
-            sys.stderr.write(f"/{key}: {value.__doc__.strip().splitlines()[0]}\n")
-        sys.stderr.write("/quit: End the chat; so does Ctrl-D.\n")
-        return
-    if name not in commands:
-        raise InputError(f"no command /{name}; /help lists them.")
-    said = commands[name](talk, rest.strip() if name == "system" else _unquoted(rest.strip()))
-    if said:
-        sys.stderr.write(f"{said}\n")
+def _ask(talk: Conversation, question: str) -> None:
+    from moa_graph.cli.receipts import summary
 
-
-def _unquoted(text: str) -> str:
-    """What is said after a command: a file's name may stand in quotes, and may hold one, as Ann's.json does."""
-    return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"" else text
-
-
-def _line() -> str:
-    """The next line; raises EOFError at the end."""
-    if sys.stdin is not None and sys.stdin.isatty():
-        with suppress(ImportError):
-            import readline  # noqa: F401  # arrow keys and history, where the platform has them
-        # The prompt belongs to the person, not to what is read from standard output.
-        sys.stderr.write("> ")
-        sys.stderr.flush()
-        return input().strip()
-    line = sys.stdin.readline() if sys.stdin is not None else ""
-    if not line:
-        raise EOFError
-    return line.strip()
+    result = talk.ask(question)
+    if sys.stderr.isatty():
+        sys.stderr.write(f"{summary(result.record)}\n")

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
     from moa_graph.state import Draft
+
+WIDE = 120
+"""Columns of a terminal from which on drafts stand beside the answer."""
 
 
 def plain(text: str) -> str:
@@ -17,34 +22,92 @@ def plain(text: str) -> str:
 
 def heading(draft: Draft, drafts: Sequence[Draft]) -> str:
     """Return one line about `draft`, one of `drafts`: its place, its model, and its status unless it is ok."""
+    from moa_graph.costs.prices import in_dollars
+
     of_layer = sum(other["layer"] == draft["layer"] for other in drafts)
     layers = len({other["layer"] for other in drafts})
     place = f"Draft {draft['slot'] + 1} of {of_layer}" + (f", layer {draft['layer']}" if layers > 1 else "")
+    cost = f", {in_dollars(draft['cost'])}" if draft["cost"] else ""
     status = "" if draft["status"] == "ok" else f", {draft['status']}"
-    return f"{place}: {draft['proposer']} ({draft['model']}), {draft['seconds']:.1f} s{status}"
+    return plain(f"{place}: {draft['proposer']} ({draft['model']}), {draft['seconds']:.1f} s{cost}{status}")
+
+
+def text_of(draft: Draft) -> str:
+    """Return the draft's text, or why it has none."""
+    return plain(draft["text"] or draft["error"] or "").strip()
 
 
 def as_text(drafts: Sequence[Draft]) -> str:
     """Return all drafts, each under its heading."""
-    return "\n\n".join(f"{heading(d, drafts)}\n{plain(d['text'] or d['error'] or '').strip()}" for d in drafts)
+    return "\n\n".join(f"{heading(draft, drafts)}\n{text_of(draft)}" for draft in drafts)
 
 
-class DraftPrinter:
-    """A watcher that writes the drafts to standard error once they are complete, before the answer."""
+def rendered(drafts: Sequence[Draft]) -> list[RenderableType]:
+    """Return the drafts for rich, with headings that stand out."""
+    from rich.padding import Padding
+    from rich.text import Text
 
-    def __init__(self) -> None:
-        self._drafts: list[Draft] = []
-        self._printed = False
+    from moa_graph.cli.markdown import markdown
+
+    parts: list[RenderableType] = []
+    for draft in drafts:
+        failed = not draft["text"]
+        parts.append(Text(heading(draft, drafts), style="bold red" if failed else "bold cyan"))
+        parts.append(Padding(Text(text_of(draft)) if failed else markdown(draft["text"]), (0, 0, 1, 2)))
+    return parts
+
+
+def beside(drafts: Sequence[Draft]) -> Callable[[RenderableType], RenderableType]:
+    """Return a function that puts an answer into a column to the right of the drafts."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    def frame(answer: RenderableType) -> RenderableType:
+        grid = Table.grid(padding=(0, 3), expand=True)
+        grid.add_column(ratio=1)
+        grid.add_column(ratio=1)
+        grid.add_row(Group(*rendered(drafts)), Group(Text("Answer", style="bold green"), answer))
+        return grid
+
+    return frame
+
+
+class DraftCollector:
+    """A watcher that keeps the drafts of a run, so that they survive an interrupt; `show` writes them.
+
+    Attributes:
+        drafts: The drafts so far, by layer and slot.
+    """
+
+    def __init__(self, show: Callable[[Sequence[Draft]], None] | None = None) -> None:
+        self._drafts: dict[tuple[int, int], Draft] = {}
+        self._show = show
+
+    @property
+    def drafts(self) -> list[Draft]:
+        return [self._drafts[place] for place in sorted(self._drafts)]
 
     def __call__(self, event: dict[str, Any]) -> None:
         if event["moa"] == "draft":
-            self._drafts.append(event["draft"])
+            draft = event["draft"]
+            self._drafts[draft["layer"], draft["slot"]] = draft
         elif event["moa"] == "aggregating":
-            self.finish(sorted(self._drafts, key=lambda draft: (draft["layer"], draft["slot"])))
+            self.show(self.drafts)
 
-    def finish(self, drafts: Sequence[Draft]) -> None:
-        """Write `drafts` unless drafts were written before."""
-        if not self._printed and drafts:
-            self._printed = True
-            sys.stderr.write(f"{as_text(drafts)}\n\nAnswer\n")
-            sys.stderr.flush()
+    def show(self, drafts: Sequence[Draft]) -> None:
+        """Show `drafts`, once; the caller shows them itself where a server sends no events."""
+        if self._show and drafts:
+            self._show(drafts)
+            self._show = None
+
+
+def print_drafts(drafts: Sequence[Draft], console: Console | None = None) -> None:
+    """Write the drafts and the label of the answer to standard error; rendered with a console, else as plain text."""
+    if console is None:
+        sys.stderr.write(f"{as_text(drafts)}\n\nAnswer\n")
+        sys.stderr.flush()
+        return
+    for part in rendered(drafts):
+        console.print(part)
+    console.print("[bold green]Answer")

@@ -43,7 +43,7 @@ def _guarded(load: Callable[[], typer.Typer], args: list[str], name: str, extra:
         _silence_stdout()
         return FAILED
     except MoAError as exc:
-        _say(f"{name}: {exc}")
+        _say(f"{name}: {said(exc)}")
         return code_of(exc)
     except ModuleNotFoundError as exc:
         way_out = f" Run: pip install 'moa_graph[{extra}]'" if extra else ""
@@ -55,6 +55,11 @@ def _guarded(load: Callable[[], typer.Typer], args: list[str], name: str, extra:
     if result == INTERRUPTED:
         _say(f"{name}: interrupted")
     return result if isinstance(result, int) else 0
+
+
+def said(error: Exception) -> str:
+    """Return the error for a person at a terminal, without what only a Python caller can use."""
+    return str(error).removesuffix(" The drafts are attached.")
 
 
 def code_of(error: MoAError) -> int:

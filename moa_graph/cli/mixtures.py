@@ -1,64 +1,148 @@
-"""`moa presets`: the mixtures that come with the package."""
+"""`moa presets`, `moa graph` and `moa schema`: the mixtures that can be named, and what a mixture file may say."""
 
 from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from moa_graph.cli.options import Json
+from moa_graph.cli.complete import mixture_files, presets
+from moa_graph.cli.home import add_preset, own_presets, remove_preset
+from moa_graph.cli.options import (
+    Aggregator,
+    BaseUrl,
+    File,
+    Json,
+    KeyEnv,
+    Preset,
+    Proposers,
+    Trust,
+    chosen,
+)
 
-app = typer.Typer(help="The mixtures that come with the package.", no_args_is_help=True, add_completion=False)
-Name = Annotated[str, typer.Argument(help="The preset's name.")]
+app = typer.Typer(help="Mixtures by name: those of the package, and your own.", add_completion=False)
+graph_app = typer.Typer(add_completion=False)
+schema_app = typer.Typer(add_completion=False)
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The preset's name.", autocompletion=presets)]
 
 
 @app.command("list")
 def list_presets(as_json: Json = False) -> None:
-    """List the presets: model calls per question, layers, models."""
+    """List the presets: model calls per question, layers, what it is."""
     rows = _rows()
     if as_json:
         sys.stdout.write(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
         return
-    width = max(len(row["name"]) for row in rows)
+    import shutil
+    import textwrap
+
+    name = max(len(row["name"]) for row in rows)
+    width = max(shutil.get_terminal_size((100, 24)).columns, 40)
+    indent = " " * (name + 2) if width >= 72 else "  "
     for row in rows:
-        calls = f"{row['calls']} calls" if row["calls"] != 1 else "1 call"
-        sys.stdout.write(f"{row['name']:<{width}}  {calls:>8}  {row['layers']} layers  {row['description']}\n")
-        if row["note"]:
-            sys.stdout.write(f"{'':<{width}}  note: {row['note']}\n")
+        calls = f"{row['calls']} call{'' if row['calls'] == 1 else 's'}, {row['layers']} layers"
+        about = " ".join(f"{calls}. {row['description']}".split())
+        about += f" Note: {row['note']}" if row["note"] else ""
+        head = f"{row['name']:<{name}}  "
+        if width < 72:
+            sys.stdout.write(f"{row['name']}\n")
+            head = indent
+        text = textwrap.fill(about, width, initial_indent=head, subsequent_indent=indent, break_on_hyphens=False)
+        sys.stdout.write(f"{text}\n")
 
 
 def _rows() -> list[dict[str, Any]]:
-    from moa_graph.mixture.files import preset_names
-    from moa_graph.mixture.mixture import Mixture
+    """Return what the files say. They are not validated: the package's are tested, and that import takes a second."""
+    from moa_graph.mixture.files import preset_names, read
 
-    loaded = {name: Mixture.load(name) for name in preset_names()}
-    return [
-        {
-            "name": name,
-            "calls": mixture.calls(),
-            "layers": mixture.total_layers,
-            "models": list(dict.fromkeys(spec.label for spec in mixture.specs)),
-            "date": mixture.date,
-            "description": mixture.description or "",
-            "note": mixture.note,
-        }
-        for name, mixture in loaded.items()
-    ]
+    sources: dict[str, str | Path] = {**{name: name for name in preset_names()}, **own_presets()}
+    rows = []
+    for name, source in sources.items():
+        fields = read(source)
+        rounds = fields.get("rounds") or [fields.get("proposers") or []] * (fields.get("layers", 2) - 1)
+        specs = [spec if isinstance(spec, dict) else {"model": spec} for each in rounds for spec in each]
+        aggregator = fields.get("aggregator")
+        last = aggregator.get("model") if isinstance(aggregator, dict) else aggregator
+        rows.append(
+            {
+                "name": name,
+                "calls": sum(spec.get("samples", 1) for spec in specs) + 1,
+                "layers": len(rounds) + 1,
+                "models": list(dict.fromkeys([*(spec["model"] for spec in specs), last])),
+                "date": str(fields.get("date") or "") or None,
+                "description": fields.get("description") or (f"Your own: {source}" if name in own_presets() else ""),
+                "note": fields.get("note"),
+            }
+        )
+    return rows
 
 
 @app.command()
 def show(name: Name) -> None:
     """Print a preset's file, to read or to change."""
-    from moa_graph.mixture.files import preset_path
-
-    sys.stdout.write(preset_path(name).read_text(encoding="utf-8"))
+    sys.stdout.write(_path(name).read_text(encoding="utf-8"))
 
 
 @app.command()
-def path(name: Annotated[str | None, typer.Argument(help="The preset's name; without it the folder.")] = None) -> None:
+def path(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="The preset; without it the package's folder.", autocompletion=presets),
+    ] = None,
+) -> None:
     """Print where a preset's file is."""
+    sys.stdout.write(f"{_path(name) if name else _path('local').parent}\n")
+
+
+@app.command()
+def add(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A mixture file.", autocompletion=mixture_files)],
+    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Else the file's name.")] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Overwrite a preset of yours of that name.")] = False,
+) -> None:
+    """Make a mixture file a preset of your own, to be named with --preset."""
+    known, target = add_preset(file, name, replace=replace)
+    sys.stderr.write(f"preset `{known}`: {target}\n")
+
+
+@app.command()
+def remove(name: Name) -> None:
+    """Remove a preset of your own."""
+    sys.stderr.write(f"removed {remove_preset(name)}\n")
+
+
+def _path(name: str) -> Path:
     from moa_graph.mixture.files import preset_path
 
-    sys.stdout.write(f"{preset_path(name) if name else preset_path('local').parent}\n")
+    return own_presets().get(name) or preset_path(name)
+
+
+@graph_app.command()
+def graph(
+    preset: Preset = None,
+    file: File = None,
+    proposers: Proposers = None,
+    aggregator: Aggregator = None,
+    base_url: BaseUrl = None,
+    api_key_env: KeyEnv = None,
+    trust: Trust = False,
+) -> None:
+    """Draw a mixture's graph as mermaid; needs no key."""
+    from moa_graph.graph.build import create_moa
+
+    if not (preset or file or proposers):
+        preset = "local"
+    mixture = chosen(preset, file, proposers, aggregator, base_url=base_url, api_key_env=api_key_env, trust=trust)
+    sys.stdout.write(create_moa(mixture).get_graph().draw_mermaid())
+
+
+@schema_app.command()
+def schema() -> None:
+    """Print the JSON Schema of a mixture file."""
+    from moa_graph.mixture.mixture import Mixture
+
+    whole = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Mixture.model_json_schema()}
+    sys.stdout.write(json.dumps(whole, indent=2) + "\n")

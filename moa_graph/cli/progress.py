@@ -1,13 +1,27 @@
-"""What a person sees while a mixture works: a live line per proposer on standard error."""
+"""What a person sees on standard error while work goes on: a table of proposers, or one line of counts."""
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-_STYLES = {"ok": "green", "truncated": "yellow", "working": "cyan"}
+from moa_graph.cli.drafts import plain
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+_STYLES = {"ok": "green", "truncated": "yellow", "working": "cyan", "waiting": "dim", "answering": "dim"}
+_ANSWER = 10_000
+"""Sorts the aggregators' rows behind every layer's."""
+_WIDE, _NARROW = 72, 50
+"""Columns of a terminal below which the model, and then the tokens, are left out."""
+_EVERY_SECONDS = 0.5
+_LOG_SECONDS = 30.0
+"""Between two lines of counts in a log."""
 
 
 @dataclass
@@ -21,10 +35,18 @@ class _Line:
     tokens: int | None = None
     error: str = ""
 
+    def end(self, state: str) -> None:
+        self.state = state
+        if self.started is not None and self.seconds is None:
+            self.seconds = time.monotonic() - self.started
+
 
 @dataclass
 class Progress:
-    """A watcher that draws a table and takes it off the screen's end before the answer streams. Use as a context."""
+    """A watcher that draws a table of who is asked, and ends it before the answer begins. Use it as a context.
+
+    Errors stand below the table, in full: in a column they would squeeze everything else off the screen.
+    """
 
     lines: dict[tuple[int, int], _Line] = field(default_factory=dict)
 
@@ -32,12 +54,17 @@ class Progress:
         from rich.console import Console
         from rich.live import Live
 
-        self._live = Live(console=Console(stderr=True), get_renderable=self._table, refresh_per_second=8)
+        self._live = Live(console=Console(stderr=True), get_renderable=self._view, refresh_per_second=8)
         self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._live.stop()
+        self.stop()
+
+    def stop(self) -> None:
+        """Leave the table as it stands, so that other output can follow. Stopping twice is fine."""
+        if self._live.is_started:
+            self._live.stop()
 
     def __call__(self, event: dict[str, Any]) -> None:
         handle = getattr(self, f"_on_{event['moa']}", None)
@@ -60,68 +87,99 @@ class Progress:
             line.tokens = draft["usage"]["output_tokens"] if draft["usage"] else None
 
     def _on_aggregating(self, event: dict[str, Any]) -> None:
-        line = _Line(10_000, "aggregate", event["model"], "working", time.monotonic())
-        self.lines[10_000, 0] = line
+        if event.get("restart"):
+            return
+        self._end_aggregators("failed")
+        slot = sum(layer == _ANSWER for layer, _ in self.lines)
+        self.lines[_ANSWER, slot] = _Line(_ANSWER, "aggregate", event["model"], "working", time.monotonic())
 
     def _on_answer_token(self, _: dict[str, Any]) -> None:
         if self._live.is_started:
-            if line := self.lines.get((10_000, 0)):
-                line.state = "answering"
-            self._live.stop()
+            for line in self._aggregators():
+                line.state = "answering" if line.state == "working" else line.state
+            self.stop()
 
-    def _table(self) -> Any:
+    def _on_finished(self, event: dict[str, Any]) -> None:
+        status = event["record"]["status"]
+        self._end_aggregators("failed" if status == "best_draft" else status)
+
+    def _on_failed(self, _: dict[str, Any]) -> None:
+        self._end_aggregators("failed")
+
+    def _aggregators(self) -> list[_Line]:
+        return [line for line in self.lines.values() if line.layer == _ANSWER]
+
+    def _end_aggregators(self, state: str) -> None:
+        for line in self._aggregators():
+            if line.state in ("working", "answering"):
+                line.end(state)
+
+    def _view(self) -> RenderableType:
+        from rich.console import Group
+        from rich.padding import Padding
+        from rich.text import Text
+
+        errors = [_error(line) for line in self.lines.values() if line.error and line.state != "truncated"]
+        return Group(
+            self._table(), *(Padding(Text(text, style="red", overflow="fold"), (0, 0, 0, 2)) for text in errors)
+        )
+
+    def _table(self) -> RenderableType:
         from rich.table import Table
 
+        width = self._live.console.width
         table = Table(box=None, pad_edge=False, show_header=bool(self.lines))
-        for name in ("layer", "proposer", "model", "state"):
-            table.add_column(name)
-        table.add_column("seconds", justify="right")
-        table.add_column("tokens", justify="right")
-        table.add_column("", overflow="ellipsis", no_wrap=True, ratio=1)
+        table.add_column("layer", no_wrap=True, min_width=5)
+        table.add_column("proposer", overflow="ellipsis", no_wrap=True)
+        if width >= _WIDE:
+            table.add_column("model", overflow="ellipsis", no_wrap=True)
+        longest = max((len(line.state) for line in self.lines.values()), default=0)
+        table.add_column("state", no_wrap=True, min_width=longest)
+        table.add_column("seconds", justify="right", no_wrap=True, min_width=7)
+        if width >= _NARROW:
+            table.add_column("tokens", justify="right", no_wrap=True, min_width=6)
         for line in self.lines.values():
-            table.add_row(*_cells(line))
+            table.add_row(*_cells(line, width))
         return table
 
 
-def _cells(line: _Line) -> list[Any]:
+def _cells(line: _Line, width: int) -> list[Any]:
     from rich.text import Text
 
     seconds = line.seconds
     if seconds is None and line.started is not None:
         seconds = time.monotonic() - line.started
-    style = _STYLES.get(line.state, "dim" if line.state in ("waiting", "answering") else "red")
-    return [
-        "" if line.layer == 10_000 else str(line.layer),
-        line.name,
-        line.model,
-        Text(line.state, style=style),
+    cells = ["" if line.layer == _ANSWER else str(line.layer), plain(line.name)]
+    cells += [plain(line.model)] if width >= _WIDE else []
+    rest: list[Any] = [
+        Text(line.state, style=_STYLES.get(line.state, "red")),
         "" if seconds is None else f"{seconds:.1f}",
-        "" if line.tokens is None else str(line.tokens),
-        Text(line.error),
     ]
+    rest += ["" if line.tokens is None else str(line.tokens)] if width >= _NARROW else []
+    return [*cells, *rest]
 
 
-def tell_trouble(drafts: list[Any]) -> None:
-    """One line on standard error for every draft that did not count, in the provider's own words."""
-    for draft in drafts:
-        if draft["error"] and draft["status"] != "truncated":
-            place = f"layer {draft['layer']} {draft['proposer']} ({draft['model']})"
-            sys.stderr.write(f"{place}: {draft['status']}: {draft['error']}\n")
+def _error(line: _Line) -> str:
+    return f"{plain(line.name)} ({plain(line.model)}): {line.state}: {plain(line.error)}"
 
 
-def tell_end(drafts: list[Any], record: Any, *, live: bool) -> None:
-    """Says on standard error how a run went: in short where the table was `live`, else what went wrong."""
-    if record["status"] == "best_draft":
-        sys.stderr.write("no aggregator answered: this is the best draft, not a synthesis\n")
-    if live:
-        sys.stderr.write(f"{summary(record)}\n")
-    else:
-        tell_trouble(drafts)
+async def watch_line(line: Callable[[float], str]) -> None:
+    """Show `line`, called with the seconds since the start, until cancelled.
 
-
-def summary(record: Any) -> str:
-    """The run in one line: calls, tokens, dollars, seconds."""
-    usage, cost = record["usage"], record["cost"]
-    money = "cost unknown" if cost is None else f"${cost:.4f}" if cost else "free"
-    tokens = f"{usage['input_tokens']}+{usage['output_tokens']} tokens"
-    return f"{record['calls']} calls, {tokens}, {money}, {record['seconds']:.1f} s"
+    On a terminal one line is rewritten; elsewhere a line is written every half minute.
+    """
+    begun = logged = time.monotonic()
+    terminal = sys.stderr.isatty()
+    try:
+        while True:
+            await asyncio.sleep(_EVERY_SECONDS)
+            now = time.monotonic()
+            if terminal:
+                sys.stderr.write(f"\r\x1b[K{line(now - begun)}")
+                sys.stderr.flush()
+            elif now - logged >= _LOG_SECONDS:
+                logged = now
+                sys.stderr.write(f"{line(now - begun)}\n")
+    finally:
+        if terminal:
+            sys.stderr.write("\r\x1b[K")

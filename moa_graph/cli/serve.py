@@ -5,12 +5,17 @@ from __future__ import annotations
 import ipaddress
 import socket
 import sys
+import threading
+import webbrowser
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from moa_graph.cli.complete import mixture_files
+from moa_graph.cli.complete import presets as preset_completion
+from moa_graph.cli.home import resolve
 from moa_graph.cli.options import Trust
 from moa_graph.errors import ConfigError, InputError
 
@@ -18,11 +23,24 @@ if TYPE_CHECKING:
     from moa_graph.serve.catalogue import Catalogue
 
 app = typer.Typer(add_completion=False)
+ui_app = typer.Typer(add_completion=False)
 
-Presets = Annotated[list[str] | None, typer.Option("--preset", "-p", help="A preset to offer; repeat it.")]
-Files = Annotated[list[Path] | None, typer.Option("--file", "-f", help="A mixture file to offer; repeat it.")]
+Presets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--preset", "-p", metavar="NAME", help="A preset to offer; repeat it.", autocompletion=preset_completion
+    ),
+]
+Files = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--file", "-f", metavar="FILE", help="A mixture file to offer; repeat it.", autocompletion=mixture_files
+    ),
+]
 Port = Annotated[int, typer.Option("--port", min=0, max=65_535, help="0 takes a free one.")]
 Host = Annotated[str, typer.Option("--host", help="The address to listen at; beyond this machine a key is wanted.")]
+
+Browser = Annotated[bool, typer.Option(help="Open a web browser.")]
 
 
 @app.command()
@@ -34,7 +52,7 @@ def serve(
     Without --preset and --file: every preset whose keys are there, first the one that `moa ask` would take, and `local`
     when it is installed. MOA_SERVE_KEY sets the key that clients must send.
     """
-    listen([*(presets or []), *(files or [])], port, host, trust=trust)
+    listen(_sources(presets, files), port, host, trust=trust)
 
 
 def listen(
@@ -106,3 +124,25 @@ def _bound(host: str, port: int) -> socket.socket:
         raise InputError(f"--host {host}: {exc.strerror}.") from exc
     except OSError as exc:
         raise ConfigError(f"port {port} of {host}: {exc.strerror}. Another --port may be free; 0 finds one.") from exc
+
+
+@ui_app.command()
+def ui(
+    presets: Presets = None,
+    files: Files = None,
+    port: Port = 0,
+    host: Host = "127.0.0.1",
+    browser: Browser = True,
+    trust: Trust = False,
+) -> None:
+    """Open the page: ask, and see every draft beside the answer. Serves as `moa serve` does, on a free port."""
+    listen(_sources(presets, files), port, host, ready=_open if browser else None, trust=trust)
+
+
+def _sources(presets: list[str] | None, files: list[Path] | None) -> list[str | Path]:
+    return [*map(resolve, presets or []), *(files or [])]
+
+
+def _open(url: str) -> None:
+    # In a thread: some browsers' starters return only when the browser is closed.
+    threading.Thread(target=webbrowser.open, args=(url,), name="browser", daemon=True).start()

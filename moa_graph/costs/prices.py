@@ -34,7 +34,7 @@ paper came out: dense models of 41 to 80 billion parameters 0.90, of 80 to 110 1
 to 176 in all 1.20. Most are no longer served; where genai-prices knows a model, its price wins (for
 Mixtral-8x22B it says 2.40)."""
 
-_FREE = frozenset({"local", "ollama"})
+_FREE = frozenset({"lm_studio", "lmstudio", "local", "ollama"})
 """Providers that run on the user's own machines."""
 
 _GENAI_IDS = {
@@ -44,6 +44,7 @@ _GENAI_IDS = {
     "google_genai": "google",
     "google_vertexai": "google",
     "google_anthropic_vertex": "google",
+    "gemini": "google",
     "mistralai": "mistral",
     "xai": "x-ai",
 }

@@ -11,7 +11,7 @@ import yaml
 from benchmarks.scale.__main__ import PARTS, measured, missed
 from moa_graph.batch import Totals
 from moa_graph.cli import main
-from moa_graph.cli.batch_progress import line, summary
+from moa_graph.cli.batch import line, summary
 from tests.langgraph_dev import ANSWER, ROOT, LangGraphDev, scripted
 from tests.provider import Provider
 

@@ -59,12 +59,12 @@ def test_a_pipe_gets_the_answer_and_nothing_of_what_broke_off(
 @pytest.mark.parametrize("how", ["best draft", "fallback", "retry"])
 def test_a_terminal_gets_the_whole_answer_after_what_broke_off_and_is_told(how: str, provider: Provider) -> None:
     file, answer = broken(provider, how)
-    out, err = on_a_terminal("ask", "-f", file, "hi")
+    out, err = on_a_terminal("ask", "--raw", "-f", file, "hi")
     void, _, rest = out.partition("\n\n")
     assert void and rest == f"{answer}\n" and err.count("the answer broke off") == 1
     assert ("the best draft, not a synthesis" in err) == (how == "best draft")
 
 
 def test_a_terminal_gets_the_answer_as_it_is_written_and_once(provider: Provider) -> None:
-    out, err = on_a_terminal("ask", "-f", mixture(provider, "a", aggregator="say=one%20two"), "hi")
+    out, err = on_a_terminal("ask", "--raw", "-f", mixture(provider, "a", aggregator="say=one%20two"), "hi")
     assert (out, err) == ("one two\n", "") and provider.requests("say=one%20two")[-1].json["stream"]

@@ -90,7 +90,9 @@ def test_settings_that_do_not_go_together_are_refused_and_change_nothing(say, pr
     lines = ["/layers 5", f"/preset {other}", "/layers", f"/preset {other}", "/layers 4", "/load five.json", "Hi?"]
     assert say(*lines, options=["-f", file]) == 0
     err = capsys.readouterr().err
-    assert err.count("this mixture describes 3 layers") == 3 and "rounds.yaml: 3 calls a question" in err
+    assert (
+        err.count("this mixture describes 3 layers") == 3 and "rounds.yaml: " in err and "A question is 3 calls" in err
+    )
     assert [len(provider.requests(name)) for name in ("one", "two", "three")] == [0, 2, 1], "two aggregates, too"
 
 
@@ -112,7 +114,7 @@ def test_what_is_no_text_does_not_end_the_chat(say, provider: Provider, capsys) 
     half = r'{"messages": [{"role": "user", "content": "\ud83d"}], "layers": null, "system": null}'
     Path("half.json").write_text(half)
     assert say("/load half.json", "/save again.json", options=["-f", file]) == 0
-    assert json.loads(Path("again.json").read_text()) == json.loads(half)
+    assert json.loads(Path("again.json").read_text()).items() >= json.loads(half).items()
 
 
 def test_mistakes_and_faults_leave_the_chat_and_its_history_whole(say, provider: Provider, capsys) -> None:
@@ -122,7 +124,14 @@ def test_mistakes_and_faults_leave_the_chat_and_its_history_whole(say, provider:
     assert say(*lines, options=["-f", file]) == 0
     assert [turn["content"] for turn in provider.requests("one")[1].json["messages"]] == ["Kept?"]
     err = capsys.readouterr().err
-    for words in ("no command /nope", "whole number", "'nope' is unknown", "no saved chat", "none.json", "/drafts: "):
+    for words in (
+        "no command /nope",
+        "whole number",
+        "'nope' is unknown",
+        "not a saved chat",
+        "none.json",
+        "/drafts [NUMBER]",
+    ):
         assert words in err
     assert "Traceback" not in err
 

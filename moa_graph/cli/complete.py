@@ -1,0 +1,62 @@
+"""Shell completion: presets, models and files. Called by the shell at every Tab, so nothing heavy is imported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_MIXTURES = frozenset({".yaml", ".yml", ".toml"})
+
+
+def presets(incomplete: str) -> list[str]:
+    """Complete a mixture's name: the package's and the user's own."""
+    from moa_graph.cli.home import own_presets
+    from moa_graph.mixture.files import preset_names
+
+    return [name for name in dict.fromkeys([*preset_names(), *own_presets()]) if name.startswith(incomplete)]
+
+
+def models(incomplete: str) -> list[str]:
+    """Complete a model: those of all mixtures that can be named, then the providers."""
+    from moa_graph.models.providers import PROVIDERS
+
+    known = sorted({*_listed_models(), *(f"{provider}:" for provider in PROVIDERS)})
+    return [name for name in known if name.startswith(incomplete)]
+
+
+def mixture_files(incomplete: str) -> list[str]:
+    """Complete a path: folders and mixture files."""
+    return _paths(incomplete, _MIXTURES)
+
+
+def files(incomplete: str) -> list[str]:
+    """Complete a path."""
+    return _paths(incomplete, None)
+
+
+def _paths(incomplete: str, suffixes: frozenset[str] | None) -> list[str]:
+    head, slash, start = incomplete.rpartition("/")
+    folder = Path(f"{head}{slash}" or ".").expanduser()
+    if not folder.is_dir():
+        return []
+    found = []
+    for path in sorted(folder.iterdir()):
+        if not path.name.startswith(start) or (path.name.startswith(".") and not start):
+            continue
+        if path.is_dir():
+            found.append(f"{head}{slash}{path.name}/")
+        elif suffixes is None or path.suffix.lower() in suffixes:
+            found.append(f"{head}{slash}{path.name}")
+    return found
+
+
+def _listed_models() -> set[str]:
+    """Return the models that the mixtures' files name, without validating them: that would import pydantic."""
+    import re
+
+    from moa_graph.cli.home import own_presets
+    from moa_graph.mixture.files import preset_names, preset_path
+
+    paths = [*map(preset_path, preset_names()), *own_presets().values()]
+    pattern = re.compile(r"""["']?([a-z][a-z0-9_]*:[A-Za-z0-9][\w./:@-]+)""")
+    text = "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in paths)
+    return {name for name in pattern.findall(text) if not name.startswith(("http:", "https:"))}

@@ -1,0 +1,107 @@
+"""`moa cost`: what was spent, by day, mixture and model."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import sqlite3
+import sys
+from collections import defaultdict
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import typer
+
+from moa_graph.cli.complete import files
+from moa_graph.cli.options import Json, examples
+from moa_graph.errors import InputError
+
+app = typer.Typer(add_completion=False)
+
+
+class Spent(NamedTuple):
+    """One paid call. `cost` is in dollars, None when unknown; `mixture` is the run where the mixture is not known."""
+
+    day: str
+    mixture: str
+    model: str
+    cost: float | None
+
+
+@app.command(epilog=examples("moa cost", "moa cost out.jsonl.ledger"))
+def cost(
+    ledger: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[LEDGER]",
+            help="A ledger of `moa batch` or `moa eval`; without it the log of `moa ask` and `moa chat`.",
+            autocompletion=files,
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Sum up what was spent, by day, by mixture and by model."""
+    calls = list(_of_ledger(ledger) if ledger else _of_log())
+    sums = {name: _sums(calls, place) for place, name in enumerate(("day", "mixture", "model"))}
+    if as_json:
+        sys.stdout.write(json.dumps({"total": _sum(calls), **sums}, indent=2, ensure_ascii=False) + "\n")
+        return
+    for name, rows in sums.items():
+        sys.stdout.write(f"by {name}\n")
+        width = max(map(len, rows), default=0)
+        for key, row in rows.items():
+            sys.stdout.write(f"  {key:<{width}}  {row['calls']:>7} calls  {_money(row)}\n")
+    sys.stdout.write(f"in all {len(calls)} calls, {_money(_sum(calls))}\n")
+
+
+def _of_ledger(path: Path) -> Iterable[Spent]:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file.")
+    sql = "SELECT created, run, model, cost FROM calls WHERE role != 'answer' OR role IS NULL ORDER BY created"
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
+            rows = db.execute(sql).fetchall()
+    except sqlite3.Error as exc:
+        raise InputError(f"{path} is not a ledger: {exc}.") from exc
+    return [Spent(_day(created), run, model or "unknown", dollars) for created, run, model, dollars in rows]
+
+
+def _of_log() -> Iterable[Spent]:
+    """Return the drafts of every logged question, and its answer with the rest of the cost."""
+    from moa_graph.cli.log import Log
+
+    for entry in Log.open().entries():
+        day = _day(entry.asked)
+        for draft in entry.drafts:
+            yield Spent(day, entry.mixture, draft["model"], draft["cost"])
+        if entry.record:
+            known = [draft["cost"] for draft in entry.drafts if draft["cost"] is not None]
+            rest = None if entry.cost is None else max(0.0, entry.cost - sum(known))
+            yield Spent(day, entry.mixture, entry.record["aggregator"], rest)
+
+
+def _sums(calls: list[Spent], place: int) -> dict[str, dict[str, float | int | None]]:
+    groups: dict[str, list[Spent]] = defaultdict(list)
+    for call in calls:
+        groups[str(call[place])].append(call)
+    return {key: _sum(groups[key]) for key in sorted(groups)}
+
+
+def _sum(calls: list[Spent]) -> dict[str, float | int | None]:
+    known = [call.cost for call in calls if call.cost is not None]
+    return {"calls": len(calls), "cost": sum(known), "unknown": len(calls) - len(known)}
+
+
+def _money(row: dict[str, float | int | None]) -> str:
+    from moa_graph.costs.prices import in_dollars
+
+    dollars, unknown = float(row["cost"] or 0), row["unknown"]
+    if not unknown:
+        return in_dollars(dollars) if dollars else "free"
+    return f"{in_dollars(dollars)} and {unknown} calls at unknown cost" if dollars else "cost unknown"
+
+
+def _day(seconds: float) -> str:
+    return datetime.datetime.fromtimestamp(seconds).strftime("%Y-%m-%d")

@@ -1,0 +1,72 @@
+"""The user's own folder: mixtures by name, the log of questions, and the chat's line history."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+from moa_graph.errors import InputError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def home() -> Path:
+    """Return the folder: the variable MOA_HOME, or `moa_graph` in the user's configuration folder."""
+    if given := os.environ.get("MOA_HOME"):
+        return Path(given).expanduser()
+    base = os.environ.get("XDG_CONFIG_HOME") or (os.environ.get("APPDATA") if os.name == "nt" else None)
+    return (Path(base) if base else Path.home() / ".config") / "moa_graph"
+
+
+def own_presets() -> dict[str, Path]:
+    """Return the user's own mixtures by name."""
+    folder = home() / "presets"
+    return {path.stem: path for path in sorted(folder.glob("*")) if path.suffix in (".yaml", ".yml", ".toml")}
+
+
+def resolve(name: str) -> str | Path:
+    """Return the file of the user's own mixture `name`, or `name` itself, which the package then looks up."""
+    return own_presets().get(name, name)
+
+
+def add_preset(file: Path, name: str | None, *, replace: bool = False) -> tuple[str, Path]:
+    """Copy a mixture file to the user's own mixtures, after checking it; return its name and its place.
+
+    Raises:
+        ConfigError: the file is not a mixture.
+        InputError: the name cannot be used, or is taken.
+    """
+    from moa_graph.mixture.files import preset_names
+    from moa_graph.mixture.mixture import Mixture
+
+    Mixture.load(file)
+    name = name or file.stem
+    if not _NAME.fullmatch(name) or name.endswith((".yaml", ".yml", ".toml")):
+        raise InputError(f"{name!r} cannot be a preset's name: use letters, digits, dots, - and _ (--name NAME).")
+    if name in preset_names():
+        raise InputError(f"{name!r} is a preset of the package. Choose another with --name NAME.")
+    taken = own_presets().get(name)
+    if taken and not replace:
+        raise InputError(f"a preset {name!r} is there already: {taken}. --replace overwrites it.")
+    if taken:
+        taken.unlink()
+    target = home() / "presets" / f"{name}{file.suffix.lower()}"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(file, target)
+    return name, target
+
+
+def remove_preset(name: str) -> Path:
+    """Delete one of the user's own mixtures; return where it was.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    path = own_presets().get(name)
+    if path is None:
+        mine = ", ".join(own_presets()) or "none"
+        raise InputError(f"{name!r} is not one of your own presets ({mine}).")
+    path.unlink()
+    return path

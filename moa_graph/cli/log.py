@@ -1,0 +1,215 @@
+"""The log of everything asked on this computer: one SQLite file, which can be switched off."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sqlite3
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from moa_graph.cli.home import home
+from moa_graph.errors import InputError
+
+if TYPE_CHECKING:
+    from moa_graph.cli.source import Server
+    from moa_graph.mixture.mixture import Mixture
+    from moa_graph.state import Draft, Record
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS questions (
+    id INTEGER PRIMARY KEY,
+    conversation TEXT NOT NULL,
+    asked REAL NOT NULL,
+    mixture TEXT NOT NULL,
+    models TEXT NOT NULL,
+    question TEXT NOT NULL,
+    answer TEXT,
+    error TEXT,
+    cost REAL,
+    seconds REAL,
+    drafts TEXT NOT NULL,
+    record TEXT
+);
+CREATE INDEX IF NOT EXISTS by_conversation ON questions (conversation, id);
+"""
+_COLUMNS = "id, conversation, asked, mixture, models, question, answer, error, cost, seconds, drafts, record"
+
+
+class Entry(NamedTuple):
+    """One question as it was logged. `cost` is in dollars, None when unknown; `answer` is None when there is none."""
+
+    id: int
+    conversation: str
+    asked: float
+    mixture: str
+    models: list[str]
+    question: str
+    answer: str | None
+    error: str | None
+    cost: float | None
+    seconds: float | None
+    drafts: list[Draft]
+    record: Record | None
+
+
+class Conversation(NamedTuple):
+    """A conversation to go on with: its id and its messages."""
+
+    id: str
+    messages: list[dict[str, str]]
+
+
+class Log:
+    """The file `logs.db` in the user's folder, readable by its owner only.
+
+    Attributes:
+        path: Where the file is, or would be.
+        on: Whether questions are written to it.
+    """
+
+    def __init__(self, path: Path, *, on: bool = True) -> None:
+        self.path, self.on = path, on
+
+    @classmethod
+    def open(cls) -> Log:
+        """Return the log; off where MOA_LOG=off or `moa logs off` says so. Touches no file."""
+        off = os.environ.get("MOA_LOG", "").lower() in ("off", "0", "false", "no") or _switch().exists()
+        return cls(home() / "logs.db", on=not off)
+
+    def add(
+        self,
+        conversation: str,
+        source: Mixture | Server | str,
+        question: str,
+        answer: str | None,
+        drafts: Sequence[Draft],
+        record: Record | None,
+        *,
+        error: str | None = None,
+    ) -> None:
+        """Write one question. What cannot be written is said once on standard error; the answer is not lost by it."""
+        if not self.on:
+            return
+        costs = [draft["cost"] for draft in drafts]
+        cost = record["cost"] if record else None if None in costs else sum(cost for cost in costs if cost is not None)
+        models = list(dict.fromkeys(draft["model"] for draft in drafts))
+        models += [record["aggregator"]] if record and record["aggregator"] not in models else []
+        row = (conversation, time.time(), _named(source), json.dumps(models), question, answer, error, cost)
+        rest = (record["seconds"] if record else None, json.dumps(list(drafts)), json.dumps(record) if record else None)
+        sql = f"INSERT INTO questions ({_COLUMNS.partition(', ')[2]}) VALUES ({', '.join('?' * 11)})"
+        clean = [v.encode("utf-8", "replace").decode() if isinstance(v, str) else v for v in (*row, *rest)]
+        try:
+            with closing(self._connected()) as db, db:
+                db.execute(sql, clean)
+        except (sqlite3.Error, OSError) as exc:
+            sys.stderr.write(f"the log {self.path} could not be written: {exc}. `moa logs off` switches it off.\n")
+
+    def entries(self, *, limit: int | None = None, words: Sequence[str] = (), conversation: str = "") -> list[Entry]:
+        """Return entries, the newest last.
+
+        Args:
+            limit: Only so many of the newest.
+            words: Only those whose question, answer or drafts contain every one of these texts.
+            conversation: Only those of this conversation.
+        """
+        where, values = list[str](), list[Any]()
+        for word in words:
+            where.append("(question || char(10) || coalesce(answer, '') || char(10) || drafts) LIKE ? ESCAPE '\\'")
+            values.append(f"%{_escaped(word)}%")
+        if conversation:
+            where.append("conversation = ?")
+            values.append(conversation)
+        condition = f"WHERE {' AND '.join(where)}" if where else ""
+        rows = self._rows(
+            f"SELECT {_COLUMNS} FROM questions {condition} ORDER BY id DESC LIMIT ?", (*values, limit or -1)
+        )
+        return [_entry(row) for row in rows][::-1]
+
+    def entry(self, number: int | None = None) -> Entry:
+        """Return the entry of that number, or the last.
+
+        Raises:
+            InputError: there is none.
+        """
+        if number is None:
+            found = self.entries(limit=1)
+        else:
+            found = [_entry(row) for row in self._rows(f"SELECT {_COLUMNS} FROM questions WHERE id = ?", (number,))]
+        if not found:
+            raise InputError("the log is empty." if number is None else f"no question {number} in the log.")
+        return found[0]
+
+    def last_conversation(self, *, continued: bool) -> Conversation:
+        """Return the last conversation with its answered questions, or a new one.
+
+        Raises:
+            InputError: it is to be continued, and the log is empty.
+        """
+        if not continued:
+            return Conversation(secrets.token_hex(8), [])
+        last = self.entry()
+        messages: list[dict[str, str]] = []
+        for each in self.entries(conversation=last.conversation):
+            if each.answer and not each.error:
+                messages.append({"role": "user", "content": each.question})
+                messages.append({"role": "assistant", "content": each.answer})
+        return Conversation(last.conversation, messages)
+
+    def switch(self, *, on: bool) -> None:
+        """Switch writing on or off, for every later command."""
+        if on:
+            _switch().unlink(missing_ok=True)
+        else:
+            _switch().parent.mkdir(parents=True, exist_ok=True)
+            _switch().touch()
+        self.on = on
+
+    def _connected(self) -> sqlite3.Connection:
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.path.touch(mode=0o600)
+        db = sqlite3.connect(self.path, timeout=5.0)
+        try:
+            db.executescript(_SCHEMA)
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    def _rows(self, sql: str, values: Iterable[Any]) -> list[Any]:
+        if not self.path.exists():
+            return []
+        try:
+            with closing(self._connected()) as db:
+                return db.execute(sql, tuple(values)).fetchall()
+        except sqlite3.Error as exc:
+            raise InputError(f"{self.path} cannot be read: {exc}.") from exc
+
+
+def _switch() -> Path:
+    return home() / "logs-off"
+
+
+def _named(source: Mixture | Server | str) -> str:
+    """Return what the log calls the mixture: its name, its hash, or the server it is on."""
+    if isinstance(source, str):
+        return source
+    from moa_graph.cli.source import Server
+
+    return f"{source.url} {source.graph}" if isinstance(source, Server) else source.name or source.hash
+
+
+def _escaped(word: str) -> str:
+    return word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+def _entry(row: Sequence[Any]) -> Entry:
+    values = list(row)
+    for place in (4, 10, 11):
+        values[place] = json.loads(values[place]) if values[place] else None
+    return Entry(*values)

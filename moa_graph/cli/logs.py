@@ -1,0 +1,112 @@
+"""`moa logs`: everything that was asked on this computer."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from moa_graph.cli.log import Entry, Log
+from moa_graph.cli.options import Json, Raw
+
+app = typer.Typer(help="Everything that was asked with `moa ask` and `moa chat`, in one file.", add_completion=False)
+
+Limit = Annotated[int, typer.Option("--limit", "-n", metavar="NUMBER", min=0, help="The newest so many; 0 for all.")]
+Number = Annotated[int | None, typer.Argument(metavar="[NUMBER]", help="As `moa logs list` numbers it; else the last.")]
+
+
+@app.command("list")
+def list_entries(limit: Limit = 20, as_json: Json = False) -> None:
+    """List the questions, the newest last."""
+    _print(Log.open().entries(limit=limit or None), as_json)
+
+
+@app.command()
+def search(
+    words: Annotated[list[str], typer.Argument(metavar="TEXT...", help="Texts that must all be there.")],
+    limit: Limit = 20,
+    as_json: Json = False,
+) -> None:
+    """List the questions whose text, answer or drafts contain every given text."""
+    _print(Log.open().entries(limit=limit or None, words=words), as_json)
+
+
+@app.command()
+def show(
+    number: Number = None,
+    drafts: Annotated[bool, typer.Option("--drafts", "-d", help="The drafts, too.")] = False,
+    as_json: Json = False,
+    raw: Raw = False,
+) -> None:
+    """Print a question with its answer; without NUMBER the last one."""
+    entry = Log.open().entry(number)
+    if as_json:
+        sys.stdout.write(json.dumps(entry._asdict(), indent=2, ensure_ascii=False) + "\n")
+        return
+    from moa_graph.cli.drafts import as_text, plain
+
+    head = [f"{entry.id}  {_when(entry)}  {entry.mixture}", plain(entry.question)]
+    if drafts or not entry.answer:
+        head.append(as_text(entry.drafts))
+    if entry.error:
+        head.append(f"no whole answer: {plain(entry.error)}")
+    sys.stdout.write("\n\n".join(part for part in head if part) + "\n")
+    if entry.answer:
+        _answer(entry.answer, raw)
+
+
+@app.command()
+def path() -> None:
+    """Print where the log is."""
+    sys.stdout.write(f"{Log.open().path}\n")
+
+
+@app.command()
+def off() -> None:
+    """Write no more questions to the log; what is in it stays. MOA_LOG=off does so for one command."""
+    log = Log.open()
+    log.switch(on=False)
+    sys.stderr.write(f"the log is off; {log.path} keeps what is in it\n")
+
+
+@app.command()
+def on() -> None:
+    """Write questions to the log again."""
+    log = Log.open()
+    log.switch(on=True)
+    sys.stderr.write(f"the log is on: {log.path}\n")
+
+
+def _print(entries: list[Entry], as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps([entry._asdict() for entry in entries], indent=2, ensure_ascii=False) + "\n")
+        return
+    from rich.console import Console
+
+    width = Console().width if sys.stdout.isatty() else None
+    for entry in entries:
+        mark = "" if entry.answer and not entry.error else "  (no whole answer)"
+        line = f"{entry.id:>5}  {_when(entry)}  {entry.mixture:<12.12}  {' '.join(entry.question.split())}{mark}"
+        line = "".join(c for c in line if c.isprintable())
+        sys.stdout.write((line if width is None or len(line) <= width else f"{line[: width - 1]}…") + "\n")
+
+
+def _when(entry: Entry) -> str:
+    return datetime.datetime.fromtimestamp(entry.asked).strftime("%Y-%m-%d %H:%M")
+
+
+def _answer(text: str, raw: bool) -> None:
+    from rich.console import Console
+
+    from moa_graph.cli.drafts import plain
+    from moa_graph.cli.markdown import markdown
+
+    console = Console()
+    if raw or not console.is_terminal:
+        sys.stdout.write(f"\n{plain(text)}\n")
+    else:
+        console.print()
+        console.print(markdown(text))
