@@ -224,7 +224,7 @@ async def _ask(
             else:
                 for watcher in watchers:
                     watcher(data)
-    from moa_graph.models.answer import usage_of
+    from moa_graph.models.reply import read
 
     answer = state["messages"][-1]
-    return Answered(str(answer.text), state["drafts"], state["record"], usage_of(answer))
+    return Answered(str(answer.text), state["drafts"], state["record"], read(answer).usage)
