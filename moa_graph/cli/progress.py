@@ -54,7 +54,8 @@ class Progress:
         from rich.console import Console
         from rich.live import Live
 
-        self._live = Live(console=Console(stderr=True), get_renderable=self._view, refresh_per_second=8)
+        self._console = Console(stderr=True)
+        self._live = Live(console=self._console, get_renderable=self._view, refresh_per_second=8)
         self._live.start()
         return self
 
@@ -64,6 +65,8 @@ class Progress:
     def stop(self) -> None:
         """Leave the table as it stands, so that other output can follow. Stopping twice is fine."""
         if self._live.is_started:
+            for line in self._aggregators():
+                line.state = "answering" if line.state == "working" else line.state
             self._live.stop()
 
     def __call__(self, event: dict[str, Any]) -> None:
@@ -94,10 +97,7 @@ class Progress:
         self.lines[_ANSWER, slot] = _Line(_ANSWER, "aggregate", event["model"], "working", time.monotonic())
 
     def _on_answer_token(self, _: dict[str, Any]) -> None:
-        if self._live.is_started:
-            for line in self._aggregators():
-                line.state = "answering" if line.state == "working" else line.state
-            self.stop()
+        self.stop()
 
     def _on_finished(self, event: dict[str, Any]) -> None:
         status = event["record"]["status"]
@@ -127,7 +127,7 @@ class Progress:
     def _table(self) -> RenderableType:
         from rich.table import Table
 
-        width = self._live.console.width
+        width = self._console.width
         table = Table(box=None, pad_edge=False, show_header=bool(self.lines))
         table.add_column("layer", no_wrap=True, min_width=5)
         table.add_column("proposer", overflow="ellipsis", no_wrap=True)

@@ -18,6 +18,7 @@ from moa_graph.mixture.combiners import AnyCombiner, Synthesize
 from moa_graph.mixture.fields import MixtureFields
 from moa_graph.mixture.files import is_preset, read
 from moa_graph.mixture.price_overrides import Dated, rates
+from moa_graph.mixture.problems import explained
 from moa_graph.mixture.proposer import MAX_NODES, Origin, Proposer, Spec, reading
 from moa_graph.mixture.validation import Checked, refuse_unknown
 
@@ -364,6 +365,13 @@ class Mixture(Checked):
         token = reading.set(origin)
         try:
             loaded = cls(**given)
+        except ConfigError as exc:
+            if is_preset(source):
+                raise
+            known = {"mixture": list(cls.model_fields), "proposer": list(Proposer.model_fields)}
+            raise explained(
+                Path(source), given, lambda all_: cls(**all_), lambda one: Proposer(**one), known, exc
+            ) from None
         finally:
             reading.reset(token)
         return loaded.changed(**fields) if fields else loaded

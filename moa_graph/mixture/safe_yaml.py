@@ -27,6 +27,10 @@ def load_yaml(text: str) -> Any:
             return None
         _check_fields(root)
         return loader.construct_document(root)
+    except yaml.MarkedYAMLError as exc:
+        mark = exc.problem_mark or exc.context_mark
+        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise ValueError(f"{place}{exc.problem or exc.context}") from exc
     except yaml.YAMLError as exc:
         raise ValueError(str(exc)) from exc
 
