@@ -8,24 +8,34 @@ without any fault.
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import tomllib
+import traceback
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 LIST = Path(__file__).with_name("faults.toml")
 REPORT = ROOT / "reports" / "mutants.json"
 QUICK = "tests/unit"
 _COPIED = ("moa_graph", "tests", "docs", "examples", "pyproject.toml", "README.md", "langgraph.json", "CHANGELOG.md")
+_LONGEST = 600
+"""Seconds that one fault's tests may take."""
+_PRELOADED = (
+    *("langgraph.graph.state", "langchain_core.language_models", "langchain_openai"),
+    *("langchain_together", "openai", "aiohttp", "httpx", "httpx2", "langsmith", "genai_prices.data_snapshot", "numpy"),
+)
 _FAILED = 1
 """pytest's exit code when tests ran and some failed; others mean that no test could tell."""
 
@@ -72,9 +82,9 @@ def mutated(text: str, fault: Fault) -> str:
     return "".join(lines)
 
 
-def stale() -> list[str]:
+def stale(listed: list[Fault]) -> list[str]:
     """What is wrong with the list itself: lines that are gone, and names or faults that stand twice."""
-    found, listed = [], faults()
+    found = []
     for fault in listed:
         try:
             mutated((ROOT / fault.file).read_text(encoding="utf-8"), fault)
@@ -100,13 +110,50 @@ def copy() -> Iterator[Path]:
         yield Path(folder)
 
 
-def run_tests(folder: Path, *tests: str) -> tuple[int, str]:
-    """Run tests of the copy in `folder`; return pytest's exit code and the end of its output."""
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider", "-p", "no:xdist"]
+def preload() -> None:
+    """Import what every test needs, once: a forked test run then starts in a moment. Ours is imported by each run."""
+    for name in _PRELOADED:
+        with suppress(ImportError):
+            importlib.import_module(name)
+
+
+def run_tests(folder: Path, tests: str) -> int:
+    """Run tests of the copy in `folder`; return pytest's exit code. Its output goes to `folder`/output."""
+    command = ["-x", "-q", "--no-header", "-p", "no:cacheprovider", "-p", "no:xdist", *tests.split()]
+    # Some of what is loaded already is a plugin of pytest, whose assertions need no rewriting.
+    command += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
     shared = os.environ.get("MOA_SHARED") or str(ROOT.parent / "shared")
-    env = {**os.environ, "PYTHONPATH": str(folder), "MOA_SHARED": shared, "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run([*command, *tests], cwd=folder, env=env, capture_output=True, text=True, timeout=900)
-    return done.returncode, (done.stdout + done.stderr)[-3000:]
+    changes = {"PYTHONPATH": str(folder), "MOA_SHARED": shared, "PYTHONDONTWRITEBYTECODE": "1"}
+    with (folder / "output").open("w") as output:
+        if not hasattr(os, "fork"):
+            run = [sys.executable, "-m", "pytest", *command]
+            env = {**os.environ, **changes}
+            return subprocess.run(run, cwd=folder, env=env, stdout=output, stderr=output, timeout=_LONGEST).returncode
+        child = os.fork()
+        if child == 0:
+            code = 70
+            try:
+                signal.alarm(_LONGEST)
+                os.dup2(output.fileno(), 1)
+                os.dup2(output.fileno(), 2)
+                os.chdir(folder)
+                os.environ.update(changes)
+                sys.dont_write_bytecode = True
+                sys.path[:] = [str(folder), *(path for path in sys.path if path not in ("", str(ROOT)))]
+                for name in [name for name in sys.modules if name.partition(".")[0] in ("tests", "moa_graph")]:
+                    del sys.modules[name]
+                code = int(pytest.main(command))
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def output_of(folder: Path) -> str:
+    return (folder / "output").read_text(errors="replace")
 
 
 def try_fault(fault: Fault) -> dict[str, object]:
@@ -114,14 +161,48 @@ def try_fault(fault: Fault) -> dict[str, object]:
     with copy() as folder:
         path = folder / fault.file
         path.write_text(mutated(path.read_text(encoding="utf-8"), fault), encoding="utf-8")
-        code, output = run_tests(folder, *fault.tests.split())
+        code = run_tests(folder, fault.tests)
+        output = output_of(folder)
     noticed = [line for line in output.splitlines() if line.startswith(("FAILED", "ERROR"))]
     caught = code == _FAILED
     print(f"{'caught  ' if caught else 'SURVIVED'}  {fault.name}", flush=True)
-    if not caught:
-        print(output[-1500:] if code not in (0, _FAILED) else "", end="", flush=True)
+    if code not in (0, _FAILED):
+        print(f"          no test could tell (exit code {code}): {output[-800:]}", flush=True)
     quick = caught and all(f" {QUICK}/" in line for line in noticed)
     return {**asdict(fault), "caught": caught, "quick": quick, "by": noticed[:1]}
+
+
+def part(number: int, of: int, listed: list[Fault], results: Path) -> None:
+    """Try every `of`-th fault from `number` on, and write the results. Runs in a process of its own."""
+    found = [try_fault(fault) for fault in listed[number::of]]
+    (results / f"{number}.json").write_text(json.dumps(found), encoding="utf-8")
+
+
+def try_all(listed: list[Fault], workers: int) -> list[dict[str, object]]:
+    """Try all faults in `workers` processes; return the results in the list's order."""
+    with tempfile.TemporaryDirectory(prefix="moa-mutants-") as folder:
+        results = Path(folder)
+        if not hasattr(os, "fork"):
+            part(0, 1, listed, results)
+        else:
+            children = []
+            for number in range(workers):
+                child = os.fork()
+                if child == 0:
+                    code = 1
+                    try:
+                        part(number, workers, listed, results)
+                        code = 0
+                    except BaseException:
+                        traceback.print_exc()
+                    finally:
+                        os._exit(code)
+                children.append(child)
+            if any(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children):
+                raise SystemExit("a worker failed")
+        found = [each for file in results.glob("*.json") for each in json.loads(file.read_text(encoding="utf-8"))]
+    order = {fault.name: place for place, fault in enumerate(listed)}
+    return sorted(found, key=lambda each: order[each["name"]])
 
 
 def main() -> int:
@@ -130,18 +211,17 @@ def main() -> int:
     options.add_argument("--only", metavar="WORD", help="faults whose name has this word")
     options.add_argument("--workers", type=int, default=2)
     chosen = options.parse_args()
-    if problems := stale():
-        print(*problems, sep="\n", file=sys.stderr)
-        return 1
+    preload()
     listed = [fault for fault in faults() if not chosen.only or chosen.only in fault.name]
     listed = listed[::5] if chosen.short else listed
+    if problems := stale(listed):
+        print(*problems, sep="\n", file=sys.stderr)
+        return 1
     with copy() as folder:
-        code, output = run_tests(folder, *sorted({test for fault in listed for test in fault.tests.split()}))
-        if code:
-            print(f"the tests fail without any fault:\n{output}", file=sys.stderr)
+        if run_tests(folder, " ".join(sorted({test for fault in listed for test in fault.tests.split()}))):
+            print(f"the tests fail without any fault:\n{output_of(folder)[-4000:]}", file=sys.stderr)
             return 1
-    with ThreadPoolExecutor(chosen.workers) as workers:
-        results = list(workers.map(try_fault, listed))
+    results = try_all(listed, chosen.workers)
     survived = [each["name"] for each in results if not each["caught"]]
     report = {
         "mutants": len(results),

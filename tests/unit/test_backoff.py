@@ -1,0 +1,40 @@
+"""Back-off in exact figures: it doubles, has a ceiling, and is drawn from the upper half."""
+
+import random
+
+import pytest
+
+from moa_graph.models.faults import Fault
+from moa_graph.models.retries import backoff
+
+
+class Draw(random.Random):
+    """A generator whose every draw is the same."""
+
+    def __init__(self, value: float) -> None:
+        super().__init__()
+        self.value = value
+
+    def random(self) -> float:
+        return self.value
+
+
+BUSY = Fault("server", True, None, 503, "busy")
+
+
+def test_it_doubles_from_half_a_second_to_eight() -> None:
+    longest = [backoff(attempt, BUSY, rng=Draw(1.0)) for attempt in range(1, 8)]
+    assert longest == [0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0]
+    assert backoff(10_000, BUSY, rng=Draw(1.0)) == 8.0
+
+
+def test_it_is_drawn_from_the_upper_half() -> None:
+    assert backoff(3, BUSY, rng=Draw(0.0)) == 1.0
+    waits = {backoff(3, BUSY) for _ in range(50)}
+    assert len(waits) > 1 and all(1.0 <= wait <= 2.0 for wait in waits)
+
+
+def test_a_wait_that_the_provider_asks_for_is_never_undercut() -> None:
+    asked = Fault("rate_limit", True, 3.0, 429, "slow down")
+    assert backoff(1, asked, rng=Draw(0.0)) == 3.0
+    assert backoff(1, asked, rng=Draw(1.0)) == pytest.approx(3.75)
