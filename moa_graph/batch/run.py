@@ -11,6 +11,7 @@ import errno
 import json
 import os
 import stat
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,10 +24,10 @@ from moa_graph.costs.ledger import Ledger
 from moa_graph.costs.spending_cap import Purse
 from moa_graph.errors import BudgetError, ConfigError, InputError, ServerError
 
-try:
+if sys.platform == "win32":
+    import msvcrt
+else:
     import fcntl
-except ImportError:  # Windows has none; there two runs into one file go unnoticed
-    fcntl = None  # type: ignore[assignment]
 
 _PATIENCE = (0.5, 1, 2, 4, 8, 16, 30, 30)
 """Seconds between the attempts to reach a server that went away in mid-run."""
@@ -218,9 +219,11 @@ def _locked(part: Path) -> TextIO:
         file.close()
         raise _not_ours(part)
     try:
-        if fcntl is not None:
+        if sys.platform == "win32":
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except (BlockingIOError, PermissionError):
         file.close()
         raise ConfigError(f"{part.name}: another run is writing it. Wait for it, or choose another output.") from None
     file.truncate(0)

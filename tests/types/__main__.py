@@ -97,9 +97,12 @@ def check_refused(folder: Path) -> list[str]:
 
 
 def main() -> None:
-    code, output = mypy("--strict", str(ROOT / "moa_graph"), "--config-file", str(ROOT / "pyproject.toml"), folder=ROOT)
-    print("mypy: strict on the package")
-    found = [f"mypy: {line}" for line in output.splitlines()] if code else []
+    found: list[str] = []
+    for platform in ("linux", "win32"):
+        options = ("--strict", "--platform", platform, "--config-file", str(ROOT / "pyproject.toml"))
+        code, output = mypy(*options, str(ROOT / "moa_graph"), folder=ROOT)
+        found += [f"mypy: {line}" for line in output.splitlines()] if code else []
+        print(f"mypy: strict on the package, {platform}")
     for check in (check_accepted, check_refused):
         with tempfile.TemporaryDirectory() as folder:
             found += check(Path(folder))
