@@ -2,7 +2,7 @@
 
 from langchain.agents import create_agent
 from langchain_core.language_models import GenericFakeChatModel
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.tools import tool
 
 from moa_graph import create_moa
@@ -28,5 +28,5 @@ agent = create_agent(
     Scripted(messages=iter([AIMessage("", tool_calls=[call]), AIMessage("Here you are.")])), [ask_several]
 )
 
-for message in agent.invoke({"messages": "How do I make tea? Ask around."})["messages"]:
+for message in agent.invoke({"messages": [HumanMessage("How do I make tea? Ask around.")]})["messages"]:
     message.pretty_print()

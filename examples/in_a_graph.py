@@ -1,5 +1,6 @@
 """A mixture as one node of a larger graph: it adds exactly one message to the parent's."""
 
+from langchain_core.messages import HumanMessage
 from langgraph.graph import END, START, MessagesState, StateGraph
 
 from moa_graph import create_moa
@@ -17,6 +18,6 @@ parent.add_edge(START, "shorten")
 parent.add_edge("shorten", "moa")
 parent.add_edge("moa", END)
 
-result = parent.compile().invoke({"messages": "Why do cats sleep so much?"})
+result = parent.compile().invoke({"messages": [HumanMessage("Why do cats sleep so much?")]})
 for message in result["messages"]:
     print(f"{message.type}: {message.text}")

@@ -1,7 +1,9 @@
 """A graph with a context of its own: the mixture does not mind it, and a node says what a run is to change."""
 
 from dataclasses import dataclass
+from typing import Any
 
+from langchain_core.messages import HumanMessage
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.runtime import Runtime
 
@@ -17,7 +19,7 @@ class Customer:
     layers: int
 
 
-def chosen(state: MessagesState, runtime: Runtime[Customer]) -> dict:
+def chosen(state: MessagesState, runtime: Runtime[Customer]) -> Any:
     return moa.invoke(state, context={"layers": runtime.context.layers, "max_tokens": 12})
 
 
@@ -26,5 +28,7 @@ graph.add_node("plain", moa)  # as a node it keeps to its mixture, whatever the 
 graph.add_node("chosen", chosen)
 graph.add_edge(START, "plain").add_edge("plain", "chosen")
 
-done = graph.compile().invoke({"messages": "What is the capital of France?"}, context=Customer("Ann", layers=1))
+done = graph.compile().invoke(
+    {"messages": [HumanMessage("What is the capital of France?")]}, context=Customer("Ann", layers=1)
+)
 print([message.type for message in done["messages"]], done["messages"][-1].text)

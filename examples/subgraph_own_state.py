@@ -23,4 +23,4 @@ if __name__ == "__main__":
     import asyncio
 
     graph = StateGraph(Review).add_node("review", review).add_edge(START, "review").compile()
-    print(asyncio.run(graph.ainvoke({"text": "Thank you for coming."})))
+    print(asyncio.run(graph.ainvoke({"text": "Thank you for coming.", "verdict": "", "voices": 0})))
