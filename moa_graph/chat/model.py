@@ -145,7 +145,7 @@ class ChatMoA(BaseChatModel):
         **kw: Any,
     ) -> AIMessage:
         config, parent = own_run(config, CallbackManager)
-        return super().invoke(input, config, stop=stop, **{_PARENT: parent}, **kw)
+        return super().invoke(input, config, stop=stop, **({_PARENT: parent} | kw))
 
     async def ainvoke(
         self,
@@ -156,7 +156,7 @@ class ChatMoA(BaseChatModel):
         **kw: Any,
     ) -> AIMessage:
         config, parent = own_run(config, AsyncCallbackManager)
-        return await super().ainvoke(input, config, stop=stop, **{_PARENT: parent}, **kw)
+        return await super().ainvoke(input, config, stop=stop, **({_PARENT: parent} | kw))
 
     def stream(
         self,
@@ -167,7 +167,7 @@ class ChatMoA(BaseChatModel):
         **kw: Any,
     ) -> Iterator[AIMessageChunk]:
         config, parent = own_run(config, CallbackManager)
-        yield from super().stream(input, config, stop=stop, **{_PARENT: parent}, **kw)
+        yield from super().stream(input, config, stop=stop, **({_PARENT: parent} | kw))
 
     async def astream(
         self,
@@ -178,7 +178,7 @@ class ChatMoA(BaseChatModel):
         **kw: Any,
     ) -> AsyncIterator[AIMessageChunk]:
         config, parent = own_run(config, AsyncCallbackManager)
-        chunks: Any = super().astream(input, config, stop=stop, **{_PARENT: parent}, **kw)
+        chunks: Any = super().astream(input, config, stop=stop, **({_PARENT: parent} | kw))
         async with aclosing(chunks):
             async for chunk in chunks:
                 yield chunk

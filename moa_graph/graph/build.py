@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, Unpack
 
+from langgraph.cache.base import BaseCache
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.store.base import BaseStore
-from langgraph.types import Checkpointer
+from langgraph.stream.transformers import CustomTransformer
+from langgraph.types import All, Checkpointer
 
 from moa_graph.costs.ledger import Ledger
 from moa_graph.graph.nodes import Nodes
@@ -33,6 +35,11 @@ def create_moa(
     name: str = "moa",
     output: Literal["full", "answer"] = "full",
     ledger: Ledger | None = None,
+    interrupt_before: All | list[str] | None = None,
+    interrupt_after: All | list[str] | None = None,
+    cache: BaseCache[Any] | None = None,
+    transformers: Sequence[Callable[[tuple[str, ...]], Any]] = (),
+    debug: bool = False,
     **fields: Unpack[GraphFields],
 ) -> MoAGraph:
     """Build the graph of a mixture of agents.
@@ -55,6 +62,12 @@ def create_moa(
         output: "full" returns messages, drafts and record. "answer" returns messages only, for tools and parent
             graphs.
         ledger: Records every paid call, and answers a call that it has recorded before.
+        interrupt_before: Names of nodes to pause before, or "*", as for `StateGraph.compile`.
+        interrupt_after: Names of nodes to pause after, or "*".
+        cache: A cache of node results, as for `StateGraph.compile`.
+        transformers: Further transformers of v3 event streams. The one for custom events is always there, so that
+            `astream_events(version="v3")` and the SDKs' `threads.stream` carry this package's events.
+        debug: Print what each step does.
         **fields: Fields of `Mixture`, such as `proposers`, `aggregator`, `layers`, `prompt` and `deadline`. They
             replace what `mixture` says. docs/mixtures.md describes all fields.
 
@@ -67,7 +80,16 @@ def create_moa(
     whole = Mixture.load(mixture, **fields)
     for spec in whole.specs:
         require_known(spec)
-    graph = _wired(whole, output, ledger).compile(checkpointer=checkpointer, store=store, name=name)
+    graph = _wired(whole, output, ledger).compile(
+        checkpointer,
+        store=store,
+        name=name,
+        interrupt_before=interrupt_before,
+        interrupt_after=interrupt_after,
+        cache=cache,
+        debug=debug,
+        transformers=[CustomTransformer, *transformers],
+    )
     stamp = {"ls_integration": "moa_graph", "moa_preset": whole.name or "", "moa_mixture": whole.hash}
     # LangGraph's own limit would let a wrong route run 10,007 steps.
     return graph.with_config(recursion_limit=2 * MAX_LAYERS + 10 + whole.steps(), metadata=stamp)
