@@ -1,0 +1,144 @@
+"""The provider's own words and what follows from them, in every shape of an error body."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import aiohttp
+import httpx2
+import openai
+import pytest
+from aiohttp.http_exceptions import BadStatusLine
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from moa_graph.models.fault_reading import message_in, retry_after
+from moa_graph.models.faults import classify
+
+BODIES: list[tuple[Any, str]] = [
+    ({"error": {"message": "no such model"}}, "no such model"),
+    ({"error": "roles must alternate", "error_type": "validation"}, "roles must alternate"),
+    ({"object": "error", "message": "too long", "type": "BadRequestError", "code": 400}, "too long"),
+    ({"detail": "Not Found"}, "Not Found"),
+    ({"detail": [{"loc": ["body", "messages", 0], "msg": "field required"}]}, "body.messages.0: field required"),
+    ({"errors": [{"message": "one"}, {"message": "two"}]}, "one; two"),
+    ([{"error": {"code": 400, "message": "API key not valid"}}], "API key not valid"),
+    ({"error": "invalid_grant", "error_description": "token expired"}, "token expired"),
+    ({"Message": "Input is too long"}, "Input is too long"),
+    ({"fault": {"faultstring": "quota"}}, "quota"),
+    ({"base_resp": {"status_code": 1004, "status_msg": "login fail"}}, "login fail"),
+    ({"title": "Bad", "detail": "really"}, "really"),
+    ('{"error": {"message": "text that is JSON"}}', "text that is JSON"),
+    ({"error": {"message": '{"error": {"message": "nested text"}}'}}, "nested text"),
+    (
+        {"error": {"message": "Provider returned error", "metadata": {"raw": '{"error": {"message": "too hot"}}'}}},
+        "Provider returned error: too hot",
+    ),
+    (b"upstream connect error", "upstream connect error"),
+    ("<html><head><title>502 Bad Gateway</title></head></html>", "an HTML page instead of JSON: 502 Bad Gateway"),
+    ("<!DOCTYPE html><h1>Oops</h1>", "an HTML page instead of JSON: Oops"),
+    ({}, ""),
+    ({"error": None}, ""),
+    (None, ""),
+    (5, ""),
+]
+
+
+@pytest.mark.parametrize(("body", "words"), BODIES, ids=range(len(BODIES)))
+def test_the_words_are_found_in_any_body(body: Any, words: str) -> None:
+    assert message_in(body) == words
+
+
+JSON: Any = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(st.sampled_from(["error", "message", "detail", "loc", "msg", "metadata", "raw"]), inner),
+    max_leaves=8,
+)  # fmt: skip
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(JSON)
+def test_any_body_is_classified(body: Any) -> None:
+    class Failed(Exception):
+        def __init__(self) -> None:
+            self.body, self.status_code = body, 400
+
+    fault = classify(Failed())
+    assert fault.status == 400 and fault.reason
+
+
+def stream_error(body: Any) -> openai.APIError:
+    return openai.APIError("An error occurred during streaming", httpx2.Request("POST", "http://x"), body=body)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "reason"),
+    [
+        ({"message": "engine queue is full", "code": 429}, "rate_limit", "429 engine queue is full"),
+        ({"message": "exceeds the available context size", "code": "400"}, "context_overflow", "400 exceeds"),
+        ({"message": "Overloaded", "type": "overloaded_error"}, "server", "Overloaded"),
+        ("went away", "unknown", "went away"),
+    ],
+)
+def test_an_error_in_a_stream_has_its_words_and_its_kind(body: Any, kind: str, reason: str) -> None:
+    fault = classify(stream_error(body))
+    assert fault.kind == kind and fault.reason.startswith(reason)
+
+
+def aws(code: str, status: int, headers: dict[str, str] | None = None) -> Exception:
+    """As botocore raises it: the response is a dict."""
+
+    class ClientError(Exception):
+        response = {  # noqa: RUF012
+            "Error": {"Code": code, "Message": f"{code} says no"},
+            "ResponseMetadata": {"HTTPStatusCode": status, "HTTPHeaders": headers or {}},
+        }
+
+    return ClientError("An error occurred")
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "kind", "retryable"),
+    [
+        ("ThrottlingException", 429, "rate_limit", True),
+        ("InternalServerException", 500, "server", True),
+        ("ServiceUnavailableException", 503, "server", True),
+        ("ModelTimeoutException", 408, "timeout", True),
+        ("AccessDeniedException", 403, "auth", False),
+        ("ValidationException", 400, "bad_request", False),
+        ("ModelStreamErrorException", 0, "server", True),
+    ],
+)
+def test_bedrocks_faults_are_recognised(code: str, status: int, kind: str, retryable: bool) -> None:
+    fault = classify(aws(code, status))
+    assert (fault.kind, fault.retryable) == (kind, retryable) and f"{code} says no" in fault.reason
+    assert retry_after(aws(code, status, {"retry-after": "3"})) == 3.0
+
+
+def test_broken_http_is_not_a_status_that_a_server_sent() -> None:
+    url = "http://x"
+    info = aiohttp.RequestInfo(url, "POST", {}, url)  # type: ignore[arg-type]
+    try:
+        try:
+            raise BadStatusLine("junk")
+        except BadStatusLine as inner:
+            raise aiohttp.ClientResponseError(info, (), status=400, message=inner.message) from inner
+    except aiohttp.ClientResponseError as exc:
+        fault = classify(exc)
+    assert (fault.kind, fault.status, fault.retryable, fault.unsent) == ("connection", None, True, False)
+    assert fault.reason.startswith("the reply is not valid HTTP: Bad status line")
+
+
+@pytest.mark.parametrize(
+    ("words", "seconds"),
+    [("Please try again in 6m0s.", 360.0), ("Please retry in 27.5s.", 27.5), ("try again in 1h2m", 3720.0),
+     ("Please wait 20 seconds before", 20.0), ("try again", None), ("retry after a while", None)],
+)  # fmt: skip
+def test_spans_of_time_in_words(words: str, seconds: float | None) -> None:
+    assert retry_after(stream_error({"message": words})) == seconds
+
+
+def test_a_wait_in_the_body_is_read() -> None:
+    assert retry_after(stream_error({"message": "no", "retry_after": 2.5})) == 2.5
+    assert retry_after(stream_error({"message": "no", "retry_after": -2})) == 0.0
