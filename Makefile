@@ -13,7 +13,7 @@ export LANGGRAPH_CLI_NO_ANALYTICS := 1
 export LANGGRAPH_NO_VERSION_CHECK := true
 unexport LANGSMITH_TRACING LANGCHAIN_TRACING_V2
 
-.PHONY: help demo first-minute serve-demo lint types quick test docs mutants lowest newest faults bench bench-peers \
+.PHONY: help demo first-minute serve-demo lint types quick test security docs mutants lowest newest faults bench bench-peers \
 	screenshots aegra scale eval-soak release clean
 
 help:  ## list the targets
@@ -97,6 +97,9 @@ scale: $(VENV)/dev.stamp  ## moa batch at scale: memory, kills, servers; reports
 
 eval-soak: $(VENV)/dev.stamp  ## a benchmark of 10,465 calls, killed twelve times; reports/eval_soak.json
 	$(BIN)/python -m benchmarks.eval_soak
+
+security: $(VENV)/dev.stamp  ## attack what SECURITY.md promises, in a browser too; reports/security.json
+	$(BIN)/python -m tests.security
 
 faults: $(VENV)/dev.stamp  ## every fault in every place, kill -9, refusals, fence, secrets; reports/faults.json
 	$(BIN)/python -m tests.faults

@@ -217,7 +217,9 @@ def _show(result: Answered, question: str, extra: Receipt | None, *, as_json: bo
     whole: dict[str, Any] = {"answer": result.answer, "drafts": result.drafts, "record": result.record}
     whole |= {"receipt": extra._asdict()} if extra else {}
     if as_json:
-        sys.stdout.write(json.dumps(whole, ensure_ascii=False) + "\n")
+        from moa_graph.models.terminal_text import escape_controls
+
+        sys.stdout.write(escape_controls(json.dumps(whole, ensure_ascii=False)) + "\n")
     if save:
         write(save, question, whole)
 

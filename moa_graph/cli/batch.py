@@ -95,6 +95,7 @@ async def _run(asker: Mixture | Server, ledger_path: Path, quiet: bool, fields: 
 
 
 async def _watched(work: Batch, quiet: bool) -> int:
+    from moa_graph.cli.drafts import plain
     from moa_graph.cli.progress import watch_line
 
     begun = time.monotonic()
@@ -107,7 +108,7 @@ async def _watched(work: Batch, quiet: bool) -> int:
             with suppress(asyncio.CancelledError):
                 await watcher
     for problem in totals.problems[:_SHOWN]:
-        typer.echo(problem, err=True)
+        typer.echo(plain(problem), err=True)
     if totals.failed > _SHOWN:
         typer.echo(f"and {totals.failed - _SHOWN} more: see {work.target}", err=True)
     if len(totals.mixtures) > 1:

@@ -75,9 +75,11 @@ def _print(findings: list[Finding], *, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps([f._asdict() for f in findings], ensure_ascii=False, indent=2) + "\n")
         return
+    from moa_graph.models.terminal_text import for_terminal
+
     for finding in findings:
         mark = "ok " if finding.ok else ("BAD" if finding.bad else "-  ")
-        sys.stdout.write(f"{mark} {finding.about:<6} {finding.name}: {finding.detail}\n")
+        sys.stdout.write(for_terminal(f"{mark} {finding.about:<6} {finding.name}: {finding.detail}") + "\n")
 
 
 def _keys(mixture: Mixture) -> Iterable[Finding]:

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from moa_graph.models.terminal_text import for_terminal
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
@@ -16,8 +18,8 @@ WIDE = 120
 
 
 def plain(text: str) -> str:
-    """Return `text` without control characters, so that a model's text cannot steer the terminal."""
-    return "".join(c for c in text if c in "\n\t" or c.isprintable())
+    """Return `text` as a terminal may show it; see `for_terminal`."""
+    return for_terminal(text)
 
 
 def heading(draft: Draft, drafts: Sequence[Draft]) -> str:

@@ -59,7 +59,10 @@ def _guarded(load: Callable[[], typer.Typer], args: list[str], name: str, extra:
 
 def said(error: Exception) -> str:
     """Return the error for a person at a terminal, without what only a Python caller can use."""
-    return str(error).removesuffix(" The drafts are attached.")
+    from moa_graph.models.terminal_text import for_terminal
+
+    # An error may quote a server, a model or a file.
+    return for_terminal(str(error).removesuffix(" The drafts are attached."))
 
 
 def code_of(error: MoAError) -> int:
@@ -84,7 +87,10 @@ def _unforeseen(exc: Exception, name: str) -> int:
 
 
 def _say(text: Any) -> None:
-    sys.stderr.write(f"{text}\n")
+    # An error may quote a server, a model or a file.
+    from moa_graph.models.terminal_text import for_terminal
+
+    sys.stderr.write(f"{for_terminal(str(text))}\n")
 
 
 def _silence_stdout() -> None:

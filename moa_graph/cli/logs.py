@@ -86,11 +86,13 @@ def _print(entries: list[Entry], as_json: bool) -> None:
         return
     from rich.console import Console
 
+    from moa_graph.cli.drafts import plain
+
     width = Console().width if sys.stdout.isatty() else None
     for entry in entries:
         mark = "" if entry.answer and not entry.error else "  (no whole answer)"
         line = f"{entry.id:>5}  {_when(entry)}  {entry.mixture:<12.12}  {' '.join(entry.question.split())}{mark}"
-        line = "".join(c for c in line if c.isprintable())
+        line = plain(line).replace("\n", " ")
         sys.stdout.write((line if width is None or len(line) <= width else f"{line[: width - 1]}…") + "\n")
 
 

@@ -72,10 +72,12 @@ def summary(record: Record, extra: Receipt | None = None) -> str:
 
 def tell_trouble(drafts: Sequence[Any]) -> None:
     """Write one line to standard error for every draft that did not count, in the provider's own words."""
+    from moa_graph.cli.drafts import plain
+
     for draft in drafts:
         if draft["error"] and draft["status"] != "truncated":
             place = f"layer {draft['layer']} {draft['proposer']} ({draft['model']})"
-            sys.stderr.write(f"{place}: {draft['status']}: {draft['error']}\n")
+            sys.stderr.write(plain(f"{place}: {draft['status']}: {draft['error']}") + "\n")
 
 
 def tell_end(drafts: Sequence[Any], record: Record, *, live: bool) -> None:

@@ -73,6 +73,7 @@ def listen(
     from moa_graph.serve.access import Policy
     from moa_graph.serve.app import create_app
     from moa_graph.serve.catalogue import Catalogue
+    from moa_graph.serve.connections import limited_protocol
 
     policy = Policy.from_environment()
     if policy.key is None and not _loopback(host):
@@ -92,7 +93,9 @@ def listen(
                     ready(f"{url}/moa")
 
         # Runs that are still going when the server is told to stop get a moment, and are then cancelled.
-        config = uvicorn.Config(create_app(catalogue, policy), log_level="warning", timeout_graceful_shutdown=2)
+        config = uvicorn.Config(
+            create_app(catalogue, policy), log_level="warning", timeout_graceful_shutdown=2, http=limited_protocol()
+        )
         Server(config).run(sockets=[listening])
 
 

@@ -8,7 +8,6 @@ import contextlib
 import hashlib
 import hmac
 import ipaddress
-import json
 import os
 import re
 from collections.abc import Callable, Iterable
@@ -16,14 +15,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.datastructures import Headers
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from moa_graph.serve.bodies import MAX_BYTES
 from moa_graph.serve.problems import Problem
-
-MAX_BYTES = 20_000_000
-"""The largest request body: a long conversation with some images."""
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -224,26 +220,3 @@ def _shared(send: Send, origin: str) -> Send:
         await send(message)
 
     return with_header
-
-
-async def json_body(request: Request, limit: int) -> dict[str, Any]:
-    """The request's JSON object.
-
-    Raises:
-        Problem: 413 when it is larger than `limit` bytes, 415 when it does not say that it is JSON (a form of a
-            foreign web page cannot), 400 when it is not.
-    """
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        raise Problem(415, "Send JSON, with the header Content-Type: application/json.", code="content_type")
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > limit:
-            raise Problem(413, f"The request is larger than {limit:,} bytes.", code="request_too_large")
-    try:
-        data = json.loads(body)
-    except (ValueError, RecursionError) as exc:
-        raise Problem(400, f"The request is not valid JSON: {exc}", code="invalid_json") from exc
-    if not isinstance(data, dict):
-        raise Problem(400, "The request must be a JSON object.", code="invalid_json")
-    return data

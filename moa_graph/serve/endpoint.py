@@ -19,7 +19,7 @@ from starlette.types import ASGIApp
 
 from moa_graph.mixture.context import BoundContext
 from moa_graph.mixture.mixture import Mixture
-from moa_graph.serve.access import json_body
+from moa_graph.serve.bodies import json_body
 from moa_graph.serve.catalogue import Catalogue
 from moa_graph.serve.problems import Problem, problem
 from moa_graph.serve.runs import Result, answer_parts, checked

@@ -9,9 +9,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
 from moa_graph.costs.tokens import prompt_tokens, tokens
-from moa_graph.serve.access import json_body
 from moa_graph.serve.anthropic.request import MessagesRequest
 from moa_graph.serve.anthropic.response import refuse
+from moa_graph.serve.bodies import json_body
 from moa_graph.serve.endpoint import Endpoint
 from moa_graph.serve.problems import problem
 from moa_graph.state import add_checked

@@ -16,7 +16,7 @@ from moa_graph.errors import ConfigError
 from moa_graph.graph.build import MoAGraph
 from moa_graph.mixture.context import MoAContext
 from moa_graph.mixture.mixture import MAX_LAYERS, Mixture
-from moa_graph.serve.access import json_body
+from moa_graph.serve.bodies import json_body
 from moa_graph.serve.catalogue import Catalogue
 from moa_graph.serve.openai.response import data_event
 from moa_graph.serve.page.document import policy, report_page, whole_page

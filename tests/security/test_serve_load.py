@@ -1,0 +1,191 @@
+"""Slow, idle and greedy clients of `moa serve`: others are answered meanwhile."""
+
+import http.client
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+
+from moa_graph.serve import bodies
+from moa_graph.serve.app import create_app
+from moa_graph.serve.catalogue import Catalogue
+from moa_graph.serve.connections import limited_protocol
+from tests.provider import Provider
+from tests.serving import Served, mixture
+
+pytest.importorskip("uvicorn")
+
+
+@pytest.fixture(scope="module")
+def served(provider_server: Provider) -> Iterator[Served]:
+    with Served({"good": mixture(provider_server, "one-tok=4", aggregator="agg-tok=4")}) as server:
+        yield server
+
+
+def post(server: Any, body: bytes, path: str = "/v1/chat/completions") -> tuple[int, dict[str, Any]]:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    connection.request("POST", path, body, {"Content-Type": "application/json"})
+    response = connection.getresponse()
+    found = response.status, json.loads(response.read())
+    connection.close()
+    return found
+
+
+def slowest(server: Any, stop: threading.Event) -> float:
+    worst = 0.0
+    while not stop.is_set():
+        start = time.monotonic()
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+        connection.request("GET", "/v1/models")
+        connection.getresponse().read()
+        connection.close()
+        worst = max(worst, time.monotonic() - start)
+        time.sleep(0.02)
+    return worst
+
+
+USER = b'{"role":"user","content":"x"}'
+GREEDY = {
+    "messages": (b'{"model":"good","messages":[' + USER + (b"," + USER) * 620_000 + b"]}", 413, "too_many_messages"),
+    "empty lists": (b'{"model":"good","messages":[' + b"[]," * 6_000_000 + b"[]]}", 413, "too_many_messages"),
+    "blocks": (
+        b'{"model":"good","messages":[{"role":"user","content":[' + b'{"type":"text","text":"x"},' * 600_000
+        + b'{"type":"text","text":"x"}]}]}', 413, "too_many_values",
+    ),
+    "tools": (
+        b'{"model":"good","messages":[' + USER + b'],"tools":[' + b"{}," * 200_000 + b"{}]}", 413, "too_many_values",
+    ),
+    "depth": (b'{"model":"good","messages":' + b"[" * 1_000_000 + b"]" * 1_000_000 + b"}", 400, "invalid_json"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", GREEDY)
+def test_a_greedy_body_is_refused_and_others_are_answered_meanwhile(
+    served: Served, provider: Provider, name: str
+) -> None:
+    body, status, code = GREEDY[name]
+    stop, worst = threading.Event(), list[float]()
+    watcher = threading.Thread(target=lambda: worst.append(slowest(served, stop)))
+    watcher.start()
+    found = post(served, body)
+    stop.set()
+    watcher.join()
+    assert (found[0], found[1]["error"]["code"]) == (status, code)
+    assert worst[0] < 3, "15 s before bodies were bounded"
+    assert provider.stats()["requests"] == 0
+
+
+def test_as_many_messages_as_are_accepted_pass(served: Served) -> None:
+    messages = [{"role": "user", "content": "x"}] * bodies.MAX_MESSAGES
+    assert post(served, json.dumps({"model": "good", "messages": messages}).encode())[0] == 200
+
+
+@pytest.mark.parametrize("size", [20_000_100, 21_000_000, 60_000_000])
+def test_the_refusal_of_a_large_body_can_be_read(served: Served, size: int) -> None:
+    status, answer = post(served, b'{"a":"' + b"x" * size + b'"}')
+    assert status == 413 and answer["error"]["code"] == "request_too_large"
+
+
+def test_a_body_that_never_ends_is_given_up(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "BODY_SECONDS", 0.5)
+    with socket.create_connection(("127.0.0.1", served.port), timeout=20) as client:
+        head = "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        client.sendall(f"{head}Content-Length: 1000\r\n\r\n{{".encode())
+        assert client.recv(65_536).startswith(b"HTTP/1.1 408")
+
+
+@pytest.fixture
+def limited(provider_server: Provider) -> Iterator[Served]:
+    """A server whose limits can be reached in a test."""
+    server = Served({"good": mixture(provider_server, "one-tok=4", aggregator="agg-tok=4")})
+    app = create_app(Catalogue({"good": mixture(provider_server, "one-2000ms", aggregator="agg-tok=4")}))
+    protocol = limited_protocol(header_seconds=1.0, max_idle=20)
+    server._server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", http=protocol))
+    server._thread = threading.Thread(target=server._server.run, daemon=True)
+    with server:
+        yield server
+
+
+def closed(client: socket.socket, seconds: float) -> bool:
+    client.settimeout(seconds)
+    try:
+        return client.recv(65_536) == b""
+    except TimeoutError:
+        return False
+    except ConnectionError:
+        return True
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /v1/models HT", b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\nX: "])
+def test_a_request_that_is_not_sent_whole_is_given_up(limited: Served, sent: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", limited.port)) as client:
+        client.sendall(sent)
+        assert not closed(client, 0.4) and closed(client, 5)
+
+
+def test_a_client_that_sends_a_byte_now_and_then_is_given_up_too(limited: Served) -> None:
+    with socket.create_connection(("127.0.0.1", limited.port)) as client:
+        start = time.monotonic()
+        try:
+            while time.monotonic() - start < 5:
+                client.sendall(b"G")
+                time.sleep(0.2)
+        except ConnectionError:
+            pass
+        assert time.monotonic() - start < 4
+
+
+def test_idle_clients_do_not_lock_others_out_and_a_run_under_way_stays(limited: Served) -> None:
+    answers: list[int] = []
+    body = json.dumps({"model": "good", "messages": [{"role": "user", "content": "x"}]}).encode()
+    run = threading.Thread(target=lambda: answers.append(post(limited, body)[0]))
+    run.start()
+    time.sleep(0.3)
+    idle = [socket.create_connection(("127.0.0.1", limited.port)) for _ in range(100)]
+    connection = http.client.HTTPConnection("127.0.0.1", limited.port, timeout=10)
+    connection.request("GET", "/v1/models")
+    assert connection.getresponse().status == 200
+    connection.close()
+    assert closed(idle[0], 5) and not closed(idle[-1], 0.2)
+    run.join()
+    assert answers == [200]
+    for each in idle:
+        each.close()
+
+
+def test_the_command_has_the_limits(provider: Provider, tmp_path: Path) -> None:
+    """1,100 half-open requests at 1,024 descriptors: nobody else got in before."""
+    spec = {"model": "openai:tok=4", "base_url": provider.url}
+    (tmp_path / "m.yaml").write_text(json.dumps({"proposers": [spec], "aggregator": spec}))
+    start = "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (400, 400)); "
+    start += "from moa_graph.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", start, "serve", "--file", "m.yaml", "--port", "0"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env={**os.environ})
+    try:
+        assert process.stderr is not None
+        port = next(int(m[1]) for line in process.stderr if (m := re.search(r"127\.0\.0\.1:(\d+)/moa", line)))
+        halves = []
+        for _ in range(500):
+            half = socket.create_connection(("127.0.0.1", port))
+            half.sendall(b"GET /v1/models HTTP/1.1\r\n")
+            halves.append(half)
+        time.sleep(0.5)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection.request("GET", "/v1/models")
+        assert connection.getresponse().status == 200
+        connection.close()
+        for half in halves:
+            half.close()
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)

@@ -1,0 +1,124 @@
+"""What a terminal is shown of models, servers and files."""
+
+import http.server
+import json
+import os
+import pty
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from moa_graph.models.redaction import one_line
+from moa_graph.models.terminal_text import escape_controls, for_terminal
+
+KEPT = [
+    "10\u00a0km",
+    "5\u202f000\u00a0$",
+    "a\u3000b",
+    "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+    "\u0915\u094d\u200d\u0937",
+    "👨\u200d👩\u200d👧",
+    "❤\ufe0f",
+    "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
+    "\U0001fae9 \U0001faef \U0001f6d8",
+    "\U0001fbff unassigned",
+    "tab\tand\nline",
+    "naïve 日本語 עברית العربية",
+    "soft\u00adhyphen",
+    "",
+]
+GONE = {
+    "\x1b[31mred\x1b[0m": "red",
+    "\x1b]52;c;aGFja2Vk\x07x": "x",
+    "\x1b]8;;http://evil\x1b\\link\x1b]8;;\x1b\\": "link",
+    "\x1b[2J\x1b[Hx": "x",
+    "\x1bPq#0\x1b\\x": "x",
+    "\x1bcx": "x",
+    "\x9b31mred": "red",
+    "\x9d52;c;x\x9cy": "y",
+    "a\x07\x08\x7f\x00b": "ab",
+    "one\rtwo": "onetwo",
+    "one\r\ntwo": "one\ntwo",
+    "one\u2028two": "one\ntwo",
+    "a\u202eb\u2066c\u200fd": "abcd",
+    "half \ud83d": "half \ufffd",
+    "\x1b": "",
+    "\x1b]unfinished": "unfinished",
+}
+
+
+@pytest.mark.parametrize("text", KEPT)
+def test_no_character_is_lost(text: str) -> None:
+    assert for_terminal(text) == text
+
+
+@pytest.mark.parametrize("text", GONE)
+def test_no_control_sequence_is_shown(text: str) -> None:
+    shown = for_terminal(text)
+    assert shown == GONE[text] or (text.startswith("\x1b]unf") and "\x1b" not in shown)
+
+
+def test_pieces_of_a_stream_show_no_control_character_either() -> None:
+    text = "".join(GONE)
+    shown = "".join(map(for_terminal, text))
+    assert not any(ord(c) < 32 and c not in "\n\t" for c in shown) and "\x9b" not in shown and "\u202e" not in shown
+
+
+def test_a_line_about_a_fault_has_no_control_sequence() -> None:
+    assert one_line("a\x1b[31m\u202e\nb") == "a [31m b"
+
+
+@pytest.mark.parametrize("text", [*KEPT, *GONE, '"\\', "\x9b", "\u2029"])
+def test_json_says_the_same_without_raw_controls(text: str) -> None:
+    shown = escape_controls(json.dumps({"answer": text}, ensure_ascii=False))
+    assert json.loads(shown) == {"answer": text}
+    assert for_terminal(shown) == shown
+
+
+class Hostile(http.server.BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        words = "no such graph \x1b]52;c;aGFja2Vk\x07\x1b[2J\u202eevil"
+        body = json.dumps({"detail": words, "message": words, "error": words}).encode()
+        self.send_response(422)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_GET = do_POST
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Print nothing."""
+
+
+@pytest.fixture
+def hostile() -> Iterator[str]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hostile)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_servers_words_reach_the_terminal_as_words(hostile: str) -> None:
+    leader, follower = pty.openpty()
+    command = [sys.executable, "-m", "moa_graph", "ask", "--quiet", "--url", hostile, "hi"]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=follower, stderr=follower)
+    os.close(follower)
+    shown = b""
+    while True:
+        try:
+            part = os.read(leader, 65_536)
+        except OSError:
+            break
+        if not part:
+            break
+        shown += part
+    assert process.wait(60) != 0
+    os.close(leader)
+    assert b"no such graph" in shown and b"\x1b" not in shown and "\u202e".encode() not in shown
