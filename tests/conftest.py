@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.langgraph_dev import langgraph_dev as langgraph_dev
 from tests.provider import Provider
@@ -21,6 +22,11 @@ def own_home(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathF
     home = tmp_path_factory.mktemp("home") / "moa_graph"
     monkeypatch.setenv("MOA_HOME", str(home))
     return home
+
+
+# How fast a busy machine makes examples says nothing about the code.
+settings.register_profile("moa", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("moa")
 
 
 @pytest.fixture(scope="session")
