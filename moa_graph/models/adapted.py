@@ -13,17 +13,17 @@ __all__ = ["adapted"]
 _LIMITS = ("max_tokens", "num_predict", "max_output_tokens", "max_tokens_to_sample", "max_completion_tokens")
 """What LangChain's model classes call the limit of an answer's tokens."""
 
-_without: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
-"""SDK clients of callers' own models, each with its copy that makes no retries."""
+_copies: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+"""SDK clients of callers' own models, each with the copy that is used in its place."""
 
 
 def adapted(model: BaseChatModel, wanted: dict[str, Any], *, quiet: bool) -> BaseChatModel:
     """Return a copy of `model` with our settings as far as its class has them; the caller's object does not change.
 
     Args:
-        model: the caller's chat model.
-        wanted: settings by our names; None leaves the model's own.
-        quiet: the copy never streams.
+        model: The caller's chat model.
+        wanted: Settings by our names; None leaves the model's own.
+        quiet: The copy never streams.
     """
     fields = type(model).model_fields
     update: dict[str, Any] = {}
@@ -35,18 +35,49 @@ def adapted(model: BaseChatModel, wanted: dict[str, Any], *, quiet: bool) -> Bas
         update["disable_streaming"] = True
     if "max_retries" in fields and getattr(model, "max_retries", 0) != 0:
         update["max_retries"] = 0
-    update |= _clients_without_retries(model)
+    update |= _openai_clients(model) if hasattr(model, "root_async_client") else _resource(model)
     return model.model_copy(update=update) if update else model
 
 
-def _clients_without_retries(model: BaseChatModel) -> dict[str, Any]:
-    """The model's SDK clients that retry, replaced by copies that do not and share their connections."""
-    sdk: Any = getattr(model, "root_async_client", None)
-    if not hasattr(sdk, "with_options") or getattr(sdk, "max_retries", 0) == 0:
+def _openai_clients(model: Any) -> dict[str, Any]:
+    """Clients of LangChain's OpenAI family that do not retry and work in every event loop.
+
+    LangChain's own HTTP client keeps its connections beyond the event loop that they belong to, so that a model fails
+    in the next `asyncio.run`. A client of the caller's own making stays: only the caller knows what it does.
+    """
+    sdk = model.root_async_client
+    if not hasattr(sdk, "with_options"):
         return {}
-    if sdk not in _without:
-        _without[sdk] = sdk.with_options(max_retries=0)
-    copy = _without[sdk]
-    # A client of the caller's own making stays: only the caller knows what it does.
+    if sdk not in _copies:
+        options: dict[str, Any] = {"max_retries": 0}
+        own = getattr(model, "http_async_client", None) or getattr(model, "openai_proxy", None)
+        if not own and (http := _http_client(str(sdk.base_url))) is not None:
+            options["http_client"] = http
+        _copies[sdk] = sdk.with_options(**options)
+    copy = _copies[sdk]
     same = type(getattr(model, "async_client", None)) is type(copy.chat.completions)
     return {"root_async_client": copy, **({"async_client": copy.chat.completions} if same else {})}
+
+
+def _http_client(base_url: str) -> Any:
+    import httpx2
+
+    from moa_graph.models.proxies import proxy_for
+    from moa_graph.models.transport import Transport
+
+    proxy = proxy_for(base_url)
+    if (proxy or "").startswith("socks"):
+        return None
+    # The SDK sets the caller's time limits for every request.
+    return httpx2.AsyncClient(transport=Transport(base_url, proxy), timeout=None)
+
+
+def _resource(model: Any) -> dict[str, Any]:
+    """The SDK resource in `async_client` without retries, for SDKs made like OpenAI's (Groq's, for example)."""
+    resource: Any = getattr(model, "async_client", None)
+    sdk: Any = getattr(resource, "_client", None)
+    if not hasattr(sdk, "with_options") or not getattr(sdk, "max_retries", 0):
+        return {}
+    if sdk not in _copies:
+        _copies[sdk] = sdk.with_options(max_retries=0)
+    return {"async_client": type(resource)(_copies[sdk])}

@@ -1,24 +1,60 @@
-"""Which mixture is meant when nobody names one: the same for the command, the page and the MCP tool."""
+"""The mixture to use when nobody names one: the same for the command, the page and the MCP tool."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 
 from moa_graph.models.keys import environment
+from moa_graph.models.providers import PROVIDERS, Provider
+
+__all__ = ["default_mixture"]
+
+_UNUSED = (
+    "AZURE_OPENAI_API_KEY",
+    "CEREBRAS_API_KEY",
+    "COHERE_API_KEY",
+    "NVIDIA_API_KEY",
+    "PERPLEXITY_API_KEY",
+    "UPSTAGE_API_KEY",
+)
+"""Keys of providers that no preset calls."""
 
 
 def default_mixture() -> tuple[str, str | None]:
-    """A preset's name, or the name or file that MOA_PRESET holds; and why, unless MOA_PRESET says so.
+    """Return a preset's name, or the name or file that MOA_PRESET holds; and the reason, unless that is MOA_PRESET.
+
+    One key is enough. Of several keys the first of `PROVIDERS` whose package is installed decides; keys of OpenAI and
+    Together take the preset of both. The reason names keys that are set and cannot be used.
 
     Looks for keys in `.env` too, so not for an event loop. MOA_PRESET is read from the process environment only: the
     `.env` of a folder must not choose the mixture.
     """
     if named := os.environ.get("MOA_PRESET"):
         return named, None
-    openai, together = environment("OPENAI_API_KEY"), environment("TOGETHER_API_KEY")
-    if openai and together:
-        return "mixed", "OPENAI_API_KEY and TOGETHER_API_KEY are set"
-    if openai or together:
-        name = "openai" if openai else "together"
-        return name, f"{name.upper()}_API_KEY is set"
+    found = {key: provider for provider in PROVIDERS.values() if provider.preset and (key := _key_set(provider))}
+    usable = {key: provider for key, provider in found.items() if _installed(provider)}
+    unusable = [
+        f"{key} is set too, but {provider.title} needs a package: pip install 'moa_graph[{provider.extra}]'"
+        for key, provider in found.items()
+        if key not in usable
+    ]
+    if {"OPENAI_API_KEY", "TOGETHER_API_KEY"} <= usable.keys():
+        return "mixed", "; ".join(["OPENAI_API_KEY and TOGETHER_API_KEY are set", *unusable])
+    for key, provider in usable.items():
+        return str(provider.preset), "; ".join([f"{key} is set", *unusable])
+    unusable += [f"{key} is set, but no preset uses it: name models of your own" for key in _UNUSED if environment(key)]
+    if unusable:
+        text = "; ".join(unusable).replace(" is set too, but", " is set, but", 1)
+        return "local", f"{text}; until then the small embedded model answers"
     return "local", "no provider's key is set, so the small embedded model answers"
+
+
+def _key_set(provider: Provider) -> str | None:
+    """The variable in which the provider's key is set."""
+    return next((name for name in provider.keys if environment(name)), None)
+
+
+def _installed(provider: Provider) -> bool:
+    packages = ("langchain", provider.package.replace("-", "_")) if provider.package else ()
+    return all(importlib.util.find_spec(name) is not None for name in packages)

@@ -83,6 +83,16 @@ def test_a_key_written_into_a_field_by_mistake_is_not_repeated() -> None:
         ("together", 5, 2),
         ("openai", 4, 2),
         ("mixed", 5, 2),
+        ("openrouter", 5, 2),
+        ("anthropic", 4, 2),
+        ("google", 4, 2),
+        ("mistral", 4, 2),
+        ("groq", 5, 2),
+        ("deepseek", 4, 2),
+        ("xai", 4, 2),
+        ("fireworks", 5, 2),
+        ("ollama", 3, 2),
+        ("lmstudio", 4, 2),
     ],
 )
 def test_presets_calls_and_layers(name: str, calls: int, layers: int) -> None:
@@ -92,7 +102,7 @@ def test_presets_calls_and_layers(name: str, calls: int, layers: int) -> None:
 
 
 def test_presets_are_all_tested() -> None:
-    assert len(preset_names()) == 8
+    assert len(preset_names()) == 18
 
 
 def test_paper_presets_use_the_paper_prompt_and_send_its_sampling() -> None:

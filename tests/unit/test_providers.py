@@ -1,0 +1,103 @@
+"""The providers known by name: one key is enough, presets name models that have a price, nothing is misused."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from moa_graph import ConfigError, Mixture, Proposer
+from moa_graph.costs.prices import price
+from moa_graph.mixture.files import preset_names
+from moa_graph.models import default_mixture as module
+from moa_graph.models.default_mixture import default_mixture
+from moa_graph.models.keys import host, key_name
+from moa_graph.models.providers import PROVIDERS, find
+from moa_graph.models.registry import require_known
+from moa_graph.state import Usage
+
+USAGE = Usage(input_tokens=1000, output_tokens=1000, reasoning_tokens=0, cache_read_tokens=0, cache_write_tokens=0)
+
+
+@pytest.fixture
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """No keys, no `.env`, and every provider's package installed."""
+    monkeypatch.chdir(tmp_path)
+    for name in ["MOA_PRESET", *module._UNUSED, *(key for provider in PROVIDERS.values() for key in provider.keys)]:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(module, "_installed", lambda provider: True)
+    return monkeypatch
+
+
+@pytest.mark.parametrize("key", [key for provider in PROVIDERS.values() for key in provider.keys])
+def test_one_key_is_enough_for_a_preset_of_that_provider(key: str, bare: pytest.MonkeyPatch) -> None:
+    bare.setenv(key, "secret-1234")
+    name, why = default_mixture()
+    assert why == f"{key} is set"
+    for spec in Mixture.load(name).specs:
+        assert key_name(spec) == key
+
+
+def test_a_key_that_cannot_be_used_is_named_with_the_way_out(bare: pytest.MonkeyPatch) -> None:
+    bare.setattr(module, "_installed", lambda provider: not provider.package)
+    bare.setenv("ANTHROPIC_API_KEY", "secret-1234")
+    name, why = default_mixture()
+    assert name == "local" and "pip install 'moa_graph[anthropic]'" in str(why)
+    bare.setenv("GROQ_API_KEY", "secret-1234")
+    name, why = default_mixture()
+    assert name == "groq" and "ANTHROPIC_API_KEY is set too" in str(why)
+
+
+def test_a_key_of_a_provider_without_a_preset_is_named(bare: pytest.MonkeyPatch) -> None:
+    bare.setenv("COHERE_API_KEY", "secret-1234")
+    name, why = default_mixture()
+    assert name == "local" and "COHERE_API_KEY is set, but no preset uses it" in str(why)
+
+
+@pytest.mark.parametrize("name", [name for name in preset_names() if not name.startswith("together-")])
+def test_presets_are_dated_and_their_models_have_a_list_price(name: str) -> None:
+    mixture = Mixture.load(name)
+    assert mixture.date and mixture.source and mixture.description
+    for spec in mixture.specs:
+        assert price(spec, USAGE) is not None, spec.label
+
+
+def test_every_provider_with_a_key_has_a_preset() -> None:
+    for name, provider in PROVIDERS.items():
+        assert provider.title and (not provider.key or provider.preset in preset_names()), name
+
+
+def test_other_spellings_mean_the_same_provider() -> None:
+    assert find("google") is find("gemini") is PROVIDERS["google_genai"]
+    assert find("mistral") is PROVIDERS["mistralai"]
+    assert host(Proposer(model="google:x")) == "generativelanguage.googleapis.com"
+
+
+@pytest.mark.parametrize("model", ["bedrock_converse:x", "cohere:x", "litellm:x"])
+def test_an_address_beside_a_foreign_protocol_is_refused(model: str) -> None:
+    with pytest.raises(ConfigError, match="does not"):
+        require_known(Proposer(model=model, base_url="http://localhost:1/v1"))
+
+
+@pytest.mark.parametrize("model", ["openrouter:x", "groq:x", "lmstudio:x", "vllm:x"])
+def test_an_address_beside_openais_protocol_is_taken(model: str) -> None:
+    require_known(Proposer(model=model, base_url="http://localhost:1/v1"))
+
+
+def test_a_missing_package_is_named_before_any_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = importlib.util.find_spec
+
+    def without(name: str, *args: Any) -> Any:
+        return None if name == "langchain_anthropic" else known(name, *args)
+
+    monkeypatch.setattr(importlib.util, "find_spec", without)
+    with pytest.raises(ConfigError, match=r"pip install 'moa_graph\[anthropic\]'"):
+        require_known(Proposer(model="anthropic:x"))
+
+
+@pytest.mark.parametrize("value", ["http://127.0.0.1:9", "http://127.0.0.1:9/openai/v1", "127.0.0.1:9/"])
+def test_a_providers_own_variable_for_its_address_is_heeded(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GROQ_API_BASE", value)
+    assert PROVIDERS["groq"].address() == "http://127.0.0.1:9/openai/v1"
