@@ -180,6 +180,7 @@ async def body_of(response: aiohttp.ClientResponse, limit: int) -> AsyncGenerato
                 for piece in inflate(received):
                     total += len(piece)
                     if total > limit:
+                        yield piece[: len(piece) - (total - limit)]
                         raise ReplyTooLarge("reply", limit)
                     yield piece
                     await turns.share()

@@ -1,0 +1,209 @@
+"""Replies are bounded while they are read, over real sockets, and one connection's replies never cross."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gzip
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from moa_graph.models.faults import judged
+from moa_graph.models.limits import MAX_ERROR_BYTES, ReplyTooLarge
+from moa_graph.models.openai_http import chat_openai
+
+Reply = Callable[[asyncio.StreamWriter], Any]
+
+
+def completion(text: str) -> bytes:
+    message = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
+    return json.dumps(
+        {"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": [message]}
+    ).encode()
+
+
+def http(body: bytes, *headers: str, status: str = "200 OK", kind: str = "application/json") -> bytes:
+    lines = [f"HTTP/1.1 {status}", f"content-type: {kind}", f"content-length: {len(body)}", *headers]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+@contextlib.asynccontextmanager
+async def serving(reply: Reply) -> AsyncIterator[str]:
+    """A server that calls `reply` for every request on a connection; yields its base URL."""
+
+    open_now: dict[Any, asyncio.StreamWriter] = {}
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        open_now[asyncio.current_task()] = writer
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).lower()
+                length = int(head.partition(b"content-length:")[2].partition(b"\r\n")[0])
+                await reader.readexactly(length)
+                await reply(writer)
+                await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    async with server:
+        host, port = server.sockets[0].getsockname()
+        yield f"http://{host}:{port}/v1"
+        for writer in open_now.values():
+            writer.transport.abort()
+        await asyncio.wait(open_now.keys(), timeout=5)
+
+
+def always(data: bytes) -> Reply:
+    async def reply(writer: asyncio.StreamWriter) -> None:
+        writer.write(data)
+
+    return reply
+
+
+async def endless(writer: asyncio.StreamWriter, head: bytes, part: bytes) -> None:
+    writer.write(head)
+    while True:
+        writer.write(b"%x\r\n%s\r\n" % (len(part), part))
+        await writer.drain()
+
+
+def flood(part: bytes, *, kind: str = "application/json", status: str = "200 OK") -> Reply:
+    head = f"HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ntransfer-encoding: chunked\r\n\r\n".encode()
+    return lambda writer: endless(writer, head, part)
+
+
+BOMB = gzip.compress(b'{"a":"' + b" " * 100_000_000 + b'"}')
+TOO_LARGE: dict[str, tuple[Reply, bool]] = {
+    "whole": (flood(b" " * 100_000), False),
+    "declared": (always(http(b"", "x: y").replace(b"length: 0", b"length: 900000000") + b" " * 17_000_000), False),
+    "compressed": (always(http(BOMB, "content-encoding: gzip")), False),
+    "compressed stream": (always(http(BOMB, "content-encoding: gzip", kind="text/event-stream")), True),
+    "event": (flood(b"data: " + b"x" * 100_000, kind="text/event-stream"), True),
+    "comments": (flood(b": ping\n\n" * 10_000, kind="text/event-stream"), True),
+    "many values": (always(http(b"[" + b"[]," * 1_000_000 + b"[]]")), False),
+    "one header": (always(http(completion("x"), "x-h: " + "v" * 1_000_000)), False),
+    "many headers": (always(http(completion("x"), *(f"x-{n}: v" for n in range(5000)))), False),
+}
+
+
+@pytest.mark.parametrize("name", TOO_LARGE)
+async def test_what_is_too_large_ends_the_call_without_holding_up_the_loop(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # 64 MB of comments take a while to send.
+    monkeypatch.setattr("moa_graph.models.openai_http.stream.MAX_STREAM_BYTES", 2**22 + 1)
+    reply, streamed = TOO_LARGE[name]
+    longest = 0.0
+
+    async def watch() -> None:
+        nonlocal longest
+        while True:
+            before = time.perf_counter()
+            await asyncio.sleep(0.005)
+            longest = max(longest, time.perf_counter() - before - 0.005)
+
+    async with serving(reply) as url, asyncio.timeout(60):
+        model = chat_openai(model="m", base_url=url, api_key="k")
+        watching = asyncio.create_task(watch())
+        with pytest.raises(ReplyTooLarge) as caught:
+            if streamed:
+                async for _ in model.astream("hi"):
+                    pass
+            else:
+                await model.ainvoke("hi")
+        watching.cancel()
+    fault = judged(caught.value)
+    assert not fault.retryable and "larger than" in fault.reason
+    assert longest < 0.5  # 5 to 17 s before; a busy machine has pauses of its own
+
+
+async def test_an_endless_error_keeps_its_status_and_its_first_words() -> None:
+    words = b'{"error": {"message": "out of order"}}' + b" " * MAX_ERROR_BYTES
+    async with serving(flood(words, status="503 Busy")) as url, asyncio.timeout(60):
+        with pytest.raises(Exception, match="out of order") as caught:
+            await chat_openai(model="m", base_url=url, api_key="k").ainvoke("hi")
+    assert judged(caught.value).status == 503
+
+
+@pytest.mark.parametrize("wait", [0.0, 0.05])
+async def test_a_reply_that_nobody_asked_for_is_not_taken_for_the_next_answer(wait: float) -> None:
+    async def twice(writer: asyncio.StreamWriter) -> None:
+        writer.write(http(completion("asked for")))
+        await asyncio.sleep(wait)
+        writer.write(http(completion("POISONED")))
+
+    async with serving(twice) as url:
+        model = chat_openai(model="m", base_url=url, api_key="k")
+        for _ in range(10):
+            assert (await model.ainvoke("hi")).content == "asked for"
+            await asyncio.sleep(2 * wait)
+
+
+async def test_a_connection_that_the_server_closed_is_not_used_again() -> None:
+    async def closing(writer: asyncio.StreamWriter) -> None:
+        writer.write(http(completion("fine"), "connection: keep-alive"))
+        writer.close()
+
+    async with serving(closing) as url:
+        model = chat_openai(model="m", base_url=url, api_key="k")
+        for _ in range(10):
+            assert (await model.ainvoke("hi")).content == "fine"
+
+
+ODD: dict[str, bytes] = {
+    "a long header": http(completion("fine"), "x-debug: " + "a" * 60_000),
+    "many headers": http(completion("fine"), *(f"x-{n}: v" for n in range(900))),
+    "compressed unasked": http(gzip.compress(completion("fine")), "content-encoding: gzip"),
+    "a byte order mark": http(b"\xef\xbb\xbf" + completion("fine")),
+    "text after the JSON": http(completion("fine") + b"\n\ndata: [DONE]\n\n", kind="text/event-stream"),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+async def test_odd_but_readable_replies_are_read(name: str) -> None:
+    async with serving(always(ODD[name])) as url:
+        assert (await chat_openai(model="m", base_url=url, api_key="k").ainvoke("hi")).content == "fine"
+
+
+def chunk(delta: Any, finish: str | None = None) -> bytes:
+    choice = {"index": 0, "finish_reason": finish} | ({} if delta is None else {"delta": delta})
+    return b"data: " + json.dumps({"id": "c", "choices": [choice]}).encode() + b"\n\n"
+
+
+PARTS = chunk({"role": "assistant", "content": "Do not "}) + chunk({"content": "panic."}) + chunk({}, "stop")
+STREAMS: dict[str, bytes] = {
+    "a byte order mark": b"\xef\xbb\xbf" + PARTS + b"data: [DONE]\n\n",
+    "no blank line at the end": PARTS + b"data: [DONE]",
+    "no end": PARTS,
+    "empty data": b"data:\n\n" + PARTS.replace(b"data", b"data: \n\ndata", 1) + b"data: [DONE]\n\n",
+    "control fields": b"retry: 3\n\n: x\n\nid: 7\n\nevent: y\n\n" + PARTS + b"data: [DONE]\n\n",
+    "a chunk without delta": chunk(None) + PARTS + b"data: [DONE]\n\n",
+    "an empty object": b"data: {}\n\n" + PARTS + b"data: [DONE]\n\n",
+}
+
+
+@pytest.mark.parametrize("name", STREAMS)
+async def test_odd_but_readable_streams_are_read(name: str) -> None:
+    async with serving(always(http(STREAMS[name], kind="text/event-stream"))) as url:
+        model = chat_openai(model="m", base_url=url, api_key="k")
+        assert "".join([str(part.content) async for part in model.astream("hi")]) == "Do not panic."
+
+
+async def test_a_whole_answer_to_a_stream_request_is_read() -> None:
+    async with serving(always(http(completion("all at once")))) as url:
+        model = chat_openai(model="m", base_url=url, api_key="k")
+        assert "".join([str(part.content) async for part in model.astream("hi")]) == "all at once"
+
+
+async def test_tool_calls_without_index_stay_apart() -> None:
+    calls = [{"id": f"call_{n}", "type": "function", "function": {"name": "f", "arguments": "{}"}} for n in range(2)]
+    body = b"".join(chunk({"tool_calls": [call]}) for call in calls) + chunk({}, "tool_calls")
+    async with serving(always(http(body, kind="text/event-stream"))) as url:
+        whole: Any = None
+        async for part in chat_openai(model="m", base_url=url, api_key="k").astream("hi"):
+            whole = part if whole is None else whole + part
+    assert [call["id"] for call in whole.tool_calls] == ["call_0", "call_1"]
