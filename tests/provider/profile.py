@@ -11,6 +11,7 @@ Answers
     say=a%20b            that text, percent-encoded               same     one text, whatever the model
     judge=0.7            "M" with probability 0.7 against "m" in its log probabilities
     nologprobs  warm     400 when log probabilities / a temperature other than 1 are asked for
+    call=%7B...%7D       calls that tool (percent-encoded JSON: name, arguments), where the request offers it
     notools              never calls a tool (a tool in the request is otherwise called once, see replies.py)
     thinks               refuses to answer within fewer than 16 tokens, as OpenAI's reasoning models do
     nousage  cost=0.01   no usage in the answer / a cost in it, as OpenRouter does
@@ -105,6 +106,7 @@ class Profile:
     probability: float = 1.0
     retry_after: list[tuple[str, str]] = field(default_factory=list)
     say: str | None = None
+    call: str | None = None
     judge: float | None = None
     cost: float | None = None
     status: int | None = None
@@ -145,6 +147,8 @@ def _value(profile: Profile, key: str, text: str) -> None:
         profile.retry_after.append((key, text))
     elif key == "say":
         profile.say = unquote(text)
+    elif key == "call":
+        profile.call = unquote(text)
     if key == "drip":
         profile.faults.add("drip")
 

@@ -111,6 +111,11 @@ def _tools(answer: Reply, profile: Profile, request: dict[str, Any]) -> None:
         return
     wanted = choice["function"]["name"] if isinstance(choice, dict) and "function" in choice else None
     functions = [tool["function"] for tool in tools if tool.get("type") == "function"]
+    if profile.call is not None:
+        scripted = orjson.loads(profile.call)
+        if scripted["name"] in [each["name"] for each in functions]:
+            call(answer, scripted["name"], orjson.dumps(scripted["arguments"]).decode())
+        return
     function = next((each for each in functions if wanted in (None, each["name"])), functions[0])
     arguments = example(function.get("parameters") or {}, last_user(request["messages"]))
     call(answer, function["name"], orjson.dumps(arguments).decode())

@@ -108,7 +108,8 @@ class ResponseEncoder:
 
     def failed(self, error: Problem) -> str:
         """Return the event that ends a stream whose run failed."""
-        about = {"code": "server_error", "message": str(error)}
+        # Codex repeats a request that failed with another code, up to five times, and each pays for a whole run.
+        about = {"code": "invalid_prompt", "message": str(error)}
         drafts = {"moa": {"drafts": error.drafts}} if error.drafts else {}
         return self._event("response.failed", response={**self._unfinished("failed"), "error": about, **drafts})
 
