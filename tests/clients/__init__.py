@@ -1,0 +1,1 @@
+"""Programs that other people wrote, run against `moa serve` on loopback: `python -m tests.clients`."""

@@ -1,0 +1,56 @@
+// Coding agents: each is asked one question, calls its shell tool through the endpoint, and prints the answer.
+import assert from "node:assert";
+import { spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+const BASE = process.env.BASE;
+const bin = join(process.env.NODE_FOLDER, "node_modules", ".bin");
+const home = mkdtempSync(join(tmpdir(), "moa-agent-"));
+const work = join(home, "work");
+mkdirSync(work);
+
+function run(command, args, env) {
+  const settings = { cwd: work, env: { PATH: process.env.PATH, HOME: home, ...env }, timeout: 120000, encoding: "utf8" };
+  const done = spawnSync(join(bin, command), args, { ...settings, input: "" });
+  const said = `${done.stdout}\n${done.stderr}`;
+  console.log(said.slice(-4000));
+  assert.equal(done.status, 0, said.slice(-2000));
+  assert.match(said, /tool-ran-42/);
+  assert.match(said, /the whole answer/);
+}
+
+const modes = {
+  codex() {
+    const config = [
+      'model = "codex"',
+      'model_provider = "moa"',
+      'approval_policy = "never"',
+      'sandbox_mode = "danger-full-access"',
+      "[model_providers.moa]",
+      'name = "moa"',
+      `base_url = "${BASE}/v1"`,
+      'wire_api = "responses"',
+    ];
+    writeFileSync(join(home, "config.toml"), config.join("\n"));
+    run("codex", ["exec", "--skip-git-repo-check", "Run the tool."], { CODEX_HOME: home });
+  },
+  claude() {
+    const args = ["-p", "Run the tool.", "--model", "claude", "--allowedTools", "Bash"];
+    run("claude", [...args, "--verbose", "--output-format", "stream-json"], {
+      ANTHROPIC_BASE_URL: BASE,
+      ANTHROPIC_API_KEY: "none",
+      ANTHROPIC_SMALL_FAST_MODEL: "text",
+      ANTHROPIC_DEFAULT_HAIKU_MODEL: "text",
+      CLAUDE_CONFIG_DIR: home,
+      CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: "1",
+      DISABLE_TELEMETRY: "1",
+      DISABLE_AUTOUPDATER: "1",
+      IS_SANDBOX: "1",
+    });
+  },
+};
+
+modes[process.argv[2]]();
+console.log("OK");
