@@ -13,7 +13,7 @@ export LANGGRAPH_CLI_NO_ANALYTICS := 1
 export LANGGRAPH_NO_VERSION_CHECK := true
 unexport LANGSMITH_TRACING LANGCHAIN_TRACING_V2
 
-.PHONY: help demo first-minute serve-demo lint types quick test security docs mutants lowest newest faults bench bench-peers \
+.PHONY: clients help demo first-minute serve-demo lint types quick test security docs mutants lowest newest faults bench bench-peers \
 	screenshots aegra scale eval-soak release clean
 
 help:  ## list the targets
@@ -105,5 +105,8 @@ faults: $(VENV)/dev.stamp  ## every fault in every place, kill -9, refusals, fen
 	$(BIN)/python -m tests.faults
 	MOA_LONG=1 $(BIN)/python -m pytest -q tests/faults/test_many.py tests/faults/test_served.py
 
+clients: $(VENV)/dev.stamp  ## programs of PyPI and npm against `moa serve` on loopback; needs node; reports/clients.json
+	$(BIN)/python -m tests.clients
+
 clean:  ## remove .venv and caches
-	rm -rf $(VENV) .venv-aegra build dist site .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-aegra .clients build dist site .mypy_cache .pytest_cache .ruff_cache
