@@ -25,6 +25,7 @@ from moa_graph.evals.mt_bench import figures as mt_bench_figures
 from moa_graph.evals.mt_bench import run as mt_bench_run
 from moa_graph.evals.session import Benchmark
 from moa_graph.evals.systems.mixture import System
+from moa_graph.evals.systems.paid_calls import Payer
 from moa_graph.evals.systems.recorded import RecordedOutputs, RecordedSystem, SynthesisSystem
 from moa_graph.mixture.proposer import is_embedded
 
@@ -37,6 +38,7 @@ class Setup:
         system: What is measured.
         judge: Who judges; None to generate only.
         options: What the user chose.
+        payer: Makes the calls of further judges.
         temperature: Temperature of every generating call; None for the benchmark's own.
         max_tokens: Longest answer; None for the benchmark's own.
         tell: Called with a line of text before a download.
@@ -46,6 +48,7 @@ class Setup:
     system: System
     judge: Judge | None
     options: RunOptions
+    payer: Payer
     temperature: float | None = None
     max_tokens: int | None = None
     tell: Callable[[str], None] | None = None

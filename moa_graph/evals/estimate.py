@@ -10,6 +10,7 @@ from moa_graph.costs.tokens import tokens
 from moa_graph.evals.alpaca_eval import run as alpaca_run
 from moa_graph.evals.flask import scores as flask
 from moa_graph.evals.mt_bench import run as mt_bench_run
+from moa_graph.evals.prompts.questions import OwnPrompt
 from moa_graph.evals.session import Benchmark
 from moa_graph.evals.systems.mixture import MixtureSystem, System, messages
 from moa_graph.evals.systems.recorded import SynthesisSystem
@@ -43,6 +44,8 @@ def _prices(system: System, prices: Mapping[str, Override] | None) -> dict[str, 
 
 def _conversations(item: Any) -> list[list[tuple[str, str]]]:
     """The conversations a system is shown for one item; an earlier answer is stood in for by a text of its size."""
+    if isinstance(item, OwnPrompt):
+        return [list(item.turns)]
     if not isinstance(item, mt_bench_run.MTBenchQuestion):
         return [[("user", item.instruction)]]
     shown: list[list[tuple[str, str]]] = []

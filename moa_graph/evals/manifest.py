@@ -12,7 +12,7 @@ from moa_graph.evals.data.files import inside, json_bytes, write
 from moa_graph.mixture.proposer import Proposer
 
 MANIFEST = "run.json"
-_IDENTITY = ("benchmark", "system", "judge", "reference", "data", "settings")
+_IDENTITY = ("benchmark", "system", "judge", "jury", "reference", "data", "settings")
 
 
 def claim(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def claim(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
         before = _read(path)
         # A run that only generated may be judged later; everything else must be as it was.
         if before.get("judge") is None:
-            before |= {name: now[name] for name in ("judge", "data", "settings")}
+            before |= {name: now[name] for name in ("judge", "jury", "data", "settings")}
         if differing := [name for name in _IDENTITY if now[name] != before.get(name)]:
             raise ConfigError(f"{folder} holds another run ({', '.join(differing)} differ); choose another --out")
         now["started"] = before.get("started", now["started"])

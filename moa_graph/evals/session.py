@@ -49,6 +49,7 @@ class Benchmark(Generic[Item]):
         data: SHA-256 of every data file by name.
         reference: What answers are judged against, by name.
         kin: Names of other models whose family the judge may favour: the reference's, recorded drafts'.
+        jury: Judges beside `judge`.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Benchmark(Generic[Item]):
     data: Mapping[str, str] = field(default_factory=dict)
     reference: str | None = None
     kin: Sequence[str] = ()
+    jury: Sequence[Judge] = ()
 
 
 @dataclass(frozen=True)
@@ -99,8 +101,8 @@ async def run(
         ConfigError: The folder belongs to another run.
     """
     manifest = claim(options.folder, _manifest(bench, options))
-    if bench.judge:
-        bench.judge.form.passes = manifest["passes"]
+    for judge in _judges(bench):
+        judge.form.passes = manifest["passes"]
     purse = Purse(options.max_cost, expected=expected_cost)
     done = await engine.run(
         bench.items, bench.identify, bench.work, concurrency=options.concurrency, purse=purse, tell=tell
@@ -122,6 +124,10 @@ async def run(
     return FinishedRun(options.folder, scores, timing, failures, dict(degraded.most_common()), done, rows)
 
 
+def _judges(bench: Benchmark[Any]) -> list[Judge]:
+    return [*([bench.judge] if bench.judge else []), *bench.jury]
+
+
 def _manifest(bench: Benchmark[Any], options: RunOptions) -> dict[str, Any]:
     judge = bench.judge
     return {
@@ -129,6 +135,7 @@ def _manifest(bench: Benchmark[Any], options: RunOptions) -> dict[str, Any]:
         "system": {"name": bench.system.name, **bench.system.identity},
         "models": models_of(bench.system.specs),
         "judge": {"model": judge.spec.label, **judge.parameters} if judge else None,
+        "jury": [{"model": each.spec.label, **each.parameters} for each in bench.jury],
         "settings": dict(bench.settings),
         "reference": bench.reference,
         "data": dict(bench.data),
@@ -150,7 +157,7 @@ def summary(bench: Benchmark[Any], options: RunOptions, done: Sequence[ItemOutco
     generation, judging = total([d.generation for d in done]), total([d.judging for d in done])
     judge = bench.judge
     judged = [*(spec.label for spec in bench.system.specs), *bench.kin]
-    kin = warning(judge.spec.label, judged) if judge else None
+    kin = [text for each in _judges(bench) if (text := warning(each.spec.label, judged))]
     answers, degraded = sum(d.answers for d in done), sum(len(d.degraded) for d in done)
     skipped = sum(d.skipped for d in done)
     # Only counts stand here: reasons may name a request or a time, and these bytes must not.
@@ -171,7 +178,7 @@ def summary(bench: Benchmark[Any], options: RunOptions, done: Sequence[ItemOutco
         "items_with_failures": sum(bool(d.failures) for d in done),
         "generation": spent(generation),
         "judging": spent(judging),
-        "warnings": [text for text in (kin, less, part) if text],
+        "warnings": [*kin, *(text for text in (less, part) if text)],
     }
 
 

@@ -364,7 +364,7 @@ def test_small_samples_carry_a_caution(tmp_path: Path, capsys: pytest.CaptureFix
     assert found["cautions"]["win_rate_interval"] == "20 prompts; below 50 the interval is rough"
     few = annotations("m", [1.0] * 3 + [0.0] * 197)
     found, _ = printed(capsys, "alpaca", "--annotations", files(tmp_path, {"b.json": few})[0])
-    assert found["cautions"]["win_rate_interval"] == "about 3 wins in 200 prompts; below 8 the interval is rough"
+    assert found["cautions"]["win_rate_interval"] == "about 3 wins in 200 prompts; below 10 the interval is rough"
     capsys.readouterr()
     assert moa("alpaca", "--annotations", tmp_path / "b.json") == 0
     assert "caution: about 3 wins in 200 prompts" in " ".join(capsys.readouterr().out.split())

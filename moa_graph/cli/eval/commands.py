@@ -10,7 +10,9 @@ import typer
 from moa_graph.cli.eval import options as o
 
 app = typer.Typer(
-    help="Benchmark mixtures and judges: AlpacaEval 2, MT-Bench, FLASK.", no_args_is_help=True, add_completion=False
+    help="Benchmark mixtures and judges: published benchmarks and your own prompts.",
+    no_args_is_help=True,
+    add_completion=False,
 )
 
 
@@ -33,11 +35,12 @@ def alpaca(
     if annotations:
         from moa_graph.cli.eval.recorded import alpaca_annotations
 
-        return alpaca_annotations(annotations, intervals=choice.intervals, as_json=choice.as_json)
+        alpaca_annotations(annotations, intervals=choice.intervals, as_json=choice.as_json)
+        return
     from moa_graph.cli.eval.run import start
     from moa_graph.evals import benchmarks
 
-    return start(
+    start(
         "alpaca",
         choice,
         lambda setup: benchmarks.alpaca(setup, reference=reference, both_orders=both_orders, canary=canary),
@@ -59,11 +62,12 @@ def mt_bench(
     if judgments:
         from moa_graph.cli.eval.recorded import mt_bench_judgments
 
-        return mt_bench_judgments(judgments, as_json=choice.as_json)
+        mt_bench_judgments(judgments, as_json=choice.as_json)
+        return
     from moa_graph.cli.eval.run import start
     from moa_graph.evals import benchmarks
 
-    return start("mt-bench", choice, lambda setup: benchmarks.mt_bench(setup, other=pairwise))
+    start("mt-bench", choice, lambda setup: benchmarks.mt_bench(setup, other=pairwise))
 
 
 @app.command()
@@ -79,11 +83,103 @@ def flask(
     if reviews:
         from moa_graph.cli.eval.recorded import flask_reviews
 
-        return flask_reviews(reviews, hard=hard, as_json=choice.as_json)
+        flask_reviews(reviews, hard=hard, as_json=choice.as_json)
+        return
     from moa_graph.cli.eval.run import start
     from moa_graph.evals import benchmarks
 
-    return start("flask", choice, lambda setup: benchmarks.flask_bench(setup, hard=hard))
+    start("flask", choice, lambda setup: benchmarks.flask_bench(setup, hard=hard))
+
+
+@app.command("run")
+@o.with_choice("judge")
+def own_prompts(
+    choice: o.Choice,
+    prompts: Annotated[
+        Path, typer.Argument(help="Your prompts: JSON Lines with `prompt` or `messages`, and `gold` or `criteria`.")
+    ],
+    judge: Annotated[
+        list[str] | None,
+        typer.Option(help='A judge, as "provider:model", for prompts with criteria; repeat it for a jury.'),
+    ] = None,
+    criteria: Annotated[str | None, typer.Option(help="What judges rate every answer by.")] = None,
+    majority: Annotated[bool, typer.Option("--majority", help="A jury decides by majority, not by its mean.")] = False,
+    match: Annotated[
+        str | None, typer.Option(help="How answers are compared with `gold`: final, exact, number, choice, regex.")
+    ] = None,
+    check: Annotated[
+        str | None,
+        typer.Option(help="A command that reads the answer from standard input and ends with 0 if right."),
+    ] = None,
+    check_timeout: Annotated[float, typer.Option(min=0.1, max=3600, help="Seconds that --check may take.")] = 10.0,
+    repeats: Annotated[int, typer.Option(min=1, max=100, help="Ask every prompt so often.")] = 1,
+    baseline: Annotated[
+        Path | None, typer.Option(help="An earlier run's folder; end with 1 if this run scores lower.")
+    ] = None,
+    fail_under: Annotated[
+        float | None, typer.Option(min=0, max=100, help="End with 1 if the score (in percent) is lower.")
+    ] = None,
+) -> None:
+    """Your own prompts: right answers, a check command, or a judge with your criteria; for use in CI."""
+    from moa_graph.cli.eval.prompts import run_prompts
+
+    run_prompts(
+        choice,
+        prompts,
+        judges=judge or [],
+        criteria=criteria,
+        majority=majority,
+        match=match,
+        check=check,
+        check_timeout=check_timeout,
+        repeats=repeats,
+        baseline=baseline,
+        fail_under=fail_under,
+    )
+
+
+@app.command()
+def matrix(
+    runs: Annotated[list[str], typer.Argument(help="Runs of `moa eval run`; PATH#MODEL picks one of several.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder of the page.")],
+) -> None:
+    """A page of prompts by systems: every answer with its score."""
+    from moa_graph.cli.eval.prompts import write_matrix
+
+    write_matrix(runs, out)
+
+
+@app.command()
+def drafts(
+    run: Annotated[Path, typer.Argument(help="A finished run's folder.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write a report and the drafts here.")] = None,
+    scored: Annotated[
+        list[str] | None, typer.Option(help="A proposer's drafts as scored by this benchmark; repeat it.")
+    ] = None,
+    as_json: o.Json = False,
+) -> None:
+    """The drafts of a run as data: diversity, copying, each proposer's outputs as a file, oracle and rank."""
+    from moa_graph.cli.eval.drafts import show_drafts
+
+    show_drafts(run, out, scored or [], as_json=as_json)
+
+
+@app.command()
+def score(
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="Arena-Hard's judgments, JudgeBench's outputs, WildBench's scores, own results."),
+    ],
+    answers: Annotated[
+        list[Path] | None, typer.Option(help="Arena-Hard: answers with metadata, for the style control; repeat it.")
+    ] = None,
+    baseline: Annotated[str, typer.Option(help="Arena-Hard: the baseline's name in --answers.")] = "",
+    as_json: o.Json = False,
+) -> None:
+    """Score recorded outputs of further benchmarks in their publishers' formats."""
+    from moa_graph.cli.eval.score import score_files
+
+    score_files(files, answers or [], baseline, as_json=as_json)
 
 
 @app.command("judge")
@@ -99,13 +195,12 @@ def rate_judges(
         Path | None, typer.Option(help="Annotations that name the system of each pair, for the rank correlations.")
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write a report into this folder.")] = None,
-    seed: o.Seed = 0,
     as_json: o.Json = False,
 ) -> None:
     """Rate judges against humans (the columns of AlpacaEval's evaluator table), or, without --humans, each other."""
     from moa_graph.cli.eval.recorded import judge_table
 
-    judge_table(humans, judge or [], generators, out, seed=seed, as_json=as_json)
+    judge_table(humans, judge or [], generators, out, as_json=as_json)
 
 
 @app.command()

@@ -123,7 +123,6 @@ def judge_table(
     generators: Path | None,
     out: Path | None,
     *,
-    seed: int,
     as_json: bool,
 ) -> None:
     """Print the judge table: with humans, every judge against them; without, judges against each other.
@@ -135,11 +134,14 @@ def judge_table(
         if judge.first_unreadable:
             tell(f"warning: judge {judge.name}: {judge.first_unreadable}")
     if humans is None and read:
-        return _judge_agreement(read, out, seed=seed, as_json=as_json)
+        return _judge_agreement(read, out, as_json=as_json)
     figures: dict[str, Any] = {}
     if humans is not None:
         found = _named(humans, lambda: votes.humans(read_rows(humans), read_rows(generators) if generators else ()))
-        figures = judge_figures.judge_figures(found, read, seed=seed)
+        if len(read) > 1:
+            juries = [votes.jury(read, majority=majority) for majority in (False, True)]
+            read += [jury for jury in juries if jury.verdicts]
+        figures = judge_figures.judge_figures(found, read)
     published = judge_figures.published_judges()
     if not published:
         if not figures:
@@ -160,8 +162,8 @@ def judge_table(
     return None
 
 
-def _judge_agreement(judges: Sequence[votes.RecordedJudge], out: Path | None, *, seed: int, as_json: bool) -> None:
-    figures = judge_figures.agreement_figures(judges, seed=seed)
+def _judge_agreement(judges: Sequence[votes.RecordedJudge], out: Path | None, *, as_json: bool) -> None:
+    figures = judge_figures.agreement_figures(judges)
     if out:
         compare_pages.agreement_page(figures).write(out)
         tell(f"report: {out / 'report.html'}")

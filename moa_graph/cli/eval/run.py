@@ -35,8 +35,8 @@ from moa_graph.models import keys, registry
 DEFAULT_JUDGE, KEYLESS_JUDGE = "openai:gpt-4.1-2025-04-14", "local:smollm2"
 
 
-def start(name: str, choice: Choice, build: Callable[[Setup], Benchmark[Any]]) -> None:
-    """Run one benchmark as chosen, or show what it would take."""
+def start(name: str, choice: Choice, build: Callable[[Setup], Benchmark[Any]]) -> session.FinishedRun | None:
+    """Run one benchmark as chosen; return None when only its cost was to be shown."""
     mixture = _mixture(choice)
     label = choice.name or _system_name(choice, mixture)
     folder = choice.out or Path("moa-evals") / f"{name}-{slug(label)}"
@@ -48,13 +48,16 @@ def start(name: str, choice: Choice, build: Callable[[Setup], Benchmark[Any]]) -
         options = RunOptions(
             folder, choice.limit, choice.chosen_ids, choice.seed, choice.max_cost, at_once, choice.intervals
         )
-        bench = build(Setup(system, judge, options, choice.temperature, choice.max_tokens, tell))
+        bench = build(Setup(system, judge, options, payer, choice.temperature, choice.max_tokens, tell))
         if choice.dry_run:
-            return _dry_run(bench, choice, payer)
+            _dry_run(bench, choice, payer)
+            return None
+        specs += [each.spec for each in bench.jury]
         keys.require_keys(specs)
         registry.require_embedded(spec for spec in specs if is_embedded(spec))
         outcome = asyncio.run(_run(bench, options, choice, payer))
-    return _finish(bench, outcome, choice)
+    _finish(bench, outcome, choice)
+    return outcome
 
 
 def _mixture(choice: Choice) -> Mixture | None:
@@ -108,6 +111,11 @@ def _judge(choice: Choice, payer: Payer) -> Judge | None:
         tell(f"judge {name}; --judge chooses another")
         if name == KEYLESS_JUDGE:
             tell("no provider's key is set: the small embedded model judges, and its verdicts mean nothing")
+    return judge_of(name, choice, payer)
+
+
+def judge_of(name: str, choice: Choice, payer: Payer) -> Judge:
+    """Return a judge at the judge's address and temperature that the user chose."""
     # A field that is set here stays, whatever the benchmark's own parameters are.
     warmth = {} if choice.judge_temperature is None else {"temperature": choice.judge_temperature}
     spec = _spec(name, choice.judge_url, choice.judge_key_env, **warmth)

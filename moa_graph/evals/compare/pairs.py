@@ -77,7 +77,9 @@ def incomparable(a: ScoredSystem, b: ScoredSystem) -> str | None:
         return f"they were judged in different ways ({a.mode or 'one order'}; {b.mode or 'one order'})"
     shared = a.texts.keys() & b.texts.keys()
     if differing := sum(a.texts[key] != b.texts[key] for key in shared):
-        what = "are of different sets" if a.benchmark == "flask" else "were judged against different reference outputs"
+        what = {"flask": "are of different sets", "prompts": "have different prompts under the same ids"}.get(
+            a.benchmark, "were judged against different reference outputs"
+        )
         return f"they {what}: {differing} of {len(shared)} shared prompts differ"
     return None
 

@@ -249,7 +249,29 @@ def _votes(rows: Sequence[Row]) -> dict[str, ScoredSystem]:
     return found
 
 
+def _results(rows: Sequence[Row]) -> dict[str, ScoredSystem]:
+    """Return the results of own prompts; a repetition is a part of its prompt."""
+    found = {}
+    for model in dict.fromkeys(str(row.get("model_id") or NOT_RECORDED) for row in rows):
+        mine = [row for row in rows if str(row.get("model_id") or NOT_RECORDED) == model]
+        values: Values = {
+            (row["id"], int(row.get("repeat", 0))): 100.0 * row["score"] for row in mine if row["score"] is not None
+        }
+        judges = frozenset(found["judge"] for row in mine for found in row.get("ratings") or ())
+        found[model] = ScoredSystem(
+            (model,),
+            "prompts",
+            judges or frozenset({"right answers"}),
+            values,
+            texts={row["id"]: str(row.get("prompt", "")) for row in mine},
+            categories={row["id"]: row["tags"][0] for row in mine if row.get("tags")},
+            rows=mine,
+        )
+    return found
+
+
 _READERS = (
+    (lambda row: "repeat" in row and "score" in row and "answer" in row, _results),
     (lambda row: "preference" in row, _alpaca),
     (lambda row: "g1_winner" in row, _pairwise),
     (lambda row: "turn" in row and "score" in row, _mt_bench),

@@ -17,17 +17,17 @@ from moa_graph.evals.stats import fraction_interval, kappa, kappa_interval
 PUBLISHED = "meta_eval/alpaca_eval_evaluators_leaderboard.csv"
 
 
-def judge_figures(humans: Humans, judges: Sequence[RecordedJudge], *, seed: int = 0) -> dict[str, Figures]:
+def judge_figures(humans: Humans, judges: Sequence[RecordedJudge]) -> dict[str, Figures]:
     """Return the rows of the judge table: the humans' own, then every judge's. Each says that it was computed.
 
     Raises:
         InputError: Two judges have one name, or no readable verdict of a judge is about the humans' pairs.
     """
-    rows = {"humans": table.rate_humans(humans, seed=seed)}
+    rows = {"humans": table.rate_humans(humans)}
     for judge in judges:
         if judge.name in rows:
             raise InputError(f"two judges are called {judge.name!r}; give one another name as NAME=FILE")
-        rows[judge.name] = table.rate(judge, humans, seed=seed)
+        rows[judge.name] = table.rate(judge, humans)
         if not rows[judge.name].parsed:
             raise InputError(f"judge {judge.name!r}: {table.NO_VERDICTS}; its first pair is {_first_key(judge)}")
     unread = {judge.name: judge.first_unreadable for judge in judges}
@@ -73,7 +73,7 @@ def _number(text: str) -> float | None:
     return float(text) if text else None
 
 
-def agreement_figures(judges: Sequence[RecordedJudge], *, seed: int = 0) -> dict[str, Figures]:
+def agreement_figures(judges: Sequence[RecordedJudge]) -> dict[str, Figures]:
     """Return agreement and kappa of every two judges on the pairs that both have a readable first verdict of.
 
     Raises:
@@ -82,7 +82,7 @@ def agreement_figures(judges: Sequence[RecordedJudge], *, seed: int = 0) -> dict
     if len({judge.name for judge in judges}) < 2:
         raise InputError("without --humans at least two judges are needed: give --judge twice, as NAME=FILE")
     first = {judge.name: _first_verdicts(judge) for judge in judges}
-    found = {f"{a} and {b}": _agreement(first[a], first[b], seed) for a, b in combinations(first, 2)}
+    found = {f"{a} and {b}": _agreement(first[a], first[b]) for a, b in combinations(first, 2)}
     if not any(figures["n"] for figures in found.values()):
         raise InputError("no two of these judges have verdicts on the same pairs")
     return found
@@ -93,13 +93,13 @@ def _first_verdicts(judge: RecordedJudge) -> dict[Key, float]:
     return {key: vote for key, vote in read.items() if vote is not None}
 
 
-def _agreement(a: Mapping[Key, float], b: Mapping[Key, float], seed: int) -> Figures:
+def _agreement(a: Mapping[Key, float], b: Mapping[Key, float]) -> Figures:
     shared = [key for key in a if key in b]
     if not shared:
         return {"n": 0, "agreement": None, "kappa": None, "kappa_interval": None, "agreement_interval": None}
     ours, theirs = ([table.nearest(side[key]) for key in shared] for side in (a, b))
     same = [100.0 * (x == y) for x, y in zip(ours, theirs, strict=True)]
-    width, kappas = fraction_interval(same, scale=100), kappa_interval(ours, theirs, seed=seed)
+    width, kappas = fraction_interval(same, scale=100), kappa_interval(ours, theirs)
     value = kappa(ours, theirs)
     return {
         "n": len(shared),

@@ -102,7 +102,7 @@ def score(verdict: float, target: float) -> float:
     return 1 - abs(verdict - target)
 
 
-def rate_humans(humans: Humans, *, seed: int = 0) -> Rating:
+def rate_humans(humans: Humans) -> Rating:
     """Return the humans' own row: each against the mode of the others; their bias is 0 by definition."""
     votes = [pair.votes for pair in humans.pairs.values()]
     samples = {
@@ -113,13 +113,13 @@ def rate_humans(humans: Humans, *, seed: int = 0) -> Rating:
     columns = _columns(samples, humans) | {"spearman": 1.0, "pearson": 1.0, "bias": 0.0}
     if columns["human_agreement"] is not None:
         columns["variance"] = 100 - columns["human_agreement"]
-    kappas, widths = _human_kappas(votes, seed)
+    kappas, widths = _human_kappas(votes)
     widths |= {name: sample.interval for name, sample in samples.items()}
     fixed = dict.fromkeys(("spearman", "pearson"), "1 by definition") | {"bias": "0 by definition"}
     return _rating(columns, _counts(humans.runs, votes), kappas, widths, {}, fixed)
 
 
-def rate(judge: RecordedJudge, humans: Humans, *, seed: int = 0) -> Rating:
+def rate(judge: RecordedJudge, humans: Humans) -> Rating:
     """Return a judge's row over the pairs that both it and the humans have."""
     asked = [judge.verdicts[key] for key in humans.pairs if key in judge.verdicts]
     runs = max(Counter(map(len, asked)).items(), key=lambda found: (found[1], found[0]))[0] if asked else 0
@@ -135,7 +135,7 @@ def rate(judge: RecordedJudge, humans: Humans, *, seed: int = 0) -> Rating:
     }
     spearman, pearson = rankings.correlations(rankings.systems(humans, kept))
     columns = _columns(samples, judge) | {"spearman": spearman, "pearson": pearson}
-    kappas, widths = _judge_kappas(humans, kept, targets, seed)
+    kappas, widths = _judge_kappas(humans, kept, targets)
     widths |= {name: sample.interval for name, sample in samples.items()}
     ranked = dict.fromkeys(("spearman", "pearson"), NO_RANK_INTERVAL)
     why = dict.fromkeys(("bias", "variance"), NO_REPEATS) if runs > 1 else {}
@@ -170,18 +170,18 @@ def _counts(runs: int, asked: Sequence[Sequence[float | None]]) -> tuple[int, in
     return readable, runs, parsed, sum(map(len, asked)) - parsed
 
 
-def _human_kappas(votes: Sequence[Sequence[float]], seed: int) -> tuple[dict[str, float], Widths]:
+def _human_kappas(votes: Sequence[Sequence[float]]) -> tuple[dict[str, float], Widths]:
     kappas: dict[str, float] = {}
     widths: Widths = {}
     for one, two in combinations(range(len(votes[0])), 2):
         name = f"{one + 1}-{two + 1}"
         a, b = [v[one] for v in votes], [v[two] for v in votes]
-        kappas[name], widths[f"kappa {name}"] = kappa(a, b), kappa_interval(a, b, seed=seed)
+        kappas[name], widths[f"kappa {name}"] = kappa(a, b), kappa_interval(a, b)
     return kappas, widths
 
 
 def _judge_kappas(
-    humans: Humans, verdicts: Mapping[Key, Sequence[float]], targets: Mapping[Key, float], seed: int
+    humans: Humans, verdicts: Mapping[Key, Sequence[float]], targets: Mapping[Key, float]
 ) -> tuple[dict[str, float], Widths]:
     """Return kappa of the first run with each human and with their majority, verdicts rounded to 1, 1.5 or 2."""
     if not verdicts:
@@ -190,7 +190,7 @@ def _judge_kappas(
     raters = {"majority": [targets[key] for key in verdicts]}
     for human in range(humans.runs):
         raters[f"human {human + 1}"] = [humans.pairs[key].votes[human] for key in verdicts]
-    widths = {f"kappa {name}": kappa_interval(ours, theirs, seed=seed) for name, theirs in raters.items()}
+    widths = {f"kappa {name}": kappa_interval(ours, theirs) for name, theirs in raters.items()}
     return {name: kappa(ours, theirs) for name, theirs in raters.items()}, widths
 
 

@@ -161,6 +161,25 @@ def judge(name: str, rows: Sequence[Row]) -> RecordedJudge:
     return RecordedJudge(name, verdicts, price, time, unreadable)
 
 
+def jury(judges: Sequence[RecordedJudge], *, majority: bool) -> RecordedJudge:
+    """Return the verdicts of several judges as one: their mean, or the majority of clear verdicts (a tie without one).
+
+    Pairs without a readable first verdict of every judge are left out.
+    """
+    first = [
+        {key: next((v for v in votes if v is not None), None) for key, votes in j.verdicts.items()} for j in judges
+    ]
+    verdicts: dict[Key, list[float | None]] = {}
+    for key in first[0]:
+        votes = [own.get(key) for own in first]
+        read = [vote for vote in votes if vote is not None]
+        if len(read) == len(judges):
+            lean = sum((vote > 1.5) - (vote < 1.5) for vote in read)
+            most = 2.0 if lean > 0 else 1.0 if lean < 0 else 1.5
+            verdicts[key] = [most if majority else math.fsum(read) / len(read)]
+    return RecordedJudge("jury (majority)" if majority else "jury (mean)", verdicts)
+
+
 def _mean(rows: Sequence[Row], name: str) -> float | None:
     """Return the mean of a column in either published spelling; None when the file does not have it."""
     values = [row.get(name, row.get(f"preference_{name}")) for row in rows]

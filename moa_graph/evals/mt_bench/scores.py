@@ -69,10 +69,11 @@ def temperature(category: str) -> float:
 def rating(text: str) -> float:
     """Return the first [[rating]], else the first [number], as FastChat reads it; -1 outside 1 to 10."""
     found = _RATING.search(text) or _BACKUP.search(text)
-    return _on_scale(found[1]) if found else FAILED
+    return on_scale(found[1]) if found else FAILED
 
 
-def _on_scale(value: Any) -> float:
+def on_scale(value: Any) -> float:
+    """Return a rating from 1 to 10; -1 for anything else."""
     if isinstance(value, bool):
         return FAILED
     try:
@@ -115,7 +116,7 @@ def _judgment(row: Row, number: int) -> Judgment:
         model=str(row["model"]),
         judge=judge_name(row.get("judge")),
         turn=int(turn),
-        score=_on_scale(row["score"]),
+        score=on_scale(row["score"]),
         prompt=prompt if isinstance(prompt, str) else None,
         raw=row["score"],
     )

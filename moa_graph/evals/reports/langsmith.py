@@ -15,13 +15,25 @@ from moa_graph.evals.engine import ItemOutcome
 from moa_graph.evals.flask import run as flask_run
 from moa_graph.evals.flask import scores as flask
 from moa_graph.evals.mt_bench import run as mt_bench_run
+from moa_graph.evals.prompts.questions import OwnPrompt
+from moa_graph.evals.prompts.run import RESULTS
 from moa_graph.evals.session import Benchmark
 
 if TYPE_CHECKING:
     from langsmith import Client
 
-_ANSWERS = {"alpaca": alpaca_run.OUTPUTS, "mt-bench": mt_bench_run.ANSWERS, "flask": flask_run.OUTPUTS}
-_VERDICTS = {"alpaca": alpaca_run.ANNOTATIONS, "mt-bench": mt_bench_run.JUDGMENTS, "flask": flask_run.REVIEWS}
+_ANSWERS = {
+    "prompts": RESULTS,
+    "alpaca": alpaca_run.OUTPUTS,
+    "mt-bench": mt_bench_run.ANSWERS,
+    "flask": flask_run.OUTPUTS,
+}
+_VERDICTS = {
+    "prompts": RESULTS,
+    "alpaca": alpaca_run.ANNOTATIONS,
+    "mt-bench": mt_bench_run.JUDGMENTS,
+    "flask": flask_run.REVIEWS,
+}
 _SPACE = uuid.UUID("6f0c1a52-5a0f-4d0e-9d57-6a0a8c1f7d11")
 
 
@@ -51,8 +63,10 @@ def examples(bench: Benchmark[Any], done: Sequence[ItemOutcome]) -> list[dict[st
     return made
 
 
-def _inputs(item: alpaca_run.AlpacaItem | mt_bench_run.MTBenchQuestion | flask.FlaskItem) -> dict[str, Any]:
+def _inputs(item: alpaca_run.AlpacaItem | mt_bench_run.MTBenchQuestion | flask.FlaskItem | OwnPrompt) -> dict[str, Any]:
     """Return the question as a person reads it there, with what names and groups it."""
+    if isinstance(item, OwnPrompt):
+        return {"prompt": item.text, "gold": list(item.gold), "tags": list(item.tags)}
     if isinstance(item, mt_bench_run.MTBenchQuestion):
         return {"question_id": item.id, "category": item.category, "turns": list(item.turns)}
     if isinstance(item, flask.FlaskItem):
@@ -61,13 +75,19 @@ def _inputs(item: alpaca_run.AlpacaItem | mt_bench_run.MTBenchQuestion | flask.F
 
 
 def _outputs(row: Row) -> dict[str, Any]:
-    return {"turns": row["choices"][0]["turns"]} if "choices" in row else {"output": row.get("output", row.get("text"))}
+    return (
+        {"turns": row["choices"][0]["turns"]}
+        if "choices" in row
+        else {"output": row.get("output", row.get("text", row.get("answer")))}
+    )
 
 
 def feedback(benchmark: str, rows: Sequence[Row]) -> dict[str, float | None]:
     """Return what LangSmith shows beside one example; None where a verdict could not be read."""
     if benchmark == "mt-bench":
         return {f"turn_{row['turn']}": None if row["score"] < 0 else row["score"] for row in rows}
+    if benchmark == "prompts":
+        return {"score": rows[0]["score"] if rows else None}
     if benchmark == "alpaca":
         return {"preference": rows[0]["preference"] if rows else None}
     scores = (rows[0]["score"] or {}) if rows else {}

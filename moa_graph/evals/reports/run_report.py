@@ -17,7 +17,7 @@ OWN_TABLES = frozenset(
 _LABELS = {
     "win_rate": "win rate (%)",
     "length_controlled_winrate": "length-controlled win rate (%)",
-    "score": "score (1 to 10)",
+    "score": "score",
     "mean": "mean over skills (1 to 5)",
 }
 
@@ -124,7 +124,8 @@ def _what_was_measured(page: Page, manifest: Mapping[str, Any]) -> None:
     rows += [[f"selection: {name}", shown(value)] for name, value in manifest["selection"].items()]
     rows += [[f"setting: {name}", shown(value)] for name, value in manifest["settings"].items()]
     rows += [["model", shown([model])] for model in manifest["models"]]
-    rows += [["judge", shown([manifest["judge"]])]] if manifest["judge"] else []
+    judges = [manifest["judge"], *manifest["jury"]] if manifest["judge"] else []
+    rows += [["judge", shown([judge])] for judge in judges]
     rows += [[f"SHA-256 of {name}", digest] for name, digest in manifest["data"].items()]
     page.table(["what", ""], rows)
 

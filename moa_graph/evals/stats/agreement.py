@@ -7,9 +7,7 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from moa_graph.evals.stats.intervals import LEVEL, Interval, few
-
-RESAMPLES = 2000
+from moa_graph.evals.stats.intervals import Interval, few, t_quantile
 
 
 def kappa(a: Sequence[Hashable], b: Sequence[Hashable]) -> float:
@@ -18,21 +16,29 @@ def kappa(a: Sequence[Hashable], b: Sequence[Hashable]) -> float:
     return _kappa(cells, size)
 
 
-def kappa_interval(a: Sequence[Hashable], b: Sequence[Hashable], *, seed: int = 0) -> Interval | None:
-    """Return a percentile bootstrap interval of Cohen's kappa over the rated items.
+def kappa_interval(a: Sequence[Hashable], b: Sequence[Hashable]) -> Interval | None:
+    """Return an interval of Cohen's kappa: jackknife by item, on the scale of Fisher's z.
 
-    None with fewer than two items, or when kappa is undefined in most resamples.
+    None with fewer than two items, or when kappa is undefined.
     """
     cells, size = _cells(a, b)
-    if len(cells) < 2:
+    n, value = len(cells), _kappa(cells, size)
+    if n < 2 or np.isnan(value):
         return None
-    picks = np.random.default_rng(seed).integers(0, len(cells), size=(RESAMPLES, len(cells)))
-    estimates = np.array([_kappa(cells[pick], size) for pick in picks])
-    estimates = estimates[~np.isnan(estimates)]
-    if len(estimates) <= RESAMPLES / 2:
+    if abs(value) >= 1:
+        return Interval(value, value, "the raters never differ")
+    counts = np.bincount(cells, minlength=size * size)
+    kinds = np.flatnonzero(counts)
+    # Leaving out any item of one cell gives the same kappa.
+    without = np.array([_of_counts(counts - (np.arange(len(counts)) == kind), size) for kind in kinds])
+    if np.isnan(without).any():
         return None
-    low, high = np.quantile(estimates, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(float(low), float(high), few(len(cells)))
+    weights = counts[kinds]
+    mean = float((weights * without).sum() / n)
+    error = float(np.sqrt((n - 1) / n * (weights * (without - mean) ** 2).sum()))
+    half = t_quantile(n) * error / (1 - value**2)
+    low, high = (float(np.tanh(np.arctanh(value) + sign * half)) for sign in (-1, 1))
+    return Interval(low, high, few(n))
 
 
 def _cells(a: Sequence[Hashable], b: Sequence[Hashable]) -> tuple[NDArray[np.intp], int]:
@@ -43,7 +49,11 @@ def _cells(a: Sequence[Hashable], b: Sequence[Hashable]) -> tuple[NDArray[np.int
 
 
 def _kappa(cells: NDArray[np.intp], size: int) -> float:
-    table = np.bincount(cells, minlength=size * size).reshape(size, size) / len(cells)
+    return _of_counts(np.bincount(cells, minlength=size * size), size)
+
+
+def _of_counts(counts: NDArray[np.intp], size: int) -> float:
+    table = counts.reshape(size, size) / counts.sum()
     expected = float(table.sum(axis=1) @ table.sum(axis=0))
     return float("nan") if expected >= 1 else (float(np.trace(table)) - expected) / (1 - expected)
 

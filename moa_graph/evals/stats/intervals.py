@@ -5,6 +5,7 @@ They are computed, not resampled, so they need no seed. An interval whose level 
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -14,9 +15,11 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 LEVEL = 0.95
+NORMAL = 1.959964
+"""The two-sided 95 % quantile of the normal distribution."""
 FEW_CLUSTERS = 50
 """Below this number of prompts every interval carries a caution."""
-FEW_CASES = 8
+FEW_CASES = 10
 """A fraction with fewer expected wins, or fewer expected losses, carries a caution."""
 
 
@@ -57,6 +60,7 @@ def mean_and_error(values: Sequence[float] | Floats, clusters: Sequence[Hashable
     return mean, float(residuals.std(ddof=1) / math.sqrt(n)), n
 
 
+@functools.cache
 def t_quantile(n: int) -> float:
     """Return the two-sided 95 % quantile of Student's t for `n` clusters."""
     from scipy.stats import t
@@ -103,7 +107,7 @@ def fraction_interval(
 
     The number of prompts is replaced by the number of coin flips that would have the same variance, because weighted
     verdicts vary less than wins and losses. Where there are too few prompts, or too few wins or losses, to estimate
-    that variance, the interval takes the widest possible one and carries a caution.
+    that variance, the interval is wider and carries a caution.
 
     Args:
         values: Fractions: wins, shares of a preference, right answers.
@@ -119,8 +123,13 @@ def fraction_interval(
     mean = min(max(mean, 0.0), 1.0)
     caution = few(n) or _few_cases(mean, n)
     coin = mean * (1 - mean)
-    flips = float(n) if caution or not error > 0 else coin / error**2
-    z = t_quantile(n) if n > 1 else t_quantile(2)
+    flips = coin / error**2 if error > 0 else float(n)
+    if n < FEW_CLUSTERS:
+        flips = float(n)
+    elif caution:
+        # A variance of few cases is often too small; between it and the widest one the level holds best.
+        flips = math.sqrt(n * flips)
+    z = t_quantile(max(n, 2)) if n < FEW_CLUSTERS else NORMAL
     centre = (mean + z * z / 2 / flips) / (1 + z * z / flips)
     half = z / (1 + z * z / flips) * math.sqrt(coin / flips + z * z / 4 / flips**2)
     return Interval(scale * max(centre - half, 0.0), scale * min(centre + half, 1.0), caution)

@@ -1,0 +1,51 @@
+"""`moa eval drafts`: the drafts of a run as data."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from pathlib import Path
+
+from moa_graph.cli.eval.show import figures_table, show_json, tell
+from moa_graph.errors import InputError
+from moa_graph.evals.compare.systems import ScoredSystem, load, named_apart
+from moa_graph.evals.data.files import json_bytes, slug, write
+from moa_graph.evals.drafts.ensemble import ensemble_figures
+from moa_graph.evals.drafts.run_drafts import draft_figures, exported, read_drafts
+from moa_graph.evals.figures import lines
+from moa_graph.evals.reports.page import Page
+
+
+def show_drafts(folder: Path, out: Path | None, scored: Sequence[str], *, as_json: bool) -> None:
+    """Print how a run's drafts differ and what its answers make of them; write each proposer's drafts as a file.
+
+    Args:
+        folder: The run's folder.
+        out: Where a report and the files go.
+        scored: Scored outputs of the proposers (folders or files), for a benchmark with a judge.
+        as_json: Whether to print JSON.
+    """
+    run = read_drafts(folder)
+    figures = draft_figures(run)
+    if scored:
+        systems = named_apart([load(str(folder)), *(load(entry) for entry in scored)])
+        if len({(system.benchmark, system.judges) for system in systems}) > 1:
+            raise InputError("--scored: the run and the drafts must have one benchmark and one judge")
+        own, *others = map(_by_prompt, systems)
+        figures["ensemble"] = ensemble_figures(own, {s.name: v for s, v in zip(systems[1:], others, strict=True)})
+    if out:
+        for name, rows in exported(run).items():
+            write(out / f"{slug(name)}.json", json_bytes(rows))
+        page = Page(f"Drafts of {folder.name}")
+        page.table(["figure", "value"], list(lines(figures)))
+        page.write(out)
+        tell(f"report and one file a proposer: {out}")
+    if as_json:
+        return show_json(figures)
+    return figures_table(f"Drafts of {folder.name}", figures)
+
+
+def _by_prompt(system: ScoredSystem) -> dict[Hashable, float]:
+    pools: dict[Hashable, list[float]] = {}
+    for key, value in system.values.items():
+        pools.setdefault(key[0], []).append(value)
+    return {prompt: sum(values) / len(values) for prompt, values in pools.items()}

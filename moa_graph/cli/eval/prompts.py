@@ -1,0 +1,95 @@
+"""`moa eval run` and `moa eval matrix`: the user's own prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, get_args
+
+from moa_graph.cli.eval.options import Choice
+from moa_graph.cli.eval.run import judge_of, start
+from moa_graph.cli.eval.show import tell
+from moa_graph.errors import InputError, MoAError
+from moa_graph.evals.benchmarks import Setup
+from moa_graph.evals.compare.pairs import compare, verdict
+from moa_graph.evals.compare.systems import ScoredSystem, load, named_apart
+from moa_graph.evals.prompts.bench import PromptOptions, own_benchmark, regression
+from moa_graph.evals.prompts.grade import Match
+from moa_graph.evals.prompts.questions import OwnPrompt
+from moa_graph.evals.reports.matrix import matrix_page
+from moa_graph.evals.session import Benchmark
+
+
+def run_prompts(
+    choice: Choice,
+    path: Path,
+    *,
+    judges: Sequence[str],
+    criteria: str | None,
+    majority: bool,
+    match: str | None,
+    check: str | None,
+    check_timeout: float,
+    repeats: int,
+    baseline: Path | None,
+    fail_under: float | None,
+) -> None:
+    """Run the user's prompts and compare the score with a baseline and a lowest score.
+
+    Raises:
+        InputError: An option or the file cannot be used.
+        MoAError: The score is under the baseline's or under `fail_under`.
+    """
+    if match is not None and match not in get_args(Match):
+        raise InputError(f"--match {match}: it is one of {', '.join(get_args(Match))}")
+    if criteria and not judges:
+        raise InputError("--criteria needs a judge: give --judge")
+    before = load(str(baseline)) if baseline else None
+    if before and before.benchmark != "prompts":
+        raise InputError(f"--baseline {baseline}: it holds {before.benchmark}, not results of `moa eval run`")
+
+    def build(setup: Setup) -> Benchmark[OwnPrompt]:
+        jury = [judge_of(name, choice, setup.payer) for name in judges[1:]]
+        how = PromptOptions(match, check, check_timeout, criteria, repeats, majority, jury)  # type: ignore[arg-type]
+        return own_benchmark(setup, path, how)
+
+    chosen = replace(choice, judge=judges[0] if judges else "none")
+    outcome = start(f"prompts-{path.name.split('.json')[0]}", chosen, build)
+    if outcome is None:
+        return
+    score: dict[str, float | None] = {"now": outcome.scores["score"]}
+    if before:
+        score |= _against(load(str(outcome.folder)), before)
+    if reason := regression(score, fail_under=fail_under):
+        raise MoAError(f"regression: {reason}")
+
+
+def _against(now: ScoredSystem, before: ScoredSystem) -> Mapping[str, float]:
+    """Return both means on the prompts that both have; tell which prompts changed."""
+    shared = [key for key in now.values if key in before.values]
+    if not shared:
+        raise InputError("--baseline: the runs share no prompts")
+    lost = [str(key[0]) for key in shared if now.values[key] < before.values[key]]
+    won = [str(key[0]) for key in shared if now.values[key] > before.values[key]]
+    for what, names in (("worse than the baseline", lost), ("better than the baseline", won)):
+        if names:
+            tell(f"{what}: {', '.join(dict.fromkeys(names[:20]))}" + (" ..." if len(names) > 20 else ""))
+    if len({key[0] for key in shared}) > 1:
+        row: Mapping[str, Any] = compare([now, before])["pairs"][0]
+        tell(f"paired comparison with the baseline: {verdict(row)} (p {row['p']:.3g}, {row['n']} prompts)")
+    sides = {"now": now, "before": before}
+    return {name: sum(side.values[key] for key in shared) / len(shared) for name, side in sides.items()}
+
+
+def write_matrix(runs: Sequence[str], out: Path) -> None:
+    """Write a page of prompts by systems.
+
+    Raises:
+        InputError: A run is not one of own prompts.
+    """
+    systems = named_apart([load(entry) for entry in runs])
+    if strange := [system.name for system in systems if system.benchmark != "prompts"]:
+        raise InputError(f"{', '.join(strange)}: only results of `moa eval run` have a matrix")
+    matrix_page(systems).write(out)
+    tell(f"report: {out / 'report.html'}")

@@ -1,0 +1,59 @@
+"""`moa eval score`: recorded outputs of further benchmarks in their publishers' formats."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from moa_graph.cli.eval.show import figures_table, notes, show_json
+from moa_graph.errors import InputError
+from moa_graph.evals.data.files import Row, read_rows
+from moa_graph.evals.figures import Figures
+from moa_graph.evals.formats.arena_hard import arena_hard_figures
+from moa_graph.evals.formats.judgebench import judgebench_figures
+from moa_graph.evals.formats.wildbench import wildbench_figures
+from moa_graph.evals.prompts.figures import prompts_figures
+
+
+def score_files(paths: Sequence[Path], answers: Sequence[Path], baseline: str, *, as_json: bool) -> None:
+    """Print the figures of recorded files; the format is recognized by the first row.
+
+    Raises:
+        InputError: A file is empty, of an unknown format, or nothing of it can be read.
+    """
+    known = [row for path in answers for row in read_rows(path)]
+    found = {}
+    for path in paths:
+        try:
+            found[str(path)] = _figures(read_rows(path), known, baseline)
+        except InputError as error:
+            raise error if str(path) in str(error) else InputError(f"{path}: {error}") from error
+    for file, systems in found.items():
+        for name, figures in systems.items():
+            notes(f"{file}: {name}: {note}" for note in figures["notes"])
+    if as_json:
+        return show_json(found)
+    for file, systems in found.items():
+        for name, figures in systems.items():
+            figures_table(f"{file}: {name}", figures)
+    return None
+
+
+def _figures(rows: Sequence[Row], answers: Sequence[Row], baseline: str) -> dict[str, Figures]:
+    if not rows:
+        raise InputError("it is empty")
+    first = rows[0]
+    if "games" in first:
+        return arena_hard_figures(rows, answers, baseline=baseline)
+    if "judgments" in first and "label" in first:
+        name = f"{first.get('judge_name') or 'judge'} on {first.get('response_model') or 'JudgeBench'}"
+        return {str(name): judgebench_figures(rows)}
+    if "session_id" in first:
+        figures = wildbench_figures(rows)
+        return {str(figures["model"] or "WildBench"): figures}
+    if "repeat" in first and "score" in first:
+        return {str(first.get("model_id") or "own prompts"): {"notes": [], **prompts_figures(rows)}}
+    raise InputError(
+        "it is none of Arena-Hard's judgments, JudgeBench's outputs, WildBench's scores or results of `moa eval run`; "
+        f"its first row has {', '.join(list(first)[:8]) or 'no fields'}"
+    )

@@ -1,0 +1,84 @@
+"""An answer beside the drafts it was made from: best single proposer, oracle, rank, help and hurt."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from math import fsum
+
+from moa_graph.errors import InputError
+from moa_graph.evals.figures import Figures, as_pair
+from moa_graph.evals.stats import fraction_interval, paired
+
+Scores = Mapping[Hashable, float]
+"""Scores by prompt, the higher the better."""
+
+
+def ensemble_figures(answer: Scores, proposers: Mapping[str, Scores], *, scale: float = 100.0) -> Figures:
+    """Return how an answer does against its drafts, on the prompts that all of them have a score for.
+
+    Args:
+        answer: Scores of the aggregate answer.
+        proposers: Scores of each proposer's drafts.
+        scale: The highest possible score.
+
+    Returns:
+        `aggregate` and `proposers`: means. `best_single`: the proposer with the best mean. `oracle`: the mean of the
+        best draft of every prompt. `rank`: the mean rank of the answer among its drafts, 1 for the best, ties halved.
+        `helped` and `hurt`: prompts on which the answer beats, or loses to, the best single proposer. `against_best`:
+        the paired difference from it. `against_each`: wins plus half the ties, in percent, against each proposer.
+
+    Raises:
+        InputError: There are no proposers, or no prompts that all have.
+    """
+    if not proposers:
+        raise InputError("there are no drafts to compare the answer with")
+    shared = [key for key in answer if all(key in scores for scores in proposers.values())]
+    if not shared:
+        raise InputError("the answer and its drafts share no scored prompts")
+    means = {name: fsum(scores[key] for key in shared) / len(shared) for name, scores in proposers.items()}
+    best = max(means, key=lambda name: means[name])
+    ours = [answer[key] for key in shared]
+    theirs = [proposers[best][key] for key in shared]
+    every = [[scores[key] for scores in proposers.values()] for key in shared]
+    width = fraction_interval(ours, scale=scale)
+    found: Figures = {
+        "n": len(shared),
+        "aggregate": fsum(ours) / len(ours),
+        "aggregate_interval": as_pair(width),
+        "proposers": means,
+        "best_single": best,
+        "oracle": fsum(map(max, every)) / len(every),
+        "rank": fsum(_rank(own, drafts) for own, drafts in zip(ours, every, strict=True)) / len(ours),
+        "helped": sum(a > b for a, b in zip(ours, theirs, strict=True)),
+        "hurt": sum(a < b for a, b in zip(ours, theirs, strict=True)),
+        "against_each": {name: _wins(ours, [scores[k] for k in shared]) for name, scores in proposers.items()},
+        "against_best_draft": _wins(ours, [max(drafts) for drafts in every]),
+        "cautions": {"aggregate_interval": width.caution} if width and width.caution else {},
+    }
+    if len(shared) > 1:
+        difference = paired(ours, theirs)
+        interval = [difference.low, difference.high]
+        found["against_best"] = {
+            "difference": difference.difference,
+            "interval": interval,
+            "p": difference.p,
+            "tied": difference.tied,
+        }
+    return found
+
+
+def _rank(own: float, drafts: Sequence[float]) -> float:
+    return 1 + sum(value > own for value in drafts) + sum(value == own for value in drafts) / 2
+
+
+def _wins(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    return 100 * fsum((a > b) + (a == b) / 2 for a, b in zip(ours, theirs, strict=True)) / len(ours)
+
+
+def majority(answers: Sequence[str | None]) -> str | None:
+    """Return the most frequent answer, the earliest among equals; None when no answer could be read."""
+    counts: dict[str, int] = {}
+    for said in answers:
+        if said is not None:
+            counts[said] = counts.get(said, 0) + 1
+    return max(counts, key=lambda said: counts[said]) if counts else None

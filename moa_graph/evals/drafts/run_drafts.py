@@ -1,0 +1,145 @@
+"""The drafts of a finished run: read, exported, measured."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from math import fsum
+from pathlib import Path
+
+from moa_graph.errors import InputError
+from moa_graph.evals.data.files import Row, read_rows
+from moa_graph.evals.drafts import diversity
+from moa_graph.evals.drafts.ensemble import ensemble_figures, majority
+from moa_graph.evals.figures import Figures
+from moa_graph.evals.prompts.grade import is_right
+from moa_graph.mixture import answers
+from moa_graph.state import COUNTED
+
+DRAFTS = "drafts.jsonl"
+
+
+@dataclass(frozen=True)
+class RunDrafts:
+    """What a run's folder has of drafts and answers.
+
+    Attributes:
+        drafts: Usable drafts of the last round by prompt, in slot order.
+        answers: The answers by prompt.
+        prompts: The text of each prompt, to join by.
+        results: Rows of own prompts, with right answers.
+    """
+
+    drafts: Mapping[str, Sequence[Row]]
+    answers: Mapping[str, str]
+    prompts: Mapping[str, str]
+    results: Sequence[Row] = ()
+
+    @property
+    def proposers(self) -> list[str]:
+        """The proposers' node names, in slot order."""
+        return list(dict.fromkeys(draft["proposer"] for found in self.drafts.values() for draft in found))
+
+
+def read_drafts(folder: Path) -> RunDrafts:
+    """Read the drafts and answers of a run's folder; with repetitions, those of the first.
+
+    Raises:
+        InputError: The folder has no drafts: it is no run, or its system was a single model.
+    """
+    path = folder / DRAFTS
+    if not path.is_file():
+        raise InputError(f"{folder} has no {DRAFTS}: only the run of a mixture has drafts")
+    found: dict[str, dict[int, Row]] = {}
+    last = 0
+    rows = read_rows(path)
+    for row in rows:
+        last = max(last, int(row["layer"]))
+    for row in rows:
+        if row["layer"] == last and row["status"] in COUNTED:
+            found.setdefault(str(row["item"]), {}).setdefault(int(row["slot"]), row)
+    drafts = {item: [slots[slot] for slot in sorted(slots)] for item, slots in found.items()}
+    results = [row for row in _rows(folder / "results.jsonl") if int(row.get("repeat", 0)) == 0]
+    if results:
+        said = {str(row["id"]): str(row["answer"]) for row in results}
+        return RunDrafts(drafts, said, {str(row["id"]): str(row["prompt"]) for row in results}, results)
+    outputs = _rows(folder / "model_outputs.json") or _rows(folder / "outputs.jsonl")
+    names = {str(row.get("idx", "")): row for row in outputs} if outputs and "idx" in outputs[0] else {}
+    if not names:
+        # AlpacaEval's rows have no number; the annotations' order is that of the drafts' items.
+        names = dict(zip(dict.fromkeys(str(row["item"]) for row in rows), outputs, strict=False))
+    said = {name: str(row.get("output", row.get("text", ""))) for name, row in names.items()}
+    return RunDrafts(drafts, said, {name: str(row.get("instruction", "")) for name, row in names.items()})
+
+
+def _rows(path: Path) -> list[Row]:
+    return read_rows(path) if path.is_file() else []
+
+
+def exported(run: RunDrafts) -> dict[str, list[Row]]:
+    """Return each proposer's drafts as an outputs file, which `--drafts` of any benchmark takes."""
+    return {
+        name: [
+            {"id": item, "instruction": run.prompts.get(item, ""), "output": draft["text"], "generator": draft["model"]}
+            for item, found in run.drafts.items()
+            for draft in found
+            if draft["proposer"] == name
+        ]
+        for name in run.proposers
+    }
+
+
+def draft_figures(run: RunDrafts) -> Figures:
+    """Return diversity of the drafts, copying by the answer, and, with right answers, the ensemble's figures."""
+    texts = [[draft["text"] for draft in found] for found in run.drafts.values()]
+    several = [found for found in texts if len(found) > 1]
+    figures: Figures = {
+        "prompts": len(texts),
+        "drafts": sum(map(len, texts)),
+        "diversity": {
+            "agreement": _mean([diversity.agreement(found) for found in several]),
+            "vendi": _mean([diversity.vendi(found) for found in several]),
+            "distinct_1": _mean([diversity.distinct(found, 1) for found in several]),
+            "distinct_2": _mean([diversity.distinct(found, 2) for found in several]),
+        },
+        "copying": {name: _copying(run, name) for name in run.proposers},
+    }
+    if graded := [row for row in run.results if row.get("gold")]:
+        figures["ensemble"] = _ensemble(run, graded)
+    return figures
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fsum(known) / len(known) if known else None
+
+
+def _copying(run: RunDrafts, proposer: str) -> Figures:
+    pairs = [
+        (run.answers[item], draft["text"])
+        for item, found in run.drafts.items()
+        for draft in found
+        if draft["proposer"] == proposer and item in run.answers
+    ]
+    return {
+        "copied_4_grams": _mean([diversity.copied(answer, draft) for answer, draft in pairs]),
+        "edit_similarity": _mean([diversity.edit_similarity(answer, draft) for answer, draft in pairs]),
+    }
+
+
+def _ensemble(run: RunDrafts, graded: Sequence[Row]) -> Figures:
+    """Return the ensemble's figures, with the majority of the drafts' final answers as a further baseline."""
+    answer: dict[Hashable, float] = {}
+    proposers: dict[str, dict[Hashable, float]] = {name: {} for name in run.proposers}
+    voted: dict[Hashable, float] = {}
+    for row in graded:
+        item, gold, match = str(row["id"]), row["gold"], row["match"]
+        answer[item] = 100.0 * is_right(str(row["answer"]), gold, match)
+        drafts = run.drafts.get(item, ())
+        for draft in drafts:
+            proposers[draft["proposer"]][item] = 100.0 * is_right(draft["text"], gold, match)
+        keys = [answers.key(draft["text"]) for draft in drafts]
+        if (most := majority(keys)) is not None:
+            voted[item] = 100.0 * is_right(drafts[keys.index(most)]["text"], gold, match)
+    figures = ensemble_figures(answer, proposers)
+    return {**figures, "majority_vote": _mean(list(voted.values()))}

@@ -1,0 +1,73 @@
+"""JudgeBench: how often a judge picks the objectively right one of two answers, in the publisher's format.
+
+A row has the right order as `label` ("A>B" or "B>A") and one or two `judgments`; the second was asked with the answers
+swapped. With two, a verdict counts when they do not contradict each other: right when one is right and the other is not
+wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from moa_graph.errors import InputError
+from moa_graph.evals.data.files import Row
+from moa_graph.evals.figures import Figures, as_pair, cautions
+from moa_graph.evals.stats import fraction_interval
+
+_FLIPPED = {"A>B": "B>A", "B>A": "A>B"}
+_GROUPS = {
+    "mmlu-pro": "knowledge",
+    "livebench-reasoning": "reasoning",
+    "livebench-math": "math",
+    "livecodebench": "coding",
+}
+_ENDS = (*_FLIPPED, "A=B")
+
+
+def judgebench_figures(rows: Sequence[Row]) -> Figures:
+    """Return the accuracy over all pairs and by kind of task, in percent.
+
+    Raises:
+        InputError: A row is none of JudgeBench's, or no decision could be read; the message names the first.
+    """
+    points: list[tuple[str, float]] = []
+    consistent = unreadable = 0
+    first: Any = None
+    for number, row in enumerate(rows, 1):
+        label, judgments = row.get("label"), row.get("judgments")
+        if label not in _FLIPPED or not isinstance(judgments, list) or not judgments:
+            raise InputError(f"row {number} has no `label` with `judgments`: it is no row of JudgeBench's outputs")
+        said = [_decision(judgment) for judgment in judgments[:2]]
+        ends = [said[0], *(_FLIPPED.get(end or "", end) for end in said[1:])]
+        if not any(ends):
+            unreadable += 1
+            first = first or f"row {number} has the decisions {said}"
+        votes = sum((end == label) - (end == _FLIPPED[label]) for end in ends)
+        consistent += len(set(ends)) == 1
+        points.append((_group(str(row.get("source", ""))), 100.0 * (votes > 0)))
+    if unreadable == len(points):
+        raise InputError(f"no decision could be read: {first or 'there are no rows'}; a decision is A>B, B>A or A=B")
+    width = fraction_interval([value for _, value in points], scale=100)
+    groups: dict[str, list[float]] = {}
+    for group, value in points:
+        groups.setdefault(group, []).append(value)
+    return {
+        "n": len(points),
+        "accuracy": sum(value for _, value in points) / len(points),
+        "interval": as_pair(width),
+        "consistency": consistent / len(points),
+        "parse_failures": unreadable,
+        "groups": {name: sum(values) / len(values) for name, values in sorted(groups.items())},
+        "cautions": cautions({"interval": width}),
+        "notes": [f"{unreadable} pairs have no readable decision; {first}"] if unreadable else [],
+    }
+
+
+def _decision(judgment: Any) -> str | None:
+    end = judgment.get("decision") if isinstance(judgment, dict) else None
+    return end if end in _ENDS else None
+
+
+def _group(source: str) -> str:
+    return next((name for start, name in _GROUPS.items() if source.startswith(start)), source or "not recorded")

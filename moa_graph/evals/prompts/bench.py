@@ -1,0 +1,95 @@
+"""Own prompts put together as a benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from moa_graph.errors import InputError
+from moa_graph.evals.benchmarks import Setup
+from moa_graph.evals.data.files import Row
+from moa_graph.evals.engine import choose
+from moa_graph.evals.figures import Figures
+from moa_graph.evals.judge import Judge
+from moa_graph.evals.prompts.figures import prompts_figures
+from moa_graph.evals.prompts.grade import Match, command_of
+from moa_graph.evals.prompts.questions import OwnPrompt, own_prompts
+from moa_graph.evals.prompts.run import PARAMETERS, RESULTS, PromptsWork
+from moa_graph.evals.session import Benchmark
+
+
+@dataclass(frozen=True)
+class PromptOptions:
+    """How own prompts are graded; see `PromptsWork`. `jury` are judges beside the first."""
+
+    match: Match | None = None
+    check: str | None = None
+    check_seconds: float = 10.0
+    criteria: str | None = None
+    repeats: int = 1
+    majority: bool = False
+    jury: Sequence[Judge] = ()
+
+
+def own_benchmark(setup: Setup, path: Path, how: PromptOptions) -> Benchmark[OwnPrompt]:
+    """Return the user's prompts as a benchmark.
+
+    Raises:
+        InputError: The prompts, or the way of grading, cannot be used.
+    """
+    items = own_prompts(setup.file(path), str(path), match=how.match)
+    argv = command_of(how.check) if how.check else None
+    judges = [judge.under(PARAMETERS) for judge in (*([setup.judge] if setup.judge else []), *how.jury)]
+    rated = bool(how.criteria) or any(item.criteria for item in items)
+    if not (judges and rated) and not argv and not any(item.gold for item in items):
+        raise InputError(f"{path}: nothing says what is right. Give `gold` in the file, --check, or --criteria")
+    work = PromptsWork(
+        setup.system,
+        judges if rated else (),
+        how.criteria,
+        argv,
+        how.check_seconds,
+        how.repeats,
+        setup.temperature,
+        setup.max_tokens,
+        how.majority,
+    )
+    settings = {"check": how.check, "criteria": how.criteria, "repeats": how.repeats, "majority": how.majority}
+    return Benchmark(
+        name="prompts",
+        items=choose(items, lambda item: item.id, setup.options),
+        identify=lambda item: item.id,
+        work=work.work,
+        files={RESULTS: RESULTS},
+        figures=lambda rows: _figures(rows[RESULTS]),
+        system=setup.system,
+        judge=judges[0] if judges and rated else None,
+        jury=judges[1:] if rated else (),
+        settings={**settings, "match": how.match},
+        verdicts=len(judges) if rated else 0,
+        order=[item.id for item in items],
+        data=setup.data,
+        kin=setup.recorded_models,
+    )
+
+
+def _figures(rows: Sequence[Row]) -> Figures:
+    return {"answered": len(rows), **prompts_figures(rows)}
+
+
+def regression(score: Mapping[str, float | None], *, fail_under: float | None) -> str | None:
+    """Return why a score is too low; None when it is not.
+
+    Args:
+        score: `now` and, with a baseline, `before`, in percent.
+        fail_under: The lowest score that passes, in percent.
+    """
+    now, before = score.get("now"), score.get("before")
+    if now is None:
+        return "no answer could be graded"
+    if fail_under is not None and now < fail_under:
+        return f"the score is {now:.2f} %, under --fail-under {fail_under:g}"
+    if before is not None and now < before - 1e-9:
+        return f"the score is {now:.2f} %, the baseline's on the same prompts {before:.2f} %"
+    return None

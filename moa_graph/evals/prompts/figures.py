@@ -1,0 +1,90 @@
+"""Results of own prompts as figures: score with interval, repeats, tags, and a jury's agreement."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
+
+from moa_graph.errors import InputError
+from moa_graph.evals.data.files import Row
+from moa_graph.evals.figures import Figures, as_pair, cautions
+from moa_graph.evals.stats import correlation, fraction_interval
+
+
+def prompts_figures(rows: Sequence[Row]) -> Figures:
+    """Return the figures of a results file; scores are in percent, intervals are by prompt.
+
+    Raises:
+        InputError: A row is no result.
+    """
+    for number, row in enumerate(rows, 1):
+        if missing := [name for name in ("id", "score") if name not in row]:
+            raise InputError(f"result {number} has no {', '.join(missing)}: it is no row of `moa eval run`")
+    graded = [row for row in rows if row["score"] is not None]
+    values = [100.0 * row["score"] for row in graded]
+    width = fraction_interval(values, clusters=[row["id"] for row in graded], scale=100)
+    right = Counter("right" if row["score"] == 1 else "wrong" if row["score"] == 0 else "between" for row in graded)
+    return {
+        "n": len({row["id"] for row in graded}),
+        "score": math.fsum(values) / len(values) if values else None,
+        "interval": as_pair(width),
+        "right": right["right"],
+        "wrong": right["wrong"],
+        "ungraded": len(rows) - len(graded),
+        **_repeats(graded),
+        "tags": _by_tag(graded),
+        "jury": jury_figures(rows),
+        "cautions": cautions({"interval": width}),
+    }
+
+
+def _repeats(rows: Sequence[Row]) -> Figures:
+    """Return the mean score of each repetition with their deviation; nothing for a single one."""
+    pools: dict[int, list[float]] = {}
+    for row in rows:
+        pools.setdefault(int(row.get("repeat", 0)), []).append(100.0 * row["score"])
+    if len(pools) < 2:
+        return {}
+    means = [math.fsum(pools[number]) / len(pools[number]) for number in sorted(pools)]
+    mean = math.fsum(means) / len(means)
+    spread = math.sqrt(math.fsum((value - mean) ** 2 for value in means) / (len(means) - 1))
+    by_prompt: dict[str, set[float]] = {}
+    for row in rows:
+        by_prompt.setdefault(row["id"], set()).add(row["score"])
+    steady = sum(len(scores) == 1 for scores in by_prompt.values())
+    return {"repeats": {"means": means, "mean": mean, "deviation": spread, "prompts_always_alike": steady}}
+
+
+def _by_tag(rows: Sequence[Row]) -> dict[str, float]:
+    pools: dict[str, list[float]] = {}
+    for row in rows:
+        for tag in row.get("tags") or ():
+            pools.setdefault(tag, []).append(100.0 * row["score"])
+    return {tag: math.fsum(values) / len(values) for tag, values in sorted(pools.items())}
+
+
+def jury_figures(rows: Sequence[Row]) -> Figures:
+    """Return each judge's mean rating, and how alike every two judges are; nothing without two judges."""
+    ratings: dict[str, dict[tuple[str, int], float]] = {}
+    for row in rows:
+        for found in row.get("ratings") or ():
+            if found["rating"] is not None:
+                ratings.setdefault(found["judge"], {})[row["id"], int(row.get("repeat", 0))] = found["rating"]
+    if len(ratings) < 2:
+        return {}
+    means = {name: math.fsum(own.values()) / len(own) for name, own in ratings.items()}
+    return {"means": means, **{f"{a} and {b}": _alike(ratings[a], ratings[b]) for a, b in combinations(ratings, 2)}}
+
+
+def _alike(a: dict[tuple[str, int], float], b: dict[tuple[str, int], float]) -> dict[str, Any]:
+    shared = [key for key in a if key in b]
+    ours, theirs = [a[key] for key in shared], [b[key] for key in shared]
+    same = sum((x >= 6) == (y >= 6) for x, y in zip(ours, theirs, strict=True))
+    return {
+        "n": len(shared),
+        "same_verdict": 100 * same / len(shared) if shared else None,
+        "spearman": correlation(ours, theirs, ranks=True),
+    }

@@ -1,0 +1,142 @@
+"""Whether an answer is right: compared with a right answer, or checked by a command."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import os
+import re
+import shlex
+import shutil
+import signal
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import Literal
+
+from moa_graph.errors import InputError
+from moa_graph.mixture import answers
+from moa_graph.mixture.answers import AnswerReader
+
+Match = Literal["final", "exact", "number", "choice", "regex"]
+"""How an answer is compared with the right one.
+
+`final` reads the final answer ("the answer is ...", a box, the last line); `exact` compares the whole answer, both
+without regard to case and spaces; `number` takes the last number; `choice` the option letter; for `regex` the right
+answer is a pattern that must be found.
+"""
+_SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.I)
+_OUTPUT = 2000
+"""Characters of a check's output that are kept."""
+_RELATIVE = 1e-6
+
+
+def check_gold(match: Match, gold: Sequence[str], where: str) -> None:
+    """Refuse right answers that could never be matched.
+
+    Raises:
+        InputError: A pattern does not compile, a number is none, or an option is no letter.
+    """
+    for value in gold:
+        if match == "regex":
+            try:
+                re.compile(value)
+            except re.error as error:
+                raise InputError(f"{where}: {value!r} is no regular expression: {error}") from error
+        elif match == "number" and _number(value) is None:
+            raise InputError(f"{where}: the right answer {value!r} is no number; give another `match`")
+        elif match == "choice" and not re.fullmatch(r"[A-Za-z]", value.strip(" ().")):
+            raise InputError(f"{where}: the right answer {value!r} is no option letter; give another `match`")
+
+
+def is_right(text: str, gold: Sequence[str], match: Match) -> bool:
+    """Return whether an answer matches any of the right ones."""
+    return any(_matches(text, value, match) for value in gold)
+
+
+def _matches(text: str, gold: str, match: Match) -> bool:
+    if match == "regex":
+        return re.search(gold, text) is not None
+    if match == "choice":
+        letter = answers.read(text, AnswerReader(read="choice", choices="ABCDEFGHIJ"))
+        return letter is not None and letter.upper() == gold.strip(" ().").upper()
+    if match == "number":
+        said = answers.read(text, AnswerReader(read="final"))
+        found = _number(said or "")
+        if found is None:
+            found = _number(answers.read(text, AnswerReader(read="number")) or "")
+        wanted = _number(gold)
+        return found is not None and wanted is not None and math.isclose(found, wanted, rel_tol=_RELATIVE, abs_tol=1e-9)
+    if match == "exact":
+        return answers.same(text, gold)
+    said = answers.read(text, AnswerReader(read="final"))
+    return answers.same(text, gold) or (said is not None and answers.same(said, gold))
+
+
+def _number(text: str) -> float | None:
+    plain = answers.normalized(text)
+    try:
+        value = float(Fraction(plain)) if re.fullmatch(r"[-+]?\d+/\d+", plain) else float(plain)
+    except (ValueError, ZeroDivisionError, OverflowError):
+        return None
+    return value if math.isfinite(value) else None
+
+
+def command_of(text: str) -> list[str]:
+    """Split a check command into its arguments; no shell will read it.
+
+    Raises:
+        InputError: It is empty, has an open quote, or names no program.
+    """
+    try:
+        argv = shlex.split(text)
+    except ValueError as error:
+        raise InputError(f"--check {text!r}: {error}") from error
+    if not argv or shutil.which(argv[0]) is None:
+        raise InputError(f"--check {text!r}: there is no program {argv[0] if argv else ''!r}")
+    return argv
+
+
+async def run_check(
+    argv: Sequence[str], text: str, *, seconds: float, variables: Mapping[str, str]
+) -> tuple[bool, str]:
+    """Run a check with the answer on its standard input.
+
+    The command runs without a shell, without variables that look like secrets, and in a process group of its own, which
+    is ended when the time is over.
+
+    Args:
+        argv: The command.
+        text: The answer.
+        seconds: Time limit.
+        variables: Further environment variables: the prompt's id, text and right answer.
+
+    Returns:
+        Whether it ended with 0, and the end of its output or why it failed.
+    """
+    kept = {name: value for name, value in os.environ.items() if not _SECRET.search(name)}
+    process = await asyncio.create_subprocess_exec(
+        *argv,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env={**kept, **variables},
+        start_new_session=True,
+    )
+    try:
+        said, _ = await asyncio.wait_for(process.communicate(text.encode()), seconds)
+    except TimeoutError:
+        return False, f"it took longer than {seconds:g} s"
+    finally:
+        if process.returncode is None:
+            _end(process)
+            await process.wait()
+    return process.returncode == 0, said.decode("utf-8", "replace")[-_OUTPUT:].strip()
+
+
+def _end(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()

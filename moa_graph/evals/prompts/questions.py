@@ -1,0 +1,132 @@
+"""The user's own prompts: one JSON object a line, with a right answer, criteria for a judge, or neither.
+
+{"id": "sum", "prompt": "What is 2 + 3?", "gold": "5", "match": "number"}
+{"prompt": "Write a haiku about rain.", "criteria": "Three lines of 5, 7 and 5 syllables, about rain."}
+{"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Capital of Peru?"}],
+ "gold": ["Lima"], "tags": ["geography"]}
+
+Rows of GSM8K (`answer` ends with "#### 72"), MATH-500 (`problem`, `answer`) and MMLU-Pro (`options`, `answer`) are read
+as their publishers wrote them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from moa_graph.errors import InputError
+from moa_graph.evals.data.files import Row
+from moa_graph.evals.prompts.grade import Match, check_gold
+
+_TEXT = ("prompt", "question", "problem", "instruction", "input")
+_GOLD = ("gold", "answer", "expected")
+_ROLES = ("system", "user", "assistant")
+
+
+@dataclass(frozen=True)
+class OwnPrompt:
+    """One prompt of the user's.
+
+    Attributes:
+        id: Its name in results.
+        turns: The conversation as (role, text) pairs; the last is the user's.
+        gold: Right answers, any of which counts; empty when there is none.
+        match: How an answer is compared with them.
+        criteria: What a judge rates it by; None for the run's own criteria.
+        tags: Groups that it belongs to.
+    """
+
+    id: str
+    turns: tuple[tuple[str, str], ...]
+    gold: tuple[str, ...] = ()
+    match: Match = "final"
+    criteria: str | None = None
+    tags: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The last turn, which is what tables show."""
+        return self.turns[-1][1]
+
+
+def own_prompts(rows: Sequence[Row], source: str, *, match: Match | None = None) -> list[OwnPrompt]:
+    """Read the user's prompts.
+
+    Args:
+        rows: The rows of the file.
+        source: The file, for messages.
+        match: How answers are compared where a row does not say.
+
+    Raises:
+        InputError: A row has no prompt, a bad right answer, or another's id; the message names it.
+    """
+    if not rows:
+        raise InputError(f"{source} is empty: it needs one JSON object with a `prompt` a line")
+    found: dict[str, OwnPrompt] = {}
+    for number, row in enumerate(rows, 1):
+        made = _own_prompt(row, number, f"{source}, row {number}", match)
+        if made.id in found:
+            raise InputError(f"{source}, row {number}: the id {made.id!r} is that of an earlier row. Give it another")
+        found[made.id] = made
+    return list(found.values())
+
+
+def _own_prompt(row: Row, number: int, where: str, match: Match | None) -> OwnPrompt:
+    options = row.get("options")
+    lettered = options if isinstance(options, list) and 1 < len(options) <= 26 else []
+    kind = row.get("match", match or ("choice" if lettered else "final"))
+    if kind not in get_args(Match):
+        raise InputError(f"{where}: `match` is {kind!r}; it is one of {', '.join(get_args(Match))}")
+    gold = _gold(row, where)
+    check_gold(kind, gold, where)
+    criteria = row.get("criteria")
+    if criteria is not None and not (isinstance(criteria, str) and criteria.strip()):
+        raise InputError(f"{where}: `criteria` must be text")
+    tags = row.get("tags", row.get("category", ()))
+    tags = (tags,) if isinstance(tags, str) else tags
+    if not isinstance(tags, list | tuple) or not all(isinstance(tag, str) for tag in tags):
+        raise InputError(f"{where}: `tags` must be a list of texts")
+    name = next((row[key] for key in ("id", "question_id", "unique_id") if key in row), number)
+    if isinstance(name, bool) or not isinstance(name, str | int) or not re.fullmatch(r"[^\s,]{1,120}", str(name)):
+        raise InputError(f"{where}: `id` is {name!r}; it must be a number or text without blanks and commas")
+    turns = _turns(row, where)
+    if lettered:
+        letters = "\n".join(f"{chr(65 + place)}. {option}" for place, option in enumerate(lettered))
+        turns = (*turns[:-1], ("user", f"{turns[-1][1]}\n\n{letters}"))
+    return OwnPrompt(str(name), turns, gold, kind, criteria, tuple(tags))
+
+
+def _turns(row: Row, where: str) -> tuple[tuple[str, str], ...]:
+    if "messages" in row:
+        messages = row["messages"]
+        if not isinstance(messages, list) or not messages:
+            raise InputError(f"{where}: `messages` must be a list of objects with `role` and `content`")
+        turns = tuple(_turn(message, where) for message in messages)
+        if turns[-1][0] != "user":
+            raise InputError(f"{where}: the last of `messages` must be the user's")
+        return turns
+    text = next((row[name] for name in _TEXT if name in row), None)
+    if not isinstance(text, str) or not text.strip():
+        raise InputError(f"{where} has no text under {', '.join(_TEXT)}, and no `messages`")
+    system = row.get("system")
+    return (*((("system", system),) if isinstance(system, str) and system else ()), ("user", text))
+
+
+def _turn(message: Any, where: str) -> tuple[str, str]:
+    role, text = (message.get("role"), message.get("content")) if isinstance(message, dict) else (None, None)
+    if role not in _ROLES or not isinstance(text, str):
+        raise InputError(f"{where}: a message needs a role ({', '.join(_ROLES)}) and text as content, not {message!r}")
+    return role, text
+
+
+def _gold(row: Row, where: str) -> tuple[str, ...]:
+    value = next((row[name] for name in _GOLD if row.get(name) is not None), None)
+    if value is None:
+        return ()
+    values = value if isinstance(value, list) else [value]
+    if not values or any(isinstance(v, bool) or not isinstance(v, str | int | float) for v in values):
+        raise InputError(f"{where}: the right answer must be text, a number, or a list of them, not {value!r}")
+    # GSM8K's answers are a solution, and the number after four marks.
+    return tuple(str(v).rsplit("####", 1)[-1].strip() for v in values)

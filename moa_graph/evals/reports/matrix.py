@@ -1,0 +1,55 @@
+"""A page of prompts by systems."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+from moa_graph.evals.compare.systems import ScoredSystem
+from moa_graph.evals.figures import bracket, shown
+from moa_graph.evals.prompts.figures import prompts_figures
+from moa_graph.evals.reports.page import Page
+
+_LONGEST = 300
+"""Characters of an answer that a cell shows."""
+
+
+def matrix_page(systems: Sequence[ScoredSystem]) -> Page:
+    """Return every prompt with every system's score and the beginning of its answer."""
+    page = Page("Own prompts: prompts by systems")
+    figures = [prompts_figures(system.rows) for system in systems]
+    rows = [
+        [
+            system.name,
+            str(found["n"]),
+            shown(found["score"]) + bracket(found["interval"], found["cautions"].get("interval")),
+            str(found["right"]),
+            str(found["wrong"]),
+        ]
+        for system, found in zip(systems, figures, strict=True)
+    ]
+    page.table(["system", "prompts", "score (%)", "right", "wrong"], rows)
+    page.heading("Scores")
+    prompts = list(dict.fromkeys(row["id"] for system in systems for row in system.rows))
+    page.table(
+        ["prompt", *(system.name for system in systems)],
+        [[prompt, *(_score(system, prompt) for system in systems)] for prompt in prompts],
+    )
+    page.heading("Answers")
+    for prompt in prompts:
+        page.text(f"{prompt}: {_text(systems, prompt)}")
+        page.table(["system", "score", "answer"], [_answer(system, prompt) for system in systems])
+    return page
+
+
+def _score(system: ScoredSystem, prompt: Hashable) -> str:
+    values = [value for key, value in system.values.items() if key[0] == prompt]
+    return shown(sum(values) / len(values)) if values else "-"
+
+
+def _text(systems: Sequence[ScoredSystem], prompt: Hashable) -> str:
+    return next((system.texts[prompt] for system in systems if prompt in system.texts), "")
+
+
+def _answer(system: ScoredSystem, prompt: Hashable) -> list[str]:
+    said = next((str(row["answer"]) for row in system.rows if row["id"] == prompt), "-")
+    return [system.name, _score(system, prompt), said if len(said) <= _LONGEST else said[:_LONGEST] + " ..."]

@@ -1,0 +1,219 @@
+"""`moa eval run`: own prompts with right answers, checks, judges and juries; baselines, repeats, drafts, the matrix."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from moa_graph.evals.data.files import Row
+from moa_graph.evals.prompts.grade import Match, is_right
+from tests.evals.bench import lines, mixture, moa, recorded, scores
+from tests.evals.test_findings import printed, write
+from tests.provider import Provider
+
+pytestmark = pytest.mark.usefixtures("small")
+
+
+def prompts(folder: Path, rows: list[Row], name: str = "prompts.jsonl") -> Path:
+    return write(folder / name, rows)
+
+
+def solo(provider: Provider, says: str) -> tuple[str, ...]:
+    """A model that always says the same."""
+    return ("-m", f"openai:say={quote(says, safe='')}", "--base-url", provider.url)
+
+
+RIGHT = [
+    {"id": "sum", "prompt": "2 + 3?", "gold": 5, "match": "number", "tags": ["math"]},
+    {"id": "word", "prompt": "Say five.", "gold": ["vijf", "The answer is 5"]},
+    {"id": "wrong", "prompt": "2 + 2?", "gold": "4", "tags": ["math"]},
+    {"id": "free", "messages": [{"role": "system", "content": "Short."}, {"role": "user", "content": "Hello?"}]},
+]
+
+
+def test_right_answers_are_counted(tmp_path: Path, provider: Provider, capsys: pytest.CaptureFixture[str]) -> None:
+    """Numbers, final answers, lists of right answers; a prompt without one is answered and not graded."""
+    args = ("run", prompts(tmp_path, RIGHT), *solo(provider, "The answer is 5"), "--out", tmp_path / "run")
+    found, _ = printed(capsys, *args)
+    assert (found["n"], found["right"], found["wrong"], found["ungraded"]) == (3, 2, 1, 1)
+    assert found["score"] == pytest.approx(200 / 3)
+    assert found["tags"] == {"math": 50}
+    assert "interval" in found["cautions"]
+    rows = {row["id"]: row for row in map(json.loads, (tmp_path / "run/results.jsonl").read_text().splitlines())}
+    assert [rows[name]["score"] for name in ("sum", "word", "wrong", "free")] == [1, 1, 0, None]
+    assert provider.requests()[-1].messages[0] == {"role": "system", "content": "Short."}
+
+
+@pytest.mark.parametrize(
+    ("match", "gold", "right", "wrong"),
+    [
+        ("exact", "Lima", ["Lima", " lima. "], ["The answer is Lima", "Limas"]),
+        ("final", "Lima", ["Lima", "So the answer is Lima.", "\\boxed{Lima}"], ["Lima or Quito", "Not Lima, Quito"]),
+        ("number", "1,000", ["It is 1000.0", "\\boxed{1000}", "so 10 * 100 = 1000"], ["1000 plus 1 is 1001", "none"]),
+        ("number", "1/2", ["0.5", "\\frac{1}{2}"], ["2"]),
+        ("choice", "B", ["The answer is (B)", "B", "**B.** because"], ["A", "The answer is C"]),
+        ("regex", r"\b\d{4}\b", ["in 1999 it was"], ["in 99"]),
+    ],
+)
+def test_ways_of_matching(match: Match, gold: str, right: list[str], wrong: list[str]) -> None:
+    assert [text for text in right if not is_right(text, [gold], match)] == []
+    assert [text for text in wrong if is_right(text, [gold], match)] == []
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ([], "is empty"),
+        ([{"gold": "x"}], "row 1 has no text under prompt"),
+        ([{"prompt": "a", "gold": "("}], ""),
+        ([{"prompt": "a", "gold": "(", "match": "regex"}], "'(' is no regular expression"),
+        ([{"prompt": "a", "gold": "five", "match": "number"}], "'five' is no number"),
+        ([{"prompt": "a", "gold": "AB", "match": "choice"}], "'AB' is no option letter"),
+        ([{"prompt": "a", "gold": "x", "match": "like"}], "`match` is 'like'"),
+        ([{"prompt": "a", "gold": "x", "id": "1"}, {"prompt": "b", "gold": "y", "id": 1}], "the id '1' is that of an"),
+        ([{"prompt": "a", "gold": {"a": 1}}], "the right answer must be"),
+        ([{"messages": [{"role": "assistant", "content": "x"}], "gold": "x"}], "must be the user's"),
+        ([{"prompt": "a"}], "nothing says what is right"),
+    ],
+)
+def test_bad_prompts_are_refused_before_anything_is_sent(
+    tmp_path: Path, provider: Provider, capsys: pytest.CaptureFixture[str], rows: list[Row], told: str
+) -> None:
+    args = ("run", prompts(tmp_path, rows), *solo(provider, "x"), "--out", tmp_path / "run")
+    assert moa(*args) == (2 if told else 0)
+    assert told in capsys.readouterr().err
+    assert not told or provider.stats()["requests"] == 0
+
+
+def test_a_regression_against_a_baseline_ends_with_1(
+    tmp_path: Path, provider: Provider, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = prompts(tmp_path, [{"id": f"q{n}", "prompt": f"{n} + 0?", "gold": n} for n in range(5)])
+    base = ("run", path, *solo(provider, "The answer is 3"), "--name", "m")
+    assert moa(*base, "--out", tmp_path / "base") == 0
+    assert moa(*base, "--out", tmp_path / "same", "--baseline", tmp_path / "base") == 0
+    worse = ("run", path, *solo(provider, "The answer is 9"), "--name", "m", "--out", tmp_path / "worse")
+    capsys.readouterr()
+    assert moa(*worse, "--baseline", tmp_path / "base") == 1
+    told = capsys.readouterr().err
+    assert "regression: the score is 0.00 %, the baseline's on the same prompts 20.00 %" in told
+    assert "worse than the baseline: q3" in told
+    assert moa(*base, "--out", tmp_path / "same", "--fail-under", 20) == 0
+    assert moa(*base, "--out", tmp_path / "same", "--fail-under", 20.1) == 1
+    assert moa(*base, "--out", tmp_path / "same", "--baseline", tmp_path / "worse") == 0
+    assert moa(*base, "--out", tmp_path / "same", "--baseline", tmp_path / "nowhere") == 2
+
+
+def test_a_check_command_runs_without_a_shell(
+    tmp_path: Path, provider: Provider, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It reads the answer, knows the prompt, sees no secret, and is ended when its time is over."""
+    monkeypatch.setenv("SOME_API_KEY", "hidden")
+    code = "import os, sys; text = sys.stdin.read(); assert 'SOME_API_KEY' not in os.environ; "
+    (tmp_path / "check.py").write_text(code + "print(text, os.environ['MOA_ID']); sys.exit('five' not in text)")
+    path = prompts(tmp_path, [{"id": "a", "prompt": "Say five; $(touch oops)"}])
+    args = ("run", path, *solo(provider, "five; $(touch oops)"))
+    check = f"{sys.executable} {tmp_path / 'check.py'} ';' $(touch oops)"
+    found, _ = printed(capsys, *args, "--check", check, "--out", tmp_path / "run")
+    assert (found["score"], found["right"]) == (100, 1)
+    assert not (tmp_path / "oops").exists()
+    row = json.loads((tmp_path / "run/results.jsonl").read_text())
+    assert row["check"] == "five; $(touch oops) a"
+    slow = f"{sys.executable} -c 'import time; time.sleep(60)'"
+    found, _ = printed(capsys, *args, "--check", slow, "--check-timeout", 0.5, "--out", tmp_path / "slow")
+    assert found["score"] == 0
+    assert json.loads((tmp_path / "slow/results.jsonl").read_text())["check"] == "it took longer than 0.5 s"
+    assert moa(*args, "--check", "no-such-program", "--out", tmp_path / "no") == 2
+
+
+def test_a_jury_rates_by_the_users_criteria(
+    tmp_path: Path, provider: Provider, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Mean or majority of several judges, their agreement, and criteria in the prompt."""
+    path = prompts(tmp_path, [{"prompt": f"Write {n}.", "criteria": "Rhymes."} for n in range(3)])
+    says = [f"openai:say={quote(text, safe='')}" for text in ("[[10]]", "[[7]]", "[[1]]")]
+    judges = [part for name in says for part in ("--judge", name)]
+    args = ("run", path, *solo(provider, "a poem"), *judges, "--judge-url", provider.url)
+    found, _ = printed(capsys, *args, "--out", tmp_path / "mean")
+    assert found["score"] == pytest.approx(100 * (6 - 1) / 9)
+    assert sorted(found["jury"]["means"].values()) == [1, 7, 10]
+    assert found["jury"][f"{says[0]} and {says[1]}"]["same_verdict"] == 100
+    assert found["jury"][f"{says[0]} and {says[2]}"]["same_verdict"] == 0
+    found, _ = printed(capsys, *args, "--majority", "--out", tmp_path / "majority")
+    assert found["score"] == 100
+    shown = next(r for r in provider.requests() if r.model == says[0].removeprefix("openai:"))
+    assert "Rhymes." in shown.messages[-1]["content"]
+    manifest = json.loads((tmp_path / "mean/run.json").read_text())
+    assert [judge["model"] for judge in [manifest["judge"], *manifest["jury"]]] == says
+    assert moa("run", path, *solo(provider, "x"), "--criteria", "Rhymes.", "--out", tmp_path / "no") == 2
+
+
+def test_repeats_have_a_mean_and_a_deviation(
+    tmp_path: Path, provider: Provider, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = prompts(tmp_path, [{"id": n, "prompt": f"{n}?", "gold": n} for n in range(4)])
+    found, _ = printed(capsys, "run", path, *solo(provider, "1"), "--repeats", 3, "--out", tmp_path / "run")
+    assert (found["n"], found["answered"], found["score"]) == (4, 12, 25)
+    assert found["repeats"] == {"means": [25, 25, 25], "mean": 25, "deviation": 0, "prompts_always_alike": 4}
+    assert provider.stats()["requests"] == 12
+    assert recorded(tmp_path / "run") == 12
+
+
+def test_drafts_of_a_run_are_data(tmp_path: Path, provider: Provider, capsys: pytest.CaptureFixture[str]) -> None:
+    """Proposers scored as systems, the oracle, the majority, rank, help and hurt; files that other runs take."""
+    path = prompts(tmp_path, [{"id": f"q{n}", "prompt": f"{n}?", "gold": gold} for n, gold in enumerate((7, 7, 8, 9))])
+    names = {"two": "openai:say=8", "aggregator": "openai:say=7"}
+    data: Any = mixture(tmp_path, provider, **names)
+    text = data.read_text().replace("openai:one-tok=4", "openai:say=7")
+    data.write_text(text)
+    assert moa("run", path, "-f", data, "--out", tmp_path / "run") == 0
+    found, _ = printed(capsys, "drafts", tmp_path / "run", "--out", tmp_path / "drafts")
+    ensemble = found["ensemble"]
+    first, second = ensemble["proposers"]
+    assert ensemble["proposers"] == {first: 50, second: 25}
+    assert (ensemble["aggregate"], ensemble["best_single"], ensemble["oracle"]) == (50, first, 75)
+    assert (ensemble["helped"], ensemble["hurt"], ensemble["majority_vote"]) == (0, 0, 50)
+    # Alike on two prompts with one right draft (rank 1.5), behind one (2.5), all wrong (2).
+    assert ensemble["rank"] == pytest.approx((1.5 + 1.5 + 2.5 + 2) / 4)
+    assert ensemble["against_best_draft"] == pytest.approx(100 * (0.5 * 3) / 4)
+    assert found["diversity"]["agreement"] == 0
+    assert 1 < found["diversity"]["vendi"] <= 2
+    files = sorted((tmp_path / "drafts").glob("p*.json"))
+    assert len(files) == 2
+    assert moa("run", path, "--drafts", files[0], "--out", tmp_path / "alone") == 0
+    assert scores(tmp_path / "alone")["score"] == 50
+    assert moa("drafts", tmp_path / "alone") == 2
+    assert moa("matrix", tmp_path / "run", tmp_path / "alone", "--out", tmp_path / "page") == 0
+    page = (tmp_path / "page/report.md").read_text()
+    assert "| q2 | 0 | 0 |" in page
+
+
+def test_a_killed_run_of_own_prompts_goes_on(tmp_path: Path, provider: Provider) -> None:
+    """Killed when a third is recorded, then finished: nothing recorded is sent again, and nothing is missing."""
+    import os
+    import signal
+    import subprocess
+    import time
+
+    path = prompts(tmp_path, [{"id": n, "prompt": f"{n}?", "gold": n} for n in range(30)])
+    file = mixture(tmp_path, provider)
+    command = [sys.executable, "-m", "moa_graph", "eval", "run", path, "-f", file, "--out", tmp_path / "run",
+               "--concurrency", "2"]  # fmt: skip
+    process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "run/ledger.db").exists() or recorded(tmp_path / "run") < 20:
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    kept, sent = recorded(tmp_path / "run"), provider.stats()["requests"]
+    assert kept < 90
+    assert subprocess.run(list(map(str, command)), capture_output=True).returncode == 0
+    assert recorded(tmp_path / "run") == 90
+    assert provider.stats()["requests"] - sent == 90 - kept
+    assert len((tmp_path / "run/results.jsonl").read_text().splitlines()) == 30
+    assert lines([]) == ""
