@@ -95,6 +95,13 @@ scale: $(VENV)/dev.stamp  ## moa batch at scale: memory, kills, servers; reports
 	@$(MAKE) --no-print-directory aegra || echo "the part that needs it is left out"
 	$(BIN)/python -m benchmarks.scale
 
+.PHONY: coverage published
+coverage: $(VENV)/dev.stamp  ## the coverage of every interval that `moa eval` shows, by simulation; reports/coverage.json
+	$(BIN)/python -m benchmarks.coverage
+
+published: $(VENV)/dev.stamp  ## published figures beside ours, from the data on this disk; reports/published.json
+	$(BIN)/python -m benchmarks.published
+
 eval-soak: $(VENV)/dev.stamp  ## a benchmark of 10,465 calls, killed twelve times; reports/eval_soak.json
 	$(BIN)/python -m benchmarks.eval_soak
 
