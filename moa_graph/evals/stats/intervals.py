@@ -9,13 +9,14 @@ import functools
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 LEVEL = 0.95
-NORMAL = 1.959964
+NORMAL = NormalDist().inv_cdf((1 + LEVEL) / 2)
 """The two-sided 95 % quantile of the normal distribution."""
 FEW_CLUSTERS = 50
 """Below this number of prompts every interval carries a caution."""

@@ -1,0 +1,72 @@
+"""Intervals and tests of differences against independent code and known values; `make coverage` has their level."""
+
+import random
+
+import pytest
+from scipy import stats as scipy_stats
+
+from moa_graph.evals.stats import fraction_interval, kappa_interval, mean_interval, paired, sign_flip_p
+
+
+def test_a_win_rate_has_wilsons_interval() -> None:
+    """30 of 100, as statsmodels and scipy give it for the 99 flips that have the sample's variance."""
+    found = fraction_interval([100.0] * 30 + [0.0] * 70, scale=100)
+    assert found and found.caution is None
+    wanted = scipy_stats.binomtest(30, 100).proportion_ci(method="wilson")
+    assert (found.low, found.high) == (
+        pytest.approx(100 * wanted.low, abs=0.1),
+        pytest.approx(100 * wanted.high, abs=0.1),
+    )
+
+
+def test_weighted_verdicts_have_a_narrower_interval_than_wins() -> None:
+    sure, weighted = fraction_interval([1.0, 0.0] * 100), fraction_interval([0.7, 0.3] * 100)
+    assert sure and weighted
+    assert (sure.high - sure.low) / (weighted.high - weighted.low) == pytest.approx(2.5, rel=0.05)
+
+
+@pytest.mark.parametrize(("wins", "n"), [(0, 10), (10, 10), (0, 400), (400, 400), (3, 400)])
+def test_an_interval_of_few_cases_is_no_point_and_carries_a_caution(wins: int, n: int) -> None:
+    found = fraction_interval([1.0] * wins + [0.0] * (n - wins))
+    assert found and found.caution
+    assert 0 <= found.low <= wins / n <= found.high + 1e-9 <= 1 + 1e-9
+    assert found.high - found.low > 1 / n
+
+
+def test_a_mean_has_students_interval() -> None:
+    values = [random.Random(seed).gauss(6, 2) for seed in range(60)]
+    found = mean_interval(values)
+    wanted = scipy_stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    assert found and (found.low, found.high) == (pytest.approx(wanted.low), pytest.approx(wanted.high))
+    clipped = mean_interval([1.0, 1.0, 9.0], scale=(1, 10))
+    assert clipped and (clipped.low, clipped.high) == (1, 10)
+
+
+def test_a_difference_has_students_interval_and_an_exact_p() -> None:
+    a, b = [0.9, 0.2, 0.8, 0.7, 0.6, 0.9], [0.1, 0.3, 0.2, 0.1, 0.5, 0.4]
+    found = paired(a, b)
+    wanted = scipy_stats.ttest_rel(a, b).confidence_interval(0.95)
+    assert (found.low, found.high) == (pytest.approx(wanted.low), pytest.approx(wanted.high))
+    # Of the 64 ways to give six differences signs, those with a sum at least as far from 0.
+    exact = scipy_stats.permutation_test(
+        ([x - y for x, y in zip(a, b, strict=True)],), lambda d: sum(d), permutation_type="samples", n_resamples=10**5
+    )
+    assert found.p == pytest.approx(exact.pvalue)
+
+
+def test_a_p_value_has_no_floor() -> None:
+    """Equal sizes are a binomial test; unequal ones go beyond what 10,000 resamples can show."""
+    assert sign_flip_p([1.0] * 40) == pytest.approx(2 * 0.5**40)
+    rng = random.Random(1)
+    clear = [rng.uniform(0.2, 1.0) for _ in range(60)] + [-0.3] * 4
+    assert 1e-16 < sign_flip_p(clear) < 1e-9
+    middle = [rng.gauss(0.25, 1) for _ in range(100)]
+    assert sign_flip_p(middle) == pytest.approx(scipy_stats.ttest_1samp(middle, 0).pvalue, rel=0.3)
+    assert sign_flip_p([0.0] * 10) == 1
+
+
+def test_kappa_has_an_interval_inside_its_range() -> None:
+    a = [0, 0, 1, 1, 0, 1, 0, 1] * 10
+    found = kappa_interval(a, [0, 0, 1, 1, 0, 1, 1, 1] * 10)
+    assert found and -1 < found.low < 0.75 < found.high < 1
+    assert found.high - found.low < 0.35
