@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from moa_graph.mixture.context import MoAContext
     from moa_graph.mixture.mixture import Mixture
     from moa_graph.mixture.proposer import Proposer
-    from moa_graph.state import Draft, MoAState, Record
+    from moa_graph.state import Draft, MoAState, Note, Record
 
 __version__ = "0.1.0"
 
@@ -50,6 +50,7 @@ __all__ = [
     "MoAError",
     "MoAState",
     "NotEnoughDraftsError",
+    "Note",
     "Proposer",
     "Record",
     "RemoteMoA",
@@ -70,7 +71,7 @@ _HOMES = {
     "moa_graph.mixture.context": ("MoAContext",),
     "moa_graph.mixture.mixture": ("Mixture",),
     "moa_graph.mixture.proposer": ("Proposer",),
-    "moa_graph.state": ("Draft", "MoAState", "Record"),
+    "moa_graph.state": ("Draft", "MoAState", "Note", "Record"),
 }
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from moa_graph.cli.markdown import MarkdownStream
     from moa_graph.mixture.context import MoAContext
     from moa_graph.mixture.mixture import Mixture
-    from moa_graph.state import Draft, Record, Usage
+    from moa_graph.state import Draft, Note, Record, Usage
 
 
 class Answered(NamedTuple):
@@ -31,6 +31,7 @@ class Answered(NamedTuple):
     drafts: list[Draft]
     record: Record
     usage: Usage | None = None
+    notes: Sequence[Note] = ()
 
 
 class Interrupted(KeyboardInterrupt):
@@ -227,4 +228,4 @@ async def _ask(
     from moa_graph.models.reply import read
 
     answer = state["messages"][-1]
-    return Answered(str(answer.text), state["drafts"], state["record"], read(answer).usage)
+    return Answered(str(answer.text), state["drafts"], state["record"], read(answer).usage, state.get("notes", ()))

@@ -6,7 +6,7 @@ from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
-from moa_graph.state import Draft, Record
+from moa_graph.state import Draft, Note, Record
 
 __all__ = ["KINDS", "AnyEvent"]
 
@@ -66,6 +66,16 @@ class Quorum(TypedDict):
     counted: int
 
 
+class NoteDone(TypedDict):
+    """A combiner has a result: an analysis, a verdict, a vote, a check or a review."""
+
+    moa: Literal["note"]
+    layer: int
+    slot: int
+    kind: str
+    note: Note
+
+
 class Aggregating(TypedDict):
     """An aggregator is called; whatever was streamed of an answer before is void.
 
@@ -101,7 +111,18 @@ class Failed(TypedDict):
     message: str
 
 
-AnyEvent = RoundStarted | DraftStarted | DraftToken | DraftDone | Quorum | Aggregating | AnswerToken | Finished | Failed
+AnyEvent = (
+    RoundStarted
+    | DraftStarted
+    | DraftToken
+    | DraftDone
+    | Quorum
+    | NoteDone
+    | Aggregating
+    | AnswerToken
+    | Finished
+    | Failed
+)
 """Any of them; `moa` tells which."""
 
 KINDS: dict[str, type] = {
@@ -110,6 +131,7 @@ KINDS: dict[str, type] = {
     "draft_token": DraftToken,
     "draft": DraftDone,
     "quorum": Quorum,
+    "note": NoteDone,
     "aggregating": Aggregating,
     "answer_token": AnswerToken,
     "finished": Finished,

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Discriminator, Field, PlainSerializer, Tag
 from moa_graph.errors import ConfigError
 from moa_graph.mixture.answers import AnswerReader, Reader
 from moa_graph.mixture.combiner import Combiner, Outline, PlannedCall, drafting, writing
-from moa_graph.mixture.proposer import Proposer, Spec
+from moa_graph.mixture.proposer import Origin, Proposer, Spec, reading
 from moa_graph.mixture.validation import Checked
 
 __all__ = [
@@ -174,6 +174,16 @@ class CommandCheck(Checked):
     command: Annotated[list[str], Field(min_length=1)]
     seconds: float = Field(default=30.0, gt=0, le=3_600)
     environment: list[str] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _refuse_foreign(self) -> Self:
+        origin = reading.get(Origin())
+        if origin.path is not None and not origin.trusted:
+            raise ConfigError(
+                f"combine.check: {origin.path.name} wants to run the program {self.command[0]!r} on this machine. "
+                "If you wrote the file, load it with Mixture.load(file, trust=True), or --trust on the command line."
+            )
+        return self
 
 
 class SchemaCheck(Checked):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Any, NamedTuple
 
 from langchain_core.messages import AIMessage, AnyMessage
@@ -16,7 +16,7 @@ from moa_graph.mixture.mixture import Mixture
 from moa_graph.models.registry import chat_model
 from moa_graph.models.tools import bound_model, bound_to
 from moa_graph.serve.problems import Problem
-from moa_graph.state import Draft, Event, Record, add_checked
+from moa_graph.state import Draft, Event, Note, Record, add_checked
 
 
 class Result(NamedTuple):
@@ -25,6 +25,7 @@ class Result(NamedTuple):
     message: AIMessage
     drafts: list[Draft]
     record: Record
+    notes: Sequence[Note] = ()
 
 
 def checked(mixture: Mixture, messages: Any, context: MoAContext) -> list[AnyMessage]:
@@ -69,7 +70,7 @@ async def run(graph: MoAGraph, messages: list[AnyMessage], context: MoAContext) 
             state = part
         elif isinstance(part, dict) and "moa" in part:
             yield part
-    yield Result(state["messages"][-1], state["drafts"], state["record"])
+    yield Result(state["messages"][-1], state["drafts"], state["record"], state.get("notes", ()))
 
 
 async def answer_parts(

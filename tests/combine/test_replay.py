@@ -7,7 +7,18 @@ import pytest
 
 from moa_graph import create_moa
 from moa_graph.graph.agreement import compare, longest
-from tests.combine.recorded import Recorded, drafts_of, judging, needs_assets, proposers_of, recorded
+from moa_graph.mixture.answers import normalized
+from tests.combine.recorded import (
+    Recorded,
+    answers_of,
+    drafts_of,
+    judging,
+    models_of,
+    needs_assets,
+    proposers_of,
+    recorded,
+)
+from tests.combine.replays import LAST_LINE, counted, full_count, sampler, vote_of_three, voting
 
 pytestmark = [needs_assets, pytest.mark.slow]
 
@@ -106,3 +117,66 @@ def test_agreement_is_calibrated() -> None:
         scored.sort(key=lambda each: each[0] or 0.0)
         found = [sum(right for _, right in scored[n : n + 100]) for n in range(0, 400, 100)]
         assert found == quartiles, Counter(found)
+
+
+@pytest.mark.parametrize("model", models_of("aime2024") or ["absent"])
+async def test_a_vote_on_all_answers_is_the_count(model: str) -> None:
+    rows = answers_of("aime2024", model)[::6]
+    for row in rows:
+        slots = len(row["answers"])
+        graph = voting([row], model, slots, stop=False)
+        result = await graph.ainvoke({"messages": row["id"]})
+        how, full = result["record"]["decision"], full_count(row["answers"])
+        assert {each: int(votes) for each, votes in how["counts"].items()} == dict(full)
+        assert full[how["answer"]] == max(full.values()) and result["record"]["calls"] == slots
+
+
+@pytest.mark.parametrize("bench", ["aime2024", "gpqa_diamond", "math500"])
+async def test_the_count_is_that_of_the_raw_answers_and_stopping_early_never_changes_it(bench: str) -> None:
+    for model in models_of(bench):
+        for row in answers_of(bench, model)[:: 1 if bench == "aime2024" else 25]:
+            if not row["answers"]:
+                continue
+            every = await counted(row["answers"], stop=False)
+            early = await counted(row["answers"])
+            raw = Counter(row["answers"]).most_common()
+            assert every.winner in {normalized(answer) for answer, votes in raw if votes == raw[0][1]} or every.same
+            assert every.same and early.same and early.used <= every.used
+
+
+async def test_an_adaptive_vote_through_the_graph_stops_early_with_the_same_winner() -> None:
+    rows = answers_of("aime2024", "Qwen3-4B")[:10]
+    for row in rows:
+        slots = len(row["answers"])
+        graph = voting([row], "m", slots, batch=4)
+        result = await graph.ainvoke({"messages": row["id"]})
+        full = full_count(row["answers"])
+        assert full[result["record"]["decision"]["answer"]] == max(full.values())
+        assert result["record"]["calls"] <= slots and not result["record"]["degraded"]
+        first = max(full.values())
+        if first > slots * 0.7:
+            assert result["record"]["calls"] < slots
+
+
+async def test_escalation_on_disagreement_is_a_vote_of_three_with_the_strong_one_as_tie_break() -> None:
+    cheap = [answers_of("aime2024", "Qwen3-4B"), answers_of("aime2024", "LIMO-v2")]
+    strong = answers_of("aime2024", "Qwen3-30B-A3B-Thinking-2507")
+    pairs = [sampler(rows, f"cheap {n}") for n, rows in enumerate(cheap)]
+    last = sampler(strong, "strong")
+    graph = create_moa(
+        proposers=pairs,
+        aggregator=recorded("none", lambda m: "none"),
+        combine={"name": "escalate", "strong": [last], "answer": LAST_LINE},
+    )
+    escalated = 0
+    for row in range(len(strong)):
+        if not all(rows[row]["answers"] for rows in (*cheap, strong)):
+            continue
+        result = await graph.ainvoke({"messages": strong[row]["id"]})
+        drafts = [draft["text"] for draft in result["drafts"]]
+        one, two = drafts[:2]
+        wanted = vote_of_three(one, two, drafts[2] if len(drafts) == 3 else "")
+        assert normalized(result["messages"][-1].content) == normalized(wanted)
+        assert (len(drafts) == 3) == (normalized(one) != normalized(two)) == result["record"]["decision"]["escalated"]
+        escalated += len(drafts) == 3
+    assert 0 < escalated < len(strong)

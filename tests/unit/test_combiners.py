@@ -437,3 +437,13 @@ def test_a_combiner_changes_the_hash(name: str) -> None:
     other = plain.changed(combine=combine)
     assert (other.hash == plain.hash) == (name == "synthesize")
     assert create_moa(other).get_graph().nodes
+
+
+def test_a_file_may_name_a_program_only_when_it_is_trusted(tmp_path: Any) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(
+        'proposers: ["openai:a"]\naggregator: "openai:b"\ncombine: {name: verify, check: {command: ["true"]}}\n'
+    )
+    with pytest.raises(ConfigError, match=r"mine\.yaml wants to run the program 'true'.*trust=True"):
+        Mixture.load(file)
+    assert Mixture.load(file, trust=True).combine.name == "verify"

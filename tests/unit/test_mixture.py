@@ -93,6 +93,9 @@ def test_a_key_written_into_a_field_by_mistake_is_not_repeated() -> None:
         ("fireworks", 5, 2),
         ("ollama", 3, 2),
         ("lmstudio", 4, 2),
+        ("council", 9, 2),
+        ("fusion", 5, 2),
+        ("self-consistency", 12, 2),
     ],
 )
 def test_presets_calls_and_layers(name: str, calls: int, layers: int) -> None:
@@ -102,7 +105,7 @@ def test_presets_calls_and_layers(name: str, calls: int, layers: int) -> None:
 
 
 def test_presets_are_all_tested() -> None:
-    assert len(preset_names()) == 18
+    assert len(preset_names()) == 21
 
 
 def test_paper_presets_use_the_paper_prompt_and_send_its_sampling() -> None:

@@ -49,7 +49,8 @@ def tool_calls(result: Result) -> list[dict[str, Any]]:
 
 def extra(result: Result, *, drafts: bool) -> dict[str, Any]:
     """Return what every format sends in its field `moa`: the record, and the drafts when they were asked for."""
-    return {"record": result.record, **({"drafts": result.drafts} if drafts else {})}
+    shown = {"drafts": result.drafts, **({"notes": result.notes} if result.notes else {})}
+    return {"record": result.record, **(shown if drafts else {})}
 
 
 class ChatEncoder:
