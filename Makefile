@@ -57,6 +57,10 @@ serve-demo: $(VENV)/serve.stamp  ## the page and the OpenAI-compatible endpoint,
 bench: $(VENV)/dev.stamp  ## what a question costs, against raw asyncio, the SDK and a first graph; reports/bench.json
 	$(BIN)/python -m benchmarks
 
+.PHONY: combine
+combine: $(VENV)/dev.stamp  ## what each combiner makes of recorded drafts and answers; reports/combine.json
+	$(BIN)/python -m benchmarks.combine
+
 bench-peers: $(VENV)/dev.stamp  ## the same for other packages, each in an environment of its own
 	$(BIN)/python -m benchmarks.peers
 

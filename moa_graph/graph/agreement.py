@@ -28,19 +28,23 @@ class Agreement(NamedTuple):
 
     @property
     def medoid(self) -> int | None:
-        """The place of the text most alike to the others; None without texts."""
-        return self.best(range(len(self.each)))
+        """The place of the text most alike to the others; None without texts.
+
+        Of equally alike ones, such as any two texts, it is the longest.
+        """
+        return self.longest(range(len(self.each)))
 
     def best(self, places: Sequence[int]) -> int | None:
-        """Return the one of `places` whose text is most alike to all others.
+        """Return the one of `places` whose text is most alike to all others, the first of equally alike ones."""
+        return min(self._top(places), default=None)
 
-        Of equally alike ones, such as any two texts, it is the longest, and of equally long ones the first.
-        """
-        if not places:
-            return None
-        top = max(self.each[place] for place in places)
-        alike = [place for place in places if self.each[place] >= top - _CLOSE]
-        return max(alike, key=lambda place: (self.sizes[place], -place))
+    def longest(self, places: Sequence[int]) -> int | None:
+        """Return the one of `places` whose text is most alike to all others, the longest of equally alike ones."""
+        return max(self._top(places), key=lambda place: (self.sizes[place], -place), default=None)
+
+    def _top(self, places: Sequence[int]) -> list[int]:
+        top = max((self.each[place] for place in places), default=0.0)
+        return [place for place in places if self.each[place] >= top - _CLOSE]
 
 
 def compare(texts: Sequence[str]) -> Agreement:

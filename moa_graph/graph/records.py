@@ -118,7 +118,7 @@ def answer_of(outcome: Outcome) -> AIMessage:
 def best_draft(drafts: Sequence[Draft]) -> AIMessage:
     """Return the draft most alike to the others as the answer, labelled as such; a whole one rather than a cut one."""
     whole = [place for place, draft in enumerate(drafts) if draft["status"] == "ok"] or range(len(drafts))
-    best = drafts[compare([draft["text"] for draft in drafts]).best(whole) or 0]
+    best = drafts[compare([draft["text"] for draft in drafts]).longest(whole) or 0]
     label = {"moa_status": "best_draft", "model_name": best["model"], "moa_proposer": best["proposer"]}
     return AIMessage(content=best["text"], response_metadata=label)
 

@@ -42,7 +42,7 @@ def voting(rows: list[dict[str, Any]], name: str, slots: int, **options: Any) ->
 
 def full_count(answers: list[str]) -> Counter[str]:
     """The votes, counted without the package."""
-    return Counter(normalized(answer) for answer in answers)
+    return Counter(answer for answer in map(normalized, answers) if answer)
 
 
 async def counted(answers: list[str], **options: Any) -> Counted:

@@ -20,7 +20,7 @@ from tests.combine.recorded import (
 )
 from tests.combine.replays import LAST_LINE, counted, full_count, sampler, vote_of_three, voting
 
-pytestmark = [needs_assets, pytest.mark.slow]
+pytestmark = [needs_assets, pytest.mark.slow, pytest.mark.timeout(900)]
 
 FIGURES = {"gsm8k": (88.75, 79.75, 92.6, 92.25, 97.0), "math": (63.0, 50.0, 69.25, 69.0, 82.75)}
 BATCH: Any = {"max_concurrency": 20}
