@@ -213,6 +213,17 @@ class Nodes:
                 return None
         return late(run, calls.reasons) if run.over else no_answer(calls, state["drafts"])
 
+    def _calls_of(self, layers: int, combine: str) -> int:
+        """Return the most calls of a run, counted once for each shape of run."""
+        shape = layers, combine
+        if shape not in self._most_calls:
+            self._most_calls[shape] = self.mixture.calls(layers, combine)
+        return self._most_calls[shape]
+
+    @cached_property
+    def _most_calls(self) -> dict[tuple[int, str], int]:
+        return {}
+
     def _combiner(self, run: Run) -> Combiner[Any]:
         return self.combiners[run.settings.combine.name]
 
@@ -240,7 +251,7 @@ class Nodes:
                 f"this thread's unfinished run belongs to another mixture (hash {info['mixture']}, this one is "
                 f"{self.mixture.hash}). Resume it with that mixture, or send a new message to start again."
             )
-        with in_run(info["id"], self.mixture.calls(info["layers"], info["combine"]), last=last) as live:
+        with in_run(info["id"], self._calls_of(info["layers"], info["combine"]), last=last) as live:
             context = get_runtime().context
             # Once per process and resume: a resume brings a context object of its own.
             if live.settings is None or live.settings[0] is not context:

@@ -315,6 +315,8 @@ def fitted(run: Run, spec: Proposer, texts: list[str], *, shrink: int = 1) -> Fi
         shrink: Divides the space left for the texts.
     """
     settings = run.settings
+    if not texts and spec.window is None:
+        return Fitted([])
     known = spec.window is not None
     prompt = prompt_tokens(run.state["messages"]) + tokens(settings.system) + tokens(spec.system or "") if known else 0
     return fit(
