@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -28,12 +29,14 @@ class Terminal:
     def __init__(self, name: str, folder: Path, *, width: int = 100, height: int = 30) -> None:
         self._tmux = ["tmux", "-L", name, "-f", "/dev/null"]
         root = str(Path(__file__).parents[2])
-        env = {**os.environ, "TERM": "xterm-256color", "PS1": "sh: ", "PYTHONPATH": root}
+        env = {**os.environ, "TERM": "xterm-256color", "PYTHONPATH": root}
         env.pop("TMUX", None)
         size = ["-x", str(width), "-y", str(height)]
         command = ["new-session", "-d", *size, "-c", str(folder), "bash --norc --noprofile"]
         subprocess.run([*self._tmux, *command], check=True, env=env, timeout=20)
-        self.wait("sh:")
+        self.until(bool, "a shell")
+        self.enter("PS1='sh: '; clear")
+        self.until(lambda screen: screen == "sh:", "a prompt")
 
     def run(self, *args: str, given: str | None = None) -> str:
         done = subprocess.run([*self._tmux, *args], input=given, capture_output=True, text=True, timeout=20, check=True)
@@ -78,7 +81,7 @@ def terminal(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
     opened: list[Terminal] = []
 
     def open_terminal(**size: int) -> Terminal:
-        opened.append(Terminal(f"moa{os.getpid()}-{len(opened)}", tmp_path, **size))
+        opened.append(Terminal(f"moa-{uuid.uuid4().hex[:12]}", tmp_path, **size))
         return opened[-1]
 
     yield open_terminal
@@ -105,7 +108,7 @@ def test_the_first_line_says_what_is_asked_and_the_line_can_be_edited(
     chat(screen, file)
     assert "A question is 2 calls, about $0.00" in screen.screen() and "openai:one" in screen.screen()
     screen.enter("alpha")
-    screen.wait("fine")
+    screen.wait("\nfine")
     screen.wait("\n>", times=2)
     screen.type("beta")
     screen.keys("Up")  # history: the line before
@@ -121,20 +124,8 @@ def test_pasted_lines_are_one_question(provider: Provider, terminal: Callable[..
     screen.paste("first line\nsecond line\nthird line\n")
     screen.wait("third line")
     screen.keys("Enter")
-    screen.wait("fine")
+    screen.wait("\nfine")
     assert asked(provider, "one") == ["first line\nsecond line\nthird line"]
-
-
-def test_lines_can_be_joined_by_hand(provider: Provider, terminal: Callable[..., Terminal]) -> None:
-    screen = terminal()
-    chat(screen, mixture(provider, "one", aggregator="say=fine"))
-    for line in ('"""one', "two", '"""'):
-        screen.enter(line)
-    screen.wait("fine")
-    screen.enter("three\\")
-    screen.enter("four")
-    screen.wait("fine", times=2)
-    assert asked(provider, "one") == ["one\ntwo", "three\nfour"]
 
 
 def test_ctrl_c_clears_the_line_and_the_chat_goes_on(provider: Provider, terminal: Callable[..., Terminal]) -> None:
@@ -144,7 +135,7 @@ def test_ctrl_c_clears_the_line_and_the_chat_goes_on(provider: Provider, termina
     screen.keys("C-c")
     screen.wait("\n>", times=2)
     screen.enter("but this")
-    screen.wait("fine")
+    screen.wait("\nfine")
     assert asked(provider, "one") == ["but this"]
     screen.enter("quit")
     screen.wait("sh:", times=2)
@@ -167,32 +158,12 @@ def test_an_interrupted_answer_keeps_its_drafts_and_can_be_retried(
     assert [row[:2] for row in rows] == [("Why?", "interrupted")] and json.loads(rows[0][2])[0]["text"] == "drafted"
 
 
-def test_the_conversation_is_kept_without_saving_and_goes_on(
-    provider: Provider, terminal: Callable[..., Terminal]
-) -> None:
-    file = mixture(provider, "one", aggregator="say=fine")
-    screen = terminal()
-    chat(screen, file)
-    screen.enter("First?")
-    screen.wait("fine")
-    screen.enter("/cost")
-    screen.wait("1 question asked")
-    screen.keys("C-d")
-    screen.wait("sh:", times=2)
-    chat(screen, file, "--continue")
-    screen.wait("Going on after 1 questions")
-    screen.enter("Second?")
-    screen.until(lambda _: len(provider.requests("one")) == 2, "a second request")
-    contents = [turn["content"] for turn in provider.requests("one")[1].json["messages"]]
-    assert contents == ["First?", "fine", "Second?"]
-
-
 def test_tab_completes_commands_and_presets(provider: Provider, terminal: Callable[..., Terminal]) -> None:
     screen = terminal()
     chat(screen, mixture(provider, "one"))
     screen.type("/pres")
     screen.keys("Tab")
-    screen.wait("> /preset ")
+    screen.wait("> /preset")
     screen.type("loc")
     screen.keys("Tab")
     screen.wait("> /preset local")
@@ -205,7 +176,7 @@ def test_errors_stand_below_the_table_and_destroy_nothing(
     screen = terminal(width=width)
     file = mixture(provider, "err500-bad", "err401-worse", "good", aggregator="say=fine")
     screen.enter(f"clear; {MOA} ask -f {file} hi")
-    text = screen.wait("fine")
+    text = screen.wait("\nfine")
     rows = [line for line in text.splitlines() if line.strip()]
     head = next(line for line in rows if line.startswith("layer"))
     assert head.split()[:2] == ["layer", "proposer"] and "state" in head
@@ -219,9 +190,9 @@ def test_markdown_is_rendered_and_raw_is_not(provider: Provider, terminal: Calla
     screen = terminal()
     file = mixture(provider, "one", aggregator="say=some%20**bold**%20words")
     screen.enter(f"clear; {MOA} ask -f {file} hi")
-    assert "**" not in screen.wait("some bold words").split("hi", 1)[1]
+    screen.wait("\nsome bold words")
     screen.enter(f"clear; {MOA} ask --raw -f {file} hi")
-    screen.wait("some **bold** words")
+    screen.wait("\nsome **bold** words")
 
 
 def test_a_broken_answer_is_shown_once(provider: Provider, terminal: Callable[..., Terminal]) -> None:
