@@ -31,6 +31,8 @@ GRID = np.logspace(-4, 4, 10)
 FOLDS = 5
 SEED = 123
 SMALLEST = 100
+FEW_WINS = 30
+"""With fewer wins, or fewer losses, the interval of the length-controlled rate carries a caution."""
 COMPLETE = 790
 """From this number of prompts on the interval keeps its level; published files have 802 to 805."""
 WEIGHT_COLUMNS = ("np.tanh(std_delta_len)", "instruction_difficulty", "not_gamed_baseline.astype(float)")
@@ -199,12 +201,12 @@ def interval(model: Data, gamed: Data, weights: Weights) -> Interval | None:
         return None
     centre, half = math.log(rate / (1 - rate)), t_quantile(n) * error / (rate * (1 - rate))
     low, high = (float(100 * _sigmoid(np.array(centre + sign * half))) for sign in (-1, 1))
-    return Interval(low, high, _caution(n))
+    return Interval(low, high, _caution(n, float(min(model.y.sum(), n - model.y.sum()))))
 
 
-def _caution(n: int) -> str | None:
+def _caution(n: int, cases: float) -> str | None:
     if n >= COMPLETE:
-        return None
+        return f"about {cases:.0f} wins or losses; below {FEW_WINS} the interval is rough" if cases < FEW_WINS else None
     return f"{n} prompts; below {COMPLETE} the gamed baselines pull the estimate towards themselves"
 
 
