@@ -8,7 +8,8 @@ from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 
-from moa_graph.serve.problems import Problem
+from moa_graph.models.thoughts import encodable
+from moa_graph.serve.problems import Problem, too_large
 
 __all__ = ["MAX_BYTES", "MAX_MESSAGES", "MAX_VALUES", "json_body"]
 
@@ -18,6 +19,15 @@ MAX_BYTES = 20_000_000
 MAX_MESSAGES = 4_096
 MAX_VALUES = 50_000
 """Lists and objects in one request. Validation costs about 25 microseconds each, on the event loop."""
+
+CONVERSATION = frozenset({"input", "instructions", "messages", "prompt", "system"})
+"""Fields of a request that hold a conversation, in any API format."""
+
+TEXTS = frozenset(
+    {"arguments", "content", "input", "instructions", "output", "prompt", "refusal", "system", "text", "thinking"}
+)
+"""Keys within a conversation whose text may hold lone surrogates, which models write at times. The graph replaces
+them."""
 
 BODY_SECONDS = 60.0
 """Seconds that a client may take to send a body."""
@@ -36,7 +46,7 @@ async def json_body(request: Request, limit: int) -> dict[str, Any]:
     Raises:
         Problem: 408 when the body does not arrive in time; 413 when it is larger than `limit`, or has too many messages
             or values; 415 when it does not say that it is JSON (a form of a foreign web page cannot); 400 when it is
-            not a JSON object.
+            not a JSON object, or has lone surrogates in keys, names or settings.
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise Problem(415, "Send JSON, with the header Content-Type: application/json.", code="content_type")
@@ -61,7 +71,7 @@ async def _read(request: Request, limit: int) -> bytes:
         else:
             body.clear()
     if size > limit:
-        raise Problem(413, f"The request is larger than {limit:,} bytes.", code="request_too_large")
+        raise too_large(limit)
     return bytes(body)
 
 
@@ -77,6 +87,12 @@ def _parsed(body: bytes) -> dict[str, Any]:
         if isinstance(given, list) and len(given) > MAX_MESSAGES:
             message = f"The request has {len(given):,} {name}; at most {MAX_MESSAGES:,} are accepted."
             raise Problem(413, message, code="too_many_messages", param=name)
+    _count(data)
+    _repair_texts(data)
+    return data
+
+
+def _count(data: dict[str, Any]) -> None:
     waiting: list[Any] = [data]
     count = 0
     while waiting:
@@ -87,4 +103,50 @@ def _parsed(body: bytes) -> dict[str, Any]:
         waiting += found
         if count > MAX_VALUES:
             raise Problem(413, f"The request has more than {MAX_VALUES:,} lists and objects.", code="too_many_values")
-    return data
+
+
+def _repair_texts(data: dict[str, Any]) -> None:
+    """Replace lone surrogates in the texts of a conversation, in place; refuse them in keys, names and settings.
+
+    Neither a provider's request nor our own answer can hold them.
+
+    Raises:
+        Problem: 400; a key, or a text that is not one of a conversation, has a lone surrogate.
+    """
+    # Each entry is an object or a list, the request's field it belongs to, its key, and whether it belongs to the
+    # arguments of a tool call, in which every value is a text.
+    waiting: list[tuple[Any, str, str, bool]] = [(data, "", "", False)]
+    while waiting:
+        holder, field, key, free = waiting.pop()
+        for place, value in list(holder.items() if isinstance(holder, dict) else enumerate(holder)):
+            name = place if isinstance(place, str) else key
+            root = field or name
+            text = free or (root in CONVERSATION and name in TEXTS)
+            if not _encodable(name):
+                raise _malformed(root, f"the key {name!r}")
+            if isinstance(value, dict | list):
+                # `input` and `output` with an object as value; the objects of a list are blocks.
+                arguments = bool(field) and text and isinstance(place, str) and isinstance(value, dict)
+                waiting.append((value, root, name, free or arguments))
+            elif isinstance(value, str) and not _encodable(value):
+                if not text:
+                    raise _malformed(root, f"the text {value[:60]!r}" + (f" of {name!r}" if field else ""))
+                holder[place] = encodable(value)
+
+
+def _encodable(text: str) -> bool:
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _malformed(field: str, what: str) -> Problem:
+    # A field whose name is malformed cannot be named in an answer; `what` shows it escaped.
+    name = field if _encodable(field) else None
+    start = f"{name}: {what}" if name else what[0].upper() + what[1:]
+    message = f"{start} has a lone surrogate, which is half a character. Send whole characters."
+    return Problem(400, message, code="malformed_text", param=name)

@@ -66,6 +66,11 @@ class Problem(Exception):
         return JSONResponse(self.body, self.status, self.headers)
 
 
+def too_large(limit: int) -> Problem:
+    """Return the refusal of a body of more than `limit` bytes."""
+    return Problem(413, f"The request is larger than {limit:,} bytes.", code="request_too_large")
+
+
 _KINDS: list[tuple[type[MoAError], int, str, str | None]] = [
     (InputError, 400, "invalid_request_error", "invalid_messages"),
     (MissingKeyError, 503, "server_error", "missing_key"),

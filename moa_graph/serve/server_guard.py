@@ -1,4 +1,4 @@
-"""Protection of every route of a served graph, the Agent Server's own included, against foreign web pages.
+"""Protection of every route of a served graph, the Agent Server's own included, against foreign pages and huge bodies.
 
 CORS only hides a reply from a foreign page: the request itself runs and is paid for. Without an `auth`, the server does
 not protect itself against simple cross-site requests and DNS rebinding.
@@ -15,10 +15,10 @@ from typing import Any
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Match
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from moa_graph.serve.access import Policy, foreign_origin, host_name, origin_of
-from moa_graph.serve.problems import Problem
+from moa_graph.serve.problems import Problem, too_large
 
 HEALTH_CHECKS = frozenset({"/", "/ok"})
 """Paths whose Host header is not checked: load balancers and container probes use names of their own."""
@@ -58,7 +58,7 @@ class AllowedPages:
 
 
 class ServerGuard:
-    """ASGI middleware that refuses foreign Host and Origin headers and simple cross-site POSTs.
+    """ASGI middleware that refuses foreign Host and Origin headers, simple cross-site POSTs and large bodies.
 
     Args:
         app: The application to protect.
@@ -73,18 +73,24 @@ class ServerGuard:
         self._app, self._policy, self._pages, self._own = app, policy, pages or AllowedPages(), tuple(own)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] in ("http", "websocket") and not _in_process(scope):
-            try:
-                self._check(scope)
-            except Problem as refusal:
-                await _refuse(refusal, scope, receive, send)
-                return
-        await self._app(scope, receive, send)
+        if scope["type"] not in ("http", "websocket") or _in_process(scope):
+            await self._app(scope, receive, send)
+            return
+        own = any(route.matches(scope)[0] is not Match.NONE for route in self._own)
+        try:
+            self._check(scope, own)
+        except Problem as refusal:
+            await _refuse(refusal, scope, receive, send)
+            return
+        if own or scope["type"] == "websocket":
+            await self._app(scope, receive, send)
+        else:
+            await _Bounded(scope, receive, send, self._policy.max_bytes).run(self._app)
 
-    def _check(self, scope: Scope) -> None:
+    def _check(self, scope: Scope, own: bool) -> None:
         headers = Headers(scope=scope)
         origin = origin_of(headers)
-        if any(route.matches(scope)[0] is not Match.NONE for route in self._own):
+        if own:
             return
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         health = scope.get("method") in ("GET", "HEAD") and path in HEALTH_CHECKS
@@ -96,6 +102,46 @@ class ServerGuard:
             raise foreign_origin(origin)
         if scope.get("method") == "POST" and _has_body(headers) and not _is_json(headers):
             raise Problem(415, "Send JSON, with the header Content-Type: application/json.", code="content_type")
+        size = headers.get("content-length", "")
+        if size.isdecimal() and int(size[:20]) > self._policy.max_bytes:
+            raise too_large(self._policy.max_bytes)
+
+
+class _Bounded:
+    """One request whose body, which names no length, may be too large: the app then sees a client that has gone."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, limit: int) -> None:
+        self._scope, self._receive, self._send, self._limit = scope, receive, send, limit
+        self._size, self._started = 0, False
+
+    async def run(self, app: ASGIApp) -> None:
+        """Run `app`; answer in its place when the body was too large."""
+        try:
+            await app(self._scope, self._bounded_receive, self._noted_send)
+        except Exception:
+            # Whatever the app makes of the disconnect is a consequence of the refusal.
+            if not self._refused:
+                raise
+        if self._refused and not self._started:
+            await _refuse(too_large(self._limit), self._scope, self._receive, self._send)
+
+    @property
+    def _refused(self) -> bool:
+        return self._size > self._limit
+
+    async def _bounded_receive(self) -> Message:
+        if not self._refused:
+            message = await self._receive()
+            self._size += len(message.get("body", b""))
+            if not self._refused:
+                return message
+        return {"type": "http.disconnect"}
+
+    async def _noted_send(self, message: Message) -> None:
+        if self._refused and not self._started:
+            return
+        self._started = True
+        await self._send(message)
 
 
 def _in_process(scope: Scope) -> bool:

@@ -1,5 +1,6 @@
 """`ServerGuard` over an app that counts: which requests reach a route, by header and kind of scope."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -231,6 +232,37 @@ def test_web_sockets_are_checked_too(headers, expected):
                 http.websocket_connect("/threads/1/stream/events", headers=headers),
             ):
                 pass
+
+
+async def count(request: Request) -> PlainTextResponse:
+    return PlainTextResponse(str(len(await request.body())))
+
+
+def pieces(size: int) -> Iterator[bytes]:
+    """A body without a Content-Length."""
+    for _ in range(size // 1000):
+        yield b"x" * 1000
+
+
+@pytest.mark.parametrize(("size", "expected"), [(100_000, 200), (101_000, 413), (5_000_000, 413)])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_that_is_too_large_is_refused(size, expected, chunked):
+    app = Starlette(routes=[Route("/runs/wait", count, methods=["POST"])])
+    app.add_middleware(ServerGuard, policy=Policy(max_bytes=100_000))
+    body: Any = pieces(size) if chunked else b"x" * size
+    answer = TestClient(app).post("/runs/wait", content=body, headers={**HERE, "content-type": "application/json"})
+    assert answer.status_code == expected
+    if expected == 200:
+        assert answer.text == str(size)
+    else:
+        assert answer.json()["code"] == "request_too_large"
+
+
+def test_routes_that_bound_their_bodies_themselves_are_left_alone():
+    route = Route("/v1/chat/completions", count, methods=["POST"])
+    app = Starlette(routes=[route])
+    app.add_middleware(ServerGuard, policy=Policy(max_bytes=10), own=[route])
+    assert TestClient(app).post("/v1/chat/completions", content=b"x" * 50, headers=HERE).text == "50"
 
 
 def test_only_the_servers_own_client_skips_the_rules():
