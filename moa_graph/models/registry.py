@@ -45,7 +45,10 @@ def require_known(spec: Proposer) -> None:
     name = spec.model.partition(":")[0]
     provider = find(name)
     if provider is not None and provider.protocol == "own":
-        _require_package(spec.model, provider)
+        if extra := missing_extra(spec):
+            raise ConfigError(
+                f"model {spec.model!r} needs the package {provider.package}. Run: pip install 'moa_graph[{extra}]'"
+            )
         return
     if spec.base_url and name in OWN_PROTOCOL:
         raise ConfigError(
@@ -60,13 +63,13 @@ def require_known(spec: Proposer) -> None:
     )
 
 
-def _require_package(model: str, provider: Provider) -> None:
+def missing_extra(spec: Proposer) -> str | None:
+    """Return the extra that installs the package of the model's provider; None where none is needed or it is there."""
+    provider = find(spec.model.partition(":")[0]) if isinstance(spec.model, str) else None
+    if provider is None or provider.protocol != "own":
+        return None
     needed = ("langchain", provider.package.replace("-", "_"))
-    if all(map(importlib.util.find_spec, needed)):
-        return
-    raise ConfigError(
-        f"model {model!r} needs the package {provider.package}. Run: pip install 'moa_graph[{provider.extra}]'"
-    )
+    return None if all(map(importlib.util.find_spec, needed)) else provider.extra
 
 
 def require_embedded(specs: Iterable[Proposer]) -> None:

@@ -11,8 +11,8 @@ from moa_graph.mixture.files import preset_names
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.mixture.proposer import is_embedded
 from moa_graph.models.default_mixture import default_mixture
-from moa_graph.models.keys import require_keys
-from moa_graph.models.registry import require_embedded
+from moa_graph.models.keys import key_name, require_keys
+from moa_graph.models.registry import missing_extra, require_embedded
 from moa_graph.serve.problems import Problem
 
 
@@ -75,16 +75,38 @@ def _usable(trust: bool) -> tuple[dict[str, Mixture], dict[str, list[str]]]:
     mixtures: dict[str, Mixture] = {}
     missing: dict[str, list[str]] = {}
     presets = sorted(preset_names(), key=lambda name: (name == "local", name))
-    for mixture, name in (_loaded(name, trust) for name in [default_mixture()[0], *presets]):
-        try:
-            _require(mixture)
-        except MissingKeyError as lack:
-            missing[name] = lack.names
-        except ConfigError:
-            missing[name] = ["the extra `local` and its model"]
+    chosen = default_mixture()[0]
+    for mixture, name in (_loaded(name, trust) for name in [chosen, *presets]):
+        lacks = _lacks(mixture)
+        if not lacks and name != chosen and _on_own_server(mixture):
+            lacks = ["to be named, with its own server running"]
+        if lacks:
+            missing[name] = lacks
         else:
             mixtures.setdefault(name, mixture)
     return mixtures, missing
+
+
+def _on_own_server(mixture: Mixture) -> bool:
+    """Return whether models run on a server of the user's, of which no key says that it is there."""
+    return any(key_name(spec) is None and not is_embedded(spec) for spec in mixture.specs)
+
+
+def _lacks(mixture: Mixture) -> list[str]:
+    """Return what is missing here for the mixture to answer: extras, key variables, or a sentence."""
+    if extras := {extra for spec in mixture.specs if (extra := missing_extra(spec))}:
+        return [f"the extra `{extra}`" for extra in sorted(extras)]
+    try:
+        require_keys(mixture.specs)
+    except MissingKeyError as error:
+        return error.names
+    except ConfigError as error:
+        return [str(error)]
+    try:
+        require_embedded(filter(is_embedded, mixture.specs))
+    except ConfigError:
+        return ["the extra `local` and its model"]
+    return []
 
 
 def _require(mixture: Mixture) -> None:

@@ -1,6 +1,7 @@
 """What a server offers when its owner names nothing: what can answer here, first what `moa ask` would take."""
 
 import importlib
+import importlib.util
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -83,6 +84,23 @@ def test_an_embedded_model_that_is_not_installed_is_left_out_with_the_reason(mon
     assert "local" not in catalogue.mixtures and "openai" in catalogue.mixtures
     assert catalogue.missing["local"] == ["the extra `local` and its model"]
     assert catalogue.missing["together"] == [TOGETHER]
+
+
+def test_servers_of_ones_own_and_packages_that_are_not_there_are_left_out_with_the_reason(monkeypatch):
+    """One preset whose package is missing must not stop the server."""
+    monkeypatch.delenv("MOA_PRESET", raising=False)
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "langchain_ollama" else found(name))
+    catalogue = Catalogue.of()
+    assert list(catalogue.mixtures) == ["local"]
+    assert catalogue.missing["ollama"] == ["the extra `ollama`"]
+    assert catalogue.missing["lmstudio"] == ["to be named, with its own server running"]
+
+
+def test_a_server_of_ones_own_is_offered_when_it_is_named(monkeypatch):
+    assert list(Catalogue.of(["lmstudio"]).mixtures) == ["lmstudio"]
+    monkeypatch.setenv("MOA_PRESET", "lmstudio")
+    assert next(iter(Catalogue.of().mixtures)) == "lmstudio"
 
 
 def test_with_nothing_to_serve_it_says_what_each_would_need(not_installed, capsys):
