@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+import logging
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import ConfigDict, Field
@@ -10,8 +13,10 @@ from moa_graph.errors import ConfigError
 from moa_graph.mixture.combiner import Combiner, PlannedCall
 from moa_graph.mixture.mixture import MAX_LAYERS, Mixture
 from moa_graph.mixture.proposer import Proposer
-from moa_graph.mixture.validation import Checked
+from moa_graph.mixture.validation import Checked, refuse_unknown
 from moa_graph.state import RunInfo
+
+_log = logging.getLogger("moa_graph.context")
 
 _HINT = {"langgraph_nodes": ["aggregate"]}
 
@@ -23,12 +28,29 @@ class MoAContext(Checked):
     up. `aggregator` names one of the mixture's own models. `item` and `repeat` tell a ledger which question of a batch
     this is.
 
+    Keys of other programs are ignored, and named in a warning of the logger `moa_graph.context`: frameworks such as
+    CopilotKit pass their own configuration as the context. Misspelled fields, and fields of a mixture, are refused.
+
     Raises:
-        ConfigError: a field is unknown, of the wrong type or out of its bounds.
+        ConfigError: a field is misspelled, of the wrong type or out of its bounds.
     """
 
     model_config = ConfigDict(title="MoAContext")
     called: ClassVar[str] = "context"
+
+    @classmethod
+    def _known(cls, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        if fixed := [key for key in data if key in _OF_MIXTURES and key not in cls.model_fields]:
+            raise ConfigError(
+                f"context: {fixed[0]!r} belongs to the mixture and cannot be changed by a run. "
+                f"Fields of a run: {', '.join(cls.model_fields)}."
+            )
+        foreign = [key for key in data if key not in cls.model_fields and not _near_miss(key, cls.model_fields)]
+        known = {key: value for key, value in data.items() if key not in foreign}
+        refuse_unknown(known, cls.model_fields, what=cls.called)
+        if foreign:
+            _log.warning("context: ignored keys that are not fields of MoAContext: %s", ", ".join(map(repr, foreign)))
+        return known
 
     layers: Annotated[int | None, Field(ge=1, le=MAX_LAYERS, description="Layers, the aggregator's own included.")] = (
         None
@@ -174,6 +196,16 @@ def settings(mixture: Mixture, context: object) -> Settings:
 
 
 _UNCHANGED = MoAContext()
+
+_OF_MIXTURES = {*Mixture.model_fields, *Proposer.model_fields, "api_key"} - {"name"}
+"""What a run cannot change; other programs have names of their own."""
+
+
+def _near_miss(key: object, fields: Mapping[str, Any]) -> bool:
+    """Whether a key is almost the name of a field."""
+    plain = str(key).lower().replace("-", "").replace("_", "")
+    names = [name.replace("_", "") for name in fields]
+    return bool(difflib.get_close_matches(plain, names, n=1, cutoff=0.75))
 
 
 def _aggregator(mixture: Mixture, name: str | None) -> Proposer:

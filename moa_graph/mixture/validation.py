@@ -26,11 +26,17 @@ class Checked(BaseModel):
     @classmethod
     def _explain(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         if isinstance(data, Mapping):
-            refuse_unknown(data, cls.model_fields, what=cls.called)
+            data = cls._known(data)
         try:
             return handler(data)
         except ValidationError as exc:
             raise ConfigError(explain(exc, what=cls.called)) from None
+
+    @classmethod
+    def _known(cls, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the data without keys that may be ignored; refuse other unknown keys."""
+        refuse_unknown(data, cls.model_fields, what=cls.called)
+        return data
 
 
 def refuse_unknown(data: Mapping[str, Any], known: Mapping[str, Any], *, what: str) -> None:

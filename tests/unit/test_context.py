@@ -1,0 +1,35 @@
+"""What the context of a run may hold: fields of ours, checked, and keys of other programs, ignored with a warning."""
+
+import logging
+from typing import Any
+
+import pytest
+
+from moa_graph import ConfigError, MoAContext, create_moa
+from tests.fakes import fake
+
+HOSTS = {"thread_id": "t", "user_id": "u", "checkpoint_ns": "", "run_id": "r", "__pregel_store": None, "copilotkit": {}}
+"""Keys as CopilotKit, AG-UI and the Agent Server put them into a run's configuration."""
+
+
+async def test_keys_of_a_host_framework_pass_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    model = fake("x")
+    graph = create_moa(proposers=[model], aggregator=model)
+    with caplog.at_level(logging.WARNING, logger="moa_graph.context"):
+        done = await graph.ainvoke({"messages": "hi"}, context={**HOSTS, "layers": 1})  # type: ignore[arg-type]  # foreign keys
+    assert done["record"]["layers"] == 1
+    assert "'thread_id'" in caplog.text and "'layers'" not in caplog.text
+
+
+@pytest.mark.parametrize("key", ["layer", "maxCost", "max-cost", "temprature", "quroum", "stream_answers", "max_token"])
+def test_misspelled_fields_are_refused(key: str) -> None:
+    with pytest.raises(ConfigError, match=f"unknown field '{key}'. Did you mean"):
+        MoAContext(**{key: 1})
+
+
+@pytest.mark.parametrize("key", ["proposers", "fallbacks", "model", "base_url", "api_key", "api_key_env", "params"])
+def test_fields_of_the_mixture_are_refused_and_their_values_not_repeated(key: str) -> None:
+    given: dict[str, Any] = {"layers": 2, key: "sk-planted-12345678"}
+    with pytest.raises(ConfigError, match=f"'{key}' belongs to the mixture") as caught:
+        MoAContext(**given)
+    assert "planted" not in str(caught.value)
