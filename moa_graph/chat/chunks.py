@@ -1,4 +1,4 @@
-"""A finished or running mixture as what LangChain expects of a chat model."""
+"""The results of a run in the forms that LangChain expects of a chat model."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
 from moa_graph.errors import AggregationError
+from moa_graph.models.reply import BLOCKS
 from moa_graph.state import Usage
 
 
 def result(state: Mapping[str, Any], name: str) -> ChatResult:
-    """The whole answer of a run's last `state`; LangChain gives the message its id."""
+    """Return the answer in a run's last `state`. LangChain gives the message its id."""
     answer: AIMessage = state["messages"][-1]
     message = answer.model_copy(update={"id": None, **_about(state, name)})
     return ChatResult(generations=[ChatGeneration(message=message)])
 
 
 class Answer:
-    """An answer in pieces: tokens come from the run's own events, all else with the last piece."""
+    """An answer in pieces: text from the run's events, and everything else with the last piece."""
 
     modes: tuple[Literal["custom"], Literal["values"]] = ("custom", "values")
 
@@ -33,10 +34,10 @@ class Answer:
         self._begun = False
 
     def chunks(self, mode: str, part: Any) -> Iterator[ChatGenerationChunk]:
-        """The piece in one part of the graph's stream, if it holds one.
+        """Yield the piece in one part of the graph's stream, if it holds one.
 
         Raises:
-            AggregationError: another model begins the answer anew; a chat model cannot take tokens back.
+            AggregationError: Another model begins the answer anew; a chat model cannot take tokens back.
         """
         if mode == "values":
             self._state = part
@@ -52,12 +53,18 @@ class Answer:
             yield ChatGenerationChunk(message=AIMessageChunk(content=part["text"], tool_call_chunks=calls))
 
     def last(self) -> ChatGenerationChunk:
-        """The last piece: usage, drafts and record, and the whole answer of an aggregator that did not stream."""
+        """Return the last piece: usage, drafts and record, and the whole answer when nothing was streamed before.
+
+        Content blocks that the aggregator's provider wants back in a tool loop stand in `additional_kwargs`: the text
+        that was streamed precedes them, and providers refuse reasoning that does not come first.
+        """
         answer: AIMessage = self._state["messages"][-1]
         if self._begun and self._state["record"]["status"] == "best_draft":
             raise AggregationError("the answer broke off in mid-stream.", drafts=self._state["drafts"])
+        blocks = {BLOCKS: answer.content} if self._begun and isinstance(answer.content, list) else {}
         message = AIMessageChunk(
             content="" if self._begun else answer.content,
+            additional_kwargs={**answer.additional_kwargs, **blocks},
             tool_call_chunks=[] if self._begun else _whole_calls(answer),
             chunk_position="last",
             **_about(self._state, self._name),
@@ -69,15 +76,15 @@ def _about(state: Mapping[str, Any], name: str) -> dict[str, Any]:
     answer: AIMessage = state["messages"][-1]
     # The aggregator's own count would stand beside the sum of all.
     given = {key: value for key, value in answer.response_metadata.items() if key != "token_usage"}
-    told = {"model_name": name, "drafts": state["drafts"], "record": state["record"]}
+    added = {"model_name": name, "drafts": state["drafts"], "record": state["record"]}
     return {
-        "response_metadata": {**given, **told},
+        "response_metadata": {**given, **added},
         "usage_metadata": _usage(state["record"]["usage"]),
     }
 
 
 def _usage(total: Usage) -> UsageMetadata | None:
-    """The sum over all calls; `None` when no provider counted."""
+    """Return the sum over all calls; None when no provider counted."""
     tokens = total["input_tokens"] + total["output_tokens"]
     if not tokens:
         return None

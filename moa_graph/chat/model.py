@@ -8,6 +8,7 @@ print(model.invoke("What is the capital of France?").content)
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
 from pathlib import Path
@@ -20,7 +21,7 @@ from langchain_core.callbacks import (
     CallbackManager,
     CallbackManagerForLLMRun,
 )
-from langchain_core.language_models import BaseChatModel, LanguageModelInput
+from langchain_core.language_models import BaseChatModel, LanguageModelInput, ModelProfile
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableConfig
@@ -31,12 +32,14 @@ from pydantic import Field, PrivateAttr, ValidationError, model_validator
 from moa_graph.chat.callbacks import Parent, Run, alone, anext_part, around, next_part, own_run
 from moa_graph.chat.chunks import Answer, result
 from moa_graph.chat.structured import Method, structured
+from moa_graph.costs.tokens import prompt_tokens, tokens
 from moa_graph.errors import ConfigError
 from moa_graph.graph.build import MoAGraph, create_moa
 from moa_graph.mixture.context import BoundContext
 from moa_graph.mixture.fields import ChatFields
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.mixture.validation import explain, refuse_unknown
+from moa_graph.models.registry import profile_of
 
 _PARENT = "moa_parent"
 _FORM = "moa_form"
@@ -80,17 +83,59 @@ class ChatMoA(BaseChatModel):
             raise ConfigError(explain(exc, what="ChatMoA")) from None
 
     @model_validator(mode="after")
-    def _compile(self) -> Self:
+    def _compiled(self) -> Self:
+        self._compile()
+        return self
+
+    def _compile(self) -> None:
         tried = self.mixture
         if self.max_retries is not None:
             tried = tried.changed(max_attempts=self.max_retries + 1)
         # No checkpoints, not even those of a graph around us: a model's call is one step of it, all or nothing.
         self._graph = create_moa(tried, checkpointer=False)
-        return self
+
+    def _resolve_model_profile(self) -> ModelProfile | None:
+        # What the mixture takes is what its aggregator takes: proposers whose window is too small are skipped.
+        return profile_of(self.mixture.aggregator)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy, with some fields replaced. The mixture is immutable and shared, also by a deep copy."""
+        fields = dict(update or {})
+        if "mixture" in fields:
+            fields["mixture"] = Mixture.load(fields["mixture"])
+        copied = super().model_copy(update=fields)
+        for name in ("stop", "tags", "metadata"):
+            if deep and getattr(copied, name):
+                setattr(copied, name, getattr(copied, name).copy())
+        if fields.keys() & {"mixture", "max_retries"}:
+            if "profile" not in fields:
+                copied.profile = copied._resolve_model_profile()
+            copied._compile()
+        return copied
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        return self.model_copy(deep=True)
+
+    def __getstate__(self) -> dict[Any, Any]:
+        return {**super().__getstate__(), "__pydantic_private__": None}
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        # A compiled graph cannot be pickled.
+        super().__setstate__({**state, "__pydantic_private__": {}})
+        self._compile()
+
+    def get_num_tokens(self, text: str) -> int:
+        """Return about how many tokens a text has: four bytes of UTF-8 each, for the models of any provider."""
+        return tokens(text)
+
+    def get_num_tokens_from_messages(self, messages: list[BaseMessage], tools: Sequence[Any] | None = None) -> int:
+        """Return about how many tokens a conversation has, with the schemas of its tools."""
+        schemas = [json.dumps(convert_to_openai_tool(tool)) for tool in tools or ()]
+        return prompt_tokens(messages) + sum(map(tokens, schemas))
 
     @property
     def model_name(self) -> str:
-        """How traces and token counts name the mixture."""
+        """The mixture's name in traces and token counts."""
         return f"moa:{self.name or self.mixture.name or self.mixture.hash}"
 
     @property

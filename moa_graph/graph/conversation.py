@@ -21,6 +21,7 @@ from langchain_core.messages import (
 )
 
 from moa_graph.graph.media import KINDS, Abilities, Block, blocks_of, kind_of, placeholder, standard
+from moa_graph.models.reply import BLOCKS
 from moa_graph.models.thoughts import clean, encodable
 
 __all__ = ["NO_ANSWER", "passed_on"]
@@ -159,7 +160,11 @@ def _sent(content: Content) -> Content:
 
 
 def _acting(message: AIMessage, *, native: bool) -> AIMessage:
-    """A turn that called tools, for the model that has them."""
+    """Return a turn that called tools, for the model that has them."""
+    blocks = message.additional_kwargs.get(BLOCKS)
+    if native and isinstance(blocks, list):
+        others = {key: value for key, value in message.additional_kwargs.items() if key != BLOCKS}
+        return message.model_copy(update={"content": blocks, "additional_kwargs": others})
     if not native or isinstance(message.content, str):
         kept: dict[str, Any] = message.additional_kwargs if native else {}
         text = clean(str(message.text))

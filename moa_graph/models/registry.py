@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
-from moa_graph.errors import ConfigError
+from moa_graph.errors import ConfigError, MoAError
 from moa_graph.mixture.proposer import Proposer, is_embedded
 from moa_graph.models.keys import _keys_now, _secret
 from moa_graph.models.package_params import check_package_params
@@ -23,7 +23,7 @@ from moa_graph.models.providers import OWN_PROTOCOL, PROVIDERS, Provider, canoni
 from moa_graph.models.redaction import one_line, remember_secret
 
 if TYPE_CHECKING:
-    from langchain_core.language_models import BaseChatModel
+    from langchain_core.language_models import BaseChatModel, ModelProfile
 
 
 _models: WeakKeyDictionary[asyncio.AbstractEventLoop, OrderedDict[Any, BaseChatModel]] = WeakKeyDictionary()
@@ -119,6 +119,23 @@ def chat_model(
     if len(kept) > _KEPT:
         kept.popitem(last=False)
     return kept[key]
+
+
+def profile_of(spec: Proposer) -> ModelProfile | None:
+    """Return what is known of a model in LangChain's form; None when nothing is."""
+    if not isinstance(spec.model, str):
+        own: ModelProfile | None = spec.model.profile
+        return own
+    known: ModelProfile = {}
+    if not is_embedded(spec) and not spec.base_url:
+        try:
+            known = {**(_made(spec, {}).profile or {})}
+        except MoAError:
+            # Without a key some packages make no model. The run reports that.
+            known = {}
+    if spec.window is not None:
+        known["max_input_tokens"] = spec.window
+    return known or None
 
 
 def _made(spec: Proposer, sampling: dict[str, Any]) -> BaseChatModel:

@@ -24,7 +24,7 @@ from moa_graph.models.reply_usage import stated_cost, usage_from, usage_metadata
 from moa_graph.models.thoughts import clean, encodable
 from moa_graph.state import COUNTED, Status, Usage
 
-__all__ = ["EXTRAS", "Raw", "Reply", "content_text", "read"]
+__all__ = ["BLOCKS", "EXTRAS", "Raw", "Reply", "content_text", "read"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,10 +199,14 @@ def _native(content: Any) -> Any:
     return plain(content, text=MAX_TEXT_CHARS, values=20_000)
 
 
+BLOCKS: Final = "moa_blocks"
+"""The key in a message's `additional_kwargs` for content blocks that the provider wants back unchanged, where the
+content is text: an answer whose text was streamed before its blocks were complete."""
+
 EXTRAS: Final = "tool_call_extras"
 """The key in a message's `additional_kwargs` for the `extra_content` of its tool calls, by their ids."""
 
-_NOT_KEPT: Final = frozenset({"tool_calls", "function_call", "refusal", "audio", "parsed"})
+_NOT_KEPT: Final = frozenset({BLOCKS, "tool_calls", "function_call", "refusal", "audio", "parsed"})
 """What stands elsewhere in the message, or is no use to the provider."""
 
 

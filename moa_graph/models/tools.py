@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, get_args, get_type_hints
 
-from langchain_core.language_models import LanguageModelInput
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable
 
@@ -28,7 +29,8 @@ def bound_model(run: Settings, spec: Proposer) -> tuple[Runnable[LanguageModelIn
     """An aggregator's model with the caller's sampling and tools, and the further options of its call.
 
     Raises:
-        ConfigError: the model cannot be made, or its class has no tool calling or does not take these tools.
+        ConfigError: the model cannot be made, or its class has no tool calling, does not take these tools, or has no
+            JSON mode.
     """
     options = dict(bound_to(run).bound)
     model = registry.chat_model(
@@ -36,6 +38,7 @@ def bound_model(run: Settings, spec: Proposer) -> tuple[Runnable[LanguageModelIn
         temperature=options.pop("temperature", run.temperature),
         max_tokens=options.pop("max_tokens", run.max_tokens),
     )
+    _refuse_format(options.get("response_format"), model, spec)
     tools, stop = options.pop("tools", None), options.pop("stop", None)
     called = {"stop": stop} if stop else {}
     if not tools:
@@ -48,3 +51,24 @@ def bound_model(run: Settings, spec: Proposer) -> tuple[Runnable[LanguageModelIn
     except Exception as exc:
         # Each provider's package refuses a tool in a way of its own; nothing has been sent.
         raise ConfigError(f"the aggregator {spec.label} does not take these tools: {one_line(str(exc))}") from None
+
+
+def _refuse_format(response_format: object, model: BaseChatModel, spec: Proposer) -> None:
+    """Refuse JSON mode where the model's class documents methods of structured output without it.
+
+    Raises:
+        ConfigError: the provider has no JSON mode.
+    """
+    if not isinstance(response_format, Mapping) or response_format.get("type") != "json_object":
+        return
+    try:
+        # The class behind the redaction.
+        kind: Any = type(getattr(model, "inner", model))
+        method = get_type_hints(kind.with_structured_output).get("method")
+    except NameError:
+        # A class whose annotations cannot be read decides when it is called.
+        return
+    methods = get_args(method)
+    if methods and "json_mode" not in methods:
+        others = " or ".join(str(name) for name in methods)
+        raise ConfigError(f"the aggregator {spec.label} has no JSON mode (response_format json_object): use {others}.")
