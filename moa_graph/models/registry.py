@@ -172,6 +172,7 @@ def _openai_compatible(spec: Proposer, provider: Provider | None, name: str, sam
     return chat_openai(
         "together" if provider is PROVIDERS["together"] else "openai",
         model=name,
+        provider=canonical(spec.model.partition(":")[0]),
         base_url=base_url,
         # Servers without a key still want a well-formed header.
         api_key=secret or "none",

@@ -21,8 +21,8 @@ from moa_graph.models.limits import MAX_HEADER_BYTES, MAX_REPLY_BYTES, MAX_STREA
 _KEEPALIVE = 90.0
 """Seconds for which an idle connection is kept: longer than a slow round of proposers."""
 _HEADERS = 1000
-_PIECE = 2**18
-"""Bytes that are decoded at once."""
+_PIECE = 2**14
+"""Bytes that are decoded, and handed on, at once: a piece of short lines takes a few milliseconds to read."""
 
 _open: dict[asyncio.AbstractEventLoop, tuple[aiohttp.ClientSession, AsyncGenerator[None]]] = {}
 
@@ -212,7 +212,7 @@ class _Inflate:
 
     def __call__(self, data: bytes) -> Iterator[bytes]:
         if self._zlib is None:
-            yield data
+            yield from (data[start : start + _PIECE] for start in range(0, len(data), _PIECE))
             return
         while piece := self._zlib.decompress(data, _PIECE):
             data = self._zlib.unconsumed_tail

@@ -255,8 +255,9 @@ def test_eight_threads_with_loops_of_their_own(provider):
     asyncio.run(all_of_them())
 
 
-def test_a_sync_call_works_and_makes_its_client_only_then(provider):
-    assert cheap(provider.url, "echo").invoke("hello").content == "hello"
+def test_a_sync_call_is_refused_by_name(provider):
+    with pytest.raises(TypeError, match="ainvoke"):
+        cheap(provider.url, "echo").invoke("hello")
 
 
 async def test_the_environment_names_no_organization(provider, monkeypatch):
@@ -265,8 +266,7 @@ async def test_the_environment_names_no_organization(provider, monkeypatch):
     model = cheap(provider.url, "echo")
     await whole(model)
     await whole(cheap(provider.url, "echo", cheap=False))
-    await asyncio.to_thread(model.invoke, HELLO)
-    assert len(provider.requests("echo")) == 3
+    assert len(provider.requests("echo")) == 2
     assert not any("leak-1" in str(request.headers) for request in provider.requests("echo"))
     named = cheap(provider.url, "named", organization="org-1", project="proj-1")
     await whole(named)

@@ -7,19 +7,19 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage, AIMessageChunk, ToolMessage
 from langchain_openai import ChatOpenAI
+from openai.types.chat import ChatCompletion
 
-from moa_graph.models.openai_http.repair import repaired
 from moa_graph.models.openai_http.sse import Events
-from moa_graph.models.openai_http.tool_extras import keeping_extras
 from moa_graph.models.reply import EXTRAS, read
+from moa_graph.models.reply_openai import repairing
 
-MODEL = ChatOpenAI(model="m", api_key="none")  # type: ignore[arg-type]  # pydantic takes a text
+MODEL = repairing(ChatOpenAI)(model="m", api_key="none")
 
 
 def whole(usage: Any = None, **message: Any) -> AIMessage:
     """What LangChain makes of the repaired reply."""
     given = {"choices": [{"message": {"content": "fine", **message}, "finish_reason": "stop"}], "usage": usage}
-    made = MODEL._create_chat_result(repaired(given)).generations[0].message
+    made = MODEL._create_chat_result(given).generations[0].message
     assert isinstance(made, AIMessage)
     return made
 
@@ -62,7 +62,7 @@ def test_an_error_in_a_field_of_its_own_is_an_event() -> None:
 
 
 def test_extra_content_of_a_call_is_kept_and_goes_back() -> None:
-    model = keeping_extras(ChatOpenAI)(model="m", api_key="none")
+    model = repairing(ChatOpenAI)(model="m", api_key="none")
     sign = {"google": {"thought_signature": "OPAQUE"}}
     call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}, "extra_content": sign}
     given = {"choices": [{"message": {"role": "assistant", "content": None, "tool_calls": [call]}}]}
@@ -76,3 +76,17 @@ def test_extra_content_of_a_call_is_kept_and_goes_back() -> None:
         assert sent[1]["tool_calls"][0]["extra_content"] == sign
     assert "extra_content" not in str(model._get_request_payload(["hi"]))
     assert type(model).__name__ == "ChatOpenAI"
+
+
+def test_what_the_sdk_has_read_is_repaired_too() -> None:
+    call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": {"a": 1}}}
+    message = {"role": "user", "content": 42, "tool_calls": [call]}
+    given = {"choices": [{"message": message, "finish_reason": "stop"}], "usage": {"prompt_tokens": "many"}}
+    made = MODEL._create_chat_result(ChatCompletion.construct(None, **given)).generations[0].message
+    assert isinstance(made, AIMessage) and (made.content, made.tool_calls[0]["args"]) == ("42", {"a": 1})
+
+
+def test_traces_name_the_provider() -> None:
+    assert MODEL._get_ls_params()["ls_provider"] == "openai"
+    groq = repairing(ChatOpenAI, "groq")(model="m", api_key="none")
+    assert groq._get_ls_params()["ls_provider"] == "groq"

@@ -11,6 +11,7 @@ from openai.resources.chat.completions import AsyncCompletions
 
 from moa_graph.models.openai_http.completions import PARAMETERS
 from moa_graph.models.openai_http.sse import Events, loads
+from moa_graph.models.openai_http.stream import MERGED, merged
 
 STREAM = (
     b': hello\n\ndata: {"a":1}\n\ndata:{"b":2}\r\n\r\nevent: x\ndata: {"c":\ndata: 3}\n\n'
@@ -42,3 +43,26 @@ def test_the_known_parameters_are_the_sdks():
     known = set(inspect.signature(AsyncCompletions.create).parameters)
     assert known >= PARAMETERS
     assert not PARAMETERS & {"extra_headers", "extra_query", "timeout"}
+
+
+def chunk(text, field="content", **more):
+    return {"choices": [{"index": 0, "delta": {field: text}, **more}]}
+
+
+def test_chunks_of_one_read_are_merged_and_nothing_else_is_lost():
+    given = [chunk("a"), chunk("b", logprobs={"content": []}), chunk("c"), chunk("d"), chunk("e", "reasoning")]
+    texts = [each["choices"][0]["delta"] for each in merged(iter(given))]
+    assert texts == [{"content": "a"}, {"content": "b"}, {"content": "cd"}, {"reasoning": "e"}]
+    many = list(merged(chunk("x") for _ in range(2 * MERGED + 1)))
+    assert [len(each["choices"][0]["delta"]["content"]) for each in many] == [MERGED, MERGED, 1]
+
+
+def test_what_came_before_a_broken_event_comes_before_the_error():
+    def events():
+        yield chunk("a")
+        raise ValueError("broken")
+
+    found = merged(events())
+    assert next(found) == chunk("a")
+    with pytest.raises(ValueError, match="broken"):
+        next(found)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 from collections.abc import Mapping
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import aiohttp
 import httpx2
@@ -14,13 +15,9 @@ import openai
 import orjson
 
 from moa_graph.models.limits import MAX_ERROR_BYTES, MAX_REPLY_BYTES, ReplyTooLarge
-from moa_graph.models.openai_http.repair import repaired
 from moa_graph.models.openai_http.sse import loads
-from moa_graph.models.openai_http.stream import Stream
+from moa_graph.models.openai_http.stream import chunks_of, sdk_errors
 from moa_graph.models.transport import Transport, body_of, decoded_headers
-
-if TYPE_CHECKING:
-    from openai import AsyncOpenAI
 
 
 class Completions:
@@ -29,7 +26,7 @@ class Completions:
     Never retries and has no time limits: both belong to the caller.
     """
 
-    def __init__(self, base_url: str, headers: Mapping[str, str], transport: Transport, sdk: AsyncOpenAI) -> None:
+    def __init__(self, base_url: str, headers: Mapping[str, str], transport: Transport, sdk: Any) -> None:
         self.sdk = sdk
         self.with_raw_response = SimpleNamespace(create=self._raw)
         self._base_url, self._transport = base_url, transport
@@ -43,7 +40,7 @@ class Completions:
         body = encoded(payload)
         if body is None:
             return await self.sdk.chat.completions.create(**payload)
-        return Stream(self._url, await self._post(body, payload))
+        return contextlib.aclosing(chunks_of(self._url, await self._post(body, payload)))
 
     async def _raw(self, **payload: Any) -> Any:
         """Return the reply with its headers, to be parsed by the caller."""
@@ -58,7 +55,7 @@ class Completions:
             if len(received) > MAX_ERROR_BYTES:  # the SDK could not read it either, only slower
                 raise ValueError(f"{len(received):,} bytes that are not JSON") from None
             data = None
-        if isinstance(data, dict) and _plain(repaired(data)):
+        if isinstance(data, dict) and _plain(data):
             return SimpleNamespace(parse=lambda: data, headers=response.headers)
         return await self._as_the_sdk_reads(response, received, payload)
 
@@ -68,10 +65,8 @@ class Completions:
         Raises:
             openai.APIError: any other status, and any failure of the connection.
         """
-        try:
+        with sdk_errors(self._url):
             response = await self._transport.post(self._url, self._headers, body)
-        except httpx2.RequestError as error:
-            raise self._failed(error) from (error.__cause__ or error)
         if 200 <= response.status < 300:
             return response
         received = await self._read(response, MAX_ERROR_BYTES, cut=True)
@@ -80,22 +75,10 @@ class Completions:
 
     async def _read(self, response: aiohttp.ClientResponse, limit: int, *, cut: bool = False) -> bytes:
         pieces: list[bytes] = []
-        try:
+        with sdk_errors(self._url), contextlib.suppress(*[ReplyTooLarge] if cut else []):
             async for piece in body_of(response, limit):
                 pieces.append(piece)
-        except ReplyTooLarge:
-            if not cut:
-                raise
-        except httpx2.RequestError as error:
-            raise self._failed(error) from (error.__cause__ or error)
         return b"".join(pieces)
-
-    def _failed(self, error: httpx2.RequestError) -> openai.APIConnectionError:
-        # Without the request's headers, which hold the key.
-        request = httpx2.Request("POST", self._url)
-        if isinstance(error, httpx2.TimeoutException):
-            return openai.APITimeoutError(request=request)
-        return openai.APIConnectionError(request=request)
 
     async def _as_the_sdk_reads(self, response: aiohttp.ClientResponse, body: bytes, payload: dict[str, Any]) -> Any:
         """Let the SDK read a reply that was received already: an error, or a body that is out of the ordinary."""
@@ -122,7 +105,7 @@ def encoded(payload: dict[str, Any]) -> bytes | None:
     That is one with an unknown parameter, or with a value that is not plain JSON.
     """
     extra = payload.get("extra_body")
-    if not payload.keys() <= _KNOWN or not (extra is None or isinstance(extra, dict)):
+    if not payload.keys() <= PARAMETERS | {"extra_body"} or not (extra is None or isinstance(extra, dict)):
         return None
     if extra is not None:
         payload = {**{key: value for key, value in payload.items() if key != "extra_body"}, **extra}
@@ -141,4 +124,3 @@ _NAMES = """
 """
 PARAMETERS = frozenset(_NAMES.split())
 """The parameters of the SDK's `create` that go into the body as they are."""
-_KNOWN = PARAMETERS | {"extra_body"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-import weakref
+import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,6 +20,7 @@ def chat_openai(
     kind: Literal["openai", "together"] = "openai",
     *,
     model: str,
+    provider: str | None = None,
     base_url: str,
     api_key: str,
     organization: str | None = None,
@@ -33,6 +34,7 @@ def chat_openai(
     Args:
         kind: "openai" for ChatOpenAI, "together" for ChatTogether.
         model: the provider's name for the model.
+        provider: its name in traces; None: LangChain's own for the class.
         base_url: up to and including the version, as in ``https://api.openai.com/v1``.
         api_key: sent to that host only.
         organization: OpenAI's header, for OpenAI's host; never read from the environment here.
@@ -42,9 +44,13 @@ def chat_openai(
         fields: fields of the chat model: temperature, max_tokens, and so on. What it has no field for goes into the
             request's body as it is.
     """
-    from moa_graph.models.openai_http.tool_extras import keeping_extras
+    from moa_graph.models.reply_openai import repairing
 
-    cls = keeping_extras(_class(kind))
+    # Only the one that is needed: either package takes a noticeable part of a second to import.
+    package, name = {"openai": ("langchain_openai", "ChatOpenAI"), "together": ("langchain_together", "ChatTogether")}[
+        kind
+    ]
+    cls = repairing(getattr(importlib.import_module(package), name), provider)
     known = {name for own, info in cls.model_fields.items() for name in (own, info.alias)}
     if limit == "max_tokens" and kind == "openai":
         known.discard("max_tokens")
@@ -60,65 +66,41 @@ def chat_openai(
     return made
 
 
-def _class(kind: str) -> Any:
-    # One import each: either package costs a noticeable part of a second.
-    if kind == "together":
-        from langchain_together import ChatTogether
-
-        return ChatTogether
-    from langchain_openai import ChatOpenAI
-
-    return ChatOpenAI
-
-
 def _clients(
     base_url: str, api_key: str, headers: dict[str, str], fields: dict[str, Any], *, cheap: bool
 ) -> dict[str, Any]:
-    """Return a chat model's four clients. The SDK's are made when they are first used."""
+    """Return a chat model's clients. The SDK's is made when it is first used; there is none for synchronous calls."""
+    from moa_graph.models.transport import Transport
+
     proxy = proxy_for(base_url)
-    settings: dict[str, Any] = {"base_url": base_url, "api_key": api_key, "max_retries": 0, "default_headers": headers}
-    settings["timeout"] = fields.get("timeout", fields.get("request_timeout"))
-    settings["default_query"] = fields.get("default_query")
+    socks = (proxy or "").startswith("socks")
+    timeout: Any = fields.get("timeout", fields.get("request_timeout"))
 
     # Redirects are not followed: they would carry the conversation to a host that nobody chose.
-    def asynchronous() -> Any:
+    def client() -> Any:
         import httpx2
         import openai
-
-        from moa_graph.models.transport import Transport
 
         # aiohttp has no SOCKS: there the SDK's own transport does, which works in one event loop only.
         transport = httpx2.AsyncHTTPTransport(proxy=proxy) if socks else Transport(base_url, proxy)
         http = httpx2.AsyncClient(transport=transport, timeout=None)
-        return _neutral(openai.AsyncOpenAI(http_client=http, **settings))
-
-    def synchronous() -> Any:
-        import httpx2
-        import openai
-
-        http = httpx2.Client(timeout=None)
-        sdk = _neutral(openai.OpenAI(http_client=http, **settings))
-        weakref.finalize(sdk, http.close)
+        sdk = openai.AsyncOpenAI(
+            base_url=base_url, api_key=api_key, max_retries=0, timeout=timeout, http_client=http,
+            default_headers=headers, default_query=fields.get("default_query"),
+        )  # fmt: skip
+        # The SDK reads these from the environment for any host.
+        sdk.organization = sdk.project = None
         return sdk
 
-    socks = (proxy or "").startswith("socks")
-    sdk: Any = _Later(asynchronous)
-    root: Any = _Later(synchronous)
+    sdk: Any = _Later(client)
     completions: Any = _Later(lambda: sdk.chat.completions)
+    no_sync = _Later(_no_sync)
     if cheap and not socks:
         from moa_graph.models.openai_http.completions import Completions
-        from moa_graph.models.transport import Transport
 
         sent = {"authorization": f"Bearer {api_key}", **headers}
         completions = Completions(base_url, sent, Transport(base_url, proxy), sdk)
-    sync = _Later(lambda: root.chat.completions)
-    return {"root_async_client": sdk, "async_client": completions, "root_client": root, "client": sync}
-
-
-def _neutral(sdk: Any) -> Any:
-    """Without the organization and project that the SDK reads from the environment for any host."""
-    sdk.organization = sdk.project = None
-    return sdk
+    return {"root_async_client": sdk, "async_client": completions, "root_client": no_sync, "client": no_sync}
 
 
 class _Later:
@@ -129,3 +111,7 @@ class _Later:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._make(), name)
+
+
+def _no_sync() -> Any:
+    raise TypeError("this chat model has no synchronous calls: use ainvoke or astream")

@@ -1,0 +1,220 @@
+"""LangChain's OpenAI chat models with replies repaired, and with all that must go back to the provider kept.
+
+LangChain validates some fields and computes with others, so that one odd value loses a whole answer: a role that is not
+"assistant", a token count that is text, arguments that are an object. Each is replaced by what it means, or left out.
+This holds for replies from `openai_http` and for those that the SDK has read.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import aclosing
+from typing import Any, Final
+
+from pydantic import PrivateAttr
+
+from moa_graph.models.reply import EXTRAS
+
+__all__ = ["repaired", "repairing"]
+
+_COUNTS: Final = ("prompt_tokens", "completion_tokens", "total_tokens")
+_DETAILS: Final = ("prompt_tokens_details", "completion_tokens_details")
+
+
+@functools.cache
+def repairing(kind: type[Any], provider: str | None = None) -> type[Any]:
+    """Return a subclass of `kind`, a class of LangChain's OpenAI family, that reads odd replies.
+
+    It also keeps `extra_content` of tool calls, in which Gemini signs its thoughts: providers want it back unchanged,
+    and LangChain's tool calls have no place for it. It is kept in `additional_kwargs`, by the call's id.
+
+    Args:
+        kind: the class. The subclass has its name, for traces.
+        provider: the provider's name in traces (LangSmith's `ls_provider`); None leaves LangChain's own.
+    """
+
+    class Repairing(kind):  # type: ignore[misc]  # the base class is a parameter
+        _calls: dict[str, list[Any]] = PrivateAttr(default_factory=dict)
+
+        async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+            one_stream = self.model_copy()
+            one_stream._calls = {}
+            async with aclosing(super(Repairing, one_stream)._astream(*args, **kwargs)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+
+        def _create_chat_result(self, response: Any, generation_info: Any = None) -> Any:
+            response = _readable(response)
+            result = super()._create_chat_result(response, generation_info)
+            choices = response.get("choices") if isinstance(response, dict) else getattr(response, "choices", None)
+            for generation, choice in zip(result.generations, choices or (), strict=False):
+                message = (
+                    choice.get("message")
+                    if isinstance(choice, dict)
+                    else choice.message.model_dump(include={"tool_calls"}, warnings=False)
+                )
+                _keep(generation.message, message)
+            return result
+
+        def _convert_chunk_to_generation_chunk(self, chunk: Any, default_chunk_class: Any, base: Any) -> Any:
+            made = super()._convert_chunk_to_generation_chunk(
+                _indexed(repaired(chunk, chunk=True), self._calls), default_chunk_class, base
+            )
+            choices = chunk.get("choices")
+            if made is not None and choices:
+                _keep(made.message, choices[0].get("delta"))
+            return made
+
+        def _get_request_payload(self, input_: Any, *, stop: Any = None, **kwargs: Any) -> dict[str, Any]:
+            payload: dict[str, Any] = super()._get_request_payload(input_, stop=stop, **kwargs)
+            if extras := _extras_of(self._convert_input(input_).to_messages()):
+                for message in payload.get("messages", ()):
+                    for call in message.get("tool_calls") or ():
+                        if call.get("id") in extras:
+                            call["extra_content"] = extras[call["id"]]
+            return payload
+
+        def _get_ls_params(self, stop: Any = None, **kwargs: Any) -> Any:
+            params = super()._get_ls_params(stop=stop, **kwargs)
+            return {**params, "ls_provider": provider} if provider else params
+
+    Repairing.__name__, Repairing.__qualname__, Repairing.__module__ = kind.__name__, kind.__qualname__, kind.__module__
+    return Repairing
+
+
+def _readable(response: Any) -> Any:
+    """Return a whole reply, repaired. One that the SDK has parsed by a schema is left as it is."""
+    if isinstance(response, dict):
+        return repaired(response)
+    choices = getattr(response, "choices", None)
+    if not isinstance(choices, list) or any(hasattr(getattr(each, "message", None), "parsed") for each in choices):
+        return response
+    # The SDK does not validate what it reads either: its object holds the same odd values.
+    return type(response).construct(None, **repaired(response.model_dump(warnings=False)))
+
+
+def _indexed(chunk: dict[str, Any], calls: dict[str, list[Any]]) -> dict[str, Any]:
+    """Give the pieces of tool calls the index that servers leave out; LangChain drops pieces without one.
+
+    `calls` holds the ids of the stream's calls so far, in order, for each of its choices.
+    """
+    for choice in chunk.get("choices") or ():
+        delta = choice.get("delta") if isinstance(choice, dict) else None
+        for call in (delta.get("tool_calls") if isinstance(delta, dict) else None) or ():
+            if isinstance(call.get("index"), int):
+                continue
+            known, id_ = calls.setdefault(str(choice.get("index") or 0), []), call.get("id")
+            if not id_ or id_ not in known:
+                if id_ or call["function"].get("name"):
+                    known.append(id_)
+                call["index"] = max(len(known) - 1, 0)
+            else:
+                call["index"] = known.index(id_)
+    return chunk
+
+
+def _dumped(message: Any) -> Any:
+    # Without `parsed`, which may be of any class.
+    return message.model_dump(include={"tool_calls"}, warnings=False)
+
+
+def _keep(message: Any, given: Any) -> None:
+    calls = given.get("tool_calls") if isinstance(given, Mapping) else None
+    found = {
+        call["id"]: call["extra_content"]
+        for call in calls or ()
+        if isinstance(call, Mapping) and isinstance(call.get("id"), str) and call.get("extra_content")
+    }
+    if found:
+        message.additional_kwargs[EXTRAS] = found
+
+
+def _extras_of(messages: Iterable[Any]) -> dict[str, Any]:
+    found = [message.additional_kwargs.get(EXTRAS) for message in messages]
+    return {id_: extra for extras in found if isinstance(extras, Mapping) for id_, extra in extras.items()}
+
+
+def repaired(data: dict[str, Any], *, chunk: bool = False) -> dict[str, Any]:
+    """Return a whole reply or a chunk of a stream, repaired in place."""
+    if "usage" in data:
+        data["usage"] = _usage(data["usage"])
+    if not isinstance(data.get("service_tier"), str | None):
+        del data["service_tier"]
+    choices = data.get("choices")
+    for choice in choices if isinstance(choices, list) else ():
+        if not isinstance(choice, dict):
+            continue
+        if chunk:
+            choice.setdefault("delta", choice.get("message"))
+        for name in ("message", "delta"):
+            if isinstance(message := choice.get(name), dict):
+                _repair(message)
+        if not isinstance(choice.get("logprobs"), dict | None):
+            choice["logprobs"] = None
+    return data
+
+
+def _usage(given: Any) -> dict[str, Any] | None:
+    """Return a usage whose counts are integers, or None when they are not known."""
+    if not isinstance(given, dict):
+        return None
+    counts = {name: _count(given[name]) for name in _COUNTS if given.get(name) is not None}
+    if counts.get("prompt_tokens") is None or counts.get("completion_tokens") is None:
+        # Without counts the provider's own price still stands.
+        return None
+    details = {
+        name: {key: _count(value) or 0 for key, value in given[name].items()}
+        for name in _DETAILS
+        if isinstance(given.get(name), dict)
+    }
+    known = {name: count for name, count in counts.items() if count is not None}
+    return {**{key: value for key, value in given.items() if key not in (*_COUNTS, *_DETAILS)}, **known, **details}
+
+
+def _count(value: object) -> int | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return round(value) if 0 <= value < 2**53 else None
+
+
+def _repair(message: dict[str, Any]) -> None:
+    """Repair a message, or the piece of one."""
+    message["role"] = "assistant"
+    for name in ("name", "id"):
+        if not isinstance(message.get(name), str | None):
+            del message[name]
+    message["content"] = _content(message.get("content"))
+    if isinstance(calls := message.get("tool_calls"), list):
+        message["tool_calls"] = [_call(call) for call in calls if isinstance(call, dict)]
+    elif calls is not None:
+        del message["tool_calls"]
+    legacy = message.get("function_call")
+    if isinstance(legacy, dict):
+        message["function_call"] = _function(legacy)
+    elif legacy is not None:
+        del message["function_call"]
+
+
+def _content(given: Any) -> Any:
+    if given is None or isinstance(given, str):
+        return given
+    if isinstance(given, list):
+        return [part for part in given if isinstance(part, str | dict)]
+    return str(given) if isinstance(given, int | float) and not isinstance(given, bool) else None
+
+
+def _call(call: dict[str, Any]) -> dict[str, Any]:
+    function = call.get("function")
+    repaired_call = {**call, "function": _function(function if isinstance(function, dict) else {})}
+    if not isinstance(call.get("id"), str | None):
+        repaired_call["id"] = None
+    return repaired_call
+
+
+def _function(function: dict[str, Any]) -> dict[str, Any]:
+    name, arguments = function.get("name"), function.get("arguments")
+    if not isinstance(arguments, str | None):
+        arguments = json.dumps(arguments)
+    return {**function, "name": name if isinstance(name, str) else None, "arguments": arguments}
