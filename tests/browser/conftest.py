@@ -68,6 +68,12 @@ def site(provider_server: Provider) -> Iterator[Served]:
         "mute": mixture(provider, "one-hang", "two-hang", aggregator="agg", deadline=60),
         "evil": mixture(provider, f"mallory-{say(EVIL)}", aggregator=f"agg-{say(EVIL)}"),
         "echo": mixture(provider, "alpha-echo", aggregator="agg-echo"),
+        "long": mixture(
+            provider, *(f"m{n}-ttft=100-tok=300" for n in range(6)), aggregator="agg-ttft=300-tps=40-tok=60", layers=3
+        ),
+        "read": mixture(
+            provider, *(f"m{n}-ttft=100-tps=40-tok=160" for n in range(6)), aggregator="agg-ttft=300-tps=40-tok=60"
+        ),
         "huge": mixture(provider, "alpha-huge", aggregator=f"agg-{say('small')}"),
     }
     with Served(mixtures) as server:

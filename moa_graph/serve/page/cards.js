@@ -5,7 +5,6 @@ const KINDS = {
   late: ["too late", "warn"], skipped: ["skipped", "warn"], dropped: ["dropped", "warn"], stopped: ["stopped", "warn"],
   empty: ["empty", "bad"], refused: ["refused", "bad"], filtered: ["filtered", "bad"], failed: ["failed", "bad"],
 };
-const TAIL = 3_000; // characters of a draft that are shown while it is written
 const COUNTED = ["ok", "truncated"];
 const OVER = (draft) => !["waiting", "writing"].includes(draft.status);
 
@@ -18,7 +17,7 @@ const hidden = (turn) => turn.blind && turn.blind.best === undefined && (turn.st
 const shownName = (turn, draft) => (hidden(turn) ? `Draft ${letter(turn, draft)}` : nameOf(draft));
 const hue = (turn, draft) => (hidden(turn) ? "" : `hue-${draft.slot % 8}`);
 
-// The columns of one turn; `update(draft)` and `token(draft, text)` change one card, `all()` every one.
+// The columns of one turn; `update(draft)` and `token(draft)` change one card, `all()` every one.
 function layersView(turn, onVote) {
   const node = el("div", { class: "layers" });
   const columns = new Map();
@@ -59,7 +58,12 @@ function layersView(turn, onVote) {
     column(draft.layer).count.textContent = `${done} of ${plural(mine.length, "draft")}`;
   }
 
-  return { node, update, all: () => turn.drafts.forEach(update), token: (draft, text) => cards.get(key(draft))?.token(text) };
+  function fold(yes) {
+    node.classList.toggle("folded", yes);
+    if (!yes) for (const card of cards.values()) card.measure();
+  }
+
+  return { node, update, fold, all: () => turn.drafts.forEach(update), token: (draft) => cards.get(key(draft))?.token() };
 }
 
 function cardView(turn, first, onVote) {
@@ -71,14 +75,20 @@ function cardView(turn, first, onVote) {
   const more = button("Show all", () => {
     const open = node.classList.toggle("open");
     more.textContent = open ? "Show less" : "Show all";
+    more.setAttribute("aria-label", `${more.textContent} of ${name.textContent}`);
     more.setAttribute("aria-expanded", open);
   }, "more", { "aria-expanded": "false", hidden: true });
+  const copying = button("Copy", (event) => copy(current.text, event.target), "plain copy", { hidden: true });
   const vote = button("This draft is best", () => onVote(draftAt(turn, first.layer, first.slot)), "plain vote", { hidden: true });
   const node = el("article", { class: "card" }, el("header", {}, el("div", { class: "who" }, name, model), chip),
     el("div", { class: "body" }, clip, more), foot, vote);
-  let frame = 0;
-  let stream = null; // the text node that tokens are added to
+  let text = null; // the draft's text, as it grows
+  let current = first;
   let shown = null; // what the body was made from, so that it is made once
+  const render = seldom(() => {
+    text.update(current.text);
+    clip.scrollTop = clip.scrollHeight;
+  });
 
   function update(draft) {
     const [word, kind] = KINDS[draft.status] ?? [draft.status, "warn"];
@@ -89,26 +99,23 @@ function cardView(turn, first, onVote) {
     chip.className = `chip ${kind}`;
     node.className = ["card", hue(turn, draft), bad && "failed", turn.blind?.best === `${draft.layer}:${draft.slot}` && "best", node.classList.contains("open") && "open"].filter(Boolean).join(" ");
     if (OVER(draft)) finish(draft);
-    else if (!stream) wait();
-    foot.replaceChildren(...(hidden(turn) ? [] : facts(draft)));
+    else if (!text || !draft.text) wait();
+    current = draft;
+    foot.replaceChildren(...(hidden(turn) ? [] : facts(draft)), copying);
+    copying.hidden = hidden(turn) || !OVER(draft) || !draft.text;
+    copying.setAttribute("aria-label", `Copy the draft of ${name.textContent}`);
     vote.hidden = !hidden(turn) || !choices(turn).includes(draft);
     vote.setAttribute("aria-label", `${name.textContent} is best`);
   }
 
   function wait() {
-    stream = document.createTextNode("");
+    text = growing();
     clip.replaceChildren(el("p", { class: "raw" }, el("span", { class: "wait" }, "…")));
   }
 
-  function token(text) {
-    if (!stream.isConnected) clip.replaceChildren(el("p", { class: "raw" }, stream));
-    stream.appendData(text);
-    // Only the end is seen while it grows, and laying out all of a long draft for each token would stall the page.
-    if (stream.length > 2 * TAIL) stream.deleteData(0, stream.length - TAIL);
-    frame ||= requestAnimationFrame(() => {
-      frame = 0;
-      clip.scrollTop = clip.scrollHeight;
-    });
+  function token() {
+    if (!text.node.parentNode) clip.replaceChildren(text.node);
+    render();
   }
 
   function finish(draft) {
@@ -116,17 +123,20 @@ function cardView(turn, first, onVote) {
     if (shown !== source) {
       shown = source;
       clip.replaceChildren(...(draft.error ? [el("p", { class: "error" }, draft.error)] : []), ...(draft.text ? [markdown(draft.text)] : []));
-      cancelAnimationFrame(frame);
+      render.cancel();
       clip.scrollTop = 0;
     }
-    requestAnimationFrame(() => {
-      const over = clip.scrollHeight > clip.clientHeight + 4;
-      if (!node.classList.contains("open")) more.hidden = !over;
-      node.classList.toggle("over", over);
-    });
+    requestAnimationFrame(measure);
   }
 
-  return { node, update, token };
+  function measure() {
+    if (!clip.clientHeight) return;
+    const over = clip.scrollHeight > clip.clientHeight + 4;
+    if (!node.classList.contains("open")) more.hidden = !over;
+    node.classList.toggle("over", over);
+  }
+
+  return { node, update, token, measure };
 }
 
 function facts(draft) {
@@ -134,7 +144,7 @@ function facts(draft) {
   if (draft.first_token_seconds !== null && draft.first_token_seconds !== undefined) parts.push(`first token ${seconds(draft.first_token_seconds)}`);
   if (draft.seconds !== null && draft.seconds !== undefined) parts.push(`total ${seconds(draft.seconds)}`);
   if (draft.usage) parts.push(plural(whole(draft.usage.output_tokens), "token"));
-  if (OVER(draft) && draft.usage) parts.push(dollars(draft.cost));
+  if (OVER(draft) && draft.usage && draft.cost !== null) parts.push(dollars(draft.cost));
   if (draft.attempts > 1) parts.push(plural(draft.attempts, "attempt"));
   return parts.map((part) => el("span", {}, part));
 }

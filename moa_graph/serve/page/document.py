@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import json
 from functools import cache
@@ -16,6 +17,7 @@ _SCRIPTS = (
     "run.js",
     "cards.js",
     "timeline.js",
+    "compare.js",
     "turn.js",
     "export.js",
     "history.js",
@@ -26,11 +28,17 @@ _SCRIPTS = (
 @cache
 def _sources() -> tuple[str, str, str]:
     """The page's HTML with its two gaps, its style and its script."""
-    texts = [(_FOLDER / name).read_text(encoding="utf-8") for name in _SCRIPTS]
-    style = (_FOLDER / "page.css").read_text(encoding="utf-8")
+    texts = [_compact((_FOLDER / name).read_text(encoding="utf-8")) for name in _SCRIPTS]
+    style = _compact((_FOLDER / "page.css").read_text(encoding="utf-8"))
     # One strict function scope: the parts see each other, and the outside sees nothing.
     script = '"use strict";\n(() => {\n' + "\n".join(texts) + "\n})();\n"
     return (_FOLDER / "page.html").read_text(encoding="utf-8"), style, script
+
+
+def _compact(text: str) -> str:
+    """The text without indents, empty lines and whole-line comments: no string of the page spans lines."""
+    lines = (line.strip() for line in text.splitlines())
+    return "\n".join(line for line in lines if line and not line.startswith("//"))
 
 
 def _hash(text: str) -> str:
@@ -64,6 +72,12 @@ def policy(*, report: bool = False) -> str:
 def whole_page() -> str:
     """The page that asks."""
     return _put_together("", "null")
+
+
+@cache
+def zipped_page() -> bytes:
+    """The page that asks, as gzip. The report and every answer are sent as they are: they can hold secrets."""
+    return gzip.compress(whole_page().encode(), mtime=0)
 
 
 def report_page(data: Any) -> str:

@@ -37,6 +37,21 @@ function say(text) {
   $("say").textContent = text;
 }
 
+// Calls `work` soon, but so seldom that it takes at most a fifth of the time.
+function seldom(work) {
+  let timer = 0;
+  let due = 0;
+  const now = () => {
+    timer = 0;
+    const began = performance.now();
+    work();
+    due = performance.now() + Math.max(50, 4 * (performance.now() - began));
+  };
+  const later = () => { timer ||= setTimeout(now, Math.max(0, due - performance.now())); };
+  later.cancel = () => { clearTimeout(timer); timer = 0; };
+  return later;
+}
+
 // JSON in localStorage. Browsers may refuse it (private windows) and it may be full; the page works without it.
 const store = {
   read(name, otherwise) {

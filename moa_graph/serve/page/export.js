@@ -13,8 +13,8 @@ function asMarkdown(turns) {
 }
 
 // What is kept of a turn: no clock of this page, nothing that is empty while it runs.
-function plainTurn({ question, mixture, created, status, layers, drafts, starts, answer, aggregator, record, error, blind, took, firstToken }) {
-  return { question, mixture, created, status, layers, answer, aggregator, record, error, drafts, starts, took, firstToken, ...(blind ? { blind } : {}) };
+function plainTurn({ question, mixture, created, status, layers, drafts, starts, answer, aggregator, record, error, blind, notes, took, firstToken, replaced }) {
+  return { question, mixture, created, status, layers, answer, aggregator, record, error, drafts, notes, starts, took, firstToken, ...(replaced ? { replaced } : {}), ...(blind ? { blind } : {}) };
 }
 
 const asDocument = (turns) => ({ version: 1, turns: turns.map(plainTurn) });
@@ -34,9 +34,9 @@ function fileName(turns, ending) {
 
 function exportButtons(turns) {
   return [
-    button("Markdown", () => download(fileName(turns, "md"), asMarkdown(turns), "text/markdown")),
-    button("JSON", () => download(fileName(turns, "json"), JSON.stringify(asDocument(turns), null, 2), "application/json")),
-    button("HTML report", async () => download(fileName(turns, "html"), await asReport(turns), "text/html"), "plain", { class: "plain live" }),
+    button("Save as Markdown", () => download(fileName(turns, "md"), asMarkdown(turns), "text/markdown")),
+    button("Save as JSON", () => download(fileName(turns, "json"), JSON.stringify(asDocument(turns), null, 2), "application/json")),
+    button("Save as HTML report", async () => download(fileName(turns, "html"), await asReport(turns), "text/html"), "plain", { class: "plain live" }),
   ];
 }
 
@@ -57,4 +57,5 @@ function voteOf(turn, messages) {
   };
 }
 
+const saveAll = () => download("moa-runs.json", JSON.stringify({ version: 1, runs: store.read("moa.runs", []) }, null, 2), "application/json");
 const saveVotes = () => download("moa-votes.jsonl", votes().map((vote) => `${JSON.stringify(vote)}\n`).join(""), "application/jsonl");

@@ -1,10 +1,10 @@
 // This browser's runs, newest first, on this computer only. When storage is full the oldest go.
 
-const KEPT = 50;
+const KEPT = 500;
 
 function remember(conversation) {
   const rest = store.read("moa.runs", []).filter((each) => each.id !== conversation.id);
-  let runs = [{ ...asDocument(conversation.turns), id: conversation.id, created: conversation.turns[0].created }, ...rest].slice(0, KEPT);
+  let runs = [{ ...asDocument(conversation.turns), id: conversation.id, title: conversation.title, created: conversation.turns[0].created }, ...rest].slice(0, KEPT);
   while (runs.length && !store.write("moa.runs", runs)) runs = runs.slice(0, -1);
 }
 
@@ -38,22 +38,44 @@ function forgetVotes() {
   store.write("moa.votes", []);
 }
 
+function rename(id, title) {
+  store.write("moa.runs", store.read("moa.runs", []).map((each) => (each.id === id ? { ...each, title } : each)));
+}
+
+// Whether every word stands in the questions or answers of a run.
+function matches(each, words) {
+  const text = [each.title ?? "", ...each.turns.flatMap((turn) => [turn.question, turn.answer ?? ""])].join("\n").toLowerCase();
+  return words.every((word) => text.includes(word));
+}
+
 function openHistory(onOpen) {
   const list = $("history-list");
   const show = () => {
     const runs = store.read("moa.runs", []);
-    list.replaceChildren(...runs.map((each) => item(each)));
-    if (!runs.length) list.append(el("li", { class: "hint" }, "None yet."));
-    $("history-clear").disabled = !runs.length;
+    const words = $("history-search").value.toLowerCase().split(/\s+/).filter(Boolean);
+    const found = runs.filter((each) => matches(each, words));
+    list.replaceChildren(...found.map((each) => item(each)));
+    if (!found.length) list.append(el("li", { class: "hint" }, runs.length ? "Nothing found." : "None yet."));
+    $("history-clear").disabled = $("history-save").disabled = !runs.length;
     $("votes-save").disabled = $("votes-clear").disabled = !votes().length;
   };
   const item = (each) => {
     const [first] = each.turns;
+    const name = each.title ?? first.question;
     const about = `${new Date(each.created).toLocaleString()} · ${first.mixture ?? ""} · ${plural(each.turns.length, "question")}`;
-    const open = button(el("strong", {}, first.question), () => { $("history").close(); onOpen(each); }, "open");
+    const open = button(el("strong", { dir: "auto" }, name), () => { $("history").close(); onOpen(each); }, "open");
     open.append(el("span", { class: "hint" }, about));
-    return el("li", {}, open, button("Forget", () => { forget(each.id); show(); }, "plain", { "aria-label": `Forget ${first.question}` }));
+    const renaming = button("Rename", () => {
+      const title = prompt("Name of this run", name)?.trim();
+      if (title) rename(each.id, title);
+      if (title && each.id === conversation.id) { conversation.title = title; named(); }
+      show();
+    }, "plain", { "aria-label": `Rename ${name}` });
+    return el("li", {}, open, renaming, button("Forget", () => { forget(each.id); show(); }, "plain", { "aria-label": `Forget ${name}` }));
   };
+  $("history-search").value = "";
+  $("history-search").oninput = show;
+  $("history-save").onclick = saveAll;
   $("votes-save").onclick = saveVotes;
   $("history-close").onclick = () => $("history").close();
   $("history-clear").onclick = () => { store.write("moa.runs", []); show(); };

@@ -1,25 +1,83 @@
 // The page at work: choices, asking, stopping, follow-ups, theme.
 
 const data = JSON.parse($("data").textContent);
-const EXAMPLES = ["Name three fruits.", "Why is the sky blue?", "Plan a weekend in Lisbon.", "Explain recursion to a child."];
-const conversation = { id: crypto.randomUUID?.() ?? `${Date.now()}`, turns: [] };
+const TITLE = document.title;
+const EXAMPLES = ["What is the difference between a cold and the flu?", "Why is the sky blue?", "Plan a weekend in Lisbon.", "Explain recursion to a child."];
+// What a model of 135 million parameters can answer.
+const SIMPLE = ["What is the capital of France?", "Give me three tips for better sleep.", "What is photosynthesis?", "What are the benefits of walking?"];
+const newId = () => crypto.randomUUID?.() ?? `${Date.now()}`;
+const conversation = { id: newId(), title: null, turns: [] };
+const views = new Map(); // of the turns on the page
 let mixtures = [];
 let running = null; // the AbortController of the run under way
+let editing = null; // the turn whose question is being written anew
+let placed = 0; // where the last turn was put, to see whether the reader has moved since
+
+// A conversation on the page; its address names it, so that reload, Back and a bookmark lead to it.
+function open({ id, title = null, turns }, address = "push") {
+  Object.assign(conversation, { id, title, turns: turns.map(knownTurn) });
+  if (address !== "keep") history.pushState(null, "", turns.length ? `#run=${id}` : location.pathname + location.search);
+  edit(null);
+  show(conversation.turns);
+}
 
 function show(turns) {
-  conversation.turns = turns;
   $("turns").replaceChildren();
+  views.clear();
   $("hello").hidden = turns.length > 0;
   for (const turn of turns) addView(turn).all();
+  named();
+}
+
+function named() {
+  document.title = conversation.title ?? conversation.turns[0]?.question.slice(0, 120) ?? TITLE;
+  const records = conversation.turns.map((turn) => turn.record).filter(Boolean);
+  const cost = records.some((record) => record.cost === null) ? null : records.reduce((sum, record) => sum + record.cost, 0);
+  const calls = records.reduce((sum, record) => sum + record.calls, 0);
+  $("spent").textContent = calls ? `So far: ${plural(calls, "call")}, ${cost === null ? "cost unknown" : dollars(cost)}` : "";
 }
 
 function addView(turn) {
-  const view = turnView(turn, { onVote: (draft) => vote(turn, view, draft) });
+  for (const node of document.querySelectorAll(".current")) node.classList.remove("current");
+  const view = turnView(turn, { live: !data, vote, reading, again, edit });
+  views.set(turn, view);
   $("turns").append(view.node);
+  seen.disconnect();
+  seen.observe(view.answer.node);
   return view;
 }
 
-function vote(turn, view, draft) {
+// Whether somebody reads elsewhere than where the turn was put, and must not be moved.
+function reading(node) {
+  const top = node.getBoundingClientRect().top;
+  return running && (Math.abs(top - placed) > 60 || node.querySelector(".layers").contains(document.activeElement));
+}
+
+// Once the answer begins it is on the screen, unless somebody reads elsewhere: then a button leads to it.
+function lead(view) {
+  const { top } = view.answer.node.getBoundingClientRect();
+  if (!reading(view.node) && top > innerHeight * 0.55) {
+    view.answer.node.scrollIntoView({ block: "start" });
+    placed = view.node.getBoundingClientRect().top;
+  }
+  seen.unobserve(view.answer.node);
+  seen.observe(view.answer.node);
+}
+
+const seen = new IntersectionObserver(([{ isIntersecting, target }]) => { $("jump").hidden = isIntersecting || target.hidden || !running && !document.querySelector(".current"); }, { rootMargin: "-60px 0px -180px 0px" });
+
+function jump() {
+  const { answer, fold, update } = [...views.values()].at(-1);
+  fold(true);
+  update();
+  answer.node.scrollIntoView({ block: "start" });
+  answer.node.tabIndex = -1;
+  answer.node.focus({ preventScroll: true });
+  $("jump").hidden = true;
+}
+
+function vote(turn, draft) {
+  const view = views.get(turn);
   turn.blind.best = draft ? `${draft.layer}:${draft.slot}` : null;
   const before = conversation.turns.slice(0, conversation.turns.indexOf(turn));
   const kept = keepVote(voteOf(turn, messagesFor(before, turn.question)));
@@ -34,40 +92,90 @@ function vote(turn, view, draft) {
 async function ask(question) {
   const chosen = mixtures.find((each) => each.name === $("mixture").value);
   const layers = Number($("layers").value) || chosen.layers;
+  if (editing) replace(editing);
+  edit(null);
+  notice("");
   const turn = newTurn(question, { mixture: chosen.name, layers }, $("blind").checked && layers > 1);
   const body = { mixture: chosen.name, layers, messages: messagesFor(conversation.turns, question),
     aggregator: $("aggregator").value === chosen.aggregator ? null : $("aggregator").value, system: $("system").value.trim() };
+  await follow(turn, body);
+}
+
+// A run from its first event to its last. What has come is kept at every step, since it is paid for.
+async function follow(turn, body) {
+  if (!conversation.turns.length) history.pushState(null, "", `#run=${conversation.id}`);
   conversation.turns.push(turn);
+  const { id } = conversation;
   $("hello").hidden = true;
   const view = addView(turn);
+  view.node.classList.add("current");
   const began = performance.now();
   const now = () => (performance.now() - began) / 1000;
   busy(true);
+  const { signal } = running;
+  named();
   view.update(0);
   view.node.scrollIntoView({ block: "start" });
+  placed = view.node.getBoundingClientRect().top;
   const clock = setInterval(() => view.update(now()), 250);
   try {
-    for await (const event of events(body, running.signal)) {
+    for await (const event of events(body, signal)) {
+      if (signal.aborted) break;
       apply(turn, event, now());
       shown(turn, view, event, now());
+      if (["draft", "note", "finished"].includes(event.moa)) remember(conversation);
     }
-    if (turn.status === "running") apply(turn, { moa: "failed", message: "The connection ended before the answer was whole." }, now());
+    if (turn.status === "running" && !signal.aborted) apply(turn, { moa: "failed", message: "The connection ended before the answer was whole." }, now());
+    if (turn.status === "running") stopped(turn, now());
   } catch (error) {
-    if (running.signal.aborted) stopped(turn, now());
-    else apply(turn, { moa: "failed", message: error.message }, now());
+    // A page that is being left loses its connection first: that is no failure of the run.
+    await new Promise((later) => setTimeout(later, 300));
+    if (signal.aborted) stopped(turn, now());
+    else apply(turn, { moa: "failed", message: inWords(error) }, now());
   }
   clearInterval(clock);
+  if (conversation.id !== id) return busy(false);
   if (turn.status === "failed") { stopped(turn, now()); turn.status = "failed"; }
   view.all();
   busy(false);
+  named();
   say({ done: "The answer is whole.", failed: `No answer. ${turn.error}`, stopped: "Stopped." }[turn.status]);
   remember(conversation);
+}
+
+// Browsers say "Failed to fetch" or "network error" when a server is gone.
+function inWords(error) {
+  if (error instanceof TypeError) return "The server does not answer. Start `moa ui` or `moa serve` again, reload this page if its address changed, and ask again. What has come is kept.";
+  return error.message;
+}
+
+// The same question once more. The earlier answer stays on the page, and is no part of the conversation any longer.
+function again(turn) {
+  if (running) return waits();
+  replace(turn);
+  ask(turn.question);
+}
+
+function replace(turn) {
+  for (const each of conversation.turns.slice(conversation.turns.indexOf(turn))) {
+    each.replaced = true;
+    views.get(each)?.all();
+  }
+}
+
+// Puts a question back into the composer; null ends that.
+function edit(turn) {
+  editing = turn;
+  $("editing").hidden = !turn;
+  if (!turn) return;
+  $("question").value = turn.question;
+  $("question").focus();
 }
 
 // Shows what an event changed, and only that: tokens come by the hundred.
 function shown(turn, view, event, now) {
   const { layers, answer } = view;
-  if (event.moa === "draft_token") layers.token(event, event.text);
+  if (event.moa === "draft_token") layers.token(event);
   else if (event.moa === "answer_token") answer.token();
   else {
     if (event.moa === "round_started") turn.drafts.filter((draft) => draft.layer === event.layer).forEach(layers.update);
@@ -76,6 +184,7 @@ function shown(turn, view, event, now) {
     if (event.moa === "draft") say(`${shownName(turn, event)}: ${KINDS[event.draft.status]?.[0] ?? event.draft.status}`);
     if (event.moa === "aggregating") say("The aggregator writes.");
     view.update(now);
+    if (event.moa === "aggregating") lead(view);
   }
 }
 
@@ -90,6 +199,7 @@ function busy(yes) {
   $("send").hidden = yes;
   $("stop").hidden = !yes;
   for (const id of ["new", "history-open", "mixture"]) $(id).disabled = yes;
+  for (const node of document.querySelectorAll(".turn .redo")) node.disabled = yes;
   if (!yes) $("question").focus({ preventScroll: true });
 }
 
@@ -102,7 +212,17 @@ function choose() {
   $("layers").value = `${chosen.layers}`;
   $("system").placeholder = chosen.system || "None";
   $("about").textContent = chosen.description;
+  members(chosen);
+  $("examples").replaceChildren(...(chosen.embedded ? SIMPLE : EXAMPLES).map((text) => el("li", {}, button(text, () => { $("question").value = text; submit(); }, ""))));
   count();
+}
+
+// Who answers, before anybody is asked.
+function members(chosen) {
+  const rows = chosen.rounds.map((round, index) => el("li", {}, el("b", {}, chosen.rounds.length > 1 ? `Layer ${index + 1}: ` : "Drafts: "),
+    round.map(({ name, model }) => (name === model ? model : `${name} (${model})`)).join(", ")));
+  const how = chosen.combine === "synthesize" ? "" : ` (${chosen.combine})`;
+  $("members").replaceChildren(...rows, el("li", {}, el("b", {}, "Answer: "), `${chosen.aggregator}${how}`));
 }
 
 function count() {
@@ -131,16 +251,30 @@ function theme(name) {
   store.write("moa.theme", name);
 }
 
+function waits() {
+  notice("A run is under way. Press Escape or Stop to end it, then ask.");
+}
+
 function submit(event) {
   event?.preventDefault();
   const question = $("question").value.trim();
-  if (!question || running || !mixtures.length) return;
+  if (!question || !mixtures.length) return;
+  if (running) return waits();
   $("question").value = "";
   ask(question);
 }
 
+// Shows the conversation that the address names.
+function route() {
+  running?.abort();
+  const id = /^#run=([\w-]{1,64})$/.exec(location.hash)?.[1];
+  const known = store.read("moa.runs", []).find((each) => each.id === id);
+  if (id === conversation.id && conversation.turns.length) return;
+  open(known ?? { id: newId(), turns: [] }, "keep");
+  notice(id && !known ? "This browser does not have that run: runs are kept only in the browser that asked, and the oldest make room for new ones." : "");
+}
+
 function live() {
-  $("examples").append(...EXAMPLES.map((text) => el("li", {}, button(text, () => { $("question").value = text; submit(); }, ""))));
   $("ask").addEventListener("submit", submit);
   $("question").addEventListener("keydown", (event) => {
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing) submit(event);
@@ -148,24 +282,30 @@ function live() {
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && running) running.abort();
   });
+  addEventListener("popstate", route);
+  addEventListener("beforeunload", (event) => { if (running) event.preventDefault(); });
+  addEventListener("pagehide", () => { if (running) remember(conversation); });
   $("stop").onclick = () => running?.abort();
-  $("new").onclick = () => { conversation.id = crypto.randomUUID?.() ?? `${Date.now()}`; show([]); $("question").focus(); };
-  $("history-open").onclick = () => openHistory((each) => { conversation.id = each.id; show(each.turns.map(knownTurn)); });
+  $("jump").onclick = jump;
+  $("edit-cancel").onclick = () => { edit(null); $("question").value = ""; };
+  $("new").onclick = () => { open({ id: newId(), turns: [] }); $("question").focus(); };
+  $("history-open").onclick = () => openHistory(open);
   $("options-toggle").onclick = () => {
     $("options").hidden = !$("options").hidden;
     $("options-toggle").setAttribute("aria-expanded", !$("options").hidden);
   };
   $("mixture").onchange = () => { store.write("moa.mixture", $("mixture").value); choose(); };
   $("layers").onchange = count;
-  offer().catch((error) => notice(`The server cannot be reached. ${error.message}`));
+  offer().catch((error) => notice(inWords(error)));
+  route();
 }
 
 theme(store.read("moa.theme", "auto"));
 $("theme").onclick = () => theme({ auto: "light", light: "dark", dark: "auto" }[document.documentElement.dataset.theme]);
 if (data) {
   document.body.classList.add("report");
-  document.title = data.turns[0]?.question ?? "moa";
-  show(data.turns.map(knownTurn));
+  conversation.turns = data.turns.map(knownTurn);
+  show(conversation.turns);
 } else {
   live();
 }

@@ -1,8 +1,7 @@
 // Markdown to elements. Every text ends in a text node and every link is http, https or mailto, so whatever a model
 // writes, it stays text. Images become links: showing one would tell its host that somebody reads this.
 
-const LONGEST = 60_000; // Beyond, a text is shown as it is: nobody reads it formatted, and it must not stall the page.
-const SHOWN = 200_000;
+const PART = 60_000; // Characters that are formatted at once; the rest follows on request, so that the page never stalls.
 
 // Each takes time in proportion to the line, whatever the line: no two repetitions may share a text between them.
 const FENCE = /^ {0,3}(`{3,}|~{3,})\s*([^\s`]{0,30})/;
@@ -11,57 +10,114 @@ const RULE = /^ {0,3}([-*_])(?: *\1){2,} *$/;
 const QUOTE = /^ {0,3}> ?/;
 const ITEM = /^( {0,12})([-*+]|\d{1,9}[.)])( +|$)(.*)$/;
 const TABLE_RULE = /^ {0,3}\|?(?: *:?-+:? *\|)+(?: *:?-+:? *)?$/;
+const FORMULA = /^ {0,3}(\\\[|\$\$)/;
+const TASK = /^\[([ xX])\] +/;
+const RTL = /[\p{Script=Arabic}\p{Script=Hebrew}\p{Script=Syriac}\p{Script=Thaana}\p{Script=Nko}]/u;
+
+// The direction of a text: that of its first letter. `dir="auto"` skips children that have a direction of their own.
+const dirOf = (text) => (RTL.test(/\p{L}/u.exec(text)?.[0] ?? "") ? "rtl" : "ltr");
 
 function markdown(text) {
-  const root = el("div", { class: "md" });
-  if (text.length > LONGEST) {
-    root.className = "raw";
-    root.append(text.slice(0, SHOWN));
-    if (text.length > SHOWN) root.append(el("p", { class: "hint" }, `Shown in part; all ${whole(text.length)} characters are in the export.`));
-    return root;
+  const view = growing();
+  view.update(text);
+  return view.node;
+}
+
+// A text that grows: only its last block is made again, so the whole takes time in proportion to its length.
+function growing() {
+  const node = el("div", { class: "md" });
+  let source = "";
+  let done = 0; // characters whose blocks are final
+  let tail = []; // the nodes of the last block
+  let limit = PART;
+  let carry = ""; // the fence of a code block that a part cuts in two
+
+  function update(text) {
+    if (!text.startsWith(source.slice(0, done))) {
+      node.replaceChildren();
+      [done, tail, limit, carry] = [0, [], PART, ""];
+    }
+    source = text;
+    for (const old of tail) old.remove();
+    const cut = text.length <= limit ? text.length : Math.max(text.lastIndexOf("\n", limit - 1) + 1, 0);
+    const to = cut > done ? cut : limit;
+    const lines = to > done ? (carry + text.slice(done, to)).split("\n") : [];
+    const starts = [];
+    const nodes = [];
+    for (let at = 0; at < lines.length; ) {
+      const [made, end] = block(lines, at, 0);
+      if (made) starts.push(at);
+      if (made) nodes.push(made);
+      at = end;
+    }
+    const line = starts.at(-1) ?? 0;
+    // A block that alone fills the part is final: otherwise it would be cut off again and again.
+    const alone = starts.length < 2 && text.length > limit;
+    if (alone && lines.length) {
+      const fence = FENCE.exec(lines[line]);
+      carry = fence ? `${fence[1]}${fence[2]}\n` : "";
+      done = limit = to;
+    } else if (line) {
+      done += lines.slice(0, line).reduce((sum, each) => sum + each.length + 1, 0) - carry.length;
+      carry = "";
+    }
+    tail = alone ? [] : nodes.slice(-1);
+    node.append(...nodes);
+    if (text.length > to) {
+      const more = button(`Show more (${whole(to)} of ${whole(text.length)} characters shown)`, () => { limit = done + PART; update(source); }, "plain more-text");
+      tail.push(more);
+      node.append(more);
+    }
   }
-  root.append(...blocks(text.replace(/\t/g, "    ").split(/\r?\n/), 0));
-  return root;
+  return { node, update };
 }
 
 function blocks(lines, depth) {
   const nodes = [];
-  let at = 0;
-  while (at < lines.length) {
-    const line = lines[at];
-    let found;
-    if (!line.trim()) {
-      at += 1;
-    } else if ((found = FENCE.exec(line))) {
-      let end = at + 1;
-      while (end < lines.length && !(lines[end].trim().startsWith(found[1]) && !lines[end].trim().replaceAll(found[1][0], ""))) end += 1;
-      nodes.push(el("pre", {}, el("code", {}, lines.slice(at + 1, end).join("\n"))));
-      at = end + 1;
-    } else if ((found = HEADING.exec(line))) {
-      nodes.push(el(`h${Math.min(6, found[1].length + 3)}`, {}, ...inline(title(line.slice(found[0].length)))));
-      at += 1;
-    } else if (RULE.test(line)) {
-      nodes.push(el("hr"));
-      at += 1;
-    } else if (QUOTE.test(line) && depth < 6) {
-      const end = run(lines, at, (each) => QUOTE.test(each));
-      nodes.push(el("blockquote", {}, ...blocks(lines.slice(at, end).map((each) => each.replace(QUOTE, "")), depth + 1)));
-      at = end;
-    } else if (ITEM.test(line) && depth < 6) {
-      const [list, end] = listOf(lines, at, depth);
-      nodes.push(list);
-      at = end;
-    } else if (line.includes("|") && TABLE_RULE.test(lines[at + 1] ?? "")) {
-      const end = run(lines, at + 2, (each) => each.includes("|"));
-      nodes.push(table(line, lines.slice(at + 2, end)));
-      at = end;
-    } else {
-      const end = run(lines, at + 1, (each) => each.trim() && !FENCE.test(each) && !HEADING.test(each) && !RULE.test(each) && !QUOTE.test(each) && !ITEM.test(each));
-      nodes.push(el("p", {}, ...inline(lines.slice(at, end).map((each) => each.trim()).join("\n"))));
-      at = end;
-    }
+  for (let at = 0; at < lines.length; ) {
+    const [node, end] = block(lines, at, depth);
+    if (node) nodes.push(node);
+    at = end;
   }
   return nodes;
+}
+
+// The block that begins at a line, or null for an empty line, and the line after it.
+function block(lines, at, depth) {
+  const line = lines[at];
+  let found;
+  if (!line.trim()) return [null, at + 1];
+  if ((found = FENCE.exec(line))) {
+    const end = run(lines, at + 1, (each) => !(each.trim().startsWith(found[1]) && !each.trim().replaceAll(found[1][0], "")));
+    return [codeBlock(found[2], lines.slice(at + 1, end).join("\n")), end + 1];
+  }
+  if ((found = FORMULA.exec(line))) {
+    const close = found[1] === "$$" ? "$$" : "\\]";
+    const first = line.indexOf(found[1]) + 2;
+    const end = line.includes(close, first) ? at : run(lines, at + 1, (each) => !each.includes(close));
+    const text = lines.slice(at, end + 1).join("\n").trim();
+    if (end < lines.length && text.endsWith(close)) return [el("div", { class: "scroll", tabIndex: 0, role: "group", ariaLabel: "Formula" }, el("code", { class: "math", dir: "ltr" }, text)), end + 1];
+  }
+  if ((found = HEADING.exec(line))) return [el(`h${Math.min(6, found[1].length + 3)}`, { dir: "auto" }, ...inline(title(line.slice(found[0].length)))), at + 1];
+  if (RULE.test(line)) return [el("hr"), at + 1];
+  if (QUOTE.test(line) && depth < 6) {
+    const end = run(lines, at, (each) => QUOTE.test(each));
+    const inner = lines.slice(at, end).map((each) => each.replace(QUOTE, ""));
+    return [el("blockquote", { dir: dirOf(inner.join("\n")) }, ...blocks(inner, depth + 1)), end];
+  }
+  if (ITEM.test(line) && depth < 6) return listOf(lines, at, depth);
+  if (line.includes("|") && TABLE_RULE.test(lines[at + 1] ?? "")) {
+    const end = run(lines, at + 2, (each) => each.trim() && each.includes("|"));
+    return [table(line, lines[at + 1], lines.slice(at + 2, end)), end];
+  }
+  const ends = (each) => FENCE.test(each) || HEADING.test(each) || RULE.test(each) || QUOTE.test(each) || ITEM.test(each) || FORMULA.test(each);
+  const end = run(lines, at + 1, (each) => each.trim() && !ends(each));
+  return [el("p", { dir: "auto" }, ...inline(lines.slice(at, end).map((each) => each.trim()).join("\n"))), end];
+}
+
+function codeBlock(language, text) {
+  const copying = button("Copy", (event) => copy(text, event.target), "plain", { ariaLabel: language ? `Copy the ${language} code` : "Copy the code" });
+  return el("figure", { class: "code", dir: "ltr" }, el("figcaption", {}, el("span", {}, language), copying), el("pre", {}, el("code", {}, text)));
 }
 
 // A heading's text without the #s that may close it.
@@ -88,7 +144,8 @@ function listOf(lines, from, depth) {
     const item = ITEM.exec(lines[at]);
     if (!item || item[1].length > first[1].length + 1 || item[1].length < first[1].length || /\d/.test(item[2]) !== ordered) break;
     const inner = item[1].length + item[2].length + 1;
-    const own = [item[4]];
+    const task = TASK.exec(item[4]);
+    const own = [task ? item[4].slice(task[0].length) : item[4]];
     at += 1;
     while (at < lines.length) {
       const line = lines[at];
@@ -109,28 +166,42 @@ function listOf(lines, from, depth) {
     }
     const parts = blocks(own, depth + 1);
     if (parts[0]?.tagName === "P") parts.splice(0, 1, ...parts[0].childNodes);
-    list.append(el("li", {}, ...parts));
+    const ticked = task && task[1] !== " ";
+    const box = task && el("input", { type: "checkbox", disabled: true, checked: ticked, ariaLabel: ticked ? "done" : "to do" });
+    list.append(el("li", { class: task ? "task" : "" }, box, ...parts));
     // Items may stand apart by one blank line.
     if (at < lines.length && !lines[at].trim() && ITEM.test(lines[at + 1] ?? "")) at += 1;
   }
+  list.dir = dirOf(list.textContent);
   return [list, Math.max(at, from + 1)];
 }
 
-function table(head, rows) {
-  const cells = (line) => line.trim().replace(/^\||\|$/g, "").split("|").map((cell) => cell.trim());
-  const line = (kind) => (row) => el("tr", {}, ...cells(row).map((cell) => el(kind, {}, ...inline(cell))));
-  return el("table", {}, el("thead", {}, line("th")(head)), el("tbody", {}, ...rows.map(line("td"))));
+// The cells of a row: bars divide it, and a backslash keeps a bar.
+function cellsOf(row) {
+  const cells = row.trim().replace(/^\|/, "").split(/(?<!\\)\|/);
+  if (cells.length > 1 && !cells.at(-1).trim()) cells.pop();
+  return cells.map((cell) => cell.trim().replaceAll("\\|", "|"));
+}
+
+function table(head, rule, rows) {
+  const sides = cellsOf(rule).map((cell) => (cell.endsWith(":") ? (cell.startsWith(":") ? "center" : "right") : ""));
+  const line = (kind) => (row) => el("tr", {}, ...cellsOf(row).map((cell, index) => el(kind, { dir: "auto", class: sides[index] ?? "" }, ...inline(cell))));
+  const node = el("table", {}, el("thead", {}, line("th")(head)), el("tbody", {}, ...rows.map(line("td"))));
+  node.dir = dirOf(node.textContent);
+  return el("div", { class: "scroll", tabIndex: 0, role: "group", ariaLabel: "Table" }, node);
 }
 
 // Bounded repetitions everywhere: a text of nothing but brackets must not take for ever.
 const INLINE = new RegExp(
   [
+    // Formulas are kept as they are written: their backslashes are not Markdown's.
+    String.raw`(?<math>\\\([^]{1,2000}?\\\)|\\\[[^]{1,2000}?\\\]|\$\$[^$]{1,2000}\$\$|(?<![\w$\\])\$(?![\s$])[^$\n]{0,500}(?<![\s\\])\$(?![\w$]))`,
     "\\\\(?<escaped>[\\\\`*_{}\\[\\]()#+.!~|>-])",
     "(?<ticks>`{1,3})(?<code>[^`][^]{0,2000}?)\\k<ticks>(?!`)",
     "!?\\[(?<label>[^\\[\\]\\n]{0,500})\\]\\((?<target>[^\\s()]{1,2000})(?: +\"[^\"\\n]{0,200}\")?\\)",
     "(?<url>https?://[^\\s<>()\"'`*]{1,2000}[^\\s<>()\"'`*.,;:!?])",
-    "\\*\\*(?<strong>[^\\s*](?:[^]{0,2000}?[^\\s])?)\\*\\*",
-    "(?<![\\w_])__(?<strong2>[^\\s_](?:[^]{0,2000}?[^\\s])?)__(?![\\w_])",
+    "\\*\\*(?<strong>[^\\s*](?:[^]{0,2000}?[^\\s])??)\\*\\*",
+    "(?<![\\w_])__(?<strong2>[^\\s_](?:[^]{0,2000}?[^\\s])??)__(?![\\w_])",
     "~~(?<gone>[^\\s~][^]{0,500}?)~~",
     "\\*(?<em>[^\\s*](?:[^*\\n]{0,1000}?[^\\s*])?)\\*",
     "(?<![\\w_])_(?<em2>[^\\s_](?:[^_\\n]{0,1000}?[^\\s_])?)_(?![\\w_])",
@@ -148,8 +219,9 @@ function inline(text, depth = 0) {
     end = match.index + match[0].length;
     const g = match.groups;
     const deeper = (inner) => inline(inner, depth + 1);
-    if (g.escaped) nodes.push(g.escaped);
-    else if (g.code) nodes.push(el("code", {}, g.code.trim() || g.code));
+    if (g.math) nodes.push(el("code", { class: "math", dir: "ltr" }, g.math));
+    else if (g.escaped) nodes.push(g.escaped);
+    else if (g.code) nodes.push(el("code", { dir: "ltr" }, g.code.trim() || g.code));
     else if (g.target) nodes.push(link(g.target, g.label ? deeper(g.label) : [g.target], match[0]));
     else if (g.url) nodes.push(link(g.url, [g.url], g.url));
     else if (g.strong ?? g.strong2) nodes.push(el("strong", {}, ...deeper(g.strong ?? g.strong2)));

@@ -11,8 +11,9 @@ from moa_graph.serve.page.document import report_page
 def html(run: Mapping[str, Any]) -> str:
     """The report of a run, made by the page's own renderer.
 
-    `run` holds `question`, `answer`, `drafts` (Draft dicts) and `record` (a Record, or null when the run failed, with
-    `error`); or `turns`, a list of such. A graph's own output, with `messages` instead of question and answer, will do.
+    `run` holds `question`, `answer`, `drafts` (Draft dicts), `notes` (Note dicts) and `record` (a Record, or null when
+    the run failed, with `error`); or `turns`, a list of such. A graph's own output, with `messages` instead of question
+    and answer, will do.
     """
     turns = run["turns"] if isinstance(run.get("turns"), Sequence) else [run]
     return report_page({"version": 1, "turns": [_turn(turn) for turn in turns]})
@@ -24,6 +25,7 @@ def _turn(run: Mapping[str, Any]) -> dict[str, Any]:
         "question": str(run.get("question") or said.get("human", "")),
         "answer": str(run.get("answer") or said.get("ai", "")),
         "drafts": list(run.get("drafts") or []),
+        "notes": list(run.get("notes") or []),
         "record": run.get("record"),
         "error": run.get("error"),
         "created": run.get("created"),

@@ -16,10 +16,11 @@ from moa_graph.errors import ConfigError
 from moa_graph.graph.build import MoAGraph
 from moa_graph.mixture.context import MoAContext
 from moa_graph.mixture.mixture import MAX_LAYERS, Mixture
+from moa_graph.mixture.proposer import Proposer, is_embedded
 from moa_graph.serve.bodies import json_body
 from moa_graph.serve.catalogue import Catalogue
 from moa_graph.serve.openai.response import data_event
-from moa_graph.serve.page.document import policy, report_page, whole_page
+from moa_graph.serve.page.document import policy, report_page, whole_page, zipped_page
 from moa_graph.serve.problems import Problem, problem
 from moa_graph.serve.runs import Result, checked, run
 from moa_graph.serve.sse import HEARTBEAT, EventStream
@@ -45,7 +46,10 @@ class PageRoutes:
             "referrer-policy": "no-referrer",
             "x-content-type-options": "nosniff",
         }
-        return Response(whole_page(), media_type="text/html", headers=headers)
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            headers |= {"content-encoding": "gzip", "vary": "accept-encoding"}
+            return Response(zipped_page(), media_type="text/html", headers=headers)
+        return Response(whole_page(), media_type="text/html", headers={**headers, "vary": "accept-encoding"})
 
     async def report(self, request: Request) -> Response:
         """GET /moa/report: the page as a report without a run yet, for the page to save runs with."""
@@ -96,8 +100,14 @@ async def _events(graph: MoAGraph, messages: list[AnyMessage], context: MoAConte
             yield data_event({"moa": "failed", "error": type(exc).__name__, "message": str(told)})
 
 
+def _member(spec: Proposer) -> dict[str, str]:
+    return {"name": spec.name or spec.label, "model": spec.label}
+
+
 def _described(name: str, mixture: Mixture) -> dict[str, Any]:
-    models = [mixture.aggregator, *mixture.fallbacks, *(node.spec for node in mixture.plan[0])]
+    nodes, rounds = mixture.plan
+    specs = {node.name: node.spec for node in nodes}
+    models = [mixture.aggregator, *mixture.fallbacks, *specs.values()]
     most = mixture.total_layers if mixture.rounds else MAX_LAYERS
     return {
         "name": name,
@@ -105,7 +115,9 @@ def _described(name: str, mixture: Mixture) -> dict[str, Any]:
         "layers": mixture.total_layers,
         "max_layers": most,
         "calls": [mixture.calls(layers) for layers in range(1, most + 1)],
-        "proposers": [node.spec.name or node.spec.label for node in mixture.plan[0]],
+        "rounds": [[_member(specs[node]) for node in names] for names in rounds],
+        "combine": mixture.combine.name,
+        "embedded": all(map(is_embedded, mixture.specs)),
         "aggregator": mixture.aggregator.label,
         "aggregators": list(dict.fromkeys(spec.label for spec in models)),
         "system": mixture.system or "",

@@ -10,6 +10,7 @@ function newTurn(question, chosen, blind) {
     status: "running",
     layers: chosen.layers,
     drafts: [],
+    notes: [], // what combiners wrote down
     starts: {}, // seconds from the beginning to each layer's, the aggregator's under "answer"
     answer: "",
     aggregator: "",
@@ -21,10 +22,13 @@ function newTurn(question, chosen, blind) {
 
 // A turn of a file or of the history, whatever is missing filled in.
 function knownTurn(given) {
-  const turn = { ...newTurn("", {}, false), ...given, drafts: given.drafts ?? [] };
+  const turn = { ...newTurn("", {}, false), ...given, drafts: given.drafts ?? [], notes: given.notes ?? [] };
   turn.layers = given.record?.layers ?? given.layers ?? 1 + Math.max(0, ...turn.drafts.map((d) => d.layer));
   turn.aggregator = given.record?.aggregator ?? given.aggregator ?? "";
-  turn.status = turn.error ? "failed" : given.status === "stopped" ? "stopped" : "done";
+  // A run that was under way when its page was closed ended with it.
+  const status = given.status === "running" ? "stopped" : given.status;
+  turn.status = turn.error ? "failed" : status === "stopped" ? "stopped" : "done";
+  for (const draft of turn.drafts) if (["waiting", "writing"].includes(draft.status)) draft.status = "stopped";
   if (!Object.keys(turn.starts ?? {}).length) turn.starts = startsOf(turn.drafts, turn.layers);
   return turn;
 }
@@ -61,6 +65,9 @@ function apply(turn, event, now) {
     draft.first_token_seconds ??= now - turn.starts[event.layer];
   } else if (event.moa === "draft" && draft) {
     Object.assign(draft, event.draft);
+  } else if (event.moa === "note") {
+    const same = (each) => each.layer === event.layer && each.slot === event.slot && each.kind === event.kind;
+    turn.notes = [...turn.notes.filter((each) => !same(each)), event.note];
   } else if (event.moa === "aggregating") {
     // Said again when a fallback takes over: what the one before wrote is gone.
     Object.assign(turn, { aggregator: event.model, answer: "", firstToken: undefined });
@@ -94,7 +101,7 @@ function shuffled(list) {
 // The conversation so far, as models are to see it: questions and the whole answers to them, never a draft or a half.
 function messagesFor(turns, question) {
   const said = turns
-    .filter((turn) => turn.answer && turn.status === "done")
+    .filter((turn) => turn.answer && turn.status === "done" && !turn.replaced)
     .flatMap((turn) => [{ role: "user", content: turn.question }, { role: "assistant", content: turn.answer }]);
   return [...said, { role: "user", content: question }];
 }

@@ -1,15 +1,29 @@
 // One turn on the page: the question, its drafts, the answer, the time line, the totals.
 
-function turnView(turn, { onVote }) {
+const PHONE = matchMedia("(max-width: 760px)");
+
+function turnView(turn, actions) {
   const state = el("p", { class: "state" });
-  const none = button("None is best", () => onVote(null), "plain", { hidden: true });
+  const none = button("None is best", () => actions.vote(turn, null), "plain", { hidden: true });
   const alarm = el("div", { class: "alarm", hidden: true });
-  const layers = layersView(turn, onVote);
-  const answer = answerView(turn);
+  const layers = layersView(turn, (draft) => actions.vote(turn, draft));
+  const answer = answerView(turn, actions);
   const timeline = timelineView(turn);
+  const compared = compareView(turn);
+  const notes = notesView(turn);
   const totals = el("section", { class: "part", "aria-label": "Totals", hidden: true });
-  const node = el("article", { class: "turn" }, el("h2", { class: turn.question.length > 400 ? "long" : "", ...(turn.question.length > 400 ? { tabIndex: 0 } : {}) }, turn.question),
-    state, el("p", {}, none), layers.node, alarm, answer.node, el("div", { class: "below" }, timeline.node, totals));
+  const folding = button("", () => fold(folded !== true), "plain fold", { hidden: true });
+  const drafts = el("div", {}, el("p", { class: "row" }, folding, none), layers.node);
+  const node = el("article", { class: "turn" }, questionView(turn), state, drafts, alarm, answer.node, notes.node, compared.node, el("div", { class: "below" }, timeline.node, totals));
+  let folded = null; // null until the answer begins, or a person decides
+  let leads = false; // whether the answer stands first on a phone
+
+  function fold(yes) {
+    folded = yes;
+    layers.fold(yes);
+    folding.textContent = yes ? "Show the drafts" : "Fold the drafts";
+    folding.setAttribute("aria-expanded", !yes);
+  }
 
   function update(now = turn.took ?? 0) {
     state.replaceChildren(...stateOf(turn, now));
@@ -17,15 +31,44 @@ function turnView(turn, { onVote }) {
     alarm.hidden = !turn.error;
     alarm.textContent = turn.error ?? "";
     timeline.update(now);
+    notes.update();
+    compared.update();
     totals.hidden = !turn.record || hidden(turn);
     if (turn.record) totals.replaceChildren(el("h3", {}, "Totals"), totalsOf(turn));
+    arrange();
   }
+
+  // Once there is an answer it leads: the drafts fold to their headers, and on a phone they come after it.
+  function arrange() {
+    const answered = !answer.node.hidden && turn.status !== "failed" && !hidden(turn);
+    folding.hidden = !answered || !turn.drafts.length;
+    if (!answered && folded) fold(false);
+    if (answered && folded === null && actions.live) fold(!actions.reading(node));
+    leads = answered && (leads || folded);
+    const first = leads && PHONE.matches ? answer.node : drafts;
+    if (state.nextSibling !== first) state.after(first, first === drafts ? alarm : drafts, first === drafts ? answer.node : alarm);
+  }
+
   function all() {
+    node.classList.toggle("replaced", Boolean(turn.replaced));
     layers.all();
     answer.update();
     update();
   }
-  return { node, layers, answer, update, all };
+  return { node, layers, answer, update, all, fold };
+}
+
+// A long question is cut, and can be opened; its line breaks and indents are kept.
+function questionView(turn) {
+  const long = turn.question.length > 400 || turn.question.split("\n").length > 8;
+  const text = el("h2", { class: long ? "long" : "", dir: "auto" }, turn.question);
+  if (!long) return text;
+  const more = button("Show all of the question", () => {
+    const open = text.classList.toggle("open");
+    more.textContent = open ? "Show less of the question" : "Show all of the question";
+    more.setAttribute("aria-expanded", open);
+  }, "plain", { "aria-expanded": "false" });
+  return el("div", { class: "question" }, text, more);
 }
 
 function stateOf(turn, now) {
@@ -35,7 +78,8 @@ function stateOf(turn, now) {
   if (turn.status === "running" && turn.aggregator) parts.push(el("span", { class: "chip run" }, "the aggregator writes"));
   else if (turn.status === "running" && of.length) parts.push(el("span", { class: "chip run" }, `layer ${current} of ${turn.layers}: ${of.filter(OVER).length} of ${plural(of.length, "draft")}`));
   else if (turn.status === "running") parts.push(el("span", { class: "chip run" }, "asks"));
-  else if (turn.status === "failed") parts.push(el("span", { class: "chip bad" }, "no answer"));
+  else if (turn.status === "failed") parts.push(el("span", { class: "chip bad" }, turn.answer ? "broken off" : "no answer"));
+  else if (turn.replaced) parts.push(el("span", { class: "chip warn" }, "replaced by the next question"));
   else if (turn.status === "stopped") parts.push(el("span", { class: "chip warn" }, "stopped"));
   else if (turn.record?.degraded && !hidden(turn)) parts.push(el("span", { class: "chip warn" }, whyDegraded(turn)));
   if (turn.mixture) parts.push(el("span", {}, `mixture ${turn.mixture}`));
@@ -62,31 +106,29 @@ function totalsOf(turn) {
   return el("dl", { class: "totals" }, ...rows.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, `${value}`))));
 }
 
-function answerView(turn) {
+function answerView(turn, { live, again, edit }) {
   const model = el("span", { class: "model" });
   const body = el("div", { class: "body" });
   const foot = el("footer");
   const node = el("section", { class: "answer", "aria-label": "Answer", hidden: true }, el("header", {}, el("h3", {}, "Answer"), model), body, foot);
-  let due = 0;
-  let timer = 0;
+  const text = growing();
+  const token = seldom(render);
 
   function render() {
-    timer = 0;
-    const began = performance.now();
-    body.replaceChildren(turn.answer ? markdown(turn.answer) : el("p", { class: "wait" }, turn.status === "running" ? "…" : "No answer."));
-    // At most a fifth of the time goes into rendering, however long the answer grows.
-    due = performance.now() + Math.max(50, 4 * (performance.now() - began));
-  }
-  function token() {
-    if (!timer) timer = setTimeout(render, Math.max(0, due - performance.now()));
+    text.update(turn.answer);
+    const instead = el("p", { class: "wait" }, turn.status === "running" ? "…" : "No answer.");
+    // Kept in place while it grows, so that a selection in it stays.
+    if (!turn.answer || text.node.parentNode !== body) body.replaceChildren(turn.answer ? text.node : instead);
   }
   function update() {
-    clearTimeout(timer);
-    node.hidden = !turn.aggregator && !turn.answer;
+    token.cancel();
+    const over = turn.status !== "running";
+    // After a failure without a word of an answer there is nothing to show but the ways on.
+    node.hidden = !over && !turn.aggregator && !turn.answer;
     model.textContent = turn.aggregator;
     render();
-    const over = turn.status !== "running";
     foot.replaceChildren(...(over && turn.answer ? [button("Copy", (event) => copy(turn.answer, event.target))] : []), ...(over && !hidden(turn) ? exportButtons([turn]) : []));
+    if (over && live && !turn.replaced) foot.append(button("Ask again", () => again(turn), "plain redo"), button("Edit the question", () => edit(turn), "plain redo"));
     if (over && hidden(turn)) foot.append(el("span", { class: "hint" }, "Vote above to see names, times and exports."));
   }
   return { node, update, token };

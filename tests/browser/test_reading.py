@@ -1,0 +1,332 @@
+"""Where the page leads the reader: the answer in view, addresses that name runs, and texts of every kind."""
+
+import json
+
+import pytest
+
+from moa_graph import Mixture
+from tests.browser.conftest import ask, opened, texts
+from tests.serving import Served, model
+
+
+def top(page, selector, which="last"):
+    """Pixels between the window's top and the element's."""
+    return getattr(page.locator(selector), which).bounding_box()["y"]
+
+
+def ready(page):
+    """Waits for the page after it was loaded anew."""
+    page.wait_for_function("() => document.querySelector('#mixture').options.length > 0")
+
+
+def pasted(page, name, text):
+    """Asks a text that is too long to be typed."""
+    page.select_option("#mixture", name)
+    page.evaluate("(text) => { document.querySelector('#question').value = text }", text)
+    page.press("#question", "Enter")
+    page.wait_for_selector("#send:visible", timeout=90_000)
+
+
+@pytest.mark.parametrize("size", ["desktop", "phone"])
+def test_the_answer_is_on_the_screen_when_it_begins(browser, site, size):
+    with opened(browser, site, size=size) as page:
+        ask(page, "long", "first")
+        ask(page, "long", "second", wait=False)
+        page.wait_for_function("() => document.querySelectorAll('.turn').length === 2")
+        assert 50 < top(page, ".turn h2") < 130, "the new question is at the top"
+        page.wait_for_function("() => [...document.querySelectorAll('.answer .md')].length === 2")
+        composer = top(page, "#ask")
+        assert 50 < top(page, ".answer") < composer - 80
+        assert page.locator(".layers.folded").count() == 2
+        page.wait_for_selector("#send:visible")
+        assert 50 < top(page, ".answer") < composer - 80
+        assert page.locator(".layers").last.evaluate("(e) => e.querySelector('.body').offsetHeight") == 0
+        page.locator(".turn").last.get_by_role("button", name="Show the drafts").click()
+        assert page.locator(".layers").last.evaluate("(e) => e.querySelector('.body').offsetHeight") > 0
+
+
+def test_a_reader_of_a_draft_is_not_moved_but_led(browser, site):
+    with opened(browser, site, size="phone") as page:
+        ask(page, "read", "Why?", wait=False)
+        page.wait_for_selector(".card .md")
+        page.evaluate("window.scrollTo(0, 500)")
+        page.wait_for_selector("#jump:visible")
+        assert page.locator(".layers.folded").count() == 0
+        assert top(page, ".answer") > top(page, "#ask"), "what is read stays on the screen"
+        page.click("#jump")
+        assert 50 < top(page, ".answer") < 200 and not page.locator("#jump").is_visible()
+        page.wait_for_selector("#send:visible")
+
+
+def test_a_reload_and_back_lead_to_the_same_run(page):
+    ask(page, "partial", "the first run")
+    first = page.url
+    assert "#run=" in first and page.title() == "the first run"
+    page.reload()
+    ready(page)
+    assert page.inner_text(".answer .body") == "answered" and page.title() == "the first run"
+    ask(page, "partial", "and more")
+    assert page.url == first and page.locator(".turn").count() == 2
+    page.click("#new")
+    assert "#run=" not in page.url and page.title() != "the first run"
+    ask(page, "rich", "the second run")
+    assert page.url not in (first, "") and page.title() == "the second run"
+    page.go_back()
+    page.go_back()
+    page.wait_for_function("() => document.querySelectorAll('.turn').length === 2")
+    assert page.url == first and texts(page, ".turn h2") == ["the first run", "and more"]
+
+
+def test_an_address_of_an_unknown_run_says_so(page, site):
+    page.goto(f"{site.url}/moa#run=gone")
+    page.reload()
+    ready(page)
+    assert "does not have that run" in page.inner_text("#notice") and page.locator("#hello").is_visible()
+
+
+def test_leaving_during_a_run_asks_and_keeps_what_came(page, provider):
+    ask(page, "hang", "worth money", wait=False)
+    page.wait_for_selector(".card:has-text('here')")
+    asked = []
+    page.once("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+    page.reload()
+    ready(page)
+    assert asked == ["beforeunload"]
+    assert provider.wait(lambda stats: stats["in_flight"] == 0)["in_flight"] == 0
+    assert texts(page, ".card .chip") == ["done", "stopped"] and "here" in page.inner_text(".card .body >> nth=0")
+    assert "stopped" in page.inner_text(".state")
+    ask(page, "partial", "go on")
+    assert page.locator(".turn").count() == 2
+
+
+def test_right_to_left_texts_are_laid_out_from_the_right(page):
+    text = "# مرحبا\n\nهذا نص عربي.\n\n- أول\n- ثان\n\n| ا | ب |\n|---|---|\n| ج | د |\n\n> اقتباس\n\nplain English"
+    text += "\n\n- one"
+    pasted(page, "echo", text)
+    found = page.locator(".answer .md > *").evaluate_all(
+        "(all) => all.map((e) => [e.tagName, getComputedStyle(e.querySelector('table') ?? e).direction])"
+    )
+    kinds = ["H4", "P", "UL", "DIV", "BLOCKQUOTE", "P", "UL"]
+    assert found == [[kind, "rtl" if n < 5 else "ltr"] for n, kind in enumerate(kinds)]
+    assert page.locator(".turn h2").evaluate("(e) => getComputedStyle(e).direction") == "rtl"
+    page.fill("#question", "שלום")
+    assert page.locator("#question").evaluate("(e) => getComputedStyle(e).direction") == "rtl"
+
+
+FORMULAS = r"""Sum \(a_1 + a_2\) and $x_i^2$, *not* $5 and $10 for _you_.
+
+\[
+\int_0^1 x^2 \, dx
+
+= \frac{1}{3}
+\]
+
+$$E = mc^2$$"""
+
+
+def test_formulas_stay_as_they_are_written(page):
+    pasted(page, "echo", FORMULAS)
+    assert page.locator(".answer .math").all_text_contents() == [
+        r"\(a_1 + a_2\)",
+        "$x_i^2$",
+        "\\[\n\\int_0^1 x^2 \\, dx\n\n= \\frac{1}{3}\n\\]",
+        "$$E = mc^2$$",
+    ]
+    assert page.locator(".answer em").all_text_contents() == ["not", "you"]
+
+
+WIDE = (
+    "| Language | Use \\| abuse | Count |\n|:--|:-:|--:|\n"
+    + "| Python | scientific programming everywhere | 12 |\n" * 3
+)
+
+
+@pytest.mark.parametrize("size", ["desktop", "phone"])
+def test_wide_tables_scroll_in_their_own_box(browser, site, size):
+    with opened(browser, site, size=size) as page:
+        pasted(page, "echo", WIDE)
+        table = page.locator(".answer table")
+        assert table.locator("th").all_inner_texts() == ["Language", "Use | abuse", "Count"]
+        aligned = table.locator("td").evaluate_all("(all) => all.slice(0, 3).map((e) => getComputedStyle(e).textAlign)")
+        assert aligned == ["start", "center", "end"]
+        assert table.locator("td").first.bounding_box()["height"] < 60, "words are not broken into letters"
+        assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
+        box = page.locator(".answer .scroll").evaluate("(e) => e.scrollWidth > e.clientWidth")
+        assert box == (size == "phone")
+
+
+def test_one_letter_can_be_bold(page):
+    pasted(page, "echo", "word **a** and **b** and __c__ end")
+    assert page.locator(".answer strong").all_text_contents() == ["a", "b", "c"]
+
+
+def test_tasks_and_code_can_be_read_and_copied(page):
+    pasted(page, "echo", "- [x] done\n- [ ] open\n\n```python\nprint('**hi**')\n```")
+    boxes = page.locator(".answer .task input")
+    assert [boxes.nth(n).is_checked() for n in range(2)] == [True, False]
+    assert page.inner_text(".answer figcaption span") == "python"
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.locator(".answer").get_by_role("button", name="Copy the python code").click()
+    assert page.evaluate("navigator.clipboard.readText()") == "print('**hi**')"
+    page.get_by_role("button", name="Show the drafts").click()
+    page.get_by_role("button", name="Copy the draft of alpha").click()
+    assert page.evaluate("navigator.clipboard.readText()").startswith("- [x] done")
+
+
+def test_nothing_is_lost_beyond_sixty_thousand_characters(page):
+    text = "\n\n".join(f"## Section {n}\n\n" + f"word **{n}** " * 60 for n in range(170))
+    assert len(text) > 120_000
+    pasted(page, "echo", text)
+    answer = page.locator(".answer .md")
+    parts = 1
+    while (more := answer.get_by_role("button", name="Show more")).count():
+        more.click()
+        parts += 1
+    assert parts == 3
+    assert answer.locator("h5").all_text_contents() == [f"Section {n}" for n in range(170)]
+    assert answer.locator("strong").count() == 170 * 60
+
+
+def test_one_block_that_is_longer_than_a_part_is_shown_whole(page):
+    pasted(page, "echo", "```\n" + "x = 1\n" * 25_000 + "```\n\nthe **end**")
+    answer = page.locator(".answer .md")
+    while (more := answer.get_by_role("button", name="Show more")).count():
+        more.click()
+    assert "".join(answer.all_text_contents()).count("x = 1") == 25_000
+    assert answer.locator("strong").all_text_contents() == ["end"]
+
+
+def test_a_long_question_can_be_opened(page):
+    pasted(page, "partial", "\n".join(f"line {n}" for n in range(60)))
+    question = page.locator(".turn h2")
+    closed = question.bounding_box()["height"]
+    page.get_by_role("button", name="Show all of the question").click()
+    assert question.bounding_box()["height"] > 3 * closed
+
+
+def test_drafts_are_formatted_while_they_are_written(page):
+    ask(page, "slow", wait=False)
+    page.wait_for_selector(".card .md p")
+    assert texts(page, ".card .chip") == ["writes"]
+    page.click("#stop")
+    page.wait_for_selector("#send:visible")
+
+
+def test_ask_again_replaces_the_last_answer_in_the_conversation(page, provider):
+    ask(page, "partial", "first")
+    ask(page, "partial", "second")
+    provider.reset()
+    page.locator(".turn").last.get_by_role("button", name="Ask again").click()
+    page.wait_for_function("() => document.querySelectorAll('.turn').length === 3")
+    page.wait_for_selector("#send:visible")
+    sent = [m["content"] for m in provider.requests()[0].json["messages"] if m["role"] != "system"]
+    assert sent == ["first", "answered", "second"]
+    assert "replaced" in page.locator(".state").nth(1).inner_text()
+
+
+def test_a_question_can_be_edited_and_sent_again(page, provider):
+    ask(page, "partial", "frist")
+    page.get_by_role("button", name="Edit the question").click()
+    assert page.input_value("#question") == "frist" and page.locator("#editing").is_visible()
+    provider.reset()
+    page.fill("#question", "first")
+    page.press("#question", "Enter")
+    page.wait_for_selector("#send:visible")
+    assert [m["content"] for m in provider.requests()[0].json["messages"] if m["role"] != "system"] == ["first"]
+    page.reload()
+    ready(page)
+    assert texts(page, ".turn h2") == ["frist", "first"] and "replaced" in page.locator(".state").first.inner_text()
+
+
+def test_the_mixture_is_described_before_it_is_asked(page):
+    page.select_option("#mixture", "partial")
+    page.click("#options-toggle")
+    said = page.inner_text("#members")
+    assert "alpha (openai:alpha" in said and "bad (openai:bad-err401)" in said and "Answer: openai:agg" in said
+
+
+def test_the_questions_to_try_fit_the_mixture(browser, page):
+    usual = texts(page, "#examples button")
+    with Served({"local": Mixture.load("local")}) as server, opened(browser, server) as local:
+        simple = texts(local, "#examples button")
+    assert simple[0] == "What is the capital of France?" and not set(usual) & set(simple)
+
+
+def test_a_second_question_during_a_run_is_refused_in_words(page):
+    ask(page, "hang", wait=False)
+    page.wait_for_selector(".card:has-text('here')")
+    page.fill("#question", "impatient")
+    page.press("#question", "Enter")
+    assert "under way" in page.inner_text("#notice") and page.input_value("#question") == "impatient"
+    page.click("#stop")
+    page.wait_for_selector("#send:visible")
+
+
+def test_a_server_that_is_gone_is_said_without_the_words_of_browsers(page):
+    page.route("**/moa/run", lambda route: route.abort())
+    ask(page, "rich")
+    said = page.inner_text(".alarm")
+    assert "moa ui" in said and "fetch" not in said
+    page.unroute("**/moa/run")
+    page.get_by_role("button", name="Ask again").click()
+    page.wait_for_selector(".answer .md h5")
+
+
+def test_the_history_is_searched_renamed_and_saved(page):
+    for question in ("about apples", "about pears"):
+        page.click("#new")
+        ask(page, "partial", question)
+    page.click("#history-open")
+    page.fill("#history-search", "PEARS about")
+    assert page.locator("#history-list .open strong").all_text_contents() == ["about pears"]
+    page.once("dialog", lambda dialog: dialog.accept("fruit"))
+    page.get_by_role("button", name="Rename about pears").click()
+    page.fill("#history-search", "")
+    assert page.locator("#history-list .open strong").all_text_contents() == ["fruit", "about apples"]
+    with page.expect_download() as waiting:
+        page.click("#history-save")
+    runs = json.loads(waiting.value.path().read_text())["runs"]
+    assert [run["turns"][0]["question"] for run in runs] == ["about pears", "about apples"]
+    page.click("#history-close")
+    assert page.title() == "fruit"
+    ask(page, "partial", "more")
+    page.reload()
+    ready(page)
+    assert page.title() == "fruit", "a further question keeps the name"
+
+
+def test_what_a_conversation_has_taken_is_summed_up(page):
+    ask(page, "rich", "one")
+    ask(page, "rich", "two")
+    assert page.inner_text("#spent") == "So far: 6 calls, cost unknown"
+
+
+def test_the_answer_is_compared_with_each_draft(page):
+    ask(page, "rich")
+    page.get_by_text("What the answer shares with each draft").click()
+    rows = page.locator(".compare details")
+    assert [texts(page, ".compare details summary")[n].split()[:2] for n in range(2)] == [
+        ["alpha", "100%"],
+        ["beta", "0%"],
+    ]
+    rows.nth(1).locator("summary").click()
+    assert rows.nth(1).locator("del").inner_text().strip() == "beta says"
+    assert rows.nth(1).locator("ins").first.inner_text().startswith("## Why")
+
+
+def test_notes_of_a_combiner_are_rows_on_the_page_and_in_the_report(browser, provider, tmp_path):
+    names = {"a-say=four": "a", "b-say=five": "b"}
+    specs = [model(provider, behaviour, name=name) for behaviour, name in names.items()]
+    voting = Mixture(
+        proposers=specs, aggregator=model(provider, "agg-say=four"), combine={"name": "vote"}, max_attempts=1
+    )
+    with Served({"vote": voting}) as server, opened(browser, server) as page:
+        ask(page, "vote", "2 + 2?")
+        rows = texts(page, ".note summary")
+        assert len(rows) == 2 and all(row.startswith("vote") for row in rows)
+        assert "combiner vote" in page.inner_text("[aria-label='How the answer was made']")
+        with page.expect_download() as waiting:
+            page.get_by_role("button", name="Save as HTML report").click()
+        waiting.value.save_as(tmp_path / "run.html")
+        page.goto((tmp_path / "run.html").as_uri())
+        assert texts(page, ".note summary") == rows
