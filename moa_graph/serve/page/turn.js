@@ -41,7 +41,7 @@ function turnView(turn, actions) {
   // Once there is an answer it leads: the drafts fold to their headers, and on a phone they come after it.
   function arrange() {
     const answered = !answer.node.hidden && turn.status !== "failed" && !hidden(turn);
-    folding.hidden = !answered || !turn.drafts.length;
+    folding.hidden = !actions.live || !answered || !turn.drafts.length;
     if (!answered && folded) fold(false);
     if (answered && folded === null && actions.live) fold(!actions.reading(node));
     leads = answered && (leads || folded);
