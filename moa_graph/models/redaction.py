@@ -1,7 +1,7 @@
-"""Words that may be shown: no keys, no URLs with credentials, no control characters, one short line.
+"""Redact texts: no keys, no URLs with credentials, no control characters, one short line.
 
 Exception texts reach drafts, records, checkpoints, traces and terminals, and providers, proxies and HTTP
-clients put keys into them. Everything this package tells about a fault goes through `one_line`.
+clients put keys into them. Every message about a fault goes through `one_line`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable
 __all__ = ["HIDDEN", "one_line", "remember_secret", "scrub", "well_formed"]
 
 HIDDEN = "[hidden]"
-"""What stands where a secret stood."""
+"""Replaces a secret."""
 
 _SECRET_NAME = re.compile(
     r"(?:^|_)(?:API_?KEY|KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?|DSN)(?:_|$)", re.IGNORECASE
@@ -66,15 +66,14 @@ _remembered: set[str] = set()
 
 
 def remember_secret(value: str) -> None:
-    """Hide `value` wherever it turns up from now on (keys that come from a file and not from the
-    environment)."""
+    """Redact `value` from now on: for keys that come from a file, not from the environment."""
     if len(value) >= _SHORTEST:
         with _lock:
             _remembered.add(value)
 
 
 def _known() -> list[str]:
-    """Every secret this process can know of, the longest first."""
+    """Return the secrets known to this process, the longest first."""
     with _lock:
         values = set(_remembered)
     values.update(v for name, v in os.environ.items() if len(v) >= _SHORTEST and _SECRET_NAME.search(name))
@@ -82,7 +81,7 @@ def _known() -> list[str]:
 
 
 def scrub(text: str) -> str:
-    """`text` without secrets: those known to this process word for word, others by their shape."""
+    """Return `text` without secrets: those known to this process word for word, others by their shape."""
     for value in _known():
         text = text.replace(value, HIDDEN)
     for shape, instead in _SHAPES:
@@ -91,7 +90,7 @@ def scrub(text: str) -> str:
 
 
 def well_formed(text: str) -> str:
-    """`text` with lone surrogates replaced, so that it can be encoded, stored and sent on."""
+    """Return `text` with lone surrogates replaced, so that it can be encoded, stored and sent on."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -101,7 +100,7 @@ def well_formed(text: str) -> str:
 
 
 def one_line(text: str, *, limit: int = 300) -> str:
-    """`text` scrubbed, on one line, at most `limit` characters long, printable.
+    """Return `text` redacted, on one line, at most `limit` characters long, printable.
 
     A little more than `limit` is scrubbed and then cut: a secret at the cut must not escape by being cut in
     half.

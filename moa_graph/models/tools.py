@@ -1,4 +1,4 @@
-"""What a caller binds to the aggregator's call, through ChatMoA or the endpoint: tools, sampling, a response format."""
+"""Options that a caller binds to the aggregator's call through ChatMoA or an endpoint: tools, sampling, format."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _NOTHING = BoundContext()
 
 
 def bound_to(run: Settings) -> BoundContext:
-    """What the caller binds to the aggregator's call; nothing, mostly."""
+    """Return the options that the caller bound to the aggregator; empty if there are none."""
     return run.context if isinstance(run.context, BoundContext) else _NOTHING
 
 
 def bound_model(run: Settings, spec: Proposer) -> tuple[Runnable[LanguageModelInput, AIMessage], dict[str, Any]]:
-    """An aggregator's model with the caller's sampling and tools, and the further options of its call.
+    """Return an aggregator's model with the caller's sampling and tools, and the further options of its call.
 
     Raises:
         ConfigError: the model cannot be made, or its class has no tool calling, does not take these tools, or has no

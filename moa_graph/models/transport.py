@@ -111,13 +111,19 @@ class Transport(httpx2.AsyncBaseTransport):
                 data = body if len(body) < 2**20 else io.BytesIO(body)
                 try:
                     # A redirect would carry the conversation, and the key, to a host that is not the provider's.
-                    return await session.request(
+                    response = await session.request(
                         method, url, data=data, headers=headers, ssl=self._ssl, proxy=self._proxy,
                         allow_redirects=False, **options,
                     )  # fmt: skip
                 except _Stale:
                     if attempt == 63:
                         raise
+                    continue
+                # aiohttp limits each line and their number, not their sum.
+                if sum(len(name) + len(value) for name, value in response.raw_headers) > MAX_HEADER_BYTES:
+                    response.close()
+                    raise ReplyTooLarge("header of the reply", MAX_HEADER_BYTES)
+                return response
         raise AssertionError
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:

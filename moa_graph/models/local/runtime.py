@@ -17,12 +17,13 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from moa_graph.costs.forks import after_fork
 from moa_graph.errors import ConfigError
-from moa_graph.models.local.files import locate
+from moa_graph.models.local.files import INSTALL, locate
 
 CONTEXT = 8192
 """Tokens of context, shared by all slots."""
@@ -173,7 +174,22 @@ def _after_fork() -> None:
 def _load(path: Path, key: str) -> Any:
     import xllamacpp
 
-    params = xllamacpp.CommonParams()
+    try:
+        params = _params(xllamacpp.CommonParams(), path, key)
+    except AttributeError as exc:
+        # Releases differ in their parameters; the installed one is outside the range that the extra `local` declares.
+        raise ConfigError(
+            f"the installed xllamacpp {version('xllamacpp')} is not supported ({exc}). Run: {INSTALL}"
+        ) from None
+    with _signals_kept():
+        try:
+            return xllamacpp.Server(params)
+        except RuntimeError as exc:
+            raise ConfigError(f"the embedded runtime cannot load {path}: {exc}") from exc
+
+
+def _params(params: Any, path: Path, key: str) -> Any:
+    """Fill in the runtime's parameters."""
     params.model.path = str(path)
     for cpu in (params.cpuparams, params.cpuparams_batch):
         # More threads spin against each other, and against the program, on a small machine.
@@ -185,18 +201,14 @@ def _load(path: Path, key: str) -> Any:
     params.warmup = params.fit_params = params.webui = params.endpoint_slots = False
     params.verbosity, params.endpoint_metrics = -1, True
     params.hostname, params.port, params.api_keys, params.n_threads_http = "127.0.0.1", 0, [key], 32
-    with _signals_kept():
-        try:
-            return xllamacpp.Server(params)
-        except RuntimeError as exc:
-            raise ConfigError(f"the embedded runtime cannot load {path}: {exc}") from exc
+    return params
 
 
 @contextlib.contextmanager
 def _signals_kept() -> Iterator[None]:
-    """llama.cpp takes SIGINT and SIGTERM for itself, so that Ctrl-C would no longer reach Python; gives them back.
+    """Restore the handlers of SIGINT and SIGTERM, which llama.cpp replaces; Ctrl-C would no longer reach Python.
 
-    `signal.signal` works on the main thread only, and the model is loaded on another.
+    `signal.signal` would need the main thread, and the model is loaded on another; hence Python's C functions.
     """
     get, put = ctypes.pythonapi.PyOS_getsig, ctypes.pythonapi.PyOS_setsig
     get.argtypes, get.restype = [ctypes.c_int], ctypes.c_void_p
