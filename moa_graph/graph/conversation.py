@@ -43,6 +43,7 @@ def passed_on(
     keep_tools: bool = False,
     native: bool = False,
     takes: Abilities | None = None,
+    strict_turns: bool = False,
 ) -> list[BaseMessage]:
     """Return the conversation as a model is sent it.
 
@@ -55,6 +56,7 @@ def passed_on(
         native: Keep the content blocks of those turns unchanged, for the model that wrote them: providers verify the
             signatures of reasoning in a tool loop.
         takes: What the model takes; everything in user messages by default.
+        strict_turns: The model's template wants an assistant's turn between a tool result and a user's message.
     """
     takes = takes or Abilities()
     plain = [_known(message) for message in messages]
@@ -65,7 +67,17 @@ def passed_on(
     turns = _alternating(_turns(rest, keep_tools=keep_tools, native=native, takes=takes))
     if isinstance(turns[0], AIMessage):
         turns.insert(0, HumanMessage(_BEGINNING))
-    return [*_one_system(system), *turns]
+    return [*_one_system(system), *(_answered(turns) if strict_turns else turns)]
+
+
+def _answered(turns: Sequence[BaseMessage]) -> Iterator[BaseMessage]:
+    """Yield the turns with an assistant's turn between a tool result and a user's message."""
+    last: BaseMessage | None = None
+    for turn in turns:
+        if isinstance(last, ToolMessage) and isinstance(turn, HumanMessage):
+            yield AIMessage(NO_ANSWER)
+        yield turn
+        last = turn
 
 
 def _known(message: BaseMessage) -> BaseMessage:

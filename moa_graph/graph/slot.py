@@ -37,8 +37,9 @@ from moa_graph.state import MoAState, as_usage
 
 __all__ = ["ANSWER", "Run", "Shown", "SlotCall", "Step", "called", "fitted", "note_part"]
 
-_MOST_SHRINK = 8
-"""How far drafts are cut after a provider found the prompt too long: to a half, a quarter, an eighth."""
+_CUTS: tuple[tuple[int, int | None], ...] = ((1, None), (2, None), (4, None), (8, None), (8, 500))
+"""How drafts are cut while a provider finds the prompt too long: to a half, a quarter, an eighth, and at last to at
+most 500 tokens each, so that one huge draft never costs the answer."""
 
 
 _TOO_LITTLE = 0.05
@@ -161,19 +162,21 @@ class SlotCall:
 
     async def send(self) -> None:
         """Make the call. Never raises for a provider's fault; when cancelled, `outcome` shows how far it came."""
-        shrink = 1
-        while True:
-            texts = [*self.shown.texts, *(note.text for note in self.shown.notes)]
-            fit = fitted(self.run, self.spec, texts, shrink=shrink)
+        texts = [*self.shown.texts, *(note.text for note in self.shown.notes)]
+        sent: list[str] | None = None
+        for shrink, most in _CUTS:
+            fit = fitted(self.run, self.spec, texts, shrink=shrink, most=most)
             if fit.reason:
                 self.outcome.status, self.outcome.error = "skipped", fit.reason
                 break
+            if fit.texts == sent:
+                # Nothing is left to cut: the conversation itself is too long.
+                break
+            self.shrunk, sent = sent is not None, fit.texts
             await self._send(fit)
             fault = self.outcome.fault
-            if not (fault and fault.kind == "context_overflow" and fit.texts and shrink < _MOST_SHRINK):
+            if not (fault and fault.kind == "context_overflow" and fit.texts):
                 break
-            shrink *= 2
-            self.shrunk = True
         await self._price()
 
     async def _send(self, fit: Fitted) -> None:
@@ -251,6 +254,7 @@ class SlotCall:
                 # A fallback of another maker cannot read the first aggregator's reasoning blocks.
                 native=self.spec is settings.aggregator,
                 takes=takes,
+                strict_turns=wants_strict_turns(self.spec.label),
             ),
             texts[:drafts],
             form=settings.prompt if own is None else "fenced",
@@ -305,7 +309,7 @@ class SlotCall:
             done.cost = await asyncio.to_thread(price) if wait else price()
 
 
-def fitted(run: Run, spec: Proposer, texts: list[str], *, shrink: int = 1) -> Fitted:
+def fitted(run: Run, spec: Proposer, texts: list[str], *, shrink: int = 1, most: int | None = None) -> Fitted:
     """Return `texts` cut to the window of `spec`, or the reason why the model cannot be called.
 
     Args:
@@ -313,6 +317,7 @@ def fitted(run: Run, spec: Proposer, texts: list[str], *, shrink: int = 1) -> Fi
         spec: The model.
         texts: Drafts and notes; empty strings stand for texts that do not exist yet.
         shrink: Divides the space left for the texts.
+        most: Tokens that each text may have at most, beside the mixture's `draft_tokens`.
     """
     settings = run.settings
     if not texts and spec.window is None:
@@ -323,7 +328,7 @@ def fitted(run: Run, spec: Proposer, texts: list[str], *, shrink: int = 1) -> Fi
         texts,
         spec,
         prompt=prompt,
-        draft_tokens=settings.mixture.draft_tokens,
+        draft_tokens=min((n for n in (settings.mixture.draft_tokens, most) if n is not None), default=None),
         answer=settings.max_tokens or spec.max_tokens,
         shrink=shrink,
     )

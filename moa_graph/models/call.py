@@ -36,6 +36,9 @@ _BROKEN = Fault("connection", True, None, None, "the stream ended before the ans
 _AFTER_FINISH = 2.0
 """Seconds to wait for the end of a stream after its finish reason: only the usage may still come."""
 
+_SLICE = 0.01
+"""Seconds of work on a stream after which other tasks get their turn."""
+
 _PIECE = 2**15
 """Characters that are handled at once: longer pieces let the event loop run in between."""
 
@@ -225,7 +228,12 @@ async def _reply(outcome: Outcome, call: Call) -> Reply:
     sink, pieces = call.sink(), Pieces()
     outcome.pieces = pieces
     try:
+        paused = time.perf_counter()
         async for piece in _pieces(call, pieces):
+            if time.perf_counter() - paused > _SLICE:
+                # Thousands of events that arrived in one read must not hold up the event loop.
+                await asyncio.sleep(0)
+                paused = time.perf_counter()
             if outcome.first_token_seconds is None and (piece or pieces.calls_begun):
                 outcome.first_token_seconds = time.perf_counter() - outcome.started
             for start in range(0, len(piece), _PIECE):

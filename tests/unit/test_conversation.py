@@ -204,6 +204,16 @@ def test_each_call_has_one_result_and_others_are_a_users_turn() -> None:
     ]
 
 
+def test_strict_templates_get_an_assistants_turn_between_a_tool_result_and_the_user() -> None:
+    """Mistral refuses a user's message right after a tool result; other templates take it."""
+    messages = [Q, AIMessage("", tool_calls=[CALL]), ToolMessage("rain", tool_call_id="c1"), HumanMessage("and now?")]
+    strict = passed_on(messages, keep_tools=True, strict_turns=True)
+    assert [m.type for m in strict] == ["human", "ai", "tool", "ai", "human"]
+    assert (strict[3].content, strict[4].content) == ("[no answer]", "and now?")
+    assert [m.type for m in passed_on(messages, keep_tools=True)] == ["human", "ai", "tool", "human"]
+    assert passed_on(messages[:3], keep_tools=True, strict_turns=True)[-1].type == "tool"
+
+
 def test_what_a_provider_verifies_returns_unchanged_to_the_model_that_wrote_it() -> None:
     blocks = [{"type": "thinking", "thinking": "hm", "signature": "S"}, {"type": "text", "text": "I look."}]
     said = AIMessage(blocks, tool_calls=[CALL], additional_kwargs={"signatures": "S"})
