@@ -15,7 +15,7 @@ from moa_graph.costs.spending_cap import Purse
 from moa_graph.errors import BudgetError, InputError, UnrecordedError
 from moa_graph.evals.data.files import Row
 from moa_graph.evals.systems import paid_calls as paid
-from moa_graph.evals.systems.mixture import SystemAnswer
+from moa_graph.evals.systems.mixture import SystemAnswer, SystemRequest
 from moa_graph.evals.systems.paid_calls import PaidReply
 from moa_graph.state import Usage, total_usage
 
@@ -92,10 +92,11 @@ class ItemOutcome:
     unreadable: int = 0
     drafts: list[Row] = field(default_factory=list)
 
-    def answered(self, answer: SystemAnswer) -> None:
-        """Add one answer of the system."""
+    def answered(self, answer: SystemAnswer, ask: SystemRequest) -> None:
+        """Add one answer of the system; its drafts keep the prompt that they answer."""
         self.generation.add(answer)
-        self.drafts += answer.drafts
+        asked = {"prompt": ask.turns[-1][1], "turn": ask.turn + 1, "repeat": ask.repeat}
+        self.drafts += [{**asked, **draft} for draft in answer.drafts]
         if answer.error:
             self.failures.append(f"generation: {answer.error}")
         if answer.text is not None:

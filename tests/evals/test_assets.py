@@ -147,8 +147,11 @@ def test_the_folder_replaces_the_download(source: str, tmp_path: Path, monkeypat
 
 
 def test_the_shared_layout_works_as_the_folder(asset_folder: Path) -> None:
-    missing = [entry.name for entry in catalog() if assets.present(entry.name) is None]
-    assert missing == ["alpaca_eval/df_gamed.csv"]
+    """What the folder has passes the check; what it lacks is what a download gets."""
+    missing = [entry for entry in catalog() if assets.present(entry.name) is None]
+    assert "alpaca_eval/df_gamed.csv" in {entry.name for entry in missing}
+    assert len(missing) < len(catalog()) / 2
+    assert all(entry.url for entry in missing)
 
 
 def test_every_asset_says_where_it_is_from_and_under_which_licence() -> None:

@@ -17,7 +17,7 @@ def printed(capsys: pytest.CaptureFixture[str], *args: object) -> Any:
 
 def test_annotations(asset_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = asset_folder / "alpaca_eval/annotations/claude-2.json.gz"
-    found = printed(capsys, "alpaca", "--annotations", file, "--resamples", 20)
+    found = printed(capsys, "alpaca", "--annotations", file)
     assert {"n", "win_rate", "standard_error", "discrete_win_rate", "length_controlled_winrate", "avg_length",
             "parse_failures"} <= set(found)  # fmt: skip
     assert (found["n"], found["avg_length"], found["parse_failures"]) == (805, 1069, 0)

@@ -91,9 +91,11 @@ def test_recorded_drafts_go_through_the_mixtures_own_last_step(tmp_path: Path, p
     args = ("alpaca", *drafts(tmp_path), "-f", file, "--judge", "none", "--out", out)
     assert moa(*args) == 0
     assert not asked(provider, "one-tok=4") + asked(provider, "two-tok=4")
-    shown = [request.messages[0]["content"] for request in provider.requests("spare-tok=6")]
-    assert len(shown) == 6 == asked(provider, "agg-err400")
-    assert all(text.startswith("Speak like a pirate.") for text in shown)
+    sent = [request.messages for request in provider.requests("spare-tok=6")]
+    assert len(sent) == 6 == asked(provider, "agg-err400")
+    assert all(messages[0]["content"].startswith("Speak like a pirate.") for messages in sent)
+    # Fenced drafts are the last thing sent.
+    shown = [messages[-1]["content"] for messages in sent]
     assert all("[cut here:" in text for text in shown)
     both = [text for text in shown if "second draft" in text]
     assert len(both) == 5

@@ -86,6 +86,26 @@ def test_wildbench_scores(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "its first row has a" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"parsed_result": {"strengths": "s", "score": "7"}, "meta_data": {"error": None}},
+        {"parsed_result": {"strengths": "s", "score": "7"}, "score": "7"},
+        {"parsed_result": {"strengths": "s", "weaknesses": "w"}, "score": "7"},
+        {"parsed_result": None, "score": 7},
+        {"score": "7"},
+    ],
+)
+def test_a_wildbench_rating_may_stand_in_the_parsed_result_or_beside_it(
+    row: Row, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The published files of one release differ in it; a rating in both is one rating."""
+    rows = [{"session_id": str(n), "model_test": "m", "model_output": "text", **row} for n in range(3)]
+    path = write(tmp_path / "wb.json", rows)
+    found, _ = printed(capsys, "score", path)
+    assert (found[str(path)]["m"]["score"], found[str(path)]["m"]["n"]) == (7, 3)
+
+
 def test_objective_sets_are_read_as_published() -> None:
     """GSM8K, MATH-500 and MMLU-Pro rows: where the question and the right answer are, and how they are compared."""
     rows: list[Row] = [

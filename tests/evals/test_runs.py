@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from moa_graph.evals.alpaca_eval import judge as alpaca_judge
+from moa_graph.evals.drafts.run_drafts import read_drafts
 from tests.evals import bench
 from tests.evals.bench import final_bytes, mixture, moa, recorded
 from tests.provider import Provider
@@ -178,7 +179,9 @@ def test_recorded_drafts_are_joined_by_instruction(tmp_path: Path, provider: Pro
     files = ("--drafts", paths[0], "--drafts", paths[1])
     args = ("alpaca", *files, "-f", mixture(tmp_path, provider), "--judge", "none", "--out", tmp_path / "run")
     assert moa(*args) == 0
-    shown = {r.messages[-1]["content"]: r.messages[0]["content"] for r in provider.requests("agg-tok=6")}
+    # Fenced drafts are the last thing sent, in the last user message, after the question.
+    sent = [r.messages[-1]["content"] for r in provider.requests("agg-tok=6")]
+    shown = {f"Question {i}?": text for i in range(6) for text in sent if f"Question {i}?" in text}
     assert len(shown) == 6
     assert "draft 3" in shown["Question 3?"]
     assert "other 3" in shown["Question 3?"]
@@ -190,6 +193,47 @@ def test_recorded_drafts_are_joined_by_instruction(tmp_path: Path, provider: Pro
     assert moa("alpaca", "--drafts", paths[0], "--judge", "none", "--out", tmp_path / "asis") == 0
     assert [row["output"] for row in rows(tmp_path / "asis/model_outputs.json")] == [f"draft {i}" for i in (0, 1, 3, 5)]
     assert moa("alpaca", *files, "--judge", "none", "--out", tmp_path / "no") == 2
+
+
+def test_a_runs_answers_meet_their_drafts_by_instruction(
+    tmp_path: Path, provider: Provider, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither the order nor the number of the rows joins them: here the answers are shuffled and one is missing."""
+    args = ("alpaca", "-f", mixture(tmp_path, provider), "--judge", "none", "--out", tmp_path / "run")
+    assert moa(*args) == 0
+    outputs = rows(tmp_path / "run/model_outputs.json")
+    said = {row["instruction"]: row["output"] for row in outputs}
+    (tmp_path / "run/model_outputs.json").write_text(json.dumps(outputs[:0:-1]))
+    found = read_drafts(tmp_path / "run")
+    assert {found.prompts[item]: text for item, text in found.answers.items()} == {
+        text: output for text, output in said.items() if text != "Question 0?"
+    }
+    assert all(f"Question {item}?" == found.prompts[item] for item in found.drafts)
+    capsys.readouterr()
+    assert moa("drafts", tmp_path / "run", "--out", tmp_path / "page") == 0
+    exported = rows(next((tmp_path / "page").glob("p0-*.json")))
+    assert {row["instruction"] for row in exported} == said.keys()
+
+
+def test_drafts_of_two_turns_are_kept_apart(tmp_path: Path, provider: Provider) -> None:
+    """MT-Bench: every turn has its drafts and its answer, and the exported files are FastChat's answers."""
+    args = ("mt-bench", "-f", mixture(tmp_path, provider), "--judge", "none", "--out", tmp_path / "run")
+    assert moa(*args) == 0
+    found = read_drafts(tmp_path / "run")
+    assert set(found.drafts) == set(found.answers) == {"81", "81/2", "111", "111/2"}
+    assert (found.prompts["81"], found.prompts["81/2"]) == ("Write.", "Again.")
+    answers = {
+        str(row["question_id"]): row["choices"][0]["turns"] for row in rows(tmp_path / "run/model_answer/pair.jsonl")
+    }
+    assert [found.answers["81"], found.answers["81/2"]] == answers["81"]
+    assert moa("drafts", tmp_path / "run", "--out", tmp_path / "page") == 0
+    file = next((tmp_path / "page").glob("p0-*.json"))
+    assert moa("mt-bench", "--drafts", file, "--judge", "none", "--out", tmp_path / "alone") == 0
+    alone = {
+        str(row["question_id"]): row["choices"][0]["turns"]
+        for row in rows(next((tmp_path / "alone/model_answer").iterdir()))
+    }
+    assert alone == {item: [found.drafts[item][0]["text"], found.drafts[f"{item}/2"][0]["text"]] for item in answers}
 
 
 def test_a_cap_is_kept_and_a_dry_run_asks_nothing(

@@ -40,7 +40,7 @@ Name = Annotated[str | None, typer.Option(help="What the system is called in fil
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="The run's folder; begin again there to go on.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="So many items, drawn by the seed.")]
 Ids = Annotated[str | None, typer.Option(help="These items only: ids with commas between.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of the draw, the order shown and the resampling.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the draw and of the order shown.")]
 MaxCost = Annotated[float | None, typer.Option(min=0, help="Begin no item that may pass so many dollars.")]
 Concurrency = Annotated[
     int | None, typer.Option(min=1, max=1000, help="Items under way at once: 8, or 1 with an embedded model.")
@@ -50,7 +50,6 @@ Temperature = Annotated[float | None, typer.Option(min=0, max=2, help="Temperatu
 MaxTokens = Annotated[int | None, typer.Option(min=1, help="Longest answer of every generating call.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show calls, tokens and price; ask nothing.")]
 Intervals = Annotated[bool, typer.Option("--intervals/--no-intervals", help="Leave the intervals out.")]
-Resamples = Annotated[int | None, typer.Option(hidden=True, help="Intervals are computed, not resampled: no effect.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, nothing else there.")]
 
 
@@ -81,7 +80,6 @@ class Choice:
     max_tokens: MaxTokens = None
     dry_run: DryRun = False
     intervals: Intervals = True
-    resamples: Resamples = None
     as_json: Json = False
 
     @property

@@ -74,7 +74,7 @@ class Alpaca:
             item.id, (item.instruction,), [("user", item.instruction)], 0, self.temperature, self.max_tokens
         )
         answer = await self.system.answer(ask)
-        done.answered(answer)
+        done.answered(answer, ask)
         if answer.text is None:
             return
         done.rows[OUTPUTS] = [

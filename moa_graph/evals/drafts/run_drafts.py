@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import fsum
 from pathlib import Path
@@ -50,26 +50,45 @@ def read_drafts(folder: Path) -> RunDrafts:
     path = folder / DRAFTS
     if not path.is_file():
         raise InputError(f"{folder} has no {DRAFTS}: only the run of a mixture has drafts")
+    rows = [row for row in read_rows(path) if not row.get("repeat")]
+    if any("prompt" not in row for row in rows):
+        raise InputError(f"{path} is of an earlier version: run the command of the run again; recorded calls are kept")
+    last = max((int(row["layer"]) for row in rows), default=0)
     found: dict[str, dict[int, Row]] = {}
-    last = 0
-    rows = read_rows(path)
-    for row in rows:
-        last = max(last, int(row["layer"]))
     for row in rows:
         if row["layer"] == last and row["status"] in COUNTED:
-            found.setdefault(str(row["item"]), {}).setdefault(int(row["slot"]), row)
-    drafts = {item: [slots[slot] for slot in sorted(slots)] for item, slots in found.items()}
-    results = [row for row in _rows(folder / "results.jsonl") if int(row.get("repeat", 0)) == 0]
+            found.setdefault(_name(row), {}).setdefault(int(row["slot"]), row)
+    drafts = {name: [slots[slot] for slot in sorted(slots)] for name, slots in found.items()}
+    prompts = {_name(row): str(row["prompt"]) for row in rows}
+    results = [row for row in _rows(folder / "results.jsonl") if not row.get("repeat")]
     if results:
-        said = {str(row["id"]): str(row["answer"]) for row in results}
-        return RunDrafts(drafts, said, {str(row["id"]): str(row["prompt"]) for row in results}, results)
-    outputs = _rows(folder / "model_outputs.json") or _rows(folder / "outputs.jsonl")
-    names = {str(row.get("idx", "")): row for row in outputs} if outputs and "idx" in outputs[0] else {}
-    if not names:
-        # AlpacaEval's rows have no number; the annotations' order is that of the drafts' items.
-        names = dict(zip(dict.fromkeys(str(row["item"]) for row in rows), outputs, strict=False))
-    said = {name: str(row.get("output", row.get("text", ""))) for name, row in names.items()}
-    return RunDrafts(drafts, said, {name: str(row.get("instruction", "")) for name, row in names.items()})
+        return RunDrafts(drafts, {str(row["id"]): str(row["answer"]) for row in results}, prompts, results)
+    said = _answers(folder)
+    known = {name: said.get((row["item"], row["turn"]), said.get(row["prompt"])) for name, row in _first(rows).items()}
+    return RunDrafts(drafts, {name: text for name, text in known.items() if text is not None}, prompts)
+
+
+def _name(row: Row) -> str:
+    """Return a prompt's name: its item, and the turn after the first."""
+    return str(row["item"]) + (f"/{row['turn']}" if row["turn"] > 1 else "")
+
+
+def _first(rows: Sequence[Row]) -> dict[str, Row]:
+    return {_name(row): row for row in reversed(rows)}
+
+
+def _answers(folder: Path) -> dict[Hashable, str]:
+    """Return a benchmark run's answers by (item, turn), or by instruction where the file's rows have no number."""
+    found: dict[Hashable, str] = {}
+    for row in _rows(folder / "model_outputs.json"):
+        found[str(row["instruction"])] = str(row["output"])
+    for row in _rows(folder / "outputs.jsonl"):
+        found[str(row["idx"]), 1] = str(row.get("text", row.get("output")))
+    for path in sorted((folder / "model_answer").glob("*.jsonl")):
+        for row in read_rows(path):
+            for turn, text in enumerate(row["choices"][0]["turns"], 1):
+                found[str(row["question_id"]), turn] = str(text)
+    return found
 
 
 def _rows(path: Path) -> list[Row]:
@@ -78,15 +97,29 @@ def _rows(path: Path) -> list[Row]:
 
 def exported(run: RunDrafts) -> dict[str, list[Row]]:
     """Return each proposer's drafts as an outputs file, which `--drafts` of any benchmark takes."""
-    return {
-        name: [
-            {"id": item, "instruction": run.prompts.get(item, ""), "output": draft["text"], "generator": draft["model"]}
-            for item, found in run.drafts.items()
-            for draft in found
-            if draft["proposer"] == name
-        ]
-        for name in run.proposers
-    }
+    turns = any(draft["turn"] > 1 for found in run.drafts.values() for draft in found)
+    return {name: _by_turns(run, name) if turns else _outputs(run, name) for name in run.proposers}
+
+
+def _of(run: RunDrafts, proposer: str) -> Iterator[Row]:
+    return (draft for found in run.drafts.values() for draft in found if draft["proposer"] == proposer)
+
+
+def _outputs(run: RunDrafts, proposer: str) -> list[Row]:
+    """Return AlpacaEval's form with the item's name beside it."""
+    return [
+        {"id": str(draft["item"]), "instruction": draft["prompt"], "output": draft["text"], "generator": draft["model"]}
+        for draft in _of(run, proposer)
+    ]
+
+
+def _by_turns(run: RunDrafts, proposer: str) -> list[Row]:
+    """Return FastChat's form: one row a question with the drafts of all its turns; a missing one is empty."""
+    rows: dict[str, Row] = {}
+    for draft in _of(run, proposer):
+        empty = {"question_id": draft["item"], "model_id": draft["model"], "choices": [{"index": 0, "turns": ["", ""]}]}
+        rows.setdefault(draft["item"], empty)["choices"][0]["turns"][draft["turn"] - 1] = draft["text"]
+    return list(rows.values())
 
 
 def draft_figures(run: RunDrafts) -> Figures:

@@ -45,7 +45,7 @@ class Flask:
         keys = (item.instruction, *self.keys.get(item.idx, (str(item.idx),)))
         ask = SystemRequest(str(item.idx), keys, [("user", item.instruction)], 0, self.temperature, self.max_tokens)
         answer = await self.system.answer(ask)
-        done.answered(answer)
+        done.answered(answer, ask)
         if answer.text is None:
             return
         row = {"idx": item.idx, "set": item.set, "instruction": item.instruction, "text": answer.text}

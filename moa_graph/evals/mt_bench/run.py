@@ -84,7 +84,7 @@ class MTBench:
             item = f"{question.name}/{turn + 1}"
             ask = SystemRequest(item, (question.name, question.turns[0]), tuple(history), turn, warmth, self.max_tokens)
             answer = await self.system.answer(ask)
-            done.answered(answer)
+            done.answered(answer, ask)
             if answer.text is None:
                 return None
             history.append(("assistant", answer.text))

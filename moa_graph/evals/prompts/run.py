@@ -66,7 +66,7 @@ class PromptsWork:
                 item.id, (item.id, item.text), item.turns, 0, self.temperature, self.max_tokens, repeat=repeat
             )
             answer = await self.system.answer(ask)
-            done.answered(answer)
+            done.answered(answer, ask)
             if answer.text is not None:
                 done.rows.setdefault(RESULTS, []).append(await self._graded(item, repeat, answer, done))
 
