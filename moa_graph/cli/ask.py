@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -46,8 +47,10 @@ Show = Annotated[
 ]
 NoDrafts = Annotated[bool, typer.Option("--no-drafts", help="Ask the aggregator alone: one call.")]
 Save = Annotated[
-    Path | None,
-    typer.Option("--save", metavar="FILE", help="Write question, answer, drafts, record: .html, .md, .json."),
+    list[Path] | None,
+    typer.Option(
+        "--save", metavar="FILE", help="Write question, answer, drafts, record: .html, .md, .json; repeat it."
+    ),
 ]
 MaxCost = Annotated[
     float | None, typer.Option("--max-cost", metavar="DOLLARS", min=0, help="Most that the question may cost.")
@@ -116,8 +119,9 @@ def ask(
 
     text = question(prompt or [])
     asked = content(text, attach or [])
-    if save:
-        check_target(save)
+    targets = save or []
+    for target in targets:
+        check_target(target)
     fields: dict[str, Any] = {
         "layers": 1 if no_drafts else layers,
         "temperature": temperature,
@@ -138,9 +142,9 @@ def ask(
         _estimate(source, asked, context, as_json)
         return
     view = View(answer=not as_json, raw=raw, drafts=show_drafts, live=not quiet and sys.stderr.isatty())
-    result, messages = _logged(source, text, asked, context, view, save, go_on=go_on)
+    result, messages = _logged(source, text, asked, context, view, targets, go_on=go_on)
     extra = _receipt(source, messages, result)
-    _show(result, text, extra, as_json=as_json, save=save)
+    _show(result, text, extra, as_json=as_json, save=targets)
     if (show_drafts or view.live) and not quiet:
         _totals(source, result, extra, hint=show_drafts)
 
@@ -151,7 +155,7 @@ def _logged(
     asked: Any,
     context: MoAContext,
     view: Any,
-    save: Path | None,
+    save: Sequence[Path],
     *,
     go_on: bool,
 ) -> tuple[Answered, list[Any]]:
@@ -211,7 +215,7 @@ def _totals(source: Mixture | Server, result: Answered, extra: Receipt | None, *
         sys.stderr.write(_WITH_A_KEY)
 
 
-def _show(result: Answered, question: str, extra: Receipt | None, *, as_json: bool, save: Path | None) -> None:
+def _show(result: Answered, question: str, extra: Receipt | None, *, as_json: bool, save: Sequence[Path]) -> None:
     from moa_graph.cli.export import save as write
 
     whole: dict[str, Any] = {"answer": result.answer, "drafts": result.drafts, "record": result.record}
@@ -220,18 +224,19 @@ def _show(result: Answered, question: str, extra: Receipt | None, *, as_json: bo
         from moa_graph.models.terminal_text import escape_controls
 
         sys.stdout.write(escape_controls(json.dumps(whole, ensure_ascii=False)) + "\n")
-    if save:
-        write(save, question, whole)
+    for target in save:
+        write(target, question, whole)
 
 
-def _keep(save: Path | None, question: str, reason: str, drafts: list[Any], answer: str) -> None:
+def _keep(save: Sequence[Path], question: str, reason: str, drafts: list[Any], answer: str) -> None:
     """Keep drafts that were paid for although the answer failed."""
     paid = sum(1 for draft in drafts if draft["text"])
     if save and (drafts or answer):
         from moa_graph.cli.export import save as write
 
-        write(save, question, {"answer": answer or None, "error": reason, "drafts": drafts, "record": None})
-        sys.stderr.write(f"the {len(drafts)} drafts are in {save}\n")
+        for target in save:
+            write(target, question, {"answer": answer or None, "error": reason, "drafts": drafts, "record": None})
+        sys.stderr.write(f"the {len(drafts)} drafts are in {', '.join(map(str, save))}\n")
     elif paid:
         from moa_graph.cli.log import Log
 

@@ -10,7 +10,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from moa_graph.cli.options import Aggregator, File, Layers, Preset, Proposers, ServerGraph, System, Trust, Url, chosen
+from moa_graph.cli.batch_files import STANDARD, opened_files, other_mixtures
+from moa_graph.cli.complete import files
+from moa_graph.cli.options import (
+    Aggregator,
+    BaseUrl,
+    File,
+    KeyEnv,
+    Layers,
+    MaxTokens,
+    Preset,
+    Proposers,
+    ServerGraph,
+    System,
+    Temperature,
+    Trust,
+    Url,
+    chosen,
+    examples,
+)
 from moa_graph.cli.source import Server, opened, server
 from moa_graph.errors import InputError
 
@@ -24,29 +42,58 @@ _SHOWN = 20
 """Problems told on standard error; the output has all of them."""
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "moa batch questions.jsonl answers.jsonl --preset together",
+        "moa batch --text questions.txt answers.jsonl",
+        "cat questions.jsonl | moa batch - - --ledger paid.ledger > answers.jsonl",
+    )
+)
 def batch(
     source: Annotated[
-        Path, typer.Argument(metavar="IN", help="JSONL: texts, lists of messages, or objects with prompt or messages.")
+        Path,
+        typer.Argument(
+            metavar="IN",
+            help="JSONL: texts, lists of messages, or objects with prompt or messages. - is standard input.",
+            autocompletion=files,
+        ),
     ],
-    target: Annotated[Path, typer.Argument(metavar="OUT", help="JSONL: one result a line, in the order of IN.")],
+    target: Annotated[
+        Path,
+        typer.Argument(
+            metavar="OUT",
+            help="JSONL: one result a line, in the order of IN. - is standard output, written at the end.",
+            autocompletion=files,
+        ),
+    ],
+    text: Annotated[bool, typer.Option("--text", help="IN is plain text: each line is a question.")] = False,
     preset: Preset = None,
     file: File = None,
     proposers: Proposers = None,
     aggregator: Aggregator = None,
+    base_url: BaseUrl = None,
+    api_key_env: KeyEnv = None,
     system: System = None,
     layers: Layers = None,
-    temperature: Annotated[float | None, typer.Option(help="Sampling temperature of every call.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="Longest answer of every call, in tokens.")] = None,
+    temperature: Temperature = None,
+    max_tokens: MaxTokens = None,
     url: Url = None,
     graph: ServerGraph = "moa",
     concurrency: Annotated[
-        int | None, typer.Option("--concurrency", "-c", min=1, help="Questions at once: 16, or 1 on embedded models.")
+        int | None,
+        typer.Option(
+            "--concurrency", "-c", metavar="NUMBER", min=1, help="Questions at once: 16, or 1 on embedded models."
+        ),
     ] = None,
-    shard: Annotated[str, typer.Option(help="i/n: the i-th of n parts of IN.")] = "1/1",
-    max_cost: Annotated[float | None, typer.Option(min=0, help="Dollars that OUT may cost in all.")] = None,
+    shard: Annotated[str, typer.Option(metavar="I/N", help="The I-th of N parts of IN.")] = "1/1",
+    max_cost: Annotated[
+        float | None, typer.Option(metavar="DOLLARS", min=0, help="Most that OUT may cost in all.")
+    ] = None,
     drafts: Annotated[bool, typer.Option("--drafts", help="Write the drafts too.")] = False,
-    ledger: Annotated[Path | None, typer.Option(help="Where paid calls are kept; else OUT.ledger.")] = None,
+    ledger: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Where paid calls are kept; else OUT.ledger.", autocompletion=files),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
     trust: Trust = False,
 ) -> int:
@@ -56,24 +103,36 @@ def batch(
     """
     from moa_graph.batch import Shard
 
-    if not source.is_file():
+    if source != STANDARD and not source.is_file():
         raise InputError(f"{source}: no such file.")
     if url:
-        asker: Mixture | Server = server(url, graph, preset, file, proposers)
+        asker: Mixture | Server = server(url, graph, preset, file, proposers, base_url)
     else:
-        asker, aggregator = chosen(preset, file, proposers, aggregator, trust=trust), None
+        asker = chosen(preset, file, proposers, aggregator, base_url=base_url, api_key_env=api_key_env, trust=trust)
+        aggregator = None
+        _tell_replaced(target, asker)
     asked = {"layers": layers, "system": system, "temperature": temperature, "max_tokens": max_tokens}
     asked["aggregator"] = aggregator
     fields: dict[str, Any] = {
-        "source": source,
-        "target": target,
         "shard": Shard.parse(shard),
         "concurrency": concurrency or _concurrency(asker),
         "max_cost": max_cost,
         "context": {name: value for name, value in asked.items() if value is not None},
         "keep_drafts": drafts,
     }
-    return asyncio.run(_run(asker, ledger or target.with_name(target.name + ".ledger"), quiet, fields))
+    with opened_files(source, target, text=text) as (given, results):
+        fields |= {"source": given, "target": results}
+        return asyncio.run(_run(asker, ledger or results.with_name(results.name + ".ledger"), quiet, fields))
+
+
+def _tell_replaced(target: Path, mixture: Mixture) -> None:
+    """Warn before answers of another mixture are replaced."""
+    if others := other_mixtures(target, mixture.hash):
+        typer.echo(
+            f"{target} holds answers of another mixture ({', '.join(sorted(others))}). This run replaces them by those "
+            f"of {mixture.name or mixture.hash}. To keep them, interrupt it and choose another OUT.",
+            err=True,
+        )
 
 
 def _concurrency(asker: Mixture | Server) -> int:
@@ -109,6 +168,8 @@ async def _watched(work: Batch, quiet: bool) -> int:
                 await watcher
     for problem in totals.problems[:_SHOWN]:
         typer.echo(plain(problem), err=True)
+    if totals.bad and any("not JSON: Expecting value" in problem for problem in totals.problems):
+        typer.echo("IN is read as JSON, where a text stands in quotes. For plain lines: moa batch --text", err=True)
     if totals.failed > _SHOWN:
         typer.echo(f"and {totals.failed - _SHOWN} more: see {work.target}", err=True)
     if len(totals.mixtures) > 1:

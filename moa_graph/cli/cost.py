@@ -59,7 +59,11 @@ def cost(
 def _of_ledger(path: Path) -> Iterable[Spent]:
     if not path.is_file():
         raise InputError(f"{path}: no such file.")
-    sql = "SELECT created, run, model, cost FROM calls WHERE role != 'answer' OR role IS NULL ORDER BY created"
+    # A row of role `item` is a batch's whole result. Its calls have rows of their own, unless a server made them.
+    sql = (
+        "SELECT created, run, model, cost FROM calls WHERE role IS NULL OR role NOT IN ('item', 'answer', 'refusal') "
+        "OR (role = 'item' AND model LIKE 'http%') ORDER BY created"
+    )
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
             rows = db.execute(sql).fetchall()
@@ -75,6 +79,8 @@ def _of_log() -> Iterable[Spent]:
     for entry in Log.open().entries():
         day = _day(entry.asked)
         for draft in entry.drafts:
+            if not draft["attempts"]:
+                continue  # skipped: nothing was sent
             yield Spent(day, entry.mixture, draft["model"], draft["cost"])
         if entry.record:
             known = [draft["cost"] for draft in entry.drafts if draft["cost"] is not None]

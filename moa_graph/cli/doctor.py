@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from moa_graph.cli.options import Aggregator, File, Json, Preset, Proposers, Trust, chosen
+from moa_graph.cli.options import Aggregator, BaseUrl, File, Json, KeyEnv, Preset, Proposers, Trust, chosen
 from moa_graph.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ def doctor(
     file: File = None,
     proposers: Proposers = None,
     aggregator: Aggregator = None,
+    base_url: BaseUrl = None,
+    api_key_env: KeyEnv = None,
     deadline: Wait = 30.0,
     offline: Offline = False,
     as_json: Json = False,
@@ -61,7 +63,7 @@ def doctor(
 
     Ends with 3 when a key or a needed part is missing, with 1 when a model does not answer.
     """
-    mixture = chosen(preset, file, proposers, aggregator, trust=trust)
+    mixture = chosen(preset, file, proposers, aggregator, base_url=base_url, api_key_env=api_key_env, trust=trust)
     findings = [*_keys(mixture), *_parts(mixture)]
     if not offline:
         findings += asyncio.run(_answers(mixture, deadline))
@@ -80,6 +82,18 @@ def _print(findings: list[Finding], *, as_json: bool) -> None:
     for finding in findings:
         mark = "ok " if finding.ok else ("BAD" if finding.bad else "-  ")
         sys.stdout.write(for_terminal(f"{mark} {finding.about:<6} {finding.name}: {finding.detail}") + "\n")
+    sys.stdout.write(for_terminal(_verdict(findings)) + "\n")
+
+
+def _verdict(findings: list[Finding]) -> str:
+    """Return the closing line: whether the mixture can answer, and else what prevents it."""
+    bad = [f"{finding.about} {finding.name}" for finding in findings if finding.bad]
+    if bad:
+        return f"Not ready: {', '.join(bad)}."
+    asked = sum(finding.about == "model" for finding in findings)
+    if not asked:
+        return "Ready, as far as can be seen without asking the models."
+    return f"Ready: {asked} model{'' if asked == 1 else 's'} answered."
 
 
 def _keys(mixture: Mixture) -> Iterable[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -14,6 +15,8 @@ from moa_graph.cli.langsmith import finish_traces
 from moa_graph.errors import ConfigError, InputError, MoAError
 
 FAILED, USAGE, CONFIG, INTERRUPTED = 1, 2, 3, 130
+_CONTEXT_FIELD = re.compile(r"\bcontext\.(layers|temperature|max_tokens|max_cost|system|aggregator)\b")
+"""Fields of `MoAContext` that are options of commands."""
 
 
 def run(load: Callable[[], typer.Typer], args: list[str], name: str, extra: str = "") -> int:
@@ -58,11 +61,12 @@ def _guarded(load: Callable[[], typer.Typer], args: list[str], name: str, extra:
 
 
 def said(error: Exception) -> str:
-    """Return the error for a person at a terminal, without what only a Python caller can use."""
+    """Return the error for a person at a terminal: options instead of context fields, and no words about Python."""
     from moa_graph.models.terminal_text import for_terminal
 
+    text = _CONTEXT_FIELD.sub(lambda found: f"--{found[1].replace('_', '-')}", str(error))
     # An error may quote a server, a model or a file.
-    return for_terminal(str(error).removesuffix(" The drafts are attached."))
+    return for_terminal(text.removesuffix(" The drafts are attached."))
 
 
 def code_of(error: MoAError) -> int:

@@ -59,6 +59,11 @@ def explain(error: ValidationError, *, what: str) -> str:
         place = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in item["loc"])
         # A key written into one of these fields by mistake must not reach a log.
         quiet = item["type"] == "missing" or {"api_key_env", "base_url"} & set(item["loc"])
-        given = "" if quiet else f" (got {str(item['input'])[:60]!r})"
+        given = "" if quiet else f" (got {_given(item['input'])})"
         parts.append(f"{what}{place}: {item['msg']}{given}")
     return "; ".join(parts)
+
+
+def _given(value: Any) -> str:
+    """Return a refused value for an error: numbers as they are, everything else in quotes and cut."""
+    return str(value) if isinstance(value, int | float) else repr(str(value)[:60])

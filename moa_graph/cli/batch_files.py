@@ -1,0 +1,93 @@
+"""The files of `moa batch` that the batch itself cannot take as they are: plain lines, standard input and output."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from moa_graph.errors import InputError
+
+STANDARD = Path("-")
+"""Standard input as IN, standard output as OUT."""
+
+
+@contextmanager
+def opened_files(source: Path, target: Path, *, text: bool) -> Iterator[tuple[Path, Path]]:
+    """Give files to read questions from and to write results to.
+
+    Standard input is copied first, since a batch reads its questions more than once. Results for standard output are
+    written there at the end, also those of a run that was stopped.
+
+    Args:
+        source: JSONL, or plain lines with `text`; "-" is standard input.
+        target: The results; "-" is standard output.
+        text: Each line of `source` is a question.
+
+    Raises:
+        InputError: `source` is not a file.
+    """
+    if source != STANDARD and not source.is_file():
+        raise InputError(f"{source}: no such file.")
+    with tempfile.TemporaryDirectory(prefix="moa-batch-") as made:
+        given = source
+        if source == STANDARD or text:
+            given = Path(made) / "in.jsonl"
+            _copy(source, given, text=text)
+        if target != STANDARD:
+            yield given, target
+            return
+        results = Path(made) / "out.jsonl"
+        try:
+            yield given, results
+        finally:
+            _print(results)
+
+
+def _copy(source: Path, target: Path, *, text: bool) -> None:
+    """Copy questions to a JSONL file; lines keep their numbers."""
+    with target.open("wb") as out:
+        stream = sys.stdin.buffer if source == STANDARD else source.open("rb")
+        try:
+            if not text:
+                shutil.copyfileobj(stream, out)
+                return
+            for number, line in enumerate(stream):
+                out.write(_quoted(line.removeprefix(b"\xef\xbb\xbf") if number == 0 else line) + b"\n")
+        finally:
+            if source != STANDARD:
+                stream.close()
+
+
+def _quoted(line: bytes) -> bytes:
+    """Return a plain line as JSON; one that is not UTF-8 stays as it is, and the batch reports it."""
+    try:
+        question = line.decode().strip()
+    except UnicodeDecodeError:
+        return line.rstrip(b"\n")
+    return json.dumps(question).encode() if question else b""
+
+
+def _print(results: Path) -> None:
+    part = results.with_name(results.name + ".part")
+    done = results if results.exists() else part
+    if done.exists():
+        sys.stdout.write(done.read_text(encoding="ascii"))
+
+
+def other_mixtures(target: Path, mixture: str) -> set[str]:
+    """Return the hashes of other mixtures whose answers `target` holds; empty where it is not a batch's output."""
+    found: set[str] = set()
+    try:
+        with target.open("rb") as file:
+            for line in file:
+                row = json.loads(line)
+                if isinstance(row, dict) and isinstance(row.get("mixture"), str):
+                    found.add(row["mixture"])
+    except (OSError, ValueError, RecursionError):
+        return set()  # not there yet, or something else: the batch itself decides whether it may be replaced
+    return found - {mixture}
