@@ -1,0 +1,135 @@
+"""What is kept in the user's folder: the log of questions and presets of one's own; and `moa cost`."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from moa_graph.cli import main
+from tests.integration.test_cli import clean as clean
+from tests.integration.test_cli import mixture
+from tests.provider import Provider
+
+
+def rows(capsys: pytest.CaptureFixture[str], *command: str) -> list[dict[str, object]]:
+    """The output of a command with --json."""
+    capsys.readouterr()
+    assert main([*command, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_questions_are_logged_searched_and_shown(
+    provider: Provider, capsys: pytest.CaptureFixture[str], own_home: Path
+) -> None:
+    file = mixture(provider, "say=drafted", aggregator="say=answered")
+    assert main(["ask", "-f", file, "Why 100%?"]) == 0
+    assert main(["ask", "-f", file, "How?"]) == 0
+    assert [row["question"] for row in rows(capsys, "logs", "list")] == ["Why 100%?", "How?"]
+    assert [row["question"] for row in rows(capsys, "logs", "list", "-n", "1")] == ["How?"]
+    assert [row["question"] for row in rows(capsys, "logs", "search", "100%", "DRAFTED")] == ["Why 100%?"]
+    assert rows(capsys, "logs", "search", "_hy") == []
+    assert main(["logs", "list"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["1", "2"]
+    assert main(["logs", "show", "1", "--drafts"]) == 0
+    out = capsys.readouterr().out
+    assert out.index("Why 100%?") < out.index("drafted") < out.index("answered")
+    assert main(["logs", "show", "7"]) == 2
+    assert "no question 7" in capsys.readouterr().err
+    assert main(["logs", "path"]) == 0
+    log = own_home / "logs.db"
+    assert capsys.readouterr().out == f"{log}\n" and log.stat().st_mode & 0o077 == 0
+
+
+def test_the_log_can_be_switched_off_and_on(
+    provider: Provider, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = mixture(provider, "a")
+    assert main(["logs", "off"]) == 0
+    assert main(["ask", "-f", file, "not kept"]) == 0
+    assert main(["logs", "on"]) == 0
+    monkeypatch.setenv("MOA_LOG", "off")
+    assert main(["ask", "-f", file, "not kept either"]) == 0
+    monkeypatch.delenv("MOA_LOG")
+    assert main(["ask", "-f", file, "kept"]) == 0
+    assert [row["question"] for row in rows(capsys, "logs", "list")] == ["kept"]
+
+
+def test_a_failed_question_keeps_its_drafts_in_the_log(provider: Provider, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ask", "-f", mixture(provider, "say=drafted", aggregator="err400-agg"), "Why?"]) == 1
+    assert "moa logs show" in capsys.readouterr().err
+    assert main(["logs", "show"]) == 0
+    out = capsys.readouterr().out
+    assert "drafted" in out and "no whole answer" in out
+
+
+def test_ask_continues_the_last_conversation(provider: Provider, capsys: pytest.CaptureFixture[str]) -> None:
+    file = mixture(provider, "a", aggregator="say=fine")
+    assert main(["ask", "-f", file, "--continue", "hi"]) == 2
+    assert "the log is empty" in capsys.readouterr().err
+    assert main(["ask", "-f", file, "First?"]) == 0
+    assert main(["ask", "-f", file, "-c", "Second?"]) == 0
+    assert [turn["content"] for turn in provider.requests("a")[-1].json["messages"]] == ["First?", "fine", "Second?"]
+
+
+def test_a_preset_of_ones_own_is_added_used_and_removed(provider: Provider, capsys: pytest.CaptureFixture[str]) -> None:
+    file = mixture(provider, "a", description="Mine alone.")
+    assert main(["presets", "add", file]) == 0
+    assert main(["presets", "add", file]) == 2
+    assert "--replace" in capsys.readouterr().err
+    assert main(["presets", "add", file, "--replace"]) == 0
+    assert main(["presets", "add", file, "--name", "local"]) == 2
+    assert main(["presets", "add", file, "--name", "../x"]) == 2
+    assert next(row for row in rows(capsys, "presets", "list") if row["name"] == "mine")["calls"] == 2
+    Path(file).unlink()
+    assert main(["ask", "--preset", "mine", "hi"]) == 0 and len(provider.requests("a")) == 1
+    assert main(["presets", "remove", "mine"]) == 0
+    assert main(["presets", "remove", "mine"]) == 2
+    assert "mine" not in [row["name"] for row in rows(capsys, "presets", "list")]
+
+
+def test_a_file_that_is_no_mixture_is_not_added(capsys: pytest.CaptureFixture[str], own_home: Path) -> None:
+    Path("bad.yaml").write_text("proposers: []\n")
+    assert main(["presets", "add", "bad.yaml"]) == 3
+    assert "bad.yaml" in capsys.readouterr().err and not (own_home / "presets").exists()
+
+
+PRICES = {"a": [10, 10], "b": [20, 20], "agg": [30, 30]}
+
+
+def test_the_cost_of_a_ledger_is_the_batchs_own(provider: Provider, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("in.jsonl").write_text('"one"\n"two"\n')
+    file = mixture(provider, "a", "b", prices=PRICES)
+    assert main(["batch", "in.jsonl", "out.jsonl", "-f", file, "-q"]) == 0
+    spent = sum(json.loads(row)["cost"] for row in Path("out.jsonl").read_text().splitlines())
+    capsys.readouterr()
+    assert main(["cost", "out.jsonl.ledger", "--json"]) == 0
+    whole = json.loads(capsys.readouterr().out)
+    assert whole["total"] == {"calls": 6, "cost": pytest.approx(spent), "unknown": 0} and spent > 0
+    assert {name: row["calls"] for name, row in whole["model"].items()} == {
+        "openai:a": 2,
+        "openai:b": 2,
+        "openai:agg": 2,
+    }
+    assert main(["cost", "out.jsonl.ledger"]) == 0
+    assert "in all 6 calls, $" in capsys.readouterr().out
+
+
+def test_the_cost_of_the_log_is_the_records_own(provider: Provider, capsys: pytest.CaptureFixture[str]) -> None:
+    file = mixture(provider, "a", "b", prices=PRICES)
+    capsys.readouterr()
+    assert main(["ask", "-f", file, "--json", "hi"]) == 0
+    cost = json.loads(capsys.readouterr().out)["record"]["cost"]
+    assert main(["cost", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["total"] == {"calls": 3, "cost": pytest.approx(cost), "unknown": 0}
+
+
+def test_what_is_no_ledger_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("text").write_text("not SQLite, and longer than a header of SQLite would have to be " * 3)
+    with sqlite3.connect("other.db") as db:
+        db.execute("CREATE TABLE calls (x)")
+    for name, words in (("text", "not a ledger"), ("other.db", "not a ledger"), ("nowhere", "no such file")):
+        assert main(["cost", name]) == 2
+        assert words in capsys.readouterr().err
