@@ -1,0 +1,1 @@
+"""Reports of evaluation runs: pages, plots and LangSmith experiments."""
