@@ -107,9 +107,9 @@ class ChatMoA(BaseChatModel):
         for name in ("stop", "tags", "metadata"):
             if deep and getattr(copied, name):
                 setattr(copied, name, getattr(copied, name).copy())
+        if "mixture" in fields and "profile" not in fields:
+            copied.profile = copied._resolve_model_profile()
         if fields.keys() & {"mixture", "max_retries"}:
-            if "profile" not in fields:
-                copied.profile = copied._resolve_model_profile()
             copied._compile()
         return copied
 

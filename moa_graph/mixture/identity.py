@@ -52,7 +52,12 @@ def _plain(value: Any, place: str) -> Any:
         return value
     if hasattr(value, "get_secret_value"):
         return "<secret>"  # another key is the same model
-    if isinstance(value, type) or (hasattr(value, "__qualname__") and not getattr(value, "__closure__", None)):
+    if isinstance(value, Iterator) or getattr(value, "__closure__", None):
+        raise ConfigError(
+            f"{place}: a ledger cannot tell this {type(value).__name__} from another one, and might return an answer "
+            'of another model. Give the model as "provider:model", or leave the ledger out.'
+        )
+    if isinstance(value, type) or hasattr(value, "__qualname__"):
         return f"<{value.__module__}.{value.__qualname__}>"
     if (address := _address(value)) is not None:
         return address
@@ -60,11 +65,6 @@ def _plain(value: Any, place: str) -> Any:
         # A message's id and metadata are not sent.
         sent = [name for name in fields if name not in ("id", "response_metadata", "usage_metadata")]
         return {"class": type(value).__qualname__, **{name: _plain(getattr(value, name), place) for name in sent}}
-    if isinstance(value, Iterator) or getattr(value, "__closure__", None):
-        raise ConfigError(
-            f"{place}: a ledger cannot tell this {type(value).__name__} from another one, and might return an answer "
-            'of another model. Give the model as "provider:model", or leave the ledger out.'
-        )
     # Objects of helpers are known by their class: what they hold changes while the model works.
     return f"<{type(value).__module__}.{type(value).__qualname__}>"
 

@@ -24,8 +24,5 @@ async def test_it_is_refused_with_one_typed_error_and_no_request(name: str, prov
 async def test_an_orphan_tool_result_is_shown_as_text() -> None:
     model = Own(seen=[])
     await create_moa(proposers=[model], aggregator=Own()).ainvoke({"messages": ORPHAN})
-    assert [(m.type, "42" in str(m.content)) for m in model.seen[0]] == [
-        ("human", False),
-        ("human", True),
-        ("human", False),
-    ]
+    # Three user turns in a row would break templates that want strict turns.
+    assert [(m.type, "42" in str(m.content)) for m in model.seen[0]] == [("human", True)]

@@ -11,7 +11,7 @@ import pytest
 from moa_graph import Ledger, Mixture, MoAContext, create_moa
 from tests.fakes import Came, Fake, ServerFault, came, fake
 
-SLOW = 0.4
+SLOW = 2.0
 """Seconds of a slow fake; deadlines and graces in these cases are well below or above it."""
 
 
@@ -88,15 +88,15 @@ MIXTURE = {
     ),
     "combine": Case(two(), "vote", calls, (3, 2)),
     "draft_tokens": Case(two(), 16, to("z", "word " * 300), (True, False), {"a": {"replies": ("word " * 400,)}}),
-    "deadline": Case(two(), 0.1, statuses, (["ok", "ok"], ["ok", "failed"]), {"b": {"delay": SLOW}}),
-    "run_deadline": Case(two(), 0.3, statuses, (["ok", "ok"], ["ok", "late"]), {"b": {"delay": SLOW}}),
+    "deadline": Case(two(), 1.0, statuses, (["ok", "ok"], ["ok", "failed"]), {"b": {"delay": SLOW}}),
+    "run_deadline": Case(two(), 1.0, statuses, (["ok", "ok"], ["ok", "late"]), {"b": {"delay": SLOW}}),
     "quorum": Case(two(), 1, statuses, (["ok", "ok"], ["ok", "late"]), {"b": {"delay": SLOW}}),
     "grace": Case(two(quorum=1), 10 * SLOW, statuses, (["ok", "late"], ["ok", "ok"]), {"b": {"delay": SLOW}}),
     "min_drafts": Case(two(), 2, error, (None, "NotEnoughDraftsError"), {"b": FAILING}),
     "fallbacks": Case(two(), ["y"], error, ("AggregationError", None), {"z": FAILING}),
     "on_failure": Case(two(), "best_draft", error, ("AggregationError", None), {"z": FAILING}),
     "max_attempts": Case(two(), 1, statuses, (["ok", "ok"], ["failed", "ok"]), {"a": BUSY}),
-    "hedge": Case(two(), SLOW / 4, lambda run, fakes: len(fakes["b"].sent), (1, 2), {"b": {"delay": SLOW}}),
+    "hedge": Case(two(), SLOW / 8, lambda run, fakes: len(fakes["b"].sent), (1, 2), {"b": {"delay": SLOW}}),
     "max_cost": Case(two(prices=PRICES), 1e-9, error, (None, "BudgetError"), PRICED),
     "max_calls": Case(two(), 2, error, (None, "BudgetError")),
     "prices": Case(two(), PRICES, lambda run, _: run.result["record"]["cost"], (None, pytest.approx(0.006)), PRICED),
