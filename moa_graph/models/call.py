@@ -18,7 +18,7 @@ from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
 from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphBubbleUp
 
-from moa_graph.models.faults import Fault, ProviderError, judged, own_cancellation
+from moa_graph.models.faults import STREAM_CUT, Fault, ProviderError, judged, own_cancellation
 from moa_graph.models.rate_limit import Permit, RateLimiter
 from moa_graph.models.reply import Reply, read
 from moa_graph.models.reply_stream import Pieces
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from langchain_core.runnables import Runnable
 
 __all__ = ["Call", "Outcome", "Sink", "Terms", "ask"]
-
-_BROKEN = Fault("connection", True, None, None, "the stream ended before the answer did")
 
 _AFTER_FINISH = 2.0
 """Seconds to wait for the end of a stream after its finish reason: only the usage may still come."""
@@ -247,7 +245,7 @@ async def _reply(outcome: Outcome, call: Call) -> Reply:
         if not pieces.ended:
             raise
     if pieces.broken:
-        raise ProviderError(_BROKEN)
+        raise ProviderError(STREAM_CUT)
     reply = await _read(pieces.raw(), call.tools)
     sink.close()
     if reply.message.tool_calls:

@@ -41,6 +41,7 @@ from moa_graph.models.limits import ReplyTooLarge
 from moa_graph.models.redaction import one_line
 
 __all__ = [
+    "STREAM_CUT",
     "Fault",
     "Kind",
     "ProviderError",
@@ -88,6 +89,8 @@ class Fault:
     reason: str
     unsent: bool = False
 
+
+STREAM_CUT = Fault("connection", True, None, None, "the stream ended before the answer did")
 
 _BY_STATUS: dict[int, Kind] = {
     401: "auth",

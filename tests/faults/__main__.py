@@ -147,7 +147,9 @@ def good(figures: dict[str, Any]) -> bool:
     zero = ("wrong", "drafts_lost", "recorded_paid_twice", "refused_wrongly", "refused_with_requests",
             "forged_boundaries", "secrets_found", "untyped", "siblings_lost")  # fmt: skip
     enough = figures["cells"] >= ENOUGH_CELLS and figures["kills"] >= ENOUGH_KILLS
-    return enough and figures["runs_finished"] == figures["runs_killed"] and not any(figures[name] for name in zero)
+    small = figures["max_freeze_ms"] <= hostile.MAX_FREEZE_MS and figures["max_growth_mb"] <= hostile.MAX_GROWTH_MB
+    finished = figures["runs_finished"] == figures["runs_killed"]
+    return enough and small and finished and not any(figures[name] for name in zero)
 
 
 if __name__ == "__main__":

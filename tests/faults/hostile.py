@@ -29,6 +29,13 @@ KIT = Path(os.environ.get("MOA_SHARED") or Path(__file__).parents[3] / "shared")
 DEADLINE = 3.0
 """Seconds per call."""
 
+MAX_FREEZE_MS = 50.0
+MAX_GROWTH_MB = 100.0
+"""The limits of design: processor time of the event loop's thread without a break, and memory, in one run."""
+
+_TRIES = 3
+"""Runs of which the best counts where one is above a limit: what the code does to the loop, it does every time."""
+
 _ARGUMENTS = {"gzipbomb": "500", "slow": "0.05", "text-of-size": "1000000", "many-tokens": "20000", "ctx": "10",
               "say": "hi", "fz": "0", "single-newline-comments": "5000", "echo": "0"}  # fmt: skip
 _LEFT_OUT = {"html-text", "rand", "rand5"}
@@ -101,7 +108,28 @@ async def trials(names: Sequence[str]) -> list[Trial]:
         await asyncio.to_thread(_prepare, names, bad)
         await trial("ok", "proposer", True, bad, good)  # imports what all others use
         places = itertools.product(names, ("proposer", "aggregator"), (False, True))
-        return [await trial(name, position, streamed, bad, good) for name, position, streamed in places]
+        return [await measured(name, position, streamed, bad, good) for name, position, streamed in places]
+
+
+async def measured(name: str, position: str, streamed: bool, bad: str, good: str) -> Trial:
+    """Return one run's result, with the best freeze and growth of up to `_TRIES` runs where one is above a limit.
+
+    A page fault, a full collection of garbage, or a core that another process shares can take 50 ms once.
+    """
+    done = await trial(name, position, streamed, bad, good)
+    for _ in range(_TRIES - 1):
+        if not too_much(done) or done.untyped or done.sibling_lost:
+            break
+        again = await trial(name, position, streamed, bad, good)
+        again.freeze_ms = min(again.freeze_ms, done.freeze_ms)
+        again.growth_mb = min(again.growth_mb, done.growth_mb)
+        done = again
+    return done
+
+
+def too_much(trial: Trial) -> bool:
+    """Whether the run froze the loop, or took memory, beyond the limits."""
+    return trial.freeze_ms > MAX_FREEZE_MS or trial.growth_mb > MAX_GROWTH_MB
 
 
 def _prepare(names: Sequence[str], url: str) -> None:
@@ -213,4 +241,5 @@ def figures(done: Sequence[Trial]) -> dict[str, Any]:
 
 
 def wrong(done: Sequence[Trial]) -> list[str]:
-    return [str(asdict(each)) for each in done if each.untyped or each.sibling_lost]
+    """Return the runs that must not be, as texts."""
+    return [str(asdict(each)) for each in done if each.untyped or each.sibling_lost or too_much(each)]
