@@ -1,4 +1,4 @@
-"""Many items through one coroutine function: bounded, in order, cleanly stopped."""
+"""Apply a coroutine function to many items, with bounded concurrency and results in the order of the items."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 AHEAD = 10_000
-"""Results that may wait for a slow item before them; it bounds the memory they take."""
+"""The most results that wait in memory for a slow item before them."""
 
 
 def in_order(
@@ -22,22 +22,33 @@ def in_order(
     concurrency: int,
     ahead: int = AHEAD,
 ) -> aclosing[AsyncGenerator[Result, None]]:
-    """The results of `work` in the order of `items`.
+    """Return the results of `work` in the order of `items`.
 
         async with in_order(items, work, concurrency=8) as results:
             async for result in results: ...
 
-    `items` is read only as fast as `work` gets on: at most `concurrency` run at once, and at most `ahead`
-    have begun and not been handed out. Results should be small (a key into a store), for they wait in
-    memory. Whatever ends the block (an exception of any `work`, a break, a cancellation) cancels what is
-    running and waits for its end.
+    Items are read as they are needed. Leaving the block (by an exception of any `work`, a break or a cancellation)
+    cancels the running tasks and waits until they have ended.
+
+    Args:
+        items: The items; any iterable, also one without an end.
+        work: Called once per item.
+        concurrency: The most tasks that run at once.
+        ahead: The most tasks that have started and whose results have not been returned. Results wait in memory, so
+            they should be small.
     """
-    return aclosing(_Line(iter(items), work, concurrency, ahead).results())
+    return aclosing(_Queue(iter(items), work, concurrency, ahead).results())
 
 
-class _Line(Generic[Item, Result]):
-    """The tasks of one `in_order`: `waiting` in the order of their items, `running` those that are not
-    done."""
+class _Queue(Generic[Item, Result]):
+    """The tasks of one `in_order`.
+
+    Attributes:
+        waiting: Tasks whose results have not been returned, in the order of their items.
+        running: Tasks that are not done.
+        failed: The first task that failed.
+        moved: Set when a task ends.
+    """
 
     def __init__(
         self,
@@ -53,6 +64,7 @@ class _Line(Generic[Item, Result]):
         self.moved = asyncio.Event()
 
     async def results(self) -> AsyncGenerator[Result, None]:
+        """Yield the results in order; raise the first task's exception as soon as it fails."""
         try:
             while self._fill() or self.waiting:
                 self.moved.clear()
@@ -68,7 +80,7 @@ class _Line(Generic[Item, Result]):
             await asyncio.gather(*self.waiting, return_exceptions=True)
 
     def _fill(self) -> bool:
-        """Begins what there is room for; whether there may be more items."""
+        """Start tasks up to both limits. Return whether there may be more items."""
         while len(self.running) < self.concurrency and len(self.waiting) < self.ahead:
             try:
                 item = next(self.items)
@@ -77,10 +89,10 @@ class _Line(Generic[Item, Result]):
             task = asyncio.create_task(self.work(item))
             self.running.add(task)
             self.waiting.append(task)
-            task.add_done_callback(self._over)
+            task.add_done_callback(self._ended)
         return True
 
-    def _over(self, task: asyncio.Task[Result]) -> None:
+    def _ended(self, task: asyncio.Task[Result]) -> None:
         self.running.discard(task)
         if self.failed is None and (task.cancelled() or task.exception()):
             self.failed = task

@@ -1,4 +1,4 @@
-"""One question to one result, as plain JSON without times: two runs over the same answers write the same bytes."""
+"""Run one question and return its result as plain JSON. It has no times, so equal answers give equal bytes."""
 
 from __future__ import annotations
 
@@ -15,17 +15,23 @@ _TIMES = frozenset({"seconds", "first_token_seconds", "attempts"})
 
 
 class Graph(Protocol):
-    """A mixture, here or on a server."""
+    """A mixture in this process or on a server."""
 
-    async def ainvoke(self, input: Any, config: Any = None, *, context: Any = None) -> Any: ...
+    async def ainvoke(self, input: Any, config: Any = None, *, context: Any = None) -> Any:
+        """Run the mixture and return its final state."""
 
 
 async def answered(graph: Graph, messages: Sequence[Any], context: Mapping[str, Any]) -> Result:
-    """The question's result; an error of the question's own is one too.
+    """Run one question and return its result. An error that concerns this question only is a result as well.
+
+    Args:
+        graph: The mixture.
+        messages: The question's messages.
+        context: Fields of MoAContext.
 
     Raises:
-        ConfigError: what is wrong is wrong for every question.
-        ServerError: the server went away.
+        ConfigError: The configuration is wrong, so every question would fail.
+        ServerError: The server cannot be reached.
     """
     try:
         out = await graph.ainvoke({"messages": list(messages)}, context=dict(context))
@@ -34,7 +40,7 @@ async def answered(graph: Graph, messages: Sequence[Any], context: Mapping[str, 
     except MoAError as error:
         return failed(error)
     except Exception as exc:
-        # A fault of ours in one question must not cost the others' work; it is told as what it is.
+        # A bug that one question triggers must not end the batch. The result has the exception's class and message.
         return failed(MoAError(f"{type(exc).__name__}: {exc}"))
     record = out["record"]
     answer = {
@@ -48,7 +54,7 @@ async def answered(graph: Graph, messages: Sequence[Any], context: Mapping[str, 
 
 
 def failed(error: MoAError) -> Result:
-    """An error as data, with what it had cost."""
+    """Return an error as a result, with the cost, usage and drafts of the run until then."""
     costs = [*(d["cost"] for d in error.drafts if d["attempts"]), error.cost]
     return {
         "answer": None,
@@ -60,4 +66,5 @@ def failed(error: MoAError) -> Result:
 
 
 def timeless(drafts: Sequence[Draft]) -> list[dict[str, Any]]:
+    """Return the drafts without the fields that differ from run to run."""
     return [{name: value for name, value in d.items() if name not in _TIMES} for d in drafts]

@@ -1,4 +1,4 @@
-"""Paid calls in SQLite: a call that was paid for and recorded is never paid for again.
+"""Store paid calls in SQLite, so that a recorded call is never paid for again.
 
     with Ledger("runs.db", run="2026-11-22") as ledger:
         key = ledger.call_key(item="7", layer=1, slot=0, role="proposer", repeat=0,
@@ -8,9 +8,9 @@
             value = ...                      # the paid call
             await ledger.put(key, value, item="7", layer=1)
 
-`put` returns when the row is on disk: whole, or not there at all, whenever the process is killed. Each row has a
-checksum. Many processes may share one file. All of SQLite runs in one worker thread, so an event loop is never blocked;
-writes that arrive together are committed together.
+`put` returns when the row is on disk. A killed process leaves a row either complete or absent. Each row has a checksum.
+Many processes may share one file. SQLite runs in one worker thread, so it never blocks an event loop. Writes that
+arrive together are committed together.
 """
 
 from __future__ import annotations
@@ -42,19 +42,21 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 COLUMNS = ("item", "layer", "slot", "role", "repeat", "model", "cost", "seconds")
-"""What `put` may note beside a value, for those who read the file with SQL."""
+"""Columns that `put` can fill beside the value, for queries with SQL."""
 
 _PATIENCE = 60.0
-"""Seconds to wait for another process's write. Reads go on meanwhile, and a run waits no longer than its deadline."""
+"""Seconds to wait for another process's write. Reads continue meanwhile; a run waits no longer than its deadline."""
 
 _WRITE_WAIT, _OPEN_WAIT = 50, 5_000
-"""Milliseconds that one attempt to write, and everything else, may block the worker thread."""
+"""Milliseconds that one attempt to write, or any other statement, may block the worker thread."""
 
 
 class Ledger:
-    """A store of calls in the file `path`, keyed by everything that makes a call what it is, `run` included.
+    """A store of calls in one file. It can be used from any number of threads and event loops.
 
-    Raises `ConfigError` when the file cannot be a ledger. Usable from any number of threads and event loops.
+    Args:
+        path: The SQLite file; it is created when it does not exist.
+        run: The name of the run, which is a part of every key.
     """
 
     def __init__(self, path: str | PathLike[str], *, run: str) -> None:
@@ -68,7 +70,7 @@ class Ledger:
         self._pending: list[tuple[tuple[Any, ...], Future[None]]] = []
         self._lock = threading.Lock()
         self._db: sqlite3.Connection | None = None
-        self._told = False
+        self._warned = False
         self._damaged = set[str]()
         self._failed = False
         self._blocked_since: float | None = None
@@ -86,8 +88,18 @@ class Ledger:
         params: Mapping[str, Any],
         messages: Sequence[Any],
     ) -> str:
-        """SHA-256 over all of it in canonical JSON. Messages may be LangChain's or dicts; their ids do not
-        count."""
+        """Return the key of a call: SHA-256 of the run's name and all arguments in canonical JSON.
+
+        Args:
+            item: The question's id.
+            layer: The layer, from 1.
+            slot: The slot, from 0.
+            role: "proposer", "aggregator" or the combiner's role.
+            repeat: The repetition, from 0.
+            model: The model's identity.
+            params: Everything else that is sent.
+            messages: LangChain messages or dicts. Their ids do not count.
+        """
         sent = [_plain(m) for m in messages]
         parts = [ledger_file.VERSION, self.run, item, layer, slot, role, repeat, model, dict(params), sent]
         return hashlib.sha256(_canonical(parts, opaque=True).encode()).hexdigest()
@@ -124,13 +136,16 @@ class Ledger:
     async def put(self, key: str, value: Mapping[str, Any], **columns: Any) -> None:
         """Record `value` (plain JSON) and return when it is on disk. The first value of a key stays.
 
-        The write goes on when the awaiting task is cancelled: what is paid for is kept.
+        The write continues when the awaiting task is cancelled.
+
+        Raises:
+            ConfigError: The row cannot be recorded, or a column is unknown.
         """
         unknown = sorted(set(columns) - set(COLUMNS))
         if unknown:
             raise ConfigError(f"ledger: no column {unknown[0]!r}; columns are {', '.join(COLUMNS)}.")
         noted = [columns.get(name) for name in COLUMNS]
-        # SQLite takes no lone surrogates; the key tells such texts apart all the same.
+        # SQLite takes no lone surrogates. The key distinguishes such texts all the same.
         noted = [v.encode("utf-8", "replace").decode() if isinstance(v, str) else v for v in noted]
         text = _canonical(dict(value))
         row = (key, self.run, text, ledger_file.digest(key, text.encode()), time.time(), *noted)
@@ -141,12 +156,12 @@ class Ledger:
         await _wait(written)
 
     async def keep(self, key: str, value: Mapping[str, Any], *, wait: float = math.inf, **columns: Any) -> None:
-        """Record what is paid for already: when it cannot be recorded, that is logged once, and work goes on.
+        """Record a call that is paid for already. A failure is logged once and does not raise.
 
         Args:
             key: As for `put`.
             value: As for `put`.
-            wait: Seconds to wait for the disk; after that, the write goes on without the caller.
+            wait: Seconds to wait for the disk. After that, the write continues without the caller.
             **columns: As for `put`.
         """
         try:
@@ -155,17 +170,17 @@ class Ledger:
         except TimeoutError:
             _log.warning("ledger %s: locked by another process; a paid call is recorded later.", self.path.name)
         except ConfigError as exc:
-            if not self._told:
-                self._told = True
+            if not self._warned:
+                self._warned = True
                 _log.warning("%s From here on paid calls are not recorded.", exc)
 
     def count(self) -> int:
-        """Calls recorded for this run."""
+        """Return the number of calls recorded for this run."""
         sql = "SELECT count(*) FROM calls WHERE run = ?"
         return int(self._submit(lambda: self._one(sql, self.run)).result()[0])
 
     def close(self) -> None:
-        """Write what is pending and close the file. Closing twice is fine."""
+        """Write all pending rows and close the file. A second call does nothing."""
         try:
             self._worker.submit(self._close)
         except RuntimeError:
@@ -248,16 +263,16 @@ class Ledger:
                 with contextlib.suppress(RuntimeError):  # the ledger is being closed, which flushes what is left
                     self._worker.submit(self._flush)
                 return
-            self._hand_out(batch, exc)
+            self._fail(batch, exc)
         except Exception as exc:
-            self._hand_out(batch, exc)
+            self._fail(batch, exc)
         else:
             self._blocked_since = None
             for _, written in batch:
                 written.set_result(None)
 
     def _may_wait(self) -> bool:
-        """Whether to go on waiting for another process's write. Reads get their turn between two attempts."""
+        """Return whether to continue waiting for another process's write. Reads run between two attempts."""
         now = time.monotonic()
         self._blocked_since = self._blocked_since or now
         if now - self._blocked_since < _PATIENCE:
@@ -265,8 +280,8 @@ class Ledger:
         self._blocked_since = None
         return False
 
-    def _hand_out(self, batch: list[tuple[tuple[Any, ...], Future[None]]], exc: Exception) -> None:
-        """Give the error to whoever awaits each row."""
+    def _fail(self, batch: list[tuple[tuple[Any, ...], Future[None]]], exc: Exception) -> None:
+        """Set the error on the future of each row."""
         self._failed = True
         for _, written in batch:
             error = ConfigError(f"ledger {self.path.name}: {exc}. Is it a ledger, on a disk with room?")
@@ -303,16 +318,17 @@ _parents: list[sqlite3.Connection | None] = []
 
 @after_fork
 def _after_fork() -> None:
-    """A forked child has neither the worker thread nor a right to the parent's connection, which must not be closed
-    here either: that would take the parent's locks."""
+    """Give a forked child a worker and a connection of its own.
+
+    The parent's connection must not be closed here: that would release the parent's locks.
+    """
     for ledger in _open:
         _parents.append(ledger._db)
         ledger._begin()
 
 
 async def _wait(work: Future[T]) -> T:
-    """Await a thread's future without being able to cancel it, and without minding if this loop ends
-    first."""
+    """Await a thread's future. Cancelling the wait does not cancel the work, and the loop may close before it ends."""
     loop = asyncio.get_running_loop()
     here: asyncio.Future[None] = loop.create_future()
 
@@ -320,13 +336,13 @@ async def _wait(work: Future[T]) -> T:
         if not here.done():
             here.set_result(None)
 
-    def tell(_: Future[T]) -> None:
+    def notify(_: Future[T]) -> None:
         try:
             loop.call_soon_threadsafe(settle)
         except RuntimeError:
-            return  # the loop is closed: nobody waits any more
+            return  # the loop is closed, so nothing waits any more
 
-    work.add_done_callback(tell)
+    work.add_done_callback(notify)
     await here
     return work.result()
 

@@ -14,11 +14,11 @@ from moa_graph.models.providers import PROVIDERS, find
 from moa_graph.models.trust import has_passed, require_trusted
 
 _ADDRESSES = ("openai_api_base", "together_api_base", "base_url", "api_base", "endpoint_url", "anthropic_api_url")
-"""Where LangChain's model classes keep their host."""
+"""Attributes in which LangChain's model classes hold their host."""
 
 
 _from_file: dict[str, str] = {}
-"""Keys that the last look into `.env` found: reading files blocks, which a server's event loop must not."""
+"""Keys from `.env`, by variable. Reading a file blocks, so code on an event loop uses these."""
 
 _KNOWN = frozenset(name for provider in PROVIDERS.values() for name in provider.keys)
 
@@ -26,8 +26,8 @@ _KNOWN = frozenset(name for provider in PROVIDERS.values() for name in provider.
 def environment(name: str, *, named: bool = False) -> str | None:
     """Return an API key from the environment, or else from the nearest `.env` upward; empty counts as unset.
 
-    A `.env` provides keys of known providers and variables that a mixture names, and no settings: it may come with a
-    folder of somebody else's.
+    A `.env` provides keys of known providers and variables that a mixture names. It provides no settings, because the
+    folder may have come from another person.
 
     Args:
         name: The variable.
@@ -41,7 +41,7 @@ def environment(name: str, *, named: bool = False) -> str | None:
 
 
 def host(spec: Proposer) -> str | None:
-    """Whose limits the model's requests count against; `None` for a model inside this process."""
+    """Return the host whose rate limits apply to the model's requests, or None for a model inside this process."""
     if not isinstance(spec.model, str):
         address = next((a for n in _ADDRESSES if isinstance(a := getattr(spec.model, n, None), str) and a), "")
         return urlsplit(address).netloc or type(spec.model).__qualname__
@@ -53,7 +53,7 @@ def host(spec: Proposer) -> str | None:
 
 
 def key_name(spec: Proposer) -> str | None:
-    """The variable that holds the key of the model's host; `None` when it needs none that we know of."""
+    """Return the variable that holds the key of the model's host, or None when no key is known to be needed."""
     if not isinstance(spec.model, str):
         return None
     if spec.base_url:
@@ -65,11 +65,11 @@ def key_name(spec: Proposer) -> str | None:
 
 
 def require_keys(specs: Iterable[Proposer]) -> None:
-    """Check that every key is there, can be sent, and may be sent where its mixture file says.
+    """Check that every key is set, is valid in a header, and may be sent to the host that its mixture file names.
 
     Raises:
-        MissingKeyError: Names all missing variables at once, with the models that need them.
-        ConfigError: A key cannot stand in a header, or a mixture file may not send it.
+        MissingKeyError: Variables are missing. The message names all of them, with the models that need them.
+        ConfigError: A key is not valid in a header, or the mixture file may not send it.
     """
     specs = list(specs)
     require_trusted(specs)
@@ -79,7 +79,7 @@ def require_keys(specs: Iterable[Proposer]) -> None:
         if (name := key_name(spec)) and spec.label not in wanted.setdefault(name, []):
             wanted[name].append(spec.label)
     values = {name: _sendable(name, environment(name, named=True)) for name in wanted}
-    # For `_openai_compatible`, which runs on an event loop and there must not look for files.
+    # `_openai_compatible` runs on an event loop and must not read files.
     _from_file.update({name: value for name, value in values.items() if value and not os.environ.get(name)})
     missing = {name: models for name, models in wanted.items() if not values[name]}
     if missing:
@@ -91,7 +91,7 @@ def require_keys(specs: Iterable[Proposer]) -> None:
 
 
 def _look_for_other_keys(spec: Proposer) -> None:
-    """Let `key_name` know of keys in `.env` under a provider's less usual variables."""
+    """Read a provider's alternative key variables from `.env`, for `key_name`."""
     provider = find(spec.model.partition(":")[0]) if isinstance(spec.model, str) and not spec.base_url else None
     for name in provider.other_keys if provider else ():
         if not os.environ.get(name) and (value := environment(name)):
@@ -99,12 +99,12 @@ def _look_for_other_keys(spec: Proposer) -> None:
 
 
 def _secret(spec: Proposer) -> str | None:
-    """The key of the model's host as it stands now; `None` when it needs none that we know of."""
+    """Return the current key of the model's host, or None when no key is known to be needed."""
     name = key_name(spec)
     if name is None:
         return None
     if not has_passed(spec):
-        # Reached only when a caller makes a model without `create_moa` and `require_keys`.
+        # Only for callers that make a model without `create_moa` and `require_keys`.
         require_trusted([spec])
     return _sendable(name, os.environ.get(name) or _from_file.get(name) or environment(name, named=True))
 
@@ -113,7 +113,7 @@ def _sendable(name: str, value: str | None) -> str | None:
     """Return the value of a key.
 
     Raises:
-        ConfigError: The value cannot stand in a header. The message has the variable's name and not the value.
+        ConfigError: The value is not valid in a header. The message has the variable's name and not the value.
     """
     if value and not (value.isascii() and value.isprintable() and value == value.strip()):
         what = "a line break" if "\n" in value or "\r" in value else "spaces, control or non-ASCII characters"
@@ -122,9 +122,9 @@ def _sendable(name: str, value: str | None) -> str | None:
 
 
 def _keys_now(spec: Proposer) -> str:
-    """A hash of the keys that a model of `spec` would be made with, so that a key put right is used at once."""
+    """Return a hash of the keys that a new model of `spec` would use, so that a corrected key takes effect at once."""
     text = _secret(spec) or ""
     if not (spec.base_url or is_embedded(spec) or key_name(spec)):
-        # A package of LangChain's reads its own variables, whichever those are.
+        # The provider's LangChain package reads variables of its own choice.
         text = "\n".join(f"{k}={v}" for k, v in sorted(os.environ.items()) if k.endswith(("_KEY", "_TOKEN")))
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
