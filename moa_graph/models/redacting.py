@@ -21,7 +21,7 @@ from langchain_core.runnables import Runnable, RunnableBinding
 from langgraph.errors import GraphBubbleUp
 
 from moa_graph.models.faults import STREAM_CUT, ProviderError, judged, own_cancellation
-from moa_graph.models.finish_reasons import reasons_in
+from moa_graph.models.reply_stream import StreamEnd
 
 __all__ = ["redacting"]
 
@@ -118,22 +118,16 @@ class _RedactingStream(_Redacting):
     ) -> AsyncIterator[ChatGenerationChunk]:
         try:
             chunks: Any = self.inner._astream(messages, stop, run_manager, **kwargs)
-            promised = ended = False
+            end = StreamEnd()
             async with aclosing(chunks):
                 async for chunk in chunks:
-                    said = {**chunk.message.response_metadata, **(chunk.generation_info or {})}
-                    promised = promised or said.get("model_provider") == "openai"
-                    ended = ended or any(reason not in _GOING_ON for reason in reasons_in(said))
+                    end.add(chunk)
                     yield chunk
             # LangChain joins the chunks when a callback streams; a stream that was cut then looks like a whole answer.
-            if promised and not ended:
+            if end.broken:
                 raise ProviderError(STREAM_CUT)
         except (Exception, asyncio.CancelledError) as exc:
             raise _redacted(exc) from None
-
-
-_GOING_ON = ("null", "in_progress", "queued")
-"""What the Responses API and odd servers say in pieces that end nothing."""
 
 
 def _redacted(exc: BaseException) -> BaseException:

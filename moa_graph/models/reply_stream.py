@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from langchain_core.messages import AIMessageChunk, BaseMessage
+from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.utils._merge import merge_lists
 
 from moa_graph.models.finish_reasons import reasons_in
@@ -19,11 +20,33 @@ from moa_graph.models.reply_calls import RawCall
 from moa_graph.models.reply_usage import usage_from
 from moa_graph.state import Usage, new_usage, total_usage
 
-__all__ = ["Pieces"]
+__all__ = ["Pieces", "StreamEnd"]
 
 _GROWING: Final = frozenset({"text", "thinking", "reasoning"})
 """Fields of content blocks whose pieces are joined."""
 _GROWING_EXTRA: Final = frozenset({"reasoning_content", "reasoning", "refusal"})
+
+
+_GOING_ON: Final = ("null", "in_progress", "queued")
+"""What the Responses API and odd servers say in pieces that end nothing."""
+
+
+class StreamEnd:
+    """Whether a stream of OpenAI's protocols was cut. The message that LangChain joins does not show it."""
+
+    def __init__(self) -> None:
+        self._promised = self._ended = False
+
+    def add(self, chunk: ChatGenerationChunk) -> None:
+        """Note what the chunk says about the end."""
+        said = {**chunk.message.response_metadata, **(chunk.generation_info or {})}
+        self._promised = self._promised or said.get("model_provider") == "openai"
+        self._ended = self._ended or any(reason not in _GOING_ON for reason in reasons_in(said))
+
+    @property
+    def broken(self) -> bool:
+        """Whether a finish reason was promised and did not come."""
+        return self._promised and not self._ended
 
 
 class Pieces:

@@ -109,10 +109,12 @@ def test_tools_are_the_aggregators_and_their_results_come_back_as_turns(client, 
     second = client.chat.completions.create(model="tools", messages=turns, tools=[TOOL])
     assert second.choices[0].message.content
     *proposers, aggregator = provider.requests()
-    assert aggregator.json["messages"][-1]["role"] == "tool"
-    assert all(
-        "rain" in json.dumps(request.json) and "tool_calls" not in request.json["messages"][2] for request in proposers
-    )
+    *_, result, drafts = aggregator.json["messages"]
+    assert result["role"] == "tool" and "rain" in str(result["content"])
+    assert drafts["role"] == "user" and "[drafts begin: " in str(drafts["content"])
+    for request in proposers:
+        assert "rain" in json.dumps(request.json)
+        assert not any("tool_calls" in message for message in request.json["messages"])
 
 
 def test_a_streamed_tool_call(client):
