@@ -109,7 +109,7 @@ REFUSALS: dict[str, tuple[type[MoAError], str, Try]] = {
     "a number as a message": (INPUT, "messages", _messages([3])),
     "no role": (INPUT, "messages", _messages([{"content": "hi"}])),
     "an unknown role": (INPUT, "messages", _messages([{"role": "wizard", "content": "hi"}])),
-    "only a system message": (INPUT, "user message", _messages([SystemMessage("be kind")])),
+    "only a blank system message": (INPUT, "blank", _messages([SystemMessage(" ")])),
     "only an assistant message": (INPUT, "user message", _messages([AIMessage("hello")])),
     "empty list content": (INPUT, "blank", _messages([HumanMessage(content=[])])),
     "blank block": (INPUT, "blank", _messages([HumanMessage(content=[{"type": "text", "text": " "}])])),
@@ -123,7 +123,7 @@ REFUSALS: dict[str, tuple[type[MoAError], str, Try]] = {
     "loopback image by IPv6": (INPUT, "::1", _image("https://[::1]/x.png")),
     "private image": (INPUT, "10.0.0.1", _image("https://10.0.0.1/x.png")),
     "http image": (INPUT, "http://example.com", _image("http://example.com/x.png")),
-    "no image address": (INPUT, "None", _image(None)),
+    "no image address": (INPUT, "neither data nor an address", _image(None)),
     "data that is no image": (INPUT, "data:text/html", _image("data:text/html;base64,PGI+")),
     "prompt over the window": (INPUT, "window", _window),
     "zero proposers": (CONFIG, "proposers", _mixture(proposers=[])),
@@ -213,8 +213,15 @@ async def _load(source: Any) -> Any:
     return create_moa(source)
 
 
+def _is_short(text: str) -> bool:
+    """Return whether an error is one line, or a mixture file's list with a line per problem."""
+    first, *others = text.splitlines()
+    listed = re.search(r": (\d+) problems\.$", first)
+    return len(text) <= 700 and len(others) == (int(listed[1]) if listed else 0)
+
+
 async def refuse(name: str, provider: Provider) -> Refusal:
-    """Try the input; it must raise exactly its error, in one line, before any request."""
+    """Try the input; it must raise exactly its error, in a line per problem, before any request."""
     kind, words, attempt = REFUSALS[name]
     before = provider.stats()["requests"]
     shown, wrong = "", None
@@ -225,7 +232,7 @@ async def refuse(name: str, provider: Provider) -> Refusal:
         shown = str(error).partition("\nDuring task")[0]
         if not isinstance(error, kind):
             wrong = f"{type(error).__name__} instead of {kind.__name__}: {shown}"
-        elif not re.search(re.escape(words), shown) or "\n" in shown or len(shown) > 700:
+        elif words not in shown or not _is_short(shown):
             wrong = f"does not say {words!r} in one line: {shown}"
     except Exception as error:  # any other class is what this looks for
         wrong = f"untyped {type(error).__name__}: {error}"
