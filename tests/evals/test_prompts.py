@@ -1,5 +1,6 @@
 """`moa eval run`: own prompts with right answers, checks, judges and juries; baselines, repeats, drafts, the matrix."""
 
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -8,6 +9,8 @@ from urllib.parse import quote
 
 import pytest
 
+from moa_graph.evals.data import assets
+from moa_graph.evals.data.catalog import Asset
 from moa_graph.evals.data.files import Row
 from moa_graph.evals.prompts.grade import Match, is_right
 from tests.evals.bench import lines, mixture, moa, recorded, scores
@@ -160,6 +163,27 @@ def test_repeats_have_a_mean_and_a_deviation(
     assert found["repeats"] == {"means": [25, 25, 25], "mean": 25, "deviation": 0, "prompts_always_alike": 4}
     assert provider.stats()["requests"] == 12
     assert recorded(tmp_path / "run") == 12
+
+
+def test_a_published_set_is_run_by_its_name(
+    tmp_path: Path, provider: Provider, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """GSM8K's own rows from the asset folder, checked by SHA-256; a file of the user's of that name comes first."""
+    rows = [{"question": f"{n}?", "answer": f"It is {n}.\n#### {n}"} for n in (5, 6)]
+    (tmp_path / "assets/objective").mkdir()
+    data = write(tmp_path / "assets/objective/gsm8k.jsonl", rows).read_bytes()
+    known = Asset("objective/gsm8k.jsonl", "MIT", sha256=hashlib.sha256(data).hexdigest())
+    monkeypatch.setattr(assets, "catalog", lambda: [known])
+    args = ("run", "objective/gsm8k.jsonl", *solo(provider, "The answer is 5"))
+    found, _ = printed(capsys, *args, "--out", tmp_path / "run")
+    assert (found["n"], found["score"]) == (2, 50)
+    manifest = json.loads((tmp_path / "run/run.json").read_text())
+    assert manifest["data"] == {"objective/gsm8k.jsonl": known.sha256}
+    (tmp_path / "objective").mkdir()
+    prompts(tmp_path / "objective", rows[:1], "gsm8k.jsonl")
+    found, _ = printed(capsys, *args, "--out", tmp_path / "own")
+    assert (found["n"], found["score"]) == (1, 100)
+    assert moa("run", "objective/none.jsonl", *solo(provider, "5")) == 2
 
 
 def test_drafts_of_a_run_are_data(tmp_path: Path, provider: Provider, capsys: pytest.CaptureFixture[str]) -> None:

@@ -79,6 +79,35 @@ def test_every_benchmarks_examples_hold_the_question(
     assert all(found[key] is not None for key in feedback)
 
 
+def test_an_experiment_says_what_was_measured_and_has_pairwise_verdicts(
+    tmp_path: Path, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Metadata names the mixture, its models, the judge, the data and the version; every turn's pair is feedback."""
+    bench.small_assets(tmp_path / "assets", monkeypatch)
+    other = tmp_path / "other.jsonl"
+    turns = {"index": 0, "turns": ["w", "w2"]}
+    other.write_text(bench.lines([{"question_id": 81, "model_id": "o", "choices": [turns]}]))
+    judge = ("--judge", "openai:say=[[A]]", "--judge-url", provider.url)
+    args = ("mt-bench", "-f", bench.mixture(tmp_path, provider), *judge, "--pairwise", other, "--ids", 81)
+    with LangSmith() as langsmith:
+        monkeypatch.setenv("LANGSMITH_ENDPOINT", langsmith.url)
+        monkeypatch.setenv("LANGSMITH_API_KEY", "lsv2_test")
+        monkeypatch.delenv("LANGSMITH_TRACING", raising=False)
+        # [[A]] is a verdict of a pair, and no rating.
+        assert moa(*args, "--out", tmp_path / "run") == 0
+    manifest = json.loads((tmp_path / "run/run.json").read_text())
+    metadata = langsmith.sessions[0]["extra"]["metadata"]
+    assert metadata["system"] == manifest["system"]
+    assert metadata["system"]["mixture"]
+    assert [model["model"] for model in metadata["models"]] == [model["model"] for model in manifest["models"]]
+    assert metadata["judge"]["model"] == "openai:say=[[A]]"
+    assert metadata["versions"] == manifest["versions"]
+    assert metadata["data"]["other.jsonl"] == manifest["data"]["other.jsonl"]
+    found = {entry["key"]: entry.get("score") for entry in langsmith.feedback}
+    # The judge always says A, so both orders disagree: a tie.
+    assert (found["pairwise_turn_1"], found["pairwise_turn_2"]) == (0.5, 0.5)
+
+
 def test_what_langsmith_does_never_costs_a_run(
     tmp_path: Path, provider: Provider, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -96,7 +96,11 @@ def flask(
 def own_prompts(
     choice: o.Choice,
     prompts: Annotated[
-        Path, typer.Argument(help="Your prompts: JSON Lines with `prompt` or `messages`, and `gold` or `criteria`.")
+        Path,
+        typer.Argument(
+            help="Your prompts: JSON Lines with `prompt` or `messages`, and `gold` or `criteria`; or a published set: "
+            "objective/gsm8k.jsonl or objective/math500.jsonl."
+        ),
     ],
     judge: Annotated[
         list[str] | None,

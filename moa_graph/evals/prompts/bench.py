@@ -18,6 +18,9 @@ from moa_graph.evals.prompts.questions import OwnPrompt, own_prompts
 from moa_graph.evals.prompts.run import PARAMETERS, RESULTS, PromptsWork
 from moa_graph.evals.session import Benchmark
 
+OBJECTIVE = "objective/"
+"""Where the catalogue has sets of questions with right answers."""
+
 
 @dataclass(frozen=True)
 class PromptOptions:
@@ -38,7 +41,10 @@ def own_benchmark(setup: Setup, path: Path, how: PromptOptions) -> Benchmark[Own
     Raises:
         InputError: The prompts, or the way of grading, cannot be used.
     """
-    items = own_prompts(setup.file(path), str(path), match=how.match)
+    name = path.as_posix()
+    # The name of an objective set is its file in the catalogue; a file of the user's comes first.
+    published = name.startswith(OBJECTIVE) and not path.exists()
+    items = own_prompts(setup.rows(name) if published else setup.file(path), str(path), match=how.match)
     argv = command_of(how.check) if how.check else None
     judges = [judge.under(PARAMETERS) for judge in (*([setup.judge] if setup.judge else []), *how.jury)]
     rated = bool(how.criteria) or any(item.criteria for item in items)
