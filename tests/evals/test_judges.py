@@ -29,7 +29,7 @@ def test_a_chat_model_object_judges(tmp_path: Path, provider: Provider, monkeypa
         payer = Payer(ledger)
         solo = ModelSystem(Proposer(model="openai:solo", base_url=provider.url), payer)
         judge = Judge(Proposer(model=model), payer, how_to_read(model))
-        setup = benchmarks.Setup(solo, judge, options)
+        setup = benchmarks.Setup(solo, judge, options, payer)
         outcome = asyncio.run(session.run(benchmarks.alpaca(setup), options))
     assert outcome.scores["n"] == 2
     assert outcome.scores["judge"] == "ChatOpenAI:judge=0.7"
