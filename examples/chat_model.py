@@ -6,7 +6,7 @@ from moa_graph import ChatMoA
 
 model = ChatMoA("local", max_tokens=40)  # fields of the mixture, and temperature, stop, timeout, max_retries
 
-whole = AIMessageChunk("")
+whole = AIMessageChunk(content="")
 for chunk in model.stream("What is the capital of France?"):
     print(chunk.text, end="", flush=True)
     whole += chunk

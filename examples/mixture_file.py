@@ -5,9 +5,9 @@ from pathlib import Path
 from moa_graph import create_moa
 
 graph = create_moa(Path(__file__).parent / "mixture_file.yaml")
-question = {"messages": "How do I make tea?"}
+question = "How do I make tea?"
 
-for event in graph.stream(question, context={"stream_answer": True}, stream_mode="custom"):
+for event in graph.stream({"messages": question}, context={"stream_answer": True}, stream_mode="custom"):
     if event["moa"] == "draft":
         print(f"[{event['proposer']}: {event['draft']['status']}]")
     elif event["moa"] == "answer_token":

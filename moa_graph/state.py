@@ -14,7 +14,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 # typing.TypedDict below Python 3.12 makes the Agent Server's schema endpoint fail, and its MCP endpoint
 # list nothing.
-from typing_extensions import TypedDict
+from typing_extensions import ReadOnly, TypedDict
 
 from moa_graph.errors import InputError, MoAError
 
@@ -311,16 +311,17 @@ class MoAState(TypedDict):
 if TYPE_CHECKING:
     from langchain_core.messages import MessageLikeRepresentation
 
-    # LangGraph reads the type to describe the input: there it is the list that the state holds.
-    GivenMessages = MessageLikeRepresentation | Sequence[MessageLikeRepresentation]
+    # Read-only, so that the state of another graph, whose `messages` is a list of messages, is accepted as well.
+    GivenMessages = ReadOnly[MessageLikeRepresentation | Sequence[MessageLikeRepresentation]]
 else:
-    GivenMessages = list[AnyMessage]
+    # LangGraph reads the type to describe the input: there it is the list that the state holds.
+    GivenMessages = Annotated[list[AnyMessage], add_checked]
 
 
 class MoAInput(TypedDict):
-    """What a caller gives: a text, a message, or a list of messages (LangChain's, dicts, or pairs of role and text)."""
+    """Input of the graph: a text, a message, or a list of messages (LangChain's, dicts, or pairs of role and text)."""
 
-    messages: Annotated[GivenMessages, add_checked]
+    messages: GivenMessages
 
 
 class MoAOutput(TypedDict):

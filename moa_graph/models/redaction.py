@@ -1,7 +1,7 @@
-"""Redact texts: no keys, no URLs with credentials, no control characters, one short line.
+"""Redact keys and credentials in texts of exceptions and providers, and cut them to one printable line.
 
-Exception texts reach drafts, records, checkpoints, traces and terminals, and providers, proxies and HTTP
-clients put keys into them. Every message about a fault goes through `one_line`.
+Exception texts reach drafts, records, checkpoints, traces and terminals, and providers, proxies and HTTP clients put
+keys into them. Every message about a fault goes through `one_line`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable
 __all__ = ["HIDDEN", "one_line", "remember_secret", "scrub", "well_formed"]
 
 HIDDEN = "[hidden]"
-"""Replaces a secret."""
+"""What replaces a secret."""
 
 _SECRET_NAME = re.compile(
     r"(?:^|_)(?:API_?KEY|KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?|DSN)(?:_|$)", re.IGNORECASE
@@ -25,7 +25,7 @@ _SHORTEST = 8
 _A_LETTER = re.compile("[A-Za-z]")
 _A_DIGIT = re.compile("[0-9]")
 
-# What they search comes from providers: none of them may take more than linear time in it, or nearly so.
+# Providers choose the text that these search, so each must take close to linear time.
 _SHAPES: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
     # Credentials in a URL, and in its query.
     (re.compile(r"(?<=://)[^/\s@]+(?=@)"), HIDDEN),
@@ -57,7 +57,7 @@ _SHAPES: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
     ),
     (re.compile(r"\b(?:AIza[\w-]{20,}|A(?:KIA|SIA)[A-Z0-9]{12,})"), HIDDEN),
     (re.compile(r"(?<![\w-])eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?"), HIDDEN),
-    # Long runs of letters and digits that no word is made of (Together's keys are 64 hex digits).
+    # Long runs of letters and digits that are not words (Together's keys are 64 hex digits).
     (re.compile(r"[\w-]{40,}"), lambda run: HIDDEN if _A_LETTER.search(run[0]) and _A_DIGIT.search(run[0]) else run[0]),
 ]
 
@@ -66,14 +66,14 @@ _remembered: set[str] = set()
 
 
 def remember_secret(value: str) -> None:
-    """Redact `value` from now on: for keys that come from a file, not from the environment."""
+    """Redact `value` from now on (for keys that come from a file and not from the environment)."""
     if len(value) >= _SHORTEST:
         with _lock:
             _remembered.add(value)
 
 
 def _known() -> list[str]:
-    """Return the secrets known to this process, the longest first."""
+    """Return every secret known to this process, the longest first."""
     with _lock:
         values = set(_remembered)
     values.update(v for name, v in os.environ.items() if len(v) >= _SHORTEST and _SECRET_NAME.search(name))
@@ -81,16 +81,24 @@ def _known() -> list[str]:
 
 
 def scrub(text: str) -> str:
-    """Return `text` without secrets: those known to this process word for word, others by their shape."""
+    """`text` without secrets: those known to this process word for word, others by their shape."""
+    return _without_shapes(_without_known(text))
+
+
+def _without_known(text: str) -> str:
     for value in _known():
         text = text.replace(value, HIDDEN)
+    return text
+
+
+def _without_shapes(text: str) -> str:
     for shape, instead in _SHAPES:
         text = shape.sub(instead, text)
     return text
 
 
 def well_formed(text: str) -> str:
-    """Return `text` with lone surrogates replaced, so that it can be encoded, stored and sent on."""
+    """`text` with lone surrogates replaced, so that it can be encoded, stored and sent on."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -100,11 +108,14 @@ def well_formed(text: str) -> str:
 
 
 def one_line(text: str, *, limit: int = 300) -> str:
-    """Return `text` redacted, on one line, at most `limit` characters long, printable.
+    """Return `text` without secrets, on one line, printable, at most `limit` characters long.
 
-    A little more than `limit` is scrubbed and then cut: a secret at the cut must not escape by being cut in
-    half.
+    Secrets are redacted before the text is cut, so that no part of one is shown. Only known secrets are searched in the
+    whole text: shapes are searched in its beginning, and a word at the end of that beginning may be part of a secret.
     """
-    head = well_formed(text[: 20 * limit])
-    line = " ".join("".join(c if c.isprintable() else " " for c in scrub(head)).split())
+    known = _without_known(text)
+    head = well_formed(known[: 20 * limit])
+    line = " ".join("".join(c if c.isprintable() else " " for c in _without_shapes(head)).split())
+    if len(known) > 20 * limit and len(line) <= limit:
+        line = line.rpartition(" ")[0][: limit - 1].rstrip() + "…"
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"

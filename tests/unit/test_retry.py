@@ -95,6 +95,8 @@ def test_a_status_decides_for_http_clients(status: int, kind: str, retryable: bo
     ("status", "error", "kind"),
     [
         (429, {"message": "You exceeded your current quota", "code": "insufficient_quota"}, "quota"),
+        (429, {"message": "Please try later", "code": "insufficient_quota"}, "quota"),
+        (429, {"message": "Please try later", "code": "billing_hard_limit_reached"}, "quota"),
         (429, {"message": "You exceeded your current quota, please check your plan"}, "quota"),
         (400, {"message": "Your credit balance is too low", "type": "invalid_request_error"}, "quota"),
         (400, {"message": "no", "code": "context_length_exceeded"}, "context_overflow"),

@@ -1,4 +1,4 @@
-"""Nothing secret is shown, and what a provider said still can be read."""
+"""Secrets are redacted in messages about faults, and the provider's own words stay readable."""
 
 from __future__ import annotations
 
@@ -43,6 +43,47 @@ def test_a_remembered_secret_is_hidden() -> None:
     assert "dotenv" not in scrub("key was: from a dotenv file")
 
 
+def test_a_secret_that_contains_another_is_hidden_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FIRST_API_KEY", "correct horse")
+    monkeypatch.setenv("SECOND_API_KEY", "correct horse battery")
+    assert scrub("sent correct horse battery to them") == f"sent {HIDDEN} to them"
+
+
+@pytest.mark.parametrize("start", range(55, 82, 2))
+@pytest.mark.parametrize("secret", ["correct-horse-battery-staple", "correct horse battery staple"])
+def test_a_known_secret_at_the_limit_is_not_shown_in_part(
+    secret: str, start: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOME_PROVIDER_API_KEY", secret)
+    line = one_line("a" * (start - 1) + " " + secret + " was refused", limit=80)
+    assert "cor" not in line
+    assert len(line) <= 80
+
+
+@pytest.mark.parametrize(("text", "secret"), [case for case in SECRETS if len(case[1]) > 12])
+def test_a_secret_at_the_limit_is_not_shown_in_part(text: str, secret: str) -> None:
+    for shown in range(1, len(secret)):
+        before = text.partition("{}")[0]
+        line = one_line("a " * 60 + text.format(secret), limit=120 + len(before) + shown)
+        assert secret[:4] not in line.replace(HIDDEN, "")
+
+
+@pytest.mark.parametrize("secret", ["correct-horse-battery-staple", "correct horse battery staple"])
+@pytest.mark.parametrize("before", [" ", "\n", "sk-abcdefgh12345678 "])
+def test_a_secret_where_the_search_ends_is_not_shown_in_part(
+    secret: str, before: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What stands before the secret shrinks when it is redacted and put on one line.
+    monkeypatch.setenv("SOME_PROVIDER_API_KEY", secret)
+    for shift in range(0, 30, 3):
+        text = (before * 2000)[: 20 * 300 - shift - 1] + " " + secret + " was refused " + "b" * 400
+        assert "cor" not in one_line(text).replace("secret", "")
+
+
+def test_a_word_where_the_search_ends_is_not_shown() -> None:
+    assert one_line(" " * 5990 + "AIzaSyA1234567890abcdefghijklmnopqrstuv was refused") == "…"
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -78,7 +119,7 @@ def test_a_providers_words_stay(text: str) -> None:
         "<title>",
     ],
 )
-def test_no_text_holds_the_event_loop_up(part: str) -> None:
+def test_every_text_is_searched_in_linear_time(part: str) -> None:
     # Time that grows with the square of the length would make minutes of this, and the test's time limit ends those.
     text = part * (60_000 // len(part))
     assert scrub(text)

@@ -9,6 +9,7 @@ import json
 import math
 import os
 import signal
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -123,7 +124,7 @@ async def _fed(process: asyncio.subprocess.Process, data: bytes) -> bytes:
 def _kill(process: asyncio.subprocess.Process) -> None:
     """Kill the program's process group; where there are none, the program."""
     with contextlib.suppress(ProcessLookupError):
-        if os.name == "posix":
+        if sys.platform != "win32":
             os.killpg(process.pid, signal.SIGKILL)
         else:
             process.kill()
