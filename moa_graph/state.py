@@ -14,7 +14,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 # typing.TypedDict below Python 3.12 makes the Agent Server's schema endpoint fail, and its MCP endpoint
 # list nothing.
-from typing_extensions import ReadOnly, TypedDict
+from typing_extensions import TypedDict
 
 from moa_graph.errors import InputError, MoAError
 
@@ -237,7 +237,7 @@ def merge_drafts(left: Sequence[Draft], right: Any) -> list[Draft]:
         right: What a node, or a person who edits the state, writes.
 
     Raises:
-        InputError: `right` is not a list of whole drafts, or one stands in a slot that belongs to another proposer.
+        InputError: `right` is not a list of whole drafts, or one is in the slot of another proposer.
     """
     drafts = list(left)
     for draft in _checked_drafts(right):
@@ -310,18 +310,21 @@ class MoAState(TypedDict):
 
 if TYPE_CHECKING:
     from langchain_core.messages import MessageLikeRepresentation
+    from typing_extensions import ReadOnly
 
-    # Read-only, so that the state of another graph, whose `messages` is a list of messages, is accepted as well.
-    GivenMessages = ReadOnly[MessageLikeRepresentation | Sequence[MessageLikeRepresentation]]
+    class MoAInput(TypedDict):
+        """Input of the graph: a text, a message, or a list of messages (objects, dicts, or pairs of role and text)."""
+
+        # Read-only, so that the state of another graph, whose `messages` is a list of messages, is accepted as well.
+        messages: ReadOnly[MessageLikeRepresentation | Sequence[MessageLikeRepresentation]]
+
 else:
-    # LangGraph reads the type to describe the input: there it is the list that the state holds.
-    GivenMessages = Annotated[list[AnyMessage], add_checked]
 
+    class MoAInput(TypedDict):
+        """Input of the graph: a text, a message, or a list of messages (objects, dicts, or pairs of role and text)."""
 
-class MoAInput(TypedDict):
-    """Input of the graph: a text, a message, or a list of messages (LangChain's, dicts, or pairs of role and text)."""
-
-    messages: GivenMessages
+        # LangGraph reads the type to describe the input: there it is the list that the state holds.
+        messages: Annotated[list[AnyMessage], add_checked]
 
 
 class MoAOutput(TypedDict):

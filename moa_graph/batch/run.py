@@ -21,7 +21,7 @@ from moa_graph.batch.in_order import in_order
 from moa_graph.batch.questions import WHOLE, BadLine, Question, Shard, count, read
 from moa_graph.batch.results import Graph, Result, answered, failed
 from moa_graph.costs.ledger import Ledger
-from moa_graph.costs.spending_cap import Purse
+from moa_graph.costs.spending_cap import SpendingCap
 from moa_graph.errors import BudgetError, ConfigError, InputError, ServerError
 
 if sys.platform == "win32":
@@ -99,7 +99,7 @@ class Batch:
         if self.target.is_dir() or self.target.resolve() == self.source.resolve():
             raise InputError(f"{self.target}: a folder, or the questions themselves. Choose another output.")
         self.totals.lines = count(self.source, self.shard)
-        self._purse = Purse(self.max_cost)
+        self._cap = SpendingCap(self.max_cost)
         part = self.target.with_name(self.target.name + ".part")
         try:
             await self._write(part)
@@ -151,7 +151,7 @@ class Batch:
 
     async def _ask(self, entry: Question, key: str) -> _Receipt:
         try:
-            async with self._purse.room() as allowed:
+            async with self._cap.reserve() as allowed:
                 context = {**self.context, "item": entry.item}
                 if allowed is not None:
                     context["max_cost"] = min(allowed, context.get("max_cost", allowed))
@@ -185,8 +185,8 @@ class Batch:
         )
 
     def _count(self, result: Result) -> None:
-        self._purse.pay(result["cost"], whole=not result["error"])
-        self.totals.cost, self.totals.unpriced = self._purse.spent, self._purse.unknown
+        self._cap.pay(result["cost"], whole=not result["error"])
+        self.totals.cost, self.totals.unpriced = self._cap.spent, self._cap.unknown
         if not result["error"]:
             self.totals.mixtures.add(result["mixture"])
 

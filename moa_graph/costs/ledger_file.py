@@ -16,7 +16,7 @@ APPLICATION = int.from_bytes(b"moaL", "big")
 """SQLite's `application_id` of a ledger: what tells it from any other SQLite file."""
 
 VERSION = 2
-"""SQLite's `user_version`: the schema, what stands in `value`, and how keys are made."""
+"""SQLite's `user_version`: of the schema, the format of `value` and the way keys are made."""
 
 MIN_ROOM = 2_000_000
 """Free bytes without which no further call is paid for: the answers of calls that are under way must find room."""

@@ -1,4 +1,7 @@
-"""What a batch or a benchmark may cost: a question begins only when the dearest one seen so far would still fit."""
+"""The spending cap of a batch or a benchmark.
+
+A question starts only if the cap can still pay for one as expensive as the most expensive so far.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,16 @@ from contextlib import asynccontextmanager
 from moa_graph.errors import BudgetError
 
 _DUST = 1e-9
-"""Dollars by which sums of cents are off."""
+"""Rounding error, in dollars, allowed when sums of costs are compared."""
 
 
-class Purse:
-    """Dollars spent and set aside. `limit=None` spends without end and only counts.
+class SpendingCap:
+    """Dollars spent, and dollars reserved for questions that run.
 
-    `expected` is what a question is taken to cost until one has shown it. Without it the first question runs alone,
-    so that what one costs is known before many run.
+    Args:
+        limit: The most to spend, in dollars. None counts without a limit.
+        expected: Cost of one question, in dollars, assumed until one has finished. Without it the first question runs
+            alone, so that the cost of one is known before many run.
     """
 
     def __init__(self, limit: float | None = None, *, expected: float | None = None) -> None:
@@ -24,16 +29,16 @@ class Purse:
         self.expected = expected
         self.spent = 0.0
         self.unknown = 0
-        self._dearest: float | None = None
+        self._highest: float | None = None
         self._open = 0
         self._changed = asyncio.Condition()
 
     @asynccontextmanager
-    async def room(self) -> AsyncIterator[float | None]:
-        """Waits for room for one more question and gives what that one may cost, in dollars.
+    async def reserve(self) -> AsyncIterator[float | None]:
+        """Wait until one more question can be paid for, and yield the dollars it may cost (None without a limit).
 
         Raises:
-            BudgetError: there is none, and none will come: nothing more runs.
+            BudgetError: The rest of the limit is too small and no running question can free any of it.
         """
         allowed = None if self.limit is None else await self._reserve(self.limit)
         try:
@@ -45,29 +50,34 @@ class Purse:
                     self._changed.notify_all()
 
     def pay(self, cost: float | None, *, least: float = 0.0, whole: bool = True) -> None:
-        """Counts a question's cost; one that is unknown (a call was broken off) as the dearest so far, or as what is
-        known of it (`least`) where that is more.
+        """Count the cost of a question.
 
-        What a question cost that came to no end (`whole=False`) does not tell what one costs.
+        Args:
+            cost: In dollars. None if unknown (a call was cancelled): counts as the most expensive question so far, or
+                as `least` if that is more.
+            least: The known part of an unknown cost, in dollars.
+            whole: False for a question that did not finish: its cost does not lower the estimate for the next ones.
         """
         if cost is None:
             self.unknown += 1
             self.spent += max(self._each or 0.0, least)
             return
         self.spent += cost
-        if whole or self._dearest is not None:
-            self._dearest = max(cost, self._dearest or 0.0)
+        if whole or self._highest is not None:
+            self._highest = max(cost, self._highest or 0.0)
 
     @property
     def _each(self) -> float | None:
-        """What one question is taken to cost; None when nothing tells."""
-        return self.expected if self._dearest is None else self._dearest
+        """Assumed cost of the next question, in dollars; None if unknown."""
+        return self.expected if self._highest is None else self._highest
 
     async def _reserve(self, limit: float) -> float:
         async with self._changed:
             while not self._fits(limit):
                 if not self._open:
-                    raise BudgetError(f"max-cost: ${self.spent:.4f} of ${limit:g} are spent; another might pass it.")
+                    raise BudgetError(
+                        f"max-cost: ${self.spent:.4f} of ${limit:g} spent; the next question could exceed the limit."
+                    )
                 await self._changed.wait()
             left = limit - self.spent - self._open * (self._each or 0.0)
             self._open += 1

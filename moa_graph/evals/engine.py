@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from moa_graph.batch.in_order import in_order
-from moa_graph.costs.spending_cap import Purse
+from moa_graph.costs.spending_cap import SpendingCap
 from moa_graph.errors import BudgetError, InputError, UnrecordedError
 from moa_graph.evals.data.files import Row
 from moa_graph.evals.systems import paid_calls as paid
@@ -120,7 +120,7 @@ class _Leave:
     An item whose calls are all recorded needs none. With `recorded`, none is given.
     """
 
-    purse: Purse
+    cap: SpendingCap
     held: AsyncExitStack
     recorded: bool
     taken: bool = False
@@ -130,7 +130,7 @@ class _Leave:
             return
         if self.recorded:
             raise UnrecordedError("a call of it is not recorded")
-        await self.held.enter_async_context(self.purse.room())
+        await self.held.enter_async_context(self.cap.reserve())
         self.taken = True
 
 
@@ -159,8 +159,8 @@ async def run(
     work: Callable[[Item, ItemOutcome], Coroutine[Any, Any, None]],
     *,
     concurrency: int,
-    purse: Purse,
-    tell: Callable[[ItemOutcome, Purse], None] | None = None,
+    cap: SpendingCap,
+    tell: Callable[[ItemOutcome, SpendingCap], None] | None = None,
 ) -> list[ItemOutcome]:
     """Return every item's outcome, in the order given. `work` fills it in, so that nothing paid is lost at a cost cap.
 
@@ -171,7 +171,7 @@ async def run(
     async def one(item: Item, *, recorded: bool) -> ItemOutcome | None:
         done = ItemOutcome(name(item))
         async with AsyncExitStack() as held:
-            paid.LEAVE.set(_Leave(purse, held, recorded).take)
+            paid.LEAVE.set(_Leave(cap, held, recorded).take)
             try:
                 await work(item, done)
             except UnrecordedError:
@@ -179,15 +179,15 @@ async def run(
             except BudgetError:
                 done.skipped = True
             whole = not done.skipped and not done.failures
-            purse.pay(done.known_cost if done.priced else None, least=done.known_cost, whole=whole)
+            cap.pay(done.known_cost if done.priced else None, least=done.known_cost, whole=whole)
             if tell:
-                tell(done, purse)
+                tell(done, cap)
         return done
 
     async def through(some: Sequence[Item], *, recorded: bool) -> dict[str, ItemOutcome]:
         async with in_order(some, partial(one, recorded=recorded), concurrency=concurrency) as results:
             return {done.item: done async for done in results if done}
 
-    found = {} if purse.limit is None else await through(items, recorded=True)
+    found = {} if cap.limit is None else await through(items, recorded=True)
     found |= await through([item for item in items if name(item) not in found], recorded=False)
     return [found[name(item)] for item in items]

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import moa_graph
-from moa_graph.costs.spending_cap import Purse
+from moa_graph.costs.spending_cap import SpendingCap
 from moa_graph.evals import engine
 from moa_graph.evals.data.files import Row, inside, json_bytes, jsonl_bytes, write
 from moa_graph.evals.engine import ItemOutcome, RunOptions, Spending
@@ -87,7 +87,7 @@ async def run(
     options: RunOptions,
     *,
     expected_cost: float | None = None,
-    tell: Callable[[ItemOutcome, Purse], None] | None = None,
+    tell: Callable[[ItemOutcome, SpendingCap], None] | None = None,
 ) -> FinishedRun:
     """Run what is not recorded yet and write the final files.
 
@@ -103,9 +103,9 @@ async def run(
     manifest = claim(options.folder, _manifest(bench, options))
     for judge in _judges(bench):
         judge.form.passes = manifest["passes"]
-    purse = Purse(options.max_cost, expected=expected_cost)
+    cap = SpendingCap(options.max_cost, expected=expected_cost)
     done = await engine.run(
-        bench.items, bench.identify, bench.work, concurrency=options.concurrency, purse=purse, tell=tell
+        bench.items, bench.identify, bench.work, concurrency=options.concurrency, cap=cap, tell=tell
     )
     places = {name: place for place, name in enumerate(bench.order)}
     done.sort(key=lambda one: places.get(one.item, len(places)))

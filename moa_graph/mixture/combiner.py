@@ -68,7 +68,7 @@ class Combiner(Checked):
         return []
 
     def base_layers(self, layers: int) -> int:
-        """Return how many layers the mixture's own rounds make, of the `layers` that were asked for."""
+        """Return how many layers the mixture's own rounds make, of the requested `layers`."""
         return layers
 
     def extra_rounds(self, base: Sequence[list[str]], roster: list[str]) -> list[list[str]]:

@@ -26,7 +26,7 @@ def preset_path(name: str) -> Path:
     """Return the path of the preset's data file.
 
     Raises:
-        ConfigError: There is no such preset.
+        ConfigError: The preset does not exist.
     """
     if name not in preset_names():
         raise ConfigError(
@@ -45,8 +45,8 @@ def read(source: str | Path) -> dict[str, Any]:
     """Return the fields in a preset (by name) or in a YAML or TOML file (by path).
 
     Raises:
-        ConfigError: There is no such preset or file, it does not parse to named fields, or it is not one that a person
-            would write: larger than 1 MB, nested deeper than 50 levels, or with aliases that expand without end.
+        ConfigError: The preset or file does not exist, does not parse to named fields, or exceeds a limit: larger
+            than 1 MB, nested deeper than 50 levels, or with aliases that expand without end.
     """
     path = preset_path(str(source)) if is_preset(source) else Path(source)
     fields = _parse(_text(path), path)

@@ -79,7 +79,7 @@ def _address(value: Any) -> str | None:
 
 
 def _shallow(value: Any) -> Any:
-    """Identifying parameters as far as they are plain; the rest stands in the fields."""
+    """Return identifying parameters reduced to JSON values."""
     try:
         return json.loads(json.dumps(value, default=lambda each: type(each).__qualname__))
     except (TypeError, ValueError, RecursionError):

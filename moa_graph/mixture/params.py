@@ -52,7 +52,7 @@ def _check_names(params: Mapping[str, Any], place: str = "proposer.params") -> N
             raise ConfigError(f"{place}: {name!r} is set by the mixture and cannot be a parameter. Remove it.")
         if _DESTINATION.fullmatch(name):
             raise ConfigError(
-                f"{place}: {name!r} is no request parameter. The host is `base_url`; a key is read from "
+                f"{place}: {name!r} is not a request parameter. The host is `base_url`; a key is read from "
                 "the environment, a server's own key from the variable that `api_key_env` names."
             )
         if name in _HEADERS:

@@ -40,10 +40,10 @@ class Checked(BaseModel):
 
 
 def refuse_unknown(data: Mapping[str, Any], known: Mapping[str, Any], *, what: str) -> None:
-    """Refuses keys that are no fields, and names the nearest field.
+    """Refuse unknown keys, and name the nearest field.
 
     Raises:
-        ConfigError: for the first unknown key.
+        ConfigError: For the first unknown key.
     """
     for key in data:
         if key not in known:

@@ -47,7 +47,7 @@ class Catalogue:
         """The mixture of that name.
 
         Raises:
-            Problem: 404, there is none.
+            Problem: 404, the name is unknown.
         """
         if name not in self.mixtures:
             known = ", ".join(self.mixtures)

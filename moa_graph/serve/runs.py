@@ -34,7 +34,7 @@ def checked(mixture: Mixture, messages: Any, context: MoAContext) -> list[AnyMes
     Raises:
         InputError: the messages are wrong.
         Problem: 400, the context asks for what this mixture does not have, or binds tools its aggregator cannot hold.
-        ConfigError: the aggregator's model cannot be made, which is no fault of the client.
+        ConfigError: the aggregator's model cannot be made, which is not the client's fault.
     """
     whole: list[AnyMessage] = add_checked([], messages)
     check(whole)

@@ -1,4 +1,4 @@
-"""Server-sent events that show life while nothing happens, and stop what makes them when nobody listens."""
+"""Server-sent events with heartbeats; the producer is cancelled when the client disconnects."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _HEADERS = [
 
 
 async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T | None:
-    """The result of `work`, or `None` when it was cancelled, as it is when the client goes away first; it has ended."""
+    """Return the result of `work`, or None if it was cancelled. Cancels it when the client disconnects first."""
     doing = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(_gone(receive))
     try:
@@ -82,7 +82,7 @@ class EventStream:
                 async for part in parts:
                     await queue.put(part)
         except asyncio.CancelledError:
-            # Nobody wants the rest, and perhaps nobody reads: the end must find room without waiting.
+            # The client may no longer read: empty the queue, so that the end mark fits without waiting.
             while not queue.empty():
                 queue.get_nowait()
             raise

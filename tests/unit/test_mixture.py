@@ -38,7 +38,10 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"proposers": [{"model": "openai:a", "api_key_env": "X"}]}, "base_url"),
     ({"proposers": [{"model": "openai:a", "params": {"temperature": 0.2}}]}, "'temperature' is a field of its own"),
     ({"proposers": [{"model": "openai:a", "params": {"base_url": "https://h/v1"}}]}, "'base_url' is a field"),
-    ({"proposers": [{"model": "openai:a", "params": {"api_key": "sk-planted-1"}}]}, r"'api_key' is no request .*env"),
+    (
+        {"proposers": [{"model": "openai:a", "params": {"api_key": "sk-planted-1"}}]},
+        r"'api_key' is not a request .*env",
+    ),
     ({"proposers": [{"model": "openai:a", "params": {"stop": object()}}]}, r"proposer\.params: only plain JSON"),
     ({"proposers": [{"model": "openai:a", "params": {"top_p": math.nan}}]}, r"proposer\.params: only plain JSON"),
     ({"prices": {"openai:a": [-1, 1]}}, r"prices\['openai:a'\]: give dollars"),

@@ -13,7 +13,7 @@ from typing import Any
 from moa_graph.cli.eval.options import Choice
 from moa_graph.cli.eval.show import figures_table, notes, show_json, shown, table, tell
 from moa_graph.costs.ledger import Ledger
-from moa_graph.costs.spending_cap import Purse
+from moa_graph.costs.spending_cap import SpendingCap
 from moa_graph.errors import ConfigError, InputError, MoAError
 from moa_graph.evals import estimate, session
 from moa_graph.evals.alpaca_eval import run as alpaca_run
@@ -233,10 +233,10 @@ class Progress:
         if self.live:
             self.bar.stop()
 
-    def moved(self, done: ItemOutcome, purse: Purse) -> None:
+    def moved(self, done: ItemOutcome, cap: SpendingCap) -> None:
         """One more item is finished."""
         self.done += 1
-        cost = f"${purse.spent:.4f}" + (f" (price unknown in {purse.unknown} items)" if purse.unknown else "")
+        cost = f"${cap.spent:.4f}" + (f" (price unknown in {cap.unknown} items)" if cap.unknown else "")
         if self.live:
             self.bar.update(self.task, advance=1, cost=cost)
         elif self.done % self.every == 0 or self.done == self.total:
