@@ -43,9 +43,10 @@ def scripted(*script: tuple[float, Any]) -> Scripted:
 
 
 async def test_a_retry_after_an_overflow_has_all_the_time_that_is_left() -> None:
-    aggregator = scripted((1.2, ContextOverflowError("too long")), (0.0, Unavailable("busy")), (0.0, "the answer"))
+    # 1.8 s are left after the overflow, and the back-off takes at most 1 s. Subtracting the 2.2 s twice leaves none.
+    aggregator = scripted((2.2, ContextOverflowError("too long")), (0.0, Unavailable("busy")), (0.0, "the answer"))
     graph = create_moa(
-        proposers=[scripted((0.0, "a draft " * 200))], aggregator=aggregator, deadline=2.2, max_attempts=5
+        proposers=[scripted((0.0, "a draft " * 200))], aggregator=aggregator, deadline=4.0, max_attempts=5
     )
     result = await graph.ainvoke({"messages": "q"})
     assert result["messages"][-1].content == "the answer"
