@@ -460,7 +460,7 @@ def _which(value: Any) -> str:
     return str(name)
 
 
-AnyCombiner = Annotated[
+_Mapping = Annotated[
     Annotated[Synthesize, Tag("synthesize")]
     | Annotated[Analyze, Tag("analyze")]
     | Annotated[Select, Tag("select")]
@@ -469,6 +469,8 @@ AnyCombiner = Annotated[
     | Annotated[Escalate, Tag("escalate")]
     | Annotated[Critique, Tag("critique")],
     Discriminator(_which),
-    BeforeValidator(_named),
 ]
+_Name = Annotated[str, Field(json_schema_extra={"enum": list(NAMES)})]
+
+AnyCombiner = Annotated[_Mapping, BeforeValidator(_named, json_schema_input_type=_Name | _Mapping)]
 """A combiner's name, or a mapping of its name and options."""

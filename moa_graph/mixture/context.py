@@ -45,6 +45,11 @@ class MoAContext(Checked):
                 f"context: {fixed[0]!r} belongs to the mixture and cannot be changed by a run. "
                 f"Fields of a run: {', '.join(cls.model_fields)}."
             )
+        if private := [key for key in data if key in _OF_CALLERS and key not in cls.model_fields]:
+            raise ConfigError(
+                f"context: {private[0]!r} is set by ChatMoA and the endpoint, not by a caller. "
+                f"Fields of a run: {', '.join(cls.model_fields)}."
+            )
         foreign = [key for key in data if key not in cls.model_fields and not _near_miss(key, cls.model_fields)]
         known = {key: value for key, value in data.items() if key not in foreign}
         refuse_unknown(known, cls.model_fields, what=cls.called)
@@ -196,6 +201,9 @@ def settings(mixture: Mixture, context: object) -> Settings:
 
 
 _UNCHANGED = MoAContext()
+
+_OF_CALLERS = frozenset({"bound", "form"})
+"""Fields of BoundContext, which hold what is bound to the aggregator's call."""
 
 _OF_MIXTURES = {*Mixture.model_fields, *Proposer.model_fields, "api_key"} - {"name"}
 """What a run cannot change; other programs have names of their own."""

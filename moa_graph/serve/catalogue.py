@@ -76,9 +76,10 @@ def _usable(trust: bool) -> tuple[dict[str, Mixture], dict[str, list[str]]]:
     missing: dict[str, list[str]] = {}
     presets = sorted(preset_names(), key=lambda name: (name == "local", name))
     chosen = default_mixture()[0]
-    for mixture, name in (_loaded(name, trust) for name in [chosen, *presets]):
+    for source in [chosen, *presets]:
+        mixture, name = _loaded(source, trust)
         lacks = _lacks(mixture)
-        if not lacks and name != chosen and _on_own_server(mixture):
+        if not lacks and source != chosen and _on_own_server(mixture):
             lacks = ["to be named, with its own server running"]
         if lacks:
             missing[name] = lacks

@@ -20,7 +20,6 @@ from moa_graph import (
 from moa_graph.graph.active_runs import in_run, live_runs
 from moa_graph.graph.round_end import Rule, open_latches
 from moa_graph.models import rate_limit as limits
-from moa_graph.models.keys import host
 from tests.faults.foreign import Own
 from tests.provider import Provider
 
@@ -347,7 +346,7 @@ async def test_a_call_that_never_had_its_turn_costs_nothing(
     limits.clear()
     waiting, good = Proposer(**spec(provider, "tok=4-a")), Own(text="fine", seen=[])
     graph = create_moa(proposers=[good, waiting], aggregator=good, deadline=0.3)
-    async with limits.gate(host(waiting) or "").slot():
+    async with limits.limiter_for(waiting).permit():
         draft = (await graph.ainvoke(QUESTION))["drafts"][1]
     limits.clear()
     assert (draft["status"], draft["attempts"], draft["cost"]) == ("failed", 0, 0.0)

@@ -12,7 +12,7 @@ import orjson
 from tests.provider import render
 from tests.provider.profile import Profile, parse
 from tests.provider.record import Log, Request
-from tests.provider.replies import last_user, limit_of, reply
+from tests.provider.replies import asked_by_user, limit_of, reply
 
 NUMBERS = itertools.count(1)
 OVERFLOW = (
@@ -68,7 +68,7 @@ class Chat:
         profile = self.profile
         dice = random.Random()
         if profile.draws:
-            question = last_user(self.asked["messages"])
+            question = asked_by_user(self.asked["messages"])
             nth = self.log.nth(profile.model, question)
             dice = random.Random(f"{profile.model}\0{question}\0{nth}")
             if profile.faults and profile.due(nth, dice):

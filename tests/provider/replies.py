@@ -44,6 +44,11 @@ def last_user(messages: list[dict[str, Any]]) -> str:
     return ""
 
 
+def asked_by_user(messages: list[dict[str, Any]]) -> str:
+    """The text of the last user message without fenced drafts, which stand at its end and differ from try to try."""
+    return re.split(r"\s*\[[^\[\]\n]*\b[0-9a-f]{16}\]\n", last_user(messages), maxsplit=1)[0]
+
+
 def text_of(content: Any) -> str:
     if isinstance(content, list):
         return "".join(part.get("text", "") for part in content if isinstance(part, dict))
