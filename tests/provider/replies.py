@@ -122,7 +122,7 @@ def _tools(answer: Reply, profile: Profile, request: dict[str, Any]) -> None:
             call(answer, scripted["name"], orjson.dumps(scripted["arguments"]).decode())
         return
     function = next((each for each in functions if wanted in (None, each["name"])), functions[0])
-    arguments = example(function.get("parameters") or {}, last_user(request["messages"]))
+    arguments = example(function.get("parameters") or {}, asked_by_user(request["messages"]))
     call(answer, function["name"], orjson.dumps(arguments).decode())
 
 
@@ -145,7 +145,7 @@ def call(answer: Reply, name: str, arguments: str) -> None:
 
 def _structured(answer: Reply, request: dict[str, Any]) -> None:
     form = request.get("response_format") or {}
-    question = last_user(request["messages"])
+    question = asked_by_user(request["messages"])
     if form.get("type") == "json_schema":
         answer.pieces = split(orjson.dumps(example(form["json_schema"].get("schema") or {}, question)).decode())
     elif form.get("type") == "json_object":
