@@ -10,6 +10,7 @@ import re
 import shlex
 import shutil
 import signal
+import sys
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Literal
@@ -136,7 +137,7 @@ async def run_check(
 
 def _end(process: asyncio.subprocess.Process) -> None:
     with contextlib.suppress(ProcessLookupError):
-        if hasattr(os, "killpg"):
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
+        if sys.platform == "win32":
             process.kill()
+        else:
+            os.killpg(process.pid, signal.SIGKILL)
