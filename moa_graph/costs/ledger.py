@@ -311,6 +311,11 @@ class Ledger:
             self._db.close()
             self._db = None
 
+    def __del__(self) -> None:
+        # A ledger may be dropped without `close`; Python 3.13 warns of connections that are still open.
+        if (db := getattr(self, "_db", None)) is not None:
+            db.close()
+
 
 _open: WeakSet[Ledger] = WeakSet()
 _parents: list[sqlite3.Connection | None] = []

@@ -313,6 +313,7 @@ def test_the_answer_is_compared_with_each_draft(page):
     ask(page, "rich")
     page.get_by_text("What the answer shares with each draft").click()
     rows = page.locator(".compare details")
+    rows.nth(1).locator("summary").wait_for()
     assert [texts(page, ".compare details summary")[n].split()[:2] for n in range(2)] == [
         ["alpha", "100%"],
         ["beta", "0%"],

@@ -172,26 +172,6 @@ def test_an_interrupted_answer_keeps_its_drafts_and_can_be_retried(
     assert [row[:2] for row in rows] == [("Why?", "interrupted")] and json.loads(rows[0][2])[0]["text"] == "drafted"
 
 
-def test_the_conversation_is_kept_without_saving_and_goes_on(
-    provider: Provider, terminal: Callable[..., Terminal]
-) -> None:
-    file = mixture(provider, "one", aggregator="say=fine")
-    screen = terminal()
-    chat(screen, file)
-    screen.enter("First?")
-    screen.wait("\nfine")
-    screen.enter("/cost")
-    screen.wait("1 question asked")
-    screen.keys("C-d")
-    screen.wait("sh:", times=2)
-    chat(screen, file, "--continue")
-    screen.wait("Going on after 1 questions")
-    screen.enter("Second?")
-    screen.until(lambda _: len(provider.requests("one")) == 2, "a second request")
-    contents = [turn["content"] for turn in provider.requests("one")[1].json["messages"]]
-    assert contents == ["First?", "fine", "Second?"]
-
-
 def test_the_last_question_is_retried_undone_and_shown(provider: Provider, terminal: Callable[..., Terminal]) -> None:
     screen = terminal()
     chat(screen, mixture(provider, "one", aggregator="say=fine"))

@@ -64,7 +64,7 @@ def test_moa_ask_answers_from_the_wheel_in_an_empty_environment(empty: Path, tmp
     )
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
-    assert sum(draft["status"] == "ok" for draft in result["drafts"]) >= 3 and result["answer"]
+    assert sum(draft["status"] in ("ok", "truncated") for draft in result["drafts"]) >= 3 and result["answer"]
     where = [str(empty / "bin" / "python"), "-c", "import moa_graph; print(moa_graph.__file__)"]
     found = subprocess.run(where, capture_output=True, text=True, cwd=tmp_path, env=clean, check=True)
     assert str(empty) in found.stdout
