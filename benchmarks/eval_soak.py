@@ -122,7 +122,7 @@ def identify(body: dict[str, Any]) -> Call:
     """Which call a request is: the model names the slot, the question the item, the drafts shown the layer."""
     messages = body["messages"]
     item = messages[-1]["content"].partition("]")[0].removeprefix("[")
-    drafts = messages[0]["role"] == "system"
+    drafts = "\n\n[drafts begin" in messages[-1]["content"]
     name = body["model"].partition("-")[0]
     return (item, LAYERS, 0) if name == "soakagg" else (item, 2 if drafts else 1, int(name.removeprefix("soak")))
 

@@ -44,7 +44,8 @@ def moa(provider: Provider, *proposers: str, aggregator: str = "prompt", **field
 async def test_many_runs_of_one_graph_do_not_cross(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MOA_MAX_CONCURRENCY", "64")
     rate_limit.clear()
-    graph = moa(provider, "echo-a", "echo-b", deadline=250.0)
+    # The published form: an answer that repeats fenced drafts is cut at their boundaries.
+    graph = moa(provider, "echo-a", "echo-b", deadline=250.0, prompt="paper")
 
     async def one(number: int) -> bool:
         mark = f"question {number:04d}!"

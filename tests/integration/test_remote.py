@@ -86,7 +86,7 @@ async def test_errors_are_the_local_graphs(provider: Provider, tmp_path: Path) -
             provider.reset()
             for wrong in ({"messages": []}, {"messages": [{"role": "user", "content": " "}]}, {"messages": [3]}):
                 assert str(await fails(remote, wrong)) == str(await fails(local, wrong))
-            for context in ({"layers": 99}, {"quorum": 9}, {"nonsense": 1}):
+            for context in ({"layers": 99}, {"quorum": 9}, {"layer": 2}):
                 here, there = await fails(local, ASK, context), await fails(remote, ASK, context)
                 assert (type(there), str(there)) == (ConfigError, str(here))
             assert provider.stats()["requests"] == 0
