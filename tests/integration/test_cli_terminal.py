@@ -74,6 +74,10 @@ class Terminal:
             time.sleep(0.1)
         return screen
 
+    def prompt(self) -> None:
+        """Wait for the chat's empty prompt: what is typed before it is there is lost."""
+        self.until(lambda screen: ">" in [line.rstrip() for line in screen.splitlines()], "an empty prompt")
+
     def close(self) -> None:
         subprocess.run([*self._tmux, "kill-server"], capture_output=True, timeout=20, check=False)
 
@@ -112,6 +116,7 @@ def test_the_first_line_says_what_is_asked_and_the_line_can_be_edited(
     screen.enter("alpha")
     screen.wait("\nfine")
     screen.wait("\n>", times=2)
+    screen.prompt()
     screen.type("beta")
     screen.keys("Up")  # history: the line before
     screen.until(lambda text: text.endswith("> alpha"), "the line before")
@@ -136,6 +141,7 @@ def test_lines_can_be_joined_by_hand(provider: Provider, terminal: Callable[...,
     for line in ('"""one', "two", '"""'):
         screen.enter(line)
     screen.wait("\nfine")
+    screen.prompt()
     screen.enter("three\\")
     screen.enter("four")
     screen.wait("\nfine", times=2)
@@ -148,6 +154,7 @@ def test_ctrl_c_clears_the_line_and_the_chat_goes_on(provider: Provider, termina
     screen.type("not this")
     screen.keys("C-c")
     screen.wait("\n>", times=2)
+    screen.prompt()
     screen.enter("but this")
     screen.wait("\nfine")
     assert asked(provider, "one") == ["but this"]
@@ -165,6 +172,7 @@ def test_an_interrupted_answer_keeps_its_drafts_and_can_be_retried(
     provider.wait(lambda stats: stats["models"].get("agg-hangx1-say=well", {}).get("requests", 0) == 1, LIMIT)
     screen.keys("C-c")
     screen.wait("1 draft kept")
+    screen.prompt()
     screen.enter("/drafts")
     screen.wait("drafted")
     with sqlite3.connect(own_home / "logs.db") as db:
@@ -177,14 +185,19 @@ def test_the_last_question_is_retried_undone_and_shown(provider: Provider, termi
     chat(screen, mixture(provider, "one", aggregator="say=fine"))
     screen.enter("/models")
     screen.wait("aggregator: openai:say=fine")
+    screen.prompt()
     screen.enter("First?")
     screen.wait("\nfine")
+    screen.prompt()
     screen.enter("/retry")
     screen.wait("\nfine", times=2)
+    screen.prompt()
     screen.enter("/show")
     screen.wait("You: First?")
+    screen.prompt()
     screen.enter("/undo")
     screen.wait("forgotten: First?")
+    screen.prompt()
     screen.enter("/show")
     screen.wait("nothing was asked yet")
     assert asked(provider, "one") == ["First?", "First?"]
