@@ -36,7 +36,7 @@ def run(talk: Conversation, name: str, argument: str) -> str | None:
 
     Raises:
         EOFError: the chat ends.
-        InputError: there is no such command, or its argument is wrong.
+        InputError: the command is unknown, or its argument is wrong.
     """
     if name in ("quit", "exit"):
         raise EOFError

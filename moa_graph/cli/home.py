@@ -62,7 +62,7 @@ def remove_preset(name: str) -> Path:
     """Delete one of the user's own mixtures; return where it was.
 
     Raises:
-        InputError: there is none of that name.
+        InputError: no preset has that name.
     """
     path = own_presets().get(name)
     if path is None:

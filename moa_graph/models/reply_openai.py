@@ -162,7 +162,7 @@ def _usage(given: Any) -> dict[str, Any] | None:
         return None
     counts = {name: _count(given[name]) for name in _COUNTS if given.get(name) is not None}
     if counts.get("prompt_tokens") is None or counts.get("completion_tokens") is None:
-        # Without counts the provider's own price still stands.
+        # The whole usage goes, a stated cost with it: LangChain would take missing counts for 0.
         return None
     details = {
         name: {key: _count(value) or 0 for key, value in given[name].items()}
