@@ -94,7 +94,7 @@ def test_an_address_of_an_unknown_run_says_so(page, site):
 
 def test_leaving_during_a_run_asks_and_keeps_what_came(page, provider):
     ask(page, "hang", "worth money", wait=False)
-    page.wait_for_selector(".card:has-text('here')")
+    page.wait_for_selector(".card:has-text('here') .chip:text-is('done')")
     asked = []
     page.once("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
     page.reload()
