@@ -34,3 +34,10 @@ def test_the_builder_loads_little_more_than_langgraph_does() -> None:
     assert not {m.partition(".")[0] for m in ours} & HEAVY - {m.partition(".")[0] for m in bare}
     foreign = {m for m in ours - bare if not m.startswith("moa_graph")}
     assert len(foreign) < 0.05 * len(bare), sorted(foreign)
+
+
+def test_the_command_line_does_not_load_the_command_line_of_httpx() -> None:
+    asked = ["import sys", "sys.argv = ['moa', '--version']", "import moa_graph.cli", "moa_graph.cli.main()"]
+    code = "; ".join([*asked, "import httpx, json", "print(json.dumps([m for m in sys.modules if m == 'pygments']))"])
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.splitlines()[-1] == "[]"
