@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, Unpack
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Unpack
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from moa_graph.errors import ConfigError
 from moa_graph.mixture.combiner import Combiner, Outline, PlannedCall
 from moa_graph.mixture.combiners import AnyCombiner, Synthesize
+from moa_graph.mixture.consistency import check_combiners, check_counts, check_rounds, check_sees
 from moa_graph.mixture.fields import MixtureFields
-from moa_graph.mixture.files import is_preset, read
-from moa_graph.mixture.price_overrides import Dated, rates
-from moa_graph.mixture.problems import explained
-from moa_graph.mixture.proposer import MAX_NODES, Origin, Proposer, Spec, reading
+from moa_graph.mixture.loading import from_file
+from moa_graph.mixture.plan import Node, Plan, plan_of, split_rounds
+from moa_graph.mixture.price_overrides import Price, checked_prices
+from moa_graph.mixture.proposer import Proposer, Spec
 from moa_graph.mixture.validation import Checked, refuse_unknown
 
 __all__ = ["MAX_LAYERS", "Mixture", "Node", "Proposer"]
@@ -32,34 +32,51 @@ def _as_list(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _plain_price(price: Any) -> Any:
-    if not isinstance(price, Mapping):
-        return _as_list(price)
-    return {name: str(value) if name == "date" else value for name, value in price.items()}
-
-
-Price = Annotated[list[float], Field(min_length=2, max_length=2)] | Dated
 Round = Annotated[list[Spec], BeforeValidator(_as_list), Field(min_length=1)]
 
-
-class Node(NamedTuple):
-    """A proposer node: its name in the graph and what it asks."""
-
-    name: str
-    spec: Proposer
+_HASHED = frozenset(
+    ("rounds", "proposers", "aggregator", "fallbacks", "layers", "prompt", "system", "shuffle", "draft_tokens")
+)
+"""The fields that decide the answers."""
 
 
 class Mixture(Checked):
     """A whole mixture: proposers, layers, aggregator, prompt and limits.
 
-    Give `proposers` (the same in every round) with `layers`, or `rounds`, a list of proposer lists.
-    `layers` counts as the paper does, the aggregator's own included. Times are seconds, money is dollars.
-    `deadline` bounds one model call, `run_deadline` the run; `quorum` closes a round at that many counted
-    drafts plus `grace` seconds; fewer than `min_drafts` end the run with an error. `fallbacks` are asked in
-    order when the aggregator fails; when all fail, `on_failure` raises, or returns the longest draft,
-    labelled as such. `hedge` repeats a call that has not answered after so many seconds. `draft_tokens`
-    cuts every draft that others are shown. `prices` overrides dollars per million tokens, as
-    `{"provider:model": [input, output]}` or `{"input": ..., "output": ..., "date": ...}`.
+    Give `proposers` (the same in every round) with `layers`, or `rounds`, a list of proposer lists. `layers` counts as
+    the paper does, the aggregator's own included. Times are in seconds, costs in dollars.
+
+    Attributes:
+        proposers: The proposers of every round.
+        rounds: The proposers of each round, where rounds differ. A round may be `{proposers: [...], sees: k}`.
+        aggregator: The model that writes the answer.
+        layers: Rounds of proposers plus one.
+        prompt: `fenced` sends drafts last, between boundaries; `paper` sends the published prompt.
+        system: A system prompt for every model.
+        shuffle: Whether drafts are shown in a random order.
+        sees: How many drafts of the round before a slot is shown; all by default.
+        combine: How the answer is made from the drafts: a combiner's name, or its name and options.
+        combiners: Further combiners, among which a run's context may choose.
+        draft_tokens: Cuts every draft that other models are shown.
+        deadline: The most seconds of one model call.
+        run_deadline: The most seconds of a run.
+        quorum: Closes a round at that many counted drafts, `grace` seconds later.
+        grace: Seconds between the quorum and the end of its round.
+        min_drafts: Fewer counted drafts in a round end the run with an error.
+        fallbacks: Models that are called in order when the aggregator fails.
+        on_failure: When they all fail: `error` raises; `best_draft` returns the draft most alike to the others, marked
+            as such.
+        max_attempts: Requests of one call, the first included.
+        hedge: Seconds after which a second request is sent beside one that has not answered.
+        max_cost: The most dollars of a run.
+        max_calls: The most model calls of a run.
+        prices: Dollars per million tokens, as `{"provider:model": [input, output]}` or
+            `{"input": ..., "output": ..., "date": ...}`; they replace the price list's.
+        name: The mixture's name.
+        description: What it is for.
+        date: When its models were chosen.
+        source: Where it comes from.
+        note: What to know before using it.
     """
 
     proposers: Annotated[list[Spec], BeforeValidator(_as_list)] = Field(default_factory=list)
@@ -98,112 +115,40 @@ class Mixture(Checked):
     @field_validator("prices", mode="before")
     @classmethod
     def _check_prices(cls, given: Any) -> Any:
-        """Here, and not when the first answer has been paid for. YAML makes a date of what looks like one."""
-        if not isinstance(given, Mapping):
-            return given
-        for name, price in given.items():
-            rates(str(name), price)
-        return {name: _plain_price(price) for name, price in given.items()}
+        return checked_prices(given)
 
     @model_validator(mode="before")
     @classmethod
     def _split_rounds(cls, data: Any) -> Any:
-        """Take rounds written as `{proposers: [...], sees: k}` apart."""
-        rounds = data.get("rounds") if isinstance(data, Mapping) else None
-        if not isinstance(rounds, list | tuple) or not any(_is_round(each) for each in rounds):
-            return data
-        if data.get("sees") is not None:
-            raise ConfigError("mixture.sees: given for the mixture and for a round. Remove one.")
-        for each in rounds:
-            if _is_round(each):
-                refuse_unknown(each, {"proposers": 0, "sees": 0}, what="mixture.rounds")
-        sees = [each.get("sees") if _is_round(each) else None for each in rounds]
-        return {**data, "rounds": [each["proposers"] if _is_round(each) else each for each in rounds], "sees": sees}
+        return split_rounds(data)
 
     @model_validator(mode="after")
     def _check_whole(self) -> Self:
-        if bool(self.proposers) == bool(self.rounds):
-            raise ConfigError(
-                "mixture: give either `proposers` (the same in every round) or `rounds`, and at least one."
-            )
-        if self.rounds and "layers" in self.model_fields_set and self.layers != len(self.rounds) + 1:
-            raise ConfigError(
-                f"mixture.layers: {len(self.rounds)} rounds and the aggregator make {len(self.rounds) + 1} layers, "
-                f"not {self.layers}. Leave `layers` out."
-            )
-        if len(self.rounds) >= MAX_LAYERS:
-            raise ConfigError(f"mixture.rounds: at most {MAX_LAYERS - 1}, got {len(self.rounds)}.")
-        for specs in self.rounds or [self.proposers]:
-            _refuse_duplicates(specs)
-        self._check_counts()
-        self._check_combiners()
+        layers = self.layers if "layers" in self.model_fields_set else None
+        check_rounds(self.proposers, self.rounds, layers=layers, most=MAX_LAYERS)
+        check_counts(self.plan, quorum=self.quorum, min_drafts=self.min_drafts)
+        specs_of = {node.name: node.spec for node in self.plan.nodes}
+        rounds = [[specs_of[name] for name in self.round_nodes(layer)] for layer in range(1, self.total_layers)]
+        check_combiners([self.combine, *self.combiners], rounds)
+        check_sees(rounds, self.sees)
         return self
 
-    def _check_combiners(self) -> None:
-        names = [self.combine.name, *(each.name for each in self.combiners)]
-        if twice := next((name for name, times in Counter(names).items() if times > 1), None):
-            raise ConfigError(f"mixture.combiners: {twice} is listed twice. A run chooses a combiner by its name.")
-        specs = {node.name: node.spec for node in self.plan[0]}
-        rounds = [[specs[name] for name in self.round_nodes(layer)] for layer in range(1, self.total_layers)]
-        for each in self.choices.values():
-            _refuse_duplicates(each.roster)
-            each.refuse_misfit(rounds)
-        if isinstance(self.sees, list) and len(self.sees) != len(rounds):
-            raise ConfigError(f"mixture.sees: {len(self.sees)} numbers for {len(rounds)} rounds. Give one for each.")
-        for layer in range(2, len(rounds) + 1):
-            before, slots, sees = len(rounds[layer - 2]), len(rounds[layer - 1]), self.seen(layer)
-            if sees is not None and sees * slots < before:
-                raise ConfigError(
-                    f"mixture.sees: {slots} slots that see {sees} each cannot see all {before} drafts. "
-                    f"Set it to {-(-before // slots)} or more."
-                )
-
-    def _check_counts(self) -> None:
-        smallest = min(len(names) for names in self.plan[1])
-        for field in ("quorum", "min_drafts"):
-            wanted = getattr(self, field)
-            if wanted is not None and wanted > smallest:
-                raise ConfigError(f"mixture.{field}: {wanted} drafts wanted, but a round has {smallest} proposers.")
-        if self.quorum is not None and self.quorum < self.min_drafts:
-            raise ConfigError(
-                f"mixture.quorum: {self.quorum} drafts would close a round that needs {self.min_drafts} (min_drafts)."
-            )
-        if len(self.plan[0]) > MAX_NODES:
-            raise ConfigError(f"mixture: {len(self.plan[0])} proposer nodes; the most is {MAX_NODES}.")
-
     @cached_property
-    def plan(self) -> tuple[list[Node], list[list[str]]]:
-        """The proposer nodes, and the node names of each round in slot order.
-
-        A proposer that stands in several rounds is one node; k samples of it in one round are k nodes.
-        Numbers are padded with zeros, so that text order is declaration order.
-        """
+    def plan(self) -> Plan:
+        """The proposer nodes, and the node names of each of the mixture's own rounds in slot order."""
         nodes, rounds = self._rosters
-        return nodes, rounds[: len(self.rounds) or 1]
+        return Plan(nodes, rounds[: len(self.rounds) or 1])
 
     @property
     def rosters(self) -> dict[str, list[str]]:
         """The node names of the rounds that only a combiner runs, by the combiner's name."""
         own = [each.name for each in self.choices.values() if each.roster]
-        return dict(zip(own, self._rosters[1][len(self.rounds) or 1 :], strict=True))
+        return dict(zip(own, self._rosters.rounds[len(self.rounds) or 1 :], strict=True))
 
     @cached_property
-    def _rosters(self) -> tuple[list[Node], list[list[str]]]:
-        wanted: dict[tuple[str, int], Proposer] = {}
-        rounds: list[list[tuple[str, int]]] = []
+    def _rosters(self) -> Plan:
         rosters = [each.roster for each in self.choices.values() if each.roster]
-        for specs in [*(self.rounds or [self.proposers]), *rosters]:
-            seen: Counter[str] = Counter()
-            keys = []
-            for spec in (each for each in specs for _ in range(each.samples)):
-                key = _identity(spec)
-                keys.append((key, seen[key]))
-                wanted.setdefault(keys[-1], spec)
-                seen[key] += 1
-            rounds.append(keys)
-        width = len(str(len(wanted) - 1))
-        names = {key: f"p{place:0{width}d}-{spec.slug}" for place, (key, spec) in enumerate(wanted.items())}
-        return [Node(names[key], spec) for key, spec in wanted.items()], [[names[k] for k in keys] for keys in rounds]
+        return plan_of([*(self.rounds or [self.proposers]), *rosters])
 
     @property
     def total_layers(self) -> int:
@@ -224,7 +169,7 @@ class Mixture(Checked):
         """Return the combiner called `name`, or the mixture's own.
 
         Raises:
-            ConfigError: the mixture does not list it.
+            ConfigError: The mixture does not list it.
         """
         if name is not None and name not in self.choices:
             raise ConfigError(
@@ -294,30 +239,18 @@ class Mixture(Checked):
 
     @cached_property
     def hash(self) -> str:
-        """16 hexadecimal digits over all that decides what is asked; limits, prices and descriptions left
-        out."""
-        parts = {
-            "rounds",
-            "proposers",
-            "aggregator",
-            "fallbacks",
-            "layers",
-            "prompt",
-            "system",
-            "shuffle",
-            "draft_tokens",
-        }
+        """16 hexadecimal digits over all that decides the answers; limits, prices and descriptions are left out."""
         # Left out where they are not used, so that ledgers of mixtures without them stay valid.
-        plain: dict[str, Any] = {"sees": None, "combine": Synthesize(), "combiners": []}
-        parts |= {name for name, unused in plain.items() if getattr(self, name) != unused}
-        data: list[Any] = [_without_limits(self.model_dump(mode="json", include=parts))]
+        unused: dict[str, Any] = {"sees": None, "combine": Synthesize(), "combiners": []}
+        parts = _HASHED | {name for name, default in unused.items() if getattr(self, name) != default}
+        data: list[Any] = [_without_limits(self.model_dump(mode="json", include=set(parts)))]
         # In the data, a chat model object is only its class and its model's name.
         data += [spec.identity(strict=False) for spec in self.specs if not isinstance(spec.model, str)]
         text = json.dumps(data if len(data) > 1 else data[0], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def changed(self, **fields: Unpack[MixtureFields]) -> Mixture:
-        """A copy with other fields, checked as a whole."""
+        """Return a copy with other fields, validated as a whole."""
         mine = {name: getattr(self, name) for name in self.model_fields_set}
         if fields.get("rounds"):
             mine.pop("proposers", None)
@@ -335,7 +268,7 @@ class Mixture(Checked):
         trust: bool = False,
         **fields: Unpack[MixtureFields],
     ) -> Mixture:
-        """A mixture from itself, a preset's name, a YAML or TOML file, a mapping, or fields alone.
+        """Return a mixture made from itself, a preset's name, a YAML or TOML file, a mapping, or fields alone.
 
         Args:
             source: What to load.
@@ -347,7 +280,7 @@ class Mixture(Checked):
             The mixture.
 
         Raises:
-            ConfigError: naming the field, the reason and the way out.
+            ConfigError: Names the field, the reason and the way out.
         """
         if isinstance(source, Mixture):
             return source.changed(**fields) if fields else source
@@ -360,45 +293,12 @@ class Mixture(Checked):
                 f"mixture: expected a preset's name, a file, a mapping or a Mixture, got {type(source).__name__}. "
                 "Models are given by name: proposers=[...], aggregator=..."
             )
-        given = read(source)
-        origin = Origin() if is_preset(source) else Origin(Path(source).absolute(), trust)
-        token = reading.set(origin)
-        try:
-            loaded = cls(**given)
-        except ConfigError as exc:
-            if is_preset(source):
-                raise
-            known = {"mixture": list(cls.model_fields), "proposer": list(Proposer.model_fields)}
-            raise explained(
-                Path(source), given, lambda all_: cls(**all_), lambda one: Proposer(**one), known, exc
-            ) from None
-        finally:
-            reading.reset(token)
+        loaded = from_file(cls, Path(source), trust=trust)
         return loaded.changed(**fields) if fields else loaded
 
 
-def _is_round(value: Any) -> bool:
-    return isinstance(value, Mapping) and "proposers" in value
-
-
-def _identity(spec: Proposer) -> str:
-    data = spec.model_dump(mode="json", exclude={"samples", "model"})
-    who = spec.model if isinstance(spec.model, str) else id(spec.model)
-    return json.dumps([who, data], sort_keys=True, default=str)
-
-
-def _refuse_duplicates(specs: Sequence[Proposer]) -> None:
-    for key, times in Counter(map(_identity, specs)).items():
-        if times > 1:
-            spec = next(s for s in specs if _identity(s) == key)
-            raise ConfigError(
-                f"mixture.proposers: {spec.label} is listed {times} times with the same settings. "
-                f"If that is meant, write it once with samples={times}."
-            )
-
-
 def _without_limits(value: Any) -> Any:
-    """`value` without the proposers' limits of requests at once, which do not decide what is asked."""
+    """Return `value` without proposers' fields that decide how requests are sent and not what is sent."""
     if isinstance(value, dict):
         return {key: _without_limits(each) for key, each in value.items() if key != "max_concurrent"}
     return [_without_limits(each) for each in value] if isinstance(value, list) else value

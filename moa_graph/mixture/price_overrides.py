@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, NotRequired, Self
+from typing import Annotated, Any, NamedTuple, NotRequired, Self
 
+from pydantic import Field
 from typing_extensions import TypedDict
 
 from moa_graph.errors import ConfigError
@@ -23,6 +24,9 @@ class Dated(TypedDict):
     cache_write: NotRequired[float]
     date: NotRequired[str]
 
+
+Price = Annotated[list[float], Field(min_length=2, max_length=2)] | Dated
+"""The field of a mixture."""
 
 Override = Sequence[float] | Mapping[str, Any]
 """(input, output), or a mapping as `Dated` describes it: dollars per million tokens."""
@@ -65,3 +69,23 @@ def rates(name: str, price: Override) -> Rates:
             f'prices[{name!r}]: give dollars per million tokens as [input, output] or {{"input": ..., "output": ...}}.'
         )
     return Rates.of(**given)
+
+
+def checked_prices(given: Any) -> Any:
+    """Return a mixture's `prices` as plain data, so that a malformed price is refused before the first request.
+
+    Raises:
+        ConfigError: A price is malformed.
+    """
+    if not isinstance(given, Mapping):
+        return given
+    for name, price in given.items():
+        rates(str(name), price)
+    return {name: _plain(price) for name, price in given.items()}
+
+
+def _plain(price: Any) -> Any:
+    if not isinstance(price, Mapping):
+        return list(price) if isinstance(price, tuple) else price
+    # YAML makes a date of a text that looks like one.
+    return {name: str(value) if name == "date" else value for name, value in price.items()}

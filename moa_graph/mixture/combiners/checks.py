@@ -1,0 +1,101 @@
+"""The checks that `verify` takes: a Python callable, a command, or a JSON schema."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Self
+
+from pydantic import Discriminator, Field, PlainSerializer, Tag, WithJsonSchema, model_validator
+
+from moa_graph.errors import ConfigError
+from moa_graph.mixture.proposer import Origin, reading
+from moa_graph.mixture.validation import Checked
+
+__all__ = ["Check", "CommandCheck", "SchemaCheck"]
+
+
+class CommandCheck(Checked):
+    """A program that gets the draft on standard input. Exit code 0 passes; standard error says what is wrong.
+
+    Attributes:
+        command: The program and its arguments. No shell is involved.
+        seconds: How long it may run.
+        environment: Names of environment variables that it gets besides PATH and the locale.
+    """
+
+    called = "combine.check"
+
+    command: Annotated[list[str], Field(min_length=1)]
+    seconds: float = Field(default=30.0, gt=0, le=3_600)
+    environment: list[str] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _refuse_foreign(self) -> Self:
+        origin = reading.get(Origin())
+        if origin.path is not None and not origin.trusted:
+            raise ConfigError(
+                f"combine.check: {origin.path.name} wants to run the program {self.command[0]!r} on this machine. "
+                "If you wrote the file, load it with Mixture.load(file, trust=True), or --trust on the command line."
+            )
+        return self
+
+
+class SchemaCheck(Checked):
+    """The draft must be JSON of this schema. Needs the extra `verify`.
+
+    Attributes:
+        json_schema: The JSON schema. References to other addresses are not followed.
+    """
+
+    called = "combine.check"
+
+    json_schema: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _check_schema(self) -> Self:
+        if not importlib.util.find_spec("jsonschema"):
+            raise ConfigError(
+                "combine.check: json_schema needs jsonschema. Install it: pip install 'moa_graph[verify]'"
+            )
+        from jsonschema import Draft202012Validator, SchemaError
+        from jsonschema.validators import validator_for
+
+        try:
+            validator_for(self.json_schema, default=Draft202012Validator).check_schema(self.json_schema)
+        except SchemaError as exc:
+            raise ConfigError(f"combine.check.json_schema: not a JSON schema ({exc.message[:200]}).") from None
+        return self
+
+
+def _name_of(check: Any) -> str:
+    return f"{getattr(check, '__module__', '')}.{getattr(check, '__qualname__', type(check).__name__)}"
+
+
+Function = Annotated[
+    Callable[..., Any],
+    PlainSerializer(_name_of, return_type=str),
+    WithJsonSchema({"type": "string", "description": "A Python callable, in code only."}),
+]
+
+
+def _kind_of(check: Any) -> str:
+    if callable(check):
+        return "function"
+    known = {"command": CommandCheck, "json_schema": SchemaCheck}
+    for name, kind in known.items():
+        if isinstance(check, kind) or (isinstance(check, Mapping) and name in check):
+            return name
+    raise ConfigError(
+        "combine.check: expected a Python callable, {command: [...]} or {json_schema: {...}}, "
+        f"got {type(check).__name__}."
+    )
+
+
+Check = Annotated[
+    Annotated[CommandCheck, Tag("command")]
+    | Annotated[SchemaCheck, Tag("json_schema")]
+    | Annotated[Function, Tag("function")],
+    Discriminator(_kind_of),
+]
+"""How a draft is checked."""

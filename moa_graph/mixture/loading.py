@@ -1,0 +1,40 @@
+"""Mixtures from presets and files, with errors that show the line of the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+from moa_graph.errors import ConfigError
+from moa_graph.mixture.files import is_preset, read
+from moa_graph.mixture.problems import explained
+from moa_graph.mixture.proposer import Origin, Proposer, reading
+from moa_graph.mixture.validation import Checked
+
+__all__ = ["from_file"]
+
+M = TypeVar("M", bound=Checked)
+
+
+def from_file(cls: type[M], source: Path, *, trust: bool) -> M:
+    """Return the mixture in a preset or a file.
+
+    Args:
+        cls: The class of mixtures.
+        source: A preset's name, or the path of a YAML or TOML file.
+        trust: Let the file send any variable that it names to any host that it names.
+
+    Raises:
+        ConfigError: Names the file, the line, the reason and the way out.
+    """
+    given = read(source)
+    token = reading.set(Origin() if is_preset(source) else Origin(source.absolute(), trust))
+    try:
+        return cls(**given)
+    except ConfigError as exc:
+        if is_preset(source):
+            raise
+        known = {"mixture": list(cls.model_fields), "proposer": list(Proposer.model_fields)}
+        raise explained(source, given, lambda all_: cls(**all_), lambda one: Proposer(**one), known, exc) from None
+    finally:
+        reading.reset(token)
