@@ -1,5 +1,4 @@
-"""The graphs that langgraph.json names; the preset is `MOA_PRESET` (a name or a mixture file), or else
-`local`."""
+"""The graphs named in langgraph.json. MOA_PRESET names the preset or a mixture file; the default is `local`."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Thousands of questions from a file, answered in its order into another: bounded, resumable, priced."""
+"""Answer the questions of a file into another file, in the same order. A batch is bounded, resumable and priced."""
 
 from moa_graph.batch.questions import Shard
 from moa_graph.batch.run import Batch, Totals

@@ -12,7 +12,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 AHEAD = 10_000
-"""The most results that wait in memory for a slow item before them."""
+"""The most results that wait in memory for a slow earlier item."""
 
 
 def in_order(

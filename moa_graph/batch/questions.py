@@ -1,7 +1,7 @@
 """The questions of a JSONL file, read one at a time.
 
-A line is a text, a list of messages, or an object with `prompt` (a text) or `messages`, and at will an `id` (a text or
-a whole number; else the line's number). What else an object holds is left alone. Blank lines do not count.
+A line is a string, a list of messages, or an object with `prompt` (a string) or `messages`. An object may have an `id`
+(a string or an integer); otherwise the id is the line's number. Other fields are ignored. Blank lines are skipped.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from moa_graph.state import add_checked
 
 
 class Question(NamedTuple):
-    """One line's question.
+    """The question of one line.
 
     Attributes:
         line: The line's number, 1-based.
         id: The line's own id, or else its number.
         messages: The conversation.
         named: Whether the line has an id of its own.
-        copy: How many earlier lines without an id hold the same messages.
+        copy: The number of earlier lines without an id that have the same messages.
     """
 
     line: int
@@ -38,10 +38,10 @@ class Question(NamedTuple):
 
     @property
     def item(self) -> str:
-        """The question's name in a ledger and a context: at most 200 characters that every encoding has.
+        """The question's name in a ledger and a context: at most 200 characters, valid in every encoding.
 
-        A line without an id is named by its text, so that it keeps what was paid for when other lines are put in
-        before it.
+        A line without an id is named by a digest of its text, so that its stored result is found again after lines are
+        inserted before it.
         """
         if not self.named:
             return f"text-{_digest(json.dumps(self.messages, sort_keys=True))[:32]}-{self.copy}"
@@ -51,7 +51,7 @@ class Question(NamedTuple):
 
 
 def _digest(text: str) -> str:
-    # Lone surrogates are told apart: two ids must not become one.
+    # Lone surrogates are kept distinct, so that two ids never get one name.
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -64,17 +64,17 @@ class BadLine(NamedTuple):
 
 
 class Shard(NamedTuple):
-    """Every `of`-th line, beginning with line `number` (1-based)."""
+    """Every `of`-th line, starting with line `number` (1-based)."""
 
     number: int = 1
     of: int = 1
 
     @classmethod
     def parse(cls, text: str) -> Shard:
-        """From "2/8".
+        """Parse "2/8".
 
         Raises:
-            ConfigError: not of that form, or no such shard.
+            ConfigError: The text does not have that form, or the shard does not exist.
         """
         found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text.strip())
         shard = cls(int(found[1]), int(found[2])) if found else cls(0, 0)
@@ -90,23 +90,23 @@ WHOLE = Shard()
 
 
 def count(path: Path, shard: Shard) -> int:
-    """Lines of the shard that are not blank."""
+    """Return the number of lines of the shard that are not blank."""
     return sum(1 for _ in _lines(path, shard))
 
 
 def read(path: Path, shard: Shard) -> Iterator[Question | BadLine]:
-    """Yield the shard's questions in order; a bad line does not end it.
+    """Yield the shard's questions in order. A bad line does not end the iteration.
 
-    A hash of every item is held to find duplicates: about 100 bytes a line.
+    A hash of every item is kept to find duplicates: about 100 bytes per line.
     """
     seen: Counter[bytes] = Counter()
     for line, raw in _lines(path, shard):
         entry = _parse(line, raw)
-        # A bad line has no claim on an id.
+        # A bad line does not reserve its id.
         if isinstance(entry, Question):
             mark = hashlib.sha256(entry.item.encode()).digest()[:16]
             if seen[mark] and entry.named:
-                entry = BadLine(line, entry.id, f"the id {str(entry.id)[:60]!r} is an earlier line's")
+                entry = BadLine(line, entry.id, f"the id {str(entry.id)[:60]!r} is already used by an earlier line")
             elif not entry.named:
                 entry = entry._replace(copy=seen[mark])
             seen[mark] += 1
@@ -114,7 +114,7 @@ def read(path: Path, shard: Shard) -> Iterator[Question | BadLine]:
 
 
 def _lines(path: Path, shard: Shard) -> Iterator[tuple[int, bytes]]:
-    # Bytes are split at \n alone; text would be split inside of strings, at U+2028 for one.
+    # Bytes are split at \n only. Text would also be split inside strings, for example at U+2028.
     with path.open("rb") as file:
         for number, raw in enumerate(file, 1):
             if shard.holds(number) and raw.strip():
@@ -129,11 +129,11 @@ def _parse(line: int, raw: bytes) -> Question | BadLine:
     except json.JSONDecodeError as exc:
         return BadLine(line, line, f"not JSON: {exc.msg} (column {exc.colno})")
     except (ValueError, RecursionError) as exc:
-        # NaN and its like, a number of thousands of digits, brackets without end.
-        return BadLine(line, line, f"not JSON that can be read: {type(exc).__name__}")
+        # NaN or Infinity, an integer with thousands of digits, or too deep nesting.
+        return BadLine(line, line, f"JSON that cannot be read: {type(exc).__name__}")
     given = value.get("id") if isinstance(value, dict) else None
     if given is not None and (isinstance(given, bool) or not isinstance(given, str | int)):
-        return BadLine(line, line, f"id: a text or a whole number is wanted, not {type(given).__name__}")
+        return BadLine(line, line, f"id: expected a string or an integer, not {type(given).__name__}")
     name = line if given is None else given
     try:
         return Question(line, name, _messages(value), named=given is not None)
@@ -146,24 +146,24 @@ def _refuse_constant(name: str) -> Any:
 
 
 def _messages(value: Any) -> list[Any]:
-    """The line's messages as they stand there.
+    """Return the line's messages unchanged.
 
     Raises:
-        InputError: there are none, or none that a model can answer.
+        InputError: There are no messages, or no model could answer them.
     """
     if isinstance(value, dict):
         given = [value[key] for key in ("prompt", "messages") if value.get(key) is not None]
         if len(given) != 1:
-            raise InputError('give either "prompt" (a text) or "messages" (a list)')
+            raise InputError('give either "prompt" (a string) or "messages" (a list)')
         if (value.get("prompt") is not None) != isinstance(given[0], str):
-            raise InputError('"prompt" is a text, "messages" a list of messages')
+            raise InputError('"prompt" must be a string, "messages" a list of messages')
         value = given[0]
     messages = [{"role": "user", "content": value}] if isinstance(value, str) else value
     if not isinstance(messages, list):
-        raise InputError(f"a text, a list of messages or an object is wanted, not {type(messages).__name__}")
+        raise InputError(f"expected a string, a list of messages or an object, not {type(messages).__name__}")
     try:
-        # A copy each: LangChain's conversion takes fields out of the dicts it is given.
+        # Copies, because LangChain's conversion removes fields from the dicts it is given.
         check(add_checked([], [dict(m) if isinstance(m, dict) else m for m in messages]))
     except RecursionError:
-        raise InputError("messages: nested too deep") from None
+        raise InputError("messages: nested too deeply") from None
     return messages

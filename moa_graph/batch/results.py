@@ -1,4 +1,4 @@
-"""Run one question and return its result as plain JSON. It has no times, so equal answers give equal bytes."""
+"""Run one question and return its result as plain JSON. A result has no times, so equal answers give equal bytes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Graph(Protocol):
 
 
 async def answered(graph: Graph, messages: Sequence[Any], context: Mapping[str, Any]) -> Result:
-    """Run one question and return its result. An error that concerns this question only is a result as well.
+    """Run one question and return its result. An error that concerns only this question becomes a result as well.
 
     Args:
         graph: The mixture.

@@ -1,7 +1,7 @@
-"""The run of a batch: from a file's questions to a file of results in the same order.
+"""Run a batch: read a file's questions and write a file of results in the same order.
 
-A result goes into the ledger the moment it is there and from there into the file when its turn comes, so that memory
-stays flat and a killed run goes on where it was. Errors are not kept: the next run asks again.
+A result is stored in the ledger as soon as it arrives and is copied from there into the file in order. Memory use stays
+constant, and a killed run resumes. Errors are not stored: the next run asks again.
 """
 
 from __future__ import annotations
@@ -30,19 +30,26 @@ else:
     import fcntl
 
 _PATIENCE = (0.5, 1, 2, 4, 8, 16, 30, 30)
-"""Seconds between the attempts to reach a server that went away in mid-run."""
+"""Seconds between the attempts to reach a server that became unreachable during the run."""
 
 _SHOWN = 200
-"""Problems that `Totals` remembers; the output file has all."""
+"""Problems kept in `Totals`; the output file has all of them."""
 
 
 @dataclass
 class Totals:
-    """Where the batch is.
+    """The progress of a batch.
 
-    Counts of questions, bad lines among them: in all, done, taken over from an earlier run, failed, bad. `cost` is in
-    dollars; `unpriced` questions are in it with an estimate or not at all. `mixtures` are the hashes of those that
-    answered.
+    Attributes:
+        lines: The number of questions, bad lines included.
+        done: Questions that have a result.
+        resumed: Questions whose result comes from an earlier run.
+        failed: Questions that ended with an error.
+        bad: Lines that are not questions.
+        cost: Dollars spent.
+        unpriced: Questions whose cost is not fully known; `cost` contains an estimate of them, or nothing.
+        problems: The first errors, one line each.
+        mixtures: Hashes of the mixtures that answered.
     """
 
     lines: int = 0
@@ -57,7 +64,7 @@ class Totals:
 
 
 class _Receipt(NamedTuple):
-    """What waits for its turn: a result's key in the ledger, or an error itself."""
+    """A result that waits for its turn: its key in the ledger, or the error itself."""
 
     line: int
     id: str | int
@@ -67,11 +74,24 @@ class _Receipt(NamedTuple):
 
 @dataclass
 class Batch:
-    """A batch of one graph: `await Batch(...).run()`.
+    """A batch of one graph.
 
-    `who` names the graph in the ledger, so that another mixture's results are not taken for this one's: a mixture's
-    hash, or a server's address. `context` holds the fields of `MoAContext` that every question gets. `keep_drafts`
-    writes the drafts too. `patience` are the waits, in seconds, for a server that went away.
+        totals = await Batch(graph, source, target, ledger, mixture.hash).run()
+
+    Attributes:
+        graph: The mixture, in this process or on a server.
+        source: The JSONL file of questions.
+        target: The JSONL file of results.
+        ledger: Stores results and calls, so that a stopped batch resumes.
+        who: Identifies the graph in the ledger: a mixture's hash or a server's address. Results of another mixture are
+            not reused.
+        shard: The part of the lines to run.
+        concurrency: Questions that run at once.
+        max_cost: Limit in dollars for the whole batch, earlier runs included; None for no limit.
+        context: Fields of `MoAContext` that every question gets.
+        keep_drafts: Whether results contain the drafts.
+        patience: Waits between attempts, in seconds, while a server is unreachable.
+        totals: The progress, updated while the batch runs.
     """
 
     graph: Graph
@@ -88,16 +108,19 @@ class Batch:
     totals: Totals = field(default_factory=Totals)
 
     async def run(self) -> Totals:
-        """Writes `target` whole, or leaves what is done so far in `target` + ".part" when it is stopped.
+        """Run the batch and write `target`. A stopped run leaves its results in `target` + ".part".
+
+        Returns:
+            The totals.
 
         Raises:
-            InputError: `target` cannot be written, or is `source`.
-            ConfigError: what is wrong is wrong for every question: a key, a price, the ledger, another run at work.
-            ServerError: the server did not come back.
-            OSError: a file cannot be read or written.
+            InputError: `target` cannot be written, or is the same file as `source`.
+            ConfigError: Every question would fail (a key, a price, the ledger), or another run writes the same file.
+            ServerError: The server stayed unreachable.
+            OSError: A file cannot be read or written.
         """
         if self.target.is_dir() or self.target.resolve() == self.source.resolve():
-            raise InputError(f"{self.target}: a folder, or the questions themselves. Choose another output.")
+            raise InputError(f"{self.target}: is a folder or the file of questions. Choose another output.")
         self.totals.lines = count(self.source, self.shard)
         self._cap = SpendingCap(self.max_cost)
         part = self.target.with_name(self.target.name + ".part")
@@ -105,7 +128,7 @@ class Batch:
             await self._write(part)
         except OSError as exc:
             if exc.errno in (errno.ENOSPC, errno.EDQUOT):
-                message = f"{part.name}: {exc.strerror}. What is done is in the ledger; make room and run again."
+                message = f"{part.name}: {exc.strerror}. Finished results are in the ledger. Free space and run again."
                 raise ConfigError(message) from exc
             raise
         part.replace(self.target)
@@ -122,7 +145,7 @@ class Batch:
             os.fsync(out.fileno())
 
     async def _recall(self) -> None:
-        """Counts what earlier runs finished, wherever it stands in the file, before anything more is spent."""
+        """Count the results of earlier runs, anywhere in the file, before anything more is spent."""
         for entry in read(self.source, self.shard):
             if isinstance(entry, Question) and (kept := await self.ledger.get(self._key(entry))):
                 self._count(kept)
@@ -193,20 +216,20 @@ class Batch:
     async def _line(self, receipt: _Receipt) -> str:
         result = receipt.result if receipt.key is None else await self.ledger.get(receipt.key)
         if result is None:
-            raise ConfigError(f"ledger {self.ledger.path.name}: a result was taken out of it while the batch ran.")
+            raise ConfigError(f"ledger {self.ledger.path.name}: a result was removed from it while the batch ran.")
         shown = {name: value for name, value in result.items() if name != "drafts" or self.keep_drafts}
-        # ASCII alone: no reader can then split a line inside of a text.
+        # ASCII only, so that no reader splits a line inside a string.
         return json.dumps({"line": receipt.line, "id": receipt.id, **shown})
 
 
 def _locked(part: Path) -> TextIO:
-    """Return the emptied file, held by this process until it ends, however it ends.
+    """Return the emptied file, locked until this process ends.
 
     Raises:
         ConfigError: Another run is writing it, or it is not a regular file.
     """
     part.parent.mkdir(parents=True, exist_ok=True)
-    # In a shared folder, others can put a symbolic link or a pipe of that name there before us.
+    # In a shared folder, other users can create a symbolic link or a pipe of that name first.
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
         handle = os.open(part, flags, 0o666)

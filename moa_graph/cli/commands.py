@@ -122,7 +122,7 @@ def _undo(talk: Conversation, _: str) -> str:
 
 
 def _cost(talk: Conversation, _: str) -> str:
-    from moa_graph.costs.prices import in_dollars
+    from moa_graph.costs.amounts import in_dollars
 
     known = sum(cost for cost in talk.costs if cost is not None)
     unknown = sum(cost is None for cost in talk.costs)

@@ -101,7 +101,7 @@ def _sum(calls: list[Spent]) -> dict[str, float | int | None]:
 
 
 def _money(row: dict[str, float | int | None]) -> str:
-    from moa_graph.costs.prices import in_dollars
+    from moa_graph.costs.amounts import in_dollars
 
     dollars, unknown = float(row["cost"] or 0), row["unknown"]
     if not unknown:

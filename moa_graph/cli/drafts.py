@@ -24,7 +24,7 @@ def plain(text: str) -> str:
 
 def heading(draft: Draft, drafts: Sequence[Draft]) -> str:
     """Return one line about `draft`, one of `drafts`: its place, its model, and its status unless it is ok."""
-    from moa_graph.costs.prices import in_dollars
+    from moa_graph.costs.amounts import in_dollars
 
     of_layer = sum(other["layer"] == draft["layer"] for other in drafts)
     layers = len({other["layer"] for other in drafts})

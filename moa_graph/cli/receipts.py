@@ -53,7 +53,7 @@ def receipt(
 
 def summary(record: Record, extra: Receipt | None = None) -> str:
     """Return the run in one line."""
-    from moa_graph.costs.prices import in_dollars
+    from moa_graph.costs.amounts import in_dollars
 
     usage, cost = record["usage"], record["cost"]
     calls = f"{record['calls']} call{'' if record['calls'] == 1 else 's'}"

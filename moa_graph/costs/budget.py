@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from langchain_core.messages import BaseMessage
 
-from moa_graph.costs.prices import in_dollars, is_free, price
+from moa_graph.costs.amounts import in_dollars, number_of
+from moa_graph.costs.prices import is_free, price
 from moa_graph.costs.tokens import prompt_tokens, tokens
 from moa_graph.mixture.combiner import PlannedCall
 from moa_graph.mixture.context import Settings
@@ -63,7 +64,8 @@ class Estimate(NamedTuple):
     free: bool = False
 
     def __str__(self) -> str:
-        return f"{self.calls} calls, about {self.input_tokens:,} + {self.output_tokens:,} tokens, {self.money}"
+        tokens = f"{self.input_tokens:,} + {self.output_tokens:,} tokens"
+        return f"{number_of(self.calls, 'call')}, about {tokens}, {self.money}"
 
     @property
     def money(self) -> str:
@@ -152,7 +154,10 @@ def over_budget(
     """
     sent = sum(1 for each in made if each["attempts"])
     if run.max_calls is not None and sent + len(coming) > run.max_calls:
-        return f"max_calls is {run.max_calls}: {sent} are made, {what} need {len(coming)} more"
+        return (
+            f"max_calls is {run.max_calls}: {number_of(sent, 'call')} made so far, and {what} would need "
+            f"{number_of(len(coming), 'more call')}"
+        )
     if run.max_cost is None:
         return None
     known = [usage["output_tokens"] for each in made if (usage := each["usage"])]
@@ -168,8 +173,8 @@ def over_budget(
     if not made:
         return f"max_cost is ${run.max_cost:g}, and the run is expected to cost about {in_dollars(expected.cost)}"
     return (
-        f"max_cost is ${run.max_cost:g}: about {in_dollars(spent)} are spent, and {what} need "
-        f"about {in_dollars(expected.cost)} more"
+        f"max_cost is ${run.max_cost:g}: about {in_dollars(spent)} spent so far, and {what} would cost about "
+        f"{in_dollars(expected.cost)} more"
     )
 
 

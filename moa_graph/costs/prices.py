@@ -18,7 +18,7 @@ from moa_graph.mixture.price_overrides import Override, Rates, rates
 from moa_graph.mixture.proposer import Proposer, is_embedded
 from moa_graph.state import Usage
 
-__all__ = ["cache_savings", "in_dollars", "is_free", "listed", "load", "loaded", "price", "price_source"]
+__all__ = ["cache_savings", "is_free", "listed", "load", "loaded", "price", "price_source"]
 
 PAPER_DATE = "2024-06"
 PAPER: dict[str, tuple[float, float]] = {
@@ -97,11 +97,6 @@ def listed(spec: Proposer) -> bool:
     owner can say.
     """
     return isinstance(spec.model, str) and not is_free(spec) and (spec.base_url is None or _public(spec.base_url))
-
-
-def in_dollars(amount: float) -> str:
-    """Return an amount for a person: four decimal places, and never $0.0000 for what is not nothing."""
-    return "under $0.0001" if 0 < amount < 0.0001 else f"${amount:.4f}" if amount else "$0"
 
 
 def cache_savings(spec: Proposer, usage: Usage | None, *, prices: Mapping[str, Override] | None = None) -> float | None:

@@ -1,5 +1,4 @@
 """Benchmarks, judges and the statistics that rate them.
 
-Nothing heavy is imported here: numpy, scikit-learn and matplotlib (the extra ``evals``) load where they are
-used.
+numpy, scikit-learn and matplotlib (the extra `evals`) are slow to import, so they are imported where they are used.
 """

@@ -1,4 +1,4 @@
-"""The published benchmarks put together: their data, their work, their figures."""
+"""The published benchmarks: combine their data, their work and their figures."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ from moa_graph.mixture.proposer import is_embedded
 
 @dataclass(frozen=True)
 class Setup:
-    """What every benchmark is given.
+    """The parts that every benchmark is made from.
 
     Attributes:
-        system: What is measured.
-        judge: Who judges; None to generate only.
-        options: What the user chose.
+        system: The measured system.
+        judge: The judge; None to generate only.
+        options: The user's options.
         payer: Makes the calls of further judges.
         temperature: Temperature of every generating call; None for the benchmark's own.
-        max_tokens: Longest answer; None for the benchmark's own.
-        tell: Called with a line of text before a download.
+        max_tokens: Maximum answer length in tokens; None for the benchmark's own.
+        notify: Called with a line of text before a download.
         data: SHA-256 of every file read so far, by name.
     """
 
@@ -51,18 +51,18 @@ class Setup:
     payer: Payer
     temperature: float | None = None
     max_tokens: int | None = None
-    tell: Callable[[str], None] | None = None
+    notify: Callable[[str], None] | None = None
     data: dict[str, str] = field(default_factory=dict)
 
     def rows(self, name: str) -> list[Row]:
         """Return the rows of an asset and note its SHA-256."""
-        path = assets.fetch(name, tell=self.tell).path
+        path = assets.fetch(name, notify=self.notify).path
         self.data[name] = file_digest(path)
         return read_rows(path)
 
     def text(self, name: str) -> str:
         """Return the text of an asset and note its SHA-256."""
-        data = read_bytes(assets.fetch(name, tell=self.tell).path)
+        data = read_bytes(assets.fetch(name, notify=self.notify).path)
         self.data[name] = hashlib.sha256(data).hexdigest()
         return data.decode("utf-8-sig")
 
@@ -74,14 +74,14 @@ class Setup:
 
     @property
     def recorded(self) -> Sequence[RecordedOutputs]:
-        """The recorded outputs that are measured, or synthesized; none for models."""
+        """The recorded outputs that are measured or synthesized; empty for models."""
         if isinstance(self.system, RecordedSystem):
             return [self.system.drafts]
         return self.system.drafts if isinstance(self.system, SynthesisSystem) else ()
 
     @property
     def recorded_models(self) -> list[str]:
-        """The models that recorded outputs name, and the names of their files."""
+        """The models named in recorded outputs, and the names of their files."""
         return [name for each in self.recorded for name in (*each.models, each.name)]
 
 
@@ -127,7 +127,7 @@ def alpaca(
 
 
 def _weighing(judge: Judge) -> Mapping[str, Any]:
-    """Return the parameters of a judge that says which of two answers is better."""
+    """Return the parameters for a judge that chooses the better of two answers."""
     if judge.reads == "logprobs":
         return alpaca_judge.PARAMETERS
     return alpaca_judge.EMBEDDED_PARAMETERS if is_embedded(judge.spec) else alpaca_judge.TEXT_PARAMETERS
@@ -138,7 +138,7 @@ def _alpaca_figures(rows: Mapping[str, list[Row]], options: RunOptions) -> Figur
     figures: Figures = {"answered": len(outputs)}
     if any(row["preference"] is not None for row in annotations):
         found = alpaca_figures.alpaca_figures(annotations, intervals=options.intervals, whole=False)
-        # The run itself says which system, judge and reference these are, and how many items it chose.
+        # The run itself records system, judge, reference and the number of chosen items.
         own = ("model", "judge", "reference", "missing")
         figures |= {name: value for name, value in found.items() if name not in own}
     elif annotations:
@@ -149,7 +149,7 @@ def _alpaca_figures(rows: Mapping[str, list[Row]], options: RunOptions) -> Figur
 
 
 def _canary(rows: Sequence[Row]) -> Figures:
-    """Return the constant answer's win rate: a judge that lets it win can be fooled by this benchmark's form."""
+    """Return the constant answer's win rate. A judge that lets it win can be misled by the form of an answer."""
     readable = sum(row["preference"] is not None for row in rows)
     found = alpaca_figures.alpaca_figures(rows, intervals=False, length_control=False) if readable else {}
     return {"n": readable, "win_rate": found.get("win_rate")}
@@ -184,7 +184,7 @@ def mt_bench(setup: Setup, *, other: Path | None = None) -> Benchmark[mt_bench_r
 
 
 def _mt_bench_files(system: System, judge: Judge | None) -> dict[str, str]:
-    """FastChat names a model by its file."""
+    """Return the file names; FastChat uses the model's name as the file name."""
     who = slug(judge.name) if judge else "none"
     return {
         mt_bench_run.ANSWERS: f"model_answer/{slug(system.name)}.jsonl",
@@ -206,7 +206,7 @@ def _mt_bench_figures(rows: Mapping[str, list[Row]]) -> Figures:
 
 
 def _readable(score: Callable[[], Figures], judged: int) -> Figures:
-    """Return the figures, or those of a run of which no verdict could be read."""
+    """Return the figures; if no verdict could be read, the figures of such a run."""
     try:
         return dict(score())
     except InputError as error:
@@ -258,7 +258,7 @@ def _flask_keys(items: Sequence[flask.FlaskItem], setup: Setup) -> Mapping[int, 
     for each in setup.recorded:
         if set(each.turns) == {str(number) for number in range(1, flask_run.HARD_ITEMS + 1)}:
             raise InputError(
-                f"{each.path}: its numbers are those of FLASK's hard set, and it has no instructions. Give --hard, and "
+                f"{each.path}: its numbers are those of FLASK's hard set, and it has no instructions. Use --hard, and "
                 'add "set": "hard" to every row'
             )
     return {item.idx: _numbered([item.idx]) for item in items}

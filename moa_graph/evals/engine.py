@@ -1,4 +1,4 @@
-"""Run the items of a benchmark: choose them, limit how many run at once, count, and stop before they cost too much."""
+"""Run the items of a benchmark: choose them, limit concurrency, count, and stop before they cost too much."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What the user chose.
+    """The user's options.
 
     Attributes:
         folder: The run's folder.
-        limit: So many items, drawn by `seed`; a higher limit contains a lower one's items.
-        ids: These items only.
-        seed: Seed of the draw and of the order in which a judge is shown answers.
-        max_cost: Begin no item that may exceed so many dollars.
+        limit: Number of items, drawn by `seed`; a higher limit includes the items of a lower one.
+        ids: Run only these items.
+        seed: Seed of the draw and of the order in which a judge sees the answers.
+        max_cost: Start no item that may exceed this many dollars in total.
         concurrency: Items that run at once.
         intervals: Whether figures have intervals.
     """
@@ -47,7 +47,7 @@ class RunOptions:
 
 @dataclass
 class Spending:
-    """Calls, dollars, tokens and seconds. `cost` is None when any price is unknown; `known_cost` sums the others."""
+    """Calls, dollars, tokens and seconds. `cost` is None if any price is unknown; `known_cost` sums the known ones."""
 
     calls: int = 0
     cost: float | None = 0.0
@@ -71,13 +71,13 @@ class ItemOutcome:
     Attributes:
         item: The item's name.
         rows: Rows by kind of file.
-        generation: What the answers took.
-        judging: What the verdicts took.
-        failures: Why something is missing.
-        skipped: Whether the cost cap left no room for it.
-        answers: How many answers were given.
+        generation: Spending on answers.
+        judging: Spending on verdicts.
+        failures: The reasons for missing results.
+        skipped: Whether the item did not fit under the cost cap.
+        answers: The number of answers.
         degraded: The reasons of each degraded answer.
-        unreadable: Verdicts that could not be read; running again asks for them anew.
+        unreadable: Verdicts that could not be read; the next run requests them again.
         drafts: The drafts of each answer.
     """
 
@@ -93,7 +93,7 @@ class ItemOutcome:
     drafts: list[Row] = field(default_factory=list)
 
     def answered(self, answer: SystemAnswer, ask: SystemRequest) -> None:
-        """Add one answer of the system; its drafts keep the prompt that they answer."""
+        """Add one answer of the system. Its drafts keep their prompt."""
         self.generation.add(answer)
         asked = {"prompt": ask.turns[-1][1], "turn": ask.turn + 1, "repeat": ask.repeat}
         self.drafts += [{**asked, **draft} for draft in answer.drafts]
@@ -105,7 +105,7 @@ class ItemOutcome:
 
     @property
     def known_cost(self) -> float:
-        """Dollars as far as prices are known."""
+        """The sum of the known prices in dollars."""
         return self.generation.known_cost + self.judging.known_cost
 
     @property
@@ -114,10 +114,10 @@ class ItemOutcome:
 
 
 @dataclass
-class _Leave:
+class _Permission:
     """One item's permission to spend, taken before its first call that is not recorded.
 
-    An item whose calls are all recorded needs none. With `recorded`, none is given.
+    An item whose calls are all recorded needs no permission. With `recorded`, permission is always refused.
     """
 
     cap: SpendingCap
@@ -137,8 +137,8 @@ class _Leave:
 def choose(items: Sequence[Item], name: Callable[[Item], str], options: RunOptions) -> list[Item]:
     """Return the items of `ids`, or `limit` of them drawn by the seed, in the drawn order.
 
-    The drawn order is the one in which they are run, so that a run that a cost cap ends measures a random part of the
-    benchmark, not its first data set. Files are written in the benchmark's own order.
+    Items run in the drawn order, so that a run that is stopped by a cost cap measures a random part of the benchmark
+    and not its first data set. Files are written in the benchmark's own order.
 
     Raises:
         InputError: An id does not exist.
@@ -160,18 +160,18 @@ async def run(
     *,
     concurrency: int,
     cap: SpendingCap,
-    tell: Callable[[ItemOutcome, SpendingCap], None] | None = None,
+    notify: Callable[[ItemOutcome, SpendingCap], None] | None = None,
 ) -> list[ItemOutcome]:
-    """Return every item's outcome, in the order given. `work` fills it in, so that nothing paid is lost at a cost cap.
+    """Return every item's outcome, in the order given. `work` fills in the outcome, so no paid result is lost at a cap.
 
-    Under a cap, items whose calls are all recorded come first, because their cost is spent already. Any other item
-    begins when the cap has room for it, and is skipped when there will be none.
+    Under a cap, items whose calls are all recorded run first, because their cost is already spent. Any other item
+    starts when it fits under the cap, and is skipped if it cannot fit any more.
     """
 
     async def one(item: Item, *, recorded: bool) -> ItemOutcome | None:
         done = ItemOutcome(name(item))
         async with AsyncExitStack() as held:
-            paid.LEAVE.set(_Leave(cap, held, recorded).take)
+            paid.PERMISSION.set(_Permission(cap, held, recorded).take)
             try:
                 await work(item, done)
             except UnrecordedError:
@@ -180,8 +180,8 @@ async def run(
                 done.skipped = True
             whole = not done.skipped and not done.failures
             cap.pay(done.known_cost if done.priced else None, least=done.known_cost, whole=whole)
-            if tell:
-                tell(done, cap)
+            if notify:
+                notify(done, cap)
         return done
 
     async def through(some: Sequence[Item], *, recorded: bool) -> dict[str, ItemOutcome]:

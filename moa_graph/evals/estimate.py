@@ -1,4 +1,4 @@
-"""What a run will take, before anything is sent: calls, tokens, dollars."""
+"""Estimate the calls, tokens and dollars of a run before anything is sent."""
 
 from __future__ import annotations
 
@@ -18,43 +18,43 @@ from moa_graph.mixture.context import MoAContext, settings
 from moa_graph.mixture.price_overrides import Override
 
 _JUDGE_FRAME = 500
-"""Tokens of a judge's instructions around what it judges."""
+"""Tokens of a judge's instructions, in addition to the judged text."""
 
 
 def of_run(
     bench: Benchmark[Any], *, max_tokens: int | None = None, prices: Mapping[str, Override] | None = None
 ) -> Estimate:
-    """The whole benchmark; answers are taken to be `max_tokens` long, or 700 tokens. Recorded calls count as new."""
+    """Estimate the whole benchmark. An answer is assumed to have `max_tokens`, or 700. Recorded calls count as new."""
     calls: list[ExpectedCall] = []
     for item in bench.items:
         for turns in _conversations(item):
             calls += _generation(bench.system, turns, max_tokens)
             if bench.judge:
-                shown = _JUDGE_FRAME + sum(tokens(text) for _, text in turns) + _judged(item, max_tokens)
-                verdict = ExpectedCall(bench.judge.spec, shown, bench.judge.spec.max_tokens or ANSWER_TOKENS)
+                input_tokens = _JUDGE_FRAME + sum(tokens(text) for _, text in turns) + _judged(item, max_tokens)
+                verdict = ExpectedCall(bench.judge.spec, input_tokens, bench.judge.spec.max_tokens or ANSWER_TOKENS)
                 calls += [verdict] * bench.verdicts
     return sum_of(calls, _prices(bench.system, prices))
 
 
 def _prices(system: System, prices: Mapping[str, Override] | None) -> dict[str, Override]:
-    """Return the prices given for the run and, for models without one, those of the mixture."""
+    """Return the prices given for the run; models without one use the mixture's."""
     own = system.mixture.prices if isinstance(system, MixtureSystem | SynthesisSystem) else {}
     return {**own, **(prices or {})}
 
 
 def _conversations(item: Any) -> list[list[tuple[str, str]]]:
-    """The conversations a system is shown for one item; an earlier answer is stood in for by a text of its size."""
+    """Return the conversations of one item; a placeholder of the expected length replaces an earlier answer."""
     if isinstance(item, OwnPrompt):
         return [list(item.turns)]
     if not isinstance(item, mt_bench_run.MTBenchQuestion):
         return [[("user", item.instruction)]]
-    shown: list[list[tuple[str, str]]] = []
+    conversations: list[list[tuple[str, str]]] = []
     history: list[tuple[str, str]] = []
     for text in item.turns:
         history = [*history, ("user", text)]
-        shown.append(history)
+        conversations.append(history)
         history = [*history, ("assistant", "word" * ANSWER_TOKENS)]
-    return shown
+    return conversations
 
 
 def _judged(item: Any, max_tokens: int | None) -> int:
@@ -66,15 +66,15 @@ def _judged(item: Any, max_tokens: int | None) -> int:
 
 def _generation(system: System, turns: Sequence[tuple[str, str]], max_tokens: int | None) -> list[ExpectedCall]:
     """Return the calls of one answer."""
-    shown = sum(tokens(text) + 4 for _, text in turns)
+    input_tokens = sum(tokens(text) + 4 for _, text in turns)
     if isinstance(system, SynthesisSystem):
         spec = system.mixture.aggregator
         each = min(ANSWER_TOKENS, system.mixture.draft_tokens or ANSWER_TOKENS)
-        shown += tokens((system.mixture.system or "") + (spec.system or "")) + len(system.drafts) * each
+        input_tokens += tokens((system.mixture.system or "") + (spec.system or "")) + len(system.drafts) * each
     elif isinstance(system, MixtureSystem):
         return expected_calls(settings(system.mixture, MoAContext(max_tokens=max_tokens)), messages(turns))
     elif system.specs:
         spec = system.specs[0]
     else:
         return []
-    return [ExpectedCall(spec, shown, max_tokens or spec.max_tokens or ANSWER_TOKENS)]
+    return [ExpectedCall(spec, input_tokens, max_tokens or spec.max_tokens or ANSWER_TOKENS)]

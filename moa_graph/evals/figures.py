@@ -1,4 +1,4 @@
-"""Shapes that the figures of all benchmarks share."""
+"""Data structures shared by the figures of all benchmarks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from moa_graph.evals.stats import Interval
 
 Figures = dict[str, Any]
-"""Plain figures by name: what a command prints as JSON and a run writes into `scores.json`."""
+"""Plain figures by name: printed as JSON by a command and written to `scores.json` by a run."""
 
 STAR = "* this interval may not hold its level: few prompts, or few wins or losses"
 
@@ -19,18 +19,18 @@ def as_pair(interval: Interval | None) -> list[float] | None:
 
 
 def cautions(intervals: Mapping[str, Interval | None]) -> dict[str, str]:
-    """Return the caution of every interval that has one, by the name of the figure."""
+    """Return the caution of every interval that has one, by the figure's name."""
     return {name: width.caution for name, width in intervals.items() if width is not None and width.caution}
 
 
-def shown(value: Any) -> str:
-    """Return a figure as a person reads it."""
+def formatted(value: Any) -> str:
+    """Format a figure for a person."""
     if value is None:
         return "not known"
     if isinstance(value, float):
         return f"{value:.4g}" if abs(value) < 1 else f"{value:.2f}"
     if isinstance(value, list):
-        return " to ".join(map(shown, value)) if all(isinstance(v, int | float) for v in value) else _listed(value)
+        return " to ".join(map(formatted, value)) if all(isinstance(v, int | float) for v in value) else _listed(value)
     return str(value)
 
 
@@ -42,9 +42,9 @@ def _listed(values: list[Any]) -> str:
 
 
 def lines(figures: Mapping[str, Any], *, hidden: frozenset[str] = frozenset()) -> Iterator[list[str]]:
-    """Yield [name, value] of every figure as a table shows it.
+    """Yield [name, value] of every figure, formatted for a table.
 
-    A figure inside another is named "outer: inner". An interval with a caution says so.
+    A nested figure is named "outer: inner". The caution of an interval is appended.
     """
     marked = figures.get("cautions") or {}
     for name, value in figures.items():
@@ -53,12 +53,15 @@ def lines(figures: Mapping[str, Any], *, hidden: frozenset[str] = frozenset()) -
         if isinstance(value, Mapping):
             yield from ([f"{name}: {inner}", text] for inner, text in lines(value))
         else:
-            yield [name, shown(value) + (f" (caution: {marked[name]})" if name in marked and value is not None else "")]
+            yield [
+                name,
+                formatted(value) + (f" (caution: {marked[name]})" if name in marked and value is not None else ""),
+            ]
 
 
 def bracket(interval: Any, caution: Any = None) -> str:
-    """Return " [low, high]" for a table cell; an interval with a caution ends with a star."""
+    """Return " [low, high]" for a table cell; a star marks an interval with a caution."""
     if interval is None:
         return ""
     low, high = interval
-    return f" [{shown(low)}, {shown(high)}]{'*' if caution else ''}"
+    return f" [{formatted(low)}, {formatted(high)}]{'*' if caution else ''}"

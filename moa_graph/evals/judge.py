@@ -1,4 +1,4 @@
-"""A judge: any chat model, with what is recorded about it beside every verdict."""
+"""A judge: any chat model, and the details recorded with each of its verdicts."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ Reads = Literal["logprobs", "text"]
 _WITH_LOGPROBS = frozenset({"openai", "together", "deepseek", "xai", "azure_openai"})
 
 
-# A provider's refusal of the parameters, not of the length of this one prompt.
+# The provider refuses the parameters; a refusal of an overlong prompt is a different status.
 _REFUSAL = re.compile(r"(?:400|422)\b(?!.*context).*(?:logprobs|max_(?:completion_|output_)?tokens|temperature)", re.I)
 
 
 @dataclass(frozen=True)
 class JudgeReply(PaidReply):
-    """A judge's reply with the parameters it was asked with."""
+    """A judge's reply and the parameters that were sent."""
 
     parameters: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
 class _Form:
-    """Which set of parameters is in use: None until the ledger was read. One that was answered stays.
+    """The set of parameters in use. `place` is None until the ledger was read; a set that was accepted is kept.
 
-    `passes` counts the finished runs in which verdicts were unreadable.
+    `passes` counts the finished runs with unreadable verdicts.
     """
 
     place: int | None = None
@@ -50,8 +50,8 @@ class Judge:
         spec: The model.
         payer: Makes and records the calls.
         reads: How a weighted verdict is read: from log probabilities or from text.
-        otherwise: Parameters that are tried in this order when the provider refuses those of `spec`. A refusal is in
-            the ledger, so a run keeps to its parameters however often it is begun.
+        otherwise: Parameters to try, in this order, if the provider refuses those of `spec`. Refusals are recorded in
+            the ledger, so a resumed run uses the same parameters.
         form: State that the calls of a run share.
     """
 
@@ -66,7 +66,7 @@ class Judge:
         return self.spec.name or self.spec.label
 
     def under(self, parameters: Mapping[str, Any]) -> Judge:
-        """Return the same model under a benchmark's parameters; what the user set stays."""
+        """Return the same model with a benchmark's parameters; the user's settings take precedence."""
         otherwise = REFUSED_PARAMETERS if "logprobs" in parameters else ()
         spec, *others = (_under(self.spec, given) for given in (parameters, *otherwise))
         return Judge(spec, self.payer, self.reads, tuple(other for other in others if other != spec))
@@ -85,9 +85,9 @@ class Judge:
         Args:
             turns: The prompt as (role, text) pairs.
             item: The judged item's name in the ledger.
-            slot: Tells several verdicts about one item apart.
+            slot: Distinguishes several verdicts about one item.
             role: The role in the ledger.
-            readable: Whether a reply is a verdict. One that is not is asked for anew by the next run in the folder.
+            readable: Whether a reply is a verdict. If not, the next run in the folder sends the request again.
         """
         while True:
             place = await self._place()
@@ -103,20 +103,20 @@ class Judge:
     async def _pass(
         self, spec: Proposer, turns: Turns, item: str, slot: int, role: str, readable: Callable[[PaidReply], bool]
     ) -> PaidReply:
-        """Return the last recorded verdict that is readable or of this run, else ask for one."""
-        shown = messages(turns)
+        """Return the last recorded verdict that is readable or from this run; otherwise send the request."""
+        sent = messages(turns)
         repeat = 0
         for number in range(self.form.passes + 1):
-            kept = await self.payer.recorded(spec, shown, item=item, role=role, slot=slot, repeat=number)
+            kept = await self.payer.recorded(spec, sent, item=item, role=role, slot=slot, repeat=number)
             if kept is None:
                 continue
             repeat = number if readable(kept) else min(number + 1, self.form.passes)
             if readable(kept):
                 break
-        return await self.payer.ask(spec, shown, item=item, role=role, slot=slot, repeat=repeat)
+        return await self.payer.ask(spec, sent, item=item, role=role, slot=slot, repeat=repeat)
 
     async def _place(self) -> int:
-        """Return the first parameters that were not refused, in this process or before."""
+        """Return the index of the first parameters that the provider has not refused, in this process or before."""
         place = 0
         while self.form.place is None and place < len(self.otherwise):
             if await self.payer.ledger.get(self._refusal(place)) is None:
@@ -134,7 +134,7 @@ class Judge:
         )
 
     def record(self, prompt: str, reply: JudgeReply) -> dict[str, Any]:
-        """Return what is kept with a verdict: the model as named and as served, the prompt's hash, the parameters."""
+        """Return the details stored with a verdict: the model's names, the prompt's hash, the parameters."""
         return {
             "model": self.spec.label,
             "served": reply.served,
@@ -160,7 +160,7 @@ def _parameters(spec: Proposer) -> dict[str, Any]:
 
 
 def how_to_read(model: str | BaseChatModel, base_url: str | None = None) -> Reads:
-    """Return "logprobs" where the provider is known to give them, else "text"."""
+    """Return "logprobs" if the provider is known to return log probabilities, else "text"."""
     if not isinstance(model, str):
         return "logprobs" if hasattr(model, "logprobs") else "text"
     return "logprobs" if base_url or model.partition(":")[0] in _WITH_LOGPROBS else "text"

@@ -1,4 +1,4 @@
-"""Which family a model belongs to: a judge likes answers that sound like its own."""
+"""The family of a model. A judge tends to prefer answers of its own family."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _FAMILIES = {
 
 
 def family(model: str) -> str | None:
-    """The family of a model's name; None when none is known. The provider alone says nothing."""
+    """Return the family of a model's name; None if unknown. The provider alone does not determine it."""
     name = model.partition(":")[2].lower() or model.lower()
     return next((label for label, pattern in _FAMILIES.items() if re.search(pattern, name)), None)
 
 
 def warning(judge: str, models: Iterable[str]) -> str | None:
-    """A sentence for the report when the judge and any judged model share a family."""
+    """Return a warning for the report if the judge and any judged model are of one family."""
     own = family(judge)
     kin = sorted({model for model in models if model == judge or (own and family(model) == own)})
     if not kin:
@@ -37,5 +37,5 @@ def warning(judge: str, models: Iterable[str]) -> str | None:
     return (
         f"The judge {judge} and {', '.join(kin)} are of one family"
         + (f" ({own})" if own else "")
-        + ": its verdicts may favour its own kind. Check with a judge of another family."
+        + ": its verdicts may favour its own family. Check with a judge of another family."
     )

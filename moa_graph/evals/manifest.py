@@ -1,4 +1,4 @@
-"""`run.json`: what was measured, with which models, judge, data and version. It makes a folder one run's own."""
+"""`run.json`: the measured system, models, judge, data and version. It assigns a folder to one run."""
 
 from __future__ import annotations
 
@@ -16,23 +16,25 @@ _IDENTITY = ("benchmark", "system", "judge", "jury", "reference", "data", "setti
 
 
 def claim(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Make the folder the run's own and return its manifest.
+    """Assign the folder to this run and return its manifest.
 
     Benchmark, system, judge, settings, reference and data must be those of the folder. The selection and the package
-    version may change: the manifest has the current selection and every version that worked on it.
+    version may change: the manifest has the current selection and every version that was used.
 
     Raises:
-        ConfigError: The folder already is another run's, or its manifest is damaged.
+        ConfigError: The folder belongs to another run, or its manifest is damaged.
     """
     path = inside(folder, MANIFEST)
     now: dict[str, Any] = json.loads(json.dumps(manifest))
     if path.exists():
         before = _read(path)
-        # A run that only generated may be judged later; everything else must be as it was.
+        # A run without a judge may be judged later; everything else must be unchanged.
         if before.get("judge") is None:
             before |= {name: now[name] for name in ("judge", "jury", "data", "settings")}
         if differing := [name for name in _IDENTITY if now[name] != before.get(name)]:
-            raise ConfigError(f"{folder} holds another run ({', '.join(differing)} differ); choose another --out")
+            raise ConfigError(
+                f"{folder} belongs to another run (different {', '.join(differing)}). Choose another --out"
+            )
         now["started"] = before.get("started", now["started"])
         now["versions"] = list(dict.fromkeys([*before.get("versions", []), *now["versions"]]))
         now["passes"] = before.get("passes", 0)
@@ -41,7 +43,7 @@ def claim(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def finished(folder: Path, *, unreadable: int) -> None:
-    """Note the end of a run; where verdicts were unreadable, the next run asks for them anew."""
+    """Record the end of a run. The next run requests unreadable verdicts again."""
     if unreadable:
         path = inside(folder, MANIFEST)
         manifest = _read(path)
@@ -49,7 +51,7 @@ def finished(folder: Path, *, unreadable: int) -> None:
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """Return a folder's manifest; empty when it has none."""
+    """Return a folder's manifest; empty if it has none."""
     path = folder / MANIFEST
     return _read(path) if path.is_file() else {}
 
@@ -60,7 +62,7 @@ def _read(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise ConfigError(f"{path} is damaged: {error}. Choose another --out") from error
     if not isinstance(found, dict):
-        raise ConfigError(f"{path} is damaged: it holds no JSON object. Choose another --out")
+        raise ConfigError(f"{path} is damaged: it is not a JSON object. Choose another --out")
     return found
 
 

@@ -1,8 +1,8 @@
 """One benchmark run in one folder: the ledger, the items, the final files.
 
-A folder belongs to one benchmark, system, judge and data. Calls are in `ledger.db` as soon as they are paid for; the
-final files are written once, at the end, from recorded replies only, so a run that was killed and begun again ends with
-the same bytes. Times stand apart, in `timing.json` and the reports.
+A folder belongs to one benchmark, system, judge and data. Calls are stored in `ledger.db` as soon as they are paid for.
+The final files are written once, at the end, from recorded replies only, so a killed and resumed run ends with the same
+bytes. Times are kept apart, in `timing.json` and the reports.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ class Benchmark(Generic[Item]):
 
     Attributes:
         name: The benchmark's name.
-        items: The chosen items, in the order in which they are run.
+        items: The chosen items, in the order in which they run.
         identify: Returns an item's name.
         work: Answers and judges one item and fills in its outcome.
         files: File name in the folder by kind of row.
         figures: Scores the rows of each kind.
-        system: What is measured.
-        judge: Who judges; None to generate only.
-        settings: Options of the benchmark that make it another run.
-        verdicts: How often the judge is asked about one answer.
+        system: The measured system.
+        judge: The judge; None to generate only.
+        settings: Options of the benchmark; other values make another run.
+        verdicts: The number of verdicts per answer.
         order: The names of all items in the benchmark's own order, in which files are written.
         data: SHA-256 of every data file by name.
-        reference: What answers are judged against, by name.
+        reference: The name of the reference.
         kin: Names of other models whose family the judge may favour: the reference's, recorded drafts'.
-        jury: Judges beside `judge`.
+        jury: Judges in addition to `judge`.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Benchmark(Generic[Item]):
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A finished run: its figures, its times, what went wrong, and how many answers are degraded by reason."""
+    """A finished run: its figures, times and failures, and the number of degraded answers by reason."""
 
     folder: Path
     scores: dict[str, Any]
@@ -87,15 +87,15 @@ async def run(
     options: RunOptions,
     *,
     expected_cost: float | None = None,
-    tell: Callable[[ItemOutcome, SpendingCap], None] | None = None,
+    notify: Callable[[ItemOutcome, SpendingCap], None] | None = None,
 ) -> FinishedRun:
-    """Run what is not recorded yet and write the final files.
+    """Run the items that are not recorded yet and write the final files.
 
     Args:
         bench: The benchmark.
-        options: What the user chose.
-        expected_cost: Dollars that an item is taken to cost under a cap, before any has shown it.
-        tell: Called after every item.
+        options: The user's options.
+        expected_cost: Assumed cost of an item in dollars, used under a cap until an item has finished.
+        notify: Called after every item.
 
     Raises:
         ConfigError: The folder belongs to another run.
@@ -105,7 +105,7 @@ async def run(
         judge.form.passes = manifest["passes"]
     cap = SpendingCap(options.max_cost, expected=expected_cost)
     done = await engine.run(
-        bench.items, bench.identify, bench.work, concurrency=options.concurrency, cap=cap, tell=tell
+        bench.items, bench.identify, bench.work, concurrency=options.concurrency, cap=cap, notify=notify
     )
     places = {name: place for place, name in enumerate(bench.order)}
     done.sort(key=lambda one: places.get(one.item, len(places)))
@@ -113,7 +113,7 @@ async def run(
     scores = summary(bench, options, done) | dict(bench.figures(rows))
     scores["warnings"] = [*scores["warnings"], *scores.pop("notes", [])]
     timing = {one.item: {"generation": one.generation.seconds, "judging": one.judging.seconds} for one in done}
-    # Sorted, so that drafts from the ledger have the bytes of new ones.
+    # Sorted, so that drafts from the ledger and new ones have the same order.
     drafts = [json.loads(json.dumps({"item": d.item, **draft}, sort_keys=True)) for d in done for draft in d.drafts]
     write_files(options.folder, {**bench.files, DRAFTS: DRAFTS}, {**rows, DRAFTS: drafts})
     write(inside(options.folder, SCORES), json_bytes(scores))
@@ -146,22 +146,22 @@ def _manifest(bench: Benchmark[Any], options: RunOptions) -> dict[str, Any]:
             "seed": options.seed,
         },
         "versions": [f"moa_graph {moa_graph.__version__}"],
-        # The day alone, so that a run and its repetition have the same bytes.
+        # The date without the time, so that a repeated run has the same bytes.
         "started": datetime.now(UTC).date().isoformat(),
         "passes": 0,
     }
 
 
 def summary(bench: Benchmark[Any], options: RunOptions, done: Sequence[ItemOutcome]) -> dict[str, Any]:
-    """Return what every benchmark tells of a run beside its own figures."""
+    """Return the figures that every benchmark reports in addition to its own."""
     generation, judging = total([d.generation for d in done]), total([d.judging for d in done])
     judge = bench.judge
     judged = [*(spec.label for spec in bench.system.specs), *bench.kin]
     kin = [text for each in _judges(bench) if (text := warning(each.spec.label, judged))]
     answers, degraded = sum(d.answers for d in done), sum(len(d.degraded) for d in done)
     skipped = sum(d.skipped for d in done)
-    # Only counts stand here: reasons may name a request or a time, and these bytes must not.
-    less = f"{degraded} of {answers} answers are degraded; the report says why" if degraded else None
+    # Counts only: a reason may contain a request id or a time, which would change the bytes of the file.
+    less = f"{degraded} of {answers} answers are degraded; the report has the reasons" if degraded else None
     part = f"{skipped} of {len(done)} items were skipped for cost; the others are a random draw" if skipped else None
     return {
         "benchmark": bench.name,
@@ -183,7 +183,7 @@ def summary(bench: Benchmark[Any], options: RunOptions, done: Sequence[ItemOutco
 
 
 def total(parts: Sequence[Spending]) -> Spending:
-    """Return the sum."""
+    """Return the sum of the parts."""
     whole = Spending()
     for part in parts:
         whole.add(part)
@@ -191,15 +191,15 @@ def total(parts: Sequence[Spending]) -> Spending:
 
 
 def spent(part: Spending) -> dict[str, Any]:
-    """Return calls, dollars and tokens, but no times: these figures are the same whenever a run is repeated."""
+    """Return calls, dollars and tokens without times, so that a repeated run has the same figures."""
     usage = part.usage or new_usage()
     return {"calls": part.calls, "cost": part.cost, **usage}
 
 
 def write_files(folder: Path, files: Mapping[str, str], rows: Mapping[str, list[Row]]) -> None:
-    """Write the benchmark's own files; a kind without rows leaves none, also none of an earlier run's.
+    """Write the benchmark's own files. The file of a kind without rows is removed.
 
-    One level of folders is allowed, as FastChat has.
+    Names may contain one level of folders, as in FastChat.
     """
     for kind, name in files.items():
         parent, _, leaf = name.rpartition("/")

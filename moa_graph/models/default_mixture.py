@@ -1,4 +1,4 @@
-"""The mixture to use when nobody names one: the same for the command, the page and the MCP tool."""
+"""The mixture to use when none is named; the command, the page and the MCP tool share it."""
 
 from __future__ import annotations
 
@@ -18,17 +18,20 @@ _UNUSED = (
     "PERPLEXITY_API_KEY",
     "UPSTAGE_API_KEY",
 )
-"""Keys of providers that no preset calls."""
+"""Key variables of providers that no preset uses."""
 
 
 def default_mixture() -> tuple[str, str | None]:
-    """Return a preset's name, or the name or file that MOA_PRESET holds; and the reason, unless that is MOA_PRESET.
+    """Return the default mixture and the reason for it.
 
-    One key is enough. Of several keys the first of `PROVIDERS` whose package is installed decides; keys of OpenAI and
-    Together take the preset of both. The reason names keys that are set and cannot be used.
+    One key is enough. With several keys, the first entry of `PROVIDERS` whose package is installed is used; keys of
+    both OpenAI and Together select the preset `mixed`. The reason names keys that are set and cannot be used.
 
-    Looks for keys in `.env` too, so not for an event loop. MOA_PRESET is read from the process environment only: the
-    `.env` of a folder must not choose the mixture.
+    It reads `.env` for keys, so do not call it on an event loop. MOA_PRESET is read from the process environment only:
+    the `.env` of a folder must not choose the mixture.
+
+    Returns:
+        A preset's name, or the value of MOA_PRESET (a preset's name or a file); and the reason, None for MOA_PRESET.
     """
     if named := os.environ.get("MOA_PRESET"):
         return named, None
@@ -43,15 +46,15 @@ def default_mixture() -> tuple[str, str | None]:
         return "mixed", "; ".join(["OPENAI_API_KEY and TOGETHER_API_KEY are set", *unusable])
     for key, provider in usable.items():
         return str(provider.preset), "; ".join([f"{key} is set", *unusable])
-    unusable += [f"{key} is set, but no preset uses it: name models of your own" for key in _UNUSED if environment(key)]
+    unusable += [f"{key} is set, but no preset uses it: name your own models" for key in _UNUSED if environment(key)]
     if unusable:
         text = "; ".join(unusable).replace(" is set too, but", " is set, but", 1)
         return "local", f"{text}; until then the small embedded model answers"
-    return "local", "no provider's key is set, so the small embedded model answers"
+    return "local", "no provider key is set, so the small embedded model answers"
 
 
 def _key_set(provider: Provider) -> str | None:
-    """The variable in which the provider's key is set."""
+    """Return the variable in which the provider's key is set, None if there is no key."""
     return next((name for name in provider.keys if environment(name)), None)
 
 

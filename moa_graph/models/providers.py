@@ -1,4 +1,4 @@
-"""The providers that moa_graph knows by name: their hosts, key variables, protocols, prices and presets."""
+"""The known providers: their hosts, key variables, protocols, prices and presets."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ __all__ = ["OWN_PROTOCOL", "PROVIDERS", "Provider", "canonical", "find"]
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """What is known about one provider.
+    """A known provider.
 
     Attributes:
-        base_url: where requests go, up to and including the API version.
-        key: the environment variable that holds the API key; None for a server that needs none.
-        title: the provider's name for people.
-        other_keys: further variables that are accepted for the key.
-        protocol: "openai" when moa_graph's own client can call it; "own" when a LangChain package is needed.
-        integration: LangChain's name of the provider, where it is not ours.
-        package: the LangChain package on PyPI; empty when none is needed.
-        extra: the extra of moa_graph that installs `package`.
-        address_field: the package's parameter for the host.
-        address_variable: an environment variable of the provider's own client that replaces `base_url`.
-        limit: the request parameter that limits the answer's tokens.
-        prices: genai-prices' identifier of the provider; empty when it is ours.
-        preset: the preset to use when only this provider's key is set; None when it depends on installed models.
+        base_url: The address of the API, including its version.
+        key: The environment variable that holds the API key; None for a server that needs no key.
+        title: The display name.
+        other_keys: Further variables that are accepted for the key.
+        protocol: "openai" if moa_graph's own client can call it; "own" if a LangChain package is needed.
+        integration: LangChain's name of the provider, where it differs.
+        package: The LangChain package on PyPI; empty if none is needed.
+        extra: The extra of moa_graph that installs `package`.
+        address_field: The package's parameter for the host.
+        address_variable: An environment variable of the provider's own client that replaces `base_url`.
+        limit: The request parameter that limits the answer's tokens.
+        prices: The provider's identifier in genai-prices, where it differs.
+        preset: The preset to use when only this provider's key is set; None if it depends on the installed models.
     """
 
     base_url: str
@@ -51,9 +51,9 @@ class Provider:
         return (self.key, *self.other_keys) if self.key else ()
 
     def address(self) -> str:
-        """The base URL now: `address_variable` in the process's environment wins.
+        """The current base URL. `address_variable` in the process environment takes precedence.
 
-        A `.env` file is not read: an address decides where a key is sent.
+        A `.env` file is not read, because the address decides where a key is sent.
         """
         given = os.environ.get(self.address_variable, "").strip() if self.address_variable else ""
         if not given:
@@ -162,20 +162,20 @@ PROVIDERS: dict[str, Provider] = {
 }
 
 _ALIASES = {"google": "google_genai", "gemini": "google_genai", "mistral": "mistralai", "lm_studio": "lmstudio"}
-"""Other spellings that people write."""
+"""Alternative spellings."""
 
 OWN_PROTOCOL = frozenset(
     {"anthropic_bedrock", "azure_ai", "azure_openai", "bedrock", "bedrock_converse", "cohere"}
     | {"google_anthropic_vertex", "google_vertexai", "huggingface", "ibm", "litellm"}
 )
-"""LangChain providers outside the table above that do not speak OpenAI's protocol at an address that one could give."""
+"""LangChain providers outside the table above that do not speak OpenAI's protocol, so `base_url` cannot reach them."""
 
 
 def canonical(name: str) -> str:
-    """The name under which a provider is known, for any of its spellings."""
+    """Return the name under which a provider is known, for any of its spellings."""
     return _ALIASES.get(name, name)
 
 
 def find(name: str) -> Provider | None:
-    """The provider of that name or spelling, or None."""
+    """Return the provider of that name or spelling; None if it is unknown."""
     return PROVIDERS.get(canonical(name))

@@ -1,7 +1,7 @@
-"""A chat model whose exceptions hold no secrets.
+"""A chat model whose exceptions contain no secrets.
 
-LangChain's tracers and callbacks receive a model's exception before its caller does, with its whole text: URLs,
-headers, keys. A caller cannot redact it any more. So a delegating chat model stands before the real one: it turns every
+LangChain's tracers and callbacks receive a model's exception before the caller does, with its whole text: URLs,
+headers, keys. The caller is too late to redact it. A delegating chat model therefore wraps the real one. It turns every
 fault into a `ProviderError`, which holds one redacted line and the classified fault.
 """
 
@@ -26,19 +26,19 @@ from moa_graph.models.reply_stream import StreamEnd
 __all__ = ["redacting"]
 
 _SHARED = tuple(BaseChatModel.model_fields)
-"""LangChain's own switches (cache, rate limiter, streaming, callbacks, ...), which the delegating model carries out."""
+"""LangChain's own switches (cache, rate limiter, streaming, callbacks, ...), which the delegating model implements."""
 
 
 def redacting(model: BaseChatModel) -> BaseChatModel:
     """Return a chat model that answers as `model` does and raises `ProviderError` for every fault.
 
     The caller's object is not changed. Traces show its own name, class and settings. A mixture used as a model is
-    returned as it is: its errors are redacted already, and it takes part in the run around it by itself.
+    returned unchanged: its errors are already redacted, and it handles the surrounding run itself.
     """
     if model._llm_type == "moa":
         return model
     kind = type(model)
-    # LangChain asks whether these are overridden to know whether a model streams.
+    # LangChain checks whether these methods are overridden to find out whether a model streams.
     streams = kind._astream is not BaseChatModel._astream or kind._stream is not BaseChatModel._stream
     fields = {name: getattr(model, name) for name in _SHARED}
     if "streaming" in model.model_fields_set:
@@ -123,7 +123,7 @@ class _RedactingStream(_Redacting):
                 async for chunk in chunks:
                     end.add(chunk)
                     yield chunk
-            # LangChain joins the chunks when a callback streams; a stream that was cut then looks like a whole answer.
+            # LangChain joins the chunks when a callback streams, so a broken stream would look like a complete answer.
             if end.broken:
                 raise ProviderError(STREAM_CUT)
         except (Exception, asyncio.CancelledError) as exc:
@@ -131,7 +131,7 @@ class _RedactingStream(_Redacting):
 
 
 def _redacted(exc: BaseException) -> BaseException:
-    """The exception that callbacks and callers may see."""
+    """Return the exception that callbacks and callers may see."""
     if isinstance(exc, ProviderError | GraphBubbleUp | NotImplementedError):
         return exc
     if isinstance(exc, asyncio.CancelledError) and not own_cancellation():

@@ -20,12 +20,12 @@ _SECRET_NAME = re.compile(
     r"(?:^|_)(?:API_?KEY|KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?|DSN)(?:_|$)", re.IGNORECASE
 )
 _SHORTEST = 8
-"""Shorter values are too likely to be ordinary words."""
+"""Minimum length in characters. Shorter values are too likely to be ordinary words."""
 
 _A_LETTER = re.compile("[A-Za-z]")
 _A_DIGIT = re.compile("[0-9]")
 
-# Providers choose the text that these search, so each must take close to linear time.
+# Providers choose the text that these patterns search, so each must run in close to linear time.
 _SHAPES: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
     # Credentials in a URL, and in its query.
     (re.compile(r"(?<=://)[^/\s@]+(?=@)"), HIDDEN),
@@ -66,7 +66,7 @@ _remembered: set[str] = set()
 
 
 def remember_secret(value: str) -> None:
-    """Redact `value` from now on (for keys that come from a file and not from the environment)."""
+    """Redact `value` from now on. For keys that come from a file and not from the environment."""
     if len(value) >= _SHORTEST:
         with _lock:
             _remembered.add(value)
@@ -81,7 +81,7 @@ def _known() -> list[str]:
 
 
 def scrub(text: str) -> str:
-    """`text` without secrets: those known to this process word for word, others by their shape."""
+    """Return `text` without secrets: known secrets are replaced exactly, others are recognized by their shape."""
     return _without_shapes(_without_known(text))
 
 
@@ -98,11 +98,11 @@ def _without_shapes(text: str) -> str:
 
 
 def well_formed(text: str) -> str:
-    """`text` with lone surrogates replaced, so that it can be encoded, stored and sent on."""
+    """Return `text` with lone surrogates replaced, so that it can be encoded."""
     try:
         text.encode()
     except UnicodeEncodeError:
-        # A pair of surrogates is one character written in two halves; only halves without a mate are lost.
+        # A pair of surrogates encodes one character. Only unpaired ones are replaced.
         return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return text
 
@@ -110,8 +110,9 @@ def well_formed(text: str) -> str:
 def one_line(text: str, *, limit: int = 300) -> str:
     """Return `text` without secrets, on one line, printable, at most `limit` characters long.
 
-    Secrets are redacted before the text is cut, so that no part of one is shown. Only known secrets are searched in the
-    whole text: shapes are searched in its beginning, and a word at the end of that beginning may be part of a secret.
+    Secrets are redacted before the text is cut, so that no part of a secret remains. Known secrets are searched in the
+    whole text, shapes only in its beginning. A word at the end of that beginning may be part of a secret and is
+    dropped.
     """
     known = _without_known(text)
     head = well_formed(known[: 20 * limit])

@@ -1,7 +1,7 @@
-"""From "provider:model" to a LangChain chat model: which host, which key, which client.
+"""Make a LangChain chat model from "provider:model": choose host, key and client.
 
-Models are made when they are first needed and kept as long as their event loop lives, up to a number. Every model made
-here has SDK retries switched off: `models/call.py` is the one owner of retries.
+Models are made when they are first needed and cached per event loop, up to a maximum number. SDK retries are switched
+off in every model made here: only `models/call.py` retries.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 _models: WeakKeyDictionary[asyncio.AbstractEventLoop, OrderedDict[Any, BaseChatModel]] = WeakKeyDictionary()
 
 _KEPT = 512
-"""Models kept per event loop, those used last: more than a mixture can have in use at once, and about 4 MB. A server's
-clients may send a temperature of their own with every request, and each makes another model."""
+"""Models cached per event loop, the most recently used. More than one mixture uses at once; about 4 MB. A server's
+clients may send a different temperature with every request, and each value makes another model."""
 
 
 def require_known(spec: Proposer) -> None:
-    """Check that the model's provider can be reached at all.
+    """Check that the model's provider can be called.
 
     Raises:
-        ConfigError: the provider is unknown, needs a package that is not installed, or cannot be called at `base_url`.
+        ConfigError: The provider is unknown, needs a package that is not installed, or cannot be called at `base_url`.
     """
     if not isinstance(spec.model, str):
         return
@@ -64,7 +64,7 @@ def require_known(spec: Proposer) -> None:
 
 
 def missing_extra(spec: Proposer) -> str | None:
-    """Return the extra that installs the package of the model's provider; None where none is needed or it is there."""
+    """Return the extra that installs the provider's package; None if none is needed or the package is installed."""
     provider = find(spec.model.partition(":")[0]) if isinstance(spec.model, str) else None
     if provider is None or provider.protocol != "own":
         return None
@@ -73,10 +73,10 @@ def missing_extra(spec: Proposer) -> str | None:
 
 
 def require_embedded(specs: Iterable[Proposer]) -> None:
-    """Check that the embedded models' parts are installed. Reads the file system.
+    """Check that the parts of the embedded models are installed. It reads the file system.
 
     Raises:
-        ConfigError: a part is missing; the message says what to install.
+        ConfigError: A part is missing; the message says what to install.
     """
     from moa_graph.models.local import locate
 
@@ -87,22 +87,22 @@ def require_embedded(specs: Iterable[Proposer]) -> None:
 def chat_model(
     spec: Proposer, *, temperature: float | None = None, max_tokens: int | None = None, quiet: bool = False
 ) -> BaseChatModel:
-    """Return the chat model of `spec`, made once per running event loop, and again when many others were used since.
+    """Return the chat model of `spec`, cached per running event loop.
 
     Args:
-        spec: the proposer or aggregator.
-        temperature: replaces the spec's temperature.
-        max_tokens: replaces the spec's limit of answer tokens.
-        quiet: the model never streams.
+        spec: The proposer or aggregator.
+        temperature: Replaces the spec's temperature.
+        max_tokens: Replaces the spec's limit of answer tokens.
+        quiet: Whether the model never streams.
 
     Raises:
-        ConfigError: the provider, its package or its settings are wrong.
+        ConfigError: The provider, its package or its settings are wrong.
     """
     sampling = {
         "temperature": spec.temperature if temperature is None else temperature,
         "max_tokens": spec.max_tokens if max_tokens is None else max_tokens,
     }
-    # Imported here, with LangChain's model classes: a graph is made without them.
+    # Imported here, because LangChain's model classes are slow to import and a graph is built without them.
     from moa_graph.models.redacting import redacting
 
     kept = _models.setdefault(asyncio.get_running_loop(), OrderedDict())
@@ -122,7 +122,7 @@ def chat_model(
 
 
 def profile_of(spec: Proposer) -> ModelProfile | None:
-    """Return what is known of a model in LangChain's form; None when nothing is."""
+    """Return LangChain's profile of a model; None if it is unknown."""
     if not isinstance(spec.model, str):
         own: ModelProfile | None = spec.model.profile
         return own
@@ -131,7 +131,7 @@ def profile_of(spec: Proposer) -> ModelProfile | None:
         try:
             known = {**(_made(spec, {}).profile or {})}
         except MoAError:
-            # Without a key some packages make no model. The run reports that.
+            # Some packages cannot make a model without a key. The run reports that.
             known = {}
     if spec.window is not None:
         known["max_input_tokens"] = spec.window
@@ -151,7 +151,7 @@ def _made(spec: Proposer, sampling: dict[str, Any]) -> BaseChatModel:
         if spec.base_url or provider is not None:
             return _openai_compatible(spec, provider, model, sampling)
     except (TypeError, ValueError) as exc:
-        # What LangChain's classes say about a setting: pydantic's errors are ValueErrors.
+        # Errors of LangChain's classes about a setting; pydantic's errors are ValueErrors.
         raise _cannot_be_made(spec.label, exc) from None
     return _by_langchain(name, model, {**sampling, **spec.params})
 
@@ -165,7 +165,7 @@ def _openai_compatible(spec: Proposer, provider: Provider | None, name: str, sam
 
     secret = _secret(spec)
     remember_secret(secret or "")
-    # These two headers are OpenAI's and go to OpenAI's host alone.
+    # These two headers are specific to OpenAI, so they go to OpenAI's host only.
     own_host = spec.base_url is None and provider is PROVIDERS["openai"]
     base_url = spec.base_url or (provider.address() if provider else "")
     openais = own_host or _is_openais(base_url)
@@ -174,9 +174,9 @@ def _openai_compatible(spec: Proposer, provider: Provider | None, name: str, sam
         model=name,
         provider=canonical(spec.model.partition(":")[0]),
         base_url=base_url,
-        # Servers without a key still want a well-formed header.
+        # Servers without a key still expect a well-formed header.
         api_key=secret or "none",
-        # From the environment alone, as the SDK has it: see `_from_file`.
+        # From the environment only, as the SDK does: see `_from_file`.
         organization=os.environ.get("OPENAI_ORG_ID") if own_host else None,
         project=os.environ.get("OPENAI_PROJECT_ID") if own_host else None,
         limit="max_completion_tokens" if openais else "max_tokens",
@@ -186,13 +186,13 @@ def _openai_compatible(spec: Proposer, provider: Provider | None, name: str, sam
 
 
 def _is_openais(base_url: str) -> bool:
-    """Whether OpenAI's own models are behind the address, which want OpenAI's own names."""
+    """Return whether the address serves OpenAI's own models, which need OpenAI's parameter names."""
     name = urlsplit(base_url).hostname or ""
     return name == "api.openai.com" or name.endswith(".openai.azure.com")
 
 
 def _verbatim(params: dict[str, Any], name: str) -> dict[str, Any]:
-    """`params` with one of them sent under the very name that it has there."""
+    """Return `params` so that the parameter `name` is sent under exactly that name."""
     if name not in params:
         return params
     rest = {key: value for key, value in params.items() if key != name}
@@ -200,12 +200,12 @@ def _verbatim(params: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _by_package(spec: Proposer, provider: Provider, name: str, model: str, sampling: dict[str, Any]) -> BaseChatModel:
-    """A model of a provider with a protocol of its own, through its LangChain package."""
+    """Return a model of a provider with its own protocol, made by its LangChain package."""
     fields = {provider.limit if key == "max_tokens" else key: value for key, value in sampling.items()}
     secret = _secret(spec)
     remember_secret(secret or "")
     if provider.key:
-        # Given always: with another host the package would send the environment's key there.
+        # Always passed: otherwise the package would send the key of the environment to another host.
         fields["api_key"] = secret or "none"
     if spec.base_url:
         fields[provider.address_field] = spec.base_url
@@ -218,6 +218,6 @@ def _by_langchain(provider: str, name: str, fields: dict[str, Any]) -> BaseChatM
     try:
         model: BaseChatModel = init_chat_model(name, model_provider=provider, max_retries=0, **fields)
     except Exception as exc:
-        # Every provider's package fails in its own way here, and before any request: absent, no key, wrong settings.
+        # Every provider's package reports a missing package, a missing key or wrong settings in its own way.
         raise _cannot_be_made(f"{provider}:{name}", exc) from None
     return model

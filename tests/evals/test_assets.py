@@ -56,7 +56,7 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 def test_a_download_is_shown_checked_and_cached(source: str) -> None:
     told: list[str] = []
-    found = assets.fetch("a/right.txt", tell=told.append)
+    found = assets.fetch("a/right.txt", notify=told.append)
     assert found.source == "download"
     assert found.path.read_bytes() == BODY
     assert source in told[0]
@@ -64,7 +64,7 @@ def test_a_download_is_shown_checked_and_cached(source: str) -> None:
     assert found.asset.sha256 in told[0]
     assert "22 bytes" in told[0]
     assert "licence free" in told[0]
-    assert assets.fetch("a/right.txt", tell=told.append).source == "cache"
+    assert assets.fetch("a/right.txt", notify=told.append).source == "cache"
     assert len(told) == 1
 
 
@@ -88,7 +88,7 @@ def test_an_unknown_digest_is_never_fetched_unasked(source: str) -> None:
     with pytest.raises(ConfigError, match="--unverified"):
         assets.fetch("a/unknown.txt")
     told: list[str] = []
-    assert assets.fetch("a/unknown.txt", unverified=True, tell=told.append).source == "download"
+    assert assets.fetch("a/unknown.txt", unverified=True, notify=told.append).source == "download"
     assert hashlib.sha256(BODY).hexdigest() in told[-1]
 
 
@@ -101,7 +101,9 @@ def test_a_folder_brings_what_can_be_had_and_names_the_rest(
     monkeypatch.setattr(eval_recorded, "catalog", lambda: [e for e in entries if e.name not in broken])
     assert moa("fetch", "a") == 0
     told = capsys.readouterr().err
-    assert "left out: a/folder.txt cannot be downloaded: derived. Put it into the folder MOA_ASSETS names." in told
+    assert (
+        "left out: a/folder.txt cannot be downloaded: derived. Copy it into the folder that MOA_ASSETS names." in told
+    )
     assert "left out: a/unknown.txt" in told
     assert "`moa eval fetch a/unknown.txt --unverified`" in told
     assert assets.present("a/right.txt")
@@ -162,5 +164,5 @@ def test_every_asset_says_where_it_is_from_and_under_which_licence() -> None:
         assert entry.url is None or entry.url.startswith("https://")
         assert entry.url or entry.note
         assert entry.sha256 is None or len(entry.sha256) == 64
-    with pytest.raises(InputError, match=r"near: mt_bench/question\.jsonl"):
+    with pytest.raises(InputError, match=r"similar: mt_bench/question\.jsonl"):
         assets.asset("question")

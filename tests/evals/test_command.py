@@ -66,7 +66,7 @@ def test_compare_picks_a_model_of_a_file(asset_folder: Path, capsys: pytest.Capt
     assert row["n"] == 80  # questions, not turns
     assert row["difference"] == pytest.approx(7.3125 - 6.36875)
     assert moa("compare", file, best) == 2
-    assert "pick one with #" in capsys.readouterr().err
+    assert "select one with #" in capsys.readouterr().err
     assert moa("compare", best, asset_folder / "alpaca_eval/annotations/claude-2.json.gz") == 2
     assert "different benchmarks" in capsys.readouterr().err
 

@@ -18,10 +18,10 @@ pytestmark = pytest.mark.usefixtures("small")
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"instruction": "Question 0?"}, "row 3: the instruction of row 1 again"),
-        ({"generator": None}, "row 3: 'generator' is missing or no text"),
-        ({"output": None}, "row 3: 'output' is missing or no text"),
-        ({"instruction": 7}, "row 3: 'instruction' is missing or no text"),
+        ({"instruction": "Question 0?"}, "row 3: same instruction as row 1"),
+        ({"generator": None}, "row 3: 'generator' is missing or is not text"),
+        ({"output": None}, "row 3: 'output' is missing or is not text"),
+        ({"instruction": 7}, "row 3: 'instruction' is missing or is not text"),
     ],
 )
 def test_a_faulty_reference_file_is_told_before_anything_is_paid(

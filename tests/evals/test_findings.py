@@ -139,7 +139,7 @@ def test_two_sets_of_answers_are_not_duplicates(tmp_path: Path, capsys: pytest.C
     assert (two["score"], two["n"], two["duplicates"], two["parse_failures"]) == (8, 3, 0, 1)
     assert "several sets of answers" in told
     assert moa("compare", path, path) == 2
-    assert "pick one with #: m (answers 1), m (answers 2)" in capsys.readouterr().err
+    assert "select one with #: m (answers 1), m (answers 2)" in capsys.readouterr().err
     assert compared(capsys, f"{path}#m (answers 1)", f"{path}#m (answers 2)")["pairs"][0]["difference"] < 0
 
 
@@ -214,7 +214,7 @@ def test_reviews_of_the_other_set_are_refused(
     assert moa(*solo, "--hard", "--out", tmp_path / "hard") == 0
     assert moa(*solo, "--out", tmp_path / "full") == 0
     assert moa("flask", "--reviews", tmp_path / "hard/reviews.jsonl") == 2
-    assert "belongs to FLASK's hard set, not to the full one: give --hard" in capsys.readouterr().err
+    assert "belongs to FLASK's hard set, not to the full set: use --hard" in capsys.readouterr().err
     assert moa("compare", tmp_path / "hard", tmp_path / "full") == 2
     assert "the hard set; the full set" in capsys.readouterr().err
     other = write(tmp_path / "r.jsonl", [{"idx": 5, "skill": ["Harmlessness"], "review": "{'Harmlessness': 3}"}])
@@ -330,7 +330,7 @@ def test_another_reference_is_another_run(
     before = (tmp_path / "run/annotations.json").read_bytes()
     write(path, [{**row, "output": "another"} for row in references(3)])
     assert moa(*args, "--reference", path) == 3
-    assert "holds another run (data differ)" in capsys.readouterr().err
+    assert "belongs to another run (different data)" in capsys.readouterr().err
     assert (tmp_path / "run/annotations.json").read_bytes() == before
 
 

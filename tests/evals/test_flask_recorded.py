@@ -70,7 +70,7 @@ def test_a_run_on_the_hard_subset(
     assert [row["idx"] for row in read_rows(tmp_path / "run/reviews.jsonl")] == [9]
     # The whole set is another run, so it is refused in this folder.
     assert moa(*solo) == 3
-    assert "settings differ" in capsys.readouterr().err
+    assert "data, settings" in capsys.readouterr().err
 
 
 def test_the_published_hard_subset_has_89_items(asset_folder: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from moa_graph.evals.data.files import Row
-from moa_graph.evals.figures import shown
+from moa_graph.evals.figures import formatted
 from moa_graph.evals.judge_table import table as meta
 from moa_graph.evals.judge_table import votes as meta_data
 from moa_graph.evals.judge_table.figures import judge_figures
@@ -107,8 +107,8 @@ def test_the_page_shows_intervals_and_unreadable_verdicts(tmp_path: Path) -> Non
     compare_pages.judge_page(figures, {}).write(tmp_path)
     page = (tmp_path / "report.md").read_text()
     for column in ("human_agreement", "bias", "variance", "prefer_longer"):
-        low, high = (shown(value) for value in figures["j"]["intervals"][column])
-        assert f"{shown(figures['j'][column])} [{low}, {high}]" in page, column
+        low, high = (formatted(value) for value in figures["j"]["intervals"][column])
+        assert f"{formatted(figures['j'][column])} [{low}, {high}]" in page, column
     assert "j: 599 readable verdicts on 300 pairs, 1 unreadable" in page
     assert "humans: no interval of Bias: 0 by definition" in page
 

@@ -54,9 +54,9 @@ def test_difficulty_is_joined_by_instruction() -> None:
     whole = length.model_rows(rows, table())
     shuffled = random.Random(1).sample(rows, len(rows))
     assert np.array_equal(length.model_rows(shuffled, table())[0].x, whole[0].x)
-    with pytest.raises(InputError, match="no known difficulty"):
+    with pytest.raises(InputError, match="the difficulty of"):
         length.model_rows([*rows[1:], Annotation("other", "a", "b", "", 0.5)], table())
-    with pytest.raises(InputError, match="too few"):
+    with pytest.raises(InputError, match="at least 100 prompts"):
         length.model_rows(rows[:99], table())
 
 

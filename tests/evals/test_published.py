@@ -120,10 +120,10 @@ def test_length_control_refuses_what_it_cannot_align(asset_folder: Path) -> None
     rows = annotated(asset_folder, "claude-2")
     few = alpaca_figures(rows[:5], intervals=False)
     assert few["length_controlled_winrate"] is None
-    assert "too few" in few["length_controlled_note"]
+    assert "at least 100 prompts" in few["length_controlled_note"]
     foreign = alpaca_figures([{**rows[0], "instruction": "another"}, *rows[1:]], intervals=False)
     assert foreign["length_controlled_winrate"] is None
-    assert "no known difficulty" in foreign["length_controlled_note"]
+    assert "the difficulty of" in foreign["length_controlled_note"]
 
 
 def test_mt_bench_scores_round_to_the_published_ones(asset_folder: Path) -> None:

@@ -293,7 +293,7 @@ def test_a_folder_belongs_to_one_run(tmp_path: Path, provider: Provider, capsys:
     out = ("--out", tmp_path / "run", "--judge", "none", "--limit", 1)
     assert moa("alpaca", "-m", "openai:solo", "--base-url", provider.url, *out) == 0
     assert moa("alpaca", "-m", "openai:other", "--base-url", provider.url, *out) == 3
-    assert "holds another run (system differ)" in capsys.readouterr().err
+    assert "belongs to another run (different system)" in capsys.readouterr().err
 
 
 def test_a_judge_of_the_same_family_is_told(

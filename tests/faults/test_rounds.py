@@ -291,7 +291,7 @@ async def test_a_cap_on_calls_is_checked_before_each_round_and_keeps_drafts(prov
     with pytest.raises(BudgetError, match=r"max_calls is 2.*Nothing was sent"):
         await graph.ainvoke(QUESTION, context={"max_calls": 2})
     assert provider.stats()["requests"] == 0
-    with pytest.raises(BudgetError, match="max_calls is 4: 2 are made") as caught:
+    with pytest.raises(BudgetError, match="max_calls is 4: 2 calls made so far") as caught:
         await graph.ainvoke(QUESTION, context={"max_calls": 4})
     assert len(caught.value.drafts) == 2 and provider.stats()["requests"] == 2
     result = await graph.ainvoke(QUESTION, context={"max_calls": 5})

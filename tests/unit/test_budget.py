@@ -69,7 +69,7 @@ def test_later_layers_are_estimated_by_the_answers_that_came_and_what_was_spent(
     short = [draft(0, 20, 0.0001), draft(1, 20, None)]
     assert over(short) is None
     dear = [draft(0, 20, 0.0099), draft(1, 20, None)]
-    assert "about $0.0198 are spent" in (over(dear) or "")
+    assert "about $0.0198 spent so far" in (over(dear) or "")
 
 
 def test_an_answer_is_as_long_as_max_tokens_allows_and_the_context_wins() -> None:

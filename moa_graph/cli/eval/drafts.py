@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from pathlib import Path
 
-from moa_graph.cli.eval.show import figures_table, show_json, tell
+from moa_graph.cli.eval.show import figures_table, print_status, show_json
 from moa_graph.errors import InputError
 from moa_graph.evals.compare.systems import ScoredSystem, load, named_apart
 from moa_graph.evals.data.files import json_bytes, slug, write
@@ -38,7 +38,7 @@ def show_drafts(folder: Path, out: Path | None, scored: Sequence[str], *, as_jso
         page = Page(f"Drafts of {folder.name}")
         page.table(["figure", "value"], list(lines(figures)))
         page.write(out)
-        tell(f"report and one file a proposer: {out}")
+        print_status(f"report and one file a proposer: {out}")
     if as_json:
         return show_json(figures)
     return figures_table(f"Drafts of {folder.name}", figures)

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from moa_graph.cli.eval.options import Choice
 from moa_graph.cli.eval.run import judge_of, start
-from moa_graph.cli.eval.show import tell
+from moa_graph.cli.eval.show import print_status
 from moa_graph.errors import InputError, MoAError
 from moa_graph.evals.benchmarks import Setup
 from moa_graph.evals.compare.pairs import compare, verdict
@@ -66,7 +66,7 @@ def run_prompts(
 
 
 def _against(now: ScoredSystem, before: ScoredSystem) -> Mapping[str, float]:
-    """Return both means on the prompts that both have; tell which prompts changed."""
+    """Return both means on the prompts that both have; print_status which prompts changed."""
     shared = [key for key in now.values if key in before.values]
     if not shared:
         raise InputError("--baseline: the runs share no prompts")
@@ -74,10 +74,10 @@ def _against(now: ScoredSystem, before: ScoredSystem) -> Mapping[str, float]:
     won = [str(key[0]) for key in shared if now.values[key] > before.values[key]]
     for what, names in (("worse than the baseline", lost), ("better than the baseline", won)):
         if names:
-            tell(f"{what}: {', '.join(dict.fromkeys(names[:20]))}" + (" ..." if len(names) > 20 else ""))
+            print_status(f"{what}: {', '.join(dict.fromkeys(names[:20]))}" + (" ..." if len(names) > 20 else ""))
     if len({key[0] for key in shared}) > 1:
         row: Mapping[str, Any] = compare([now, before])["pairs"][0]
-        tell(f"paired comparison with the baseline: {verdict(row)} (p {row['p']:.3g}, {row['n']} prompts)")
+        print_status(f"paired comparison with the baseline: {verdict(row)} (p {row['p']:.3g}, {row['n']} prompts)")
     sides = {"now": now, "before": before}
     return {name: sum(side.values[key] for key in shared) / len(shared) for name, side in sides.items()}
 
@@ -92,4 +92,4 @@ def write_matrix(runs: Sequence[str], out: Path) -> None:
     if strange := [system.name for system in systems if system.benchmark != "prompts"]:
         raise InputError(f"{', '.join(strange)}: only results of `moa eval run` have a matrix")
     matrix_page(systems).write(out)
-    tell(f"report: {out / 'report.html'}")
+    print_status(f"report: {out / 'report.html'}")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from moa_graph.cli.eval.show import figures_table, notes, show_json, shown, table, tell
+from moa_graph.cli.eval.show import figures_table, notes, print_status, show_json, table
 from moa_graph.errors import InputError, MoAError
 from moa_graph.evals.alpaca_eval.figures import alpaca_systems
 from moa_graph.evals.compare.pairs import compare
@@ -14,7 +14,7 @@ from moa_graph.evals.compare.systems import load
 from moa_graph.evals.data import assets
 from moa_graph.evals.data.catalog import Asset, catalog
 from moa_graph.evals.data.files import Row, read_rows
-from moa_graph.evals.figures import bracket
+from moa_graph.evals.figures import bracket, formatted
 from moa_graph.evals.flask import figures as flask_figures
 from moa_graph.evals.flask import run as flask_run
 from moa_graph.evals.flask import scores as flask
@@ -44,11 +44,13 @@ def alpaca_annotations(path: Path, *, intervals: bool, as_json: bool) -> None:
     rows = read_rows(path)
     systems = _named(path, lambda: alpaca_systems(rows, intervals=intervals))
     if len(systems) > 1:
-        tell(f"warning: {path} has {len(systems)} systems (models, judges or references); each is scored by itself")
+        print_status(
+            f"warning: {path} has {len(systems)} systems (models, judges or references); each is scored by itself"
+        )
     for figures in systems:
         notes(figures["notes"])
         if (note := figures["length_controlled_note"]) and "damaged" in note:
-            tell(f"warning: no length control: {note}")
+            print_status(f"warning: no length control: {note}")
     if as_json:
         show_json(systems[0] if len(systems) == 1 else {"systems": systems})
         return
@@ -65,7 +67,7 @@ def mt_bench_judgments(path: Path, *, as_json: bool) -> None:
     for name, row in figures.items():
         notes(f"{name}: {note}" for note in row["notes"])
     if any("(answers " in name for name in figures):
-        tell("warning: the file has several sets of answers of one model; each is scored by itself")
+        print_status("warning: the file has several sets of answers of one model; each is scored by itself")
     if as_json:
         show_json(figures)
         return
@@ -80,7 +82,11 @@ def mt_bench_judgments(path: Path, *, as_json: bool) -> None:
         title,
         ["system", main, *names],
         [
-            [name, shown(row[main]) + bracket(row[width], row["cautions"].get(width)), *(shown(row[n]) for n in names)]
+            [
+                name,
+                formatted(row[main]) + bracket(row[width], row["cautions"].get(width)),
+                *(formatted(row[n]) for n in names),
+            ]
             for name, row in figures.items()
         ],
     )
@@ -89,7 +95,7 @@ def mt_bench_judgments(path: Path, *, as_json: bool) -> None:
 def flask_reviews(path: Path, *, hard: bool, as_json: bool) -> None:
     """Print the means of recorded FLASK reviews, of every model and judge in the file."""
     asset = flask_run.HARD if hard else flask_run.ITEMS
-    items = flask.items(read_rows(assets.fetch(asset, tell=tell).path), name="hard" if hard else "full")
+    items = flask.items(read_rows(assets.fetch(asset, notify=print_status).path), name="hard" if hard else "full")
     groups = flask_figures.by_system(read_rows(path))
     if not groups:
         raise InputError(f"{path} is empty: there are no reviews")
@@ -99,7 +105,7 @@ def flask_reviews(path: Path, *, hard: bool, as_json: bool) -> None:
 
     found = {name: _named(path, lambda rows=rows: score(rows)) for name, rows in groups.items()}  # type: ignore[misc]
     if len(found) > 1:
-        tell(f"warning: {path} has {len(found)} systems (models or judges); each is scored by itself")
+        print_status(f"warning: {path} has {len(found)} systems (models or judges); each is scored by itself")
     for figures in found.values():
         notes(figures["notes"])
     if as_json:
@@ -107,11 +113,11 @@ def flask_reviews(path: Path, *, hard: bool, as_json: bool) -> None:
         return
     for name, figures in found.items():
         rows = [
-            [skill, shown(v) + bracket(figures["intervals"][skill], figures["cautions"].get(skill))]
+            [skill, formatted(v) + bracket(figures["intervals"][skill], figures["cautions"].get(skill))]
             for skill, v in figures["skills"].items()
         ]
         table(f"FLASK: {name}", ["skill", "mean, 95 % interval"], rows)
-        tell(
+        print_status(
             f"{name}: {figures['n']} reviews, {figures['parse_failures']} unreadable, {figures['missing']} skills left "
             f"out, {figures['duplicates']} duplicates"
         )
@@ -132,7 +138,7 @@ def judge_table(
     read = [_named(Path(name), lambda n=name, r=rows: votes.judge(n, r)) for name, rows in _judge_files(judges).items()]  # type: ignore[misc]
     for judge in read:
         if judge.first_unreadable:
-            tell(f"warning: judge {judge.name}: {judge.first_unreadable}")
+            print_status(f"warning: judge {judge.name}: {judge.first_unreadable}")
     if humans is None and read:
         return _judge_agreement(read, out, as_json=as_json)
     figures: dict[str, Any] = {}
@@ -146,10 +152,10 @@ def judge_table(
     if not published:
         if not figures:
             raise InputError(compare_pages.no_table())
-        tell(compare_pages.no_table())
+        print_status(compare_pages.no_table())
     if out:
         compare_pages.judge_page(figures, published).write(out)
-        tell(f"report: {out / 'report.html'}")
+        print_status(f"report: {out / 'report.html'}")
     if as_json:
         show_json(figures or published)
         return None
@@ -158,7 +164,7 @@ def judge_table(
     table("Judges against humans", ["judge", "figures", *judge_columns.COLUMNS.values()], rows)
     for name, row in figures.items():
         for line in compare_pages.judge_notes(row):
-            tell(f"{name}: {line}")
+            print_status(f"{name}: {line}")
     return None
 
 
@@ -166,7 +172,7 @@ def _judge_agreement(judges: Sequence[votes.RecordedJudge], out: Path | None, *,
     figures = judge_figures.agreement_figures(judges)
     if out:
         compare_pages.agreement_page(figures).write(out)
-        tell(f"report: {out / 'report.html'}")
+        print_status(f"report: {out / 'report.html'}")
     if as_json:
         return show_json(figures)
     return table("Judges against each other", compare_pages.AGREEMENT_COLUMNS, compare_pages.agreement_rows(figures))
@@ -190,7 +196,7 @@ def compare_systems(systems: Sequence[str], out: Path | None, *, seed: int, as_j
     notes(figures["warnings"])
     if out:
         compare_pages.compare_page(figures).write(out)
-        tell(f"report: {out / 'report.html'}")
+        print_status(f"report: {out / 'report.html'}")
     if as_json:
         show_json(figures)
         return
@@ -216,7 +222,7 @@ def fetch_assets(names: Sequence[str], *, listing: bool, unverified: bool) -> No
     if listing:
         for entry in wanted:
             here = assets.present(entry.name)
-            tell(entry.describe() + f"\n  here    {here.path if here else 'no'}")
+            print_status(entry.describe() + f"\n  here    {here.path if here else 'no'}")
         return
     failed = [entry.name for entry in wanted if not _fetched(entry, entry.name in names, unverified)]
     if failed:
@@ -228,13 +234,13 @@ def _fetched(entry: Asset, named: bool, unverified: bool) -> bool:
     try:
         obtainable = entry.url is not None and (entry.sha256 is not None or unverified)
         if named or obtainable or assets.present(entry.name):
-            found = assets.fetch(entry.name, tell=tell, unverified=unverified)
-            tell(f"{entry.name}: {found.source} {found.path}")
+            found = assets.fetch(entry.name, notify=print_status, unverified=unverified)
+            print_status(f"{entry.name}: {found.source} {found.path}")
         else:
-            tell(f"left out: {assets.way_out(entry)}")
+            print_status(f"left out: {assets.way_out(entry)}")
     except MoAError as error:
         if named:
             raise
-        tell(f"failed: {error}")
+        print_status(f"failed: {error}")
         return False
     return True

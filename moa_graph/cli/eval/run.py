@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from moa_graph.cli.eval.options import Choice
-from moa_graph.cli.eval.show import figures_table, notes, show_json, shown, table, tell
+from moa_graph.cli.eval.show import figures_table, notes, print_status, show_json, table
 from moa_graph.costs.ledger import Ledger
 from moa_graph.costs.spending_cap import SpendingCap
 from moa_graph.errors import ConfigError, InputError, MoAError
@@ -20,6 +20,7 @@ from moa_graph.evals.alpaca_eval import run as alpaca_run
 from moa_graph.evals.benchmarks import Setup
 from moa_graph.evals.data.files import slug
 from moa_graph.evals.engine import ItemOutcome, RunOptions
+from moa_graph.evals.figures import formatted
 from moa_graph.evals.judge import Judge, how_to_read
 from moa_graph.evals.manifest import read as read_manifest
 from moa_graph.evals.reports import langsmith as tracking
@@ -48,7 +49,7 @@ def start(name: str, choice: Choice, build: Callable[[Setup], Benchmark[Any]]) -
         options = RunOptions(
             folder, choice.limit, choice.chosen_ids, choice.seed, choice.max_cost, at_once, choice.intervals
         )
-        bench = build(Setup(system, judge, options, payer, choice.temperature, choice.max_tokens, tell))
+        bench = build(Setup(system, judge, options, payer, choice.temperature, choice.max_tokens, print_status))
         if choice.dry_run:
             _dry_run(bench, choice, payer)
             return None
@@ -108,9 +109,9 @@ def _judge(choice: Choice, payer: Payer) -> Judge | None:
     name = choice.judge
     if name is None:
         name = DEFAULT_JUDGE if keys.environment("OPENAI_API_KEY") else KEYLESS_JUDGE
-        tell(f"judge {name}; --judge chooses another")
+        print_status(f"judge {name}; --judge chooses another")
         if name == KEYLESS_JUDGE:
-            tell("no provider's key is set: the small embedded model judges, and its verdicts mean nothing")
+            print_status("no provider's key is set: the small embedded model judges, and its verdicts mean nothing")
     return judge_of(name, choice, payer)
 
 
@@ -127,7 +128,7 @@ def _dry_run(bench: Benchmark[Any], choice: Choice, payer: Payer) -> None:
     figures = {"items": len(bench.items), **expected._asdict()}
     if choice.as_json:
         return show_json(figures)
-    return table(f"{bench.name}, not run", ["expected", "value"], [[k, shown(v)] for k, v in figures.items()])
+    return table(f"{bench.name}, not run", ["expected", "value"], [[k, formatted(v)] for k, v in figures.items()])
 
 
 async def _run(bench: Benchmark[Any], options: RunOptions, choice: Choice, payer: Payer) -> session.FinishedRun:
@@ -139,7 +140,7 @@ async def _run(bench: Benchmark[Any], options: RunOptions, choice: Choice, payer
             raise ConfigError(f"--max-cost: the price of {missing} is unknown; give --price, or `prices` in a mixture")
         expected = whole.cost / max(1, len(bench.items))
     with Progress(len(bench.items)) as progress:
-        outcome = await session.run(bench, options, expected_cost=expected, tell=progress.moved)
+        outcome = await session.run(bench, options, expected_cost=expected, notify=progress.moved)
     if tracking.wanted():
         await _publish(bench, outcome)
     return outcome
@@ -160,9 +161,9 @@ async def _publish(bench: Benchmark[Any], outcome: session.FinishedRun) -> None:
                 metadata=_metadata(outcome),
             )
     except Exception as error:  # whatever LangSmith does, the run is finished and its files are written
-        tell(f"warning: LangSmith took no experiment: {type(error).__name__}: {error}")
+        print_status(f"warning: LangSmith took no experiment: {type(error).__name__}: {error}")
     else:
-        tell(f"LangSmith experiment: {name}")
+        print_status(f"LangSmith experiment: {name}")
 
 
 def _metadata(outcome: session.FinishedRun) -> dict[str, Any]:
@@ -180,15 +181,15 @@ def _finish(bench: Benchmark[Any], outcome: session.FinishedRun, choice: Choice)
     notes(outcome.scores["warnings"])
     for kind, counts in (("degraded", outcome.degraded), ("failed", _by_reason(outcome.failures))):
         for reason, times in list(counts.items())[:5]:
-            tell(f"{kind}: {reason}" + (f" ({times} times)" if times > 1 else ""))
+            print_status(f"{kind}: {reason}" + (f" ({times} times)" if times > 1 else ""))
     if skipped := outcome.scores["skipped_for_cost"]:
-        tell(f"skipped: {skipped} items might have passed --max-cost")
+        print_status(f"skipped: {skipped} items might have passed --max-cost")
     if choice.as_json:
         show_json(outcome.scores)
     else:
         hidden = report.OWN_TABLES - {"categories", "skills"}
         figures_table(f"{bench.name}: {bench.system.name}", outcome.scores, hidden=hidden)
-    tell(f"files and report: {outcome.folder}")
+    print_status(f"files and report: {outcome.folder}")
     if not outcome.scores["answered"]:
         raise MoAError("nothing was answered; the report says why, and running again tries anew")
     if bench.judge and not _judged(outcome.scores):
@@ -240,4 +241,4 @@ class Progress:
         if self.live:
             self.bar.update(self.task, advance=1, cost=cost)
         elif self.done % self.every == 0 or self.done == self.total:
-            tell(f"{self.done}/{self.total} items, {cost}")
+            print_status(f"{self.done}/{self.total} items, {cost}")

@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from moa_graph.evals.figures import lines, shown
+from moa_graph.evals.figures import lines
 
-__all__ = ["figures_table", "notes", "show_json", "shown", "table", "tell"]
+__all__ = ["figures_table", "notes", "print_status", "show_json", "table"]
 
 
 def show_json(value: Any) -> None:
@@ -21,7 +21,7 @@ def show_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def tell(text: str) -> None:
+def print_status(text: str) -> None:
     """Write a line to standard error."""
     sys.stderr.write(text + "\n")
 
@@ -29,7 +29,7 @@ def tell(text: str) -> None:
 def notes(texts: Iterable[str]) -> None:
     """Write warnings to standard error."""
     for text in texts:
-        tell(f"warning: {text}")
+        print_status(f"warning: {text}")
 
 
 def figures_table(title: str, figures: Mapping[str, Any], *, hidden: frozenset[str] = frozenset()) -> None:

@@ -1,4 +1,4 @@
-"""Recorded AlpacaEval annotations as plain figures, with length control where its data is on this disk."""
+"""Recorded AlpacaEval annotations as plain figures, with length control if its data is on this disk."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RECONSTRUCTED = "alpaca_eval/derived/df_gamed_reconstructed.csv"
 
 @dataclass(frozen=True)
 class LengthData:
-    """What the length control needs, and its source."""
+    """The data that length control needs, and its source."""
 
     difficulty: dict[str, float]
     gamed: length.Data
@@ -31,10 +31,10 @@ class LengthData:
 
 
 def length_data() -> LengthData:
-    """Return the original table of gamed baselines where it is on this disk, else the reconstructed one.
+    """Return the original table of gamed baselines if it is on this disk, else the reconstructed one.
 
     Raises:
-        ConfigError: There is neither; the message has the command that gets the original.
+        ConfigError: Neither is on this disk; the message has the command that downloads the original.
         InputError: The table is damaged.
     """
     if found := assets.present(GAMED):
@@ -50,14 +50,14 @@ def length_data() -> LengthData:
                 raise InputError(f"{len(gamed_rows.y)} rows where {2 * len(difficulty)} belong; it is damaged")
             return LengthData(difficulty, gamed_rows, source)
         except KeyError as error:
-            raise InputError(f"{found.path} is damaged: it has no row for prompt {error}. Get it again") from error
+            raise InputError(f"{found.path} is damaged: prompt {error} has no row. Download it again") from error
         except InputError as error:
-            raise InputError(f"{found.path}: {error}. Get it again") from error
+            raise InputError(f"{found.path}: {error}. Download it again") from error
     try:
         hard_text, gamed = assets.text(DIFFICULTY), assets.text(RECONSTRUCTED)
     except ConfigError as error:
         raise ConfigError(
-            f"no length control: it needs AlpacaEval's gamed baselines; {assets.command(GAMED)} gets them"
+            f"no length control: it needs AlpacaEval's gamed baselines; {assets.command(GAMED)} downloads them"
         ) from error
     source = "df_gamed_reconstructed.csv (reconstructed)"
     return LengthData(length.read_difficulty(hard_text), length.read_gamed(gamed), source)
@@ -76,10 +76,10 @@ def alpaca_figures(
         rows: Rows of one model, judge and reference.
         intervals: Whether to compute intervals.
         length_control: Whether to fit the length control.
-        whole: Whether the rows are meant to be the whole benchmark, so that missing prompts are noted.
+        whole: Whether the rows should cover the whole benchmark, so that missing prompts are noted.
 
     Returns:
-        Figures by name. `length_controlled_winrate` is None, with a note, where it cannot be computed.
+        Figures by name. `length_controlled_winrate` is None, with a note, if it cannot be computed.
 
     Raises:
         InputError: No verdict could be read; the message names the first.
@@ -125,7 +125,7 @@ def alpaca_figures(
 
 
 def missing_prompts(items: Sequence[alpaca.Annotation]) -> int | None:
-    """Return how many prompts of the benchmark the file lacks; None when that is not known, or it has other prompts."""
+    """Return how many prompts of the benchmark the file lacks; None if unknown, or if the file has other prompts."""
     try:
         if assets.present(REFERENCE):
             known = {row["instruction"] for row in read_rows(_reference())}
@@ -144,7 +144,7 @@ def _incomplete(n: int, missing: int | None) -> str | None:
         return None
     return (
         f"{missing} of {n + missing} prompts are missing. AlpacaEval joins difficulties by row number, so a "
-        "length-controlled rate that it computed from such a file is misaligned; here they are joined by instruction"
+        "length-controlled rate that it computed from such a file is misaligned; this one is joined by instruction"
     )
 
 
@@ -163,7 +163,7 @@ def _length_figures(items: Sequence[alpaca.Annotation], intervals: bool) -> tupl
 
 
 def alpaca_systems(rows: Sequence[Row], *, intervals: bool = True) -> list[Figures]:
-    """Return the figures of every model, judge and reference in one file; they are never averaged together.
+    """Return the figures of every model, judge and reference in one file, each group separately.
 
     Raises:
         InputError: There are no rows, or no verdict of a group could be read.

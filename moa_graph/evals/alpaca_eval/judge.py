@@ -1,7 +1,7 @@
-"""AlpacaEval 2's weighted judge: its prompt, and the reading of its one token.
+"""AlpacaEval 2's weighted judge: its prompt, and how its one-token verdict is read.
 
-The template is downloaded, not bundled. The answers are called "m" (shown first) and "M"; the preference is the share
-of probability of the first token.
+The template is downloaded, not bundled. The answers are called "m" (shown first) and "M". The preference is the
+probability of one of the two tokens as a share of both.
 """
 
 from __future__ import annotations
@@ -16,29 +16,32 @@ from moa_graph.errors import InputError
 from moa_graph.evals.data.files import Row
 
 FIRST, SECOND = "m", "M"
-# What the published judge sends: the token itself is never used, so the temperature does not matter.
+# Parameters of the published judge. The sampled token is not used, so the temperature does not matter.
 PARAMETERS = {"temperature": 1.0, "max_tokens": 1, "logprobs": True, "top_logprobs": 5}
-# A judge without logprobs answers in words; it needs room for one.
+# A judge without log probabilities answers in words, which need more tokens.
 TEXT_PARAMETERS = {"temperature": 0.0, "max_tokens": 8}
-# For one that refuses log probabilities, as reasoning models do: they think before the word, and most take no other
-# temperature than their own.
+# For judges that refuse log probabilities, such as reasoning models: they reason before the word, and most accept only
+# their default temperature.
 REFUSED_PARAMETERS = ({"temperature": 0.0, "max_tokens": 2048}, {"temperature": 1.0, "max_tokens": 2048})
-# The embedded model gives no logprobs and is too small to obey; a grammar leaves it only the two words.
+# The embedded model gives no log probabilities and is too small to follow the form; a grammar allows only the two
+# words.
 EMBEDDED_PARAMETERS = {**TEXT_PARAMETERS, "grammar": f'root ::= "{FIRST}" | "{SECOND}"'}
 _BLOCK = re.compile(r"<\|im_start\|>(\w+)\n(.*?)<\|im_end\|>", re.DOTALL)
 _FIELD = re.compile(r"\{(instruction|output_1|output_2)\}")
 
 
 def switched(instruction: str, seed: int = 0) -> bool:
-    """Return whether the model's answer is shown first; as published, it depends on instruction and seed only."""
+    """Return whether the model's answer is shown first. As published, it depends on instruction and seed only."""
     name = "is_switched_outputs" + instruction + str(seed)
     return random.Random(name).choices([False, True], k=1)[0]
 
 
 def messages(template: str, *, instruction: str, first: str, second: str) -> list[tuple[str, str]]:
-    """Return the (role, text) pairs of the template, filled in one pass: a field name inside an answer stays text.
+    """Return the template as (role, text) pairs. Fields are filled in one pass, so a field name in an answer stays
+    text.
 
-    Raises InputError when the template has no chat blocks or lacks a field.
+    Raises:
+        InputError: The template has no chat blocks or lacks a field.
     """
     blocks = _BLOCK.findall(template)
     if not blocks or set(_FIELD.findall(template)) != {"instruction", "output_1", "output_2"}:
@@ -48,7 +51,7 @@ def messages(template: str, *, instruction: str, first: str, second: str) -> lis
 
 
 def first_share(top: Sequence[Mapping[str, Any]]) -> float | None:
-    """Return the probability of "m" among "m" and "M" in top_logprobs; None when neither is there."""
+    """Return the probability of "m" relative to "m" and "M" in top_logprobs; None if neither is in it."""
     # A token that cannot occur under a grammar has the log probability null or -inf.
     found = {str(entry["token"]): logprob(entry) for entry in top}
     first, second = found.get(FIRST, -math.inf), found.get(SECOND, -math.inf)
@@ -59,14 +62,14 @@ def first_share(top: Sequence[Mapping[str, Any]]) -> float | None:
 
 
 def logprob(entry: Mapping[str, Any]) -> float:
-    """Return the log probability of an alternative; -inf when it is null, NaN or no number."""
+    """Return the log probability of an alternative; -inf if it is null, NaN or not a number."""
     value = entry.get("logprob")
     known = isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
     return float(value) if known and value is not None else -math.inf
 
 
 def top_logprobs(completion: Any) -> list[Row]:
-    """Return the first token's top_logprobs of a completion or a LangChain response_metadata; [] without any."""
+    """Return the first token's top_logprobs of a completion or a LangChain response_metadata; [] if there are none."""
     try:
         found = completion["logprobs"]["content"][0]["top_logprobs"]
         return [entry for entry in found if isinstance(entry, dict)]

@@ -3,10 +3,10 @@
 The logit of a win is ``length * tanh(z) + difficulty * d + model``: z is the length difference (reference
 minus model, characters) over its standard deviation, d the difficulty of the instruction, `model` counts
 only in rows of the model itself. The win rate is the mean prediction with z = 0. Rows of two length-gamed
-versions of the baseline (weight 0.1 each) pull `length` and `difficulty` towards what is known of them.
+versions of the baseline (weight 0.1 each) regularize `length` and `difficulty`.
 
 Difficulty is joined **by instruction**. AlpacaEval joins it by row number, so a shuffled, limited or
-incomplete file silently gets other instructions' difficulties there.
+incomplete file silently gets the difficulties of other instructions there.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from moa_graph.costs.amounts import number_of
 from moa_graph.errors import InputError
 from moa_graph.evals.alpaca_eval.scores import Annotation
 from moa_graph.evals.stats import Interval
@@ -32,15 +33,15 @@ FOLDS = 5
 SEED = 123
 SMALLEST = 100
 FEW_WINS = 30
-"""With fewer wins, or fewer losses, the interval of the length-controlled rate carries a caution."""
+"""With fewer wins, or fewer losses, the interval of the length-controlled rate has a caution."""
 COMPLETE = 790
-"""From this number of prompts on the interval keeps its level; published files have 802 to 805."""
+"""From this number of prompts on, the interval keeps its level; published files have 802 to 805."""
 WEIGHT_COLUMNS = ("np.tanh(std_delta_len)", "instruction_difficulty", "not_gamed_baseline.astype(float)")
 
 
 @dataclass(frozen=True)
 class Weights:
-    """The three coefficients of one model; C is the inverse L1 strength they were fitted with, if known."""
+    """The three coefficients of one model. `C` is the inverse L1 strength of the fit, if known."""
 
     length: float
     difficulty: float
@@ -50,7 +51,7 @@ class Weights:
 
 @dataclass(frozen=True)
 class Data:
-    """Design rows (n x 3: tanh z, difficulty, is-model), soft labels and weights (n)."""
+    """Design rows (n x 3: tanh z, difficulty, is-model), soft labels and weights (n each)."""
 
     x: Floats
     y: Floats
@@ -67,7 +68,7 @@ class Data:
 
 
 def read_difficulty(text: str) -> dict[str, float]:
-    """Difficulty by instruction, from a CSV with columns instruction and instruction_difficulty, in file
+    """Return the difficulty by instruction, from a CSV with columns instruction and instruction_difficulty, in file
     order."""
     rows = csv.DictReader(io.StringIO(text, newline=""))
     try:
@@ -77,7 +78,7 @@ def read_difficulty(text: str) -> dict[str, float]:
 
 
 def difficulty_by_position(text: str) -> dict[int, float]:
-    """Difficulty by row number of the reference outputs, from the table of gamed baselines."""
+    """Return the difficulty by row number of the reference outputs, from the table of gamed baselines."""
     rows = csv.DictReader(io.StringIO(text, newline=""))
     try:
         return {int(row["index"]): float(row["instruction_difficulty"]) for row in rows}
@@ -86,7 +87,7 @@ def difficulty_by_position(text: str) -> dict[int, float]:
 
 
 def read_weights(text: str) -> dict[str, Weights]:
-    """Published coefficients by model name."""
+    """Return the published coefficients by model name."""
     table = csv.DictReader(io.StringIO(text, newline=""))
     try:
         return {row[""]: Weights(*(float(row[name]) for name in WEIGHT_COLUMNS)) for row in table}
@@ -95,7 +96,7 @@ def read_weights(text: str) -> dict[str, Weights]:
 
 
 def read_gamed(text: str) -> Data:
-    """Rows of the two gamed baselines; their is-model column is 0, so they say nothing about the model."""
+    """Return the rows of the two gamed baselines. Their is-model column is 0: they do not inform the model term."""
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
     try:
         x = [[math.tanh(float(r["std_delta_len"])), float(r["instruction_difficulty"]), 0.0] for r in rows]
@@ -106,23 +107,26 @@ def read_gamed(text: str) -> Data:
 
 
 def predict(weights: Weights, difficulty: Sequence[float]) -> float:
-    """Length-controlled win rate in percent: the mean prediction at equal lengths."""
+    """Return the length-controlled win rate in percent: the mean prediction at equal lengths."""
     logits = weights.model + weights.difficulty * np.asarray(difficulty, dtype=float)
     return float(100 * _sigmoid(logits).mean())
 
 
 def model_rows(items: Sequence[Annotation], difficulty: Mapping[str, float]) -> tuple[Data, Floats]:
-    """Rows of the model's readable verdicts, and the difficulties of all its instructions, in the table's
+    """Return the rows of the model's readable verdicts, and the difficulties of all its instructions in the table's
     order.
 
-    Raises InputError when an instruction is not in the table or fewer than `SMALLEST` are there to fit.
+    Raises:
+        InputError: An instruction is not in the table, or there are fewer than `SMALLEST` rows to fit.
     """
     position = {instruction: number for number, instruction in enumerate(difficulty)}
     unknown = [item.instruction for item in items if item.instruction not in position]
     if unknown:
-        raise InputError(f"{len(unknown)} instructions have no known difficulty, first {unknown[0][:60]!r}")
+        raise InputError(
+            f"the difficulty of {number_of(len(unknown), 'instruction')} is unknown: first {unknown[0][:60]!r}"
+        )
     if len(items) < SMALLEST:
-        raise InputError(f"{len(items)} prompts are too few to fit a length control (at least {SMALLEST})")
+        raise InputError(f"a length control needs at least {SMALLEST} prompts; there are {len(items)}")
     ordered = sorted(items, key=lambda item: position[item.instruction])
     gaps = np.array([len(item.reference) - len(item.output) for item in ordered], dtype=float)
     hard = np.array([difficulty[item.instruction] for item in ordered])
@@ -135,7 +139,7 @@ def model_rows(items: Sequence[Annotation], difficulty: Mapping[str, float]) -> 
 
 
 def fit(data: Data, C: float) -> Weights:
-    """L1-penalised logistic regression on soft labels: every row twice, once a win and once a loss."""
+    """Fit an L1-penalised logistic regression on soft labels: every row appears twice, as a win and as a loss."""
     from sklearn.linear_model import LogisticRegression
 
     n = len(data.y)
@@ -150,18 +154,18 @@ def fit(data: Data, C: float) -> Weights:
 
 
 def loss(weights: Weights, data: Data) -> float:
-    """Mean weighted log loss over the doubled rows."""
+    """Return the mean weighted log loss over the doubled rows."""
     logits = data.x @ np.array([weights.length, weights.difficulty, weights.model])
     p = np.clip(_sigmoid(logits), 1e-15, 1 - 1e-15)
     return float(-((data.y * np.log(p) + (1 - data.y) * np.log(1 - p)) * data.weight).mean())
 
 
 def choose_strength(data: Data) -> float:
-    """The C of the grid with the least mean loss over five folds that never split a row from its twin."""
+    """Return the C of the grid with the least mean loss over five folds; both copies of a row are in the same fold."""
     from sklearn.model_selection import GroupKFold
 
     rows = np.arange(len(data.y))
-    # Doubled rows share a group; the folds of the single rows are the same folds.
+    # The two copies of a row share a group, so the folds are those of the single rows.
     doubled = np.concatenate([rows, rows])
     folds = []
     for train, test in GroupKFold(n_splits=FOLDS).split(doubled, groups=doubled):
@@ -171,7 +175,7 @@ def choose_strength(data: Data) -> float:
 
 
 def refit(model: Data, gamed: Data) -> Weights:
-    """Coefficients of a model from its own rows; C is chosen by cross-validation."""
+    """Return the coefficients of a model from its own rows. C is chosen by cross-validation."""
     data = gamed + model
     return fit(data, choose_strength(data))
 
@@ -180,8 +184,8 @@ def interval(model: Data, gamed: Data, weights: Weights) -> Interval | None:
     """Return the sampling interval of the length-controlled win rate, in percent.
 
     Prompts are the sample; the rows of the gamed baselines are fixed. The variance is the sandwich estimate of the
-    regression carried through the mean prediction (delta method on the logit scale). The leaderboard's own
-    `lc_standard_error` is the spread of difficulty over instructions, not sampling error, and is never printed.
+    regression, propagated to the mean prediction (delta method on the logit scale). The leaderboard's own
+    `lc_standard_error` is the spread of difficulty over instructions, not a sampling error, and is not reported.
     """
     coefficients = np.array([weights.length, weights.difficulty, weights.model])
     whole = gamed + model
@@ -207,7 +211,7 @@ def interval(model: Data, gamed: Data, weights: Weights) -> Interval | None:
 def _caution(n: int, cases: float) -> str | None:
     if n >= COMPLETE:
         return f"about {cases:.0f} wins or losses; below {FEW_WINS} the interval is rough" if cases < FEW_WINS else None
-    return f"{n} prompts; below {COMPLETE} the gamed baselines pull the estimate towards themselves"
+    return f"{n} prompts; below {COMPLETE} the gamed baselines bias the estimate towards themselves"
 
 
 def _sigmoid(logits: Floats) -> Floats:

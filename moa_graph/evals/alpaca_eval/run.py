@@ -20,7 +20,7 @@ NULL_MODEL = "alpaca_eval/model_outputs/NullModel.json"
 
 @dataclass(frozen=True)
 class AlpacaItem:
-    """One instruction with the reference output it is judged against."""
+    """One instruction with the reference output."""
 
     id: str
     instruction: str
@@ -30,9 +30,10 @@ class AlpacaItem:
 
 
 def items(rows: Sequence[Row], source: str) -> list[AlpacaItem]:
-    """The benchmark, from the reference outputs of the file `source`; an item's id is its place in that file.
+    """Return the benchmark from the reference outputs of the file `source`; an item's id is its position in the file.
 
-    Raises InputError naming the row that could not be judged against.
+    Raises:
+        InputError: A row cannot be used as a reference; the message names it.
     """
     if not rows:
         raise InputError(f"{source} has no rows")
@@ -42,13 +43,11 @@ def items(rows: Sequence[Row], source: str) -> list[AlpacaItem]:
         for name in ("instruction", "output", "generator"):
             if not isinstance(row.get(name), str):
                 raise InputError(
-                    f"{source}, row {place + 1}: {name!r} is missing or no text. Complete or remove the row"
+                    f"{source}, row {place + 1}: {name!r} is missing or is not text. Complete or remove the row"
                 )
         before = seen.setdefault(row["instruction"], place)
         if before != place:
-            raise InputError(
-                f"{source}, row {place + 1}: the instruction of row {before + 1} again. Remove one of them"
-            )
+            raise InputError(f"{source}, row {place + 1}: same instruction as row {before + 1}. Remove one of them")
         found.append(
             AlpacaItem(str(place), row["instruction"], str(row.get("dataset") or ""), row["output"], row["generator"])
         )
@@ -57,7 +56,10 @@ def items(rows: Sequence[Row], source: str) -> list[AlpacaItem]:
 
 @dataclass(frozen=True)
 class Alpaca:
-    """The work of one item. Without a judge only outputs are written. `canary` is a constant answer, judged too."""
+    """The work of one item.
+
+    Without a judge, only outputs are written. `canary` is a constant answer, judged as well.
+    """
 
     system: System
     judge: Judge | None
@@ -111,7 +113,7 @@ class Alpaca:
             done.rows[file] = [row | _merged(self.judge.name, [v for v in verdicts if v is not None])]
 
     async def _verdict(self, item: AlpacaItem, output: str, switched: bool, role: str, done: ItemOutcome) -> Row | None:
-        """One order's verdict; None when the judge could not be asked, which is no verdict and no parse failure."""
+        """Return one order's verdict; None if the call failed, which counts neither as verdict nor as parse failure."""
         assert self.judge is not None
         first, second = (output, item.reference) if switched else (item.reference, output)
         turns = weighted.messages(self.template, instruction=item.instruction, first=first, second=second)
@@ -143,8 +145,9 @@ def _readable(reply: PaidReply) -> bool:
 
 
 def _merged(annotator: str, verdicts: Sequence[Row]) -> Row:
-    """One order as published; two orders as the mean of both, unreadable if either is. Wall time is not in here:
-    final files are the same bytes whenever they were made."""
+    """Merge the verdicts: one order as published; two orders as the mean of both, unreadable if either is.
+
+    Wall time is left out, so that final files have the same bytes in every run."""
     read = [v["preference"] for v in verdicts if v["preference"] is not None]
     prices = [v["price"] for v in verdicts]
     row: Row = {

@@ -1,7 +1,7 @@
 """AlpacaEval: win rates from the judge's annotations.
 
-A *preference* is 1 when the reference wins, 2 when the model wins, a number between for a weighted judge, and 1.5 for a
-tie (0 in old files). null, -1 and everything else mark a verdict that could not be read. Win rates are in percent.
+A *preference* is 1 if the reference wins, 2 if the model wins, a number between for a weighted judge, and 1.5 for a tie
+(0 in old files). null, -1 and everything else mark a verdict that could not be read. Win rates are in percent.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def read_annotations(rows: Sequence[Row]) -> list[Annotation]:
     """Read the rows of one system.
 
     Raises:
-        InputError: There are no rows, or an instruction was judged twice: every instruction counts once.
+        InputError: There are no rows, or an instruction was judged twice.
     """
     found: dict[str, Annotation] = {}
     for number, row in enumerate(rows, 1):
@@ -124,7 +124,7 @@ class Source:
 
     @classmethod
     def of(cls, row: Row) -> Source:
-        """Read the source of one row; what is missing is an empty text."""
+        """Return the source of one row; missing fields are empty strings."""
         names = ("generator_2", "annotator", "generator_1")
         return cls(*(str(row.get(name) or "") for name in names))
 
@@ -184,7 +184,7 @@ def win_rate(wins: Sequence[float | None]) -> WinRate:
 
 
 def by_dataset(items: Sequence[Annotation]) -> dict[str, dict[str, float]]:
-    """Return n and win rate of every part of the benchmark; nothing when the rows name none or one."""
+    """Return n and win rate of every part of the benchmark; empty if the rows name fewer than two parts."""
     names = Counter(item.dataset for item in items if item.win is not None)
     if len(names) < 2:
         return {}
@@ -208,9 +208,9 @@ def average_length(items: Sequence[Annotation]) -> int:
 
 
 def position_figures(rows: Sequence[Row]) -> dict[str, float]:
-    """Return what both orders show: how often the same side wins, and how often the answer shown first does.
+    """Return the consistency of a judge in both orders: how often the same side wins, and the answer shown first.
 
-    Nothing for rows judged in one order.
+    Empty for rows judged in one order.
     """
     pairs = [[o for o in row["orders"] if o["preference"] is not None] for row in rows if row.get("orders")]
     pairs = [pair for pair in pairs if len(pair) == 2]
@@ -234,14 +234,14 @@ def _first_share(order: Mapping[str, Any]) -> float:
 
 
 def position_warning(figures: Mapping[str, Any]) -> str | None:
-    """Return a sentence when the verdicts of a judge depend on the order; None when they do not, or one order is known.
+    """Return a warning if the judge's verdicts depend on the order; None if not, or if only one order is known.
 
-    A judge that follows the content gives the same side in both orders and prefers either place about as often.
+    A judge that follows the content chooses the same side in both orders and prefers both positions about equally.
     """
     same, first = figures.get("consistency"), figures.get("first_position_share")
     if same is None or first is None or (same >= 0.7 and 0.3 <= first <= 0.7):
         return None
     return (
         f"the judge depends on the order: {100 * same:.0f} % of pairs have the same winner in both orders, and the "
-        f"answer shown first wins {100 * first:.0f} %. Its win rates say little"
+        f"answer shown first wins {100 * first:.0f} %. Its win rates are not reliable"
     )

@@ -15,18 +15,18 @@ from moa_graph.evals.flask import scores as flask
 from moa_graph.evals.stats import Interval, fraction_interval, holm, mcnemar, mean_interval, paired
 
 _OVERLAP = 0.9
-"""A pair that shares less than this part of the larger system's prompts is warned of."""
+"""Shared part of the larger system's prompts below which a pair gets a warning."""
 _FITTED = 40
-"""Up to this number of systems, a length control is fitted for those that bring none."""
+"""Up to this number of systems, a length control is fitted for systems without one."""
 
 
 def compare(systems: Sequence[ScoredSystem], *, seed: int = 0) -> dict[str, Any]:
     """Compare all pairs: difference, interval, p, McNemar's p, both with Holm over the pairs, and whether they tie.
 
-    A pair with different judges, references or ways of judging is refused and listed under `refused`.
+    A pair with different judges, references or ways of judging is not compared and is listed under `refused`.
 
     Args:
-        systems: Two or more systems; those of one name are told apart.
+        systems: Two or more systems; those with the same name are numbered.
         seed: Seed of the permutation tests.
 
     Raises:
@@ -34,7 +34,7 @@ def compare(systems: Sequence[ScoredSystem], *, seed: int = 0) -> dict[str, Any]
     """
     if len({system.benchmark for system in systems}) > 1:
         raise InputError(
-            "these are of different benchmarks: " + ", ".join(f"{s.name} ({s.benchmark})" for s in systems)
+            "the systems are of different benchmarks: " + ", ".join(f"{s.name} ({s.benchmark})" for s in systems)
         )
     systems = named_apart(systems)
     reasons = {(a.name, b.name): incomparable(a, b) for a, b in combinations(systems, 2)}

@@ -1,4 +1,4 @@
-"""Recorded systems, read for a comparison: scores by prompt, and what makes them comparable."""
+"""Recorded systems, read for a comparison: scores by prompt, and the data that decides whether they are comparable."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ class ScoredSystem:
     """One system's scores by (prompt, part).
 
     Attributes:
-        names: What it may be called, best first.
+        names: Possible names, the preferred one first.
         benchmark: Systems of different benchmarks cannot be compared.
-        judges: Who judged it.
+        judges: Names of the judges.
         values: Scores; the first element of a key is the prompt.
-        references: What it was judged against, by name.
-        texts: What each prompt was judged against (a reference text, FLASK's skills), where the file has it.
-        mode: How it was judged ("both orders"), or which set of a benchmark was used.
-        verdicts: Wins by key, where there are any.
+        references: Names of the references.
+        texts: The reference of each prompt (a text, FLASK's skills), if the file has it.
+        mode: The way of judging ("both orders"), or the set of the benchmark.
+        verdicts: Wins by key, if there are any.
         parts: Scores by part of the benchmark (a FLASK skill).
-        categories: The category of each prompt, where there are several.
-        figures: Cost and other figures of the run, where it is a run's folder.
+        categories: The category of each prompt, if there are several.
+        figures: Cost and other figures of the run, if it is a run's folder.
     """
 
     names: tuple[str, ...]
@@ -61,10 +61,10 @@ def load(entry: str) -> ScoredSystem:
     """Read a run's folder or a file of annotations, judgments, reviews, results or the page's votes.
 
     Args:
-        entry: A path; ``PATH#SYSTEM`` picks one system of a file that has several.
+        entry: A path; ``PATH#SYSTEM`` selects one system of a file that has several.
 
     Raises:
-        InputError: Nothing recorded is found there, nothing of it can be read, or it has several systems.
+        InputError: The path has no recorded results, nothing in it can be read, or it has several systems.
     """
     place, _, pick = entry.partition("#")
     path = Path(place)
@@ -75,7 +75,7 @@ def load(entry: str) -> ScoredSystem:
     reader = next((read for fits, read in _READERS if fits(rows[0])), None)
     if reader is None:
         raise InputError(
-            f"{file} holds neither annotations nor judgments nor reviews nor results nor votes: its first row has "
+            f"{file} contains neither annotations nor judgments nor reviews nor results nor votes: its first row has "
             f"{', '.join(list(rows[0])[:8]) or 'no fields'}"
         )
     systems = {name: found for name, found in reader(rows).items() if found.values}
@@ -89,18 +89,18 @@ def load(entry: str) -> ScoredSystem:
 def _nothing_readable(rows: Sequence[Row]) -> str:
     row = rows[0]
     value = next((row[name] for name in ("preference", "score", "review", "g1_winner") if name in row), None)
-    return f"nothing of it could be read; the first value is {repr(value)[-80:]}"
+    return f"nothing in it could be read; the first value is {repr(value)[-80:]}"
 
 
 def _recorded_file(folder: Path) -> Path:
     for pattern in ("annotations.json", "model_judgment/*_single.jsonl", "reviews.jsonl", "results.jsonl"):
         if found := sorted(folder.glob(pattern)):
             return found[0]
-    raise InputError(f"{folder} holds no annotations.json, model_judgment, reviews.jsonl or results.jsonl")
+    raise InputError(f"{folder} contains no annotations.json, model_judgment, reviews.jsonl or results.jsonl")
 
 
 def _figures(folder: Path) -> Mapping[str, Any]:
-    """Return what the run wrote about itself, or nothing for a folder of files alone."""
+    """Return the figures that the run wrote; empty for a folder that only has files of results."""
     path = folder / "scores.json"
     if not path.is_file():
         return {}
@@ -113,15 +113,15 @@ def _figures(folder: Path) -> Mapping[str, Any]:
 
 def _picked(pick: str, names: Sequence[str], file: str) -> str:
     if not pick and len(names) > 1:
-        raise InputError(f"{file} has several systems; pick one with #: {', '.join(names)}")
+        raise InputError(f"{file} has several systems; select one with #: {', '.join(names)}")
     if pick and pick not in names:
         raise InputError(f"{file} has no system {pick!r}, only {', '.join(names)}")
     return pick or names[0]
 
 
 def _names(path: Path, pick: str, recorded: str) -> tuple[str, ...]:
-    """Return the system picked, or the file's or folder's own name; then the system's recorded name; then more of the
-    path, a folder at a time: published files are all called annotations.json."""
+    """Return possible names: the selected system, or the file's or folder's own name; then the system's recorded name;
+    then more of the path, a folder at a time, because published files are all called annotations.json."""
     place = path.resolve() if path.is_dir() else path.absolute()
     parts = [*place.parts[1:-1], place.name if path.is_dir() else place.name.split(".json")[0]]
     longer = ["/".join(parts[-n:]) for n in range(1, len(parts) + 1)]
@@ -131,7 +131,7 @@ def _names(path: Path, pick: str, recorded: str) -> tuple[str, ...]:
 
 
 def named_apart(systems: Sequence[ScoredSystem]) -> list[ScoredSystem]:
-    """Return the systems with no two of one name: those that share theirs take their next ones, at last numbers."""
+    """Return the systems with distinct names: systems that share one use their next name, or else a number."""
     named = list(systems)
     for name in dict.fromkeys(system.name for system in systems):
         same = [place for place, system in enumerate(systems) if system.name == name]
@@ -219,7 +219,7 @@ def _flask(rows: Sequence[Row]) -> dict[str, ScoredSystem]:
                     values[(review.idx, skill)] = score
                     parts.setdefault(skill, {})[(review.idx, skill)] = score
         judges = _recorded(flask_figures.system_of(row)[1] for row in members)
-        # The skills of an item tell the full set from the hard one where rows do not say which it is.
+        # The skills of an item distinguish the full set from the hard one if rows do not name their set.
         skills = {flask.item_id(row, "a review"): ", ".join(sorted(flask.row_skills(row))) for row in members}
         texts = {idx: text for idx, text in skills.items() if text}
         found[name] = ScoredSystem((name,), "flask", judges, values, texts=texts, mode=_flask_set(members), parts=parts)
@@ -232,12 +232,12 @@ def _flask_set(rows: Sequence[Row]) -> str:
 
 
 def _votes(rows: Sequence[Row]) -> dict[str, ScoredSystem]:
-    """Return how often people who saw drafts without names found a model's best: 100 for the best of a vote, 0 for the
-    others. A model with several drafts in a vote has the mean of theirs."""
+    """Return how often a model's draft was voted best by people who saw the drafts without names: 100 for the best of a
+    vote, 0 for the others. A model with several drafts in a vote gets their mean."""
     try:
         votes = [(str(row["prompt"]), [str(draft["model"]) for draft in row["drafts"]], row["best"]) for row in rows]
     except (KeyError, TypeError) as error:
-        raise InputError(f"a line is no vote of the page: {error!r}") from error
+        raise InputError(f"a line is not a vote of the page: {error!r}") from error
     found = {}
     for model in dict.fromkeys(name for _, shown, _ in votes for name in shown):
         values: Values = {}
@@ -278,4 +278,4 @@ _READERS = (
     (lambda row: "review" in row or isinstance(row.get("score"), dict), _flask),
     (lambda row: {"drafts", "best"} <= row.keys(), _votes),
 )
-"""How a file's kind is recognized by its first row, and what reads it."""
+"""The reader of each kind of file. The first row decides the kind."""

@@ -1,8 +1,7 @@
 """Benchmark data: downloaded on first use, checked, cached, never bundled.
 
-An asset is found in the folder that `MOA_ASSETS` names (same layout, plain or ``.gz``), else in the cache,
-else it is downloaded from its own source. Whatever way it comes, its bytes must have the SHA-256 that is
-written down here.
+An asset is taken from the folder that `MOA_ASSETS` names (same layout, plain or ``.gz``), else from the cache, else it
+is downloaded from its source. In every case its bytes must have the SHA-256 recorded in the catalogue.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ TIMEOUT = 60.0
 
 @dataclass(frozen=True)
 class Found:
-    """An asset on this disk, and how it got there: "folder", "cache" or "download"."""
+    """An asset on this disk and its source: "folder", "cache" or "download"."""
 
     asset: Asset
     path: Path
@@ -32,22 +31,30 @@ class Found:
 
 
 def asset(name: str) -> Asset:
-    """The asset of this name. Raises InputError listing near names."""
+    """Return the asset of this name.
+
+    Raises:
+        InputError: It does not exist; the message lists similar names.
+    """
     for entry in catalog():
         if entry.name == name:
             return entry
     near = [entry.name for entry in catalog() if name.lower() in entry.name.lower()]
-    raise InputError(f"there is no asset {name!r}; near: {', '.join(near) or 'none (see `moa eval fetch --list`)'}")
+    raise InputError(f"there is no asset {name!r}; similar: {', '.join(near) or 'none (see `moa eval fetch --list`)'}")
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept."""
+    """Return the folder for downloads."""
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "moa_graph" / "assets"
 
 
 def present(name: str) -> Found | None:
-    """The asset if it is on this disk already, checked. Raises InputError when its bytes are other ones."""
+    """Return the asset if it is already on this disk; its bytes are checked.
+
+    Raises:
+        InputError: The bytes differ from the catalogue.
+    """
     entry = asset(name)
     folder = os.environ.get(FOLDER)
     places = [(Path(folder), "folder")] if folder else []
@@ -59,47 +66,52 @@ def present(name: str) -> Found | None:
     return None
 
 
-def fetch(name: str, *, tell: Callable[[str], None] | None = None, unverified: bool = False) -> Found:
-    """The asset, downloaded when it is not here yet. `tell` is told address, size, SHA-256 and licence
-    before.
+def fetch(name: str, *, notify: Callable[[str], None] | None = None, unverified: bool = False) -> Found:
+    """Return the asset. It is downloaded if it is not on this disk.
 
-    Raises ConfigError when it cannot be downloaded (no address, no network) and InputError when the bytes
-    differ from what is written down. An asset whose SHA-256 is not known needs `unverified`.
+    Args:
+        name: The asset.
+        notify: Called with address, size, SHA-256 and licence before a download.
+        unverified: Whether to accept an asset whose SHA-256 is unknown.
+
+    Raises:
+        ConfigError: It cannot be downloaded (no address, no network).
+        InputError: The bytes differ from the catalogue.
     """
     if found := present(name):
         return found
     entry = asset(name)
     if entry.url is None or (entry.sha256 is None and not unverified):
         raise ConfigError(way_out(entry))
-    if tell:
-        tell(entry.describe())
+    if notify:
+        notify(entry.describe())
     data = _download(entry)
     _check(entry, data, entry.url)
     path = cache_folder() / entry.name
     write(path, data)
-    if tell and entry.sha256 is None:
-        tell(f"{name}: got {len(data)} bytes, SHA-256 {hashlib.sha256(data).hexdigest()} (not verified)")
+    if notify and entry.sha256 is None:
+        notify(f"{name}: got {len(data)} bytes, SHA-256 {hashlib.sha256(data).hexdigest()} (not verified)")
     return Found(entry, path, "download")
 
 
 def command(name: str) -> str:
-    """The command that gets an asset, as a sentence names it."""
+    """Return the command that downloads an asset, quoted for a sentence."""
     return f"`moa eval fetch {name}{'' if asset(name).sha256 else ' --unverified'}`"
 
 
 def way_out(entry: Asset) -> str:
-    """Why an asset is not downloaded unasked, and how it is had all the same."""
+    """Return why an asset is not downloaded automatically, and how to get it."""
     if entry.url is None:
-        return f"{entry.name} cannot be downloaded: {entry.note}. Put it into the folder {FOLDER} names."
+        return f"{entry.name} cannot be downloaded: {entry.note}. Copy it into the folder that {FOLDER} names."
     return (
-        f"{entry.name}: its SHA-256 is not known, so it is not downloaded by itself. "
-        f"Run {command(entry.name)}, or put it into the folder {FOLDER} names."
+        f"{entry.name}: its SHA-256 is unknown, so it is not downloaded automatically. "
+        f"Run {command(entry.name)}, or copy it into the folder that {FOLDER} names."
     )
 
 
-def text(name: str, *, tell: Callable[[str], None] | None = None) -> str:
-    """The asset's text."""
-    return read_bytes(fetch(name, tell=tell).path).decode("utf-8-sig")
+def text(name: str, *, notify: Callable[[str], None] | None = None) -> str:
+    """Return the asset's text."""
+    return read_bytes(fetch(name, notify=notify).path).decode("utf-8-sig")
 
 
 def _check(entry: Asset, data: bytes, where: str) -> None:
@@ -120,5 +132,5 @@ def _download(entry: Asset) -> bytes:
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"cannot download {entry.name} from {entry.url}: {error}. "
-            f"Without a network, put the file into a folder and name that in {FOLDER}."
+            f"Without a network, copy the file into a folder and set {FOLDER} to it."
         ) from error

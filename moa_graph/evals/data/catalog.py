@@ -9,8 +9,16 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Asset:
-    """One file. `name` is its path in the cache and in the asset folder; `sha256` and `size` are of the
-    unpacked bytes. `url` None: from the asset folder only. `sha256` None: never fetched unasked."""
+    """One file.
+
+    Attributes:
+        name: Its path in the cache and in the asset folder.
+        licence: Its licence.
+        url: Its address; None if it is only taken from the asset folder.
+        sha256: SHA-256 of the unpacked bytes; None if unknown, then it is never downloaded automatically.
+        size: Size of the unpacked bytes.
+        note: A remark for the user.
+    """
 
     name: str
     licence: str
@@ -20,19 +28,19 @@ class Asset:
     note: str = ""
 
     def describe(self) -> str:
-        """Everything a user should know before it is downloaded."""
+        """Return the details that a user should know before the download."""
         size = "size unknown" if self.size is None else f"{self.size:,} bytes"
         lines = [
             self.name,
             f"  from    {self.url or 'the asset folder only'}",
             f"  size    {size}",
-            f"  sha256  {self.sha256 or 'not known'}",
+            f"  sha256  {self.sha256 or 'unknown'}",
             f"  licence {self.licence}",
         ]
         return "\n".join([*lines, f"  note    {self.note}"] if self.note else lines)
 
 
 def catalog() -> tuple[Asset, ...]:
-    """Every asset, in the order of the file."""
+    """Return all assets, in the order of the file."""
     data = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
     return tuple(Asset(**entry) for entry in data["asset"])

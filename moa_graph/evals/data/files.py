@@ -21,7 +21,7 @@ from moa_graph.errors import InputError
 
 Row = dict[str, Any]
 LARGEST = 1 << 29
-"""Bytes that a file may have when it is unpacked (512 MiB); a gzip file may unpack to a thousand times its size."""
+"""Maximum size of an unpacked file in bytes (512 MiB). A gzip file may unpack to a thousand times its size."""
 
 
 def read_bytes(path: Path) -> bytes:
@@ -58,7 +58,7 @@ def read_rows(path: Path) -> list[Row]:
     """Return the rows of a JSON list or of JSON Lines.
 
     Raises:
-        InputError: The file cannot be read, or a line is no JSON object; the message names it.
+        InputError: The file cannot be read, or a line is not a JSON object; the message names it.
     """
     text = read_text(path)
     if text.lstrip().startswith("["):
@@ -79,7 +79,7 @@ def _loads(text: str, where: str) -> Any:
 
 def _row(value: Any, where: str) -> Row:
     if not isinstance(value, dict):
-        raise InputError(f"{where} is no JSON object")
+        raise InputError(f"{where} is not a JSON object")
     return value
 
 
@@ -102,7 +102,7 @@ def write(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        # mkstemp makes files that only their owner can read; results are ordinary files.
+        # mkstemp makes files that only their owner can read; results get ordinary permissions.
         Path(name).chmod(0o644)
         Path(name).replace(path)
     except BaseException:
@@ -114,7 +114,7 @@ def inside(folder: Path, name: str) -> Path:
     """Return `folder/name`.
 
     Raises:
-        InputError: The path would lie outside `folder`, also through a link.
+        InputError: The path is outside `folder`, also through a link.
     """
     path = folder / name
     if not name or path.resolve().parent != folder.resolve():

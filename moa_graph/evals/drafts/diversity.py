@@ -1,4 +1,4 @@
-"""How different the drafts of a prompt are, and how much of them the answer copies."""
+"""How different the drafts of a prompt are, and how much text the answer copies from them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from moa_graph.mixture import answers
 
 _WORDS = 400
-"""Words of a text that are compared word by word, which takes quadratic time."""
+"""Words compared per text; the comparison takes quadratic time."""
 
 
 def ngrams(text: str, n: int) -> list[tuple[str, ...]]:
@@ -57,13 +57,13 @@ def vendi(texts: Sequence[str]) -> float | None:
 
 
 def copied(answer: str, draft: str, n: int = 4) -> float | None:
-    """Return the share of the answer's word n-grams that the draft has too; None for an answer without any."""
+    """Return the share of the answer's word n-grams that occur in the draft; None if the answer has no n-grams."""
     grams = ngrams(answer, n)
     own = set(ngrams(draft, n))
     return sum(gram in own for gram in grams) / len(grams) if grams else None
 
 
 def edit_similarity(answer: str, draft: str) -> float:
-    """Return how alike two texts are word by word, 0 to 1; of long texts the beginning counts."""
+    """Return the similarity of two texts word by word, 0 to 1. Only the beginning of long texts is compared."""
     left, right = (text.lower().split()[:_WORDS] for text in (answer, draft))
     return SequenceMatcher(None, left, right, autojunk=False).ratio()

@@ -1,4 +1,4 @@
-"""An answer beside the drafts it was made from: best single proposer, oracle, rank, help and hurt."""
+"""Compare an answer with the drafts it was made from: best single proposer, oracle, rank, help and hurt."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Scores = Mapping[Hashable, float]
 
 
 def ensemble_figures(answer: Scores, proposers: Mapping[str, Scores], *, scale: float = 100.0) -> Figures:
-    """Return how an answer does against its drafts, on the prompts that all of them have a score for.
+    """Return how an answer compares with its drafts, on the prompts with a score for all of them.
 
     Args:
         answer: Scores of the aggregate answer.
@@ -28,7 +28,7 @@ def ensemble_figures(answer: Scores, proposers: Mapping[str, Scores], *, scale: 
         the paired difference from it. `against_each`: wins plus half the ties, in percent, against each proposer.
 
     Raises:
-        InputError: There are no proposers, or no prompts that all have.
+        InputError: There are no proposers, or no prompts that all of them have.
     """
     if not proposers:
         raise InputError("there are no drafts to compare the answer with")

@@ -21,7 +21,7 @@ DRAFTS = "drafts.jsonl"
 
 @dataclass(frozen=True)
 class RunDrafts:
-    """What a run's folder has of drafts and answers.
+    """The drafts and answers in a run's folder.
 
     Attributes:
         drafts: Usable drafts of the last round by prompt, in slot order.
@@ -42,17 +42,17 @@ class RunDrafts:
 
 
 def read_drafts(folder: Path) -> RunDrafts:
-    """Read the drafts and answers of a run's folder; with repetitions, those of the first.
+    """Read the drafts and answers of a run's folder; with repetitions, those of the first one.
 
     Raises:
-        InputError: The folder has no drafts: it is no run, or its system was a single model.
+        InputError: The folder has no drafts: it is not a run, or its system was a single model.
     """
     path = folder / DRAFTS
     if not path.is_file():
         raise InputError(f"{folder} has no {DRAFTS}: only the run of a mixture has drafts")
     rows = [row for row in read_rows(path) if not row.get("repeat")]
     if any("prompt" not in row for row in rows):
-        raise InputError(f"{path} is of an earlier version: run the command of the run again; recorded calls are kept")
+        raise InputError(f"{path} is from an earlier version: repeat the run's command; recorded calls are reused")
     last = max((int(row["layer"]) for row in rows), default=0)
     found: dict[str, dict[int, Row]] = {}
     for row in rows:
@@ -69,7 +69,7 @@ def read_drafts(folder: Path) -> RunDrafts:
 
 
 def _name(row: Row) -> str:
-    """Return a prompt's name: its item, and the turn after the first."""
+    """Return a prompt's name: its item, and the turn if it is not the first."""
     return str(row["item"]) + (f"/{row['turn']}" if row["turn"] > 1 else "")
 
 
@@ -114,7 +114,7 @@ def _outputs(run: RunDrafts, proposer: str) -> list[Row]:
 
 
 def _by_turns(run: RunDrafts, proposer: str) -> list[Row]:
-    """Return FastChat's form: one row a question with the drafts of all its turns; a missing one is empty."""
+    """Return FastChat's form: one row per question with the drafts of all its turns; a missing one is empty."""
     rows: dict[str, Row] = {}
     for draft in _of(run, proposer):
         empty = {"question_id": draft["item"], "model_id": draft["model"], "choices": [{"index": 0, "turns": ["", ""]}]}

@@ -14,14 +14,14 @@ from moa_graph.evals.stats import Interval, mean_interval
 
 
 def system_of(row: Row) -> tuple[str, str]:
-    """Return the model and the judge that a review names; what is missing is an empty text."""
+    """Return the model and the judge that a review names; a missing name is an empty string."""
     judge = row.get("judge_record")
     reviewer = judge.get("model") if isinstance(judge, Mapping) else row.get("reviewer_id")
     return str(row.get("model_id") or ""), str(reviewer or "")
 
 
 def by_system(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """Separate the reviews of several models or judges in one file; they are never averaged together.
+    """Separate the reviews of several models or judges in one file. Their scores are never averaged together.
 
     The name is the model's; with several judges of one model it is "MODEL judged by JUDGE".
     """
@@ -41,7 +41,7 @@ def reviews(rows: Sequence[Row], items: Sequence[flask.FlaskItem]) -> list[flask
     """Read recorded reviews of `items`, each of its item's own skills.
 
     Raises:
-        InputError: A row names no item of this set, or belongs to the other one.
+        InputError: A row does not name an item of this set, or belongs to the other set.
     """
     by_idx = {item.idx: item for item in items}
     found = []
@@ -56,15 +56,15 @@ def reviews(rows: Sequence[Row], items: Sequence[flask.FlaskItem]) -> list[flask
 
 
 def check_set(row: Row, item: flask.FlaskItem, where: str) -> None:
-    """Refuse a row of the other set: both number their items from 1.
+    """Check that a row belongs to this set: both sets number their items from 1.
 
     Raises:
         InputError: The row's set, instruction or skills are not the item's.
     """
     other = "hard" if item.set == "full" else "full"
-    way_out = "give --hard" if other == "hard" else "leave --hard out"
+    way_out = "use --hard" if other == "hard" else "remove --hard"
     if row.get("set") not in (None, item.set):
-        raise InputError(f"{where} belongs to FLASK's {row['set']} set, not to the {item.set} one: {way_out}")
+        raise InputError(f"{where} belongs to FLASK's {row['set']} set, not to the {item.set} set: {way_out}")
     text = row.get("instruction")
     if isinstance(text, str) and text.strip() != item.instruction.strip():
         raise InputError(f"{where}: the instruction is not that of item {item.idx} of the {item.set} set: {way_out}?")
@@ -80,7 +80,7 @@ def flask_figures(found: Sequence[flask.Review], items: Sequence[flask.FlaskItem
     """Return the figures of one system's reviews; intervals are by question.
 
     Raises:
-        InputError: Not one review could be read; the message has the end of the first.
+        InputError: No review could be read; the message has the end of the first one.
     """
     kept, duplicates = flask.unique(found)
     report = flask.report(kept, items)
@@ -91,7 +91,7 @@ def flask_figures(found: Sequence[flask.Review], items: Sequence[flask.FlaskItem
     for skill in report.skills:
         scores = [r.scores.get(skill) for r in kept if r.scores is not None]
         widths[skill] = mean_interval([s for s in scores if s is not None], scale=(1, 5))
-    # The mean pools all scores, and those of one question go together.
+    # The mean pools all scores. Scores of one question form a cluster.
     pooled = [(s, r.idx) for r in kept for s in (r.scores or {}).values() if s is not None]
     width = mean_interval([score for score, _ in pooled], clusters=[idx for _, idx in pooled], scale=(1, 5))
     figures: dict[str, Any] = asdict(report)

@@ -1,4 +1,4 @@
-"""FLASK from instructions to reviews: one answer, one review of the item's own skills."""
+"""FLASK from instructions to reviews: one answer, and one review by the item's own skills."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ITEMS, HARD = "flask/flask_evaluation.jsonl", "flask/flask_hard_evaluation.jsonl
 PROMPTS, RUBRICS = "flask/prompt.jsonl", "flask/skillset_description.json"
 WITH_ANSWER = 2
 HARD_ITEMS = 89
-# The original sets temperature 0 and a length outside its request, so they are never sent; here they are.
+# The original sets temperature 0 and a length outside of its request, so they are never sent. Here they are sent.
 PARAMETERS = {"temperature": 0.0, "max_tokens": 1024}
 
 
@@ -87,7 +87,11 @@ class Flask:
 
 
 def prompt(rows: Sequence[Row]) -> Row:
-    """Return the prompt that shows the judge a reference answer. Raises InputError when the file lacks it."""
+    """Return the prompt that shows the judge a reference answer.
+
+    Raises:
+        InputError: The file lacks it.
+    """
     for row in rows:
         if row.get("prompt_id") == WITH_ANSWER:
             return row

@@ -1,9 +1,9 @@
 """FLASK: twelve skills, rated 1 to 5 by a judge that ends its review with a Python dictionary.
 
-Skills are matched by their full names. The full and the hard set number their items from 1, so a number alone does not
-name an item: rows say which set they belong to, or are checked against it. A review without a readable dictionary is a
-parse failure; a skill that the judge left out is *missing*, one that it called not applicable is *skipped*. None of
-them is a score.
+Skills are matched by their full names. The full and the hard set both number their items from 1, so a number alone does
+not identify an item: rows name their set, or are checked against it. A review without a readable dictionary is a parse
+failure. A skill that the judge omitted is *missing*; a skill that it called not applicable is *skipped*. None of these
+is a score.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ SKILLS = (
 )
 _RATING = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:/\s*5\s*)?")
 _LONGEST = 20_000
-"""Characters of a review, from its end, in which the dictionary is looked for."""
+"""Number of characters at the end of a review that are searched for the dictionary."""
 _TRIED = 40
-"""Pairs of braces that are tried, from the end."""
+"""Maximum pairs of braces to try, from the end."""
 _NOT_APPLICABLE = frozenset({"na", "n/a", "not applicable", "none"})
 
 
@@ -61,7 +61,7 @@ class Review:
     Attributes:
         idx: The item's number in its set.
         scores: 1 to 5 by full skill name, None for a skill that is not applicable; None when the review is unreadable.
-        raw: What stands where the scores should be, for a message.
+        raw: The text in place of the scores, for a message.
     """
 
     idx: int
@@ -71,7 +71,7 @@ class Review:
 
 @dataclass(frozen=True)
 class Report:
-    """Means over readable scores, with how many there were of each."""
+    """Means over readable scores, with the number of scores of each."""
 
     skills: dict[str, float]
     domains: dict[str, float]
@@ -88,7 +88,7 @@ def items(rows: Sequence[Row], *, name: str = "full") -> list[FlaskItem]:
     """Read the evaluation set `name`; the labelled set's field names are accepted too.
 
     Raises:
-        InputError: An item is damaged or has the number of another.
+        InputError: An item is damaged, or two items have the same number.
     """
     found = [_item(row, number, name) for number, row in enumerate(rows, 1)]
     if len({item.idx for item in found}) != len(found):
@@ -115,7 +115,7 @@ def item_id(row: Row, where: str) -> int:
     """Return the number of the item that a row is about: `idx`, or `question_id` as the original's files call it.
 
     Raises:
-        InputError: There is none, or it is no number.
+        InputError: There is no number, or it is not an integer.
     """
     name = "idx" if "idx" in row else "question_id"
     try:
@@ -125,15 +125,15 @@ def item_id(row: Row, where: str) -> int:
 
 
 def review(row: Row, where: str, asked: Sequence[str] = ()) -> Review:
-    """Read a recorded review, parsed anew from its text where that is there.
+    """Read a recorded review. It is parsed again from its text if the row has one.
 
     Args:
         row: The row of a reviews file.
-        where: What a message calls it.
-        asked: The skills that it is about; without them the row's own, or else all twelve.
+        where: How a message names the row.
+        asked: The reviewed skills; if empty, the row's own, or else all twelve.
 
     Raises:
-        InputError: The row names no item.
+        InputError: The row does not name an item.
     """
     text = row.get("review")
     text = text if isinstance(text, str) else repr(row.get("score"))
@@ -141,14 +141,14 @@ def review(row: Row, where: str, asked: Sequence[str] = ()) -> Review:
 
 
 def row_skills(row: Row) -> tuple[str, ...]:
-    """Return the skills that a row says it is about, by their full names."""
+    """Return the full names of the skills that a row lists."""
     return tuple(_full_name(name) for name in _list(row["skill"] if "skill" in row else row.get("metrics")))
 
 
 def unique(reviews: Iterable[Review]) -> tuple[list[Review], int]:
-    """Return one review for each item, and how many were dropped; the first readable one stays.
+    """Return one review per item, and how many were dropped; the first readable one is kept.
 
-    FLASK's own tool appends to its file, so a second run doubles rows.
+    FLASK's own tool appends to its file, so a second run duplicates rows.
     """
     kept: dict[int, Review] = {}
     dropped = 0
@@ -160,7 +160,7 @@ def unique(reviews: Iterable[Review]) -> tuple[list[Review], int]:
 
 
 def first_unreadable(reviews: Sequence[Review]) -> str | None:
-    """Describe the first review that could not be read; None when all could."""
+    """Describe the first review that could not be read; None if all could be read."""
     for found in reviews:
         if found.scores is None:
             return f"the review of item {found.idx} ends with {found.raw!r}"
@@ -174,16 +174,16 @@ def _list(value: Any) -> list[str]:
 
 
 def _full_name(name: str) -> str:
-    """Return the skill that a name means: its full name, or the one word that only this skill has."""
+    """Return the full name of a skill, given by its full name or by a word that only this skill has."""
     wanted = " ".join(name.replace("_", " ").lower().split())
     for skill in SKILLS:
         if wanted == skill.lower():
             return skill
-    words = [skill for skill in SKILLS if wanted and wanted == _telling_word(skill)]
+    words = [skill for skill in SKILLS if wanted and wanted == _distinctive_word(skill)]
     return words[0] if words else name
 
 
-def _telling_word(skill: str) -> str:
+def _distinctive_word(skill: str) -> str:
     words = skill.lower().split()
     return words[-1] if words[0] == "logical" else words[0]
 
@@ -191,8 +191,9 @@ def _telling_word(skill: str) -> str:
 def parse(review: str, skills: Iterable[str]) -> dict[str, float | None] | None:
     """Return the scores of the asked skills from the last dictionary of a review that has one of them.
 
-    The dictionary may be Python's or JSON's; a score may be a number, "4/5", or a dictionary with a `score`. A score
-    outside 1 to 5 is no score. None when there is no such dictionary; skills that the judge left out are not in it.
+    The dictionary may be Python or JSON. A score may be a number, "4/5", or a dictionary with a `score`; a score
+    outside 1 to 5 is unreadable. Returns None if there is no such dictionary. Skills that the judge omitted are not in
+    the result.
     """
     wanted = list(skills)
     for value in _dictionaries(review[-_LONGEST:]):

@@ -1,8 +1,8 @@
 """Arena-Hard's judgments (v0.1 and v2) in the publisher's format: win rates against the baseline, with style control.
 
-A row has two games of one question, the second with the answers swapped; the model is B in the first. A verdict with
-two marks (">>") counts three times. Against one baseline, the Bradley-Terry win rate of a model is its mean score. With
-the answers' metadata, a logistic regression (Bradley-Terry) holds length and Markdown equal.
+A row has two games of one question, the second with the answers swapped; the model is B in the first game. A verdict
+with two marks (">>") counts three times. Against one baseline, the Bradley-Terry win rate of a model is its mean score.
+With the answers' metadata, a logistic regression (Bradley-Terry) controls for length and Markdown.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ def battles(rows: Sequence[Row]) -> tuple[list[Battle], int]:
     """Return the counted games, and how many rows had an unreadable one.
 
     Raises:
-        InputError: A row is none of Arena-Hard's, or no game could be read; the message names the first.
+        InputError: A row is not in Arena-Hard's format, or no game could be read; the message names the first one.
     """
     found: list[Battle] = []
     unreadable, first = 0, None
     for number, row in enumerate(rows, 1):
         games, question = row.get("games"), row.get("uid", row.get("question_id"))
         if not isinstance(games, list) or question is None or "model" not in row:
-            raise InputError(f"row {number} has no uid, model and games: it is no row of Arena-Hard's judgments")
+            raise InputError(f"row {number} is not in Arena-Hard's format: it needs uid, model and games")
         ends = [str(game.get("score")) if isinstance(game, dict) else "" for game in games[:2]]
         if len(ends) < 2 or any(end not in _SCORES for end in ends):
             unreadable, first = unreadable + 1, first or f"row {number} has the scores {ends}"
@@ -59,7 +59,7 @@ def arena_hard_figures(rows: Sequence[Row], answers: Sequence[Row] = (), *, base
         baseline: The baseline's name in `answers`.
 
     Raises:
-        InputError: Nothing could be read, or the style control lacks answers.
+        InputError: No game could be read, or the style control lacks answers.
     """
     games, unreadable = battles(rows)
     controlled = style_controlled(games, answers, baseline) if answers else {}
@@ -131,7 +131,7 @@ def _differences(ours: Floats, theirs: Floats) -> Floats:
 def _fit(design: Floats, outcome: Floats, questions: Sequence[str]) -> tuple[Floats, Floats]:
     """Return coefficients of a logistic regression and their covariance by question (sandwich)."""
     coefficients = np.zeros(design.shape[1])
-    # A weak ridge keeps a feature without variation, or a model that always wins, finite.
+    # A weak ridge penalty keeps the coefficients finite for a constant feature or a model that always wins.
     ridge = 1e-3 * np.eye(design.shape[1])
     for _ in range(100):
         share = 1 / (1 + np.exp(-np.clip(design @ coefficients, -30, 30)))

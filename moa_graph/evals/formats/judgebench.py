@@ -1,8 +1,7 @@
-"""JudgeBench: how often a judge picks the objectively right one of two answers, in the publisher's format.
+"""JudgeBench: how often a judge chooses the objectively better of two answers, in the publisher's format.
 
-A row has the right order as `label` ("A>B" or "B>A") and one or two `judgments`; the second was asked with the answers
-swapped. With two, a verdict counts when they do not contradict each other: right when one is right and the other is not
-wrong.
+A row has the right order as `label` ("A>B" or "B>A") and one or two `judgments`; the second one has the answers
+swapped. Two verdicts count as right if one is right and the other is not wrong.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ def judgebench_figures(rows: Sequence[Row]) -> Figures:
     """Return the accuracy over all pairs and by kind of task, in percent.
 
     Raises:
-        InputError: A row is none of JudgeBench's, or no decision could be read; the message names the first.
+        InputError: A row is not in JudgeBench's format, or no decision could be read; the message names the first one.
     """
     points: list[tuple[str, float]] = []
     consistent = unreadable = 0
@@ -37,7 +36,7 @@ def judgebench_figures(rows: Sequence[Row]) -> Figures:
     for number, row in enumerate(rows, 1):
         label, judgments = row.get("label"), row.get("judgments")
         if label not in _FLIPPED or not isinstance(judgments, list) or not judgments:
-            raise InputError(f"row {number} has no `label` with `judgments`: it is no row of JudgeBench's outputs")
+            raise InputError(f"row {number} is not in JudgeBench's format: it needs `label` and `judgments`")
         said = [_decision(judgment) for judgment in judgments[:2]]
         ends = [said[0], *(_FLIPPED.get(end or "", end) for end in said[1:])]
         if not any(ends):

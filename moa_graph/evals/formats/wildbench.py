@@ -13,24 +13,24 @@ from moa_graph.evals.stats import mean_interval
 
 
 def _rating(row: Row) -> Any:
-    """Return the rating as the file has it: in `parsed_result`, or beside it where the judge's JSON lacks one."""
+    """Return the rating in the file: in `parsed_result`, or beside it if the judge's JSON has none."""
     parsed = row.get("parsed_result")
     value = parsed.get("score") if isinstance(parsed, dict) else parsed
     return row.get("score") if value is None or isinstance(value, list) else value
 
 
 def wildbench_figures(rows: Sequence[Row]) -> Figures:
-    """Return the mean score, and the published scale's: twice its distance from 5.
+    """Return the mean score, and the score on the published scale (twice its distance from 5).
 
     Raises:
-        InputError: A row is not one of WildBench's, or no score could be read; the message names the first.
+        InputError: A row is not in WildBench's format, or no score could be read; the message names the first one.
     """
     kept: dict[str, float] = {}
     duplicates, first = 0, None
     for number, row in enumerate(rows, 1):
         if "session_id" not in row or not {"parsed_result", "score"} & row.keys():
             raise InputError(
-                f"row {number} needs session_id and parsed_result (or score): it is not one of WildBench's scores"
+                f"row {number} is not in WildBench's format: it needs session_id and parsed_result (or score)"
             )
         value = _rating(row)
         score = on_scale(value)

@@ -1,4 +1,4 @@
-"""The judge table as plain figures: computed rows, published rows, and judges against each other."""
+"""The judge table as plain figures: computed rows, published rows, and the agreement of judges."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ PUBLISHED = "meta_eval/alpaca_eval_evaluators_leaderboard.csv"
 
 
 def judge_figures(humans: Humans, judges: Sequence[RecordedJudge]) -> dict[str, Figures]:
-    """Return the rows of the judge table: the humans' own, then every judge's. Each says that it was computed.
+    """Return the rows of the judge table: the humans' own, then every judge's. Each is marked as computed.
 
     Raises:
-        InputError: Two judges have one name, or no readable verdict of a judge is about the humans' pairs.
+        InputError: Two judges have one name, or a judge has no readable verdict about the humans' pairs.
     """
     rows = {"humans": table.rate_humans(humans)}
     for judge in judges:
         if judge.name in rows:
-            raise InputError(f"two judges are called {judge.name!r}; give one another name as NAME=FILE")
+            raise InputError(f"two judges are called {judge.name!r}; rename one with NAME=FILE")
         rows[judge.name] = table.rate(judge, humans)
         if not rows[judge.name].parsed:
             raise InputError(f"judge {judge.name!r}: {table.NO_VERDICTS}; its first pair is {_first_key(judge)}")
@@ -56,9 +56,9 @@ def _rating_figures(rating: table.Rating, unreadable: str | None) -> Figures:
 
 
 def published_judges() -> dict[str, Mapping[str, float | None]]:
-    """Return the published table by judge with our column names; nothing when the file is not on this disk.
+    """Return the published table by judge with this package's column names; empty if the file is not on this disk.
 
-    One row of it is damaged (agreement 0.34, price 12.9) and is left out.
+    One row of the file is damaged (agreement 0.34, price 12.9) and is left out.
     """
     if not assets.present(PUBLISHED):
         return {}
@@ -74,13 +74,13 @@ def _number(text: str) -> float | None:
 
 
 def agreement_figures(judges: Sequence[RecordedJudge]) -> dict[str, Figures]:
-    """Return agreement and kappa of every two judges on the pairs that both have a readable first verdict of.
+    """Return agreement and kappa of every two judges, on the pairs with a readable first verdict of both.
 
     Raises:
         InputError: There are fewer than two judges, or no two share a pair.
     """
     if len({judge.name for judge in judges}) < 2:
-        raise InputError("without --humans at least two judges are needed: give --judge twice, as NAME=FILE")
+        raise InputError("without --humans at least two judges are needed: use --judge twice, as NAME=FILE")
     first = {judge.name: _first_verdicts(judge) for judge in judges}
     found = {f"{a} and {b}": _agreement(first[a], first[b]) for a, b in combinations(first, 2)}
     if not any(figures["n"] for figures in found.values()):

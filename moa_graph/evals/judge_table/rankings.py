@@ -1,4 +1,4 @@
-"""Systems ranked by a judge and by humans: how alike the two rankings are."""
+"""The similarity of two rankings of systems, by a judge and by humans."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from moa_graph.evals.stats.intervals import Floats
 
 
 def systems(humans: Humans, verdicts: Mapping[Key, Sequence[float]]) -> list[Floats]:
-    """Return for each ranked system its pairs as rows: sum and number of human votes, sum and number of the judge's.
+    """Return the pairs of each ranked system as rows: sum and number of human votes, sum and number of judge votes.
 
-    Systems with no more votes than the table asks for are left out.
+    Systems with too few votes for the table are left out.
     """
     found: dict[str, list[tuple[float, int, float, int]]] = {}
     for key, pair in humans.pairs.items():
@@ -28,8 +28,8 @@ def systems(humans: Humans, verdicts: Mapping[Key, Sequence[float]]) -> list[Flo
 def correlations(ranked: Sequence[Floats]) -> tuple[float | None, float | None]:
     """Return Spearman's and Pearson's correlation of the systems' mean preferences; None where they are undefined.
 
-    They have no interval. The systems are few and fixed, and resampling pairs adds noise to means that are noisy
-    already: such an interval lies below the estimate (simulated coverage: 0 to 40 % instead of 95 %).
+    They have no interval. The systems are few and fixed, and resampling pairs adds noise to means that are already
+    noisy, so the interval would lie below the estimate (simulated coverage: 0 to 40 % instead of 95 %).
     """
     sums = np.array([rows.sum(axis=0) for rows in ranked]).reshape(-1, 4)
     theirs, ours = (sums[:, 0] / sums[:, 1]).tolist(), (sums[:, 2] / sums[:, 3]).tolist()

@@ -1,7 +1,7 @@
 """The table that rates judges against several humans: eight columns, by the formulas of AlpacaEval's own table.
 
-A verdict's score against a target is ``1 - |verdict - target|`` on the scale 1 to 2. Agreement, bias and variance are
-in percent. A column that cannot be computed is None, with the reason beside it; so is an interval.
+The score of a verdict against a target is ``1 - |verdict - target|`` on the scale 1 to 2. Agreement, bias and variance
+are in percent. A column or interval that cannot be computed is None, with the reason beside it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from moa_graph.evals.judge_table import rankings
 from moa_graph.evals.judge_table.votes import Humans, Key, RecordedJudge
 from moa_graph.evals.stats import Interval, fraction_interval, kappa, kappa_interval
 
-# Our key, and the header of the published table.
+# Key here, header in the published table.
 COLUMNS = {
     "human_agreement": "Human agreement",
     "price_per_1000": "Price [$/1000 examples]",
@@ -31,13 +31,13 @@ COLUMNS = {
     "prefer_longer": "Proba. prefer longer",
 }
 NO_VERDICTS = "no verdict of this judge is about these pairs"
-NO_PRICE, NO_TIME = "the file holds no prices", "the file holds no times"
+NO_PRICE, NO_TIME = "the file has no prices", "the file has no times"
 NO_RUNS = "needs several runs of the judge on the same pairs"
 NO_REPEATS = "no pair has two readable verdicts of this judge"
 NO_SYSTEMS = "needs at least three systems to rank"
 NO_LENGTHS = "no pair differs by more than 30 characters"
-NOT_ESTIMATED = "the mean that the file states, not an estimate from these pairs"
-FEW_PAIRS = "needs at least two pairs, and a figure that most resamples have"
+NOT_ESTIMATED = "the mean stated in the file, not an estimate from these pairs"
+FEW_PAIRS = "needs at least two pairs, and a figure that is defined in most resamples"
 NO_RANK_INTERVAL = "the systems are too few and fixed; resampling pairs would be biased"
 LONGER_BY = 30
 
@@ -46,9 +46,19 @@ Widths = dict[str, Interval | None]
 
 @dataclass(frozen=True)
 class Rating:
-    """One row of the table. `kappa` is against each human (or between humans). `runs` is how often the judge was
-    asked about a pair, `parsed` counts its readable verdicts and `parse_failures` the others. `intervals` has every
-    column and kappa; `reasons` and `interval_reasons` say why one is None."""
+    """One row of the table.
+
+    Attributes:
+        columns: The figures by column.
+        reasons: Why a column is None.
+        n: Pairs with a readable verdict.
+        runs: The number of verdicts requested per pair.
+        parsed: Readable verdicts.
+        parse_failures: Unreadable verdicts.
+        kappa: Cohen's kappa with each human (or between humans).
+        intervals: Intervals of every column and kappa.
+        interval_reasons: Why an interval is None.
+    """
 
     columns: dict[str, float | None]
     reasons: dict[str, str]
@@ -63,7 +73,7 @@ class Rating:
 
 @dataclass(frozen=True)
 class Sample:
-    """What a column is the mean of, by pair: a pair is one draw, with any number of values from 0 to `scale`."""
+    """The values that a column averages, by pair. A pair is one draw with any number of values from 0 to `scale`."""
 
     values: list[float]
     clusters: list[int]
@@ -88,7 +98,7 @@ class Sample:
 def estimate(votes: Sequence[float]) -> float:
     """Return the verdict of several votes: their mode when all are 1, 1.5 or 2, else their median.
 
-    Among equal modes the published code draws with a fixed seed; it always takes the same one, and so does this.
+    Among equal modes, the published code draws with a fixed seed and always takes the same one, as this function does.
     """
     if not all(vote in (1, 1.5, 2) for vote in votes):
         return float(median(votes))
@@ -103,7 +113,7 @@ def score(verdict: float, target: float) -> float:
 
 
 def rate_humans(humans: Humans) -> Rating:
-    """Return the humans' own row: each against the mode of the others; their bias is 0 by definition."""
+    """Return the humans' own row: each human against the mode of the others. Their bias is 0 by definition."""
     votes = [pair.votes for pair in humans.pairs.values()]
     samples = {
         "human_agreement": Sample.of([float(np.mean(against_rest(v)))] for v in votes),
@@ -124,7 +134,7 @@ def rate(judge: RecordedJudge, humans: Humans) -> Rating:
     asked = [judge.verdicts[key] for key in humans.pairs if key in judge.verdicts]
     runs = max(Counter(map(len, asked)).items(), key=lambda found: (found[1], found[0]))[0] if asked else 0
     kept = {key: read for key in humans.pairs if (read := [v for v in judge.verdicts.get(key, ()) if v is not None])}
-    # One verdict shows neither what the judge usually says nor how steady it is.
+    # A single verdict shows neither the judge's usual verdict nor its variance.
     several = {key: read for key, read in kept.items() if runs > 1 and len(read) > 1}
     targets = {key: estimate(humans.pairs[key].votes) for key in kept}
     samples = {
@@ -195,7 +205,7 @@ def _judge_kappas(
 
 
 def nearest(verdict: float) -> float:
-    """Return 1, 1.5 or 2: the clear verdict that a weighted one stands for."""
+    """Return 1, 1.5 or 2: the clear verdict nearest to a weighted one."""
     return verdict if verdict in (1, 1.5, 2) else 1.0 if verdict < 1.5 else 2.0
 
 
@@ -207,7 +217,7 @@ def _rating(
     why: Mapping[str, str],
     fixed: Mapping[str, str],
 ) -> Rating:
-    """Return the row with a reason for everything that is None; `why` is for columns, `fixed` for intervals."""
+    """Return the row with a reason for every None; `why` is for columns, `fixed` for intervals."""
     absent = {
         "human_agreement": NO_VERDICTS,
         "price_per_1000": NO_PRICE,

@@ -1,8 +1,8 @@
 """Pairs with several human votes, and a judge's runs over the same pairs.
 
-Two forms are known: AlpacaFarm's cross-annotations (one row a vote, keyed by the three texts) and PandaLM's (one row a
-pair with annotator1.., keyed by idx; its judges' files hold one ``..._result`` an idx, as a number or as text). Labels
-become preferences: 1, 2, and 1.5 for a tie.
+Two formats are supported. AlpacaFarm's cross-annotations have one row per vote, keyed by the three texts. PandaLM's
+have one row per pair with annotator1.., keyed by idx; its judges' files have one ``..._result`` per idx, a number or a
+text. Labels become preferences: 1, 2, and 1.5 for a tie.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ Key = tuple[str, ...]
 
 @dataclass
 class Pair:
-    """One instruction with two outputs. `votes` are the humans', in order; `system` groups pairs for
-    rankings."""
+    """One instruction with two outputs. `votes` are the humans', in order; `system` groups pairs for rankings."""
 
     key: Key
     output_1: str
@@ -34,7 +33,7 @@ class Pair:
 
 @dataclass
 class Humans:
-    """Human votes over pairs, and what a vote cost and took when the file says so."""
+    """Human votes over pairs, and the mean price and time of a vote if the file has them."""
 
     pairs: dict[Key, Pair]
     runs: int
@@ -45,9 +44,9 @@ class Humans:
 
 @dataclass
 class RecordedJudge:
-    """A judge's verdicts by pair, one list entry a run (None: unreadable).
+    """A judge's verdicts by pair, one list entry per run (None: unreadable).
 
-    `first_unreadable` describes the first verdict that could not be read; None when all could.
+    `first_unreadable` describes the first verdict that could not be read; None if all could be read.
     """
 
     name: str
@@ -61,7 +60,10 @@ _WORDS = {"tie": 1.5, "model_1": 1.0, "model_2": 2.0, "a": 1.0, "b": 2.0, "c": 1
 
 
 def label(value: Any) -> float | None:
-    """Return a vote as a preference from 1 to 2; None when it is not one. Numbers may be in quotes, a tie a word."""
+    """Return a vote as a preference from 1 to 2; None if it is not a vote.
+
+    A number may be quoted, a tie may be a word.
+    """
     if isinstance(value, str):
         word = value.strip().lower()
         if word in _WORDS:
@@ -78,7 +80,7 @@ def label(value: Any) -> float | None:
 
 
 def humans(rows: Sequence[Row], generators: Sequence[Row] = ()) -> Humans:
-    """Read human votes in either form. `generators` (AlpacaFarm's annotations) names the system of each pair.
+    """Read human votes in either format. `generators` (AlpacaFarm's annotations) names the system of each pair.
 
     Raises:
         InputError: Fewer than two humans voted, or no pair has all their votes.
@@ -98,13 +100,13 @@ def _pandalm_humans(rows: Sequence[Row]) -> Humans:
         votes = [vote for name in names if (vote := label(row.get(name))) is not None]
         if len(votes) == len(names):
             key = (str(row["idx"]),)
-            # A few responses are NaN or a bool in the file, so text is made of them.
+            # A few responses in the file are NaN or a bool, so they are converted to text.
             pairs[key] = Pair(key, str(row["response1"]), str(row["response2"]), votes, str(row.get("cmp_key", "")))
     return Humans(pairs, runs=len(names))
 
 
 def _alpaca_farm_humans(rows: Sequence[Row], generators: Sequence[Row]) -> Humans:
-    # Two systems may have given the same outputs; the first one named counts, as in the published table.
+    # Two systems may have the same outputs; the first one counts, as in the published table.
     systems = {_key(row): str(row["generator"]) for row in reversed(generators) if row.get("generator")}
     pairs: dict[Key, Pair] = {}
     for row in rows:
@@ -112,12 +114,12 @@ def _alpaca_farm_humans(rows: Sequence[Row], generators: Sequence[Row]) -> Human
         if vote is None:
             continue
         if key not in pairs:
-            # Rankings are over the evaluation split only.
+            # Rankings use the evaluation split only.
             ranked = row.get("datasplit", "eval") == "eval"
             system = systems.get(key) or row.get("generator") if ranked else None
             pairs[key] = Pair(key, str(row["output_1"]), str(row["output_2"]), [], system)
         pairs[key].votes.append(vote)
-    # Texts that occur twice have twice the votes; the usual number counts, as in the published table.
+    # Texts that occur twice have twice the votes; the usual number is used, as in the published table.
     counts = Counter(len(pair.votes) for pair in pairs.values())
     runs = counts.most_common(1)[0][0] if counts else 0
     kept = {key: pair for key, pair in pairs.items() if len(pair.votes) >= runs}
@@ -135,10 +137,10 @@ def _key(row: Row) -> Key:
 
 
 def judge(name: str, rows: Sequence[Row]) -> RecordedJudge:
-    """Read a judge's verdicts in either form; rows of one pair are its runs, in file order.
+    """Read a judge's verdicts in either format; rows of one pair are its runs, in file order.
 
     Raises:
-        InputError: The file is empty, or not one of its verdicts could be read; the message names the first.
+        InputError: The file is empty, or no verdict could be read; the message names the first one.
     """
     if not rows:
         raise InputError(f"the file of judge {name!r} is empty")
@@ -162,7 +164,7 @@ def judge(name: str, rows: Sequence[Row]) -> RecordedJudge:
 
 
 def jury(judges: Sequence[RecordedJudge], *, majority: bool) -> RecordedJudge:
-    """Return the verdicts of several judges as one: their mean, or the majority of clear verdicts (a tie without one).
+    """Return the verdicts of several judges as one: their mean, or the majority of clear verdicts (else a tie).
 
     Pairs without a readable first verdict of every judge are left out.
     """
@@ -181,7 +183,7 @@ def jury(judges: Sequence[RecordedJudge], *, majority: bool) -> RecordedJudge:
 
 
 def _mean(rows: Sequence[Row], name: str) -> float | None:
-    """Return the mean of a column in either published spelling; None when the file does not have it."""
+    """Return the mean of a column, in either published spelling; None if the file lacks it."""
     values = [row.get(name, row.get(f"preference_{name}")) for row in rows]
     numbers = [float(v) for v in values if isinstance(v, int | float) and not math.isnan(v)]
     return math.fsum(numbers) / len(numbers) if numbers else None

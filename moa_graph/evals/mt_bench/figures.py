@@ -21,7 +21,7 @@ def is_pairwise(rows: Sequence[Row]) -> bool:
 
 
 def categories() -> dict[Any, str]:
-    """Return MT-Bench's category of every question, or nothing when the questions are not on this disk."""
+    """Return the category of every MT-Bench question; empty if the questions are not on this disk."""
     found = assets.present(QUESTIONS)
     if not found:
         return {}
@@ -29,10 +29,10 @@ def categories() -> dict[Any, str]:
 
 
 def single_figures(rows: Sequence[Row]) -> dict[str, Figures]:
-    """Return figures of single grading by system; categories are added when the questions are on this disk.
+    """Return the figures of single grading by system, with categories if the questions are on this disk.
 
     Raises:
-        InputError: There are no judgments, or not one of them could be read; the message names the first.
+        InputError: There are no judgments, or none could be read; the message names the first one.
     """
     judgments = mt_bench.judgments(rows)
     known = categories()
@@ -64,7 +64,7 @@ def _single(members: Sequence[mt_bench.Judgment], known: Mapping[Any, str]) -> F
 
 
 def _incomplete(members: Sequence[mt_bench.Judgment], known: Mapping[Any, str]) -> str | None:
-    """Return what is missing: judgments of MT-Bench's own questions, or the second turn of others."""
+    """Return what is missing: judgments of MT-Bench's own questions, or the second turn of other questions."""
     here = {(row.question, row.turn) for row in members}
     questions = {question for question, _ in here}
     expected = set(known) if questions <= set(known) else questions
@@ -83,7 +83,7 @@ def pair_figures(rows: Sequence[Row]) -> dict[str, Figures]:
     """Return wins, ties and adjusted win rate of pairwise judging for every pair of models and every judge.
 
     Raises:
-        InputError: Not one verdict could be read; the message names the first.
+        InputError: No verdict could be read; the message names the first one.
     """
     verdicts = mt_bench.pair_verdicts(rows)
     groups: dict[tuple[tuple[str, str], str], list[mt_bench.PairVerdict]] = {}

@@ -1,7 +1,7 @@
 """MT-Bench from questions to judgments: two turns through the system, then a rating of each.
 
-Files are in FastChat's formats, with one row for each question (and turn) however often a run is repeated. Their
-`tstamp` is 0: when a row was made would make the bytes differ.
+Files are in FastChat's formats, with one row per question (and turn) even if a run is repeated. Their `tstamp` is 0,
+because a time would change the bytes of the files.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PARAMETERS = {"temperature": 0.0, "max_tokens": 2048}
 
 @dataclass(frozen=True)
 class MTBenchQuestion:
-    """A question of two turns; `reference` has the reference answers of both where the category needs them."""
+    """A question of two turns. `reference` has the reference answers of both turns if the category needs them."""
 
     id: int | str
     category: str
@@ -39,7 +39,11 @@ class MTBenchQuestion:
 
 
 def questions(rows: Sequence[Row], references: Sequence[Row]) -> list[MTBenchQuestion]:
-    """The questions with their reference answers. Raises InputError for a category that lacks one."""
+    """Return the questions with their reference answers.
+
+    Raises:
+        InputError: A category that needs a reference answer lacks one.
+    """
     answers = {row["question_id"]: tuple(row["choices"][0]["turns"]) for row in references}
     found = []
     for row in rows:
@@ -75,7 +79,7 @@ class MTBench:
                     await self._compare(question, texts, turn, done)
 
     async def _answers(self, question: MTBenchQuestion, done: ItemOutcome) -> list[str] | None:
-        """The system's answers; only they, never drafts, enter the history of the second turn."""
+        """Return the system's answers. Only answers, never drafts, enter the history of the second turn."""
         history: list[tuple[str, str]] = []
         texts: list[str] = []
         warmth = mt_bench.temperature(question.category)
@@ -95,8 +99,8 @@ class MTBench:
         assert self.judge is not None
         name = ("single-math-v1" if question.reference else "single-v1") + ("-multi-turn" if turn else "")
         prompt = self.prompts[name]
-        shown = fill(prompt["prompt_template"], _fields(question, turn) | _own(texts, turn))
-        turns = [("system", prompt["system_prompt"]), ("user", shown)]
+        filled = fill(prompt["prompt_template"], _fields(question, turn) | _own(texts, turn))
+        turns = [("system", prompt["system_prompt"]), ("user", filled)]
         reply = await self.judge.ask(
             turns,
             item=question.name,
@@ -114,7 +118,7 @@ class MTBench:
                 "question_id": question.id,
                 "model": self.system.name,
                 "judge": [self.judge.name, name],
-                "user_prompt": shown,
+                "user_prompt": filled,
                 "judgment": reply.text,
                 "score": score,
                 "turn": turn + 1,
@@ -124,7 +128,7 @@ class MTBench:
         )
 
     async def _compare(self, question: MTBenchQuestion, texts: Sequence[str], turn: int, done: ItemOutcome) -> None:
-        """Both orders against the other system's recorded answers; a win only where both agree."""
+        """Judge against the other system's recorded answers in both orders. A win needs the same winner in both."""
         assert self.judge is not None
         assert self.other is not None
         theirs = self.other.turns.get(question.name)
@@ -135,8 +139,8 @@ class MTBench:
         prompt = self.prompts[name]
         games = []
         for game, (a, b) in enumerate(((texts, theirs), (theirs, texts))):
-            shown = fill(prompt["prompt_template"], _fields(question, turn) | _pair(a, b, turn))
-            turns = [("system", prompt["system_prompt"]), ("user", shown)]
+            filled = fill(prompt["prompt_template"], _fields(question, turn) | _pair(a, b, turn))
+            turns = [("system", prompt["system_prompt"]), ("user", filled)]
             slot = 10 + 2 * turn + game
             reply = await self.judge.ask(
                 turns,
@@ -149,7 +153,7 @@ class MTBench:
             if not reply.counts and reply.status != "empty":
                 done.failures.append(f"judge: {reply.error}")
                 return
-            games.append((shown, reply))
+            games.append((filled, reply))
         first, second = (mt_bench.verdict(reply.text) for _, reply in games)
         done.unreadable += first is None or second is None
         record = self.judge.record(prompt["system_prompt"] + prompt["prompt_template"], games[0][1])
@@ -174,7 +178,7 @@ class MTBench:
 
 
 def answer_row(question: MTBenchQuestion, model: str, texts: Sequence[str]) -> Row:
-    """FastChat's answer row; the id is a hash of what it identifies."""
+    """Return FastChat's answer row; its id is a hash of the identifying fields."""
     digest = hashlib.sha256("\0".join([str(question.id), model, *texts]).encode()).hexdigest()
     return {
         "question_id": question.id,
@@ -186,7 +190,7 @@ def answer_row(question: MTBenchQuestion, model: str, texts: Sequence[str]) -> R
 
 
 def fill(template: str, values: Mapping[str, str]) -> str:
-    """The template with its fields replaced in one pass; braces in answers stay braces."""
+    """Return the template with its fields replaced in one pass; braces in answers are kept."""
     import re
 
     pattern = re.compile("|".join(re.escape("{" + name + "}") for name in values))

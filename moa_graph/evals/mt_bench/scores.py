@@ -1,6 +1,6 @@
-"""MT-Bench in FastChat's formats: ratings, pairwise verdicts, and the scores made of them.
+"""MT-Bench in FastChat's formats: ratings, pairwise verdicts, and the scores computed from them.
 
-A rating that could not be read, or that is not between 1 and 10, is -1. It is left out of the means and counted.
+A rating that could not be read, or is not between 1 and 10, is -1. It is excluded from the means and counted.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ class Judgment:
     """One rating, 1 to 10 or -1, of one turn of one model's answer.
 
     Attributes:
-        question: The question's id; digits are a number, also where a file has them as text.
+        question: The question's id; digits become an integer, also if the file has them as text.
         model: The judged model.
         judge: The judge's model.
         turn: 1 or 2.
         score: The rating, or -1.
-        prompt: What the judge was shown; None when the file does not say. It tells two sets of answers apart.
-        raw: The rating as the file has it.
+        prompt: The judge's prompt; None if the file lacks it. It distinguishes two sets of answers.
+        raw: The rating in the file.
     """
 
     question: int | str
@@ -49,7 +49,7 @@ class Judgment:
 
 @dataclass(frozen=True)
 class Score:
-    """Means over readable ratings; None where there is none. `interval` is by question, not by row."""
+    """Means over readable ratings; None if there are none. `interval` is by question, not by row."""
 
     score: float | None
     first_turn: float | None
@@ -67,7 +67,7 @@ def temperature(category: str) -> float:
 
 
 def rating(text: str) -> float:
-    """Return the first [[rating]], else the first [number], as FastChat reads it; -1 outside 1 to 10."""
+    """Return the first [[rating]], or else the first [number], as FastChat does; -1 outside 1 to 10."""
     found = _RATING.search(text) or _BACKUP.search(text)
     return on_scale(found[1]) if found else FAILED
 
@@ -90,7 +90,7 @@ def verdict(text: str) -> str | None:
 
 
 def question_id(value: Any) -> int | str:
-    """Return a question's id; digits in quotes are the same id as the number."""
+    """Return a question's id; quoted digits are the same id as the number."""
     return int(value) if isinstance(value, str) and value.isdecimal() else value
 
 
@@ -98,14 +98,14 @@ def judgments(rows: Sequence[Row]) -> list[Judgment]:
     """Read FastChat's single-grading rows.
 
     Raises:
-        InputError: A row is of another kind; the message names it.
+        InputError: A row has another format; the message names it.
     """
     return [_judgment(row, number) for number, row in enumerate(rows, 1)]
 
 
 def _judgment(row: Row, number: int) -> Judgment:
     if missing := [name for name in ("question_id", "model", "turn", "score") if name not in row]:
-        kind = "a pairwise row" if "g1_winner" in row else "no single-grading row"
+        kind = "a pairwise row" if "g1_winner" in row else "not a single-grading row"
         raise InputError(f"judgment {number} is {kind}: it has no {', '.join(missing)}")
     turn = question_id(row["turn"])
     if turn not in (1, 2):
@@ -123,7 +123,7 @@ def _judgment(row: Row, number: int) -> Judgment:
 
 
 def judge_name(recorded: Any) -> str:
-    """Return the judge's model; FastChat records [model, name of the prompt]."""
+    """Return the judge's model. FastChat records [model, name of the prompt]."""
     name = recorded[0] if isinstance(recorded, list) and recorded else recorded
     return str(name) if name else ""
 
@@ -131,9 +131,9 @@ def judge_name(recorded: Any) -> str:
 def answer_sets(rows: Iterable[Judgment]) -> list[list[Judgment]]:
     """Separate ratings of different answers to the same question by the same model and judge.
 
-    FastChat appends to its files, so answers that were generated and judged again stand beside the old ones. A row
-    whose prompt differs from the one of the same question, model, judge and turn belongs to the next set; the same
-    prompt again is a duplicate and stays in its set.
+    FastChat appends to its files, so answers that were generated and judged again follow the old ones. A row whose
+    prompt differs from that of the same question, model, judge and turn belongs to the next set. A row with the same
+    prompt is a duplicate and stays in its set.
     """
     sets: list[tuple[list[Judgment], dict[tuple[Any, ...], str | None]]] = []
     for row in rows:
@@ -149,9 +149,9 @@ def answer_sets(rows: Iterable[Judgment]) -> list[list[Judgment]]:
 
 
 def unique(rows: Iterable[Judgment]) -> tuple[list[Judgment], int]:
-    """Return one judgment for each question, model, judge and turn, and how many were dropped.
+    """Return one judgment per question, model, judge and turn, and how many were dropped.
 
-    The first readable one stays.
+    The first readable one is kept.
     """
     kept: dict[tuple[Any, ...], Judgment] = {}
     dropped = 0
@@ -166,9 +166,8 @@ def unique(rows: Iterable[Judgment]) -> tuple[list[Judgment], int]:
 def scores(rows: Sequence[Judgment], *, categories: Mapping[Any, str] | None = None) -> dict[str, Score]:
     """Return scores by system, in order of first appearance.
 
-    A system is a model; where a file has several judges of it, or several sets of its answers, each is a system of its
-    own, named "MODEL judged by JUDGE" and "MODEL (answers 2)".
-
+    A system is a model. If a file has several judges of a model, or several sets of its answers, each of them is a
+    separate system, named "MODEL judged by JUDGE" or "MODEL (answers 2)".
     Args:
         rows: Judgments of any number of models and judges.
         categories: The category of each question.
@@ -191,7 +190,7 @@ def systems(rows: Sequence[Judgment]) -> dict[str, list[Judgment]]:
 
 
 def first_unreadable(rows: Sequence[Judgment]) -> str | None:
-    """Describe the first rating that could not be read; None when all could."""
+    """Describe the first rating that could not be read; None if all could be read."""
     for row in rows:
         if row.score == FAILED:
             shown = repr(row.raw)[:60]
@@ -225,9 +224,9 @@ def _mean(values: Sequence[float]) -> float | None:
 
 
 def pairwise_winner(first: str | None, second: str | None) -> str | None:
-    """Return who wins over both orders: "model_1", "model_2" or "tie"; None when a verdict could not be read.
+    """Return the winner over both orders: "model_1", "model_2" or "tie"; None if a verdict could not be read.
 
-    `first` has model 1 as A, `second` has model 1 as B. A side wins only when both orders agree.
+    `first` has model 1 as A, `second` has model 1 as B. A side wins only if both orders agree.
     """
     if first is None or second is None:
         return None
@@ -246,9 +245,9 @@ def adjusted_win_rate(winners: Sequence[str | None], side: str = "model_1") -> f
 
 @dataclass(frozen=True)
 class PairVerdict:
-    """One pairwise judgment of one turn. `winner` is "model_1", "model_2", "tie" or None when it could not be read.
+    """One pairwise judgment of one turn. `winner` is "model_1", "model_2", "tie" or, if it could not be read, None.
 
-    `same` says whether both orders gave the same winner.
+    `same` is whether both orders gave the same winner.
     """
 
     question: int | str
@@ -260,7 +259,7 @@ class PairVerdict:
     raw: Any = None
 
     def win(self, model: str) -> float | None:
-        """Return 1 when `model` won, 0 when it lost, 0.5 for a tie, None when the verdict could not be read."""
+        """Return 1 if `model` won, 0 if it lost, 0.5 for a tie, None if the verdict could not be read."""
         if self.winner is None:
             return None
         if self.winner == "tie":
@@ -275,7 +274,7 @@ def pair_verdicts(rows: Sequence[Row]) -> list[PairVerdict]:
     """Read FastChat's pairwise rows (`gpt-4_pair.jsonl`).
 
     Raises:
-        InputError: A row is of another kind; the message names it.
+        InputError: A row has another format; the message names it.
     """
     return [_pair_verdict(row, number) for number, row in enumerate(rows, 1)]
 
@@ -283,7 +282,7 @@ def pair_verdicts(rows: Sequence[Row]) -> list[PairVerdict]:
 def _pair_verdict(row: Row, number: int) -> PairVerdict:
     needed = ("question_id", "model_1", "model_2", "g1_winner", "g2_winner")
     if missing := [name for name in needed if name not in row]:
-        raise InputError(f"judgment {number} is no pairwise row: it has no {', '.join(missing)}")
+        raise InputError(f"judgment {number} is not a pairwise row: it has no {', '.join(missing)}")
     models = (str(row["model_1"]), str(row["model_2"]))
     one, two = (_side(row[name], models) for name in ("g1_winner", "g2_winner"))
     winner = None if one is None or two is None else one if one == two else "tie"
@@ -300,7 +299,7 @@ def _pair_verdict(row: Row, number: int) -> PairVerdict:
 
 
 def _side(value: Any, models: tuple[str, str]) -> str | None:
-    """Return a game's winner; FastChat writes the place, some files the model's name or "Tie"."""
+    """Return a game's winner. FastChat writes the position; some files have the model's name or "Tie"."""
     text = str(value)
     if text in models and models[0] != models[1]:
         return "model_1" if text == models[0] else "model_2"
@@ -308,7 +307,7 @@ def _side(value: Any, models: tuple[str, str]) -> str | None:
 
 
 def unique_pairs(rows: Sequence[PairVerdict]) -> tuple[list[PairVerdict], int]:
-    """Return one verdict for each question, pair, judge and turn, and how many were dropped."""
+    """Return one verdict per question, pair, judge and turn, and how many were dropped."""
     kept: dict[tuple[Any, ...], PairVerdict] = {}
     dropped = 0
     for row in rows:

@@ -1,4 +1,4 @@
-"""Own prompts put together as a benchmark."""
+"""The user's own prompts as a benchmark."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from moa_graph.evals.prompts.run import PARAMETERS, RESULTS, PromptsWork
 from moa_graph.evals.session import Benchmark
 
 OBJECTIVE = "objective/"
-"""Where the catalogue has sets of questions with right answers."""
+"""Prefix in the catalogue of question sets with right answers."""
 
 
 @dataclass(frozen=True)
 class PromptOptions:
-    """How own prompts are graded; see `PromptsWork`. `jury` are judges beside the first."""
+    """How own prompts are graded; see `PromptsWork`. `jury` are the judges after the first one."""
 
     match: Match | None = None
     check: str | None = None
@@ -42,14 +42,14 @@ def own_benchmark(setup: Setup, path: Path, how: PromptOptions) -> Benchmark[Own
         InputError: The prompts, or the way of grading, cannot be used.
     """
     name = path.as_posix()
-    # The name of an objective set is its file in the catalogue; a file of the user's comes first.
+    # An objective set is named like its file in the catalogue; a file of the user's takes precedence.
     published = name.startswith(OBJECTIVE) and not path.exists()
     items = own_prompts(setup.rows(name) if published else setup.file(path), str(path), match=how.match)
     argv = command_of(how.check) if how.check else None
     judges = [judge.under(PARAMETERS) for judge in (*([setup.judge] if setup.judge else []), *how.jury)]
     rated = bool(how.criteria) or any(item.criteria for item in items)
     if not (judges and rated) and not argv and not any(item.gold for item in items):
-        raise InputError(f"{path}: nothing says what is right. Give `gold` in the file, --check, or --criteria")
+        raise InputError(f"{path}: it defines no right answers. Add `gold`, or use --check or --criteria")
     work = PromptsWork(
         setup.system,
         judges if rated else (),
@@ -85,7 +85,7 @@ def _figures(rows: Sequence[Row]) -> Figures:
 
 
 def regression(score: Mapping[str, float | None], *, fail_under: float | None) -> str | None:
-    """Return why a score is too low; None when it is not.
+    """Return why a score is too low; None if it is high enough.
 
     Args:
         score: `now` and, with a baseline, `before`, in percent.

@@ -1,4 +1,4 @@
-"""Results of own prompts as figures: score with interval, repeats, tags, and a jury's agreement."""
+"""Results of own prompts as figures: score with interval, repetitions, tags, and a jury's agreement."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def prompts_figures(rows: Sequence[Row]) -> Figures:
     """Return the figures of a results file; scores are in percent, intervals are by prompt.
 
     Raises:
-        InputError: A row is no result.
+        InputError: A row is not a result.
     """
     for number, row in enumerate(rows, 1):
         if missing := [name for name in ("id", "score") if name not in row]:
-            raise InputError(f"result {number} has no {', '.join(missing)}: it is no row of `moa eval run`")
+            raise InputError(f"result {number} is not a row of `moa eval run`: it has no {', '.join(missing)}")
     graded = [row for row in rows if row["score"] is not None]
     values = [100.0 * row["score"] for row in graded]
     width = fraction_interval(values, clusters=[row["id"] for row in graded], scale=100)
@@ -42,7 +42,7 @@ def prompts_figures(rows: Sequence[Row]) -> Figures:
 
 
 def _repeats(rows: Sequence[Row]) -> Figures:
-    """Return the mean score of each repetition with their deviation; nothing for a single one."""
+    """Return the mean score of each repetition with their deviation; empty for a single one."""
     pools: dict[int, list[float]] = {}
     for row in rows:
         pools.setdefault(int(row.get("repeat", 0)), []).append(100.0 * row["score"])
@@ -67,7 +67,7 @@ def _by_tag(rows: Sequence[Row]) -> dict[str, float]:
 
 
 def jury_figures(rows: Sequence[Row]) -> Figures:
-    """Return each judge's mean rating, and how alike every two judges are; nothing without two judges."""
+    """Return each judge's mean rating and the agreement of every two judges; empty with fewer than two judges."""
     ratings: dict[str, dict[tuple[str, int], float]] = {}
     for row in rows:
         for found in row.get("ratings") or ():

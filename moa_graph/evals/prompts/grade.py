@@ -1,4 +1,4 @@
-"""Whether an answer is right: compared with a right answer, or checked by a command."""
+"""Decide whether an answer is right: by a right answer, or by a command."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ from moa_graph.mixture.answers import AnswerReader
 Match = Literal["final", "exact", "number", "choice", "regex"]
 """How an answer is compared with the right one.
 
-`final` reads the final answer ("the answer is ...", a box, the last line); `exact` compares the whole answer, both
-without regard to case and spaces; `number` takes the last number; `choice` the option letter; for `regex` the right
-answer is a pattern that must be found.
+`final` reads the final answer ("the answer is ...", a box, the last line). `exact` compares the whole answer. Both
+ignore case and spaces. `number` reads the last number, `choice` the option letter. For `regex`, the right answer is a
+pattern that must occur.
 """
 _SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.I)
 _OUTPUT = 2000
-"""Characters of a check's output that are kept."""
+"""Maximum characters kept of a check's output."""
 _RELATIVE = 1e-6
 
 
 def check_gold(match: Match, gold: Sequence[str], where: str) -> None:
-    """Refuse right answers that could never be matched.
+    """Check that the right answers can be matched at all.
 
     Raises:
-        InputError: A pattern does not compile, a number is none, or an option is no letter.
+        InputError: A pattern does not compile, a value is not a number, or an option is not a letter.
     """
     for value in gold:
         if match == "regex":
             try:
                 re.compile(value)
             except re.error as error:
-                raise InputError(f"{where}: {value!r} is no regular expression: {error}") from error
+                raise InputError(f"{where}: {value!r} is not a regular expression: {error}") from error
         elif match == "number" and _number(value) is None:
-            raise InputError(f"{where}: the right answer {value!r} is no number; give another `match`")
+            raise InputError(f"{where}: the right answer {value!r} is not a number; set another `match`")
         elif match == "choice" and not re.fullmatch(r"[A-Za-z]", value.strip(" ().")):
-            raise InputError(f"{where}: the right answer {value!r} is no option letter; give another `match`")
+            raise InputError(f"{where}: the right answer {value!r} is not an option letter; set another `match`")
 
 
 def is_right(text: str, gold: Sequence[str], match: Match) -> bool:
@@ -84,10 +84,10 @@ def _number(text: str) -> float | None:
 
 
 def command_of(text: str) -> list[str]:
-    """Split a check command into its arguments; no shell will read it.
+    """Split a check command into its arguments. It is not run by a shell.
 
     Raises:
-        InputError: It is empty, has an open quote, or names no program.
+        InputError: It is empty, has an open quote, or its program does not exist.
     """
     try:
         argv = shlex.split(text)
@@ -103,8 +103,8 @@ async def run_check(
 ) -> tuple[bool, str]:
     """Run a check with the answer on its standard input.
 
-    The command runs without a shell, without variables that look like secrets, and in a process group of its own, which
-    is ended when the time is over.
+    The command runs without a shell, without variables that look like secrets, and in its own process group, which is
+    ended at the time limit.
 
     Args:
         argv: The command.
@@ -113,7 +113,7 @@ async def run_check(
         variables: Further environment variables: the prompt's id, text and right answer.
 
     Returns:
-        Whether it ended with 0, and the end of its output or why it failed.
+        Whether it exited with 0, and the end of its output or the reason for the failure.
     """
     kept = {name: value for name, value in os.environ.items() if not _SECRET.search(name)}
     process = await asyncio.create_subprocess_exec(

@@ -1,12 +1,12 @@
-"""The user's own prompts: one JSON object a line, with a right answer, criteria for a judge, or neither.
+"""The user's own prompts: one JSON object per line, with a right answer, criteria for a judge, or neither.
 
 {"id": "sum", "prompt": "What is 2 + 3?", "gold": "5", "match": "number"}
 {"prompt": "Write a haiku about rain.", "criteria": "Three lines of 5, 7 and 5 syllables, about rain."}
 {"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Capital of Peru?"}],
  "gold": ["Lima"], "tags": ["geography"]}
 
-Rows of GSM8K (`answer` ends with "#### 72"), MATH-500 (`problem`, `answer`) and MMLU-Pro (`options`, `answer`) are read
-as their publishers wrote them.
+Rows of GSM8K (`answer` ends with "#### 72"), MATH-500 (`problem`, `answer`) and MMLU-Pro (`options`, `answer`) are
+accepted in their published formats.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ _ROLES = ("system", "user", "assistant")
 
 @dataclass(frozen=True)
 class OwnPrompt:
-    """One prompt of the user's.
+    """One of the user's prompts.
 
     Attributes:
         id: Its name in results.
-        turns: The conversation as (role, text) pairs; the last is the user's.
-        gold: Right answers, any of which counts; empty when there is none.
+        turns: The conversation as (role, text) pairs; the last one is the user's.
+        gold: Right answers, each of which is accepted; empty if there are none.
         match: How an answer is compared with them.
-        criteria: What a judge rates it by; None for the run's own criteria.
-        tags: Groups that it belongs to.
+        criteria: A judge's criteria for this prompt; None for the run's criteria.
+        tags: Its groups.
     """
 
     id: str
@@ -47,7 +47,7 @@ class OwnPrompt:
 
     @property
     def text(self) -> str:
-        """The last turn, which is what tables show."""
+        """The last turn, for tables."""
         return self.turns[-1][1]
 
 
@@ -57,18 +57,18 @@ def own_prompts(rows: Sequence[Row], source: str, *, match: Match | None = None)
     Args:
         rows: The rows of the file.
         source: The file, for messages.
-        match: How answers are compared where a row does not say.
+        match: How answers are compared if a row does not set `match`.
 
     Raises:
-        InputError: A row has no prompt, a bad right answer, or another's id; the message names it.
+        InputError: A row has no prompt, a bad right answer, or a duplicate id; the message names it.
     """
     if not rows:
-        raise InputError(f"{source} is empty: it needs one JSON object with a `prompt` a line")
+        raise InputError(f"{source} is empty: it needs one JSON object with a `prompt` per line")
     found: dict[str, OwnPrompt] = {}
     for number, row in enumerate(rows, 1):
         made = _own_prompt(row, number, f"{source}, row {number}", match)
         if made.id in found:
-            raise InputError(f"{source}, row {number}: the id {made.id!r} is that of an earlier row. Give it another")
+            raise InputError(f"{source}, row {number}: the id {made.id!r} is used by an earlier row. Change it")
         found[made.id] = made
     return list(found.values())
 
@@ -78,7 +78,7 @@ def _own_prompt(row: Row, number: int, where: str, match: Match | None) -> OwnPr
     lettered = options if isinstance(options, list) and 1 < len(options) <= 26 else []
     kind = row.get("match", match or ("choice" if lettered else "final"))
     if kind not in get_args(Match):
-        raise InputError(f"{where}: `match` is {kind!r}; it is one of {', '.join(get_args(Match))}")
+        raise InputError(f"{where}: `match` is {kind!r}; it must be one of {', '.join(get_args(Match))}")
     gold = _gold(row, where)
     check_gold(kind, gold, where)
     criteria = row.get("criteria")
@@ -87,10 +87,10 @@ def _own_prompt(row: Row, number: int, where: str, match: Match | None) -> OwnPr
     tags = row.get("tags", row.get("category", ()))
     tags = (tags,) if isinstance(tags, str) else tags
     if not isinstance(tags, list | tuple) or not all(isinstance(tag, str) for tag in tags):
-        raise InputError(f"{where}: `tags` must be a list of texts")
+        raise InputError(f"{where}: `tags` must be a list of strings")
     name = next((row[key] for key in ("id", "question_id", "unique_id") if key in row), number)
     if isinstance(name, bool) or not isinstance(name, str | int) or not re.fullmatch(r"[^\s,]{1,120}", str(name)):
-        raise InputError(f"{where}: `id` is {name!r}; it must be a number or text without blanks and commas")
+        raise InputError(f"{where}: `id` is {name!r}; it must be a number or text without blanks or commas")
     turns = _turns(row, where)
     if lettered:
         letters = "\n".join(f"{chr(65 + place)}. {option}" for place, option in enumerate(lettered))
@@ -105,7 +105,7 @@ def _turns(row: Row, where: str) -> tuple[tuple[str, str], ...]:
             raise InputError(f"{where}: `messages` must be a list of objects with `role` and `content`")
         turns = tuple(_turn(message, where) for message in messages)
         if turns[-1][0] != "user":
-            raise InputError(f"{where}: the last of `messages` must be the user's")
+            raise InputError(f"{where}: the last of `messages` must have the role user")
         return turns
     text = next((row[name] for name in _TEXT if name in row), None)
     if not isinstance(text, str) or not text.strip():
@@ -128,5 +128,5 @@ def _gold(row: Row, where: str) -> tuple[str, ...]:
     values = value if isinstance(value, list) else [value]
     if not values or any(isinstance(v, bool) or not isinstance(v, str | int | float) for v in values):
         raise InputError(f"{where}: the right answer must be text, a number, or a list of them, not {value!r}")
-    # GSM8K's answers are a solution, and the number after four marks.
+    # GSM8K's answers are a solution, and the number after "####".
     return tuple(str(v).rsplit("####", 1)[-1].strip() for v in values)

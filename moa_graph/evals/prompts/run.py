@@ -1,4 +1,4 @@
-"""Own prompts through a system: answered, repeated, and graded by right answers, a command, or judges."""
+"""Run own prompts through a system: answer, repeat, and grade by right answers, a command, or judges."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ class PromptsWork:
     """The work of one prompt.
 
     Attributes:
-        system: What is measured.
-        judges: Who rates answers; none when no judge is asked.
-        criteria: What judges rate by where a prompt does not say.
+        system: The measured system.
+        judges: The judges that rate answers; empty if none is used.
+        criteria: The judges' criteria for prompts without their own.
         check: A command that decides whether an answer is right, or None.
-        check_seconds: Its time limit.
-        repeats: How often each prompt is asked.
+        check_seconds: The time limit of `check`.
+        repeats: The number of answers per prompt.
         majority: Whether a jury's verdict is the majority of its members' passes (a rating of 6 or more), not the mean.
     """
 
@@ -60,7 +60,7 @@ class PromptsWork:
     majority: bool = False
 
     async def work(self, item: OwnPrompt, done: ItemOutcome) -> None:
-        """Answer and grade one prompt, as often as it is repeated."""
+        """Answer and grade one prompt, including its repetitions."""
         for repeat in range(self.repeats):
             ask = SystemRequest(
                 item.id, (item.id, item.text), item.turns, 0, self.temperature, self.max_tokens, repeat=repeat
@@ -93,7 +93,7 @@ class PromptsWork:
         return {**row, "model_id": self.system.name, "degraded": list(answer.degraded)}
 
     def _verdict(self, ratings: Sequence[float]) -> float:
-        """Return 0 to 1: the mean rating over its range, or whether more than half of the jury passes the answer."""
+        """Return 0 to 1: the mean rating on its scale, or whether more than half of the jury passes the answer."""
         if self.majority:
             return float(sum(value >= 6 for value in ratings) > len(ratings) / 2)
         return (sum(ratings) / len(ratings) - 1) / 9
@@ -123,7 +123,7 @@ def _readable(reply: PaidReply) -> bool:
 
 
 def _filled(template: str, values: dict[str, str]) -> str:
-    """Return the template with its fields replaced in one pass; a field name inside an answer stays text."""
+    """Return the template with its fields replaced in one pass, so a field name in an answer stays text."""
     from moa_graph.evals.mt_bench.run import fill
 
     return fill(template, values)

@@ -1,4 +1,4 @@
-"""Pages about several systems or judges: who differs, and whose verdicts are biased or unsteady."""
+"""Pages about several systems or judges: which of them differ, and which judges are biased or unsteady."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from moa_graph.evals.compare.pairs import verdict
 from moa_graph.evals.data import assets
-from moa_graph.evals.figures import STAR, bracket, shown
+from moa_graph.evals.figures import STAR, bracket, formatted
 from moa_graph.evals.judge_table import table as meta
 from moa_graph.evals.judge_table.figures import PUBLISHED
 from moa_graph.evals.reports.page import Page
@@ -23,9 +23,9 @@ def pair_table(figures: Mapping[str, Any]) -> Table:
     """Return the pairs as columns and rows."""
     rows = []
     for row in figures["pairs"]:
-        exact = shown(row["mcnemar_p_holm"]) if "mcnemar_p_holm" in row else "-"
-        difference = shown(row["difference"]) + bracket(row["interval"], row["caution"])
-        cells = [shown(row["mean_a"]), shown(row["mean_b"]), difference, shown(row["p_holm"]), exact]
+        exact = formatted(row["mcnemar_p_holm"]) if "mcnemar_p_holm" in row else "-"
+        difference = formatted(row["difference"]) + bracket(row["interval"], row["caution"])
+        cells = [formatted(row["mean_a"]), formatted(row["mean_b"]), difference, formatted(row["p_holm"]), exact]
         most = max(row["n_a"], row["n_b"])
         prompts = str(row["n"]) if row["n"] == most else f"{row['n']} of {most}"
         rows.append([row["a"], row["b"], prompts, *cells, verdict(row)])
@@ -39,17 +39,17 @@ def system_table(figures: Mapping[str, Any]) -> Table:
     rows = []
     for row in figures["systems"]:
         length = [_dash(row.get("length_controlled_winrate"))] if controlled else []
-        mean = shown(row["mean"]) + bracket(row["interval"], row["caution"])
+        mean = formatted(row["mean"]) + bracket(row["interval"], row["caution"])
         rows.append([row["name"], str(row["n"]), mean, *length, _dash(row["cost"]), _dash(row["degraded"])])
     return columns, rows
 
 
 def _dash(value: Any) -> str:
-    return "-" if value is None else shown(value)
+    return "-" if value is None else formatted(value)
 
 
 def category_table(figures: Mapping[str, Any]) -> Table | None:
-    """Return means by category, one column a category; None when no system has categories."""
+    """Return means by category, one column per category; None if no system has categories."""
     names = sorted({name for row in figures["systems"] for name in row["categories"]})
     if not names:
         return None
@@ -73,7 +73,7 @@ def compare_page(figures: Mapping[str, Any]) -> Page:
     page.table(*pair_table(figures))
     page.text(f"{STAR}.")
     points = [Point(f"{r['a']} - {r['b']}", 0, r["difference"], *r["interval"]) for r in figures["pairs"]]
-    page.plot("Differences with 95 % intervals; one that holds zero is a tie", intervals(points, "A minus B"))
+    page.plot("Differences with 95 % intervals; one that contains zero is a tie", intervals(points, "A minus B"))
     if costs := [(row, row["cost"]) for row in figures["systems"] if row["cost"] is not None]:
         dots = [Point(row["name"], cost, row["mean"], *(row["interval"] or (None, None))) for row, cost in costs]
         page.plot("Mean score against dollars of generation", scatter(dots, "dollars", "mean score"))
@@ -89,8 +89,8 @@ def _skill_rows(row: Mapping[str, Any]) -> list[list[str]]:
         [
             skill,
             str(found["n"]),
-            shown(found["difference"]) + bracket(found["interval"], found["caution"]),
-            shown(found["p_holm"]),
+            formatted(found["difference"]) + bracket(found["interval"], found["caution"]),
+            formatted(found["p_holm"]),
             "tied" if found["tied"] else verdict({**row, **found}),
         ]
         for skill, found in row["skills"].items()
@@ -98,7 +98,7 @@ def _skill_rows(row: Mapping[str, Any]) -> list[list[str]]:
 
 
 def judge_page(computed: Mapping[str, Mapping[str, Any]], published: Mapping[str, Mapping[str, Any]]) -> Page:
-    """Return the judge table: computed rows, published rows, and bias against variance where both are known."""
+    """Return the judge table: computed rows, published rows, and bias against variance if both are known."""
     page = Page("Judges against humans")
     tables = {"Computed here": computed, "Published by AlpacaEval (not computed here)": published}
     for title, rows in tables.items():
@@ -141,12 +141,12 @@ def agreement_page(figures: Mapping[str, Mapping[str, Any]]) -> Page:
 
 
 def no_table() -> str:
-    """Return what is said where the published rows would be."""
-    return f"The published table is not on this disk; {assets.command(PUBLISHED)} gets it."
+    """Return the sentence that replaces the published rows if they are not on this disk."""
+    return f"The published table is not on this disk; {assets.command(PUBLISHED)} downloads it."
 
 
 def judge_notes(row: Mapping[str, Any]) -> list[str]:
-    """Return what belongs beside a computed row: how many verdicts, the kappas, and why something is missing."""
+    """Return notes on a computed row: the number of verdicts, the kappas, and why something is missing."""
     verdicts = f"{row['parsed']} readable verdicts on {row['n']} pairs, {row['parse_failures']} unreadable"
     if row.get("first_unreadable"):
         verdicts += f"; the first: {row['first_unreadable']}"
@@ -162,7 +162,7 @@ def judge_notes(row: Mapping[str, Any]) -> list[str]:
 
 def judge_cells(row: Mapping[str, Any]) -> Sequence[str]:
     """Return a row of the judge table: figures with their intervals; published rows have none."""
-    return ["-" if row[column] is None else shown(row[column]) + _bracketed(row, column) for column in meta.COLUMNS]
+    return ["-" if row[column] is None else formatted(row[column]) + _bracketed(row, column) for column in meta.COLUMNS]
 
 
 def _bracketed(row: Mapping[str, Any], name: str) -> str:

@@ -1,4 +1,4 @@
-"""A run as a LangSmith dataset and experiment. Without a key nothing here is called."""
+"""Publish a run as a LangSmith dataset and experiment. Nothing here is called without a key."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ _SPACE = uuid.UUID("6f0c1a52-5a0f-4d0e-9d57-6a0a8c1f7d11")
 
 
 def wanted() -> bool:
-    """Return whether a LangSmith key is set and tracing was not switched off."""
+    """Return whether a LangSmith key is set and tracing is not switched off."""
     off = (os.environ.get("LANGSMITH_TRACING") or "").lower() in ("false", "0")
     return not off and bool(os.environ.get("LANGSMITH_API_KEY"))
 
 
 def dataset_name(benchmark: str, inputs: Sequence[Mapping[str, Any]]) -> str:
-    """Return a name for exactly these items: another choice of items is another dataset."""
+    """Return a dataset name for exactly these items; another selection gets another dataset."""
     digest = hashlib.sha256("\0".join(str(sorted(entry.items())) for entry in inputs).encode()).hexdigest()
     return f"moa_graph-{benchmark}-{len(inputs)}-{digest[:8]}"
 
@@ -64,7 +64,7 @@ def examples(bench: Benchmark[Any], done: Sequence[ItemOutcome]) -> list[dict[st
 
 
 def _inputs(item: alpaca_run.AlpacaItem | mt_bench_run.MTBenchQuestion | flask.FlaskItem | OwnPrompt) -> dict[str, Any]:
-    """Return the question as a person reads it there, with what names and groups it."""
+    """Return the question in readable form, with its id and groups."""
     if isinstance(item, OwnPrompt):
         return {"prompt": item.text, "gold": list(item.gold), "tags": list(item.tags)}
     if isinstance(item, mt_bench_run.MTBenchQuestion):
@@ -83,7 +83,7 @@ def _outputs(row: Row) -> dict[str, Any]:
 
 
 def feedback(benchmark: str, rows: Sequence[Row]) -> dict[str, float | None]:
-    """Return what LangSmith shows beside one example; None where a verdict could not be read."""
+    """Return LangSmith's feedback for one example; None for a verdict that could not be read."""
     if benchmark == "mt-bench":
         return {f"turn_{row['turn']}": None if row["score"] < 0 else row["score"] for row in rows}
     if benchmark == "prompts":
@@ -110,10 +110,10 @@ async def publish(
     examples: Sequence[Mapping[str, Any]],
     metadata: Mapping[str, Any],
 ) -> str:
-    """Upload recorded answers and verdicts as one experiment; returns its name.
+    """Upload recorded answers and verdicts as one experiment and return its name.
 
     Each example is ``{"id", "inputs", "outputs", "feedback"}``. Nothing is generated or judged again: the target
-    returns what was recorded.
+    returns the recorded outputs.
     """
     name = dataset_name(benchmark, [example["inputs"] for example in examples])
     _dataset(client, name, examples)
@@ -132,7 +132,7 @@ async def publish(
     )
     async for _ in results:
         continue
-    # Traces and feedback are sent in the background; the command must not end before they are.
+    # Traces and feedback are sent in the background; wait for them before the command ends.
     await asyncio.to_thread(client.flush)
     return str(results.experiment_name)
 
@@ -142,7 +142,7 @@ def _example_id(dataset: str, example: Mapping[str, Any]) -> uuid.UUID:
 
 
 def _dataset(client: Client, name: str, examples: Sequence[Mapping[str, Any]]) -> None:
-    """Make the dataset once: its examples have ids of their own, so a second run adds none."""
+    """Create the dataset unless it exists. Examples have fixed ids, so a second run adds none."""
     if client.has_dataset(dataset_name=name):
         return
     dataset = client.create_dataset(name, description="Made by moa_graph from recorded benchmark items.")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 
 from moa_graph.evals.compare.systems import ScoredSystem
-from moa_graph.evals.figures import bracket, shown
+from moa_graph.evals.figures import bracket, formatted
 from moa_graph.evals.prompts.figures import prompts_figures
 from moa_graph.evals.reports.page import Page
 
 _LONGEST = 300
-"""Characters of an answer that a cell shows."""
+"""Maximum characters of an answer in a cell."""
 
 
 def matrix_page(systems: Sequence[ScoredSystem]) -> Page:
@@ -21,7 +21,7 @@ def matrix_page(systems: Sequence[ScoredSystem]) -> Page:
         [
             system.name,
             str(found["n"]),
-            shown(found["score"]) + bracket(found["interval"], found["cautions"].get("interval")),
+            formatted(found["score"]) + bracket(found["interval"], found["cautions"].get("interval")),
             str(found["right"]),
             str(found["wrong"]),
         ]
@@ -43,7 +43,7 @@ def matrix_page(systems: Sequence[ScoredSystem]) -> Page:
 
 def _score(system: ScoredSystem, prompt: Hashable) -> str:
     values = [value for key, value in system.values.items() if key[0] == prompt]
-    return shown(sum(values) / len(values)) if values else "-"
+    return formatted(sum(values) / len(values)) if values else "-"
 
 
 def _text(systems: Sequence[ScoredSystem], prompt: Hashable) -> str:

@@ -1,4 +1,4 @@
-"""A page of text, tables and plots: Markdown for a repository, and one HTML file that needs nothing else."""
+"""A page of text, tables and plots: Markdown for a repository, and one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Page:
         self.body.append(f"<table><tr>{head}</tr>{body}</table>")
 
     def plot(self, caption: str, svg: str) -> None:
-        """Add a plot to the HTML page; Markdown only names it. Ids are made unique to the page."""
+        """Add a plot to the HTML page; Markdown only mentions it. Ids are made unique within the page."""
         self.markdown.append(f"*Plot in the HTML report: {caption}*\n")
         unique = f"p{len(self.body)}-"
         drawn = re.sub(r'(id="|url\(#|href="#)', lambda found: found[0] + unique, svg)

@@ -1,4 +1,4 @@
-"""Plots as SVG text: the same figures give the same bytes, and nothing is loaded from elsewhere."""
+"""Plots as SVG text. Equal figures give equal bytes, and nothing is loaded from elsewhere."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Point:
 
 
 def svg(draw: Callable[[Figure], None], *, width: float = 6.0, height: float = 3.6) -> str:
-    """What `draw` puts on a figure, as an SVG element."""
+    """Return what `draw` draws on a figure, as an SVG element."""
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         draw(figure)
@@ -38,7 +38,7 @@ def svg(draw: Callable[[Figure], None], *, width: float = 6.0, height: float = 3
 
 
 def intervals(points: Sequence[Point], label: str) -> str:
-    """Scores with their intervals, one line a system."""
+    """Plot scores with their intervals, one line per system."""
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
@@ -56,7 +56,7 @@ def intervals(points: Sequence[Point], label: str) -> str:
 
 
 def scatter(points: Sequence[Point], x: str, y: str) -> str:
-    """Named points, with vertical intervals where they have one."""
+    """Plot named points, with vertical intervals if they have them."""
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
@@ -74,7 +74,7 @@ def scatter(points: Sequence[Point], x: str, y: str) -> str:
 
 
 def radar(systems: Mapping[str, Mapping[str, float]], axes_names: Sequence[str], low: float, high: float) -> str:
-    """Systems over many skills; a skill without a score leaves a gap."""
+    """Plot systems over many skills; a missing score leaves a gap."""
 
     def draw(figure: Figure) -> None:
         axes: Any = figure.add_subplot(projection="polar")
@@ -91,7 +91,7 @@ def radar(systems: Mapping[str, Mapping[str, float]], axes_names: Sequence[str],
 
 
 def histogram(values: Sequence[float], by: Sequence[float], x: str, y: str, bins: int = 8) -> str:
-    """The mean of `by` in equal-count bins of `values`: does length go with winning?"""
+    """Plot the mean of `by` in equal-count bins of `values`, for example wins by answer length."""
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()

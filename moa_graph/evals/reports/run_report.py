@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from moa_graph.evals.data.files import Row
-from moa_graph.evals.figures import bracket, lines, shown
+from moa_graph.evals.figures import bracket, formatted, lines
 from moa_graph.evals.reports.page import Page
 
 OWN_TABLES = frozenset(
     {"benchmark", "models", "generation", "judging", "skills", "domains", "difficulties", "counts", "intervals"}
     | {"categories", "datasets"}
 )
-"""Figures that a report shows in a table of their own."""
+"""Figures that have their own table in a report."""
 _LABELS = {
     "win_rate": "win rate (%)",
     "length_controlled_winrate": "length-controlled win rate (%)",
@@ -35,14 +35,14 @@ def of_run(
     Args:
         scores: The run's figures.
         timing: Seconds by item.
-        failures: What failed, as "item: reason".
+        failures: The failures, as "item: reason".
         rows: AlpacaEval's annotations, for the plot of length against winning.
-        degraded: Answers by the reason why they are degraded.
-        manifest: What the run's `run.json` has.
+        degraded: The number of degraded answers by reason.
+        manifest: The contents of the run's `run.json`.
     """
     page = Page(f"{scores['benchmark']}: {scores['system']}")
     if scores["judge"] is None:
-        page.text("No judge was asked: this run only generated.")
+        page.text("This run has no judge: it only generated answers.")
     for warning in scores["warnings"]:
         page.text(f"Warning: {warning}")
     _main_figures(page, scores, timing)
@@ -50,10 +50,10 @@ def of_run(
         _skills(page, scores)
     if "categories" in scores:
         page.heading("By category")
-        page.table(["category", "score"], [[name, shown(v)] for name, v in scores["categories"].items()])
+        page.table(["category", "score"], [[name, formatted(v)] for name, v in scores["categories"].items()])
     if scores.get("datasets"):
         page.heading("By data set")
-        cells = [[name, str(v["n"]), shown(v["win_rate"])] for name, v in scores["datasets"].items()]
+        cells = [[name, str(v["n"]), formatted(v["win_rate"])] for name, v in scores["datasets"].items()]
         page.table(["data set", "prompts", "win rate (%)"], cells)
     if any(row.get("preference") is not None for row in rows):
         _length(page, rows)
@@ -61,8 +61,8 @@ def of_run(
     if manifest:
         _what_was_measured(page, manifest)
     if degraded:
-        page.heading("What was degraded")
-        page.text("These answers count in the figures. Where a call failed, running again makes it anew.")
+        page.heading("Degraded answers")
+        page.text("These answers count in the figures. If a call failed, running again repeats it.")
         page.table(["what happened", "answers"], [[reason, str(times)] for reason, times in degraded.items()])
     if failures:
         page.heading("What failed")
@@ -110,7 +110,7 @@ def _main_figures(page: Page, scores: Mapping[str, Any], timing: Mapping[str, Ma
 def per_answer(
     scores: Mapping[str, Any], timing: Mapping[str, Mapping[str, float]]
 ) -> tuple[float | None, float | None]:
-    """Return seconds and dollars of generation for each answer given (MT-Bench has two an item); None: not known."""
+    """Return seconds and dollars of generation per answer (MT-Bench has two answers per item); None if unknown."""
     answers, cost = scores["answers"], scores["generation"]["cost"]
     if not answers:
         return None, None
@@ -120,12 +120,12 @@ def per_answer(
 
 def _what_was_measured(page: Page, manifest: Mapping[str, Any]) -> None:
     page.heading("What was measured")
-    rows = [[name, shown(manifest[name])] for name in ("benchmark", "reference", "started", "versions")]
-    rows += [[f"selection: {name}", shown(value)] for name, value in manifest["selection"].items()]
-    rows += [[f"setting: {name}", shown(value)] for name, value in manifest["settings"].items()]
-    rows += [["model", shown([model])] for model in manifest["models"]]
+    rows = [[name, formatted(manifest[name])] for name in ("benchmark", "reference", "started", "versions")]
+    rows += [[f"selection: {name}", formatted(value)] for name, value in manifest["selection"].items()]
+    rows += [[f"setting: {name}", formatted(value)] for name, value in manifest["settings"].items()]
+    rows += [["model", formatted([model])] for model in manifest["models"]]
     judges = [manifest["judge"], *manifest["jury"]] if manifest["judge"] else []
-    rows += [["judge", shown([judge])] for judge in judges]
+    rows += [["judge", formatted([judge])] for judge in judges]
     rows += [[f"SHA-256 of {name}", digest] for name, digest in manifest["data"].items()]
     page.table(["what", ""], rows)
 
@@ -138,7 +138,7 @@ def _skills(page: Page, scores: Mapping[str, Any]) -> None:
     rows = [
         [
             name,
-            shown(value) + bracket(scores["intervals"].get(name), scores["cautions"].get(name)),
+            formatted(value) + bracket(scores["intervals"].get(name), scores["cautions"].get(name)),
             str(scores["counts"][name]),
         ]
         for name, value in scores["skills"].items()
@@ -146,7 +146,7 @@ def _skills(page: Page, scores: Mapping[str, Any]) -> None:
     page.table(["skill", "mean, 95 % interval", "n"], rows)
     page.plot("FLASK skills", radar({scores["system"]: scores["skills"]}, SKILLS, 1, 5))
     for kind in ("domains", "difficulties"):
-        page.table([kind, "mean"], [[name, shown(value)] for name, value in scores[kind].items()])
+        page.table([kind, "mean"], [[name, formatted(value)] for name, value in scores[kind].items()])
 
 
 def _length(page: Page, rows: Sequence[Row]) -> None:
@@ -163,15 +163,15 @@ def _length(page: Page, rows: Sequence[Row]) -> None:
 
 
 def _cost(page: Page, scores: Mapping[str, Any], timing: Mapping[str, Mapping[str, float]]) -> None:
-    page.heading("What it took")
+    page.heading("Calls, cost and time")
     rows = []
     for part in ("generation", "judging"):
         entry = scores[part]
         seconds = sum(times[part] for times in timing.values())
         names = ("calls", "cost", "input_tokens", "output_tokens")
-        rows.append([part, *(shown(entry[name]) for name in names), f"{seconds:.1f}"])
+        rows.append([part, *(formatted(entry[name]) for name in names), f"{seconds:.1f}"])
     page.table(["part", "calls", "dollars", "tokens in", "tokens out", "seconds (sum over items)"], rows)
     time, dollars = per_answer(scores, timing)
-    each = [["seconds", shown(time)], ["dollars for 1000", shown(None if dollars is None else 1000 * dollars)]]
-    page.table(["for each answer given", ""], each)
-    page.text("Seconds depend on the machine and the hour; every other figure is the same whenever this is run again.")
+    each = [["seconds", formatted(time)], ["dollars for 1000", formatted(None if dollars is None else 1000 * dollars)]]
+    page.table(["per answer", ""], each)
+    page.text("Seconds depend on the machine and the time of day; every other figure is the same if this is run again.")

@@ -1,7 +1,6 @@
 """Statistics of the reports: intervals, paired tests, corrections, agreement.
 
-A *cluster* is one independent draw: a prompt, however many rows it has. Two turns of one MT-Bench question are one
-cluster.
+A *cluster* is one independent draw: a prompt with all its rows. The two turns of an MT-Bench question are one cluster.
 """
 
 from moa_graph.evals.stats.agreement import correlation, kappa, kappa_interval, kendall_tau

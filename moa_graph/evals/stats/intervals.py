@@ -1,6 +1,6 @@
-"""Intervals at 95 % that hold their level: `make coverage` measures it by simulation.
+"""95 % intervals that hold their level. `make coverage` measures the level by simulation.
 
-They are computed, not resampled, so they need no seed. An interval whose level is not certain carries a caution.
+They are computed without resampling, so they need no seed. An interval whose level is uncertain has a caution.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ LEVEL = 0.95
 NORMAL = NormalDist().inv_cdf((1 + LEVEL) / 2)
 """The two-sided 95 % quantile of the normal distribution."""
 FEW_CLUSTERS = 50
-"""Below this number of prompts every interval carries a caution."""
+"""Below this number of prompts every interval has a caution."""
 FEW_CASES = 10
-"""A fraction with fewer expected wins, or fewer expected losses, carries a caution."""
+"""A fraction with fewer expected wins, or fewer expected losses, has a caution."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Interval:
     Attributes:
         low: Lower end, in the unit of the figure.
         high: Upper end.
-        caution: Why the level may not hold; None when simulation shows that it does.
+        caution: Why the level may not hold; None if simulation shows that it holds.
     """
 
     low: float
@@ -128,7 +128,7 @@ def fraction_interval(
     if n < FEW_CLUSTERS:
         flips = float(n)
     elif caution:
-        # A variance of few cases is often too small; between it and the widest one the level holds best.
+        # The variance of few cases is often too small. Between it and the largest possible one, the level holds best.
         flips = math.sqrt(n * flips)
     z = t_quantile(max(n, 2)) if n < FEW_CLUSTERS else NORMAL
     centre = (mean + z * z / 2 / flips) / (1 + z * z / flips)

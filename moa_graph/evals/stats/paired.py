@@ -12,7 +12,7 @@ from moa_graph.evals.stats.intervals import LEVEL, Floats, cluster_sums, few, me
 
 RESAMPLES = 10_000
 _ENUMERATED = 14
-"""Up to this number of prompts that differ, all sign flips are counted."""
+"""Up to this number of differing prompts, all sign flips are enumerated."""
 _RELIABLE = 100
 """A resampled tail with fewer hits than this is replaced by the saddlepoint approximation."""
 
@@ -26,7 +26,7 @@ class Difference:
         low: Lower end of the 95 % interval (Student's t by prompt).
         high: Upper end of the 95 % interval.
         standard_error: Standard error of the difference.
-        p: Two-sided p of a sign-flip permutation test; resolvable down to 2 ** (1 - n).
+        p: Two-sided p of a sign-flip permutation test; its smallest possible value is 2 ** (1 - n).
         n: Number of prompts.
         caution: Why the interval may not hold its level, or None.
     """
@@ -41,7 +41,7 @@ class Difference:
 
     @property
     def tied(self) -> bool:
-        """True when the interval holds zero or p is 0.05 or more."""
+        """Whether the interval contains zero or p is at least 0.05."""
         return self.low <= 0 <= self.high or self.p >= 1 - LEVEL
 
 
@@ -73,9 +73,9 @@ def paired(
 def sign_flip_p(sums: Sequence[float] | Floats, *, seed: int = 0) -> float:
     """Return the two-sided p of a sign-flip permutation test of the sum of `sums`.
 
-    Exact for differences of one size and for few prompts; otherwise resampled, and, where too few resamples reach the
-    observed sum to tell, the saddlepoint approximation of the tail. So p has no floor that a correction over many
-    pairs would lift above 0.05.
+    Exact for differences of one size and for few prompts, otherwise resampled. If too few resamples reach the observed
+    sum, the saddlepoint approximation of the tail is used, so that p has no lower limit that a correction over many
+    pairs would raise above 0.05.
     """
     differing = np.abs(np.asarray(sums, dtype=float))
     signs = np.sign(np.asarray(sums, dtype=float))[differing > 1e-12]
@@ -113,7 +113,7 @@ def _resampled(sizes: Floats, observed: float, seed: int) -> int:
     # In blocks, because 10,000 x 1,740 signs at once would take 140 MB.
     for _ in range(0, RESAMPLES, 500):
         flips = rng.integers(0, 2, size=(500, len(sizes)), dtype=np.int8) * 2 - 1
-        # The tolerance keeps flips equal to the data equal in spite of the order of addition.
+        # The tolerance keeps flips equal to the data equal despite the order of addition.
         reached += int((np.abs(flips @ sizes) >= observed - 1e-9).sum())
     return reached
 
@@ -140,7 +140,7 @@ def _saddlepoint(sizes: Floats, observed: float) -> float:
 
 
 def mcnemar(a: Sequence[bool], b: Sequence[bool]) -> float:
-    """Return the exact two-sided p of McNemar's test: of the prompts where verdicts differ, is one side favoured?"""
+    """Return the exact two-sided p of McNemar's test on the prompts whose verdicts differ."""
     only_a = sum(x and not y for x, y in zip(a, b, strict=True))
     only_b = sum(y and not x for x, y in zip(a, b, strict=True))
     return _binomial_p(only_a, only_a + only_b) if only_a + only_b else 1.0

@@ -1,7 +1,6 @@
-"""What is measured: a mixture or one model (`recorded` has recorded outputs). All answer a conversation with one text.
+"""The measured systems: a mixture or one model (recorded outputs are in `recorded`). Each returns one text.
 
-A conversation is a list of (role, text) turns. Only the answer ever enters the history of a second turn; drafts
-never do.
+A conversation is a list of (role, text) turns. Only answers, never drafts, enter the history of a second turn.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from moa_graph.costs.ledger import Ledger
 from moa_graph.costs.prices import price
 from moa_graph.errors import BudgetError, ConfigError, MoAError
-from moa_graph.evals.systems.paid_calls import Payer, leave
+from moa_graph.evals.systems.paid_calls import Payer, await_permission
 from moa_graph.graph.build import create_moa
 from moa_graph.graph.prompts import with_system
 from moa_graph.mixture.context import MoAContext
@@ -29,11 +28,16 @@ Turns = Sequence[tuple[str, str]]
 
 @dataclass(frozen=True)
 class SystemAnswer:
-    """One answer and what it took.
+    """One answer and its cost.
 
     Attributes:
-        text: The answer; None when there is none, and `error` says why.
-        degraded: Why it is less than the mixture was meant to give: a draft is missing, a fallback answered.
+        text: The answer; None if there is none, with the reason in `error`.
+        calls: The number of calls.
+        usage: Tokens of all calls.
+        cost: Dollars of all calls; None if a price is unknown.
+        seconds: Wall time.
+        error: Why there is no answer.
+        degraded: Why it is less than the full mixture's answer: a draft is missing, a fallback answered.
         drafts: The drafts it was made from, without times.
     """
 
@@ -53,7 +57,7 @@ class SystemRequest:
 
     Attributes:
         item: The item's name in the ledger.
-        keys: Names by which recorded outputs may know it.
+        keys: Names by which recorded outputs are joined.
         turns: The conversation as (role, text) pairs.
         turn: 0-based turn of the conversation.
         repeat: 0-based repetition of the item.
@@ -69,7 +73,7 @@ class SystemRequest:
 
 
 class System(Protocol):
-    """Anything that answers. `identity` is what makes two runs the same run."""
+    """A system that answers. Two runs with the same `identity` are the same run."""
 
     name: str
     identity: Mapping[str, Any]
@@ -79,13 +83,13 @@ class System(Protocol):
 
 
 def messages(turns: Turns) -> list[Any]:
-    """(role, text) turns as LangChain messages."""
+    """Convert (role, text) turns to LangChain messages."""
     kinds = {"system": SystemMessage, "user": HumanMessage, "assistant": AIMessage}
     return [kinds[role](content=text) for role, text in turns]
 
 
 class MixtureSystem:
-    """A mixture. Every proposer's call is in the ledger, and the finished answer too, so that a resume is quick."""
+    """A mixture. The ledger stores every proposer's call, and the finished answer, so that a resume is quick."""
 
     def __init__(
         self, mixture: Mixture, ledger: Ledger, *, name: str | None = None, deadline: float | None = None
@@ -100,7 +104,7 @@ class MixtureSystem:
         return create_moa(self.mixture, ledger=self.ledger)
 
     def _given(self, ask: SystemRequest) -> dict[str, Any]:
-        """The graph's input."""
+        """Return the graph's input."""
         return {"messages": messages(ask.turns)}
 
     async def answer(self, ask: SystemRequest) -> SystemAnswer:
@@ -109,16 +113,16 @@ class MixtureSystem:
         if kept := await self.ledger.get(finished):
             return self._recalled(kept)
         try:
-            await leave()
+            await await_permission()
         except BudgetError:
-            # An incomplete answer is paid for and better than none.
+            # An incomplete answer is paid for, so it is kept.
             if kept := await self.ledger.get(unfinished):
                 return self._recalled(kept)
             raise
         try:
             state = await self.graph.ainvoke(given, context=self._context(ask))
         except ConfigError:
-            raise  # It holds for every question: a ledger on a full disk would lose everything that is paid.
+            raise  # The error concerns every question: for example, a ledger on a full disk would lose paid calls.
         except MoAError as error:
             return _failed(error)
         answer, again = _whole(state), _to_be_asked_again(state["record"])
@@ -131,7 +135,7 @@ class MixtureSystem:
         return {**place, "model": self.mixture.hash}
 
     def _key(self, ask: SystemRequest, given: Mapping[str, Any], place: Mapping[str, Any], again: bool) -> str:
-        """Return the ledger key of a finished answer, or of one of which a call is to be made `again`."""
+        """Return the ledger key of a finished answer, or (`again`) of an answer with calls to repeat."""
         params: dict[str, Any] = {"temperature": ask.temperature, "max_tokens": ask.max_tokens, "again": again}
         if "drafts" in given:
             params["drafts"] = [draft["text"] for draft in given["drafts"]]
@@ -147,7 +151,7 @@ class MixtureSystem:
         )
 
     def _recalled(self, kept: dict[str, Any]) -> SystemAnswer:
-        """Return a recorded answer; calls whose price was unknown then have today's price."""
+        """Return a recorded answer. Calls whose price was unknown get the current price."""
         specs = {node.name: node.spec for node in self.mixture.plan[0]}
         bill = [self._cost(specs.get(call["by"], self.mixture.aggregator), call) for call in kept.pop("bill")]
         if not bill:
@@ -176,21 +180,21 @@ _KEPT = ("layer", "slot", "proposer", "model", "status", "text", "error", "usage
 
 
 def _drafts(state: Any) -> list[dict[str, Any]]:
-    """Return the drafts as data; times are left out, so that files do not depend on when they were made."""
+    """Return the drafts as data without times, so that files do not depend on them."""
     return [{name: draft[name] for name in _KEPT} for draft in state["drafts"]]
 
 
 def _to_be_asked_again(record: Record) -> bool:
-    """Return whether a call failed that may succeed next time.
+    """Return whether a call failed that may succeed if repeated.
 
-    A draft that was too late for a quorum, was refused or did not fit will be so again.
+    A draft that was too late for a quorum, was refused or did not fit is expected to fail again.
     """
     failed = any(unused["status"] in ("failed", "empty") for unused in record["unused"])
     return failed or record["fallback"] is not None or record["status"] == "best_draft"
 
 
 def _bill(state: Any) -> list[dict[str, Any]]:
-    """Return what every call took, by node, so that the cost can be computed when a price becomes known."""
+    """Return the usage of every call by node, so that the cost can be computed when a price becomes known."""
     calls = [
         {"by": draft["proposer"], "usage": draft["usage"], "cost": draft["cost"]}
         for draft in state["drafts"]
@@ -201,7 +205,7 @@ def _bill(state: Any) -> list[dict[str, Any]]:
 
 
 def _failed(error: MoAError) -> SystemAnswer:
-    """Return what a failed run cost; its paid drafts are in the ledger."""
+    """Return the cost of a failed run. Its paid drafts are in the ledger."""
     costs = [*(draft["cost"] for draft in error.drafts), error.cost]
     known = [cost for cost in costs if cost is not None]
     return SystemAnswer(
@@ -214,7 +218,7 @@ def _failed(error: MoAError) -> SystemAnswer:
 
 
 class ModelSystem:
-    """One model, called directly: the baseline that a mixture has to beat."""
+    """One model, called directly: the baseline for a mixture."""
 
     def __init__(self, spec: Proposer, payer: Payer, *, name: str | None = None) -> None:
         self.spec, self.payer = spec, payer
@@ -224,10 +228,10 @@ class ModelSystem:
 
     async def answer(self, ask: SystemRequest) -> SystemAnswer:
         system = [self.spec.system] if self.spec.system else []
-        shown = with_system(messages(ask.turns), before="", after=system)
+        sent = with_system(messages(ask.turns), before="", after=system)
         reply = await self.payer.ask(
             self.spec,
-            shown,
+            sent,
             item=ask.item,
             role="model",
             repeat=ask.repeat,

@@ -1,4 +1,4 @@
-"""One paid call of a benchmark, made once: read from the ledger, else sent and recorded."""
+"""One paid call of a benchmark, made at most once: read from the ledger, or else sent and recorded."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from moa_graph.state import COUNTED, Usage, as_usage
 
 ATTEMPTS = 4
 
-LEAVE: ContextVar[Callable[[], Awaitable[None]] | None] = ContextVar("leave", default=None)
-"""Asks for permission to spend, for the current item. It is a context variable because only the code that reads the
-ledger knows whether a call is to be paid."""
+PERMISSION: ContextVar[Callable[[], Awaitable[None]] | None] = ContextVar("permission", default=None)
+"""Requests permission to spend, for the current item. It is a context variable because only the code that reads the
+ledger knows whether a call costs anything."""
 
 
-async def leave() -> None:
-    """Wait until the current item may spend; call this before a call that is not recorded.
+async def await_permission() -> None:
+    """Wait until the current item may spend. Call it before every call that is not recorded.
 
     Raises:
-        BudgetError: The cap leaves no room.
-        UnrecordedError: Only recorded calls are allowed now.
+        BudgetError: The item does not fit under the cap.
+        UnrecordedError: Only recorded calls are allowed at this time.
     """
-    if ask_leave := LEAVE.get():
-        await ask_leave()
+    if request := PERMISSION.get():
+        await request()
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,15 @@ class PaidReply:
     """A model's reply.
 
     Attributes:
-        served: The model id that the provider names.
+        text: The reply's text.
+        status: The status of the call.
+        error: Why it failed; None if it did not.
+        usage: Tokens; None if unknown.
+        cost: Dollars; None if unknown.
+        seconds: Wall time.
+        served: The model id that the provider reports.
         top: The first token's alternatives with their log probabilities.
-        reported: Dollars that the provider itself named.
+        reported: The cost in dollars that the provider reports.
     """
 
     text: str
@@ -85,11 +91,11 @@ class Payer:
         temperature: float | None = None,
         max_tokens: int | None = None,
     ) -> PaidReply:
-        """Return the reply of `spec`; a provider's fault is a status, never an exception."""
+        """Return the reply of `spec`. A provider's fault is a status, never an exception."""
         place, key = self._key(spec, messages, item, role, slot, repeat, temperature, max_tokens)
         if kept := await self.ledger.get(key):
             return self._recalled(spec, kept)
-        await leave()
+        await await_permission()
         model = registry.chat_model(spec, temperature=temperature, max_tokens=max_tokens, quiet=True)
         outcome = Outcome()
         terms = Terms(self.deadline, RetryBudget(ATTEMPTS), ATTEMPTS, rate_limit.limiter_for(spec))
@@ -102,7 +108,7 @@ class Payer:
     async def recorded(
         self, spec: Proposer, messages: Sequence[BaseMessage], *, item: str, role: str, slot: int = 0, repeat: int = 0
     ) -> PaidReply | None:
-        """Return the recorded reply, or None when there is none; nothing is sent."""
+        """Return the recorded reply; None if there is none. Nothing is sent."""
         _, key = self._key(spec, messages, item, role, slot, repeat, None, None)
         kept = await self.ledger.get(key)
         return self._recalled(spec, kept) if kept else None
@@ -134,7 +140,7 @@ class Payer:
         return columns, self.ledger.call_key(**columns, params=params, messages=messages)
 
     def _recalled(self, spec: Proposer, kept: Mapping[str, Any]) -> PaidReply:
-        """Return a recorded reply with its cost at today's prices, which may have been unknown when it was recorded."""
+        """Return a recorded reply with its cost at current prices; the price may have been unknown when it was made."""
         usage = as_usage(kept["usage"]) if kept["usage"] else None
         reply = PaidReply(**{**kept, "top": _alternatives(kept["top"]), "usage": usage})
         return replace(reply, cost=self._cost(spec, reply.usage, reply.reported))

@@ -1,4 +1,4 @@
-"""Recorded outputs: measured as they are, or as the drafts of a mixture's last step."""
+"""Recorded outputs: measured unchanged, or as the drafts of a mixture's last step."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from moa_graph.state import Draft, MoAState, RunInfo
 
 @dataclass(frozen=True)
 class RecordedOutputs:
-    """Recorded outputs of one system, by every key they can be joined by (instruction or id, never position).
+    """Recorded outputs of one system, joined by instruction or id, never by position.
 
     Attributes:
         path: The file.
-        turns: The texts of every turn by key. A row that names its set (FLASK's) is keyed "SET/ID" as well.
+        turns: The texts of every turn by key. A row that names its set (FLASK) also has the key "SET/ID".
         models: The models that the rows name.
     """
 
@@ -43,19 +43,19 @@ class RecordedOutputs:
         """Read AlpacaEval's outputs, FastChat's answers, FLASK's outputs or those of `moa eval run`.
 
         Raises:
-            InputError: A row has nothing to join by, or two rows of one key have different texts.
+            InputError: A row has neither an instruction nor an id, or two rows with one key have different texts.
         """
         found: dict[str, tuple[int, list[str]]] = {}
         rows = read_rows(path)
         for number, row in enumerate(rows, 1):
             texts, keys = _texts(row), _keys(row)
             if not keys:
-                raise InputError(f"{path}, row {number}: no instruction, question_id, idx or id to join by")
+                raise InputError(f"{path}, row {number}: needs an instruction, question_id, idx or id to join by")
             for key in keys if texts else ():
                 before, said = found.setdefault(key, (number, texts))
                 if said != texts:
                     raise InputError(
-                        f"{path}: rows {before} and {number} have different outputs for {key[:60]!r}; keep one of them"
+                        f"{path}: rows {before} and {number} have different outputs for {key[:60]!r}; remove one"
                     )
         named = [str(row[name]) for row in rows for name in ("generator", "model_id", "model") if row.get(name)]
         return cls(path, {key: texts for key, (_, texts) in found.items()}, tuple(dict.fromkeys(named)))
@@ -65,7 +65,7 @@ class RecordedOutputs:
         return self.path.name.split(".json")[0]
 
     def text(self, ask: SystemRequest) -> str | None:
-        """Return the recorded text of this turn; None when there is none."""
+        """Return the recorded text of this turn; None if there is none."""
         for key in ask.keys:
             turns = self.turns.get(key, ())
             if ask.turn < len(turns) and turns[ask.turn].strip():
@@ -74,14 +74,14 @@ class RecordedOutputs:
 
 
 def _keys(row: Row) -> list[str]:
-    """Return what a row can be joined by. A numbered row that names its set is joined only within that set."""
+    """Return the keys that a row is joined by. A numbered row that names its set is joined only within that set."""
     keys = [str(row["instruction"])] if row.get("instruction") is not None else []
     numbers = [str(row[name]) for name in ("question_id", "idx", "id") if row.get(name) is not None]
     return [*keys, *(f"{row['set']}/{number}" if row.get("set") else number for number in numbers)]
 
 
 def _texts(row: Row) -> list[str]:
-    """Return the texts of a row's turns; a missing or null output gives none, not the text "None"."""
+    """Return the texts of a row's turns. A missing or null output gives no text, not the text "None"."""
     if isinstance(row.get("choices"), list):
         turns = row["choices"][0].get("turns") or []
         return [str(turn) for turn in turns] if all(isinstance(turn, str) for turn in turns) else []
@@ -90,7 +90,7 @@ def _texts(row: Row) -> list[str]:
 
 
 class RecordedSystem:
-    """Recorded outputs as they are; no model is called."""
+    """Recorded outputs, returned unchanged. No model is called."""
 
     def __init__(self, drafts: RecordedOutputs, *, name: str | None = None) -> None:
         self.drafts = drafts
@@ -106,8 +106,8 @@ class RecordedSystem:
 class SynthesisSystem(MixtureSystem):
     """A mixture's last step on recorded drafts, which replace those of its own proposers.
 
-    It is the graph's own aggregate node, so the mixture's prompt, system, shuffle, draft_tokens, windows, fallbacks,
-    on_failure and caps hold. Options of the proposers' calls (quorum, min_drafts, hedge) have no effect.
+    It uses the graph's own aggregate node, so the mixture's prompt, system, shuffle, draft_tokens, windows, fallbacks,
+    on_failure and caps apply. Options of the proposers' calls (quorum, min_drafts, hedge) have no effect.
     """
 
     def __init__(
@@ -145,7 +145,7 @@ class SynthesisSystem(MixtureSystem):
 
 
 def _draft(drafts: RecordedOutputs, ask: SystemRequest, layer: int, slot: int) -> Draft:
-    """Return one file's draft, for which nothing was sent. A missing one is an unused slot, so the answer says so."""
+    """Return one file's draft; nothing is sent. A missing one is an unused slot, which the answer reports."""
     text = drafts.text(ask)
     return Draft(
         layer=layer,

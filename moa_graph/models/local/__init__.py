@@ -1,7 +1,7 @@
-"""The embedded model: a small model in this process, for trying things and for tests; needs no key and no network.
+"""The embedded model: a small model in this process, for trials and tests. It needs no key and no network.
 
-`local_chat_model("smollm2")` and `local_chat_model("/path/to/model.gguf")` give LangChain chat models. Nothing is
-loaded before the first question, or `preload`, and every model of one file shares one runtime.
+`local_chat_model("smollm2")` and `local_chat_model("/path/to/model.gguf")` return LangChain chat models. The weights
+are loaded by `preload` or by the first request. All models of one file share one runtime.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ __all__ = ["INSTALL", "ChatLocal", "local_chat_model", "locate", "preload"]
 
 
 def __getattr__(name: str) -> Any:
-    # LangChain is slow to import, and the model can load meanwhile.
+    # Lazy import: importing LangChain is slow, and `preload` can load the weights in the meantime.
     if name in ("ChatLocal", "local_chat_model"):
         from moa_graph.models.local import chat
 

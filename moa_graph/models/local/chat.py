@@ -22,22 +22,32 @@ from langchain_core.utils.function_calling import convert_to_json_schema
 from pydantic import BaseModel, ConfigDict, Field
 
 from moa_graph.models.local.files import locate
-from moa_graph.models.local.runtime import LocalModelError, Question
+from moa_graph.models.local.runtime import Completion, LocalModelError
 
 _SETTINGS = ("temperature", "max_tokens", "seed", "stop")
 
 _SOME_TEXT = r"root ::= [^ \t\n\r] [^\x00]*"
-"""llama.cpp's grammar for any text that begins: so small a model now and then ends its answer before the first word."""
+"""llama.cpp grammar for non-blank text.
+
+Without it, so small a model sometimes ends its answer before the first word.
+"""
 _FORMS = frozenset({"grammar", "json_schema", "response_format", "tools"})
-"""Fields of a request that bring, or forbid, a grammar of their own."""
+"""Request fields that set a grammar or exclude one."""
 
 
 def local_chat_model(
     name: str, *, temperature: float | None = None, max_tokens: int | None = None, **params: Any
 ) -> BaseChatModel:
-    """A chat model for `name`: "smollm2", or the path of a GGUF file. Loads nothing yet.
+    """Return a chat model that runs in this process. Nothing is loaded before the first request.
 
-    `params` are further fields of a request to llama.cpp's server (`seed`, `stop`, `top_p`, `top_k`, ...).
+    Args:
+        name: "smollm2", or the path of a GGUF file.
+        temperature: Sampling temperature; None for the runtime's default.
+        max_tokens: Maximum tokens per answer; None for 512.
+        **params: Further request fields of llama.cpp's server (`seed`, `stop`, `top_p`, `top_k`, ...).
+
+    Returns:
+        The chat model. Its first request raises ConfigError if the runtime or the file is missing.
     """
     given = {"temperature": temperature, "max_tokens": max_tokens}
     own = {key: params.pop(key) for key in ("seed", "stop") if key in params}
@@ -46,10 +56,11 @@ def local_chat_model(
 
 
 class ChatLocal(BaseChatModel):
-    """A GGUF model in this process. Safe from any thread and any event loop; blocks none; never says nothing.
+    """A GGUF model in this process.
 
-    The first question loads the model (about a second). Cancelling a call closes its connection, and the runtime
-    stops working on it.
+    It can be used from any thread and any event loop, blocks no event loop, and never returns an empty answer. The
+    first request loads the model (about a second). Cancelling a call closes its connection, and the runtime stops
+    generating.
     """
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
@@ -57,7 +68,7 @@ class ChatLocal(BaseChatModel):
     model: str
     temperature: float | None = None
     max_tokens: int = Field(default=512, ge=1)
-    """A bound always: a small model may never stop by itself."""
+    """Always limited: a small model may never stop by itself."""
     seed: int | None = None
     stop: list[str] | None = None
     params: dict[str, Any] = Field(default_factory=dict)
@@ -98,8 +109,8 @@ class ChatLocal(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        question = Question(locate(self.model), self._body(messages, stop, kwargs))
-        for data in question:
+        completion = Completion(locate(self.model), self._body(messages, stop, kwargs))
+        for data in completion:
             if (chunk := _chunk(data, self.model)) is not None:
                 if run_manager:
                     run_manager.on_llm_new_token(chunk.text, chunk=chunk)
@@ -112,9 +123,9 @@ class ChatLocal(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        # Found in a thread: looking at the file system blocks.
+        # In a thread, because it reads the file system.
         path = await asyncio.to_thread(locate, self.model)
-        async with contextlib.aclosing(_aiter(Question(path, self._body(messages, stop, kwargs)))) as stream:
+        async with contextlib.aclosing(_aiter(Completion(path, self._body(messages, stop, kwargs)))) as stream:
             async for data in stream:
                 if (chunk := _chunk(data, self.model)) is not None:
                     if run_manager:
@@ -122,11 +133,15 @@ class ChatLocal(BaseChatModel):
                     yield chunk
 
     def _body(self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]) -> dict[str, Any]:
-        """The request. Raises LocalModelError for content that is no text."""
+        """Return the request body.
+
+        Raises:
+            LocalModelError: A message has content other than text.
+        """
         turns = convert_to_openai_messages(messages, text_format="string")
         for turn in turns:
             if not isinstance(turn.get("content") or "", str):
-                raise LocalModelError("the embedded model takes text only", status_code=400)
+                raise LocalModelError("the embedded model accepts text only", status_code=400)
         settings = {**{key: getattr(self, key) for key in _SETTINGS}, **self.params, **kwargs}
         if stop is not None:
             settings["stop"] = stop
@@ -141,10 +156,17 @@ class ChatLocal(BaseChatModel):
         method: Literal["json_schema"] = "json_schema",
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, Any]:
-        """Answers that fit `schema` (a pydantic class or a JSON schema), held to it while they are written.
+        """Return a runnable whose answers fit `schema`. A grammar enforces the schema during generation.
 
-        Give `max_tokens` enough room: an answer that is cut off is no JSON. `method` and `kwargs` such as `strict` are
-        accepted for callers that pass them to every model.
+        Args:
+            schema: A pydantic class or a JSON schema.
+            include_raw: Whether to return the message and the parsing error as well.
+            method: Only "json_schema"; accepted because callers pass it to every model.
+            **kwargs: Ignored, for the same reason (`strict`, for example).
+
+        Returns:
+            A runnable from messages to an instance of the class, or to a dict. `max_tokens` must be large enough: a
+            truncated answer is not valid JSON.
         """
         json_schema = convert_to_json_schema(schema)
         wrapped = {"name": json_schema.get("title", "answer"), "schema": json_schema, "strict": True}
@@ -162,25 +184,26 @@ class ChatLocal(BaseChatModel):
 _END = object()
 
 
-async def _aiter(question: Question) -> AsyncGenerator[dict[str, Any]]:
-    """The question's chunks on this event loop, read by a thread of its own that ends with the question.
+async def _aiter(completion: Completion) -> AsyncGenerator[dict[str, Any]]:
+    """Yield the chunks of a completion on this event loop. A dedicated thread reads them and ends with the completion.
 
-    No shared pool: many slow questions would fill it, and exit would wait for it.
+    A shared thread pool does not work here: many slow requests would fill it, and the interpreter's exit would wait
+    for it.
     """
     loop = asyncio.get_running_loop()
     queue: asyncio.Queue[Any] = asyncio.Queue()
 
     def post(item: object) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop is closed, so nothing reads the queue any more
             loop.call_soon_threadsafe(queue.put_nowait, item)
 
     def read() -> None:
         try:
-            for data in question:
+            for data in completion:
                 post(data)
             post(_END)
         except BaseException as exc:
-            # Whatever it is belongs to the one who awaits the answer.
+            # Every exception is passed on to the task that awaits the answer.
             post(exc)
 
     threading.Thread(target=read, name="moa_graph.models.local", daemon=True).start()
@@ -190,11 +213,11 @@ async def _aiter(question: Question) -> AsyncGenerator[dict[str, Any]]:
                 raise item
             yield item
     finally:
-        question.abort()
+        completion.abort()
 
 
 def _chunk(data: dict[str, Any], model: str) -> ChatGenerationChunk | None:
-    """One piece of the answer, or `None` when it carries nothing."""
+    """Return one piece of the answer, or None if the chunk carries neither text nor a finish reason nor usage."""
     choice: dict[str, Any] = next(iter(data.get("choices") or ()), {})
     text = (choice.get("delta") or {}).get("content") or ""
     finish, usage = choice.get("finish_reason"), data.get("usage")

