@@ -34,7 +34,7 @@ __all__ = ["Call", "Outcome", "Sink", "Terms", "ask"]
 _AFTER_FINISH = 2.0
 """Seconds to wait for the end of a stream after its finish reason: only the usage may still come."""
 
-_SLICE = 0.01
+_SLICE = 0.004
 """Seconds of work on a stream after which other tasks get their turn."""
 
 _PIECE = 2**15

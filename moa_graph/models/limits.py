@@ -8,9 +8,11 @@ from __future__ import annotations
 
 __all__ = [
     "MAX_ARGUMENT_CHARS",
+    "MAX_CHUNKS",
     "MAX_ERROR_BYTES",
     "MAX_EVENT_BYTES",
     "MAX_HEADER_BYTES",
+    "MAX_INTERIM_REPLIES",
     "MAX_JSON_VALUES",
     "MAX_REPLY_BYTES",
     "MAX_STREAM_BYTES",
@@ -19,8 +21,8 @@ __all__ = [
     "ReplyTooLarge",
 ]
 
-MAX_REPLY_BYTES = 16 * 2**20
-"""Decoded bytes of one reply that is not streamed."""
+MAX_REPLY_BYTES = 8 * 2**20
+"""Decoded bytes of one reply that is not streamed. The event loop stands still while they are parsed: 30 ms."""
 
 MAX_STREAM_BYTES = 64 * 2**20
 """Decoded bytes of one streamed reply, all events and comments together."""
@@ -28,13 +30,19 @@ MAX_STREAM_BYTES = 64 * 2**20
 MAX_EVENT_BYTES = 4 * 2**20
 """Decoded bytes of one server-sent event, or of one line of a stream that is not framed as events."""
 
+MAX_CHUNKS = 10_000
+"""Chunks of a stream that cannot be joined with their neighbours, such as chunks with log probabilities."""
+
 MAX_ERROR_BYTES = 64 * 2**10
 """Decoded bytes of an error body. Reading stops there; what was read is still used for the error message."""
 
 MAX_HEADER_BYTES = 256 * 2**10
-"""Bytes of one header line, and of all header lines of a reply together."""
+"""Bytes that a server sends until the head of its reply is complete, interim replies included."""
 
-MAX_JSON_VALUES = 200_000
+MAX_INTERIM_REPLIES = 32
+"""Replies with a status of 1xx before the reply itself."""
+
+MAX_JSON_VALUES = 150_000
 """Values in one JSON text. Many small values cost far more memory and time than their bytes suggest."""
 
 MAX_TEXT_CHARS = 4 * 2**20

@@ -21,6 +21,7 @@ from langchain_core.runnables import Runnable, RunnableBinding
 from langgraph.errors import GraphBubbleUp
 
 from moa_graph.models.faults import STREAM_CUT, ProviderError, judged, own_cancellation
+from moa_graph.models.reply_chunks import Joining
 from moa_graph.models.reply_stream import StreamEnd
 
 __all__ = ["redacting"]
@@ -118,11 +119,19 @@ class _RedactingStream(_Redacting):
     ) -> AsyncIterator[ChatGenerationChunk]:
         try:
             chunks: Any = self.inner._astream(messages, stop, run_manager, **kwargs)
-            end = StreamEnd()
-            async with aclosing(chunks):
-                async for chunk in chunks:
-                    end.add(chunk)
-                    yield chunk
+            end, joining = StreamEnd(), Joining()
+            try:
+                async with aclosing(chunks):
+                    async for chunk in chunks:
+                        end.add(chunk)
+                        for each in joining.add(chunk):
+                            yield each
+            except Exception:
+                for each in joining.rest():  # what arrived before the fault
+                    yield each
+                raise
+            for each in joining.rest():
+                yield each
             # LangChain joins the chunks when a callback streams, so a broken stream would look like a complete answer.
             if end.broken:
                 raise ProviderError(STREAM_CUT)

@@ -15,14 +15,24 @@ from typing import Any
 
 import aiohttp
 import httpx2
+from aiohttp.client_proto import ResponseHandler
 
-from moa_graph.models.limits import MAX_HEADER_BYTES, MAX_REPLY_BYTES, MAX_STREAM_BYTES, ReplyTooLarge
+from moa_graph.models.limits import (
+    MAX_HEADER_BYTES,
+    MAX_INTERIM_REPLIES,
+    MAX_REPLY_BYTES,
+    MAX_STREAM_BYTES,
+    ReplyTooLarge,
+)
 
 _KEEPALIVE = 90.0
 """Seconds for which an idle connection is kept: longer than a slow round of proposers."""
 _HEADERS = 1000
 _PIECE = 2**14
 """Bytes that are decoded, and handed on, at once: a piece of short lines takes a few milliseconds to read."""
+
+_WORK = 0.004
+"""Seconds of work on a reply after which other tasks get a turn."""
 
 _open: dict[asyncio.AbstractEventLoop, tuple[aiohttp.ClientSession, AsyncGenerator[None]]] = {}
 
@@ -43,13 +53,59 @@ class _Request(aiohttp.ClientRequest):
         return await super().send(conn)
 
 
+class _Connection(ResponseHandler):
+    """A connection that limits what a server sends before and after its reply.
+
+    aiohttp parses at once what arrived at once, and skips any number of interim replies (HTTP 1xx). 250 kB of them stop
+    the event loop for 300 ms, again and again.
+    """
+
+    _heads = 0
+    _head_bytes = 0
+    _answered = False
+
+    def set_response_params(self, **params: Any) -> None:
+        """Prepare for the next reply."""
+        self._heads, self._head_bytes, self._answered = 0, 0, False
+        super().set_response_params(**params)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse in pieces, and abort the connection when a limit is exceeded."""
+        for start in range(0, len(data) or 1, _PIECE):
+            piece = data[start : start + _PIECE]
+            super().data_received(piece)
+            self._head_bytes += 0 if self._answered else len(piece)
+            if self._head_bytes > MAX_HEADER_BYTES:
+                return self._refuse(ReplyTooLarge("header of the reply", MAX_HEADER_BYTES))
+            if self._heads > MAX_INTERIM_REPLIES:
+                return self._refuse(ReplyTooLarge("row of interim replies", MAX_INTERIM_REPLIES, "replies"))
+            if not self.is_connected():
+                return None
+        return None
+
+    def feed_data(self, data: Any, size: int = 0) -> None:
+        """Take the head of a reply."""
+        code = data[0].code
+        self._heads += 1
+        self._answered = self._answered or code == 101 or not 100 <= code < 200
+        super().feed_data(data, size)
+
+    def _refuse(self, error: ReplyTooLarge) -> None:
+        self.set_exception(error)
+        if self.transport is not None:
+            self.transport.abort()
+
+
 async def _session() -> aiohttp.ClientSession:
     loop = asyncio.get_running_loop()
     if loop not in _open:
         for closed in [each for each in _open if each.is_closed()]:
             await _open.pop(closed)[0].close()
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE)
+        make: Any = functools.partial(_Connection, loop=loop)
+        connector._factory = make  # aiohttp has no parameter for it
         session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE),
+            connector=connector,
             timeout=aiohttp.ClientTimeout(total=None),  # deadlines belong to the caller
             cookie_jar=aiohttp.DummyCookieJar(),  # a provider's cookies would go along with the next caller's requests
             request_class=_Request,
@@ -111,19 +167,13 @@ class Transport(httpx2.AsyncBaseTransport):
                 data = body if len(body) < 2**20 else io.BytesIO(body)
                 try:
                     # A redirect would carry the conversation, and the key, to a host that is not the provider's.
-                    response = await session.request(
+                    return await session.request(
                         method, url, data=data, headers=headers, ssl=self._ssl, proxy=self._proxy,
                         allow_redirects=False, **options,
                     )  # fmt: skip
                 except _Stale:
                     if attempt == 63:
                         raise
-                    continue
-                # aiohttp limits each line and their number, not their sum.
-                if sum(len(name) + len(value) for name, value in response.raw_headers) > MAX_HEADER_BYTES:
-                    response.close()
-                    raise ReplyTooLarge("header of the reply", MAX_HEADER_BYTES)
-                return response
         raise AssertionError
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -173,7 +223,7 @@ def decoded_headers(response: aiohttp.ClientResponse) -> list[tuple[str, str]]:
 
 
 async def body_of(response: aiohttp.ClientResponse, limit: int) -> AsyncGenerator[bytes]:
-    """Yield the decoded body piece by piece; beyond `limit` bytes close the connection.
+    """Yield the decoded body piece by piece; on leaving early, or beyond `limit` bytes, close the connection.
 
     Raises:
         ReplyTooLarge: the body is larger than `limit`.
@@ -190,9 +240,9 @@ async def body_of(response: aiohttp.ClientResponse, limit: int) -> AsyncGenerato
                         raise ReplyTooLarge("reply", limit)
                     yield piece
                     await turns.share()
-        except BaseException:
+        finally:
+            # A reply that was read to its end has given its connection back; a 101 never does.
             response.close()
-            raise
 
 
 class Turns:
@@ -202,8 +252,8 @@ class Turns:
         self._since = time.perf_counter()
 
     async def share(self) -> None:
-        """Give the other tasks a turn after ten milliseconds of work."""
-        if time.perf_counter() - self._since > 0.01:
+        """Give the other tasks a turn after four milliseconds of work."""
+        if time.perf_counter() - self._since > _WORK:
             await asyncio.sleep(0)
             self._since = time.perf_counter()
 

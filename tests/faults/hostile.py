@@ -24,6 +24,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 
 from moa_graph import MoAContext, MoAError, create_moa
 from moa_graph.models import rate_limit
+from tests.loop_watch import LoopWatch
 
 KIT = Path(os.environ.get("MOA_SHARED") or Path(__file__).parents[3] / "shared") / "attack"
 DEADLINE = 3.0
@@ -58,6 +59,7 @@ class Trial:
     untyped: bool = False
     sibling_lost: bool = False
     freeze_ms: float = 0.0
+    freeze_wall_ms: float = 0.0
     growth_mb: float = 0.0
     seconds: float = 0.0
 
@@ -122,6 +124,7 @@ async def measured(name: str, position: str, streamed: bool, bad: str, good: str
             break
         again = await trial(name, position, streamed, bad, good)
         again.freeze_ms = min(again.freeze_ms, done.freeze_ms)
+        again.freeze_wall_ms = min(again.freeze_wall_ms, done.freeze_wall_ms)
         again.growth_mb = min(again.growth_mb, done.growth_mb)
         done = again
     return done
@@ -144,7 +147,7 @@ async def trial(name: str, position: str, streamed: bool, bad: str, good: str) -
     done = Trial(name.partition("@")[0], position, streamed)
     rate_limit.clear()
     graph = _mixture(name, position, bad, good)
-    watch = _Watch()
+    watch = LoopWatch()
     began = time.monotonic()
     async with watch:
         try:
@@ -156,7 +159,7 @@ async def trial(name: str, position: str, streamed: bool, bad: str, good: str) -
             done.error, done.untyped, drafts = f"{type(error).__name__}: {error}"[:300], True, []
     healthy = [draft for draft in drafts if "good" in draft["proposer"]]
     done.sibling_lost = not healthy or any(draft["status"] != "ok" for draft in healthy)
-    done.freeze_ms, done.growth_mb = watch.freeze_ms, watch.growth_mb
+    done.freeze_ms, done.freeze_wall_ms, done.growth_mb = watch.freeze_ms, watch.freeze_wall_ms, watch.growth_mb
     done.seconds = round(time.monotonic() - began, 2)
     return done
 
@@ -183,49 +186,13 @@ async def _run(graph: Any, streamed: bool) -> Any:
     return state
 
 
-class _Watch:
-    """Measures how long the event loop's thread worked without a break, and the memory's peak.
-
-    It counts the thread's own time: what other processes take from it is not its fault.
-    """
-
-    freeze_ms = 0.0
-    growth_mb = 0.0
-
-    async def __aenter__(self) -> None:
-        with contextlib.suppress(OSError):
-            Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-        self._before = _memory("VmRSS")
-        self._task = asyncio.ensure_future(self._watch())
-
-    async def __aexit__(self, *_: object) -> None:
-        await asyncio.sleep(0)
-        self._task.cancel()
-        self.growth_mb = round(max(_memory("VmHWM") - self._before, 0.0), 1)
-
-    async def _watch(self) -> None:
-        while True:
-            before = time.thread_time()
-            await asyncio.sleep(0.001)
-            self.freeze_ms = max(self.freeze_ms, round((time.thread_time() - before) * 1000, 1))
-
-
-def _memory(name: str) -> float:
-    """Megabytes of this process, on Linux; 0 elsewhere."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith(name):
-                return int(line.split()[1]) / 1024
-    return 0.0
-
-
 def figures(done: Sequence[Trial]) -> dict[str, Any]:
     """The report's figures, over all runs and for each scenario."""
     names = dict.fromkeys(each.scenario for each in done)
     worst = {
         name: {
-            "freeze_ms": max(each.freeze_ms for each in done if each.scenario == name),
-            "growth_mb": max(each.growth_mb for each in done if each.scenario == name),
+            figure: max(getattr(each, figure) for each in done if each.scenario == name)
+            for figure in ("freeze_ms", "freeze_wall_ms", "growth_mb")
         }
         for name in names
     }
@@ -235,6 +202,7 @@ def figures(done: Sequence[Trial]) -> dict[str, Any]:
         "untyped": sum(each.untyped for each in done),
         "siblings_lost": sum(each.sibling_lost for each in done),
         "max_freeze_ms": max((each.freeze_ms for each in done), default=0.0),
+        "max_freeze_wall_ms": max((each.freeze_wall_ms for each in done), default=0.0),
         "max_growth_mb": max((each.growth_mb for each in done), default=0.0),
         "by_scenario": worst,
     }

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import gzip
 import json
-import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import openai
 import pytest
 
 from moa_graph.models.faults import judged
 from moa_graph.models.limits import MAX_ERROR_BYTES, ReplyTooLarge
 from moa_graph.models.openai_http import chat_openai
+from tests.loop_watch import LoopWatch
 
 Reply = Callable[[asyncio.StreamWriter], Any]
 
@@ -76,6 +78,12 @@ def flood(part: bytes, *, kind: str = "application/json", status: str = "200 OK"
     return lambda writer: endless(writer, head, part)
 
 
+async def repeated(writer: asyncio.StreamWriter, part: bytes) -> None:
+    while True:
+        writer.write(part * 1000)
+        await writer.drain()
+
+
 BOMB = gzip.compress(b'{"a":"' + b" " * 100_000_000 + b'"}')
 TOO_LARGE: dict[str, tuple[Reply, bool]] = {
     "whole": (flood(b" " * 100_000), False),
@@ -87,6 +95,8 @@ TOO_LARGE: dict[str, tuple[Reply, bool]] = {
     "many values": (always(http(b"[" + b"[]," * 1_000_000 + b"[]]")), False),
     "one header": (always(http(completion("x"), "x-h: " + "v" * 1_000_000)), False),
     "many headers": (always(http(completion("x"), *(f"x-{n}: v" for n in range(5000)))), False),
+    "interim replies": (lambda writer: repeated(writer, b"HTTP/1.1 100 Continue\r\n\r\n"), False),
+    "interim headers": (lambda writer: repeated(writer, b"HTTP/1.1 103 x\r\nx: " + b"v" * 30_000 + b"\r\n\r\n"), False),
 }
 
 
@@ -97,28 +107,42 @@ async def test_what_is_too_large_ends_the_call_without_holding_up_the_loop(
     # 64 MB of comments take a while to send.
     monkeypatch.setattr("moa_graph.models.openai_http.stream.MAX_STREAM_BYTES", 2**22 + 1)
     reply, streamed = TOO_LARGE[name]
-    longest = 0.0
-
-    async def watch() -> None:
-        nonlocal longest
-        while True:
-            before = time.perf_counter()
-            await asyncio.sleep(0.005)
-            longest = max(longest, time.perf_counter() - before - 0.005)
-
-    async with serving(reply) as url, asyncio.timeout(60):
+    async with serving(reply) as url, asyncio.timeout(60), LoopWatch() as watch:
         model = chat_openai(model="m", base_url=url, api_key="k")
-        watching = asyncio.create_task(watch())
         with pytest.raises(ReplyTooLarge) as caught:
             if streamed:
                 async for _ in model.astream("hi"):
                     pass
             else:
                 await model.ainvoke("hi")
-        watching.cancel()
     fault = judged(caught.value)
     assert not fault.retryable and "larger than" in fault.reason
-    assert longest < 0.5  # 5 to 17 s before; a busy machine has pauses of its own
+    # 300 ms to 17 s before there were limits. The server runs in the same loop.
+    assert watch.freeze_ms < 150
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_an_upgrade_that_nobody_asked_for_leaves_no_connection_open(streamed: bool) -> None:
+    gone = asyncio.Event()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            await reader.read()  # until the client closes
+        gone.set()
+        writer.close()
+
+    gc.disable()  # a collection would close it, with the warning "Unclosed connection"
+    try:
+        async with await asyncio.start_server(handle, "127.0.0.1", 0) as server:
+            url = "http://{}:{}/v1".format(*server.sockets[0].getsockname())
+            model = chat_openai(model="m", base_url=url, api_key="k", disable_streaming=not streamed)
+            with pytest.raises(openai.APIStatusError, match="101"):
+                await anext(model.astream("hi"))
+            await asyncio.wait_for(gone.wait(), 5)
+    finally:
+        gc.enable()
 
 
 async def test_an_endless_error_keeps_its_status_and_its_first_words() -> None:

@@ -66,3 +66,11 @@ def test_what_came_before_a_broken_event_comes_before_the_error():
     assert next(found) == chunk("a")
     with pytest.raises(ValueError, match="broken"):
         next(found)
+
+
+def test_large_data_that_does_not_begin_as_json_is_not_parsed():
+    """orjson checks all of it for UTF-8 before it looks at the first character: 40 ms for 16 MB."""
+    with pytest.raises(ValueError, match="does not begin as JSON"):
+        loads(b": keepalive\n\n" * 100_000)
+    for begin in (b"", b"\xef\xbb\xbf", b" \r\n\t"):
+        assert loads(begin + b'["' + b"x" * 2**20 + b'"]') == ["x" * 2**20]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -81,13 +80,21 @@ class Completions:
         return b"".join(pieces)
 
     async def _as_the_sdk_reads(self, response: aiohttp.ClientResponse, body: bytes, payload: dict[str, Any]) -> Any:
-        """Let the SDK read a reply that was received already: an error, or a body that is out of the ordinary."""
-        # The SDK loads this part of itself when it is first used, which takes a while.
-        await asyncio.to_thread(importlib.import_module, "openai.resources.chat.completions")
+        """Let the SDK read a reply that was received already: an error, or a body that is out of the ordinary.
+
+        It does so in a thread: what it imports and builds at its first use takes up to 250 ms.
+        """
         reply = httpx2.Response(response.status, headers=decoded_headers(response), content=body)
-        http = httpx2.AsyncClient(transport=httpx2.MockTransport(lambda request: reply))
-        sdk = openai.AsyncOpenAI(api_key="none", base_url=self._base_url, max_retries=0, http_client=http)
-        return await sdk.chat.completions.with_raw_response.create(**payload)
+
+        def read() -> Any:
+            http = httpx2.Client(transport=httpx2.MockTransport(lambda request: reply))
+            sdk = openai.OpenAI(api_key="none", base_url=self._base_url, max_retries=0, http_client=http)
+            raw = sdk.chat.completions.with_raw_response.create(**payload)
+            with contextlib.suppress(Exception):  # the caller parses it again, and reports what fails
+                raw.parse()
+            return raw
+
+        return await asyncio.to_thread(read)
 
 
 def _plain(data: dict[str, Any]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import orjson
@@ -10,6 +11,7 @@ import orjson
 from moa_graph.models.limits import MAX_EVENT_BYTES, MAX_JSON_VALUES, ReplyTooLarge
 
 _BOM = b"\xef\xbb\xbf"
+_JSON_BEGINS = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*[{\[\"0-9tfn-]")
 
 
 def loads(data: bytes) -> Any:
@@ -21,6 +23,8 @@ def loads(data: bytes) -> Any:
         ValueError: the data is not JSON, or not UTF-8.
         ReplyTooLarge: it holds too many values.
     """
+    if len(data) > 2**20 and not _JSON_BEGINS.match(data):
+        raise ValueError("the data does not begin as JSON does")  # the parser would check all of it for UTF-8 first
     if len(data) > 2**20 and data.count(b",") + data.count(b"[") + data.count(b"{") > MAX_JSON_VALUES:
         raise ReplyTooLarge("JSON of the reply", MAX_JSON_VALUES, "values")
     try:
