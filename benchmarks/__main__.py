@@ -12,6 +12,7 @@ from benchmarks.page import page
 from benchmarks.profile import profile
 from benchmarks.provider import provider
 from benchmarks.report import Row, draw, write
+from benchmarks.standstill import standstill
 
 REPORT = Path("reports/bench.json")
 
@@ -32,6 +33,7 @@ GROUPS: dict[str, Callable[[str], Awaitable[list[Row]]]] = {
     "start": _thread(fresh.start),
     "start_embedded": _thread(fresh.start_embedded),
     "quorum": rows.quorum,
+    "standstill": standstill,
     "memory": _thread(fresh.memory),
     "help": _thread(fresh.help_command, base=False),
     "page": _thread(page, base=False),

@@ -15,6 +15,7 @@ import secrets
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+import orjson
 from langchain_core.messages import BaseMessage
 
 __all__ = ["BoundaryFilter", "Part", "Scope", "draft_parts", "fence_code", "fenced_block", "process_key", "shuffled"]
@@ -57,7 +58,7 @@ def draft_parts(drafts: Sequence[str]) -> list[Part]:
     return [Part(f"draft {n} of {len(drafts)}", f"draft {n}", draft) for n, draft in enumerate(drafts, start=1)]
 
 
-def fence_code(scope: Scope, texts: Sequence[str], *, request: Iterable[str]) -> str:
+def fence_code(scope: Scope, texts: Sequence[str], *, request: Iterable[str | bytes]) -> str:
     """Return 16 hexadecimal digits that stand nowhere in `request`.
 
     Args:
@@ -66,10 +67,10 @@ def fence_code(scope: Scope, texts: Sequence[str], *, request: Iterable[str]) ->
         request: Everything that is sent, `texts` and the conversation included. The code depends on it, and moves
             on while any of it contains the code, in lower or upper case.
     """
-    sent = [*texts, *request]
+    sent = [_bytes(each) for each in (*texts, *request)]
     mac = _mac(scope, "fence", sent)
-    folded = [each.casefold() for each in sent]
-    while any(mac.hexdigest()[:16] in each for each in folded):
+    lower = [each.lower() for each in sent]
+    while any(mac.hexdigest()[:16].encode() in each for each in lower):
         mac.update(b"\0")
     return mac.hexdigest()[:16]
 
@@ -82,20 +83,28 @@ def shuffled(scope: Scope, texts: Sequence[str]) -> list[str]:
     return order
 
 
-def _mac(scope: Scope, purpose: str, texts: Sequence[str]) -> hmac.HMAC:
+def _bytes(text: str | bytes) -> bytes:
+    return text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
+
+
+def _mac(scope: Scope, purpose: str, texts: Sequence[str | bytes]) -> hmac.HMAC:
     mac = hmac.new(scope.key, digestmod=hashlib.sha256)
     for each in (purpose, scope.run, str(scope.layer), str(scope.slot), scope.role, *texts):
-        data = each.encode("utf-8", "surrogatepass")
-        mac.update(len(data).to_bytes(8, "big") + data)
+        data = _bytes(each)
+        mac.update(len(data).to_bytes(8, "big"))
+        mac.update(data)
     return mac
 
 
-def plain_message(message: BaseMessage) -> str:
-    """Return what a provider is sent of a message as one text; ids of messages, which change from run to run, are
+def plain_message(message: BaseMessage) -> bytes:
+    """Return what a provider is sent of a message as JSON; ids of messages, which change from run to run, are
     left out."""
     names = ("content", "name", "tool_calls", "tool_call_id")
     sent: dict[str, Any] = {name: value for name in names if (value := getattr(message, name, None))}
-    return json.dumps([message.type, sent], ensure_ascii=False, sort_keys=True, default=str)
+    try:
+        return orjson.dumps([message.type, sent], default=str, option=orjson.OPT_SORT_KEYS)
+    except TypeError:  # what orjson refuses: lone surrogates, integers above 64 bits, keys that are not texts
+        return json.dumps([message.type, sent], sort_keys=True, default=str).encode()
 
 
 def fenced_block(instruction: str, parts: Sequence[Part], code: str) -> str:

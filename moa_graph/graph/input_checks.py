@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from moa_graph.models.thoughts import encodable
 
 __all__ = ["check"]
 
+_SHOWN = re.compile(r"[^\s\0]")
+"""A character that shows, NUL not included: NUL characters are removed before a text is sent."""
 _ADDRESSES = frozenset({"image_url", "url", "uri", "file_url", "file_uri"})
 _DATA = ("base64", "data", "file_data", "file_id", "id", "text", "content")
 
@@ -92,4 +95,4 @@ def _values(block: Mapping[str, Any], names: Sequence[str]) -> Iterator[Any]:
 def _says_something(message: BaseMessage) -> bool:
     if isinstance(message, ToolMessage | FunctionMessage):
         return True
-    return bool(kinds_in([message])) or bool(encodable(str(message.text)).strip())
+    return bool(kinds_in([message])) or _SHOWN.search(message.text) is not None

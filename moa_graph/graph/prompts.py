@@ -105,7 +105,7 @@ def build_prompt(
     messages = with_system(conversation, before=before, after=after)
     if not texts and not notes and instruction == FENCED:
         return Prompt(messages)
-    sent = [*map(plain_message, messages), instruction, also]
+    sent: list[str | bytes] = [*map(plain_message, messages), instruction, also]
     code = fence_code(scope, [*texts, *(note.text for note in notes)], request=sent)
     ordered = shuffled(scope, texts) if shuffle else texts
     block = fenced_block(instruction, [*draft_parts(ordered), *notes], code)

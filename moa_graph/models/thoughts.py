@@ -87,7 +87,8 @@ def clean(text: str) -> str:
 
 def encodable(text: str) -> str:
     """Return `text` as it can be sent and stored: lone surrogates become U+FFFD, NUL characters are removed."""
-    text = text.replace("\0", "")
+    if "\0" in text:  # `replace` copies a text of any length, also where there is nothing to replace
+        text = text.replace("\0", "")
     return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 

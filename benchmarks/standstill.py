@@ -1,0 +1,106 @@
+"""How long the event loop stands still while large texts pass: 10 MB drafts, and requests of 19 MB to `moa serve`."""
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator
+
+import uvicorn
+
+from benchmarks.report import Row, row
+from moa_graph import Mixture, MoAContext, Proposer, create_moa
+from moa_graph.serve.app import create_app
+from moa_graph.serve.catalogue import Catalogue
+
+SIZES = {3: 450_000, 10: 1_500_000}
+"""Megabytes of a draft, and the loopback provider's words for it. Texts above 4 MB are refused."""
+REQUEST_BYTES = 19_000_000
+MESSAGES = 600_000
+LONGEST_MS = 50.0
+
+
+class Watch:
+    """Milliseconds that the running loop's thread worked without a break. Time of other processes does not count."""
+
+    def __init__(self) -> None:
+        self.freeze_ms = 0.0
+
+    async def __aenter__(self) -> "Watch":
+        self._task = asyncio.ensure_future(self._run())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.sleep(0)
+        self._task.cancel()
+
+    async def _run(self) -> None:
+        while True:
+            before = time.thread_time()
+            await asyncio.sleep(0.001)
+            self.freeze_ms = max(self.freeze_ms, (time.thread_time() - before) * 1000)
+
+
+async def standstill(base: str) -> list[Row]:
+    """The longest time that the loop stands still, for each kind of large text."""
+    rows = []
+    for megabytes, tokens in SIZES.items():
+        # No `max_tokens`: the provider would end the draft there. A sibling, since 10 MB is above the limit of a text.
+        models = [f"openai:big-tok={tokens}-chunk=20000", "openai:small-tok=2"]
+        specs = [Proposer(model=model, base_url=f"{base}/v1") for model in models]
+        last = Proposer(model="openai:agg-tok=2", base_url=f"{base}/v1", window=10_000_000)
+        graph = create_moa(proposers=specs, aggregator=last)
+        for streamed in (False, True):
+            worst = []
+            await graph.ainvoke({"messages": "What is imported by the first call does not count."})
+            for _ in range(3):
+                async with Watch() as watch:
+                    out = await graph.ainvoke({"messages": "Why?"}, context=MoAContext(stream_drafts=streamed))
+                worst.append(watch.freeze_ms)
+            key = f"standstill_draft_{megabytes}mb{'_streamed' * streamed}"
+            title = f"standstill, a draft of {megabytes} MB{', streamed' * streamed} ({out['drafts'][0]['status']})"
+            rows.append(row(key, title, worst, "ms", LONGEST_MS))
+    text = "word " * (REQUEST_BYTES // 5)
+    many = [{"role": "user", "content": "x"}] * MESSAGES
+    bodies = {
+        "19mb": json.dumps({"model": "moa", "messages": [{"role": "user", "content": text}]}).encode(),
+        "messages": json.dumps({"model": "moa", "messages": many}).encode(),
+    }
+    for name, body in bodies.items():
+        worst = []
+        for _ in range(3):
+            async with _served(base) as port, Watch() as watch:
+                status = await asyncio.to_thread(_post, port, body)
+            worst.append(watch.freeze_ms)
+        title = f"standstill, a request of {len(body) / 1e6:.0f} MB to `moa serve` (status {status})"
+        rows.append(row(f"standstill_serve_{name}", title, worst, "ms", LONGEST_MS))
+    return rows
+
+
+@contextlib.asynccontextmanager
+async def _served(base: str) -> AsyncIterator[int]:
+    """The app of `moa serve` in this loop; yields its port."""
+    spec = {"model": "openai:tok=2", "base_url": f"{base}/v1"}
+    mixture = Mixture(proposers=[spec], aggregator=spec)
+    config = uvicorn.Config(create_app(Catalogue({"moa": mixture})), port=0, log_level="warning")
+    server = uvicorn.Server(config)
+    serving = asyncio.ensure_future(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    try:
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        server.should_exit = True
+        await serving
+
+
+def _post(port: int, body: bytes) -> int:
+    """Return the status of one request, sent by this thread while the loop serves it."""
+    import http.client
+
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+    connection.request("POST", "/v1/chat/completions", body, {"content-type": "application/json"})
+    answer = connection.getresponse()
+    answer.read()
+    connection.close()
+    return answer.status
