@@ -27,7 +27,7 @@ def test_arena_hard_counts_strong_verdicts_three_times(tmp_path: Path, capsys: p
     row = found[str(path)]["m"]
     # Won three times and once; lost once and drawn once.
     assert row["win_rate"] == pytest.approx(100 * (3 + 1 + 0 + 0.5) / 6)
-    assert (row["n"], row["unreadable_rows_in_file"]) == (2, 1)
+    assert (row["n"], row["parse_failures"]) == (2, 1)
     assert moa("score", write(tmp_path / "bad.jsonl", [game(1, "first", None)])) == 2
     assert "row 1 has the scores ['first', 'None']" in capsys.readouterr().err
 

@@ -15,6 +15,7 @@ from moa_graph.evals.data.files import inside, json_bytes, read_rows, slug, writ
 from moa_graph.evals.flask import scores as flask
 from moa_graph.evals.judge_table import table as meta
 from moa_graph.evals.judge_table import votes as meta_data
+from moa_graph.evals.mt_bench import pairs
 from moa_graph.evals.mt_bench import scores as mt_bench
 
 
@@ -33,10 +34,11 @@ def test_win_rate_counts_what_it_could_not_read() -> None:
         alpaca.win_rate([None])
 
 
-def test_an_instruction_judged_twice_is_refused() -> None:
-    row = {"instruction": "i", "output_1": "a", "output_2": "b", "preference": 1}
-    with pytest.raises(InputError, match="already judged"):
-        alpaca.read_annotations([row, row])
+def test_an_instruction_judged_twice_is_a_duplicate_or_refused() -> None:
+    row = {"instruction": "i", "output_1": "a", "output_2": "b", "preference": None}
+    assert [item.win for item in alpaca.read_annotations([row, {**row, "preference": 2}])] == [1]
+    with pytest.raises(InputError, match="different answers"):
+        alpaca.read_annotations([row, {**row, "output_2": "c"}])
     with pytest.raises(InputError, match="'output_2' is missing"):
         alpaca.read_annotations([{"instruction": "i", "output_1": "a"}])
 
@@ -65,12 +67,12 @@ def test_first_share_reads_only_the_two_names() -> None:
 
 def test_mt_bench_ratings() -> None:
     assert [mt_bench.rating(t) for t in ("[[7.5]] [[2]]", "see [1]", "Rating: 7", "")] == [7.5, 1, -1, -1]
-    assert [mt_bench.verdict(t) for t in ("[[A]]", "[[B]] [[B]]", "[[A]] or [[B]]", "A")] == ["A", "B", None, None]
-    assert mt_bench.pairwise_winner("A", "B") == "model_1"
-    assert mt_bench.pairwise_winner("A", "A") == "tie"
-    assert mt_bench.pairwise_winner("C", "C") == "tie"
-    assert mt_bench.pairwise_winner("A", None) is None
-    assert mt_bench.adjusted_win_rate(["model_1", "tie", "model_2", "model_1", None]) == 62.5
+    assert [pairs.verdict(t) for t in ("[[A]]", "[[B]] [[B]]", "[[A]] or [[B]]", "A")] == ["A", "B", None, None]
+    assert pairs.pairwise_winner("A", "B") == "model_1"
+    assert pairs.pairwise_winner("A", "A") == "tie"
+    assert pairs.pairwise_winner("C", "C") == "tie"
+    assert pairs.pairwise_winner("A", None) is None
+    assert pairs.adjusted_win_rate(["model_1", "tie", "model_2", "model_1", None]) == 62.5
 
 
 def test_a_failed_rating_is_counted_and_a_second_run_does_not_double() -> None:

@@ -10,9 +10,10 @@ from moa_graph.errors import InputError
 from moa_graph.evals.data.files import Row, read_rows
 from moa_graph.evals.figures import Figures
 from moa_graph.evals.formats.arena_hard import arena_hard_figures
-from moa_graph.evals.formats.judgebench import judgebench_figures
-from moa_graph.evals.formats.wildbench import wildbench_figures
+from moa_graph.evals.formats.judgebench import judgebench_systems
+from moa_graph.evals.formats.wildbench import wildbench_systems
 from moa_graph.evals.prompts.figures import prompts_figures
+from moa_graph.evals.prompts.results import results_by_system
 
 
 def score_files(paths: Sequence[Path], answers: Sequence[Path], baseline: str, *, as_json: bool) -> None:
@@ -46,14 +47,15 @@ def _figures(rows: Sequence[Row], answers: Sequence[Row], baseline: str) -> dict
     if "games" in first:
         return arena_hard_figures(rows, answers, baseline=baseline)
     if "judgments" in first and "label" in first:
-        name = f"{first.get('judge_name') or 'judge'} on {first.get('response_model') or 'JudgeBench'}"
-        return {str(name): judgebench_figures(rows)}
+        return judgebench_systems(rows)
     if "session_id" in first:
-        figures = wildbench_figures(rows)
-        return {str(figures["model"] or "WildBench"): figures}
+        return wildbench_systems(rows)
     if "repeat" in first and "score" in first:
-        return {str(first.get("model_id") or "own prompts"): {"notes": [], **prompts_figures(rows)}}
+        return {
+            model or "own prompts": {"notes": [], **prompts_figures(found)}
+            for model, found in results_by_system(rows).items()
+        }
     raise InputError(
-        "it is none of Arena-Hard's judgments, JudgeBench's outputs, WildBench's scores or results of `moa eval run`; "
-        f"its first row has {', '.join(list(first)[:8]) or 'no fields'}"
+        "it has neither Arena-Hard's judgments nor JudgeBench's outputs nor WildBench's scores nor results of `moa eval "
+        f"run`; its first row has {', '.join(list(first)[:8]) or 'no fields'}"
     )

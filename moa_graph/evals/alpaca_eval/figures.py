@@ -112,6 +112,7 @@ def alpaca_figures(
         **controlled,
         "avg_length": alpaca.average_length(items),
         "parse_failures": rate.parse_failures,
+        "duplicates": len(rows) - len(items),
         "wins": rate.wins,
         "losses": rate.losses,
         "draws": rate.draws,

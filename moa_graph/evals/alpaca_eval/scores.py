@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from moa_graph.errors import InputError
+from moa_graph.evals.data import fields
+from moa_graph.evals.data.fields import Once, brief
 from moa_graph.evals.data.files import Row
 
 FIELDS = ("instruction", "output_1", "output_2")
@@ -92,17 +94,19 @@ def _number(value: Any) -> Any:
 
 
 def read_annotations(rows: Sequence[Row]) -> list[Annotation]:
-    """Read the rows of one system.
+    """Read the rows of one system. The same output judged again is a duplicate; the first readable verdict stays.
 
     Raises:
-        InputError: There are no rows, or an instruction was judged twice.
+        InputError: There are no rows, a row is damaged, or two rows of one instruction have different outputs.
     """
     found: dict[str, Annotation] = {}
+    once = Once()
     for number, row in enumerate(rows, 1):
         item = annotation(row, number)
-        if item.instruction in found:
-            raise InputError(f"annotation {number}: this instruction was already judged: {item.instruction[:80]!r}")
-        found[item.instruction] = item
+        once.repeats(item.instruction, (item.reference, item.output), number, f"{item.instruction[:80]!r}")
+        before = found.get(item.instruction)
+        if before is None or before.win is None:
+            found[item.instruction] = item
     if not found:
         raise InputError("there are no annotations")
     return list(found.values())
@@ -126,7 +130,7 @@ class Source:
     def of(cls, row: Row) -> Source:
         """Return the source of one row; missing fields are empty strings."""
         names = ("generator_2", "annotator", "generator_1")
-        return cls(*(str(row.get(name) or "") for name in names))
+        return cls(*(fields.name(row.get(name), "an annotation", name) for name in names))
 
     def __str__(self) -> str:
         model, judge, reference = (name or "not recorded" for name in (self.model, self.judge, self.reference))
@@ -134,9 +138,14 @@ class Source:
 
 
 def by_source(rows: Sequence[Row]) -> dict[Source, list[Row]]:
-    """Separate the rows of several models, judges or references in one file, in order of first appearance."""
+    """Separate the rows of several models, judges or references in one file, in order of first appearance.
+
+    Raises:
+        InputError: A row is not an annotation; the message has its number in the file.
+    """
     found: dict[Source, list[Row]] = {}
-    for row in rows:
+    for number, row in enumerate(rows, 1):
+        annotation(row, number)
         found.setdefault(Source.of(row), []).append(row)
     return found
 
@@ -210,10 +219,12 @@ def average_length(items: Sequence[Annotation]) -> int:
 def position_figures(rows: Sequence[Row]) -> dict[str, float]:
     """Return the consistency of a judge in both orders: how often the same side wins, and the answer shown first.
 
-    Empty for rows judged in one order.
+    Nothing for rows judged in one order.
+
+    Raises:
+        InputError: The `orders` of a row are damaged.
     """
-    pairs = [[o for o in row["orders"] if o["preference"] is not None] for row in rows if row.get("orders")]
-    pairs = [pair for pair in pairs if len(pair) == 2]
+    pairs = [pair for number, row in enumerate(rows, 1) if len(pair := _orders(row, f"annotation {number}")) == 2]
     if not pairs:
         return {}
     same = sum((a["preference"] > 1.5) == (b["preference"] > 1.5) for a, b in pairs)
@@ -225,12 +236,20 @@ def position_figures(rows: Sequence[Row]) -> dict[str, float]:
     }
 
 
+def _orders(row: Row, where: str) -> list[Row]:
+    """Return the readable verdicts of a row that was judged in both orders."""
+    orders = row.get("orders") or []
+    if not isinstance(orders, list) or not all(isinstance(o, dict) and {"preference"} <= o.keys() for o in orders):
+        raise InputError(f"{where}: `orders` is {brief(orders)}; it must be a list of objects with `preference`")
+    return [order for order in orders if win(order["preference"]) is not None and order["preference"] != 0]
+
+
 def _first_share(order: Mapping[str, Any]) -> float:
     """Return the share of the answer shown first; derived from the preference where it is not recorded."""
     if order.get("first_share") is not None:
         return float(order["first_share"])
     share = order["preference"] - 1
-    return float(share if order["is_switched"] else 1 - share)
+    return float(share if order.get("is_switched") else 1 - share)
 
 
 def position_warning(figures: Mapping[str, Any]) -> str | None:

@@ -11,11 +11,15 @@ from typing import Any
 
 from moa_graph.errors import InputError
 from moa_graph.evals.alpaca_eval import scores as alpaca
+from moa_graph.evals.data import fields
+from moa_graph.evals.data.fields import brief
 from moa_graph.evals.data.files import Row, read_rows
 from moa_graph.evals.flask import figures as flask_figures
 from moa_graph.evals.flask import scores as flask
 from moa_graph.evals.mt_bench import figures as mt_bench_figures
+from moa_graph.evals.mt_bench import pairs
 from moa_graph.evals.mt_bench import scores as mt_bench
+from moa_graph.evals.prompts.results import results_by_system
 
 Values = dict[tuple[Hashable, ...], float]
 NOT_RECORDED = "not recorded"
@@ -192,7 +196,7 @@ def _mt_bench(rows: Sequence[Row]) -> dict[str, ScoredSystem]:
 
 def _pairwise(rows: Sequence[Row]) -> dict[str, ScoredSystem]:
     """Return every model of a pairwise file with its wins; its opponents are its references."""
-    verdicts, _ = mt_bench.unique_pairs(mt_bench.pair_verdicts(rows))
+    verdicts, _ = pairs.unique_pairs(pairs.pair_verdicts(rows))
     found = {}
     for model in dict.fromkeys(name for row in verdicts for name in row.models):
         mine = [row for row in verdicts if model in row.models]
@@ -232,12 +236,9 @@ def _flask_set(rows: Sequence[Row]) -> str:
 
 
 def _votes(rows: Sequence[Row]) -> dict[str, ScoredSystem]:
-    """Return how often a model's draft was voted best by people who saw the drafts without names: 100 for the best of a
-    vote, 0 for the others. A model with several drafts in a vote gets their mean."""
-    try:
-        votes = [(str(row["prompt"]), [str(draft["model"]) for draft in row["drafts"]], row["best"]) for row in rows]
-    except (KeyError, TypeError) as error:
-        raise InputError(f"a line is not a vote of the page: {error!r}") from error
+    """Return how often people who saw drafts without names found a model's best: 100 for the best of a vote, 0 for the
+    others. A model with several drafts in a vote has the mean of theirs."""
+    votes = [_vote(row, f"vote {number}") for number, row in enumerate(rows, 1)]
     found = {}
     for model in dict.fromkeys(name for _, shown, _ in votes for name in shown):
         values: Values = {}
@@ -249,22 +250,32 @@ def _votes(rows: Sequence[Row]) -> dict[str, ScoredSystem]:
     return found
 
 
+def _vote(row: Row, where: str) -> tuple[str, list[str], int]:
+    """Return a vote's prompt, the models of its drafts, and the place of the best one."""
+    drafts, best = row.get("drafts"), row.get("best")
+    if "prompt" not in row or not isinstance(drafts, list) or not all(isinstance(d, dict) for d in drafts):
+        raise InputError(f"{where} has no `prompt` with `drafts`: it is not a vote of the page")
+    if isinstance(best, bool) or not isinstance(best, int) or not 0 <= best < len(drafts):
+        raise InputError(
+            f"{where}: `best` is {brief(best)}; it must be the place of one of {len(drafts)} drafts, from 0"
+        )
+    return str(row["prompt"]), [fields.name(draft.get("model"), where, "model") for draft in drafts], best
+
+
 def _results(rows: Sequence[Row]) -> dict[str, ScoredSystem]:
     """Return the results of own prompts; a repetition is a part of its prompt."""
     found = {}
-    for model in dict.fromkeys(str(row.get("model_id") or NOT_RECORDED) for row in rows):
-        mine = [row for row in rows if str(row.get("model_id") or NOT_RECORDED) == model]
-        values: Values = {
-            (row["id"], int(row.get("repeat", 0))): 100.0 * row["score"] for row in mine if row["score"] is not None
-        }
-        judges = frozenset(found["judge"] for row in mine for found in row.get("ratings") or ())
+    for name, mine in results_by_system(rows).items():
+        model = name or NOT_RECORDED
+        values: Values = {(row["id"], row["repeat"]): 100.0 * row["score"] for row in mine if row["score"] is not None}
+        judges = frozenset(rating["judge"] for row in mine for rating in row["ratings"])
         found[model] = ScoredSystem(
             (model,),
             "prompts",
             judges or frozenset({"right answers"}),
             values,
             texts={row["id"]: str(row.get("prompt", "")) for row in mine},
-            categories={row["id"]: row["tags"][0] for row in mine if row.get("tags")},
+            categories={row["id"]: row["tags"][0] for row in mine if row["tags"]},
             rows=mine,
         )
     return found
@@ -273,7 +284,7 @@ def _results(rows: Sequence[Row]) -> dict[str, ScoredSystem]:
 _READERS = (
     (lambda row: "repeat" in row and "score" in row and "answer" in row, _results),
     (lambda row: "preference" in row, _alpaca),
-    (lambda row: "g1_winner" in row, _pairwise),
+    (pairs.is_pairwise, _pairwise),
     (lambda row: "turn" in row and "score" in row, _mt_bench),
     (lambda row: "review" in row or isinstance(row.get("score"), dict), _flask),
     (lambda row: {"drafts", "best"} <= row.keys(), _votes),

@@ -6,6 +6,7 @@ the old file or the new one, never a part of one.
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import hashlib
 import json
@@ -20,6 +21,22 @@ from typing import Any
 from moa_graph.errors import InputError
 
 Row = dict[str, Any]
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_KINDS = (
+    (re.compile(rb"\s*<(?:!doctype|html)", re.I), "a web page: download the file itself"),
+    (re.compile(rb"version https://git-lfs"), "a pointer of Git LFS: fetch the file with `git lfs pull`"),
+    (re.compile(rb"PK\x03\x04"), "a zip archive: unpack it"),
+    (re.compile(rb"\x28\xb5\x2f\xfd"), "a zstd file: unpack it"),
+    (re.compile(rb"PAR1"), "a Parquet file: save its rows as JSON Lines"),
+    (re.compile(rb"BZh|\xfd7zXZ"), "a bzip2 or xz file: unpack it, or use gzip"),
+)
+"""How files that are not JSON begin, and what they are."""
 LARGEST = 1 << 29
 """Maximum size of an unpacked file in bytes (512 MiB). A gzip file may unpack to a thousand times its size."""
 
@@ -47,25 +64,57 @@ def file_digest(path: Path) -> str:
 
 
 def read_text(path: Path) -> str:
-    """Return the text of `path` as UTF-8, without a byte order mark."""
+    """Return the text of `path`: UTF-8, or UTF-16 or UTF-32 with a byte order mark, which is left out.
+
+    Raises:
+        InputError: The file cannot be read, or is not text.
+    """
+    data = read_bytes(path)
+    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
     try:
-        return read_bytes(path).decode("utf-8-sig")
+        return data.decode(encoding)
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 text: {error}") from error
+        if kind := _kind(data):
+            raise InputError(f"{path} is not JSON but {kind}") from error
+        raise InputError(f"{path} is not UTF-8 text: {error}. Save it as UTF-8") from error
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Return the rows of a JSON list or of JSON Lines.
+    """Return the rows of a JSON list, of JSON Lines, or of a JSON object whose only list of objects they are.
 
     Raises:
         InputError: The file cannot be read, or a line is not a JSON object; the message names it.
     """
     text = read_text(path)
+    if kind := _kind(text[:200].encode("utf-8", "replace")):
+        raise InputError(f"{path} is not JSON but {kind}")
     if text.lstrip().startswith("["):
         rows = _loads(text, str(path))
         return [_row(row, f"{path}, entry {number}") for number, row in enumerate(rows, 1)]
-    lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    # JSON text has no bare line break of any kind. Other separators that Python knows may be inside of it.
+    lines = [(number, line) for number, line in enumerate(re.split(r"\r\n|\r|\n", text), 1) if line.strip()]
+    if lines and (wrapped := _wrapped(text, lines[0][1])) is not None:
+        return wrapped
     return [_row(_loads(line, f"{path}:{number}"), f"{path}:{number}") for number, line in lines]
+
+
+def _wrapped(text: str, first: str) -> list[Row] | None:
+    """Return the rows of a text that is one JSON object: its only list of objects, or itself; None for JSON Lines."""
+    if not first.lstrip().startswith("{"):
+        return None
+    try:
+        whole = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    lists = [v for v in whole.values() if isinstance(v, list) and v and all(isinstance(row, dict) for row in v)]
+    # A row of its own may hold a list of objects beside its name: Arena-Hard's `games`.
+    alone = not any(isinstance(v, str | int | float) and not isinstance(v, bool) for v in whole.values())
+    return lists[0] if len(lists) == 1 and alone else [whole]
+
+
+def _kind(data: bytes) -> str | None:
+    """Return what a file is that is not JSON; None when it may be."""
+    return next((kind for start, kind in _KINDS if start.match(data)), None)
 
 
 def _loads(text: str, where: str) -> Any:

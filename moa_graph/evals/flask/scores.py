@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from moa_graph.errors import InputError
+from moa_graph.evals.data.fields import identifier
 from moa_graph.evals.data.files import Row
 
 SKILLS = (
@@ -118,10 +119,10 @@ def item_id(row: Row, where: str) -> int:
         InputError: There is no number, or it is not an integer.
     """
     name = "idx" if "idx" in row else "question_id"
-    try:
-        return int(str(row[name]))
-    except (KeyError, ValueError) as error:
-        raise InputError(f"{where} has no idx or question_id that is a number: {row.get(name)!r}") from error
+    found = identifier(row.get(name, ""), where, name)
+    if not isinstance(found, int):
+        raise InputError(f"{where} has no idx or question_id that is a number: {row.get(name)!r}")
+    return found
 
 
 def review(row: Row, where: str, asked: Sequence[str] = ()) -> Review:

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from moa_graph.errors import InputError
+from moa_graph.evals.data import fields
+from moa_graph.evals.data.fields import Once, identifier
 from moa_graph.evals.data.files import Row
 from moa_graph.evals.figures import Figures, as_pair, cautions
 from moa_graph.evals.stats import fraction_interval
@@ -24,20 +26,52 @@ _GROUPS = {
 _ENDS = (*_FLIPPED, "A=B")
 
 
-def judgebench_figures(rows: Sequence[Row]) -> Figures:
-    """Return the accuracy over all pairs and by kind of task, in percent.
+def judgebench_systems(rows: Sequence[Row]) -> dict[str, Figures]:
+    """Return the figures of every judge, and every model whose answers it judged; they are never averaged together.
 
     Raises:
-        InputError: A row is not in JudgeBench's format, or no decision could be read; the message names the first one.
+        InputError: A row is not one of JudgeBench's, or no decision of a judge could be read.
+    """
+    groups: dict[str, list[tuple[int, Row]]] = {}
+    for number, row in enumerate(rows, 1):
+        judge, model = _judge(row, number), fields.name(row.get("response_model"), f"row {number}", "response_model")
+        groups.setdefault(f"{judge or 'judge'} on {model or 'JudgeBench'}", []).append((number, row))
+    return {name: judgebench_figures(found) for name, found in groups.items()}
+
+
+def _judge(row: Row, number: int) -> str:
+    """Return the judge's name: the prompt's, and the model's where a judgment has it."""
+    name = fields.name(row.get("judge_name"), f"row {number}", "judge_name")
+    judgments = row.get("judgments")
+    first = judgments[0] if isinstance(judgments, list) and judgments else None
+    inner = first.get("judgment") if isinstance(first, dict) else None
+    model = inner.get("judge_model") if isinstance(inner, dict) else None
+    return f"{name} {model}".strip() if isinstance(model, str) else name
+
+
+def judgebench_figures(rows: Sequence[tuple[int, Row]]) -> Figures:
+    """Return the accuracy over all pairs and by kind of task, in percent. A pair that stands twice counts once.
+
+    Args:
+        rows: Rows of one judge with their numbers in the file.
+
+    Raises:
+        InputError: A row is not one of JudgeBench's, or no decision could be read; the message names the first.
     """
     points: list[tuple[str, float]] = []
     consistent = unreadable = 0
     first: Any = None
-    for number, row in enumerate(rows, 1):
+    once = Once()
+    for number, row in rows:
         label, judgments = row.get("label"), row.get("judgments")
-        if label not in _FLIPPED or not isinstance(judgments, list) or not judgments:
-            raise InputError(f"row {number} is not in JudgeBench's format: it needs `label` and `judgments`")
+        if not isinstance(label, str) or label not in _FLIPPED or not isinstance(judgments, list) or not judgments:
+            raise InputError(f"row {number} has no `label` with `judgments`: it is not one of JudgeBench's outputs")
         said = [_decision(judgment) for judgment in judgments[:2]]
+        name = row.get("pair_id")
+        if name is not None and once.repeats(
+            identifier(name, f"row {number}", "pair_id"), said, number, f"pair {name}"
+        ):
+            continue
         ends = [said[0], *(_FLIPPED.get(end or "", end) for end in said[1:])]
         if not any(ends):
             unreadable += 1
@@ -56,6 +90,7 @@ def judgebench_figures(rows: Sequence[Row]) -> Figures:
         "accuracy": sum(value for _, value in points) / len(points),
         "interval": as_pair(width),
         "consistency": consistent / len(points),
+        "duplicates": once.duplicates,
         "parse_failures": unreadable,
         "groups": {name: sum(values) / len(values) for name, values in sorted(groups.items())},
         "cautions": cautions({"interval": width}),
@@ -65,7 +100,7 @@ def judgebench_figures(rows: Sequence[Row]) -> Figures:
 
 def _decision(judgment: Any) -> str | None:
     end = judgment.get("decision") if isinstance(judgment, dict) else None
-    return end if end in _ENDS else None
+    return end if isinstance(end, str) and end in _ENDS else None
 
 
 def _group(source: str) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from moa_graph.errors import InputError
+from moa_graph.evals.data import fields
+from moa_graph.evals.data.fields import Once, identifier
 from moa_graph.evals.data.files import Row
 from moa_graph.evals.figures import Figures, as_pair, cautions
 from moa_graph.evals.mt_bench.scores import FAILED, on_scale
@@ -19,37 +21,66 @@ def _rating(row: Row) -> Any:
     return row.get("score") if value is None or isinstance(value, list) else value
 
 
-def wildbench_figures(rows: Sequence[Row]) -> Figures:
-    """Return the mean score, and the score on the published scale (twice its distance from 5).
+def wildbench_systems(rows: Sequence[Row]) -> dict[str, Figures]:
+    """Return the figures of every model, by judge where the file names several; they are never averaged together.
 
     Raises:
-        InputError: A row is not in WildBench's format, or no score could be read; the message names the first one.
+        InputError: A row is not one of WildBench's, or no score of a model could be read.
+    """
+    groups: dict[tuple[str, str], list[tuple[int, Row]]] = {}
+    for number, row in enumerate(rows, 1):
+        where = f"row {number}"
+        model = fields.name(row.get("model_test") or row.get("generator"), where, "model_test")
+        judge = fields.name(row.get("judge") or row.get("evaluator"), where, "judge")
+        groups.setdefault((model, judge), []).append((number, row))
+    judges = {judge for _, judge in groups}
+    return {
+        (model or "WildBench") + (f" judged by {judge or 'not recorded'}" if len(judges) > 1 else ""): {
+            "model": model or None,
+            "judge": judge or None,
+            **wildbench_figures(found),
+        }
+        for (model, judge), found in groups.items()
+    }
+
+
+def wildbench_figures(rows: Sequence[tuple[int, Row]]) -> Figures:
+    """Return the mean score, and the published scale's: twice its distance from 5. A session counts once.
+
+    Args:
+        rows: Rows of one model and judge with their numbers in the file.
+
+    Raises:
+        InputError: A row is not one of WildBench's, two rows of one session have different outputs, or no score could
+            be read; the message names the row.
     """
     kept: dict[str, float] = {}
-    duplicates, first = 0, None
-    for number, row in enumerate(rows, 1):
+    first = None
+    once = Once()
+    for number, row in rows:
+        where = f"row {number}"
         if "session_id" not in row or not {"parsed_result", "score"} & row.keys():
             raise InputError(
-                f"row {number} is not in WildBench's format: it needs session_id and parsed_result (or score)"
+                f"{where} needs session_id and parsed_result (or score): it is not one of WildBench's scores"
             )
-        value = _rating(row)
+        value, session = _rating(row), str(identifier(row["session_id"], where, "session_id"))
         score = on_scale(value)
         if score == FAILED and first is None:
-            first = f"row {number} has the score {value!r}"
-        duplicates += str(row["session_id"]) in kept
-        kept.setdefault(str(row["session_id"]), score)
+            first = f"{where} has the score {value!r}"
+        once.repeats(session, row.get("model_output"), number, f"session {session}")
+        if kept.get(session, FAILED) == FAILED:
+            kept[session] = score
     read = [score for score in kept.values() if score != FAILED]
     if not read:
         raise InputError(f"no score could be read: {first or 'there are no rows'}; a score is 1 to 10")
     width = mean_interval(read, scale=(1, 10))
     mean = sum(read) / len(read)
     return {
-        "model": str(rows[0].get("model_test") or rows[0].get("generator") or "") or None,
         "n": len(read),
         "score": mean,
         "interval": as_pair(width),
         "wb_score": 2 * (mean - 5),
-        "duplicates": duplicates,
+        "duplicates": once.duplicates,
         "parse_failures": len(kept) - len(read),
         "cautions": cautions({"interval": width}),
         "notes": [f"{len(kept) - len(read)} scores could not be read; {first}"] if first else [],

@@ -31,14 +31,24 @@ def judge_figures(humans: Humans, judges: Sequence[RecordedJudge]) -> dict[str, 
         if not rows[judge.name].parsed:
             raise InputError(f"judge {judge.name!r}: {table.NO_VERDICTS}; its first pair is {_first_key(judge)}")
     unread = {judge.name: judge.first_unreadable for judge in judges}
-    return {name: _rating_figures(rating, unread.get(name)) for name, rating in rows.items()}
+    return {name: _rating_figures(rating, unread.get(name), _part(rating, humans)) for name, rating in rows.items()}
+
+
+def _part(rating: table.Rating, humans: Humans) -> list[str]:
+    """Return what was left out: pairs without votes of every human, or without a verdict of the judge."""
+    notes = []
+    if humans.incomplete:
+        notes.append(f"{humans.incomplete} pairs without a readable vote of every human were left out")
+    if rating.n < len(humans.pairs):
+        notes.append(f"{len(humans.pairs) - rating.n} of {len(humans.pairs)} pairs have no readable verdict")
+    return notes
 
 
 def _first_key(judge: RecordedJudge) -> str:
     return repr(next(iter(judge.verdicts), ()))[:120]
 
 
-def _rating_figures(rating: table.Rating, unreadable: str | None) -> Figures:
+def _rating_figures(rating: table.Rating, unreadable: str | None, notes: list[str]) -> Figures:
     return {
         **rating.columns,
         "n": rating.n,
@@ -51,6 +61,7 @@ def _rating_figures(rating: table.Rating, unreadable: str | None) -> Figures:
         "cautions": cautions(rating.intervals),
         "reasons": rating.reasons,
         "interval_reasons": rating.interval_reasons,
+        "notes": notes,
         "source": "computed",
     }
 

@@ -33,6 +33,7 @@ COLUMNS = {
 NO_VERDICTS = "no verdict of this judge is about these pairs"
 NO_PRICE, NO_TIME = "the file has no prices", "the file has no times"
 NO_RUNS = "needs several runs of the judge on the same pairs"
+ONE_HUMAN = "needs at least two humans"
 NO_REPEATS = "no pair has two readable verdicts of this judge"
 NO_SYSTEMS = "needs at least three systems to rank"
 NO_LENGTHS = "no pair differs by more than 30 characters"
@@ -113,8 +114,8 @@ def score(verdict: float, target: float) -> float:
 
 
 def rate_humans(humans: Humans) -> Rating:
-    """Return the humans' own row: each human against the mode of the others. Their bias is 0 by definition."""
-    votes = [pair.votes for pair in humans.pairs.values()]
+    """Return the humans' own row: each against the mode of the others; their bias is 0 by definition."""
+    votes = [pair.votes for pair in humans.pairs.values()] if humans.runs > 1 else []
     samples = {
         "human_agreement": Sample.of([float(np.mean(against_rest(v)))] for v in votes),
         "variance": Sample.of([100 - float(np.mean(against_rest(v)))] for v in votes),
@@ -126,7 +127,9 @@ def rate_humans(humans: Humans) -> Rating:
     kappas, widths = _human_kappas(votes)
     widths |= {name: sample.interval for name, sample in samples.items()}
     fixed = dict.fromkeys(("spearman", "pearson"), "1 by definition") | {"bias": "0 by definition"}
-    return _rating(columns, _counts(humans.runs, votes), kappas, widths, {}, fixed)
+    every = [pair.votes for pair in humans.pairs.values()]
+    why = dict.fromkeys(("human_agreement", "variance"), ONE_HUMAN)
+    return _rating(columns, _counts(humans.runs, every), kappas, widths, why, fixed)
 
 
 def rate(judge: RecordedJudge, humans: Humans) -> Rating:
@@ -183,7 +186,7 @@ def _counts(runs: int, asked: Sequence[Sequence[float | None]]) -> tuple[int, in
 def _human_kappas(votes: Sequence[Sequence[float]]) -> tuple[dict[str, float], Widths]:
     kappas: dict[str, float] = {}
     widths: Widths = {}
-    for one, two in combinations(range(len(votes[0])), 2):
+    for one, two in combinations(range(len(votes[0]) if votes else 0), 2):
         name = f"{one + 1}-{two + 1}"
         a, b = [v[one] for v in votes], [v[two] for v in votes]
         kappas[name], widths[f"kappa {name}"] = kappa(a, b), kappa_interval(a, b)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from moa_graph.errors import InputError
+from moa_graph.evals.data.fields import Once, identifier
 from moa_graph.evals.data.files import Row
 
 Key = tuple[str, ...]
@@ -29,17 +30,28 @@ class Pair:
     output_2: str
     votes: list[float] = field(default_factory=list)
     system: str | None = None
+    instruction: str = ""
 
 
 @dataclass
 class Humans:
-    """Human votes over pairs, and the mean price and time of a vote if the file has them."""
+    """Human votes over pairs, and what a vote cost and took when the file says so.
+
+    Attributes:
+        pairs: Pairs that have the votes of all humans.
+        runs: Votes of each pair.
+        price: Mean price of a vote, in dollars.
+        time: Mean time of a vote, in seconds.
+        smallest_system: A system needs more votes than this to be ranked.
+        incomplete: Pairs that were left out because a vote is missing or unreadable.
+    """
 
     pairs: dict[Key, Pair]
     runs: int
     price: float | None = None
     time: float | None = None
     smallest_system: int = 0
+    incomplete: int = 0
 
 
 @dataclass
@@ -83,41 +95,55 @@ def humans(rows: Sequence[Row], generators: Sequence[Row] = ()) -> Humans:
     """Read human votes in either format. `generators` (AlpacaFarm's annotations) names the system of each pair.
 
     Raises:
-        InputError: Fewer than two humans voted, or no pair has all their votes.
+        InputError: A row is damaged, two rows of one pair have different texts, or no pair has the votes of all humans.
     """
     if not rows:
         raise InputError("the file of human votes is empty")
     read = _pandalm_humans(rows) if "annotator1" in rows[0] else _alpaca_farm_humans(rows, generators)
-    if read.runs < 2 or not read.pairs:
-        raise InputError("rating a judge needs pairs with at least two readable human votes")
+    if not read.pairs:
+        raise InputError(
+            'no pair has a readable vote of every human; a vote is 1, 2, or a tie (0, 1.5 or "Tie") under '
+            "`annotator1`, `annotator2`, ... or `preference`"
+        )
     return read
 
 
 def _pandalm_humans(rows: Sequence[Row]) -> Humans:
     names = sorted((k for k in rows[0] if re.fullmatch(r"annotator\d+", k)), key=lambda k: int(k[9:]))
     pairs: dict[Key, Pair] = {}
-    for row in rows:
+    incomplete = 0
+    once = Once()
+    for number, row in enumerate(rows, 1):
+        where = f"row {number}"
+        if missing := [name for name in ("idx", "response1", "response2") if name not in row]:
+            raise InputError(f"{where} has no {', '.join(missing)}: it is not one of PandaLM's human votes")
+        key = (str(identifier(row["idx"], where, "idx")),)
+        # A few responses are NaN or a bool in the file, so text is made of them.
+        first, second = str(row["response1"]), str(row["response2"])
         votes = [vote for name in names if (vote := label(row.get(name))) is not None]
+        if once.repeats(key, (first, second, votes), number, f"idx {key[0]}"):
+            continue
         if len(votes) == len(names):
-            key = (str(row["idx"]),)
-            # A few responses in the file are NaN or a bool, so they are converted to text.
-            pairs[key] = Pair(key, str(row["response1"]), str(row["response2"]), votes, str(row.get("cmp_key", "")))
-    return Humans(pairs, runs=len(names))
+            instruction = "\n\n".join(str(row[name]) for name in ("instruction", "input") if row.get(name))
+            pairs[key] = Pair(key, first, second, votes, str(row.get("cmp_key", "")), instruction)
+        incomplete += len(votes) < len(names)
+    return Humans(pairs, runs=len(names), incomplete=incomplete)
 
 
 def _alpaca_farm_humans(rows: Sequence[Row], generators: Sequence[Row]) -> Humans:
-    # Two systems may have the same outputs; the first one counts, as in the published table.
-    systems = {_key(row): str(row["generator"]) for row in reversed(generators) if row.get("generator")}
+    # Two systems may have given the same outputs; the first one named counts, as in the published table.
+    named = [(_key(row, f"generators, row {number}"), row.get("generator")) for number, row in enumerate(generators, 1)]
+    systems = {key: str(generator) for key, generator in reversed(named) if generator}
     pairs: dict[Key, Pair] = {}
-    for row in rows:
-        vote, key = label(row.get("preference")), _key(row)
+    for number, row in enumerate(rows, 1):
+        vote, key = label(row.get("preference")), _key(row, f"row {number}")
         if vote is None:
             continue
         if key not in pairs:
             # Rankings use the evaluation split only.
             ranked = row.get("datasplit", "eval") == "eval"
             system = systems.get(key) or row.get("generator") if ranked else None
-            pairs[key] = Pair(key, str(row["output_1"]), str(row["output_2"]), [], system)
+            pairs[key] = Pair(key, key[1], key[2], [], system, key[0])
         pairs[key].votes.append(vote)
     # Texts that occur twice have twice the votes; the usual number is used, as in the published table.
     counts = Counter(len(pair.votes) for pair in pairs.values())
@@ -126,14 +152,16 @@ def _alpaca_farm_humans(rows: Sequence[Row], generators: Sequence[Row]) -> Human
     for pair in kept.values():
         del pair.votes[runs:]
     # The published table ranks systems with more than 100 votes.
-    return Humans(kept, runs, _mean(rows, "price_per_example"), _mean(rows, "time_per_example"), 100)
+    price, time = _mean(rows, "price_per_example"), _mean(rows, "time_per_example")
+    return Humans(kept, runs, price, time, 100, len({_key(row, "") for row in rows}) - len(kept))
 
 
-def _key(row: Row) -> Key:
-    try:
-        return (str(row["instruction"]), str(row["output_1"]), str(row["output_2"]))
-    except KeyError as error:
-        raise InputError(f"a row has no {error}: neither AlpacaFarm's form nor PandaLM's") from error
+def _key(row: Row, where: str) -> Key:
+    """Return a pair's three texts."""
+    names = ("instruction", "output_1", "output_2")
+    if missing := [name for name in names if not isinstance(row.get(name), str)]:
+        raise InputError(f"{where} has no text under {', '.join(missing)}: neither AlpacaFarm's form nor PandaLM's")
+    return (row["instruction"], row["output_1"], row["output_2"])
 
 
 def judge(name: str, rows: Sequence[Row]) -> RecordedJudge:
@@ -148,7 +176,8 @@ def judge(name: str, rows: Sequence[Row]) -> RecordedJudge:
     verdicts: dict[Key, list[float | None]] = {}
     unreadable = None
     for number, row in enumerate(rows, 1):
-        key = (str(row["idx"]),) if result and "idx" in row else _key(row)
+        where = f"judge {name!r}, row {number}"
+        key = (str(identifier(row["idx"], where, "idx")),) if "idx" in row else _key(row, where)
         value = row.get(result or "preference")
         verdicts.setdefault(key, []).append(label(value))
         if unreadable is None and verdicts[key][-1] is None:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from moa_graph.errors import InputError
 from moa_graph.evals.data import assets
+from moa_graph.evals.data.fields import identifier
 from moa_graph.evals.data.files import Row, read_rows
 from moa_graph.evals.figures import Figures, as_pair, cautions
+from moa_graph.evals.mt_bench import pairs
 from moa_graph.evals.mt_bench import scores as mt_bench
 from moa_graph.evals.stats import fraction_interval
 
 QUESTIONS = "mt_bench/question.jsonl"
+_HUMAN = re.compile(r"(author|expert|human|annotator)(_\d+)?")
+"""How FastChat's files of human votes name a person."""
 
 
 def is_pairwise(rows: Sequence[Row]) -> bool:
     """Return whether the rows are FastChat's pairwise ones."""
-    return bool(rows) and "g1_winner" in rows[0]
+    return bool(rows) and pairs.is_pairwise(rows[0])
 
 
 def categories() -> dict[Any, str]:
@@ -25,7 +30,7 @@ def categories() -> dict[Any, str]:
     found = assets.present(QUESTIONS)
     if not found:
         return {}
-    return {mt_bench.question_id(row["question_id"]): row["category"] for row in read_rows(found.path)}
+    return {identifier(row["question_id"], QUESTIONS, "question_id"): row["category"] for row in read_rows(found.path)}
 
 
 def single_figures(rows: Sequence[Row]) -> dict[str, Figures]:
@@ -85,10 +90,14 @@ def pair_figures(rows: Sequence[Row]) -> dict[str, Figures]:
     Raises:
         InputError: No verdict could be read; the message names the first one.
     """
-    verdicts = mt_bench.pair_verdicts(rows)
-    groups: dict[tuple[tuple[str, str], str], list[mt_bench.PairVerdict]] = {}
+    verdicts = pairs.pair_verdicts(rows)
+    groups: dict[tuple[tuple[str, str], str], list[pairs.PairVerdict]] = {}
     for row in verdicts:
-        groups.setdefault((row.models, row.judge), []).append(row)
+        one, two = row.models
+        # A pair that the file has in both directions is one pair, named as it is met first.
+        judge = "humans" if _HUMAN.fullmatch(row.judge) else row.judge
+        known = ((two, one), judge) in groups
+        groups.setdefault(((two, one) if known else (one, two), judge), []).append(row.facing(two if known else one))
     if not any(row.winner for row in verdicts):
         first = f"question {verdicts[0].question} has the winners {verdicts[0].raw}" if verdicts else "there are none"
         raise InputError(f"no pairwise verdict could be read: {first}; a winner is model_1, model_2 or tie")
@@ -99,8 +108,8 @@ def pair_figures(rows: Sequence[Row]) -> dict[str, Figures]:
     }
 
 
-def _pair(members: Sequence[mt_bench.PairVerdict]) -> Figures:
-    kept, duplicates = mt_bench.unique_pairs(members)
+def _pair(members: Sequence[pairs.PairVerdict]) -> Figures:
+    kept, duplicates = pairs.unique_pairs(members)
     model, opponent = members[0].models
     winners = [row.winner for row in kept]
     read = [(100 * win, row.question) for row in kept if (win := row.win(model)) is not None]
@@ -110,13 +119,13 @@ def _pair(members: Sequence[mt_bench.PairVerdict]) -> Figures:
     return {
         "model": model,
         "opponent": opponent,
-        "judge": members[0].judge or None,
+        "judge": "humans" if _HUMAN.fullmatch(members[0].judge) else members[0].judge or None,
         "wins": winners.count("model_1"),
         "losses": winners.count("model_2"),
         "ties": winners.count("tie"),
         "duplicates": duplicates,
         "parse_failures": winners.count(None),
-        "adjusted_win_rate": mt_bench.adjusted_win_rate(winners),
+        "adjusted_win_rate": pairs.adjusted_win_rate(winners),
         "adjusted_win_rate_interval": as_pair(width),
         "consistency": sum(same) / len(same) if same else None,
         "cautions": cautions({"adjusted_win_rate_interval": width}),

@@ -14,6 +14,7 @@ from moa_graph.errors import InputError
 from moa_graph.evals.data.files import Row
 from moa_graph.evals.engine import ItemOutcome
 from moa_graph.evals.judge import Judge
+from moa_graph.evals.mt_bench import pairs
 from moa_graph.evals.mt_bench import scores as mt_bench
 from moa_graph.evals.systems.mixture import System, SystemRequest
 from moa_graph.evals.systems.recorded import RecordedOutputs
@@ -147,14 +148,14 @@ class MTBench:
                 item=question.name,
                 slot=slot,
                 role="judge pair",
-                readable=lambda reply: mt_bench.verdict(reply.text) is not None,
+                readable=lambda reply: pairs.verdict(reply.text) is not None,
             )
             done.judging.add(reply)
             if not reply.counts and reply.status != "empty":
                 done.failures.append(f"judge: {reply.error}")
                 return
             games.append((filled, reply))
-        first, second = (mt_bench.verdict(reply.text) for _, reply in games)
+        first, second = (pairs.verdict(reply.text) for _, reply in games)
         done.unreadable += first is None or second is None
         record = self.judge.record(prompt["system_prompt"] + prompt["prompt_template"], games[0][1])
         done.rows.setdefault(PAIRS, []).append(
@@ -164,7 +165,7 @@ class MTBench:
                 "model_2": self.other_name,
                 "g1_winner": _winner(first, swapped=False),
                 "g2_winner": _winner(second, swapped=True),
-                "winner": mt_bench.pairwise_winner(first, second) or "error",
+                "winner": pairs.pairwise_winner(first, second) or "error",
                 "judge": [self.judge.name, name],
                 "g1_user_prompt": games[0][0],
                 "g1_judgment": games[0][1].text,

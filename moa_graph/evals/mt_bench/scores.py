@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from moa_graph.errors import InputError
+from moa_graph.evals.data import fields
+from moa_graph.evals.data.fields import identifier
 from moa_graph.evals.data.files import Row
 from moa_graph.evals.stats import Interval, mean_interval
 
@@ -21,7 +23,6 @@ FAILED = -1.0
 LOWEST, HIGHEST = 1.0, 10.0
 _RATING = re.compile(r"\[\[(\d+\.?\d*)\]\]")
 _BACKUP = re.compile(r"\[(\d+\.?\d*)\]")
-_WINNER = re.compile(r"\[\[([ABC])\]\]")
 
 
 @dataclass(frozen=True)
@@ -83,17 +84,6 @@ def on_scale(value: Any) -> float:
     return score if LOWEST <= score <= HIGHEST else FAILED
 
 
-def verdict(text: str) -> str | None:
-    """Return "A", "B" or "C" (a tie) of a pairwise judgment; None unless exactly one verdict is given."""
-    found = set(_WINNER.findall(text))
-    return found.pop() if len(found) == 1 else None
-
-
-def question_id(value: Any) -> int | str:
-    """Return a question's id; quoted digits are the same id as the number."""
-    return int(value) if isinstance(value, str) and value.isdecimal() else value
-
-
 def judgments(rows: Sequence[Row]) -> list[Judgment]:
     """Read FastChat's single-grading rows.
 
@@ -107,25 +97,38 @@ def _judgment(row: Row, number: int) -> Judgment:
     if missing := [name for name in ("question_id", "model", "turn", "score") if name not in row]:
         kind = "a pairwise row" if "g1_winner" in row else "not a single-grading row"
         raise InputError(f"judgment {number} is {kind}: it has no {', '.join(missing)}")
-    turn = question_id(row["turn"])
-    if turn not in (1, 2):
-        raise InputError(f"judgment {number}: the turn is {row['turn']!r}, not 1 or 2")
+    where = f"judgment {number}"
     prompt = row.get("user_prompt")
     return Judgment(
-        question=question_id(row["question_id"]),
-        model=str(row["model"]),
-        judge=judge_name(row.get("judge")),
-        turn=int(turn),
+        question=identifier(row["question_id"], where, "question_id"),
+        model=fields.name(row["model"], where, "model") or "not recorded",
+        judge=judge_name(row.get("judge"), where),
+        turn=turn_of(row["turn"], where),
         score=on_scale(row["score"]),
         prompt=prompt if isinstance(prompt, str) else None,
         raw=row["score"],
     )
 
 
-def judge_name(recorded: Any) -> str:
-    """Return the judge's model. FastChat records [model, name of the prompt]."""
-    name = recorded[0] if isinstance(recorded, list) and recorded else recorded
-    return str(name) if name else ""
+def judge_name(recorded: Any, where: str) -> str:
+    """Return the judge's model; FastChat records [model, name of the prompt].
+
+    Raises:
+        InputError: It is not text.
+    """
+    return fields.name(recorded[0] if isinstance(recorded, list) and recorded else recorded, where, "judge")
+
+
+def turn_of(value: Any, where: str) -> int:
+    """Return 1 or 2.
+
+    Raises:
+        InputError: It is another value.
+    """
+    turn = identifier(value, where, "turn")
+    if turn not in (1, 2):
+        raise InputError(f"{where}: the turn is {value!r}, not 1 or 2")
+    return int(turn)
 
 
 def answer_sets(rows: Iterable[Judgment]) -> list[list[Judgment]]:
@@ -221,98 +224,3 @@ def score(rows: Sequence[Judgment], *, categories: Mapping[Any, str]) -> Score:
 
 def _mean(values: Sequence[float]) -> float | None:
     return math.fsum(values) / len(values) if values else None
-
-
-def pairwise_winner(first: str | None, second: str | None) -> str | None:
-    """Return the winner over both orders: "model_1", "model_2" or "tie"; None if a verdict could not be read.
-
-    `first` has model 1 as A, `second` has model 1 as B. A side wins only if both orders agree.
-    """
-    if first is None or second is None:
-        return None
-    one = {"A": "model_1", "B": "model_2", "C": "tie"}[first]
-    two = {"A": "model_2", "B": "model_1", "C": "tie"}[second]
-    return one if one == two else "tie"
-
-
-def adjusted_win_rate(winners: Sequence[str | None], side: str = "model_1") -> float | None:
-    """Return the percentage of wins plus half the ties over readable pairs."""
-    read = [winner for winner in winners if winner is not None]
-    if not read:
-        return None
-    return 100 * (read.count(side) + read.count("tie") / 2) / len(read)
-
-
-@dataclass(frozen=True)
-class PairVerdict:
-    """One pairwise judgment of one turn. `winner` is "model_1", "model_2", "tie" or, if it could not be read, None.
-
-    `same` is whether both orders gave the same winner.
-    """
-
-    question: int | str
-    models: tuple[str, str]
-    judge: str
-    turn: int
-    winner: str | None
-    same: bool | None
-    raw: Any = None
-
-    def win(self, model: str) -> float | None:
-        """Return 1 if `model` won, 0 if it lost, 0.5 for a tie, None if the verdict could not be read."""
-        if self.winner is None:
-            return None
-        if self.winner == "tie":
-            return 0.5
-        return float(self.models[0 if self.winner == "model_1" else 1] == model)
-
-
-_WINNERS = {"model_1": "model_1", "model_2": "model_2", "tie": "tie"}
-
-
-def pair_verdicts(rows: Sequence[Row]) -> list[PairVerdict]:
-    """Read FastChat's pairwise rows (`gpt-4_pair.jsonl`).
-
-    Raises:
-        InputError: A row has another format; the message names it.
-    """
-    return [_pair_verdict(row, number) for number, row in enumerate(rows, 1)]
-
-
-def _pair_verdict(row: Row, number: int) -> PairVerdict:
-    needed = ("question_id", "model_1", "model_2", "g1_winner", "g2_winner")
-    if missing := [name for name in needed if name not in row]:
-        raise InputError(f"judgment {number} is not a pairwise row: it has no {', '.join(missing)}")
-    models = (str(row["model_1"]), str(row["model_2"]))
-    one, two = (_side(row[name], models) for name in ("g1_winner", "g2_winner"))
-    winner = None if one is None or two is None else one if one == two else "tie"
-    turn = question_id(row.get("turn", 1))
-    return PairVerdict(
-        question=question_id(row["question_id"]),
-        models=models,
-        judge=judge_name(row.get("judge")),
-        turn=int(turn) if isinstance(turn, int) else 1,
-        winner=winner,
-        same=None if winner is None else one == two,
-        raw=(row["g1_winner"], row["g2_winner"]),
-    )
-
-
-def _side(value: Any, models: tuple[str, str]) -> str | None:
-    """Return a game's winner. FastChat writes the position; some files have the model's name or "Tie"."""
-    text = str(value)
-    if text in models and models[0] != models[1]:
-        return "model_1" if text == models[0] else "model_2"
-    return _WINNERS.get(text.strip().lower())
-
-
-def unique_pairs(rows: Sequence[PairVerdict]) -> tuple[list[PairVerdict], int]:
-    """Return one verdict per question, pair, judge and turn, and how many were dropped."""
-    kept: dict[tuple[Any, ...], PairVerdict] = {}
-    dropped = 0
-    for row in rows:
-        key = (row.question, row.models, row.judge, row.turn)
-        dropped += key in kept
-        if key not in kept or kept[key].winner is None:
-            kept[key] = row
-    return list(kept.values()), dropped

@@ -8,21 +8,13 @@ from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
-from moa_graph.errors import InputError
 from moa_graph.evals.data.files import Row
 from moa_graph.evals.figures import Figures, as_pair, cautions
 from moa_graph.evals.stats import correlation, fraction_interval
 
 
 def prompts_figures(rows: Sequence[Row]) -> Figures:
-    """Return the figures of a results file; scores are in percent, intervals are by prompt.
-
-    Raises:
-        InputError: A row is not a result.
-    """
-    for number, row in enumerate(rows, 1):
-        if missing := [name for name in ("id", "score") if name not in row]:
-            raise InputError(f"result {number} is not a row of `moa eval run`: it has no {', '.join(missing)}")
+    """Return the figures of one system's results; scores are in percent, intervals are by prompt."""
     graded = [row for row in rows if row["score"] is not None]
     values = [100.0 * row["score"] for row in graded]
     width = fraction_interval(values, clusters=[row["id"] for row in graded], scale=100)

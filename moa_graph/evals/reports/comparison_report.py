@@ -157,7 +157,7 @@ def judge_notes(row: Mapping[str, Any]) -> list[str]:
         for name, reason in row["interval_reasons"].items()
         if name not in row["reasons"]
     ]
-    return [verdicts, f"kappa {kappas or 'undefined'}", *missing, *open_ended]
+    return [verdicts, *row.get("notes", []), f"kappa {kappas or 'undefined'}", *missing, *open_ended]
 
 
 def judge_cells(row: Mapping[str, Any]) -> Sequence[str]:

@@ -1,0 +1,67 @@
+"""Read the fields of rows that others wrote: names, ids and texts of the right kind, or an error that names the row."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+from moa_graph.errors import InputError
+
+
+def identifier(value: Any, where: str, field: str) -> int | str:
+    """Return an id: a number or text. Digits in quotes and a whole float are the same id as the number.
+
+    Raises:
+        InputError: The value is anything else.
+    """
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
+        raise InputError(f"{where}: `{field}` is {brief(value)}; it must be a number or text")
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdecimal() else value
+
+
+def name(value: Any, where: str, field: str) -> str:
+    """Return a name (of a model, a judge, a reference); "" where the file has null or nothing.
+
+    Raises:
+        InputError: The value is neither text nor a number.
+    """
+    if value is None or value == "":
+        return ""
+    return str(identifier(value, where, field)) if not isinstance(value, str) else value
+
+
+def brief(value: Any) -> str:
+    """Return a value as an error shows it."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:60] + "..."
+
+
+class Once:
+    """Tells duplicates of a row from other content under the same key."""
+
+    def __init__(self) -> None:
+        self._seen: dict[Hashable, tuple[int, Any]] = {}
+        self.duplicates = 0
+
+    def repeats(self, key: Hashable, content: Any, number: int, where: str) -> bool:
+        """Return whether a row of this key was there before, and count it.
+
+        Args:
+            key: What names the row.
+            content: What was judged or answered; None where the file does not say.
+            number: The row's number.
+            where: What the key is, for the error.
+
+        Raises:
+            InputError: The row of the same key has other content: the file has two sets of answers.
+        """
+        if key not in self._seen:
+            self._seen[key] = (number, content)
+            return False
+        before, earlier = self._seen[key]
+        if None not in (earlier, content) and earlier != content:
+            raise InputError(f"rows {before} and {number} have different answers to {where}: split the two sets")
+        self.duplicates += 1
+        return True

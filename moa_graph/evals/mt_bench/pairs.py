@@ -1,0 +1,148 @@
+"""MT-Bench's pairwise verdicts in FastChat's formats, and the win rates made of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from moa_graph.errors import InputError
+from moa_graph.evals.data import fields
+from moa_graph.evals.data.fields import identifier
+from moa_graph.evals.data.files import Row
+from moa_graph.evals.mt_bench.scores import judge_name, turn_of
+
+_WINNER = re.compile(r"\[\[([ABC])\]\]")
+
+
+def verdict(text: str) -> str | None:
+    """Return "A", "B" or "C" (a tie) of a pairwise judgment; None unless exactly one verdict is given."""
+    found = set(_WINNER.findall(text))
+    return found.pop() if len(found) == 1 else None
+
+
+def pairwise_winner(first: str | None, second: str | None) -> str | None:
+    """Return the winner over both orders: "model_1", "model_2" or "tie"; None if a verdict could not be read.
+
+    `first` has model 1 as A, `second` has model 1 as B. A side wins only if both orders agree.
+    """
+    if first is None or second is None:
+        return None
+    one = {"A": "model_1", "B": "model_2", "C": "tie"}[first]
+    two = {"A": "model_2", "B": "model_1", "C": "tie"}[second]
+    return one if one == two else "tie"
+
+
+def adjusted_win_rate(winners: Sequence[str | None], side: str = "model_1") -> float | None:
+    """Return the percentage of wins plus half the ties over readable pairs."""
+    read = [winner for winner in winners if winner is not None]
+    if not read:
+        return None
+    return 100 * (read.count(side) + read.count("tie") / 2) / len(read)
+
+
+_OTHER = {"model_1": "model_2", "model_2": "model_1", "tie": "tie"}
+
+
+@dataclass(frozen=True)
+class PairVerdict:
+    """One pairwise judgment of one turn. `winner` is "model_1", "model_2", "tie" or, if it could not be read, None.
+
+    `same` is whether both orders gave the same winner; None if there was one order.
+    """
+
+    question: int | str
+    models: tuple[str, str]
+    judge: str
+    turn: int
+    winner: str | None
+    same: bool | None
+    raw: Any = None
+
+    def win(self, model: str) -> float | None:
+        """Return 1 if `model` won, 0 if it lost, 0.5 for a tie, None if the verdict could not be read."""
+        if self.winner is None:
+            return None
+        if self.winner == "tie":
+            return 0.5
+        return float(self.models[0 if self.winner == "model_1" else 1] == model)
+
+    def facing(self, model: str) -> PairVerdict:
+        """Return the verdict with `model` as the first of the two."""
+        if self.models[0] == model:
+            return self
+        winner = None if self.winner is None else _OTHER[self.winner]
+        return replace(self, models=(self.models[1], self.models[0]), winner=winner)
+
+
+_WINNERS = {
+    "model_1": "model_1",
+    "model_2": "model_2",
+    "model_a": "model_1",
+    "model_b": "model_2",
+    "tie": "tie",
+    "tie (bothbad)": "tie",
+    "tie (inconsistent)": "tie",
+}
+_BOTH_ORDERS = ("question_id", "model_1", "model_2", "g1_winner", "g2_winner")
+_ONE_WINNER = ("question_id", "model_a", "model_b", "winner")
+
+
+def is_pairwise(row: Row) -> bool:
+    """Return whether a row is one of pairwise judging, in either of FastChat's forms."""
+    return "g1_winner" in row or {"model_a", "model_b", "winner"} <= row.keys()
+
+
+def pair_verdicts(rows: Sequence[Row]) -> list[PairVerdict]:
+    """Read FastChat's pairwise rows: `gpt-4_pair.jsonl` with both orders, or human votes with one winner.
+
+    Raises:
+        InputError: A row has another format; the message names it.
+    """
+    return [_pair_verdict(row, number) for number, row in enumerate(rows, 1)]
+
+
+def _pair_verdict(row: Row, number: int) -> PairVerdict:
+    where = f"judgment {number}"
+    both = "g1_winner" in row or "winner" not in row
+    if missing := [name for name in (_BOTH_ORDERS if both else _ONE_WINNER) if name not in row]:
+        raise InputError(f"{where} is not a pairwise row: it has no {', '.join(missing)}")
+    one, two = ("model_1", "model_2") if both else ("model_a", "model_b")
+    models = (_model(row, one, where), _model(row, two, where))
+    raw = (row["g1_winner"], row["g2_winner"]) if both else (row["winner"],)
+    sides = [_side(value, models) for value in raw]
+    winner = None if None in sides else sides[0] if len(set(sides)) == 1 else "tie"
+    return PairVerdict(
+        question=identifier(row["question_id"], where, "question_id"),
+        models=models,
+        judge=judge_name(row.get("judge"), where),
+        turn=turn_of(row.get("turn", 1), where),
+        winner=winner,
+        same=None if winner is None or not both else len(set(sides)) == 1,
+        raw=raw if both else raw[0],
+    )
+
+
+def _model(row: Row, field: str, where: str) -> str:
+    return fields.name(row[field], where, field) or "not recorded"
+
+
+def _side(value: Any, models: tuple[str, str]) -> str | None:
+    """Return a game's winner. FastChat writes the position; some files have the model's name or "Tie"."""
+    text = str(value)
+    if text in models and models[0] != models[1]:
+        return "model_1" if text == models[0] else "model_2"
+    return _WINNERS.get(text.strip().lower())
+
+
+def unique_pairs(rows: Sequence[PairVerdict]) -> tuple[list[PairVerdict], int]:
+    """Return one verdict per question, pair, judge and turn, and how many were dropped."""
+    kept: dict[tuple[Any, ...], PairVerdict] = {}
+    dropped = 0
+    for row in rows:
+        key = (row.question, row.models, row.judge, row.turn)
+        dropped += key in kept
+        if key not in kept or kept[key].winner is None:
+            kept[key] = row
+    return list(kept.values()), dropped
