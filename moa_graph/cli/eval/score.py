@@ -56,6 +56,6 @@ def _figures(rows: Sequence[Row], answers: Sequence[Row], baseline: str) -> dict
             for model, found in results_by_system(rows).items()
         }
     raise InputError(
-        "it has neither Arena-Hard's judgments nor JudgeBench's outputs nor WildBench's scores nor results of `moa eval "
-        f"run`; its first row has {', '.join(list(first)[:8]) or 'no fields'}"
+        "it has neither Arena-Hard's judgments nor JudgeBench's outputs nor WildBench's scores nor results of "
+        f"`moa eval run`; its first row has {', '.join(list(first)[:8]) or 'no fields'}"
     )
