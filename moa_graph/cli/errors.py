@@ -66,7 +66,7 @@ def said(error: Exception) -> str:
 
     text = _CONTEXT_FIELD.sub(lambda found: f"--{found[1].replace('_', '-')}", str(error))
     # An error may quote a server, a model or a file.
-    return for_terminal(text.removesuffix(" The drafts are attached."))
+    return for_terminal(text)
 
 
 def code_of(error: MoAError) -> int:

@@ -7,6 +7,7 @@ network; it knows cached tokens, tiers and long-context prices), a small dated t
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import math
 from collections.abc import Mapping
@@ -15,10 +16,10 @@ from importlib.metadata import version
 from urllib.parse import urlsplit
 
 from moa_graph.mixture.price_overrides import Override, Rates, rates
-from moa_graph.mixture.proposer import Proposer, is_embedded
+from moa_graph.mixture.proposer import Proposer
 from moa_graph.state import Usage
 
-__all__ = ["cache_savings", "is_free", "listed", "load", "loaded", "price", "price_source"]
+__all__ = ["cache_savings", "cost_of", "is_free", "listed", "load", "loaded", "price", "price_source"]
 
 PAPER_DATE = "2024-06"
 PAPER: dict[str, tuple[float, float]] = {
@@ -85,9 +86,22 @@ def price(
     return _list_price(spec, usage) if listed(spec) else None
 
 
+async def cost_of(
+    spec: Proposer,
+    usage: Usage | None,
+    *,
+    prices: Mapping[str, Override] | None = None,
+    reported: float | None = None,
+) -> float | None:
+    """Return what `price` returns without blocking the event loop: the price list is first read in a thread."""
+    if not _loaded and listed(spec):
+        await asyncio.to_thread(load)
+    return price(spec, usage, prices=prices, reported=reported)
+
+
 def is_free(spec: Proposer) -> bool:
     """Return whether the model runs on the user's own machines, where no call is billed."""
-    return is_embedded(spec) or (isinstance(spec.model, str) and spec.label.partition(":")[0] in _FREE)
+    return isinstance(spec.model, str) and spec.label.partition(":")[0] in _FREE
 
 
 def listed(spec: Proposer) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, Unpack
 
+from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.cache.base import BaseCache
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
@@ -14,8 +15,7 @@ from langgraph.stream.transformers import CustomTransformer
 from langgraph.types import All, Checkpointer
 
 from moa_graph.costs.ledger import Ledger
-from moa_graph.graph.nodes import Nodes
-from moa_graph.graph.runnables import Node, Route
+from moa_graph.graph.nodes import Node, Nodes
 from moa_graph.mixture.context import MoAContext
 from moa_graph.mixture.fields import ContextFields, GraphFields
 from moa_graph.mixture.mixture import MAX_LAYERS, Mixture
@@ -117,11 +117,18 @@ def _wired(
     graph.add_node("aggregate", Node("aggregate", nodes.aggregate))
     graph.add_edge(START, "begin")
     for source in ("begin", "gather"):
-        graph.add_conditional_edges(source, Route("next", _next), [*names, *own, "aggregate"])
+        graph.add_conditional_edges(source, _Next(), [*names, *own, "aggregate"])
     graph.add_edge("aggregate", END)
     return graph
 
 
-def _next(state: MoAState) -> list[str]:
-    """Return the nodes that `begin` or `gather` chose: total and pure."""
-    return state["next"]
+class _Next(Runnable[MoAState, list[str]]):
+    """The nodes that `begin` or `gather` chose: total and pure. No span of its own, and no thread in async runs."""
+
+    name = "next"
+
+    def invoke(self, input: MoAState, config: RunnableConfig | None = None, **kwargs: Any) -> list[str]:
+        return input["next"]
+
+    async def ainvoke(self, input: MoAState, config: RunnableConfig | None = None, **kwargs: Any) -> list[str]:
+        return input["next"]

@@ -1,18 +1,21 @@
-"""The shape of every custom event, for whoever reads them with a type checker; docs/events.md says when each comes."""
+"""Custom events: the shape of each, and the token events of a streamed answer. docs/events.md says when each comes."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal, NotRequired
 
+from langchain_core.messages.tool import ToolCallChunk
 from typing_extensions import TypedDict
 
-from moa_graph.state import Draft, Note, Record
+from moa_graph.models.thoughts import Cleaner
+from moa_graph.state import Draft, Event, Note, Record
 
-__all__ = ["KINDS", "AnyEvent"]
+__all__ = ["KINDS", "AnyEvent", "Tokens"]
 
 
-class Asked(TypedDict):
-    """A proposer of a round."""
+class SlotModel(TypedDict):
+    """A slot of a round, with its proposer and model."""
 
     slot: int
     proposer: str
@@ -20,16 +23,16 @@ class Asked(TypedDict):
 
 
 class RoundStarted(TypedDict):
-    """A round begins; `layers` are those of the whole run."""
+    """A round begins. `layers` counts the layers of the whole run."""
 
     moa: Literal["round_started"]
     layer: int
     layers: int
-    proposers: list[Asked]
+    proposers: list[SlotModel]
 
 
 class DraftStarted(TypedDict):
-    """A proposer begins."""
+    """A proposer's call begins."""
 
     moa: Literal["draft_started"]
     layer: int
@@ -49,7 +52,7 @@ class DraftToken(TypedDict):
 
 
 class DraftDone(TypedDict):
-    """A draft is there, whatever became of it."""
+    """A proposer's call has ended, with any status."""
 
     moa: Literal["draft"]
     layer: int
@@ -59,7 +62,7 @@ class DraftDone(TypedDict):
 
 
 class Quorum(TypedDict):
-    """Enough drafts: the round closes."""
+    """The quorum is complete: the round ends."""
 
     moa: Literal["quorum"]
     layer: int
@@ -67,7 +70,7 @@ class Quorum(TypedDict):
 
 
 class NoteDone(TypedDict):
-    """A combiner has a result: an analysis, a verdict, a vote, a check or a review."""
+    """A combiner has a result: an analysis, scores, a vote, a check or a review."""
 
     moa: Literal["note"]
     layer: int
@@ -77,9 +80,9 @@ class NoteDone(TypedDict):
 
 
 class Aggregating(TypedDict):
-    """An aggregator is called; whatever was streamed of an answer before is void.
+    """An aggregator is called. What was streamed of an answer before is void.
 
-    `restart` is there when the same call goes on, and what was streamed of it turned out to be reasoning.
+    `restart` is set when the same call goes on, and what was streamed of it turned out to be reasoning.
     """
 
     moa: Literal["aggregating"]
@@ -89,7 +92,7 @@ class Aggregating(TypedDict):
 
 
 class AnswerToken(TypedDict):
-    """A piece of the answer, with `stream_answer`; the pieces of tool calls are LangChain's `ToolCallChunk`."""
+    """A piece of the answer, with `stream_answer`. Tool calls are LangChain's `ToolCallChunk`, each complete."""
 
     moa: Literal["answer_token"]
     text: str
@@ -97,14 +100,14 @@ class AnswerToken(TypedDict):
 
 
 class Finished(TypedDict):
-    """The answer is there."""
+    """The answer is complete."""
 
     moa: Literal["finished"]
     record: Record
 
 
 class Failed(TypedDict):
-    """The run ends without an answer; `error` is the error's class."""
+    """The run ends without an answer. `error` is the class of the error."""
 
     moa: Literal["failed"]
     error: str
@@ -123,7 +126,7 @@ AnyEvent = (
     | Finished
     | Failed
 )
-"""Any of them; `moa` tells which."""
+"""Any event; the field `moa` names its kind."""
 
 KINDS: dict[str, type] = {
     "round_started": RoundStarted,
@@ -137,3 +140,43 @@ KINDS: dict[str, type] = {
     "finished": Finished,
     "failed": Failed,
 }
+
+
+class Tokens:
+    """Emits the tokens of one answer, each as a copy of `event` with its text.
+
+    The texts since the last `restart` event, joined, are the answer without reasoning and outer white space. `restart`
+    is emitted when a closing mark without an opening mark shows that all text before it was reasoning. Tool calls are
+    emitted for the aggregator only.
+
+    Args:
+        emit: Sends an event.
+        event: The event of a token, without its text.
+        restart: The event that voids the text so far.
+    """
+
+    def __init__(self, emit: Callable[[Event], None], event: Event, restart: Event) -> None:
+        self._emit = emit
+        self._event = event
+        self._restart = restart
+        self._restarts = 0
+        self._cleaner = Cleaner()
+
+    def __call__(self, text: str, calls: list[ToolCallChunk]) -> None:
+        """Emit what can be shown of the text so far, and tool calls."""
+        shown = self._shown(self._cleaner.feed(text))
+        if calls and self._event["moa"] == "answer_token":
+            self._emit({**self._event, "text": shown, "tool_call_chunks": [{**call} for call in calls]})
+        elif shown:
+            self._emit({**self._event, "text": shown})
+
+    def close(self) -> None:
+        """Emit what was held back."""
+        if rest := self._shown(self._cleaner.rest()):
+            self._emit({**self._event, "text": rest})
+
+    def _shown(self, text: str) -> str:
+        if self._cleaner.restarts > self._restarts:
+            self._restarts = self._cleaner.restarts
+            self._emit(self._restart)
+        return text

@@ -12,13 +12,26 @@ import json
 import random
 import re
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import orjson
 from langchain_core.messages import BaseMessage
+from langchain_core.messages.tool import ToolCallChunk
 
-__all__ = ["BoundaryFilter", "Part", "Scope", "draft_parts", "fence_code", "fenced_block", "process_key", "shuffled"]
+from moa_graph.models.streaming import Sink
+
+__all__ = [
+    "BoundaryFilter",
+    "FilteredSink",
+    "Part",
+    "Scope",
+    "draft_parts",
+    "fence_code",
+    "fenced_block",
+    "process_key",
+    "shuffled",
+]
 
 _PROCESS_KEY = secrets.token_bytes(32)
 
@@ -32,10 +45,14 @@ def process_key() -> bytes:
 
 
 class Scope(NamedTuple):
-    """What a code belongs to, so that one learned elsewhere is worthless here.
+    """What a code is made from, so that the code of one call is not valid in another.
 
-    `run` is the run's id; with a ledger it is the item and its repetition, so that a repeated run sends the same
-    bytes. `key` is the process's or the ledger's.
+    Attributes:
+        key: The secret key of the process or of the ledger.
+        run: The run's id; with a ledger the item and its repetition, so that a repeated run sends the same bytes.
+        layer: The layer, from 1.
+        slot: The slot, from 0.
+        role: The role of the call.
     """
 
     key: bytes
@@ -46,7 +63,13 @@ class Scope(NamedTuple):
 
 
 class Part(NamedTuple):
-    """A text between two boundaries, with the words of each: "draft 1 of 3" and "draft 1"."""
+    """A text between two boundaries.
+
+    Attributes:
+        begins: The words of the opening boundary, such as "draft 1 of 3".
+        ends: The words of the closing boundary, such as "draft 1".
+        text: The text.
+    """
 
     begins: str
     ends: str
@@ -59,13 +82,13 @@ def draft_parts(drafts: Sequence[str]) -> list[Part]:
 
 
 def fence_code(scope: Scope, texts: Sequence[str], *, request: Iterable[str | bytes]) -> str:
-    """Return 16 hexadecimal digits that stand nowhere in `request`.
+    """Return 16 hexadecimal digits that do not occur in `request`.
 
     Args:
         scope: The key, and the call that the code is for.
-        texts: What is fenced.
-        request: Everything that is sent, `texts` and the conversation included. The code depends on it, and moves
-            on while any of it contains the code, in lower or upper case.
+        texts: The texts between the boundaries.
+        request: Everything else that is sent. The code depends on both, and another one is taken while either contains
+            it, in lower or upper case.
     """
     sent = [_bytes(each) for each in (*texts, *request)]
     mac = _mac(scope, "fence", sent)
@@ -76,8 +99,10 @@ def fence_code(scope: Scope, texts: Sequence[str], *, request: Iterable[str | by
 
 
 def shuffled(scope: Scope, texts: Sequence[str]) -> list[str]:
-    """Return `texts` in an order drawn from a seed of its own, which does not tell the fence code and which no draft
-    can choose."""
+    """Return `texts` in an order drawn from a keyed hash of them.
+
+    No draft can choose its place, and the order reveals nothing of the fence code.
+    """
     order = list(texts)
     random.Random(_mac(scope, "shuffle", texts).digest()).shuffle(order)
     return order
@@ -97,8 +122,7 @@ def _mac(scope: Scope, purpose: str, texts: Sequence[str | bytes]) -> hmac.HMAC:
 
 
 def plain_message(message: BaseMessage) -> bytes:
-    """Return what a provider is sent of a message as JSON; ids of messages, which change from run to run, are
-    left out."""
+    """Return what a provider is sent of a message as JSON, without the message's id, which changes from run to run."""
     names = ("content", "name", "tool_calls", "tool_call_id")
     sent: dict[str, Any] = {name: value for name in names if (value := getattr(message, name, None))}
     try:
@@ -124,7 +148,10 @@ def _closing(code: str) -> str:
 class BoundaryFilter:
     """Removes the boundaries of one request from the answer to it, which may come in pieces.
 
-    An answer that repeats the whole block loses the block; one that writes single boundary lines loses those lines.
+    Of an answer that repeats the whole block, the block is removed; of one that repeats boundary lines, those lines.
+
+    Args:
+        code: The code of the boundaries.
     """
 
     def __init__(self, code: str) -> None:
@@ -136,7 +163,7 @@ class BoundaryFilter:
         """How far an open block holds no closing line."""
 
     def feed(self, piece: str) -> str:
-        """Return what can be shown by now; the beginning of what may be a boundary waits for the rest of it."""
+        """Add a piece and return what can be shown now. The beginning of a possible boundary is held back."""
         self._held += piece
         shown = []
         while (start := self._held.find("[")) >= 0:
@@ -151,7 +178,7 @@ class BoundaryFilter:
         return "".join(shown)
 
     def rest(self) -> str:
-        """Return what was held back, once nothing more comes."""
+        """Return what was held back. Call it once, after the last piece."""
         shown = self.feed("\n")
         if self._held:
             self._block = False
@@ -159,7 +186,7 @@ class BoundaryFilter:
         return shown.removesuffix("\n")
 
     def _next(self) -> str | None:
-        """Consume the bracket that `_held` begins with; what of it is shown, or None while that is open."""
+        """Consume the bracket at the start of `_held`. Return what is shown of it, or None if undecided."""
         end = re.search(r"[\]\[\n]", self._held[1 : _LONGEST_LINE + 1])
         if end is None and len(self._held) <= _LONGEST_LINE:
             return None
@@ -184,9 +211,37 @@ class BoundaryFilter:
         return "" if cut else shown
 
     def _is_cut_off(self, line: str) -> bool:
-        """Whether `line` is a boundary of which the model's limit cut the end off."""
+        """Return whether `line` is a boundary whose end was cut off by the model's token limit."""
         found = re.search(r" (?:begins?|ends?): ([0-9a-f]{4,15})$", line, re.IGNORECASE)
         return found is not None and self._code.startswith(found[1].lower())
+
+
+class FilteredSink:
+    """A consumer of a streamed answer that gets the answer without the boundaries of its request.
+
+    Args:
+        sink: Receives the filtered text.
+        code: The code of the boundaries.
+    """
+
+    def __init__(self, sink: Sink, code: str) -> None:
+        self._sink, self._filter = sink, BoundaryFilter(code)
+
+    @classmethod
+    def of(cls, sink: Callable[[], Sink], code: str) -> Callable[[], Sink]:
+        """Return a maker of filtered consumers, one for each attempt."""
+        return lambda: cls(sink(), code)
+
+    def __call__(self, text: str, calls: list[ToolCallChunk]) -> None:
+        shown = self._filter.feed(text)
+        if shown or calls:
+            self._sink(shown, calls)
+
+    def close(self) -> None:
+        """Pass on what was held back."""
+        if rest := self._filter.rest():
+            self._sink(rest, [])
+        self._sink.close()
 
 
 def without_boundaries(text: str, code: str) -> str:

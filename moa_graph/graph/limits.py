@@ -1,4 +1,4 @@
-"""What ends a run before its next request: a prompt too long for its models, a cap, the run's deadline."""
+"""Limits that end a run before its next request: the models' windows, the caps, the run's deadline."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from functools import partial
 from moa_graph.costs import prices
 from moa_graph.costs.budget import over_budget
 from moa_graph.errors import BudgetError, DeadlineError, InputError
-from moa_graph.graph.slot import Run, Step, fitted
+from moa_graph.graph.runs import Run, Step
+from moa_graph.graph.slot import fitted
 from moa_graph.mixture.combiner import PlannedCall
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.state import Draft, Note
@@ -21,7 +22,7 @@ def refuse_too_long(run: Run) -> None:
     """Refuse a conversation that, with the drafts to come, is too long for too many of the models.
 
     Raises:
-        InputError: with the numbers of every model that it does not fit.
+        InputError: Too few models can take it. The message has the numbers of each that cannot.
     """
     settings = run.settings
     mixture = settings.mixture
@@ -75,20 +76,22 @@ async def over_caps(
 async def refuse_over_budget(
     run: Run, coming: Sequence[PlannedCall], *, what: str, following: Sequence[PlannedCall] | None = None
 ) -> None:
-    """Refuse calls that would exceed the run's caps; arguments as for `over_caps`.
+    """Refuse calls that would exceed the run's caps. Arguments are those of `over_caps`.
 
     Raises:
-        BudgetError: with the drafts.
+        BudgetError: A cap would be exceeded. The error carries the drafts.
     """
     if reason := await over_caps(run, coming, what=what, following=following):
         drafts = run.state["drafts"]
-        raise BudgetError(f"{reason}.{' The drafts are attached.' if drafts else ' Nothing was sent.'}", drafts=drafts)
+        raise BudgetError(f"{reason}.{'' if drafts else ' Nothing was sent.'}", drafts=drafts)
 
 
 def late(run: Run, reasons: str = "") -> DeadlineError:
-    """Return the error of a run whose deadline is over; `reasons` are those of failed calls."""
-    more = f" {reasons}." if reasons else ""
-    return DeadlineError(
-        f"run_deadline: {run.settings.run_deadline:g} s are over.{more} The drafts are attached.",
-        drafts=run.state["drafts"],
-    )
+    """Return the error of a run whose deadline is over. It carries the drafts.
+
+    Args:
+        run: The run.
+        reasons: Why calls failed before.
+    """
+    more = f" {reasons.rstrip('.')}." if reasons else ""
+    return DeadlineError(f"run_deadline of {run.settings.run_deadline:g} s exceeded.{more}", drafts=run.state["drafts"])

@@ -1,4 +1,4 @@
-"""What a run writes down: drafts, the record, the answer, and errors that name every reason."""
+"""What a run ends with: the answer, the record, and errors that state every reason."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from langchain_core.messages import AIMessage
 from moa_graph.errors import AggregationError, NotEnoughDraftsError
 from moa_graph.graph.agreement import Agreement, compare
 from moa_graph.graph.combine.base import Decision
-from moa_graph.graph.slot import Run, SlotCall
+from moa_graph.graph.runs import Run
+from moa_graph.graph.slot import SlotCall
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.models.call import Outcome
 from moa_graph.state import COUNTED, Draft, Record, SlotRef, UnusedSlot, counted, total_usage
@@ -21,7 +22,6 @@ __all__ = [
     "answer_of",
     "best_draft",
     "compared",
-    "draft_of",
     "no_answer",
     "not_enough",
     "record_of",
@@ -34,7 +34,7 @@ class Calls:
 
     Attributes:
         made: Each aggregator with the outcome of its call.
-        shrunk: Whether the last one read drafts that were cut because its provider found the prompt too long.
+        shrunk: Whether the drafts in the last call's prompt were cut because its provider found the prompt too long.
     """
 
     def __init__(self) -> None:
@@ -42,60 +42,48 @@ class Calls:
         self.shrunk = False
 
     def add(self, call: SlotCall) -> None:
-        """Note a call that has ended."""
+        """Add a call that has ended."""
         self.made.append((call.spec, call.outcome))
         self.shrunk = call.shrunk
 
     @property
     def sent(self) -> int:
-        """How many of them sent a request."""
+        """Calls that sent a request."""
         return sum(1 for _, outcome in self.made if outcome.attempts)
 
     @property
     def cost(self) -> float | None:
-        """Dollars of them all; None when one's is unknown."""
+        """Dollars of all calls; None when the cost of one is unknown."""
         costs = [outcome.cost for _, outcome in self.made]
         return None if None in costs else sum(cost for cost in costs if cost is not None)
 
     @property
     def reasons(self) -> str:
+        """Why each call failed, as one text."""
         return "; ".join(f"{spec.label}: {outcome.status}, {outcome.error}" for spec, outcome in self.made)
 
 
-def draft_of(outcome: Outcome, layer: int, slot: int, name: str, spec: Proposer) -> Draft:
-    """One slot's draft. Text that does not count is kept, for people to see."""
-    return Draft(
-        layer=layer,
-        slot=slot,
-        proposer=name,
-        model=spec.label,
-        status=outcome.status,
-        text=outcome.text,
-        error=outcome.error,
-        usage=outcome.usage,
-        cost=outcome.cost,
-        seconds=round(outcome.seconds, 4),
-        first_token_seconds=outcome.first_token_seconds,
-        attempts=outcome.attempts,
-    )
-
-
 def not_enough(drafts: Sequence[Draft], layer: int, wanted: int) -> NotEnoughDraftsError:
-    """The error of a layer with too few counted drafts: every other proposer's real reason."""
+    """Return the error of a layer with too few counted drafts. It states why each of the others failed.
+
+    Args:
+        drafts: All drafts of the run, which the error carries.
+        layer: The layer.
+        wanted: The drafts that must count.
+    """
     mine = [d for d in drafts if d["layer"] == layer]
     got = len(counted(drafts, layer))
-    reasons = "; ".join(_named(d) for d in mine if d["status"] not in COUNTED)
-    return NotEnoughDraftsError(
-        f"layer {layer}: {got} of {len(mine)} drafts count, {wanted} are needed. {reasons.rstrip('.')}.", drafts=drafts
-    )
+    reasons = "; ".join(_named(d) for d in mine if d["status"] not in COUNTED).rstrip(".")
+    required = f"at least {wanted} {'is' if wanted == 1 else 'are'} required"
+    text = f"layer {layer}: {got} of {len(mine)} drafts succeeded, {required}. {reasons}."
+    return NotEnoughDraftsError(text, drafts=drafts)
 
 
 def no_answer(calls: Calls, drafts: Sequence[Draft]) -> AggregationError:
-    """The error of a run whose aggregators all failed."""
+    """Return the error of a run whose aggregators all failed. It carries the drafts."""
     others = "".join(f" Layer {d['layer']}, {_named(d)}." for d in drafts if d["status"] not in COUNTED)
-    kept = " The drafts are attached." if drafts else ""
     reasons = calls.reasons.rstrip(".")
-    return AggregationError(f"the aggregator gave no answer: {reasons}.{others}{kept}", drafts=drafts)
+    return AggregationError(f"the aggregator gave no answer: {reasons}.{others}", drafts=drafts)
 
 
 def _named(draft: Draft) -> str:
@@ -116,7 +104,7 @@ def answer_of(outcome: Outcome) -> AIMessage:
 
 
 def best_draft(drafts: Sequence[Draft]) -> AIMessage:
-    """Return the draft most alike to the others as the answer, labelled as such; a whole one rather than a cut one."""
+    """Return the draft most alike to the others as the answer, labelled as such. Drafts that are whole come first."""
     whole = [place for place, draft in enumerate(drafts) if draft["status"] == "ok"] or range(len(drafts))
     best = drafts[compare([draft["text"] for draft in drafts]).longest(whole) or 0]
     label = {"moa_status": "best_draft", "model_name": best["model"], "moa_proposer": best["proposer"]}
@@ -124,7 +112,7 @@ def best_draft(drafts: Sequence[Draft]) -> AIMessage:
 
 
 def verbatim_answer(run: Run, decision: Decision) -> AIMessage:
-    """Return the draft that is the answer, or the text that stands for one, as a message."""
+    """Return the draft, or the text, that the combiner chose as the answer, as a message."""
     label: dict[str, Any] = {
         "moa_status": decision.how.get("status", "draft"),
         "moa_combine": run.settings.combine.name,
@@ -137,7 +125,7 @@ def verbatim_answer(run: Run, decision: Decision) -> AIMessage:
 
 
 _MUCH = 100_000
-"""Characters of drafts above which they are compared in a thread, so that the event loop stays free."""
+"""Characters. Drafts with more in all are compared in a thread, so that other tasks run meanwhile."""
 
 
 async def compared(drafts: Sequence[Draft]) -> tuple[list[Draft], Agreement]:
@@ -153,7 +141,15 @@ async def compared(drafts: Sequence[Draft]) -> tuple[list[Draft], Agreement]:
 def record_of(
     run: Run, calls: Calls, decision: Decision, alike: tuple[list[Draft], Agreement], *, best: bool = False
 ) -> Record:
-    """Return what the run did. Costs add up only when all are known."""
+    """Return the record of a run.
+
+    Args:
+        run: The run.
+        calls: The calls of its aggregators.
+        decision: What the combiner decided.
+        alike: The drafts that were compared, and how alike they are.
+        best: Whether a draft is the answer because all aggregators failed.
+    """
     settings, drafts, notes = run.settings, run.state["drafts"], run.state.get("notes", [])
     compared, agreement = alike
     last = calls.made[-1] if calls.made else None
@@ -189,14 +185,14 @@ def record_of(
 
 
 def _degraded(run: Run, calls: Calls, *, best: bool) -> list[str]:
-    """Return what is missing of that which the mixture planned."""
+    """Return what the mixture planned and the run did not get."""
     found = list[str]()
     for draft in run.state["drafts"]:
         if draft["status"] not in COUNTED:
             found.append(f"{draft['proposer']}: {draft['status']}, {draft['error'] or draft['status']}")
     aggregator = run.settings.aggregator.label
     if best:
-        found.append(f"{aggregator} gave no answer, a draft stands for it")
+        found.append(f"{aggregator} gave no answer, a draft is the answer")
     elif len(calls.made) > 1:
         found.append(f"{aggregator} gave no answer, {calls.made[-1][0].label} answered")
     if calls.shrunk:

@@ -1,117 +1,34 @@
-"""One model call of a run: texts that fit its window, its prompt, the ledger, the request, its price."""
+"""One model call of a run: texts that fit the model's window, the prompt, the ledger, the request."""
 
 from __future__ import annotations
 
-import asyncio
-import json
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
-from langchain_core.language_models import LanguageModelInput
-from langchain_core.messages import AIMessage, BaseMessage, ToolMessage, messages_from_dict, messages_to_dict
-from langchain_core.messages.tool import ToolCallChunk
-from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.messages import BaseMessage
+from langchain_core.runnables import RunnableConfig
+from langgraph.constants import TAG_NOSTREAM
 
-from moa_graph.costs import prices
-from moa_graph.costs.ledger import Ledger
 from moa_graph.costs.tokens import prompt_tokens, tokens
 from moa_graph.errors import ConfigError
-from moa_graph.graph.active_runs import Live
-from moa_graph.graph.conversation import passed_on
-from moa_graph.graph.fence import BoundaryFilter, Part, Scope, process_key, without_boundaries
-from moa_graph.graph.media import Abilities, abilities, kinds_in
-from moa_graph.graph.prompts import FENCED, Prompt, bound_text, build_prompt, wants_strict_turns
+from moa_graph.graph.fence import FilteredSink, Part, without_boundaries
+from moa_graph.graph.prompts import FENCED, Prompt, build_prompt
+from moa_graph.graph.recording import Recording, scope_of
+from moa_graph.graph.runs import Run
+from moa_graph.graph.targets import AGGREGATOR, PROPOSER, Target, target_of
 from moa_graph.graph.windows import Fitted, fit
-from moa_graph.mixture.context import Settings
 from moa_graph.mixture.proposer import Proposer
-from moa_graph.models import rate_limit, registry
 from moa_graph.models.call import Call, Outcome, Sink, Terms, ask
-from moa_graph.models.keys import host
-from moa_graph.models.reply import read
 from moa_graph.models.retries import RetryBudget
-from moa_graph.models.tools import bound_model, bound_to
-from moa_graph.state import MoAState, as_usage
+from moa_graph.models.tools import bound_to
+from moa_graph.state import Draft
 
-__all__ = ["ANSWER", "Run", "Shown", "SlotCall", "Step", "called", "fitted", "note_part"]
+__all__ = ["Shown", "SlotCall", "fitted", "note_part"]
 
 _CUTS: tuple[tuple[int, int | None], ...] = ((1, None), (2, None), (4, None), (8, None), (8, 500))
 """How drafts are cut while a provider finds the prompt too long: to a half, a quarter, an eighth, and at last to at
 most 500 tokens each, so that one huge draft never costs the answer."""
-
-
-_TOO_LITTLE = 0.05
-"""Seconds. A call that took all that was left of its run ends a little before the run does."""
-
-
-_PLURALS = {"image": "images", "file": "files", "audio": "audio"}
-
-
-@dataclass(frozen=True)
-class Run:
-    """What one node knows of its run.
-
-    Attributes:
-        settings: The mixture under the run's context.
-        state: The graph's state as the node received it.
-        live: The run's clock and retry budget in this process.
-        ledger: Where paid calls are recorded, if anywhere.
-    """
-
-    settings: Settings
-    state: MoAState
-    live: Live
-    ledger: Ledger | None = None
-
-    @property
-    def left(self) -> float:
-        """Seconds until the run's deadline; infinite without one."""
-        return self.live.left(self.settings.run_deadline)
-
-    @property
-    def over(self) -> bool:
-        """Whether the run's time is used up: too little is left for any request."""
-        return self.left <= _TOO_LITTLE
-
-    def terms(self, spec: Proposer, *, shares: int = 1, hedge: bool = False, final: bool = False) -> Terms:
-        """Return the terms of one call, which may take one of `shares` equal parts of the time left.
-
-        A `final` call makes the answer. It has retries of its own, which no other call of the run can use up.
-        """
-        mixture = self.settings.mixture
-        return Terms(
-            deadline=max(min(self.settings.deadline, self.left / shares), 0.0),
-            budget=RetryBudget(mixture.max_attempts - 1) if final else self.live.budget,
-            max_attempts=mixture.max_attempts,
-            limiter=rate_limit.limiter_for(spec),
-            group=spec.label,
-            order=self.state["run"]["started"],
-            hedge=mixture.hedge if hedge else None,
-        )
-
-
-ANSWER = "aggregate"
-"""The node that writes the answer."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """What the graph runs next.
-
-    Attributes:
-        layer: The layer that the nodes work for.
-        nodes: Their names: proposers, a combiner's own nodes, or the node that writes the answer.
-    """
-
-    layer: int
-    nodes: list[str]
-
-    @property
-    def last(self) -> bool:
-        """Whether the answer comes next."""
-        return self.nodes == [ANSWER]
 
 
 @dataclass(frozen=True)
@@ -136,14 +53,22 @@ def note_part(label: str, text: str) -> Part:
 
 @dataclass
 class SlotCall:
-    """One model call in one place of a run. `run` fills in `outcome`.
+    """One model call in one place of a run.
 
     Attributes:
-        role: `proposer`, `aggregator`, or a combiner's own role. The aggregator gets the caller's tools and sampling.
+        run: The run.
+        spec: The model.
+        layer: The layer that the call works for, from 1.
+        slot: The place in the layer, from 0.
+        role: "proposer", "aggregator", or a combiner's own role. The aggregator gets the caller's tools and sampling,
+            and retries of its own, which no other call of the run can use up. Proposers may be hedged.
         shown: The texts of other models in its prompt.
-        terms: Deadline, attempts and hedging; built once, also for calls that are repeated with shorter texts.
+        config: The node's config.
+        node: The proposer's node; empty for other roles.
+        shares: The call may take one of so many equal parts of the time that is left for the run.
         sink: Makes a consumer of the answer's tokens; None does not stream.
-        on_restart: Called before a request is repeated, when tokens handed out before are void.
+        on_restart: Called before a request is repeated; tokens handed out before are then void.
+        outcome: The result, written while the call runs.
         shrunk: Whether texts were cut because the provider found the prompt too long.
     """
 
@@ -154,7 +79,8 @@ class SlotCall:
     role: str
     shown: Shown
     config: RunnableConfig
-    terms: Terms
+    node: str = ""
+    shares: int = 1
     sink: Callable[[], Sink] | None = None
     on_restart: Callable[[], None] | None = None
     outcome: Outcome = field(default_factory=Outcome)
@@ -162,151 +88,147 @@ class SlotCall:
 
     async def send(self) -> None:
         """Make the call. Never raises for a provider's fault; when cancelled, `outcome` shows how far it came."""
+        try:
+            target = target_of(self.run, self.spec, self.role, quiet=self.role != AGGREGATOR and self.sink is None)
+        except ConfigError as exc:
+            # `begin` has made all models. A run that is resumed elsewhere may lack a key or a package.
+            self.outcome.unsent(str(exc), status="failed")
+            return
+        if target.refusal:
+            self.outcome.unsent(target.refusal)
+            return
+        terms = self._terms(target)
         texts = [*self.shown.texts, *(note.text for note in self.shown.notes)]
         sent: list[str] | None = None
         for shrink, most in _CUTS:
             fit = fitted(self.run, self.spec, texts, shrink=shrink, most=most)
             if fit.reason:
-                self.outcome.status, self.outcome.error = "skipped", fit.reason
-                break
+                self.outcome.unsent(fit.reason)
+                return
             if fit.texts == sent:
                 # Nothing is left to cut: the conversation itself is too long.
-                break
+                return
             self.shrunk, sent = sent is not None, fit.texts
-            await self._send(fit)
+            await self._send(target, terms, fit.texts)
             fault = self.outcome.fault
             if not (fault and fault.kind == "context_overflow" and fit.texts):
-                break
-        await self._price()
-
-    async def _send(self, fit: Fitted) -> None:
-        ledger = self.run.ledger
-        try:
-            model, options = self._model()
-            takes = abilities(model)
-            messages, code = self._prompt(fit.texts, await self._scope(), takes)
-            key = self._key(messages)
-            if ledger and key and (paid := await ledger.get(key, wait=self._patience)):
-                _restore(self.outcome, paid, tools=self._tools)
-                _cut_boundaries(self.outcome, code)
                 return
+
+    async def _send(self, target: Target, terms: Terms, texts: list[str]) -> None:
+        run, outcome, ledger = self.run, self.outcome, self.run.ledger
+        recording = None
+        try:
+            messages, code = await self._prompt(target, texts)
+            if ledger is not None:
+                recording = self._recording(terms, messages)
+                if await recording.restore(outcome, tools=target.tools):
+                    self._cut_boundaries(code)
+                    return
         except ConfigError as exc:
-            # `begin` has read the ledger and made all models. Since then the disk may have failed, and a run that is
-            # resumed elsewhere may lack a key or a package.
-            self.outcome.error = str(exc)
+            # `begin` has read the ledger. Its disk may have failed since.
+            outcome.unsent(str(exc), status="failed")
             return
-        if refused := [kind for kind in kinds_in(_of_users(messages)) if not getattr(takes, kind)]:
-            self.outcome.status, self.outcome.error = (
-                "skipped",
-                f"the model takes no {' and no '.join(map(_PLURALS.__getitem__, refused))}",
-            )
-            return
-        sink = None if self.sink is None else _filtered(self.sink, code)
-        call = Call(model, messages, self.config, sink, self.on_restart, options, self._tools)
-        await ask(call, self.terms, self.outcome)
-        _cut_boundaries(self.outcome, code)
-        if ledger and key and self.outcome.message is not None and self.outcome.status not in ("empty", "failed"):
-            await self._price()
-            await ledger.keep(key, _kept(self.outcome), wait=self._patience, **self._columns())
+        call = Call(
+            model=target.model,
+            messages=messages,
+            config=self._config(),
+            spec=self.spec,
+            prices=run.settings.mixture.prices,
+            sink=self.sink if code is None or self.sink is None else FilteredSink.of(self.sink, code),
+            on_restart=self.on_restart,
+            options=target.options,
+            tools=target.tools,
+        )
+        await ask(call, terms, outcome)
+        self._cut_boundaries(code)
+        if recording is not None:
+            await recording.keep(outcome)
 
-    @property
-    def _patience(self) -> float:
-        """Seconds to wait for the ledger's file while another process holds it."""
-        return max(min(self.terms.deadline, self.run.left), 0.0)
-
-    @property
-    def _acts(self) -> bool:
-        return self.role == "aggregator"
-
-    @property
-    def _drafts(self) -> bool:
-        """Whether the call writes a reply to the caller, and so must know of the caller's tools and schema."""
-        return self._acts or self.role == "proposer"
-
-    @property
-    def _tools(self) -> bool:
-        return self._acts and "tools" in bound_to(self.run.settings).bound
-
-    def _model(self) -> tuple[Runnable[LanguageModelInput, AIMessage], dict[str, Any]]:
-        settings = self.run.settings
-        if self._acts:
-            return bound_model(settings, self.spec)
-        temperature, max_tokens = settings.temperature, settings.max_tokens
-        quiet = self.sink is None
-        return registry.chat_model(self.spec, temperature=temperature, max_tokens=max_tokens, quiet=quiet), {}
-
-    async def _scope(self) -> Scope:
-        ledger, context = self.run.ledger, self.run.settings.context
-        if ledger is None:
-            return Scope(process_key(), self.run.state["run"]["id"], self.layer, self.slot, self.role)
-        # A run that is repeated must send the same bytes, or what the ledger holds would be paid for again.
-        run = json.dumps([context.item, context.repeat])
-        return Scope(await ledger.fence_key(), run, self.layer, self.slot, self.role)
-
-    def _prompt(self, texts: list[str], scope: Scope, takes: Abilities) -> Prompt:
-        settings, bound, own = self.run.settings, bound_to(self.run.settings), self.shown.instruction
-        drafts = len(self.shown.texts)
-        duty = bound_text(bound.bound, form=bound.form, acts=self._acts) if self._drafts else ""
-        return build_prompt(
-            passed_on(
-                self.run.state["messages"],
-                keep_tools=self._tools,
-                # A fallback of another maker cannot read the first aggregator's reasoning blocks.
-                native=self.spec is settings.aggregator,
-                takes=takes,
-                strict_turns=wants_strict_turns(self.spec.label),
-            ),
-            texts[:drafts],
-            form=settings.prompt if own is None else "fenced",
-            scope=scope,
-            before=settings.system,
-            after=[self.spec.system or "", duty],
-            instruction=FENCED if own is None else own,
-            notes=[note._replace(text=text) for note, text in zip(self.shown.notes, texts[drafts:], strict=True)],
-            also=json.dumps(_plain(bound.bound), ensure_ascii=False) if self._acts else "",
-            # An instruction of a combiner's own speaks of drafts by their numbers.
-            shuffle=settings.mixture.shuffle and own is None,
-            strict_turns=wants_strict_turns(self.spec.label),
+    def draft(self) -> Draft:
+        """Return the proposer's draft. Text that does not count is kept, for people to see."""
+        outcome = self.outcome
+        return Draft(
+            layer=self.layer,
+            slot=self.slot,
+            proposer=self.node,
+            model=self.spec.label,
+            status=outcome.status,
+            text=outcome.text,
+            error=outcome.error,
+            usage=outcome.usage,
+            cost=outcome.cost,
+            seconds=round(outcome.seconds, 4),
+            first_token_seconds=outcome.first_token_seconds,
+            attempts=outcome.attempts,
         )
 
-    def _key(self, messages: list[BaseMessage]) -> str | None:
-        if self.run.ledger is None:
-            return None
-        settings, spec = self.run.settings, self.spec
-        params = {
-            "temperature": spec.temperature if settings.temperature is None else settings.temperature,
-            "max_tokens": spec.max_tokens if settings.max_tokens is None else settings.max_tokens,
-            "spec": spec.identity(),
-            "host": host(spec),
-            "bound": _plain(bound_to(settings).bound) if self._acts else {},
-        }
-        return self.run.ledger.call_key(**self._place(), params=params, messages=messages)
+    def _terms(self, target: Target) -> Terms:
+        """Return the limits of the call, also for its repetitions with shorter texts."""
+        run, settings, mixture = self.run, self.run.settings, self.run.settings.mixture
+        limited = settings.run_deadline is not None
+        final = self.role == AGGREGATOR
+        return Terms(
+            deadline=max(min(settings.deadline, run.left / self.shares), 0.0) if limited else settings.deadline,
+            budget=RetryBudget(mixture.max_attempts - 1) if final else run.live.budget,
+            max_attempts=mixture.max_attempts,
+            limiter=target.limiter,
+            group=self.spec.label,
+            order=run.state["run"]["started"],
+            hedge=mixture.hedge if self.role == PROPOSER else None,
+        )
 
-    def _place(self) -> dict[str, Any]:
-        context = self.run.settings.context
-        return {
-            "item": context.item,
-            "layer": self.layer,
-            "slot": self.slot,
-            "role": self.role,
-            "repeat": context.repeat,
-            "model": self.spec.label,
-        }
+    def _config(self) -> RunnableConfig:
+        """Return the config of the model's span: its name, and the metadata and tags to filter it by."""
+        config, label = self.config, self.spec.label
+        place: dict[str, Any] = {"moa_layer": self.layer, "moa_slot": self.slot}
+        tags = [TAG_NOSTREAM, f"moa:layer:{self.layer}", f"moa:slot:{self.slot}"]
+        if self.role == PROPOSER:
+            name = f"layer {self.layer} slot {self.slot} {label}"
+            place["moa_proposer"] = self.node
+        elif self.role == AGGREGATOR:
+            name, tags = f"aggregate {label}", [f"moa:layer:{self.layer}"]
+            del place["moa_slot"]
+        else:
+            name = f"{self.role} {self.slot} {label}"
+        metadata = {**(config.get("metadata") or {}), **place}
+        return {**config, "run_name": name, "tags": [*(config.get("tags") or []), *tags], "metadata": metadata}
 
-    def _columns(self) -> dict[str, Any]:
-        return {**self._place(), "cost": self.outcome.cost, "seconds": self.outcome.seconds}
+    async def _prompt(self, target: Target, texts: list[str]) -> Prompt:
+        if not texts and self.shown.instruction is None:
+            return Prompt([*target.messages])
+        settings, own, drafts = self.run.settings, self.shown.instruction, len(self.shown.texts)
+        return build_prompt(
+            target.conversation,
+            texts[:drafts],
+            form=settings.prompt if own is None else "fenced",
+            scope=await scope_of(self.run, layer=self.layer, slot=self.slot, role=self.role),
+            before=settings.system,
+            after=target.after,
+            instruction=FENCED if own is None else own,
+            notes=[note._replace(text=text) for note, text in zip(self.shown.notes, texts[drafts:], strict=True)],
+            also=target.also,
+            # An instruction of a combiner's own speaks of drafts by their numbers.
+            shuffle=settings.mixture.shuffle and own is None,
+            strict_turns=target.strict_turns,
+        )
 
-    async def _price(self) -> None:
-        done = self.outcome
-        if done.message is None:
-            # A refused request is not billed; one that was broken off may be.
-            done.cost = 0.0 if done.free else None
-        elif done.cost is None:
-            price = partial(
-                prices.price, self.spec, done.usage, prices=self.run.settings.mixture.prices, reported=done.reported
-            )
-            wait = prices.listed(self.spec) and not prices.loaded()
-            done.cost = await asyncio.to_thread(price) if wait else price()
+    def _recording(self, terms: Terms, messages: list[BaseMessage]) -> Recording:
+        assert self.run.ledger is not None
+        return Recording.of(
+            self.run.ledger,
+            self.run,
+            self.spec,
+            messages,
+            layer=self.layer,
+            slot=self.slot,
+            role=self.role,
+            bound=bound_to(self.run.settings).bound if self.role == AGGREGATOR else {},
+            wait=max(min(terms.deadline, self.run.left), 0.0),
+        )
+
+    def _cut_boundaries(self, code: str | None) -> None:
+        if code is not None and self.outcome.text:
+            self.outcome.cut(without_boundaries(self.outcome.text, code))
 
 
 def fitted(run: Run, spec: Proposer, texts: list[str], *, shrink: int = 1, most: int | None = None) -> Fitted:
@@ -316,7 +238,7 @@ def fitted(run: Run, spec: Proposer, texts: list[str], *, shrink: int = 1, most:
         run: The run whose conversation and settings count.
         spec: The model.
         texts: Drafts and notes; empty strings stand for texts that do not exist yet.
-        shrink: Divides the space left for the texts.
+        shrink: Divides the space that is left for the texts.
         most: Tokens that each text may have at most, beside the mixture's `draft_tokens`.
     """
     settings = run.settings
@@ -332,72 +254,3 @@ def fitted(run: Run, spec: Proposer, texts: list[str], *, shrink: int = 1, most:
         answer=settings.max_tokens or spec.max_tokens,
         shrink=shrink,
     )
-
-
-def _of_users(messages: list[BaseMessage]) -> list[BaseMessage]:
-    return [message for message in messages if not isinstance(message, ToolMessage)]
-
-
-class _FilteredSink:
-    """A sink that is not shown the boundaries of the request."""
-
-    def __init__(self, sink: Sink, code: str) -> None:
-        self._sink, self._filter = sink, BoundaryFilter(code)
-
-    def __call__(self, text: str, calls: list[ToolCallChunk]) -> None:
-        shown = self._filter.feed(text)
-        if shown or calls:
-            self._sink(shown, calls)
-
-    def close(self) -> None:
-        if rest := self._filter.rest():
-            self._sink(rest, [])
-        self._sink.close()
-
-
-def _filtered(sink: Callable[[], Sink], code: str | None) -> Callable[[], Sink]:
-    return sink if code is None else lambda: _FilteredSink(sink(), code)
-
-
-def _cut_boundaries(outcome: Outcome, code: str | None) -> None:
-    if code is None or not outcome.text:
-        return
-    outcome.text = without_boundaries(outcome.text, code)
-    called = outcome.message is not None and bool(outcome.message.tool_calls)
-    if not outcome.text and outcome.counts and not called:
-        outcome.status, outcome.error = "empty", "the answer only repeated the prompt's boundaries"
-
-
-def called(config: RunnableConfig, name: str, tags: list[str], place: dict[str, Any]) -> RunnableConfig:
-    """Return the node's config for the model call beneath it: what its span is named and can be filtered by."""
-    metadata = {**(config.get("metadata") or {}), **{f"moa_{key}": value for key, value in place.items()}}
-    labels = [f"moa:{key}:{place[key]}" for key in ("layer", "slot") if key in place]
-    all_tags = [*(config.get("tags") or []), *tags, *labels]
-    return {**config, "run_name": name, "tags": all_tags, "metadata": metadata}
-
-
-def _kept(outcome: Outcome) -> dict[str, Any]:
-    """Return a paid outcome as plain JSON, whatever its provider's package put into the message."""
-    names = ("status", "text", "error", "usage", "cost", "seconds", "attempts")
-    message = messages_to_dict([outcome.message])[0] if outcome.message else None
-    kept: dict[str, Any] = _plain({**{name: getattr(outcome, name) for name in names}, "message": message})
-    return kept
-
-
-def _plain(value: Any) -> Any:
-    """Return `value` as JSON has it; what JSON has no form for becomes text."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(each) for each in value]
-    if value is None or isinstance(value, str | bool | int) or (isinstance(value, float) and math.isfinite(value)):
-        return value
-    return str(value)
-
-
-def _restore(outcome: Outcome, kept: dict[str, Any], *, tools: bool) -> None:
-    """Fill in an outcome from the ledger, with the cost it had when it was paid for."""
-    message = messages_from_dict([kept["message"]])[0]
-    outcome.answered(read(message, tools=tools))
-    outcome.usage = as_usage(kept["usage"]) if kept["usage"] else None
-    outcome.cost, outcome.seconds, outcome.attempts = kept["cost"], kept["seconds"], kept["attempts"]

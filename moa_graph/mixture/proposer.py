@@ -175,7 +175,7 @@ class Proposer(Checked):
         """Where the description comes from."""
         return self._origin
 
-    @property
+    @cached_property
     def label(self) -> str:
         """The model as drafts and records name it."""
         return label(self.model)

@@ -6,24 +6,26 @@ This module owns all retries; every client below it has `max_retries=0`. Nothing
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
 from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphBubbleUp
 
-from moa_graph.models.faults import STREAM_CUT, Fault, ProviderError, judged, own_cancellation
+from moa_graph.costs.prices import cost_of
+from moa_graph.mixture.price_overrides import Override
+from moa_graph.mixture.proposer import Proposer
+from moa_graph.models.faults import Fault, judged, own_cancellation
 from moa_graph.models.rate_limit import Permit, RateLimiter
 from moa_graph.models.reply import Reply, read
 from moa_graph.models.reply_stream import Pieces
 from moa_graph.models.retries import RetryBudget, backoff
-from moa_graph.state import COUNTED, Status, Usage, total_usage
+from moa_graph.models.streaming import Sink, call_chunks, read_stream
+from moa_graph.state import COUNTED, Status, Usage, as_usage, total_usage
 
 if TYPE_CHECKING:
     from langchain_core.language_models import LanguageModelInput
@@ -31,41 +33,29 @@ if TYPE_CHECKING:
 
 __all__ = ["Call", "Outcome", "Sink", "Terms", "ask"]
 
-_AFTER_FINISH = 2.0
-"""Seconds to wait for the end of a stream after its finish reason: only the usage may still come."""
-
-_SLICE = 0.004
-"""Seconds of work on a stream after which other tasks get their turn."""
-
-_PIECE = 2**15
-"""Characters that are handled at once: longer pieces let the event loop run in between."""
-
 _IN_THREAD = 2**17
-"""Characters from which on a reply is read in a thread."""
-
-
-class Sink(Protocol):
-    """Receives an answer piece by piece."""
-
-    def __call__(self, text: str, calls: list[ToolCallChunk]) -> None:
-        """Take a piece of text, or tool calls, which come whole."""
-
-    def close(self) -> None:
-        """The text is complete."""
+"""Characters. A longer reply is read in a thread."""
 
 
 @dataclass
 class Outcome:
-    """What became of one call. Only `answered`, `failed` and `expired` write it.
+    """The result of one call. Only the methods of this class write its fields.
 
     Attributes:
-        message: the reply as a message; None when no attempt got a reply.
-        usage: tokens of all replies.
-        cost: dollars, written by the caller, who knows the prices.
-        reported: dollars as the provider stated them.
-        fault: the fault of the last attempt.
+        status: The status of the draft or answer.
+        text: The text without reasoning; what had arrived of it when the call failed.
+        error: Why the call failed or its text is not whole; None otherwise.
+        message: The reply as a message; None when no attempt got a reply.
+        usage: Tokens of all replies; None when unknown.
+        cost: Dollars; None when unknown.
+        reported: Dollars as the provider stated them; None when it did not.
+        fault: The fault of the last attempt.
+        seconds: Duration of the call, retries included.
+        first_token_seconds: Seconds until the first token of a streamed reply.
+        attempts: Requests sent.
         free: True while no attempt can have been billed (refused with a 4xx, or never connected).
-        started: value of `time.perf_counter` when the call began.
+        started: Value of `time.perf_counter` when the call began.
+        pieces: The streamed reply so far.
     """
 
     status: Status = "failed"
@@ -88,14 +78,23 @@ class Outcome:
         """Whether other models may see the text."""
         return self.status in COUNTED
 
+    def begin_attempt(self) -> None:
+        """Count one more request."""
+        self.first_token_seconds, self.pieces = None, None
+        self.attempts += 1
+
+    def first_token(self) -> None:
+        """Write that the first token of a stream is there."""
+        self.first_token_seconds = time.perf_counter() - self.started
+
     def failed(self, fault: Fault) -> None:
-        """Note an attempt that got no reply."""
+        """Write the fault of an attempt that got no reply."""
         self.status, self.error, self.fault, self.text = "failed", fault.reason, fault, self._partial()
         turned_down = fault.status is not None and fault.status < 500
         self.free = self.free and (turned_down or fault.unsent)
 
     def answered(self, reply: Reply) -> None:
-        """Note a reply, whatever it amounts to."""
+        """Write a reply, whatever its status."""
         self.status, self.text, self.error, self.fault = reply.status, reply.text, reply.error, reply.fault
         self.message, self.free = reply.message, False
         self.usage = total_usage([self.usage, reply.usage]) if self.usage and reply.usage else reply.usage or self.usage
@@ -103,10 +102,37 @@ class Outcome:
             self.reported = reply.cost + (self.reported or 0.0)
 
     def expired(self, deadline: float) -> None:
-        """Note that the time is over. What had arrived of a stream is kept as text."""
+        """Write that the deadline is over. What had arrived of a stream is kept as text."""
         before = f"; before that: {self.error}" if self.error else ""
         self.status, self.error = "failed", f"no answer within {deadline:.3g} s{before}"
         self.text = self._partial()
+
+    def unsent(self, reason: str, *, status: Status = "skipped") -> None:
+        """Write why no request is sent."""
+        self.status, self.error = status, reason
+        self.settle()
+
+    def late(self, reason: str) -> None:
+        """Write that the round ended before the call did."""
+        self.status, self.error = "late", reason
+        self.settle()
+
+    def restored(self, reply: Reply, kept: Mapping[str, Any]) -> None:
+        """Write a recorded reply with the usage, cost, seconds and attempts of the time when it was paid for."""
+        self.answered(reply)
+        self.usage = as_usage(kept["usage"]) if kept["usage"] else None
+        self.cost, self.seconds, self.attempts = kept["cost"], kept["seconds"], kept["attempts"]
+
+    def cut(self, text: str) -> None:
+        """Replace the text by what is left of it without the boundaries of the prompt."""
+        self.text = text
+        if not text and self.counts and not (self.message is not None and self.message.tool_calls):
+            self.status, self.error = "empty", "the answer only repeated the prompt's boundaries"
+
+    def settle(self) -> None:
+        """Write the cost of a call without a reply: a refused request is not billed, an interrupted one may be."""
+        if self.message is None:
+            self.cost = 0.0 if self.free else None
 
     def _partial(self) -> str:
         return read(self.pieces.raw()).text if self.pieces and self.pieces.chars <= _IN_THREAD else ""
@@ -117,15 +143,22 @@ class Call:
     """A request to a model.
 
     Attributes:
-        sink: makes the receiver of a streamed answer, one for each attempt; None: do not stream.
-        on_restart: called before each retry; the consumer must discard what it has shown.
-        options: further keyword arguments of the model's call.
-        tools: whether tools are offered, so that a reply that only calls a tool counts.
+        model: The chat model.
+        messages: What it is sent.
+        config: The config of the call's span.
+        spec: The model's description, for the price of the call; None leaves the cost unknown.
+        prices: The mixture's own prices.
+        sink: Makes the receiver of a streamed answer, one for each attempt; None does not stream.
+        on_restart: Called before each retry; the consumer must discard what it has shown.
+        options: Further keyword arguments of the model's call.
+        tools: Whether tools are offered, so that a reply that only calls a tool counts.
     """
 
     model: Runnable[LanguageModelInput, AIMessage]
     messages: list[BaseMessage]
     config: RunnableConfig
+    spec: Proposer | None = None
+    prices: Mapping[str, Override] | None = None
     sink: Callable[[], Sink] | None = None
     on_restart: Callable[[], None] | None = None
     options: dict[str, Any] = field(default_factory=dict)
@@ -134,7 +167,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How long and how often.
+    """How long a call may take, and how often it may be sent.
 
     Attributes:
         deadline: Seconds for the whole call, retries included.
@@ -156,19 +189,28 @@ class Terms:
 
 
 async def ask(call: Call, terms: Terms, outcome: Outcome) -> None:
-    """Fill in `outcome` within `terms.deadline` seconds of its start; never raises for a provider's fault.
+    """Make a call. Never raises for a provider's fault.
 
-    When the task is cancelled, `outcome` tells what had happened by then.
+    When the task is cancelled, `outcome` holds what had happened by then.
+
+    Args:
+        call: The request.
+        terms: The limits of time and attempts.
+        outcome: Receives the result, within `terms.deadline` seconds of `outcome.started`.
     """
     work = _hedged if terms.hedge and call.sink is None else _attempts
     try:
-        # A call that is repeated with a shorter prompt goes on with its outcome, and so with what is left of its time.
+        # A call that is repeated with a shorter prompt keeps its outcome, and so has only the time that is left.
         async with asyncio.timeout(max(outcome.started + terms.deadline - time.perf_counter(), 0.0)):
             await work(outcome, call, terms)
     except TimeoutError:
         outcome.expired(terms.deadline)
     finally:
         outcome.seconds = time.perf_counter() - outcome.started
+    if outcome.message is None:
+        outcome.settle()
+    elif call.spec is not None:
+        outcome.cost = await cost_of(call.spec, outcome.usage, prices=call.prices, reported=outcome.reported)
 
 
 async def _attempts(outcome: Outcome, call: Call, terms: Terms) -> None:
@@ -199,8 +241,7 @@ async def _attempt(outcome: Outcome, call: Call) -> Fault | None:
     """Send one request. Return its fault, or None when there is a reply that needs no other attempt."""
     if outcome.attempts and call.on_restart:
         call.on_restart()
-    outcome.first_token_seconds, outcome.pieces = None, None
-    outcome.attempts += 1
+    outcome.begin_attempt()
     try:
         reply = await _reply(outcome, call)
     except GraphBubbleUp:
@@ -210,7 +251,7 @@ async def _attempt(outcome: Outcome, call: Call) -> Fault | None:
             outcome.free = False
             raise
         fault = judged(exc)
-    except Exception as exc:  # whatever class a provider's fault has, it ends as data
+    except Exception as exc:  # providers' packages raise exceptions of any class
         fault = judged(exc)
     else:
         outcome.answered(reply)
@@ -221,49 +262,16 @@ async def _attempt(outcome: Outcome, call: Call) -> Fault | None:
 
 async def _reply(outcome: Outcome, call: Call) -> Reply:
     if call.sink is None:
-        message = await call.model.ainvoke(call.messages, call.config, **call.options)
-        return await _read(message, call.tools)
-    sink, pieces = call.sink(), Pieces()
-    outcome.pieces = pieces
-    try:
-        paused = time.perf_counter()
-        async for piece in _pieces(call, pieces):
-            if time.perf_counter() - paused > _SLICE:
-                # Thousands of events that arrived in one read must not hold up the event loop.
-                await asyncio.sleep(0)
-                paused = time.perf_counter()
-            if outcome.first_token_seconds is None and (piece or pieces.calls_begun):
-                outcome.first_token_seconds = time.perf_counter() - outcome.started
-            for start in range(0, len(piece), _PIECE):
-                sink(piece[start : start + _PIECE], [])
-                if start:
-                    await asyncio.sleep(0)
-    except GraphBubbleUp:
-        raise
-    except Exception:
-        # What breaks after the finish reason takes nothing from the answer.
-        if not pieces.ended:
-            raise
-    if pieces.broken:
-        raise ProviderError(STREAM_CUT)
-    reply = await _read(pieces.raw(), call.tools)
+        given: object = await call.model.ainvoke(call.messages, call.config, **call.options)
+        return await _read(given, call.tools)
+    sink, outcome.pieces = call.sink(), Pieces()
+    chunks = call.model.astream(call.messages, call.config, **call.options)
+    await read_stream(chunks, outcome.pieces, sink, on_first=outcome.first_token)
+    reply = await _read(outcome.pieces.raw(), call.tools)
     sink.close()
     if reply.message.tool_calls:
-        sink("", _chunks(reply.message))
+        sink("", call_chunks(reply.message))
     return reply
-
-
-async def _pieces(call: Call, pieces: Pieces) -> AsyncIterator[str]:
-    """Yield the texts of a stream, and end soon after its finish reason even when the server does not."""
-    chunks: Any = call.model.astream(call.messages, call.config, **call.options)
-    async with aclosing(chunks):
-        while True:
-            try:
-                async with asyncio.timeout(_AFTER_FINISH if pieces.ended else None):
-                    chunk = await anext(chunks)
-            except StopAsyncIteration:
-                return
-            yield pieces.add(chunk)
 
 
 async def _read(given: object, tools: bool) -> Reply:
@@ -272,18 +280,10 @@ async def _read(given: object, tools: bool) -> Reply:
     return await asyncio.to_thread(read, given, tools=tools) if size > _IN_THREAD else read(given, tools=tools)
 
 
-def _chunks(message: AIMessage) -> list[ToolCallChunk]:
-    """Return the tool calls as pieces, each complete, so that arguments that were cut off are never passed on."""
-    return [
-        tool_call_chunk(name=call["name"], args=json.dumps(call["args"]), id=call["id"], index=place)
-        for place, call in enumerate(message.tool_calls)
-    ]
-
-
 async def _hedged(outcome: Outcome, call: Call, terms: Terms) -> None:
-    """Make the call, and after `hedge` silent seconds a second one beside it; the first that counts wins.
+    """Make the call, and after `hedge` seconds without a reply a second one beside it. The first that counts wins.
 
-    The second is taken from the budget's hedges.
+    The second one is taken from the budget's hedges.
     """
     tries = [Outcome(started=outcome.started)]
     tasks = {asyncio.ensure_future(_attempts(tries[0], call, terms))}

@@ -5,9 +5,8 @@ from collections import Counter
 from typing import Any, NamedTuple
 
 from moa_graph import Mixture, create_moa
-from moa_graph.graph.active_runs import Live
 from moa_graph.graph.combine.vote import Vote
-from moa_graph.graph.slot import Run
+from moa_graph.graph.runs import Live, Run
 from moa_graph.mixture.answers import key, normalized
 from moa_graph.mixture.combiners import Vote as Options
 from moa_graph.mixture.context import settings

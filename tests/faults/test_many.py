@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from moa_graph import create_moa
-from moa_graph.graph.active_runs import live_runs
-from moa_graph.graph.round_end import open_latches
+from moa_graph.graph.runs import live_runs, open_latches
 from moa_graph.models import rate_limit
 from tests.faults import LONG
 from tests.provider import Provider

@@ -153,14 +153,15 @@ class MixtureSystem:
     def _recalled(self, kept: dict[str, Any]) -> SystemAnswer:
         """Return a recorded answer. Calls whose price was unknown get the current price."""
         specs = {node.name: node.spec for node in self.mixture.plan[0]}
-        bill = [self._cost(specs.get(call["by"], self.mixture.aggregator), call) for call in kept.pop("bill")]
+        writer, prices = self.mixture.aggregator, self.mixture.prices
+        bill = [
+            price(specs.get(call["by"], writer), call["usage"], prices=prices, reported=call["cost"])
+            for call in kept.pop("bill")
+        ]
         if not bill:
             return SystemAnswer(**kept)
         known = [cost for cost in bill if cost is not None]
         return replace(SystemAnswer(**kept), cost=sum(known) if len(known) == len(bill) else None)
-
-    def _cost(self, spec: Proposer, call: Mapping[str, Any]) -> float | None:
-        return price(spec, call["usage"], prices=self.mixture.prices, reported=call["cost"])
 
 
 def _whole(state: Any) -> SystemAnswer:

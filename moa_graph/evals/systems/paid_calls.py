@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.runnables import RunnableConfig
 
 from moa_graph.costs.ledger import Ledger
 from moa_graph.costs.prices import price
@@ -99,7 +100,8 @@ class Payer:
         model = registry.chat_model(spec, temperature=temperature, max_tokens=max_tokens, quiet=True)
         outcome = Outcome()
         terms = Terms(self.deadline, RetryBudget(ATTEMPTS), ATTEMPTS, rate_limit.limiter_for(spec))
-        await ask(Call(model, list(messages), {"run_name": f"{role} {spec.label}"}), terms, outcome)
+        config: RunnableConfig = {"run_name": f"{role} {spec.label}"}
+        await ask(Call(model, list(messages), config, spec, self.prices), terms, outcome)
         reply = self._reply(spec, outcome)
         if outcome.message is not None and outcome.status not in ("empty", "failed"):
             await self.ledger.put(key, asdict(reply), **place, cost=reply.cost, seconds=reply.seconds)
@@ -143,21 +145,16 @@ class Payer:
         """Return a recorded reply with its cost at current prices; the price may have been unknown when it was made."""
         usage = as_usage(kept["usage"]) if kept["usage"] else None
         reply = PaidReply(**{**kept, "top": _alternatives(kept["top"]), "usage": usage})
-        return replace(reply, cost=self._cost(spec, reply.usage, reply.reported))
-
-    def _cost(self, spec: Proposer, usage: Usage | None, reported: float | None) -> float | None:
-        return price(spec, usage, prices=self.prices, reported=reported)
+        return replace(reply, cost=price(spec, reply.usage, prices=self.prices, reported=reply.reported))
 
     def _reply(self, spec: Proposer, outcome: Outcome) -> PaidReply:
         said = read(outcome.message or AIMessage(content=""))
-        free = outcome.message is None and outcome.free
-        dollars = 0.0 if free else self._cost(spec, outcome.usage, outcome.reported)
         return PaidReply(
             text=outcome.text,
             status=outcome.status,
             error=outcome.error,
             usage=outcome.usage,
-            cost=dollars,
+            cost=outcome.cost,
             seconds=round(outcome.seconds, 4),
             served=said.model or spec.label,
             top=_alternatives(top_logprobs({"logprobs": said.logprobs})),

@@ -15,8 +15,7 @@ from moa_graph.costs.ledger import Ledger
 from moa_graph.errors import InputError
 from moa_graph.evals.data.files import Row, file_digest, read_rows
 from moa_graph.evals.systems.mixture import MixtureSystem, SystemAnswer, SystemRequest
-from moa_graph.graph.nodes import Nodes
-from moa_graph.graph.runnables import Node
+from moa_graph.graph.nodes import Node, Nodes
 from moa_graph.mixture.context import MoAContext
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.mixture.proposer import Proposer

@@ -14,7 +14,8 @@ from typing import Any, Generic, TypeVar
 
 from langchain_core.runnables import RunnableConfig
 
-from moa_graph.graph.slot import ANSWER, Run, Shown, Step
+from moa_graph.graph.runs import ANSWER, Run, Step
+from moa_graph.graph.slot import Shown
 from moa_graph.mixture.combiner import Combiner as Options
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.models.tools import bound_to
@@ -54,6 +55,8 @@ class Combiner(Generic[O]):
 
     def __init__(self, options: O) -> None:
         self.options = options
+        self.reads = type(self).read is not Combiner.read
+        """Whether `read` returns notes."""
 
     def nodes(self, mixture: Mixture) -> Mapping[str, NodeWork]:
         """Return the combiner's own nodes by name. Their names begin with what they are, such as `judge-`."""
@@ -87,6 +90,8 @@ class Combiner(Generic[O]):
     def shown(self, run: Run, slot: int) -> Shown:
         """Return what a proposer's prompt contains of the round before."""
         layer = run.state["layer"]
+        if layer == 1:
+            return Shown()
         drafts = counted(run.state["drafts"], layer - 1)
         sees = run.settings.mixture.seen(layer) if layer <= run.settings.base else None
         return Shown(texts_of(drafts if sees is None else dealt(drafts, sees, slot, layer)))
@@ -94,10 +99,6 @@ class Combiner(Generic[O]):
     async def read(self, run: Run, draft: Draft) -> Note | None:
         """Return what the combiner reads in a draft that has just come; None reads nothing."""
         return None
-
-    def reads(self) -> bool:
-        """Whether `read` returns notes."""
-        return type(self).read is not Combiner.read
 
     def closes(self, run: Run, notes: Sequence[Note]) -> str | None:
         """Return why the round ends now, or None.

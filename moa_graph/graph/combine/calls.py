@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.constants import TAG_NOSTREAM
 
 from moa_graph.graph.limits import over_caps
-from moa_graph.graph.slot import Run, Shown, SlotCall, called
+from moa_graph.graph.runs import Run
+from moa_graph.graph.slot import Shown, SlotCall
 from moa_graph.mixture.combiner import PlannedCall
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.state import Note
@@ -59,12 +59,8 @@ async def call(
     coming = [*(stage or [PlannedCall(spec, layer, role, len(shown.texts))]), *run.settings.answering()]
     if reason := await over_caps(run, coming, what=f"the {role} and the answer"):
         return {**note, "error": reason}
-    place = {"layer": layer, "slot": slot}
     # Half of the time that is left belongs to what comes after.
-    slot_call = SlotCall(
-        run, spec, layer, slot, role, shown, called(config, f"{role} {slot} {spec.label}", [TAG_NOSTREAM], place),
-        run.terms(spec, shares=2),
-    )  # fmt: skip
+    slot_call = SlotCall(run, spec, layer, slot, role, shown, config, shares=2)
     await slot_call.send()
     done = slot_call.outcome
     data = read(done.text) if done.counts else None

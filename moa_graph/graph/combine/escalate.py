@@ -10,7 +10,8 @@ from langchain_core.runnables import RunnableConfig
 from moa_graph.graph.agreement import compare
 from moa_graph.graph.combine.base import ANSWER, Combiner, Decision, NodeWork, Step, notes_of, texts_of
 from moa_graph.graph.combine.calls import call
-from moa_graph.graph.slot import Run, Shown
+from moa_graph.graph.runs import Run
+from moa_graph.graph.slot import Shown
 from moa_graph.mixture.answers import json_objects, key
 from moa_graph.mixture.combiners import Escalate as Options
 from moa_graph.mixture.mixture import Mixture

@@ -14,7 +14,8 @@ from langchain_core.runnables import RunnableConfig
 from moa_graph.graph.agreement import Agreement, compare
 from moa_graph.graph.combine.base import Combiner, Decision, NodeWork, Step, latest_drafts, notes_of, texts_of
 from moa_graph.graph.combine.calls import call
-from moa_graph.graph.slot import Run, Shown, note_part
+from moa_graph.graph.runs import Run
+from moa_graph.graph.slot import Shown, note_part
 from moa_graph.mixture.answers import json_objects
 from moa_graph.mixture.combiner import PlannedCall
 from moa_graph.mixture.combiners import Select as Options

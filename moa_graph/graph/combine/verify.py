@@ -7,7 +7,8 @@ from typing import Any
 
 from moa_graph.graph.combine.base import Combiner, Decision, Step, notes_of
 from moa_graph.graph.combine.checks import run_check
-from moa_graph.graph.slot import Run, Shown, note_part
+from moa_graph.graph.runs import Run
+from moa_graph.graph.slot import Shown, note_part
 from moa_graph.mixture.combiners import Verify as Options
 from moa_graph.state import Draft, Note, counted
 

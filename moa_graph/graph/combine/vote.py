@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from moa_graph.graph.combine.base import ANSWER, Combiner, Decision, Step, latest_drafts, notes_of
-from moa_graph.graph.slot import Run
+from moa_graph.graph.runs import Run
 from moa_graph.mixture.answers import key, read
 from moa_graph.mixture.combiners import Vote as Options
 from moa_graph.state import Draft, Note, counted

@@ -1,22 +1,18 @@
-"""Graph nodes and routes. A node's sync side runs the same coroutine as its async side, on one background loop."""
+"""The background event loop, on which sync callers' work runs as the same coroutines that async callers await."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Coroutine
 from concurrent.futures import CancelledError, Future, wait
 from typing import Any, TypeVar
-
-from langchain_core.runnables import Runnable, RunnableConfig
-from langgraph.runtime import get_runtime
 
 from moa_graph.costs.forks import after_fork
 from moa_graph.errors import MoAError
 
 T = TypeVar("T")
-Work = Callable[[Any, RunnableConfig], Awaitable[dict[str, Any]]]
 
 _lock = threading.Lock()
 _loop: asyncio.AbstractEventLoop | None = None
@@ -63,7 +59,9 @@ def run_sync(work: Coroutine[Any, Any, T], *, run: str = "") -> T:
         running = None
     if running is loop:
         work.close()
-        raise MoAError("a sync call from inside an async one would wait for itself: use the async method here.")
+        raise MoAError(
+            "a sync call inside an async call of the same graph would wait for itself. Use the async method there."
+        )
     future = asyncio.run_coroutine_threadsafe(work, loop)
     try:
         if threading.current_thread() is not threading.main_thread():
@@ -72,7 +70,7 @@ def run_sync(work: Coroutine[Any, Any, T], *, run: str = "") -> T:
     except CancelledError:
         raise
     except BaseException:
-        # Ctrl-C in the waiting thread: the request must not go on behind the caller's back.
+        # An interrupt of the waiting thread, such as Ctrl-C, must end the request as well.
         future.cancel()
         raise
 
@@ -83,13 +81,13 @@ def _cancel_when_interrupted(future: Future[Any], run: str) -> None:
     if before is None:
         _interrupted.clear()
     elif _interrupted.get(run) == id(before):
-        # A node that waited for a free thread, of a run that was interrupted meanwhile.
+        # The node waited for a free thread while its run was interrupted.
         future.cancel()
     seen = None
     while not future.done():
         wait([future], timeout=_POLL_SECONDS)
         now = _interrupt()
-        # Seen twice: the main thread does not just handle it, but waits, which is for its nodes.
+        # The same interrupt twice in a row: the main thread waits for its nodes while it handles the interrupt.
         if now is not None and now is not before and now is seen:
             _interrupted[run] = id(now)
             future.cancel()
@@ -102,42 +100,3 @@ def _interrupt() -> BaseException | None:
     current: Any = sys._current_exceptions().get(threading.main_thread().ident or 0)
     found = current[1] if isinstance(current, tuple) else current
     return found if isinstance(found, KeyboardInterrupt | SystemExit) else None
-
-
-class Node(Runnable[Any, dict[str, Any]]):
-    """A graph node made from one coroutine function, without a span of its own beside the graph's."""
-
-    def __init__(self, name: str, work: Work) -> None:
-        self.name = name
-        self._work = work
-
-    def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
-        return run_sync(self.ainvoke(input, config, **kwargs), run=_run_of(input))
-
-    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
-        try:
-            return await self._work(input, config or {})
-        except MoAError as error:
-            # Some servers pass on only the class of an error; this event carries its text.
-            get_runtime().stream_writer({"moa": "failed", "error": type(error).__name__, "message": str(error)})
-            raise
-
-
-def _run_of(state: Any) -> str:
-    """Return the id of the run that a node's input belongs to; empty before `begin` has made one."""
-    info = state.get("run") if isinstance(state, Mapping) else None
-    return str(info["id"]) if info else ""
-
-
-class Route(Runnable[Any, list[str]]):
-    """The condition of an edge made from one quick function, without a span, and without a thread in async runs."""
-
-    def __init__(self, name: str, choose: Callable[[Any], list[str]]) -> None:
-        self.name = name
-        self._choose = choose
-
-    def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> list[str]:
-        return self._choose(input)
-
-    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> list[str]:
-        return self._choose(input)

@@ -1,0 +1,131 @@
+"""The ledger's part in a model call: the call's key, what is recorded of it, and the key of its fence code."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.messages import BaseMessage, messages_from_dict, messages_to_dict
+
+from moa_graph.costs.ledger import Ledger
+from moa_graph.graph.fence import Scope, process_key
+from moa_graph.graph.runs import Run
+from moa_graph.mixture.proposer import Proposer
+from moa_graph.models.call import Outcome
+from moa_graph.models.keys import host
+from moa_graph.models.reply import read
+
+__all__ = ["Recording", "as_json", "scope_of"]
+
+_RECORDED = ("status", "text", "error", "usage", "cost", "seconds", "attempts")
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One call in a ledger.
+
+    Attributes:
+        ledger: The ledger.
+        key: The call's key: everything that decides what is sent.
+        columns: The call's place, for queries with SQL.
+        wait: Seconds to wait for the file while another process holds it.
+    """
+
+    ledger: Ledger
+    key: str
+    columns: dict[str, Any]
+    wait: float
+
+    @classmethod
+    def of(
+        cls,
+        ledger: Ledger,
+        run: Run,
+        spec: Proposer,
+        messages: Sequence[BaseMessage],
+        *,
+        layer: int,
+        slot: int,
+        role: str,
+        bound: Mapping[str, Any],
+        wait: float,
+    ) -> Recording:
+        """Return the recording of a call.
+
+        Args:
+            ledger: The ledger.
+            run: The run.
+            spec: The model.
+            messages: What it is sent.
+            layer: The layer, from 1.
+            slot: The slot, from 0.
+            role: The role of the call.
+            bound: What the caller bound to it.
+            wait: Seconds to wait for the file while another process holds it.
+        """
+        settings, context = run.settings, run.settings.context
+        params = {
+            "temperature": spec.temperature if settings.temperature is None else settings.temperature,
+            "max_tokens": spec.max_tokens if settings.max_tokens is None else settings.max_tokens,
+            "spec": spec.identity(),
+            "host": host(spec),
+            "bound": as_json(bound),
+        }
+        place: dict[str, Any] = {
+            "item": context.item,
+            "layer": layer,
+            "slot": slot,
+            "role": role,
+            "repeat": context.repeat,
+            "model": spec.label,
+        }
+        return cls(ledger, ledger.call_key(**place, params=params, messages=messages), place, wait)
+
+    async def restore(self, outcome: Outcome, *, tools: bool) -> bool:
+        """Write the recorded reply into `outcome`. Return whether there is one.
+
+        Raises:
+            ConfigError: The ledger cannot be read.
+        """
+        kept = await self.ledger.get(self.key, wait=self.wait)
+        if not kept:
+            return False
+        outcome.restored(read(messages_from_dict([kept["message"]])[0], tools=tools), kept)
+        return True
+
+    async def keep(self, outcome: Outcome) -> None:
+        """Record a paid reply. A failure to write is logged; the reply is not lost."""
+        if outcome.message is None or outcome.status in ("empty", "failed"):
+            return
+        value = {name: getattr(outcome, name) for name in _RECORDED}
+        row: dict[str, Any] = as_json({**value, "message": messages_to_dict([outcome.message])[0]})
+        columns = {**self.columns, "cost": outcome.cost, "seconds": outcome.seconds}
+        await self.ledger.keep(self.key, row, wait=self.wait, **columns)
+
+
+async def scope_of(run: Run, *, layer: int, slot: int, role: str) -> Scope:
+    """Return the key and the place that a call's fence code is made from.
+
+    With a ledger, a repeated run sends the same bytes, so that the ledger finds its calls.
+
+    Raises:
+        ConfigError: The ledger cannot be read.
+    """
+    if run.ledger is None:
+        return Scope(process_key(), run.state["run"]["id"], layer, slot, role)
+    context = run.settings.context
+    return Scope(await run.ledger.fence_key(), json.dumps([context.item, context.repeat]), layer, slot, role)
+
+
+def as_json(value: Any) -> Any:
+    """Return `value` with JSON values only; anything else becomes its text."""
+    if isinstance(value, Mapping):
+        return {str(key): as_json(each) for key, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [as_json(each) for each in value]
+    if value is None or isinstance(value, str | bool | int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    return str(value)

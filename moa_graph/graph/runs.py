@@ -1,0 +1,365 @@
+"""The runs of a graph: what a node knows of its run, and what the run keeps in this process while it works.
+
+A run keeps its clock, its retry budget, the latch of its round, and what was computed from the mixture and the messages
+once. None of it is in the state: after a resume in another process, all of it begins anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from langgraph.runtime import get_runtime
+
+from moa_graph.costs.ledger import Ledger
+from moa_graph.errors import ConfigError
+from moa_graph.mixture.context import Settings, settings
+from moa_graph.mixture.mixture import Mixture
+from moa_graph.models.retries import RetryBudget
+from moa_graph.state import Event, MoAState, Note
+
+__all__ = ["ANSWER", "Latch", "Live", "Rule", "Run", "Runs", "Step", "in_run", "live_runs", "open_latches"]
+
+ANSWER = "aggregate"
+"""The node that writes the answer."""
+
+TOO_LITTLE = 0.05
+"""Seconds. A run with less time left than this sends no further request."""
+
+_MOST = 10_000
+"""Runs kept at once. Above that, the one that was idle longest is forgotten."""
+
+_IDLE_SECONDS = 600.0
+"""An idle run is forgotten after this time: it was cancelled between two nodes, or it waits for a person."""
+
+
+class Rule(NamedTuple):
+    """When a round ends before all its calls have ended.
+
+    Attributes:
+        quorum: Counted drafts that end the round; None for no such number.
+        grace: Seconds from the quorum to the end.
+        enough: Counted drafts that must be there before `share` ends the round.
+        share: Seconds from the round's beginning to its end; None for no such limit.
+    """
+
+    quorum: int | None
+    grace: float = 0.0
+    enough: int = 1
+    share: float | None = None
+
+
+class Latch:
+    """The end of a round. It closes by its rule and then cancels the calls that still run.
+
+    A super-step of LangGraph waits for all its tasks. So the proposer nodes of one super-step race their calls against
+    one latch.
+    """
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+        self.counted = 0
+        self.notes: list[Note] = []
+        """What a combiner has read in the drafts of this step so far."""
+        self.closed = False
+        self.why = ""
+        self._ends = None if rule.share is None else time.monotonic() + rule.share
+        self._alarm: asyncio.TimerHandle | None = None
+        self._running: set[asyncio.Task[Any]] = set()
+
+    @property
+    def open(self) -> bool:
+        """Whether calls race against this latch now."""
+        return bool(self._running)
+
+    async def race(self, work: Callable[[], Awaitable[None]]) -> bool:
+        """Run `work` unless the round ends first.
+
+        Returns:
+            Whether `work` ran to its end. Cancelled work has ended, with its connection closed, when this returns.
+        """
+        if self.closed:
+            return False
+        task = asyncio.ensure_future(work())
+        self._running.add(task)
+        if self._alarm is None and self._ends is not None:
+            wait = max(self._ends - time.monotonic(), 0.0)
+            self._alarm = asyncio.get_running_loop().call_later(wait, self._share_is_over)
+        try:
+            await asyncio.wait({task})
+        except BaseException:
+            task.cancel()
+            await asyncio.wait({task})
+            raise
+        finally:
+            self._running.discard(task)
+            if self._alarm is not None and not self._running:
+                # The timer would keep this latch and its event loop in memory.
+                self._alarm.cancel()
+                self._alarm = None
+        if task.cancelled():
+            return False
+        task.result()
+        return True
+
+    def count(self) -> bool:
+        """Count one more draft. Return whether it completes the quorum."""
+        self.counted += 1
+        if self.counted == self.rule.quorum:
+            self.why = f"{self.counted} other drafts were enough"
+            if self.rule.grace > 0:
+                asyncio.get_running_loop().call_later(self.rule.grace, self._close)
+            else:
+                self._close()
+            return True
+        if self._ends is not None and time.monotonic() >= self._ends:
+            self._share_is_over()
+        return False
+
+    def close(self, why: str) -> None:
+        """End the round now. Late drafts state `why` as their error."""
+        if not self.closed:
+            self.why = why
+            self._close()
+
+    def _share_is_over(self) -> None:
+        if self.counted >= self.rule.enough and not self.closed:
+            self.why = "the layers after it needed the rest of the run's time"
+            self._close()
+
+    def _close(self) -> None:
+        self.closed = True
+        for task in self._running:
+            task.cancel()
+
+
+class Live:
+    """What one run keeps in this process.
+
+    Attributes:
+        budget: Retries and hedges that the run may still send.
+        settings: The run's context, and the settings computed from it.
+        targets: The run's models with the conversation in the form that each takes; see `graph/targets.py`.
+        conversations: The repaired conversations, by what models take.
+
+    Args:
+        calls: The most calls of the run when nothing fails. At most as many retries and as many hedges are sent.
+    """
+
+    def __init__(self, calls: int) -> None:
+        self.budget = RetryBudget(calls)
+        self.settings: tuple[object, Settings] | None = None
+        self.targets: dict[Any, Any] = {}
+        self.conversations: dict[Any, Any] = {}
+        self._invocation: object = None
+        self._working = 0
+        self._since = time.monotonic()
+        self._spent = 0.0
+        self._latches: dict[str, Latch] = {}
+
+    def latch(self, step: str, rule: Rule) -> Latch:
+        """Return the latch of a super-step, the same one for all its nodes.
+
+        It is kept after its last call has ended: a node of the step that begins later (those of sync callers do, on a
+        busy machine) counts the drafts that are there.
+
+        Args:
+            step: The checkpoint id of the super-step.
+            rule: The rule of a new latch.
+        """
+        if step not in self._latches:
+            self._latches = {**{key: latch for key, latch in self._latches.items() if latch.open}, step: Latch(rule)}
+        return self._latches[step]
+
+    @property
+    def open_latches(self) -> int:
+        """How many latches have calls that race against them."""
+        return sum(latch.open for latch in self._latches.values())
+
+    def start(self) -> None:
+        """Start the clock, or keep it running for one more node."""
+        if self._working == 0:
+            self._since = time.monotonic()
+        self._working += 1
+
+    def stop(self) -> None:
+        """Stop the clock if no other node works."""
+        self._working -= 1
+        if self._working == 0:
+            now = time.monotonic()
+            self._spent += now - self._since
+            self._since = now
+
+    def enter(self, invocation: object) -> None:
+        """Forget what was made for an earlier invocation of the graph, whose keys or event loop may have changed."""
+        if invocation != self._invocation:
+            self._invocation = invocation
+            self.targets.clear()
+            self.conversations.clear()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds for which nodes of the run have worked in this process."""
+        return self._spent + (time.monotonic() - self._since if self._working else 0.0)
+
+    def left(self, run_deadline: float | None) -> float:
+        """Return the seconds until the run's deadline; infinity without one."""
+        return math.inf if run_deadline is None else run_deadline - self.seconds
+
+    def idle(self, now: float) -> bool:
+        """Return whether no node has worked for so long that the run can be forgotten."""
+        return self._working == 0 and now - self._since > _IDLE_SECONDS
+
+
+_lock = threading.Lock()
+_runs: OrderedDict[str, Live] = OrderedDict()
+"""The runs of this process by id, the one that was used last at the end."""
+
+
+@contextmanager
+def in_run(run_id: str, calls: int, *, last: bool = False) -> Iterator[Live]:
+    """Yield what a run keeps, while one of its nodes works.
+
+    Args:
+        run_id: The run's id.
+        calls: The most calls of the run, for a run that is not known yet.
+        last: Whether this is the run's last node. The run is forgotten after it, and when a node raises or is
+            cancelled.
+    """
+    now = time.monotonic()
+    with _lock:
+        live = _runs.get(run_id)
+        if live is None:
+            live = _runs[run_id] = Live(calls)
+        else:
+            _runs.move_to_end(run_id)
+        live.start()
+        while len(_runs) > _MOST or next(iter(_runs.values())).idle(now):
+            _runs.popitem(last=False)
+    try:
+        yield live
+    except BaseException:
+        last = True
+        raise
+    finally:
+        live.stop()
+        if last:
+            with _lock:
+                _runs.pop(run_id, None)
+
+
+def live_runs() -> int:
+    """Return how many runs this process keeps."""
+    return len(_runs)
+
+
+def open_latches() -> int:
+    """Return how many rounds have calls under way."""
+    with _lock:
+        return sum(live.open_latches for live in _runs.values())
+
+
+@dataclass(frozen=True)
+class Step:
+    """What the graph runs next.
+
+    Attributes:
+        layer: The layer that the nodes work for.
+        nodes: Their names: proposers, a combiner's own nodes, or the node that writes the answer.
+    """
+
+    layer: int
+    nodes: list[str]
+
+    @property
+    def last(self) -> bool:
+        """Whether the answer comes next."""
+        return self.nodes == [ANSWER]
+
+
+def _no_stream(event: Event) -> None:
+    """Drop the event: nothing streams the run."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one node knows of its run.
+
+    Attributes:
+        settings: The mixture under the run's context.
+        state: The graph's state as the node received it.
+        live: What the run keeps in this process.
+        ledger: Where paid calls are recorded, if anywhere.
+        emit: Sends a custom event to the caller that streams the run.
+    """
+
+    settings: Settings
+    state: MoAState
+    live: Live
+    ledger: Ledger | None = None
+    emit: Callable[[Event], None] = field(default=_no_stream)
+
+    @property
+    def left(self) -> float:
+        """Seconds until the run's deadline; infinity without one."""
+        return self.live.left(self.settings.run_deadline)
+
+    @property
+    def over(self) -> bool:
+        """Whether too little time is left for any request."""
+        return self.settings.run_deadline is not None and self.left <= TOO_LITTLE
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The runs of one graph.
+
+    Attributes:
+        mixture: The graph's mixture.
+        ledger: Where paid calls are recorded, if anywhere.
+    """
+
+    mixture: Mixture
+    ledger: Ledger | None = None
+
+    @contextmanager
+    def node(self, state: MoAState, *, last: bool = False) -> Iterator[Run]:
+        """Yield the run that `state` belongs to, while one of its nodes works.
+
+        Args:
+            state: The state that the node received.
+            last: Whether it is the run's last node.
+
+        Raises:
+            ConfigError: The thread was begun under another mixture.
+        """
+        info = state["run"]
+        if info["mixture"] != self.mixture.hash:
+            raise ConfigError(
+                f"this thread's unfinished run belongs to another mixture (hash {info['mixture']}, this one is "
+                f"{self.mixture.hash}). Resume it with that mixture, or send a new message to start again."
+            )
+        shape = info["layers"], info["combine"]
+        if shape not in self._most_calls:
+            self._most_calls[shape] = self.mixture.calls(*shape)
+        runtime = get_runtime()
+        with in_run(info["id"], self._most_calls[shape], last=last) as live:
+            # Each invocation has a control of its own, and an event loop of its own or the background loop.
+            live.enter((runtime.control, asyncio.get_running_loop()))
+            # Once per process and resume: a resume brings a context object of its own.
+            if live.settings is None or live.settings[0] is not runtime.context:
+                live.settings = runtime.context, settings(self.mixture, runtime.context).begun(info)
+            yield Run(live.settings[1], state, live, self.ledger, runtime.stream_writer)
+
+    @cached_property
+    def _most_calls(self) -> dict[tuple[int, str], int]:
+        """The most calls of a run by its layers and its combiner."""
+        return {}

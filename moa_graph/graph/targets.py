@@ -1,0 +1,128 @@
+"""What a role of a run calls: the model, and the conversation in the form that the model takes.
+
+A target is made once per run, model and role, when the graph begins or at the first call after a resume.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.language_models import LanguageModelInput
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langchain_core.runnables import Runnable
+
+from moa_graph.graph.conversation import passed_on
+from moa_graph.graph.media import Abilities, abilities, kinds_in
+from moa_graph.graph.prompts import bound_text, wants_strict_turns, with_system
+from moa_graph.graph.recording import as_json
+from moa_graph.graph.runs import Run
+from moa_graph.mixture.proposer import Proposer
+from moa_graph.models import rate_limit, registry
+from moa_graph.models.rate_limit import RateLimiter
+from moa_graph.models.tools import bound_model, bound_to
+
+__all__ = ["AGGREGATOR", "PROPOSER", "Target", "target_of"]
+
+PROPOSER, AGGREGATOR = "proposer", "aggregator"
+"""The roles whose reply may be the answer. All other roles are a combiner's own."""
+
+_PLURALS = {"image": "images", "file": "files", "audio": "audio"}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A model as one role of a run calls it.
+
+    Attributes:
+        spec: The model's description.
+        source: The state's messages, for which the target was made.
+        model: The chat model.
+        options: Further arguments of the model's call.
+        limiter: The model's rate limiter; None for a model in this process.
+        conversation: The messages in the form that the model takes.
+        messages: The whole request when it shows no drafts: the conversation with the system texts.
+        after: System texts after the caller's own system message.
+        also: What the request contains beside messages, as JSON.
+        tools: Whether the caller's tools are offered.
+        strict_turns: Whether the model's template refuses a user message after a tool result.
+        refusal: Why the model cannot read the conversation; None when it can.
+    """
+
+    spec: Proposer
+    source: Sequence[BaseMessage]
+    model: Runnable[LanguageModelInput, AIMessage]
+    options: dict[str, Any]
+    limiter: RateLimiter | None
+    conversation: list[BaseMessage]
+    messages: list[BaseMessage]
+    after: list[str]
+    also: str
+    tools: bool
+    strict_turns: bool
+    refusal: str | None
+
+
+def target_of(run: Run, spec: Proposer, role: str, *, quiet: bool) -> Target:
+    """Return the target of a role's calls, made at the first call.
+
+    Args:
+        run: The run.
+        spec: The model.
+        role: The role of the call.
+        quiet: Whether the model never streams. An aggregator's model may always stream.
+
+    Raises:
+        ConfigError: The model cannot be made, or it does not take the caller's tools.
+    """
+    key = id(spec), role if role in (PROPOSER, AGGREGATOR) else "", quiet
+    found: Target | None = run.live.targets.get(key)
+    if found is None or found.source is not run.state["messages"]:
+        found = run.live.targets[key] = _made(run, spec, role, quiet=quiet)
+    return found
+
+
+def _made(run: Run, spec: Proposer, role: str, *, quiet: bool) -> Target:
+    settings, given, acts = run.settings, bound_to(run.settings), role == AGGREGATOR
+    if acts:
+        model, options = bound_model(settings, spec)
+    else:
+        sampling: dict[str, Any] = {"temperature": settings.temperature, "max_tokens": settings.max_tokens}
+        model, options = registry.chat_model(spec, quiet=quiet, **sampling), {}
+    tools, takes, strict = acts and "tools" in given.bound, abilities(model), wants_strict_turns(spec.label)
+    # A fallback of another maker cannot read the first aggregator's reasoning blocks.
+    native = spec is settings.aggregator
+    conversation = _conversation(run, tools=tools, native=native, takes=takes, strict=strict)
+    duty = bound_text(given.bound, form=given.form, acts=acts) if role in (PROPOSER, AGGREGATOR) else ""
+    after = [spec.system or "", duty]
+    refused = [
+        kind
+        for kind in kinds_in([message for message in conversation if not isinstance(message, ToolMessage)])
+        if not getattr(takes, kind)
+    ]
+    return Target(
+        spec=spec,
+        source=run.state["messages"],
+        model=model,
+        options=options,
+        limiter=rate_limit.limiter_for(spec),
+        conversation=conversation,
+        messages=with_system(conversation, before=settings.system, after=after),
+        after=after,
+        also=json.dumps(as_json(given.bound), ensure_ascii=False) if acts else "",
+        tools=tools,
+        strict_turns=strict,
+        refusal=f"the model takes no {' and no '.join(map(_PLURALS.__getitem__, refused))}" if refused else None,
+    )
+
+
+def _conversation(run: Run, *, tools: bool, native: bool, takes: Abilities, strict: bool) -> list[BaseMessage]:
+    """Return the repaired conversation, one for all models that take the same."""
+    messages, key = run.state["messages"], (tools, native and tools, takes, strict)
+    found: tuple[Sequence[BaseMessage], list[BaseMessage]] | None = run.live.conversations.get(key)
+    if found is None or found[0] is not messages:
+        made = passed_on(messages, keep_tools=tools, native=native, takes=takes, strict_turns=strict)
+        found = run.live.conversations[key] = messages, made
+    return found[1]
