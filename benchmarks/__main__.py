@@ -6,7 +6,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from benchmarks import fresh, rows
+from benchmarks.batches import batches
 from benchmarks.checkpoints import checkpoints
+from benchmarks.combiners import combiners
+from benchmarks.history import history
 from benchmarks.measure import run
 from benchmarks.page import page
 from benchmarks.profile import profile
@@ -34,6 +37,9 @@ GROUPS: dict[str, Callable[[str], Awaitable[list[Row]]]] = {
     "start_embedded": _thread(fresh.start_embedded),
     "quorum": rows.quorum,
     "standstill": standstill,
+    "combiners": combiners,
+    "history": history,
+    "batch": batches,
     "memory": _thread(fresh.memory),
     "help": _thread(fresh.help_command, base=False),
     "page": _thread(page, base=False),
