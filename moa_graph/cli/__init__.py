@@ -1,4 +1,4 @@
-"""The command `moa`. A sub-command's module is imported when it is called, so `moa --help` costs next to nothing."""
+"""The command `moa`. A sub-command's module is imported when it is called, so that `moa --help` stays fast."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 
-class Command(NamedTuple):
+class SubCommand(NamedTuple):
     """A sub-command: its module, the typer app in it, and the install extra that it needs, if any."""
 
     module: str
@@ -25,23 +25,27 @@ class Command(NamedTuple):
         return getattr(importlib.import_module(self.module), self.app)
 
 
-COMMANDS: dict[str, Command] = {
-    "ask": Command("moa_graph.cli.ask", "Answer one question with a mixture."),
-    "chat": Command("moa_graph.cli.chat", "Talk with a mixture, turn by turn."),
-    "batch": Command("moa_graph.cli.batch", "Answer thousands of questions from a file, resumably."),
-    "serve": Command("moa_graph.cli.serve", "Serve mixtures as models of an OpenAI-compatible endpoint.", "serve"),
-    "ui": Command("moa_graph.cli.serve", "Open the page that shows every draft beside the answer.", "serve", "ui_app"),
-    "mcp": Command(
-        "moa_graph.cli.mcp", "Offer the MCP tool to desktop clients, over standard input and output.", "serve"
+COMMANDS: dict[str, SubCommand] = {
+    "ask": SubCommand("moa_graph.cli.ask", "Answer one question with a mixture."),
+    "chat": SubCommand("moa_graph.cli.chat", "Chat with a mixture."),
+    "batch": SubCommand("moa_graph.cli.batch", "Answer thousands of questions from a file; resumable."),
+    "serve": SubCommand("moa_graph.cli.serve", "Serve mixtures as models of an OpenAI-compatible endpoint.", "serve"),
+    "ui": SubCommand(
+        "moa_graph.cli.serve", "Open the page that shows every draft beside the answer.", "serve", "ui_app"
     ),
-    "presets": Command("moa_graph.cli.mixtures", "List, show and add mixtures that can be named."),
-    "logs": Command("moa_graph.cli.logs", "List, search and show what was asked."),
-    "cost": Command("moa_graph.cli.cost", "Sum up what was spent, by day, mixture and model."),
-    "graph": Command("moa_graph.cli.mixtures", "Draw a mixture's graph as mermaid.", app="graph_app"),
-    "doctor": Command("moa_graph.cli.doctor", "Check keys, parts, and that every model of a mixture answers."),
-    "trust": Command("moa_graph.cli.trust", "Let a mixture file send the keys that it names to its hosts."),
-    "schema": Command("moa_graph.cli.mixtures", "Print the JSON Schema of a mixture file.", app="schema_app"),
-    "eval": Command(
+    "mcp": SubCommand(
+        "moa_graph.cli.mcp", "Offer the MCP tool to desktop clients on standard input and output.", "serve"
+    ),
+    "presets": SubCommand("moa_graph.cli.mixtures", "List, show and add presets (named mixtures)."),
+    "logs": SubCommand("moa_graph.cli.logs", "List, search and show logged questions."),
+    "cost": SubCommand("moa_graph.cli.cost", "Sum up the costs by day, mixture and model."),
+    "graph": SubCommand("moa_graph.cli.mixtures", "Draw a mixture's graph as mermaid.", app="graph_app"),
+    "doctor": SubCommand(
+        "moa_graph.cli.doctor", "Check keys, optional parts, and that every model of a mixture answers."
+    ),
+    "trust": SubCommand("moa_graph.cli.trust", "Allow a mixture file to send the keys that it names to its hosts."),
+    "schema": SubCommand("moa_graph.cli.mixtures", "Print the JSON Schema of a mixture file.", app="schema_app"),
+    "eval": SubCommand(
         "moa_graph.cli.eval.commands", "Benchmark mixtures and judges: AlpacaEval 2, MT-Bench, FLASK.", "evals"
     ),
 }
@@ -67,9 +71,9 @@ def _start_fast() -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command line; returns the exit code.
+    """Run the command line and return the exit code.
 
-    0 done, 2 usage or input, 3 configuration or keys, 130 interrupted, 1 anything else.
+    0 success, 1 failure, 2 usage or input, 3 configuration or keys, 130 interrupted.
     """
     args = list(sys.argv[1:] if argv is None else argv)
     if argv is None:  # a process of our own
@@ -94,18 +98,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _command("ask", args)
     near = difflib.get_close_matches(args[0], COMMANDS, n=1)
     hint = f"Did you mean `moa {near[0]}`?" if near else "`moa --help` lists the commands."
-    sys.stderr.write(f"moa: no command {args[0]!r}. {hint} To ask it: moa ask {shlex.join(args)}\n")
+    sys.stderr.write(f"moa: no command {args[0]!r}. {hint} To ask it as a question: moa ask {shlex.join(args)}\n")
     return 2
 
 
 def usage() -> str:
-    """What `moa --help` shows."""
+    """Return the text of `moa --help`."""
     width = max(map(len, COMMANDS)) + 2
     rows = "\n".join(f"  {name:<{width}}{command.help}" for name, command in COMMANDS.items())
     return (
         'Usage: moa COMMAND [OPTIONS] [ARGS], or moa [OPTIONS] "QUESTION"\n\n'
         "Mixture-of-Agents: several models draft, one synthesizes.\n\n"
-        f"Commands:\n{rows}\n\n`moa COMMAND --help` says more. `moa --version`, `moa --install-completion`.\n\n"
+        f"Commands:\n{rows}\n\nMore: `moa COMMAND --help`, `moa --version`, `moa --install-completion`.\n\n"
         f"Examples:\n{EXAMPLES}\n"
     )
 
@@ -119,7 +123,7 @@ def _command(name: str, args: list[str]) -> int:
 
 
 def _whole() -> Any:
-    """Return all commands as one typer app, for shell completion; only the one being typed is loaded."""
+    """Return all commands as one typer app, for shell completion. Only the command on the line is loaded."""
     import typer
 
     typed = (os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS") or "").split()[1:2]
@@ -133,7 +137,7 @@ def _whole() -> Any:
         except ModuleNotFoundError:
             continue
         if len(app.registered_commands) == 1 and not app.registered_groups and app.registered_callback is None:
-            # A group of one command is that command: else `moa ask ask` would be offered.
+            # A group with one command is that command; otherwise `moa ask ask` would be offered.
             whole.command(name=name, help=command.help)(app.registered_commands[0].callback)
         else:
             whole.add_typer(app, name=name, help=command.help)
@@ -141,4 +145,4 @@ def _whole() -> Any:
 
 
 def _not_loaded() -> None:
-    """A command that is not being typed."""
+    """Placeholder for a command that is not on the line."""

@@ -1,4 +1,4 @@
-"""`moa ask`: one question, one answer on standard output."""
+"""`moa ask`: answer one question on standard output."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from moa_graph.cli.complete import files
-from moa_graph.cli.errors import said
+from moa_graph.cli.errors import error_text
 from moa_graph.cli.options import (
     Aggregator,
     BaseUrl,
@@ -33,6 +33,7 @@ from moa_graph.cli.options import (
     examples,
 )
 from moa_graph.cli.source import Server, server
+from moa_graph.costs.amounts import number_of
 from moa_graph.errors import MoAError
 
 if TYPE_CHECKING:
@@ -43,31 +44,31 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False)
 Show = Annotated[
-    bool, typer.Option("--show-drafts", help="Show the drafts before the answer; beside it on a wide terminal.")
+    bool, typer.Option("--show-drafts", help="Show the drafts before the answer, or beside it on a wide terminal.")
 ]
-NoDrafts = Annotated[bool, typer.Option("--no-drafts", help="Ask the aggregator alone: one call.")]
+NoDrafts = Annotated[bool, typer.Option("--no-drafts", help="Call only the aggregator.")]
 Save = Annotated[
     list[Path] | None,
     typer.Option(
-        "--save", metavar="FILE", help="Write question, answer, drafts, record: .html, .md, .json; repeat it."
+        "--save", metavar="FILE", help="Write question, answer, drafts and record: .html, .md or .json; repeatable."
     ),
 ]
 MaxCost = Annotated[
-    float | None, typer.Option("--max-cost", metavar="DOLLARS", min=0, help="Most that the question may cost.")
+    float | None, typer.Option("--max-cost", metavar="DOLLARS", min=0, help="Maximum cost of the question.")
 ]
-Dry = Annotated[bool, typer.Option("--estimate", help="Say what it would cost; ask nothing.")]
+Dry = Annotated[bool, typer.Option("--estimate", help="Print the expected cost; send nothing.")]
 Attach = Annotated[
     list[Path] | None,
     typer.Option(
-        "--attach", "-a", metavar="FILE", help="An image or a text file to send along; repeat it.", autocompletion=files
+        "--attach", "-a", metavar="FILE", help="An image or a text file to send; repeatable.", autocompletion=files
     ),
 ]
-Continue = Annotated[bool, typer.Option("--continue", "-c", help="Go on with the last conversation of the log.")]
+Continue = Annotated[bool, typer.Option("--continue", "-c", help="Continue the last conversation of the log.")]
 
 _WITH_A_KEY = """\
 The model that answered has 135 million parameters and runs in this process.
-With OPENAI_API_KEY or TOGETHER_API_KEY set, several current models draft and a strong one writes the answer:
-`moa presets list` shows the mixtures, `moa ask --estimate "..."` what a question costs.
+With OPENAI_API_KEY or TOGETHER_API_KEY set, several current models draft and a strong one writes the answer.
+`moa presets list` lists the mixtures; `moa ask --estimate "..."` prints the cost of a question.
 """
 
 
@@ -82,7 +83,7 @@ With OPENAI_API_KEY or TOGETHER_API_KEY set, several current models draft and a 
 def ask(
     prompt: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[QUESTION]...", help="The question. Standard input is joined to it; - is its place."),
+        typer.Argument(metavar="[QUESTION]...", help="The question. Standard input is appended, or replaces a word -."),
     ] = None,
     preset: Preset = None,
     file: File = None,
@@ -96,7 +97,7 @@ def ask(
     temperature: Temperature = None,
     max_tokens: MaxTokens = None,
     attach: Attach = None,
-    go_on: Continue = False,
+    resume: Continue = False,
     url: Url = None,
     graph: ServerGraph = "moa",
     as_json: Json = False,
@@ -110,8 +111,8 @@ def ask(
 ) -> None:
     """Answer one question with a mixture.
 
-    Standard output is the answer and nothing else. On a terminal it is written as it comes, its Markdown rendered;
-    progress goes to standard error.
+    Standard output contains only the answer. On a terminal it is streamed, with its Markdown rendered. Progress is
+    written to standard error.
     """
     from moa_graph.cli.export import check_target
     from moa_graph.cli.question import content, question
@@ -142,7 +143,7 @@ def ask(
         _estimate(source, asked, context, as_json)
         return
     view = View(answer=not as_json, raw=raw, drafts=show_drafts, live=not quiet and sys.stderr.isatty())
-    result, messages = _logged(source, text, asked, context, view, targets, go_on=go_on)
+    result, messages = _logged(source, text, asked, context, view, targets, resume=resume)
     extra = _receipt(source, messages, result)
     _show(result, text, extra, as_json=as_json, save=targets)
     if (show_drafts or view.live) and not quiet:
@@ -157,20 +158,20 @@ def _logged(
     view: Any,
     save: Sequence[Path],
     *,
-    go_on: bool,
+    resume: bool,
 ) -> tuple[Answered, list[Any]]:
-    """Ask, and keep what came in the log and in `save`, also when the run fails or is interrupted."""
+    """Ask, and write the result to the log and to `save`, also if the run fails or is interrupted."""
     from moa_graph.cli.log import Log
     from moa_graph.cli.run import Interrupted, ask
 
     log = Log.open()
-    before = log.last_conversation(continued=go_on)
+    before = log.last_conversation(continued=resume)
     messages = [*before.messages, {"role": "user", "content": asked}]
     try:
         result = ask(source, messages, context, view)
     except (MoAError, Interrupted) as exc:
         partial = getattr(exc, "answer", "")
-        reason = "interrupted" if isinstance(exc, Interrupted) else said(exc)
+        reason = "interrupted" if isinstance(exc, Interrupted) else error_text(exc)
         log.add(before.id, source, text, partial or None, exc.drafts, None, error=reason)
         _keep(save, text, reason, exc.drafts, partial)
         raise
@@ -195,7 +196,7 @@ def _estimate(mixture: Mixture, asked: Any, context: MoAContext, as_json: bool) 
 
 
 def _receipt(source: Mixture | Server, messages: list[Any], result: Answered) -> Receipt | None:
-    """Return what the run cost beside its record; None where a server's mixture is not known here."""
+    """Return the costs that the record does not contain; None for a server, whose mixture is unknown here."""
     from langchain_core.messages.utils import convert_to_messages
 
     from moa_graph.cli.receipts import receipt
@@ -206,7 +207,7 @@ def _receipt(source: Mixture | Server, messages: list[Any], result: Answered) ->
 
 
 def _totals(source: Mixture | Server, result: Answered, extra: Receipt | None, *, hint: bool) -> None:
-    """Write one line of totals, and what a key would change where only the embedded model answered."""
+    """Write one line of totals, and a hint about keys if only the embedded model answered."""
     from moa_graph.cli.receipts import summary
     from moa_graph.mixture.proposer import is_embedded
 
@@ -229,17 +230,16 @@ def _show(result: Answered, question: str, extra: Receipt | None, *, as_json: bo
 
 
 def _keep(save: Sequence[Path], question: str, reason: str, drafts: list[Any], answer: str) -> None:
-    """Keep drafts that were paid for although the answer failed."""
+    """Save paid drafts when the answer failed."""
     paid = sum(1 for draft in drafts if draft["text"])
     if save and (drafts or answer):
         from moa_graph.cli.export import save as write
 
         for target in save:
             write(target, question, {"answer": answer or None, "error": reason, "drafts": drafts, "record": None})
-        sys.stderr.write(f"the {len(drafts)} drafts are in {', '.join(map(str, save))}\n")
+        sys.stderr.write(f"{number_of(len(drafts), 'draft')} saved to {', '.join(map(str, save))}\n")
     elif paid:
         from moa_graph.cli.log import Log
 
-        noun = "draft is" if paid == 1 else "drafts are"
-        where = "kept: `moa logs show` prints them" if Log.open().on else "lost; --save FILE keeps them"
-        sys.stderr.write(f"{paid} {noun} {where}\n")
+        where = "`moa logs show` prints" if Log.open().on else "lost; --save FILE would keep"
+        sys.stderr.write(f"{number_of(paid, 'paid draft')}: {where} {'it' if paid == 1 else 'them'}\n")

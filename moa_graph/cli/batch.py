@@ -1,4 +1,4 @@
-"""`moa batch`: thousands of questions from a file, answered into another."""
+"""`moa batch`: answer thousands of questions from a file into another file."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False)
 
 _SHOWN = 20
-"""Problems told on standard error; the output has all of them."""
+"""Maximum number of problems on standard error; the output file has all of them."""
 
 
 @app.command(
@@ -54,7 +54,7 @@ def batch(
         Path,
         typer.Argument(
             metavar="IN",
-            help="JSONL: texts, lists of messages, or objects with prompt or messages. - is standard input.",
+            help="JSONL: strings, lists of messages, or objects with prompt or messages. - is standard input.",
             autocompletion=files,
         ),
     ],
@@ -62,11 +62,11 @@ def batch(
         Path,
         typer.Argument(
             metavar="OUT",
-            help="JSONL: one result a line, in the order of IN. - is standard output, written at the end.",
+            help="JSONL: one result per line, in the order of IN. - is standard output, written at the end.",
             autocompletion=files,
         ),
     ],
-    text: Annotated[bool, typer.Option("--text", help="IN is plain text: each line is a question.")] = False,
+    text: Annotated[bool, typer.Option("--text", help="IN is plain text with one question per line.")] = False,
     preset: Preset = None,
     file: File = None,
     proposers: Proposers = None,
@@ -82,24 +82,24 @@ def batch(
     concurrency: Annotated[
         int | None,
         typer.Option(
-            "--concurrency", "-c", metavar="NUMBER", min=1, help="Questions at once: 16, or 1 on embedded models."
+            "--concurrency", "-c", metavar="NUMBER", min=1, help="Questions at once: 16, or 1 with embedded models."
         ),
     ] = None,
-    shard: Annotated[str, typer.Option(metavar="I/N", help="The I-th of N parts of IN.")] = "1/1",
-    max_cost: Annotated[
-        float | None, typer.Option(metavar="DOLLARS", min=0, help="Most that OUT may cost in all.")
-    ] = None,
-    drafts: Annotated[bool, typer.Option("--drafts", help="Write the drafts too.")] = False,
+    shard: Annotated[str, typer.Option(metavar="I/N", help="Answer only the I-th of N parts of IN.")] = "1/1",
+    max_cost: Annotated[float | None, typer.Option(metavar="DOLLARS", min=0, help="Maximum total cost of OUT.")] = None,
+    drafts: Annotated[bool, typer.Option("--drafts", help="Write the drafts as well.")] = False,
     ledger: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Where paid calls are kept; else OUT.ledger.", autocompletion=files),
+        typer.Option(
+            metavar="FILE", help="The file that stores paid calls (default: OUT.ledger).", autocompletion=files
+        ),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
     trust: Trust = False,
 ) -> int:
-    """Answer thousands of questions. Stopped or killed, it goes on when it is run again: nothing is paid twice.
+    """Answer thousands of questions. A stopped or killed batch resumes when it is run again; no call is paid twice.
 
-    Ends with 1 when a question failed or a line was bad; each says so in OUT.
+    Exits with 1 if a question failed or a line was bad; OUT has the reason.
     """
     from moa_graph.batch import Shard
 
@@ -110,7 +110,7 @@ def batch(
     else:
         asker = chosen(preset, file, proposers, aggregator, base_url=base_url, api_key_env=api_key_env, trust=trust)
         aggregator = None
-        _tell_replaced(target, asker)
+        _warn_replaced(target, asker)
     asked = {"layers": layers, "system": system, "temperature": temperature, "max_tokens": max_tokens}
     asked["aggregator"] = aggregator
     fields: dict[str, Any] = {
@@ -125,12 +125,12 @@ def batch(
         return asyncio.run(_run(asker, ledger or results.with_name(results.name + ".ledger"), quiet, fields))
 
 
-def _tell_replaced(target: Path, mixture: Mixture) -> None:
+def _warn_replaced(target: Path, mixture: Mixture) -> None:
     """Warn before answers of another mixture are replaced."""
     if others := other_mixtures(target, mixture.hash):
         typer.echo(
-            f"{target} holds answers of another mixture ({', '.join(sorted(others))}). This run replaces them by those "
-            f"of {mixture.name or mixture.hash}. To keep them, interrupt it and choose another OUT.",
+            f"{target} has answers of another mixture ({', '.join(sorted(others))}). This run replaces them with those "
+            f"of {mixture.name or mixture.hash}. To keep them, interrupt this run and choose another OUT.",
             err=True,
         )
 
@@ -138,7 +138,7 @@ def _tell_replaced(target: Path, mixture: Mixture) -> None:
 def _concurrency(asker: Mixture | Server) -> int:
     from moa_graph.mixture.proposer import is_embedded
 
-    # Embedded models answer one call at a time: more questions at once would wait until their deadlines pass.
+    # Embedded models answer one call at a time, so further questions would wait until their deadlines expire.
     return 1 if not isinstance(asker, Server) and any(map(is_embedded, asker.specs)) else 16
 
 
@@ -147,7 +147,7 @@ async def _run(asker: Mixture | Server, ledger_path: Path, quiet: bool, fields: 
     from moa_graph.costs.ledger import Ledger
     from moa_graph.mixture.context import MoAContext
 
-    MoAContext(**fields["context"])  # refused here, before a file is touched
+    MoAContext(**fields["context"])  # errors are raised here, before any file is touched
     with Ledger(ledger_path, run="batch") as ledger:
         async with opened(asker, ledger=ledger) as (graph, who):
             return await _watched(Batch(graph=graph, who=who, ledger=ledger, **fields), quiet)
@@ -169,18 +169,18 @@ async def _watched(work: Batch, quiet: bool) -> int:
     for problem in totals.problems[:_SHOWN]:
         typer.echo(plain(problem), err=True)
     if totals.bad and any("not JSON: Expecting value" in problem for problem in totals.problems):
-        typer.echo("IN is read as JSON, where a text stands in quotes. For plain lines: moa batch --text", err=True)
+        typer.echo("IN is read as JSON, in which strings are quoted. For plain lines: moa batch --text", err=True)
     if totals.failed > _SHOWN:
         typer.echo(f"and {totals.failed - _SHOWN} more: see {work.target}", err=True)
     if len(totals.mixtures) > 1:
-        typer.echo("the answers come from several mixtures: the server's has changed since the first of them", err=True)
+        typer.echo("the answers come from several mixtures: the server's mixture changed during the batch", err=True)
     if not quiet:
         typer.echo(summary(totals, time.monotonic() - begun), err=True)
     return 1 if totals.failed else 0
 
 
 def line(totals: Totals, seconds: float) -> str:
-    """Where the batch is after `seconds`: its rate counts what this run asked, not what an earlier one had."""
+    """Return the progress line after `seconds`. The rate counts only the questions of this run."""
     asked = totals.done - totals.resumed
     rate = asked / seconds if seconds > 0 else 0.0
     left = (totals.lines - totals.done) / rate if rate else None
@@ -192,16 +192,16 @@ def line(totals: Totals, seconds: float) -> str:
 
 
 def summary(totals: Totals, seconds: float) -> str:
-    """What came of it, in one line."""
+    """Return the result in one line."""
     parts = [f"{totals.done - totals.failed} answered"]
-    parts += [f"{totals.resumed} of them earlier"] if totals.resumed else []
+    parts += [f"{totals.resumed} of them in earlier runs"] if totals.resumed else []
     parts += [f"{totals.failed} failed"] if totals.failed else []
     parts += [f"{totals.bad} of them bad lines"] if totals.bad else []
     return f"{', '.join(parts)}; {money(totals)}; {clock(seconds)}"
 
 
 def money(totals: Totals) -> str:
-    """The cost so far; an unknown part is said to be unknown."""
+    """Return the cost so far, with the number of questions at unknown cost."""
     unknown = f" and {totals.unpriced} at unknown cost" if totals.unpriced else ""
     return "cost unknown" if unknown and not totals.cost else f"${totals.cost:.4f}{unknown}"
 

@@ -1,4 +1,4 @@
-"""The files of `moa batch` that the batch itself cannot take as they are: plain lines, standard input and output."""
+"""Convert the files of `moa batch` that a batch cannot use directly: plain lines, standard input and output."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from pathlib import Path
 from moa_graph.errors import InputError
 
 STANDARD = Path("-")
-"""Standard input as IN, standard output as OUT."""
+"""The name of standard input as IN, and of standard output as OUT."""
 
 
 @contextmanager
 def opened_files(source: Path, target: Path, *, text: bool) -> Iterator[tuple[Path, Path]]:
-    """Give files to read questions from and to write results to.
+    """Yield the files to read questions from and to write results to.
 
-    Standard input is copied first, since a batch reads its questions more than once. Results for standard output are
-    written there at the end, also those of a run that was stopped.
+    Standard input is copied first, because a batch reads its questions more than once. Results for standard output are
+    written at the end, also if the run was stopped.
 
     Args:
         source: JSONL, or plain lines with `text`; "-" is standard input.
-        target: The results; "-" is standard output.
-        text: Each line of `source` is a question.
+        target: The file of results; "-" is standard output.
+        text: Whether each line of `source` is a question.
 
     Raises:
         InputError: `source` is not a file.
@@ -49,7 +49,7 @@ def opened_files(source: Path, target: Path, *, text: bool) -> Iterator[tuple[Pa
 
 
 def _copy(source: Path, target: Path, *, text: bool) -> None:
-    """Copy questions to a JSONL file; lines keep their numbers."""
+    """Copy questions to a JSONL file. Line numbers do not change."""
     with target.open("wb") as out:
         stream = sys.stdin.buffer if source == STANDARD else source.open("rb")
         try:
@@ -64,7 +64,7 @@ def _copy(source: Path, target: Path, *, text: bool) -> None:
 
 
 def _quoted(line: bytes) -> bytes:
-    """Return a plain line as JSON; one that is not UTF-8 stays as it is, and the batch reports it."""
+    """Return a plain line as JSON. A line that is not UTF-8 stays unchanged, so that the batch reports it."""
     try:
         question = line.decode().strip()
     except UnicodeDecodeError:
@@ -80,7 +80,7 @@ def _print(results: Path) -> None:
 
 
 def other_mixtures(target: Path, mixture: str) -> set[str]:
-    """Return the hashes of other mixtures whose answers `target` holds; empty where it is not a batch's output."""
+    """Return the hashes of other mixtures with answers in `target`; empty if it is not the output of a batch."""
     found: set[str] = set()
     try:
         with target.open("rb") as file:
@@ -89,5 +89,5 @@ def other_mixtures(target: Path, mixture: str) -> set[str]:
                 if isinstance(row, dict) and isinstance(row.get("mixture"), str):
                     found.add(row["mixture"])
     except (OSError, ValueError, RecursionError):
-        return set()  # not there yet, or something else: the batch itself decides whether it may be replaced
+        return set()  # the file does not exist or is not an output; the batch itself checks whether it may be replaced
     return found - {mixture}

@@ -1,4 +1,4 @@
-"""`moa chat`: many turns with one mixture; only the aggregator's answers enter the history."""
+"""`moa chat`: many turns with one mixture. Only the aggregator's answers enter the history."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from moa_graph.cli.complete import files
-from moa_graph.cli.errors import said
+from moa_graph.cli.errors import error_text
 from moa_graph.cli.options import (
     Aggregator,
     BaseUrl,
@@ -27,6 +27,7 @@ from moa_graph.cli.options import (
     chosen,
     examples,
 )
+from moa_graph.costs.amounts import number_of
 from moa_graph.errors import MoAError
 
 if TYPE_CHECKING:
@@ -35,9 +36,9 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False)
 Load = Annotated[
     Path | None,
-    typer.Option("--load", metavar="FILE", help="Go on with a chat that /save wrote.", autocompletion=files),
+    typer.Option("--load", metavar="FILE", help="Continue a chat that was written with /save.", autocompletion=files),
 ]
-Continue = Annotated[bool, typer.Option("--continue", "-c", help="Go on with the last conversation of the log.")]
+Continue = Annotated[bool, typer.Option("--continue", "-c", help="Continue the last conversation of the log.")]
 
 
 @app.command(epilog=examples("moa chat", "moa chat --preset together --continue", "moa chat < questions.txt"))
@@ -53,13 +54,13 @@ def chat(
     temperature: Temperature = None,
     max_tokens: MaxTokens = None,
     load: Load = None,
-    go_on: Continue = False,
+    resume: Continue = False,
     raw: Raw = False,
     trust: Trust = False,
 ) -> None:
-    """Talk with a mixture, turn by turn. `/help` lists what else can be said; Ctrl-D ends it.
+    """Chat with a mixture. `/help` lists the commands; Ctrl-D ends the chat.
 
-    Every question is kept in the log (`moa logs`). Questions may also be piped in, one a line.
+    Every question is logged (`moa logs`). Questions can also be piped in, one per line.
     """
     from moa_graph.cli.conversation import Conversation
 
@@ -75,8 +76,8 @@ def chat(
     if load:
         here = {"layers": layers, "system": system}
         talk.load(load, **{name: value for name, value in here.items() if value is not None})
-    elif go_on:
-        talk.go_on()
+    elif resume:
+        talk.resume()
     if reconfigure := getattr(sys.stdin, "reconfigure", None):
         reconfigure(errors="replace")  # a byte that is not UTF-8 must not end the chat
     _begin(talk)
@@ -84,12 +85,13 @@ def chat(
 
 
 def _begin(talk: Conversation) -> None:
-    """Say what is asked, and what a question costs, before the first one."""
+    """Print the mixture and the cost of a question before the first question."""
     if sys.stdin is None or not sys.stdin.isatty():
         return
     sys.stderr.write(f"{talk.about()}\n/help lists commands; Ctrl-D ends the chat.\n")
     if talk.messages:
-        sys.stderr.write(f"Going on after {len(talk.messages) // 2} questions; /show shows them.\n")
+        asked = number_of(len(talk.messages) // 2, "question")
+        sys.stderr.write(f"Continuing after {asked}; /show prints the conversation.\n")
 
 
 def _loop(talk: Conversation) -> None:
@@ -101,7 +103,7 @@ def _loop(talk: Conversation) -> None:
             try:
                 line = read()
             except KeyboardInterrupt:
-                continue  # the line is cleared, the conversation goes on
+                continue  # Ctrl-C clears the line; the chat continues
             _turn(talk, line)
 
 
@@ -119,12 +121,12 @@ def _turn(talk: Conversation, line: str) -> None:
             _ask(talk, line[1:] if line.startswith("//") else line)
     except Interrupted as exc:
         paid = sum(1 for draft in exc.drafts if draft["text"])
-        kept = f"; {paid} draft{'' if paid == 1 else 's'} kept: /drafts shows, /retry asks again" if paid else ""
+        kept = f"; {number_of(paid, 'draft')} kept: /drafts shows, /retry asks again" if paid else ""
         sys.stderr.write(f"interrupted{kept}\n")
     except KeyboardInterrupt:
         sys.stderr.write("\ninterrupted\n")
     except (MoAError, OSError) as exc:
-        sys.stderr.write(f"{said(exc)}\n")
+        sys.stderr.write(f"{error_text(exc)}\n")
 
 
 def _ask(talk: Conversation, question: str) -> None:

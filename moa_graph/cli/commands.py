@@ -1,4 +1,4 @@
-"""What can be said in `moa chat` beside questions: /commands."""
+"""The /commands of `moa chat`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from moa_graph.cli.drafts import as_text, heading, plain, text_of
+from moa_graph.costs.amounts import in_dollars, number_of
 from moa_graph.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 _COMMAND = re.compile(r"/([a-z]+!?)(?:\s+(.*))?", re.DOTALL)
 
 
-class Command(NamedTuple):
-    """A command: what stands after its name, what it does, and how."""
+class ChatCommand(NamedTuple):
+    """A command: the arguments after its name, its help, and its function."""
 
     arguments: str
     help: str
@@ -32,29 +33,29 @@ def parse(line: str) -> tuple[str, str] | None:
 
 
 def run(talk: Conversation, name: str, argument: str) -> str | None:
-    """Run a command; return what it says.
+    """Run a command and return its output.
 
     Raises:
-        EOFError: the chat ends.
-        InputError: the command is unknown, or its argument is wrong.
+        EOFError: The chat ends.
+        InputError: The command is unknown, or its argument is wrong.
     """
     if name in ("quit", "exit"):
         raise EOFError
     if name == "help":
         return usage()
     if name not in COMMANDS:
-        raise InputError(f"no command /{name}; /help lists them. To ask it, begin with two slashes.")
+        raise InputError(f"no command /{name}; /help lists them. To ask it as a question, start with two slashes.")
     return COMMANDS[name].run(talk, argument)
 
 
 def usage() -> str:
-    """Return what /help shows."""
+    """Return the text of /help."""
     rows = [(f"/{name} {command.arguments}".rstrip(), command.help) for name, command in COMMANDS.items()]
     rows += [("/quit", "End the chat; so does Ctrl-D.")]
     width = max(len(row[0]) for row in rows) + 2
     lines = [f"{left:<{width}}{right}" for left, right in rows]
     keys = (
-        'Enter sends. Alt-Enter or a \\ at the end of the line begins a new line; so do all lines between """ and """.'
+        'Enter sends. Alt-Enter, or a \\ at the end of the line, starts a new line; so does Enter between """ and """.'
     )
     return "\n".join([*lines, keys, "Ctrl-C clears the line, or stops an answer and keeps its drafts."])
 
@@ -78,14 +79,14 @@ def _layers(talk: Conversation, number: str) -> str:
     try:
         wanted = int(number) if number else None
     except ValueError as exc:
-        raise InputError("/layers takes a whole number.") from exc
+        raise InputError("/layers needs an integer.") from exc
     talk.change(layers=wanted)
     return f"layers: {talk.wanted.layers or talk.mixture.total_layers}"
 
 
 def _system(talk: Conversation, text: str) -> str:
     talk.change(system=text or None)
-    return "system prompt set" if text else "system prompt as the mixture says"
+    return "system prompt set" if text else "system prompt of the mixture restored"
 
 
 def _drafts(talk: Conversation, number: str) -> str:
@@ -98,18 +99,18 @@ def _drafts(talk: Conversation, number: str) -> str:
         if int(number) < 1:
             raise IndexError
     except (ValueError, IndexError) as exc:
-        raise InputError(f"/drafts takes a number from 1 to {len(talk.drafts)}.") from exc
+        raise InputError(f"/drafts needs a number from 1 to {len(talk.drafts)}.") from exc
     return f"{heading(draft, talk.drafts)}\n{text_of(draft)}"
 
 
 def _show(talk: Conversation, _: str) -> str:
     lines = [f"{'You' if turn['role'] == 'user' else 'Answer'}: {plain(turn['content'])}" for turn in talk.messages]
-    return "\n\n".join(lines) or "nothing was asked yet"
+    return "\n\n".join(lines) or "no question has been asked yet"
 
 
 def _retry(talk: Conversation, _: str) -> None:
     if talk.question is None:
-        raise InputError("nothing was asked yet.")
+        raise InputError("no question has been asked yet.")
     question, asked = talk.question, [turn["content"] for turn in talk.messages if turn["role"] == "user"]
     if asked and asked[-1] == question:
         talk.undo()
@@ -118,16 +119,14 @@ def _retry(talk: Conversation, _: str) -> None:
 
 def _undo(talk: Conversation, _: str) -> str:
     question = talk.undo()
-    return "nothing to undo" if question is None else f"forgotten: {plain(question)[:200]}"
+    return "nothing to undo" if question is None else f"removed: {plain(question)[:200]}"
 
 
 def _cost(talk: Conversation, _: str) -> str:
-    from moa_graph.costs.amounts import in_dollars
-
     known = sum(cost for cost in talk.costs if cost is not None)
     unknown = sum(cost is None for cost in talk.costs)
-    asked = f"{len(talk.costs)} question{'' if len(talk.costs) == 1 else 's'} asked"
-    more = f", and {unknown} at unknown cost" if unknown else ""
+    asked = f"{number_of(len(talk.costs), 'question')} asked"
+    more = f", {unknown} of them at unknown cost" if unknown else ""
     return f"{asked}: {in_dollars(known) if known else 'free' if not unknown else '$0'}{more}"
 
 
@@ -136,24 +135,24 @@ def _save(talk: Conversation, name: str, *, replace: bool = False) -> str:
         raise InputError("/save FILE")
     path = _file(name)
     if path.exists() and not replace and path != talk.file:
-        raise InputError(f"{path} is there already; /save! {name} overwrites it.")
+        raise InputError(f"{path} already exists; /save! {name} overwrites it.")
     talk.save(path)
-    return f"{len(talk.messages)} messages are in {path}"
+    return f"{number_of(len(talk.messages), 'message')} saved to {path}"
 
 
 def _load(talk: Conversation, name: str) -> str:
     talk.load(_file(name))
-    return f"{len(talk.messages)} messages loaded"
+    return f"{number_of(len(talk.messages), 'message')} loaded"
 
 
 def _clear(talk: Conversation, _: str) -> str:
     talk.messages, talk.drafts, talk.question = [], [], None
     talk.id = talk.log.last_conversation(continued=False).id
-    return "a new conversation begins"
+    return "new conversation started"
 
 
 def _copy(talk: Conversation, _: str) -> str:
-    """Copy with OSC 52, which terminals pass on to the clipboard, also over ssh."""
+    """Copy with OSC 52. Terminals pass it on to the clipboard, also over ssh."""
     import base64
 
     if not talk.messages:
@@ -162,11 +161,11 @@ def _copy(talk: Conversation, _: str) -> str:
         raise InputError("/copy needs a terminal.")
     data = base64.b64encode(talk.messages[-1]["content"].encode("utf-8", "replace")).decode()
     sys.stderr.write(f"\x1b]52;c;{data}\x07")
-    return "the answer was handed to the terminal's clipboard"
+    return "the answer was sent to the terminal's clipboard"
 
 
 def _unquoted(text: str) -> str:
-    """Return a file's name without quotes around it; it may hold one, as Ann's.json does."""
+    """Return a file's name without surrounding quotes. The name may contain one, as in Ann's.json."""
     return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"" else text
 
 
@@ -174,24 +173,26 @@ def _file(name: str) -> Path:
     try:
         return Path(_unquoted(name)).expanduser()
     except RuntimeError as exc:
-        raise InputError(f"{name}: {exc}") from exc  # ~somebody, whom this computer does not know
+        raise InputError(f"{name}: {exc}") from exc  # `~name` of an unknown user
 
 
-COMMANDS: dict[str, Command] = {
-    "retry": Command("", "Ask the last question again.", _retry),
-    "undo": Command("", "Forget the last question and its answer.", _undo),
-    "drafts": Command("[NUMBER]", "Show the drafts of the last question, or one of them.", _drafts),
-    "show": Command("", "Show the conversation.", _show),
-    "copy": Command("", "Copy the last answer.", _copy),
-    "preset": Command(
-        "[NAME]", "Go on with another mixture: a preset or a file; without one say which it is.", _preset
+COMMANDS: dict[str, ChatCommand] = {
+    "retry": ChatCommand("", "Ask the last question again.", _retry),
+    "undo": ChatCommand("", "Remove the last question and its answer.", _undo),
+    "drafts": ChatCommand("[NUMBER]", "Show the drafts of the last question, or one of them.", _drafts),
+    "show": ChatCommand("", "Show the conversation.", _show),
+    "copy": ChatCommand("", "Copy the last answer.", _copy),
+    "preset": ChatCommand(
+        "[NAME]", "Switch to another mixture (a preset or a file), or show the current one.", _preset
     ),
-    "models": Command("", "Show the models of the mixture.", _models),
-    "layers": Command("[NUMBER]", "Change the layers; without a number as the mixture says.", _layers),
-    "system": Command("[TEXT]", "Change the system prompt; without one as the mixture says.", _system),
-    "cost": Command("", "Show what this chat has cost.", _cost),
-    "save": Command("FILE", "Write the chat: .md to read, else to go on with later.", _save),
-    "save!": Command("FILE", "The same, over a file that exists.", lambda talk, name: _save(talk, name, replace=True)),
-    "load": Command("FILE", "Go on with a chat that /save wrote.", _load),
-    "clear": Command("", "Begin a new conversation.", _clear),
+    "models": ChatCommand("", "Show the models of the mixture.", _models),
+    "layers": ChatCommand("[NUMBER]", "Set the number of layers, or restore the mixture's.", _layers),
+    "system": ChatCommand("[TEXT]", "Set the system prompt, or restore the mixture's.", _system),
+    "cost": ChatCommand("", "Show the cost of this chat.", _cost),
+    "save": ChatCommand("FILE", "Save the chat: .md to read it, any other ending to load it again.", _save),
+    "save!": ChatCommand(
+        "FILE", "Save, and overwrite an existing file.", lambda talk, name: _save(talk, name, replace=True)
+    ),
+    "load": ChatCommand("FILE", "Continue a chat that was saved with /save.", _load),
+    "clear": ChatCommand("", "Start a new conversation.", _clear),
 }

@@ -1,4 +1,4 @@
-"""Shell completion: presets, models and files. Called by the shell at every Tab, so nothing heavy is imported."""
+"""Shell completion of presets, models and files. The shell calls it at every Tab, so it imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _MIXTURES = frozenset({".yaml", ".yml", ".toml"})
 
 
 def presets(incomplete: str) -> list[str]:
-    """Complete a mixture's name: the package's and the user's own."""
+    """Complete a preset's name: the package's and the user's own."""
     from moa_graph.cli.home import own_presets
     from moa_graph.mixture.files import preset_names
 
@@ -16,7 +16,7 @@ def presets(incomplete: str) -> list[str]:
 
 
 def models(incomplete: str) -> list[str]:
-    """Complete a model: those of all mixtures that can be named, then the providers."""
+    """Complete a model: those of all presets, then the providers."""
     from moa_graph.models.providers import PROVIDERS
 
     known = sorted({*_listed_models(), *(f"{provider}:" for provider in PROVIDERS)})
@@ -24,7 +24,7 @@ def models(incomplete: str) -> list[str]:
 
 
 def mixture_files(incomplete: str) -> list[str]:
-    """Complete a path: folders and mixture files."""
+    """Complete a path of a folder or a mixture file."""
     return _paths(incomplete, _MIXTURES)
 
 
@@ -50,7 +50,7 @@ def _paths(incomplete: str, suffixes: frozenset[str] | None) -> list[str]:
 
 
 def _listed_models() -> set[str]:
-    """Return the models that the mixtures' files name, without validating them: that would import pydantic."""
+    """Return the models in the presets' files. They are not validated, because that would import pydantic."""
     import re
 
     from moa_graph.cli.home import own_presets

@@ -1,4 +1,4 @@
-"""A conversation with a mixture: its turns, its settings, and what is kept of it."""
+"""A conversation with a mixture: its turns, its settings and its log."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from moa_graph.cli.errors import said
+from moa_graph.cli.errors import error_text
 from moa_graph.cli.home import resolve
 from moa_graph.cli.log import Log
 from moa_graph.cli.run import Answered, Interrupted, View, ask, streams
+from moa_graph.costs.amounts import number_of
 from moa_graph.errors import InputError, MoAError
 from moa_graph.mixture.context import MoAContext, settings
 from moa_graph.mixture.mixture import Mixture
@@ -26,13 +27,13 @@ class Conversation:
 
     Attributes:
         mixture: The mixture that answers.
-        messages: Questions and the answers that were shown, never a draft.
-        drafts: Those of the last question, also of one that failed or was interrupted.
+        messages: Questions and the answers that were shown; never a draft.
+        drafts: The drafts of the last question, also if it failed or was interrupted.
         question: The last question; None before the first.
-        costs: Dollars of every question asked, None where unknown.
+        costs: The cost of every question in dollars; None if unknown.
 
     Raises:
-        ConfigError: the mixture has not so many layers.
+        ConfigError: The mixture does not support the given number of layers.
     """
 
     def __init__(self, mixture: Mixture, *, raw: bool = False, name: str | None = None, **options: Any) -> None:
@@ -48,21 +49,21 @@ class Conversation:
         self.costs: list[float | None] = []
         self.file: Path | None = None
 
-    def go_on(self) -> None:
-        """Take up the last conversation of the log.
+    def resume(self) -> None:
+        """Continue the last conversation of the log.
 
         Raises:
-            InputError: the log is empty.
+            InputError: The log is empty.
         """
         self.id, self.messages = self.log.last_conversation(continued=True)
         last = self.log.entries(conversation=self.id)[-1]
         self.drafts, self.question = last.drafts, last.question
 
     def ask(self, question: str) -> Answered:
-        """Ask `question`; one that fails leaves the history as it was, and its drafts in `drafts`.
+        """Ask `question`. If it fails, the history is unchanged and `drafts` has its drafts.
 
         Raises:
-            MoAError: no answer came.
+            MoAError: There is no answer.
             Interrupted: Ctrl-C was pressed.
         """
         asked = [*self.messages, {"role": "user", "content": question}]
@@ -71,7 +72,7 @@ class Conversation:
             result = ask(self.mixture, asked, self.wanted, View(raw=self.raw))
         except (MoAError, Interrupted) as exc:
             self.drafts = list(exc.drafts)
-            reason = "interrupted" if isinstance(exc, Interrupted) else said(exc)
+            reason = "interrupted" if isinstance(exc, Interrupted) else error_text(exc)
             self.log.add(
                 self.id, self.name, question, getattr(exc, "answer", "") or None, self.drafts, None, error=reason
             )
@@ -94,10 +95,10 @@ class Conversation:
         return question
 
     def change(self, mixture: Mixture | None = None, **fields: Any) -> None:
-        """Take another mixture or other settings, if they go together; else everything stays as it is.
+        """Set another mixture or other settings. If they do not fit together, nothing changes.
 
         Raises:
-            ConfigError: they do not go together.
+            ConfigError: They do not fit together.
         """
         mixture = mixture or self.mixture
         wanted = MoAContext(**{**self.wanted.model_dump(), **fields})
@@ -105,12 +106,12 @@ class Conversation:
         self.mixture, self.wanted = mixture, wanted
 
     def use(self, name: str) -> None:
-        """Go on with another mixture: a preset's name or a mixture file."""
+        """Switch to another mixture: a preset's name or a mixture file."""
         self.change(Mixture.load(resolve(name)))
         self.name = name
 
     def about(self) -> str:
-        """Return one line: what is asked, how often, and what a short question costs."""
+        """Return one line: the models, the calls per question, and the cost of a short question."""
         from langchain_core.messages import HumanMessage
 
         from moa_graph.costs.budget import estimate
@@ -118,13 +119,13 @@ class Conversation:
         run = settings(self.mixture, self.wanted)
         history: Sequence[Any] = [HumanMessage(turn["content"]) for turn in self.messages]
         expected = estimate(run, [*history, HumanMessage("a short question" * 4)])
-        calls = f"{expected.calls} call{'' if expected.calls == 1 else 's'}"
+        calls = number_of(expected.calls, "call")
         drafting = list(dict.fromkeys(spec.label for spec in self.mixture.specs[: len(self.mixture.plan[0])]))
-        models = f"{', '.join(drafting)}; the answer by {run.aggregator.label}"
-        return f"{self.name}: {models}. A question is {calls}, {expected.money}."
+        models = f"{', '.join(drafting)}; aggregator {run.aggregator.label}"
+        return f"{self.name}: {models}. One question: {calls}, {expected.money}."
 
     def save(self, path: Path) -> None:
-        """Write the conversation: .md to read, anything else as JSON to go on with later."""
+        """Write the conversation: .md to read it, any other ending as JSON to load it again."""
         if path.suffix.lower() == ".md":
             turns = [f"## {turn['role'].capitalize()}\n\n{turn['content']}" for turn in self.messages]
             text = "\n\n".join([f"# A conversation with {self.name}", *turns]) + "\n"
@@ -139,15 +140,15 @@ class Conversation:
                 "cost": sum(known) if len(known) == len(self.costs) else None,
             }
             text = json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
-        # Half a surrogate pair, which UTF-8 cannot hold, is written as JSON writes it.
+        # An unpaired surrogate, which UTF-8 cannot encode, is written as a JSON escape.
         path.write_text(text, encoding="utf-8", errors="backslashreplace")
         self.file = path
 
     def load(self, path: Path, **options: Any) -> None:
-        """Go on with a chat that `save` wrote; `options` (layers, system) go over what the file says.
+        """Continue a chat that was written with `save`. `options` (layers, system) override the file.
 
         Raises:
-            InputError: the file is not a saved chat.
+            InputError: The file is not a saved chat.
         """
         try:
             whole = json.loads(path.read_text(encoding="utf-8"))
@@ -156,9 +157,9 @@ class Conversation:
             raise InputError(f"{path} is not a saved chat: {exc}") from exc
         roles = [turn["role"] for turn in messages]
         if roles != ["user", "assistant"] * (len(messages) // 2) and roles != ["user"]:
-            raise InputError(f"{path} is not a saved chat: user and assistant do not take turns in it.")
+            raise InputError(f"{path} is not a saved chat: user and assistant must take turns.")
         if not all(isinstance(turn["content"], str) for turn in messages):
-            raise InputError(f"{path} is not a saved chat: it holds content that is not text.")
+            raise InputError(f"{path} is not a saved chat: it has content that is not text.")
         self.change(**{"layers": whole.get("layers"), "system": whole.get("system"), **options})
         self.messages, self.drafts, self.file = messages, list(whole.get("drafts") or []), path
         self.question = next((turn["content"] for turn in reversed(messages) if turn["role"] == "user"), None)

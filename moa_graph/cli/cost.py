@@ -1,4 +1,4 @@
-"""`moa cost`: what was spent, by day, mixture and model."""
+"""`moa cost`: sum up costs by day, mixture and model."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ import typer
 
 from moa_graph.cli.complete import files
 from moa_graph.cli.options import Json, examples
+from moa_graph.costs.amounts import in_dollars, number_of
 from moa_graph.errors import InputError
 
 app = typer.Typer(add_completion=False)
 
 
 class Spent(NamedTuple):
-    """One paid call. `cost` is in dollars, None when unknown; `mixture` is the run where the mixture is not known."""
+    """One paid call. `cost` is in dollars, None if unknown; `mixture` is the run's name if the mixture is unknown."""
 
     day: str
     mixture: str
@@ -36,13 +37,13 @@ def cost(
         Path | None,
         typer.Argument(
             metavar="[LEDGER]",
-            help="A ledger of `moa batch` or `moa eval`; without it the log of `moa ask` and `moa chat`.",
+            help="A ledger of `moa batch` or `moa eval` (default: the log of `moa ask` and `moa chat`).",
             autocompletion=files,
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Sum up what was spent, by day, by mixture and by model."""
+    """Sum up costs by day, by mixture and by model."""
     calls = list(_of_ledger(ledger) if ledger else _of_log())
     sums = {name: _sums(calls, place) for place, name in enumerate(("day", "mixture", "model"))}
     if as_json:
@@ -52,14 +53,14 @@ def cost(
         sys.stdout.write(f"by {name}\n")
         width = max(map(len, rows), default=0)
         for key, row in rows.items():
-            sys.stdout.write(f"  {key:<{width}}  {row['calls']:>7} calls  {_money(row)}\n")
-    sys.stdout.write(f"in all {len(calls)} calls, {_money(_sum(calls))}\n")
+            sys.stdout.write(f"  {key:<{width}}  {number_of(int(row['calls'] or 0), 'call'):>13}  {_money(row)}\n")
+    sys.stdout.write(f"total: {number_of(len(calls), 'call')}, {_money(_sum(calls))}\n")
 
 
 def _of_ledger(path: Path) -> Iterable[Spent]:
     if not path.is_file():
         raise InputError(f"{path}: no such file.")
-    # A row of role `item` is a batch's whole result. Its calls have rows of their own, unless a server made them.
+    # A row of role `item` is the whole result of a batch. Its calls have their own rows, unless a server made them.
     sql = (
         "SELECT created, run, model, cost FROM calls WHERE role IS NULL OR role NOT IN ('item', 'answer', 'refusal') "
         "OR (role = 'item' AND model LIKE 'http%') ORDER BY created"
@@ -80,7 +81,7 @@ def _of_log() -> Iterable[Spent]:
         day = _day(entry.asked)
         for draft in entry.drafts:
             if not draft["attempts"]:
-                continue  # skipped: nothing was sent
+                continue  # nothing was sent
             yield Spent(day, entry.mixture, draft["model"], draft["cost"])
         if entry.record:
             known = [draft["cost"] for draft in entry.drafts if draft["cost"] is not None]
@@ -101,12 +102,10 @@ def _sum(calls: list[Spent]) -> dict[str, float | int | None]:
 
 
 def _money(row: dict[str, float | int | None]) -> str:
-    from moa_graph.costs.amounts import in_dollars
-
     dollars, unknown = float(row["cost"] or 0), row["unknown"]
     if not unknown:
         return in_dollars(dollars) if dollars else "free"
-    return f"{in_dollars(dollars)} and {unknown} calls at unknown cost" if dollars else "cost unknown"
+    return f"{in_dollars(dollars)} and {number_of(int(unknown), 'call')} at unknown cost" if dollars else "cost unknown"
 
 
 def _day(seconds: float) -> str:

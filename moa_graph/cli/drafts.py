@@ -1,4 +1,4 @@
-"""Drafts as a person reads them: a heading with who wrote it, how long it took and what it cost, then the text."""
+"""Format drafts for a person: a heading with model, time and cost, then the text."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from moa_graph.costs.amounts import in_dollars
 from moa_graph.models.terminal_text import for_terminal
 
 if TYPE_CHECKING:
@@ -14,18 +15,16 @@ if TYPE_CHECKING:
     from moa_graph.state import Draft
 
 WIDE = 120
-"""Columns of a terminal from which on drafts stand beside the answer."""
+"""Minimum terminal width, in columns, for drafts beside the answer."""
 
 
 def plain(text: str) -> str:
-    """Return `text` as a terminal may show it; see `for_terminal`."""
+    """Return `text` in a form that is safe for a terminal; see `for_terminal`."""
     return for_terminal(text)
 
 
 def heading(draft: Draft, drafts: Sequence[Draft]) -> str:
-    """Return one line about `draft`, one of `drafts`: its place, its model, and its status unless it is ok."""
-    from moa_graph.costs.amounts import in_dollars
-
+    """Return one line about `draft`, one of `drafts`: its position, its model, and its status unless it is ok."""
     of_layer = sum(other["layer"] == draft["layer"] for other in drafts)
     layers = len({other["layer"] for other in drafts})
     place = f"Draft {draft['slot'] + 1} of {of_layer}" + (f", layer {draft['layer']}" if layers > 1 else "")
@@ -35,17 +34,17 @@ def heading(draft: Draft, drafts: Sequence[Draft]) -> str:
 
 
 def text_of(draft: Draft) -> str:
-    """Return the draft's text, or why it has none."""
+    """Return the draft's text, or the reason why it has none."""
     return plain(draft["text"] or draft["error"] or "").strip()
 
 
 def as_text(drafts: Sequence[Draft]) -> str:
-    """Return all drafts, each under its heading."""
+    """Return all drafts, each below its heading."""
     return "\n\n".join(f"{heading(draft, drafts)}\n{text_of(draft)}" for draft in drafts)
 
 
 def rendered(drafts: Sequence[Draft]) -> list[RenderableType]:
-    """Return the drafts for rich, with headings that stand out."""
+    """Return the drafts for rich, with emphasized headings."""
     from rich.padding import Padding
     from rich.text import Text
 
@@ -76,7 +75,7 @@ def beside(drafts: Sequence[Draft]) -> Callable[[RenderableType], RenderableType
 
 
 class DraftCollector:
-    """A watcher that keeps the drafts of a run, so that they survive an interrupt; `show` writes them.
+    """An event handler that collects the drafts of a run, so that they survive an interrupt; `show` prints them.
 
     Attributes:
         drafts: The drafts so far, by layer and slot.
@@ -98,14 +97,14 @@ class DraftCollector:
             self.show(self.drafts)
 
     def show(self, drafts: Sequence[Draft]) -> None:
-        """Show `drafts`, once; the caller shows them itself where a server sends no events."""
+        """Show `drafts`, at most once. The caller shows them if a server sends no events."""
         if self._show and drafts:
             self._show(drafts)
             self._show = None
 
 
 def print_drafts(drafts: Sequence[Draft], console: Console | None = None) -> None:
-    """Write the drafts and the label of the answer to standard error; rendered with a console, else as plain text."""
+    """Write the drafts and the label of the answer to standard error, rendered if a console is given."""
     if console is None:
         sys.stderr.write(f"{as_text(drafts)}\n\nAnswer\n")
         sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""How a command ends: every error as one line on standard error and an exit code, never a raw traceback."""
+"""The end of a command: every error becomes one line on standard error and an exit code, never a raw traceback."""
 
 from __future__ import annotations
 
@@ -16,13 +16,17 @@ from moa_graph.errors import ConfigError, InputError, MoAError
 
 FAILED, USAGE, CONFIG, INTERRUPTED = 1, 2, 3, 130
 _CONTEXT_FIELD = re.compile(r"\bcontext\.(layers|temperature|max_tokens|max_cost|system|aggregator)\b")
-"""Fields of `MoAContext` that are options of commands."""
+"""Fields of `MoAContext` that are also options of commands."""
 
 
 def run(load: Callable[[], typer.Typer], args: list[str], name: str, extra: str = "") -> int:
-    """Runs a typer app with `args`; returns the exit code, standard output flushed and traces sent or given up.
+    """Run a typer app with `args` and return the exit code. Standard output is flushed, and traces are sent.
 
-    `extra` is the install extra that brings what the command may miss.
+    Args:
+        load: Imports the app.
+        args: The arguments.
+        name: The command, for messages.
+        extra: The install extra with the packages that the command needs.
     """
     for stream in (sys.stdout, sys.stderr):
         if reconfigure := getattr(stream, "reconfigure", None):
@@ -42,26 +46,26 @@ def _guarded(load: Callable[[], typer.Typer], args: list[str], name: str, extra:
     except (KeyboardInterrupt, typer.Abort):
         result = INTERRUPTED
     except BrokenPipeError:
-        # Whoever read the answer has gone (`moa ask ... | head`): nothing to say, and nobody to say it to.
+        # The reader of standard output has exited (`moa ask ... | head`), so there is nothing to report.
         _silence_stdout()
         return FAILED
     except MoAError as exc:
-        _say(f"{name}: {said(exc)}")
+        _print(f"{name}: {error_text(exc)}")
         return code_of(exc)
     except ModuleNotFoundError as exc:
         way_out = f" Run: pip install 'moa_graph[{extra}]'" if extra else ""
-        _say(f"{name}: the package {exc.name} is not installed.{way_out}")
+        _print(f"{name}: the package {exc.name} is not installed.{way_out}")
         return CONFIG
     except Exception as exc:
-        # The last resort: also a fault of ours ends as a line, with the traceback for whoever asks for it.
+        # The last resort: an internal error also ends as one line; MOA_DEBUG=1 adds the traceback.
         return _unforeseen(exc, name)
     if result == INTERRUPTED:
-        _say(f"{name}: interrupted")
+        _print(f"{name}: interrupted")
     return result if isinstance(result, int) else 0
 
 
-def said(error: Exception) -> str:
-    """Return the error for a person at a terminal: options instead of context fields, and no words about Python."""
+def error_text(error: Exception) -> str:
+    """Return an error's text for a terminal: option names replace context fields."""
     from moa_graph.models.terminal_text import for_terminal
 
     text = _CONTEXT_FIELD.sub(lambda found: f"--{found[1].replace('_', '-')}", str(error))
@@ -70,27 +74,27 @@ def said(error: Exception) -> str:
 
 
 def code_of(error: MoAError) -> int:
-    """The exit code that stands for `error`."""
+    """Return the exit code for `error`."""
     if isinstance(error, InputError):
         return USAGE
     return CONFIG if isinstance(error, ConfigError) else FAILED
 
 
 def _unforeseen(exc: Exception, name: str) -> int:
-    # Usage errors of typer (of click below typer 0.26) carry their own code and words.
+    # Usage errors of typer (of click below typer 0.26) have their own code and text.
     if isinstance(code := getattr(exc, "exit_code", None), int) and hasattr(exc, "format_message"):
-        _say(f"{name}: {exc.format_message()}\n`{name} --help` shows how it is called.")
+        _print(f"{name}: {exc.format_message()}\n`{name} --help` shows the usage.")
         return code
     if isinstance(exc, OSError):
-        _say(f"{name}: {exc}")
+        _print(f"{name}: {exc}")
         return FAILED
     if os.environ.get("MOA_DEBUG"):
         traceback.print_exc()
-    _say(f"{name}: {type(exc).__name__}: {' '.join(str(exc).split())[:500]} (MOA_DEBUG=1 shows where)")
+    _print(f"{name}: {type(exc).__name__}: {' '.join(str(exc).split())[:500]} (set MOA_DEBUG=1 for the traceback)")
     return FAILED
 
 
-def _say(text: Any) -> None:
+def _print(text: Any) -> None:
     # An error may quote a server, a model or a file.
     from moa_graph.models.terminal_text import for_terminal
 
@@ -98,5 +102,5 @@ def _say(text: Any) -> None:
 
 
 def _silence_stdout() -> None:
-    """So that the interpreter's last flush does not complain about a closed pipe."""
+    """Redirect standard output, so that the interpreter's last flush does not fail on a closed pipe."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""A finished question as a file: JSON, Markdown or HTML."""
+"""Write a finished question to a file: JSON, Markdown or HTML."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ _FENCE = "`" * 3
 
 
 def check_target(path: Path) -> None:
-    """Refuses a target that could not be written, before anything is paid.
+    """Check that a target can be written, before anything is paid.
 
     Raises:
-        InputError: an unknown ending, or no such folder.
+        InputError: The ending is unknown, or the folder does not exist.
     """
     if path.suffix.lower() not in WRITERS:
-        raise InputError(f"--save {path}: the ending says the form; known: {', '.join(WRITERS)}.")
+        raise InputError(f"--save {path}: unknown ending; use one of {', '.join(WRITERS)}.")
     if not path.parent.is_dir():
-        raise InputError(f"--save {path}: there is no folder {path.parent}.")
+        raise InputError(f"--save {path}: the folder {path.parent} does not exist.")
 
 
 def save(path: Path, question: str, result: Mapping[str, Any]) -> None:
-    """Writes `result` (answer, drafts, record) with its question to `path`, in the form of its ending."""
+    """Write `result` (answer, drafts, record) with its question to `path`, in the format of its ending."""
     path.write_text(WRITERS[path.suffix.lower()](question, result), encoding="utf-8", errors="backslashreplace")
 
 

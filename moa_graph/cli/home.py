@@ -1,4 +1,4 @@
-"""The user's own folder: mixtures by name, the log of questions, and the chat's line history."""
+"""The user's folder: own presets, the log of questions, and the chat's line history."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ def own_presets() -> dict[str, Path]:
 
 
 def resolve(name: str) -> str | Path:
-    """Return the file of the user's own mixture `name`, or `name` itself, which the package then looks up."""
+    """Return the file of the user's own preset `name`; `name` itself if there is none, for the package to look up."""
     return own_presets().get(name, name)
 
 
 def add_preset(file: Path, name: str | None, *, replace: bool = False) -> tuple[str, Path]:
-    """Copy a mixture file to the user's own mixtures, after checking it; return its name and its place.
+    """Check a mixture file and copy it to the user's own presets; return its name and its path.
 
     Raises:
-        ConfigError: the file is not a mixture.
-        InputError: the name cannot be used, or is taken.
+        ConfigError: The file is not a mixture.
+        InputError: The name is invalid or taken.
     """
     from moa_graph.mixture.files import preset_names
     from moa_graph.mixture.mixture import Mixture
@@ -49,7 +49,7 @@ def add_preset(file: Path, name: str | None, *, replace: bool = False) -> tuple[
         raise InputError(f"{name!r} is a preset of the package. Choose another with --name NAME.")
     taken = own_presets().get(name)
     if taken and not replace:
-        raise InputError(f"a preset {name!r} is there already: {taken}. --replace overwrites it.")
+        raise InputError(f"the preset {name!r} already exists: {taken}. --replace overwrites it.")
     if taken:
         taken.unlink()
     target = home() / "presets" / f"{name}{file.suffix.lower()}"
@@ -59,10 +59,10 @@ def add_preset(file: Path, name: str | None, *, replace: bool = False) -> tuple[
 
 
 def remove_preset(name: str) -> Path:
-    """Delete one of the user's own mixtures; return where it was.
+    """Delete one of the user's own presets; return its former path.
 
     Raises:
-        InputError: no preset has that name.
+        InputError: No preset has that name.
     """
     path = own_presets().get(name)
     if path is None:

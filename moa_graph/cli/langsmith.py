@@ -1,4 +1,4 @@
-"""LangSmith at a command's end: traces are sent for a few seconds at most, and what was lost is said."""
+"""Send LangSmith traces at the end of a command, for a few seconds at most, and report lost ones."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import threading
 from typing import Any
 
 PATIENCE = 5.0
-"""Seconds. LangSmith's client would itself wait for minutes on an endpoint that does not answer."""
+"""Seconds to wait. LangSmith's client would wait for minutes for an endpoint that does not answer."""
 
 
 class _Kept(logging.Handler):
-    """Keeps what LangSmith's client logs, instead of letting it between the lines of an answer."""
+    """Collects the log of LangSmith's client, so that it does not appear between the lines of an answer."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -24,7 +24,7 @@ class _Kept(logging.Handler):
 
 
 def tracing() -> bool:
-    """Whether the environment asks for LangSmith traces."""
+    """Return whether the environment enables LangSmith traces."""
     names = ("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING_V2", "LANGCHAIN_TRACING")
     return any(os.environ.get(name, "").lower() in {"true", "1"} for name in names)
 
@@ -33,7 +33,7 @@ _kept = _Kept()
 
 
 def quiet_traces() -> None:
-    """Before the first run: LangSmith's complaints are kept for the end."""
+    """Collect LangSmith's log messages until the end of the command. Call it before the first run."""
     if tracing():
         logger = logging.getLogger("langsmith")
         logger.addHandler(_kept)
@@ -41,8 +41,8 @@ def quiet_traces() -> None:
 
 
 def finish_traces(code: int) -> None:
-    """Sends what is left, for at most `PATIENCE` seconds. With something left then, the process ends here with `code`:
-    the client's own exit handlers would wait on."""
+    """Send the remaining traces, for at most `PATIENCE` seconds. If some are left then, the process exits with `code`,
+    because the client's own exit handlers would continue to wait."""
     module = sys.modules.get("langsmith.run_trees")
     if module is None or not tracing():
         return
@@ -52,7 +52,7 @@ def finish_traces(code: int) -> None:
     sender.join(PATIENCE)
     if sender.is_alive() or _kept.lines:
         reason = f": {_kept.lines[0][:120]}" if _kept.lines else f" did not answer within {PATIENCE:g} s"
-        sys.stderr.write(f"LangSmith{reason}. Traces of this command are lost; its answer is not.\n")
+        sys.stderr.write(f"LangSmith{reason}. Traces of this command are lost; the answer is not affected.\n")
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
@@ -62,5 +62,5 @@ def _send(client: Any) -> None:
     try:
         client.flush()
     except Exception as exc:
-        # A trace that cannot be sent is reported as lost, whatever the reason; it must not fail the command.
+        # A trace that cannot be sent is reported as lost. It must not fail the command.
         _kept.lines.append(f"{type(exc).__name__}: {exc}")

@@ -1,4 +1,4 @@
-"""The prompt of `moa chat`: line editing, history, completion, several lines and pasted text as one question."""
+"""The prompt of `moa chat`: line editing, history, completion, and several lines or pasted text as one question."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def questions() -> Callable[[], str]:
 
 
 def open_block(text: str) -> bool:
-    """Return whether a question goes on: a line ends with a backslash, or three quotes are not closed."""
+    """Return whether a question continues: a line ends with a backslash, or three quotes are not closed."""
     return text.endswith("\\") or (text.lstrip().startswith(FENCE) and text.strip().count(FENCE) == 1)
 
 
 def _stripped(text: str) -> str:
-    """Return a question without the marks that joined its lines."""
+    """Return a question without the marks that join its lines."""
     text = text.strip()
     if text.startswith(FENCE) and text.endswith(FENCE) and len(text) >= 2 * len(FENCE):
         text = text[len(FENCE) : -len(FENCE)]
@@ -63,7 +63,7 @@ def _session() -> PromptSession[str]:
         file.touch(mode=0o600)
         history: FileHistory | InMemoryHistory = FileHistory(str(file))
     except OSError:
-        history = InMemoryHistory()  # a home that cannot be written
+        history = InMemoryHistory()  # the user's folder is not writable
     return PromptSession(
         history=history,
         multiline=True,
@@ -72,7 +72,7 @@ def _session() -> PromptSession[str]:
         complete_while_typing=False,
         enable_open_in_editor=True,
         prompt_continuation=lambda width, _line, _wrapped: "." * (width - 1) + " ",
-        # The prompt belongs to the person, not to what is read from standard output.
+        # The prompt goes to the terminal, not to the readers of standard output.
         output=create_output(always_prefer_tty=True),
     )
 
@@ -106,7 +106,7 @@ def _completer() -> Completer:
     from moa_graph.cli.complete import files, mixture_files, presets
 
     class Commands(Completer):
-        """Completes commands, and what stands after them."""
+        """Completes commands and their arguments."""
 
         def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
             text = document.text_before_cursor

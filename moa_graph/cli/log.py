@@ -1,4 +1,4 @@
-"""The log of everything asked on this computer: one SQLite file, which can be switched off."""
+"""The log of all questions asked on this computer: one SQLite file. It can be switched off."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _COLUMNS = "id, conversation, asked, mixture, models, question, answer, error, c
 
 
 class Entry(NamedTuple):
-    """One question as it was logged. `cost` is in dollars, None when unknown; `answer` is None when there is none."""
+    """A logged question. `cost` is in dollars, None if unknown; `answer` is None if there is none."""
 
     id: int
     conversation: str
@@ -58,8 +58,8 @@ class Entry(NamedTuple):
     record: Record | None
 
 
-class Conversation(NamedTuple):
-    """A conversation to go on with: its id and its messages."""
+class LoggedConversation(NamedTuple):
+    """A conversation of the log that can be continued: its id and its messages."""
 
     id: str
     messages: list[dict[str, str]]
@@ -69,7 +69,7 @@ class Log:
     """The file `logs.db` in the user's folder, readable by its owner only.
 
     Attributes:
-        path: Where the file is, or would be.
+        path: The path of the file, which may not exist.
         on: Whether questions are written to it.
     """
 
@@ -78,7 +78,7 @@ class Log:
 
     @classmethod
     def open(cls) -> Log:
-        """Return the log; off where MOA_LOG=off or `moa logs off` says so. Touches no file."""
+        """Return the log, off if MOA_LOG=off or `moa logs off` was used. No file is touched."""
         off = os.environ.get("MOA_LOG", "").lower() in ("off", "0", "false", "no") or _switch().exists()
         return cls(home() / "logs.db", on=not off)
 
@@ -93,7 +93,7 @@ class Log:
         *,
         error: str | None = None,
     ) -> None:
-        """Write one question. What cannot be written is said once on standard error; the answer is not lost by it."""
+        """Write one question. If it cannot be written, a message on standard error says so; the command continues."""
         if not self.on:
             return
         costs = [draft["cost"] for draft in drafts]
@@ -114,9 +114,9 @@ class Log:
         """Return entries, the newest last.
 
         Args:
-            limit: Only so many of the newest.
-            words: Only those whose question, answer or drafts contain every one of these texts.
-            conversation: Only those of this conversation.
+            limit: The maximum number of entries, the newest ones.
+            words: Only entries whose question, answer or drafts contain every one of these texts.
+            conversation: Only entries of this conversation.
         """
         where, values = list[str](), list[Any]()
         for word in words:
@@ -132,34 +132,34 @@ class Log:
         return [_entry(row) for row in rows][::-1]
 
     def entry(self, number: int | None = None) -> Entry:
-        """Return the entry of that number, or the last.
+        """Return the entry of that number, or the last one.
 
         Raises:
-            InputError: there is none.
+            InputError: It does not exist.
         """
         if number is None:
             found = self.entries(limit=1)
         else:
             found = [_entry(row) for row in self._rows(f"SELECT {_COLUMNS} FROM questions WHERE id = ?", (number,))]
         if not found:
-            raise InputError("the log is empty." if number is None else f"no question {number} in the log.")
+            raise InputError("the log is empty." if number is None else f"the log has no question {number}.")
         return found[0]
 
-    def last_conversation(self, *, continued: bool) -> Conversation:
+    def last_conversation(self, *, continued: bool) -> LoggedConversation:
         """Return the last conversation with its answered questions, or a new one.
 
         Raises:
-            InputError: it is to be continued, and the log is empty.
+            InputError: It is to be continued, and the log is empty.
         """
         if not continued:
-            return Conversation(secrets.token_hex(8), [])
+            return LoggedConversation(secrets.token_hex(8), [])
         last = self.entry()
         messages: list[dict[str, str]] = []
         for each in self.entries(conversation=last.conversation):
             if each.answer and not each.error:
                 messages.append({"role": "user", "content": each.question})
                 messages.append({"role": "assistant", "content": each.answer})
-        return Conversation(last.conversation, messages)
+        return LoggedConversation(last.conversation, messages)
 
     def switch(self, *, on: bool) -> None:
         """Switch writing on or off, for every later command."""
@@ -196,7 +196,7 @@ def _switch() -> Path:
 
 
 def _named(source: Mixture | Server | str) -> str:
-    """Return what the log calls the mixture: its name, its hash, or the server it is on."""
+    """Return the mixture's name in the log: its name, its hash, or its server."""
     if isinstance(source, str):
         return source
     from moa_graph.cli.source import Server

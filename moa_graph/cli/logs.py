@@ -1,4 +1,4 @@
-"""`moa logs`: everything that was asked on this computer."""
+"""`moa logs`: list, search and show logged questions."""
 
 from __future__ import annotations
 
@@ -12,10 +12,14 @@ import typer
 from moa_graph.cli.log import Entry, Log
 from moa_graph.cli.options import Json, Raw
 
-app = typer.Typer(help="Everything that was asked with `moa ask` and `moa chat`, in one file.", add_completion=False)
+app = typer.Typer(help="The log of all questions of `moa ask` and `moa chat`, in one file.", add_completion=False)
 
-Limit = Annotated[int, typer.Option("--limit", "-n", metavar="NUMBER", min=0, help="The newest so many; 0 for all.")]
-Number = Annotated[int | None, typer.Argument(metavar="[NUMBER]", help="As `moa logs list` numbers it; else the last.")]
+Limit = Annotated[
+    int, typer.Option("--limit", "-n", metavar="NUMBER", min=0, help="Show the newest NUMBER; 0 for all.")
+]
+Number = Annotated[
+    int | None, typer.Argument(metavar="[NUMBER]", help="A number of `moa logs list` (default: the last).")
+]
 
 
 @app.command("list")
@@ -26,7 +30,7 @@ def list_entries(limit: Limit = 20, as_json: Json = False) -> None:
 
 @app.command()
 def search(
-    words: Annotated[list[str], typer.Argument(metavar="TEXT...", help="Texts that must all be there.")],
+    words: Annotated[list[str], typer.Argument(metavar="TEXT...", help="Texts that must all occur.")],
     limit: Limit = 20,
     as_json: Json = False,
 ) -> None:
@@ -37,11 +41,11 @@ def search(
 @app.command()
 def show(
     number: Number = None,
-    drafts: Annotated[bool, typer.Option("--drafts", "-d", help="The drafts, too.")] = False,
+    drafts: Annotated[bool, typer.Option("--drafts", "-d", help="Print the drafts as well.")] = False,
     as_json: Json = False,
     raw: Raw = False,
 ) -> None:
-    """Print a question with its answer; without NUMBER the last one."""
+    """Print a question with its answer, by default the last one."""
     entry = Log.open().entry(number)
     if as_json:
         sys.stdout.write(json.dumps(entry._asdict(), indent=2, ensure_ascii=False) + "\n")
@@ -52,7 +56,7 @@ def show(
     if drafts or not entry.answer:
         head.append(as_text(entry.drafts))
     if entry.error:
-        head.append(f"no whole answer: {plain(entry.error)}")
+        head.append(f"no complete answer: {plain(entry.error)}")
     sys.stdout.write("\n\n".join(part for part in head if part) + "\n")
     if entry.answer:
         _answer(entry.answer, raw)
@@ -60,21 +64,21 @@ def show(
 
 @app.command()
 def path() -> None:
-    """Print where the log is."""
+    """Print the path of the log."""
     sys.stdout.write(f"{Log.open().path}\n")
 
 
 @app.command()
 def off() -> None:
-    """Write no more questions to the log; what is in it stays. MOA_LOG=off does so for one command."""
+    """Stop logging questions; existing entries are kept. MOA_LOG=off does it for one command."""
     log = Log.open()
     log.switch(on=False)
-    sys.stderr.write(f"the log is off; {log.path} keeps what is in it\n")
+    sys.stderr.write(f"the log is off; {log.path} keeps its entries\n")
 
 
 @app.command()
 def on() -> None:
-    """Write questions to the log again."""
+    """Start logging questions again."""
     log = Log.open()
     log.switch(on=True)
     sys.stderr.write(f"the log is on: {log.path}\n")
@@ -90,7 +94,7 @@ def _print(entries: list[Entry], as_json: bool) -> None:
 
     width = Console().width if sys.stdout.isatty() else None
     for entry in entries:
-        mark = "" if entry.answer and not entry.error else "  (no whole answer)"
+        mark = "" if entry.answer and not entry.error else "  (no complete answer)"
         line = f"{entry.id:>5}  {_when(entry)}  {entry.mixture:<12.12}  {' '.join(entry.question.split())}{mark}"
         line = plain(line).replace("\n", " ")
         sys.stdout.write((line if width is None or len(line) <= width else f"{line[: width - 1]}…") + "\n")

@@ -1,4 +1,4 @@
-"""Markdown on a terminal, also while it is still being written."""
+"""Render Markdown on a terminal, also while it is streamed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FORMULA = re.compile(r"\\\(.+?\\\)|\\\[.+?\\\]|\$\$.+?\$\$|\$(?!\s)[^$\n]+?(?<!
 
 
 def markdown(text: str) -> RenderableType:
-    """Return `text` for rich: formulas stay as they are written, and links show their address."""
+    """Return `text` for rich. Formulas are kept unchanged, and links show their address."""
     from rich.markdown import Markdown
 
     clean = plain(text)
@@ -35,7 +35,7 @@ def _parser() -> Any:
 
 
 def _formula(state: StateInline, silent: bool) -> bool:
-    """Keep LaTeX between its delimiters: Markdown would read its backslashes and asterisks as markup."""
+    """Keep LaTeX between its delimiters; Markdown would read its backslashes and asterisks as markup."""
     found = _FORMULA.match(state.src, state.pos) if state.src[state.pos] in "\\$" else None
     if found is None:
         return False
@@ -61,14 +61,14 @@ class _Tail:
 
 
 class MarkdownStream:
-    """Writes Markdown to a terminal as it comes.
+    """Writes streamed Markdown to a terminal.
 
-    What fits on the screen is rendered anew with every piece, so that it can still be taken back; blocks that scroll
+    The part that fits on the screen is rendered again with every piece, so it can still be removed. Blocks that scroll
     off are final.
 
     Args:
-        console: Where to write.
-        frame: What to put around the text, such as columns beside it. Nothing scrolls off before the end then.
+        console: The output.
+        frame: Wraps the text, for example in columns. With a frame, nothing scrolls off before the end.
     """
 
     def __init__(self, console: Console, *, frame: Callable[[RenderableType], RenderableType] | None = None) -> None:
@@ -88,13 +88,13 @@ class MarkdownStream:
         self._scroll()
 
     def discard(self) -> bool:
-        """Take back what can be taken back; return whether something stays on the screen."""
+        """Remove the text from the screen; return whether some of it stays."""
         self._stop()
         kept, self._text, self._final = self._final, "", False
         return kept
 
     def finish(self) -> None:
-        """Write what is left, once and for all."""
+        """Write the rest; it is final."""
         self._stop()
         if self._text.strip():
             self._print(self._framed(self._text))

@@ -1,4 +1,4 @@
-"""`moa mcp`: the MCP tool over standard input and output, for desktop clients that start their servers."""
+"""`moa mcp`: the MCP tool on standard input and output, for desktop clients that start their servers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ app = typer.Typer(add_completion=False)
 def mcp(presets: Presets = None, files: Files = None) -> None:
     """Offer the MCP tool `moa_answer` on standard input and output.
 
-    For clients that start a server by its command. Without --preset and --file it offers what `moa serve` offers.
+    For clients that start a server with a command. Without --preset and --file it offers the mixtures of `moa serve`.
     """
     import asyncio
 

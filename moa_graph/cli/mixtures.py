@@ -1,4 +1,4 @@
-"""`moa presets`, `moa graph` and `moa schema`: the mixtures that can be named, and what a mixture file may say."""
+"""`moa presets`, `moa graph` and `moa schema`: presets, and the format of mixture files."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ from moa_graph.cli.options import (
     Trust,
     chosen,
 )
+from moa_graph.costs.amounts import number_of
 
-app = typer.Typer(help="Mixtures by name: those of the package, and your own.", add_completion=False)
+app = typer.Typer(help="Presets (named mixtures): the package's and your own.", add_completion=False)
 graph_app = typer.Typer(add_completion=False)
 schema_app = typer.Typer(add_completion=False)
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The preset's name.", autocompletion=presets)]
@@ -31,7 +32,7 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="The preset's name.", 
 
 @app.command("list")
 def list_presets(as_json: Json = False) -> None:
-    """List the presets: model calls per question, layers, what it is."""
+    """List the presets: model calls per question, layers, description."""
     rows = _rows()
     if as_json:
         sys.stdout.write(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
@@ -43,7 +44,7 @@ def list_presets(as_json: Json = False) -> None:
     width = max(shutil.get_terminal_size((100, 24)).columns, 40)
     indent = " " * (name + 2) if width >= 72 else "  "
     for row in rows:
-        calls = f"{row['calls']} call{'' if row['calls'] == 1 else 's'}, {row['layers']} layers"
+        calls = f"{number_of(row['calls'], 'call')}, {number_of(row['layers'], 'layer')}"
         about = " ".join(f"{calls}. {row['description']}".split())
         about += f" Note: {row['note']}" if row["note"] else ""
         head = f"{row['name']:<{name}}  "
@@ -55,7 +56,7 @@ def list_presets(as_json: Json = False) -> None:
 
 
 def _rows() -> list[dict[str, Any]]:
-    """Return what the files say. They are not validated: the package's are tested, and that import takes a second."""
+    """Return the contents of the files. They are not validated, because that would import pydantic (a second)."""
     from moa_graph.mixture.files import preset_names, read
 
     sources: dict[str, str | Path] = {**{name: name for name in preset_names()}, **own_presets()}
@@ -82,7 +83,7 @@ def _rows() -> list[dict[str, Any]]:
 
 @app.command()
 def show(name: Name) -> None:
-    """Print a preset's file, to read or to change."""
+    """Print a preset's file."""
     sys.stdout.write(_path(name).read_text(encoding="utf-8"))
 
 
@@ -90,27 +91,27 @@ def show(name: Name) -> None:
 def path(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME]", help="The preset; without it the package's folder.", autocompletion=presets),
+        typer.Argument(metavar="[NAME]", help="The preset (default: the package's folder).", autocompletion=presets),
     ] = None,
 ) -> None:
-    """Print where a preset's file is."""
+    """Print the path of a preset's file."""
     sys.stdout.write(f"{_path(name) if name else _path('local').parent}\n")
 
 
 @app.command()
 def add(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A mixture file.", autocompletion=mixture_files)],
-    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Else the file's name.")] = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Overwrite a preset of yours of that name.")] = False,
+    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Its name (default: the file's).")] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Overwrite your preset of that name.")] = False,
 ) -> None:
-    """Make a mixture file a preset of your own, to be named with --preset."""
+    """Add a mixture file to your own presets, for use with --preset."""
     known, target = add_preset(file, name, replace=replace)
     sys.stderr.write(f"preset `{known}`: {target}\n")
 
 
 @app.command()
 def remove(name: Name) -> None:
-    """Remove a preset of your own."""
+    """Remove one of your own presets."""
     sys.stderr.write(f"removed {remove_preset(name)}\n")
 
 
@@ -130,7 +131,7 @@ def graph(
     api_key_env: KeyEnv = None,
     trust: Trust = False,
 ) -> None:
-    """Draw a mixture's graph as mermaid; needs no key."""
+    """Draw a mixture's graph as mermaid. No key is needed."""
     from moa_graph.graph.build import create_moa
 
     if not (preset or file or proposers):

@@ -1,4 +1,4 @@
-"""Options that several commands share, and the mixture they add up to."""
+"""Options shared by several commands, and the mixture that they describe."""
 
 from __future__ import annotations
 
@@ -17,21 +17,19 @@ if TYPE_CHECKING:
 Preset = Annotated[
     str | None,
     typer.Option(
-        "--preset", "-p", metavar="NAME", help="A mixture by name: `moa presets list`.", autocompletion=presets
+        "--preset", "-p", metavar="NAME", help="A preset; `moa presets list` lists them.", autocompletion=presets
     ),
 ]
 File = Annotated[
     Path | None,
-    typer.Option(
-        "--file", "-f", metavar="FILE", help="A mixture of your own: YAML or TOML.", autocompletion=mixture_files
-    ),
+    typer.Option("--file", "-f", metavar="FILE", help="Your own mixture: YAML or TOML.", autocompletion=mixture_files),
 ]
 Proposers = Annotated[
     list[str] | None,
     typer.Option(
         "--proposer",
         metavar="MODEL",
-        help='A model that drafts, as "provider:model"; repeat it.',
+        help='A model that drafts, as "provider:model"; repeatable.',
         autocompletion=models,
     ),
 ]
@@ -40,36 +38,41 @@ Aggregator = Annotated[
     typer.Option(
         "--aggregator",
         metavar="MODEL",
-        help="The model that synthesizes; without it the first proposer.",
+        help="The model that synthesizes (default: the first proposer).",
         autocompletion=models,
     ),
 ]
 BaseUrl = Annotated[
     str | None,
-    typer.Option("--base-url", metavar="URL", help="The server of --proposer and --aggregator, with its version path."),
+    typer.Option(
+        "--base-url", metavar="URL", help="The server of --proposer and --aggregator, including its version path."
+    ),
 ]
 KeyEnv = Annotated[
     str | None,
-    typer.Option("--api-key-env", metavar="VARIABLE", help="The environment variable with the key of --base-url."),
+    typer.Option(
+        "--api-key-env", metavar="VARIABLE", help="The environment variable that holds the key of --base-url."
+    ),
 ]
 Layers = Annotated[
-    int | None, typer.Option("--layers", metavar="NUMBER", help="Layers, the aggregator's own included.")
+    int | None, typer.Option("--layers", metavar="NUMBER", help="Number of layers, including the aggregator's.")
 ]
 System = Annotated[str | None, typer.Option("--system", "-s", metavar="TEXT", help="A system prompt for every model.")]
 Temperature = Annotated[
     float | None, typer.Option("--temperature", metavar="NUMBER", help="Sampling temperature of every call, 0 to 2.")
 ]
 MaxTokens = Annotated[
-    int | None, typer.Option("--max-tokens", metavar="NUMBER", help="Longest answer of every call, in tokens.")
+    int | None, typer.Option("--max-tokens", metavar="NUMBER", help="Maximum answer length of every call, in tokens.")
 ]
-Url = Annotated[str | None, typer.Option("--url", metavar="URL", help="An Agent Server, whose mixture answers.")]
-ServerGraph = Annotated[str, typer.Option("--graph", metavar="NAME", help="The server's graph.")]
+Url = Annotated[str | None, typer.Option("--url", metavar="URL", help="An Agent Server whose mixture answers.")]
+ServerGraph = Annotated[str, typer.Option("--graph", metavar="NAME", help="The name of the server's graph.")]
 Trust = Annotated[
-    bool, typer.Option("--trust", help="Let the mixture file send the variables it names to its hosts, this once.")
+    bool,
+    typer.Option("--trust", help="Allow the mixture file to send the variables it names to its hosts, for this run."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
-Raw = Annotated[bool, typer.Option("--raw", help="Write the answer as the model did; render no Markdown.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on standard error.")]
+Raw = Annotated[bool, typer.Option("--raw", help="Print the answer without rendering its Markdown.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress on standard error.")]
 
 
 def chosen(
@@ -83,25 +86,25 @@ def chosen(
     api_key_env: str | None = None,
     trust: bool = False,
 ) -> Mixture:
-    """Return the mixture that the options describe; say on standard error what was picked by itself.
+    """Return the mixture that the options describe. A default choice is reported on standard error.
 
     Raises:
-        InputError: options that contradict each other.
-        ConfigError: an unknown preset, or a file that is not a mixture.
+        InputError: Options contradict each other.
+        ConfigError: A preset is unknown, or a file is not a mixture.
     """
     from moa_graph.mixture.mixture import Mixture
 
     fields: dict[str, Any] = {} if system is None else {"system": system}
     if sum(map(bool, (preset, file, proposers))) > 1:
-        raise InputError("--preset, --file and --proposer each name a whole mixture: give one of them.")
+        raise InputError("--preset, --file and --proposer each define a whole mixture: use only one of them.")
     if api_key_env and not base_url:
-        raise InputError("--api-key-env goes with --base-url: it names the key of that server.")
+        raise InputError("--api-key-env needs --base-url: it names the key of that server.")
     if base_url and not (proposers or aggregator):
-        raise InputError("--base-url goes with --proposer (and --aggregator): it is the server of those models.")
+        raise InputError("--base-url needs --proposer (and --aggregator): it is the server of those models.")
     server = {"base_url": base_url, **({"api_key_env": api_key_env} if api_key_env else {})} if base_url else {}
 
     def model(name: str) -> Any:
-        # Embedded models have no server.
+        # Embedded models do not use a server.
         return {"model": name, **server} if server and not name.startswith("local:") else name
 
     if aggregator:
@@ -109,20 +112,20 @@ def chosen(
     if proposers:
         return Mixture(**{"proposers": list(map(model, proposers)), "aggregator": model(proposers[0]), **fields})
     if file is not None:
-        # A path always, also one without an ending that a preset's name could be mistaken for.
+        # Always a path, because a name without an ending would be looked up as a preset.
         if file.suffix.lower() not in {".yaml", ".yml", ".toml"}:
-            raise InputError(f"--file {file}: a mixture file ends in .yaml, .yml or .toml.")
+            raise InputError(f"--file {file}: a mixture file must end in .yaml, .yml or .toml.")
         return Mixture.load(file, trust=trust, **fields)
-    return Mixture.load(resolve(preset or picked()), trust=trust, **fields)
+    return Mixture.load(resolve(preset or default_preset()), trust=trust, **fields)
 
 
 def examples(*lines: str) -> str:
-    """Return the end of a command's help: its examples, one a line."""
+    """Return the examples at the end of a command's help, one per line."""
     return "Examples:\n\n" + "\n\n".join(lines)
 
 
-def picked() -> str:
-    """Return the preset that is used when nobody names one, and say on standard error why."""
+def default_preset() -> str:
+    """Return the default preset, and print the reason for it to standard error."""
     from moa_graph.models.default_mixture import default_mixture
 
     name, why = default_mixture()

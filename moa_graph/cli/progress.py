@@ -1,4 +1,4 @@
-"""What a person sees on standard error while work goes on: a table of proposers, or one line of counts."""
+"""Progress on standard error: a table of proposers, or one line of counts."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 _STYLES = {"ok": "green", "truncated": "yellow", "working": "cyan", "waiting": "dim", "answering": "dim"}
 _ANSWER = 10_000
-"""Sorts the aggregators' rows behind every layer's."""
+"""Sorts the aggregators' rows after every layer's."""
 _WIDE, _NARROW = 72, 50
-"""Columns of a terminal below which the model, and then the tokens, are left out."""
+"""Terminal widths, in columns, below which the model, and then the tokens, are left out."""
 _EVERY_SECONDS = 0.5
 _LOG_SECONDS = 30.0
-"""Between two lines of counts in a log."""
+"""Seconds between two lines of counts in a log."""
 
 
 @dataclass
@@ -43,9 +43,9 @@ class _Line:
 
 @dataclass
 class Progress:
-    """A watcher that draws a table of who is asked, and ends it before the answer begins. Use it as a context.
+    """An event handler that draws a table of all calls until the answer begins. Use it as a context manager.
 
-    Errors stand below the table, in full: in a column they would squeeze everything else off the screen.
+    Errors are written below the table in full; a column would be too narrow for them.
     """
 
     lines: dict[tuple[int, int], _Line] = field(default_factory=dict)
@@ -63,7 +63,7 @@ class Progress:
         self.stop()
 
     def stop(self) -> None:
-        """Leave the table as it stands, so that other output can follow. Stopping twice is fine."""
+        """Stop updating the table, so that other output can follow. A second call does nothing."""
         if self._live.is_started:
             for line in self._aggregators():
                 line.state = "answering" if line.state == "working" else line.state
@@ -164,9 +164,9 @@ def _error(line: _Line) -> str:
 
 
 async def watch_line(line: Callable[[float], str]) -> None:
-    """Show `line`, called with the seconds since the start, until cancelled.
+    """Show the text of `line`, called with the seconds since the start, until cancelled.
 
-    On a terminal one line is rewritten; elsewhere a line is written every half minute.
+    On a terminal, one line is rewritten; elsewhere a line is written every half minute.
     """
     begun = logged = time.monotonic()
     terminal = sys.stderr.isatty()

@@ -1,4 +1,4 @@
-"""The question of `moa ask`: words, standard input and attached files, as one message."""
+"""The question of `moa ask`: combine words, standard input and attached files into one message."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from moa_graph.errors import InputError
 
 _IMAGES = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".gif": "gif", ".webp": "webp"}
 _MOST_BYTES = 20_000_000
-"""Of an attached image."""
+"""Maximum size of an attached image."""
 _PATIENCE = 1.0
-"""Seconds after which a silent standard input is spoken of."""
+"""Seconds after which a message says that standard input is being read."""
 
 
 def question(words: Sequence[str]) -> str:
-    """Return the words and what is piped in; a word "-" is the place of standard input, else it is the end.
+    """Return the words and the text of standard input, which replaces a word "-" or is appended.
 
     Raises:
-        InputError: there is no question, or the pipe does not hold UTF-8 text.
+        InputError: There is no question, or standard input is not UTF-8 text.
     """
     if "-" in words:
         given = standard_input(always=True).strip()
@@ -35,7 +35,7 @@ def question(words: Sequence[str]) -> str:
         parts = [" ".join(words).strip(), standard_input().strip()]
     whole = "\n\n".join(part for part in parts if part)
     if not whole:
-        raise InputError('there is no question. Write one: moa ask "What is the capital of France?"')
+        raise InputError('the question is missing. Example: moa ask "What is the capital of France?"')
     return whole
 
 
@@ -51,21 +51,21 @@ def _around(text: str) -> list[str]:
 
 
 def standard_input(*, always: bool = False) -> str:
-    """Return what a pipe or a file brings on standard input; a terminal or nothing brings nothing.
+    """Return the text of a pipe or file on standard input; empty for a terminal or if there is none.
 
-    Says after a second what it waits for.
+    After a second, a message says that it is waiting for input.
 
     Args:
-        always: Read a terminal, too.
+        always: Whether to read a terminal as well.
 
     Raises:
-        InputError: it is not UTF-8 text.
+        InputError: It is not UTF-8 text.
     """
     try:
         mode = os.fstat(sys.stdin.fileno()).st_mode
         if not (always or stat.S_ISFIFO(mode) or stat.S_ISREG(mode)):
             return ""
-        timer = threading.Timer(_PATIENCE, _tell_waiting)
+        timer = threading.Timer(_PATIENCE, _report_waiting)
         timer.daemon = True
         timer.start()
         try:
@@ -73,41 +73,41 @@ def standard_input(*, always: bool = False) -> str:
         finally:
             timer.cancel()
     except (OSError, AttributeError, ValueError):
-        return ""  # standard input is closed or replaced
+        return ""  # standard input is closed or was replaced
     return decoded(data, "standard input")
 
 
-def _tell_waiting() -> None:
+def _report_waiting() -> None:
     with suppress(OSError, ValueError):  # standard error may be closed
-        end = "Ctrl-D ends it" if sys.stdin.isatty() else "`< /dev/null` asks without it"
+        end = "Ctrl-D ends it" if sys.stdin.isatty() else "add `< /dev/null` to ask without it"
         sys.stderr.write(f"reading standard input until it ends ({end})\n")
         sys.stderr.flush()
 
 
 def decoded(data: bytes, what: str) -> str:
-    """Return UTF-8 text without its byte order mark.
+    """Decode UTF-8 text and remove its byte order mark.
 
     Raises:
-        InputError: naming the likely encoding and the command that converts it.
+        InputError: It is not UTF-8; the message names the likely encoding and the command that converts it.
     """
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
         where = f"{exc.reason} at byte {exc.start}"
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        likely, name = "It begins as UTF-16 text does", "UTF-16"
+        likely, name = "It starts like UTF-16 text", "UTF-16"
     elif b"\0" in data:
-        raise InputError(f"{what} is not UTF-8 text ({where}): it holds binary data. Give text.")
+        raise InputError(f"{what} is not UTF-8 text ({where}) but binary data. Use a text file.")
     else:
-        likely, name = "If it is text of a Windows or Western European system", "WINDOWS-1252"
+        likely, name = "If it is text from a Windows or Western European system", "WINDOWS-1252"
     raise InputError(f"{what} is not UTF-8 text ({where}). {likely}: convert it with `iconv -f {name} -t UTF-8 FILE`.")
 
 
 def content(text: str, attached: Sequence[Path]) -> str | list[dict[str, Any]]:
-    """Return a message's content: the text, with text files below it, and images as blocks.
+    """Return a message's content: the text, followed by text files, and images as blocks.
 
     Raises:
-        InputError: a file cannot be read, is too large, or is neither an image nor UTF-8 text.
+        InputError: A file cannot be read, is too large, or is neither an image nor UTF-8 text.
     """
     images: list[dict[str, Any]] = []
     for path in attached:
@@ -117,12 +117,12 @@ def content(text: str, attached: Sequence[Path]) -> str | list[dict[str, Any]]:
             raise InputError(f"--attach {path}: {exc.strerror}.") from exc
         if kind := _IMAGES.get(path.suffix.lower()):
             if len(data) > _MOST_BYTES:
-                raise InputError(f"--attach {path}: {len(data):,} bytes; an image may have {_MOST_BYTES:,}.")
+                raise InputError(f"--attach {path}: {len(data):,} bytes; the maximum for an image is {_MOST_BYTES:,}.")
             address = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
             images.append({"type": "image_url", "image_url": {"url": address}})
         elif data.startswith(b"%PDF"):
             raise InputError(
-                f"--attach {path}: PDF files are not sent. Convert it: pdftotext {path.name} - | moa ask ..."
+                f"--attach {path}: PDF files are not supported. Convert it: pdftotext {path.name} - | moa ask ..."
             )
         else:
             text = f"{text}\n\n{path.name}:\n\n{decoded(data, f'--attach {path}').strip()}"

@@ -1,10 +1,12 @@
-"""What a question took, in one line: calls, tokens, dollars, seconds, and what the extra calls cost."""
+"""The costs of a question in one line: calls, tokens, dollars, seconds, and the cost without drafts."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from moa_graph.costs.amounts import in_dollars, number_of
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
@@ -14,11 +16,11 @@ if TYPE_CHECKING:
 
 
 class Receipt(NamedTuple):
-    """Dollars beside the record's own; None where a price is unknown.
+    """Dollars in addition to the record's; None if a price is unknown.
 
     Attributes:
-        alone: What the aggregator's model alone would have cost, for the same question and an answer of this length.
-        caches_saved: What the providers' prompt caches saved.
+        alone: The cost of the aggregator's model alone, for the same question and an answer of this length.
+        caches_saved: The savings by the providers' prompt caches.
     """
 
     alone: float | None
@@ -28,10 +30,10 @@ class Receipt(NamedTuple):
 def receipt(
     mixture: Mixture, messages: Sequence[BaseMessage], drafts: Sequence[Draft], usage: Usage | None, aggregator: str
 ) -> Receipt:
-    """Return what the run cost beside its record.
+    """Return the costs that a run's record does not contain.
 
     Args:
-        mixture: The mixture that was asked.
+        mixture: The mixture that answered.
         messages: The conversation.
         drafts: The run's drafts.
         usage: The tokens of the answer's own call.
@@ -52,11 +54,9 @@ def receipt(
 
 
 def summary(record: Record, extra: Receipt | None = None) -> str:
-    """Return the run in one line."""
-    from moa_graph.costs.amounts import in_dollars
-
+    """Return a summary of the run in one line."""
     usage, cost = record["usage"], record["cost"]
-    calls = f"{record['calls']} call{'' if record['calls'] == 1 else 's'}"
+    calls = number_of(record["calls"], "call")
     parts = [calls, f"{usage['input_tokens']:,} + {usage['output_tokens']:,} tokens"]
     if cost is None:
         parts.append("cost unknown")
@@ -70,8 +70,8 @@ def summary(record: Record, extra: Receipt | None = None) -> str:
     return ", ".join([*parts, f"{record['seconds']:.1f} s"])
 
 
-def tell_trouble(drafts: Sequence[Any]) -> None:
-    """Write one line to standard error for every draft that did not count, in the provider's own words."""
+def report_failed_drafts(drafts: Sequence[Any]) -> None:
+    """Write one line to standard error for every draft that does not count, in the provider's own words."""
     from moa_graph.cli.drafts import plain
 
     for draft in drafts:
@@ -80,9 +80,9 @@ def tell_trouble(drafts: Sequence[Any]) -> None:
             sys.stderr.write(plain(f"{place}: {draft['status']}: {draft['error']}") + "\n")
 
 
-def tell_end(drafts: Sequence[Any], record: Record, *, live: bool) -> None:
-    """Write what went wrong in a run to standard error; where a table was `live`, the table has shown it."""
+def report_end(drafts: Sequence[Any], record: Record, *, live: bool) -> None:
+    """Write the problems of a run to standard error, unless a `live` table has shown them."""
     if record["status"] == "best_draft":
         sys.stderr.write("no aggregator answered: this is the best draft, not a synthesis\n")
     if not live:
-        tell_trouble(drafts)
+        report_failed_drafts(drafts)

@@ -1,4 +1,4 @@
-"""One question through a graph, with its events shown as they come; shared by `ask` and `chat`."""
+"""Run one question through a graph and show its events; used by `ask` and `chat`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from moa_graph.cli.drafts import WIDE, DraftCollector, beside, plain, print_drafts
 from moa_graph.cli.langsmith import quiet_traces
 from moa_graph.cli.progress import Progress
-from moa_graph.cli.receipts import tell_end
+from moa_graph.cli.receipts import report_end
 from moa_graph.cli.source import Server, opened
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Answered(NamedTuple):
-    """What a run gave. `usage` is the aggregator's own, None when unknown."""
+    """The result of a run. `usage` is the aggregator's own, None if unknown."""
 
     answer: str
     drafts: list[Draft]
@@ -38,8 +38,8 @@ class Interrupted(KeyboardInterrupt):
     """Ctrl-C during a run.
 
     Attributes:
-        drafts: The drafts that had come.
-        answer: The part of the answer that had come.
+        drafts: The drafts received so far.
+        answer: The part of the answer received so far.
     """
 
     def __init__(self, drafts: list[Draft], answer: str) -> None:
@@ -54,12 +54,12 @@ class Watcher(Protocol):
 
 
 def streams() -> bool:
-    """Whether pieces of the answer are wanted: what broke off cannot be taken back, and only a person can be told."""
+    """Return whether to stream the answer: only to a terminal, where a person sees that an answer is incomplete."""
     return sys.stdout.isatty()
 
 
 def _terminal() -> Console | None:
-    """Return a console for standard output where it is a terminal that can move its cursor."""
+    """Return a console for standard output if it is a terminal that can move its cursor."""
     from rich.console import Console
 
     console = Console()
@@ -68,13 +68,13 @@ def _terminal() -> Console | None:
 
 @dataclass
 class View:
-    """How one question is shown.
+    """The display options of one question.
 
     Attributes:
-        answer: Write the answer to standard output.
-        raw: Write it as the model did, without rendering its Markdown.
-        drafts: Show the drafts before the answer, or beside it on a wide terminal.
-        live: Show progress on standard error.
+        answer: Whether to write the answer to standard output.
+        raw: Whether to write it without rendering its Markdown.
+        drafts: Whether to show the drafts before the answer, or beside it on a wide terminal.
+        live: Whether to show progress on standard error.
     """
 
     answer: bool = True
@@ -84,7 +84,7 @@ class View:
 
 
 class AnswerPrinter:
-    """Writes the answer to standard output: rendered or raw, piece by piece where pieces come, else whole."""
+    """Writes the answer to standard output, rendered or raw, streamed or in one piece."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.text = ""
@@ -103,16 +103,16 @@ class AnswerPrinter:
             self._void("")
 
     def finish(self, result: Answered) -> None:
-        """End the line; write the whole answer where it did not come piece by piece."""
+        """End the line. Write the whole answer if it was not streamed."""
         if result.record["status"] == "best_draft":
             self._void("; the best draft follows")
         if not self._started:
             self._write(result.answer)
-        self._started = True  # a blank answer is a line, too
+        self._started = True  # a blank answer is a line as well
         self.close()
 
     def close(self) -> None:
-        """End what was written, so that other output begins on a line of its own."""
+        """End the written text, so that other output begins on a new line."""
         if self._stream:
             self._stream.finish()
         elif self._started:
@@ -121,17 +121,17 @@ class AnswerPrinter:
         self._started = False
 
     def _void(self, then: str) -> None:
-        """Take back an answer that broke off, or set off what cannot be taken back."""
+        """Remove a partial answer from the screen, or mark it if it cannot be removed."""
         if not self._started:
             return
         self._started, self.text = False, ""
         if self._stream:
             if self._stream.discard():
-                sys.stderr.write(f"\nthe answer above broke off{then}\n\n")
+                sys.stderr.write(f"\nthe answer above is incomplete{then}\n\n")
             return
         sys.stdout.write("\n\n")
         sys.stdout.flush()
-        sys.stderr.write(f"the answer broke off{then}\n")
+        sys.stderr.write(f"the answer is incomplete{then}\n")
 
     def _write(self, text: str) -> None:
         if not self._started:
@@ -152,17 +152,17 @@ class AnswerPrinter:
 
 
 def ask(source: Mixture | Server, messages: Sequence[Any], context: MoAContext, view: View) -> Answered:
-    """Run the mixture, here or on a server, on `messages`, and show what happens.
+    """Run the mixture, here or on a server, on `messages`, and show its progress.
 
     Raises:
-        MoAError: as `create_moa`'s graphs do.
+        MoAError: As the graphs of `create_moa` do.
         Interrupted: Ctrl-C was pressed.
     """
     quiet_traces()
     _warm(source)
     console = _terminal() if view.answer and not view.raw and sys.stdout.isatty() else None
     printer = AnswerPrinter(console) if view.answer else None
-    # Entered before the loop: the table has to be off the screen before the first word of the answer.
+    # Entered before the loop, because the table must be closed before the first word of the answer.
     with Progress() if view.live else nullcontext() as progress:
         collector = DraftCollector(_shower(view, console, printer, progress))
         watchers: list[Watcher] = [w for w in (progress, collector, printer) if w is not None]
@@ -177,14 +177,14 @@ def ask(source: Mixture | Server, messages: Sequence[Any], context: MoAContext, 
     collector.show(result.drafts)
     if printer:
         printer.finish(result)
-    tell_end(result.drafts, result.record, live=view.live and not view.drafts)
+    report_end(result.drafts, result.record, live=view.live and not view.drafts)
     return result
 
 
 def _shower(
     view: View, console: Console | None, printer: AnswerPrinter | None, progress: Progress | None
 ) -> Callable[[Sequence[Draft]], None] | None:
-    """Return the function that shows a run's drafts when they are complete, if they are to be shown."""
+    """Return the function that shows a run's complete drafts; None if they are not shown."""
     if not view.drafts:
         return None
 
@@ -201,7 +201,7 @@ def _shower(
 
 
 def _warm(source: Mixture | Server) -> None:
-    """Load embedded models while LangGraph is imported: half a second and more, on a second core."""
+    """Load embedded models in a thread while LangGraph is imported, which takes at least half a second."""
     if isinstance(source, Server):
         return
     names = {spec.label for spec in source.specs if spec.base_url is None and spec.label.startswith("local:")}

@@ -1,4 +1,4 @@
-"""`moa serve`: mixtures as models of an OpenAI-compatible endpoint, and the page."""
+"""`moa serve` and `moa ui`: mixtures as models of an OpenAI-compatible endpoint, and the page."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ ui_app = typer.Typer(add_completion=False)
 Presets = Annotated[
     list[str] | None,
     typer.Option(
-        "--preset", "-p", metavar="NAME", help="A preset to offer; repeat it.", autocompletion=preset_completion
+        "--preset", "-p", metavar="NAME", help="A preset to offer; repeatable.", autocompletion=preset_completion
     ),
 ]
 Files = Annotated[
     list[Path] | None,
     typer.Option(
-        "--file", "-f", metavar="FILE", help="A mixture file to offer; repeat it.", autocompletion=mixture_files
+        "--file", "-f", metavar="FILE", help="A mixture file to offer; repeatable.", autocompletion=mixture_files
     ),
 ]
-Port = Annotated[int, typer.Option("--port", min=0, max=65_535, help="0 takes a free one.")]
-Host = Annotated[str, typer.Option("--host", help="The address to listen at; beyond this machine a key is wanted.")]
+Port = Annotated[int, typer.Option("--port", min=0, max=65_535, help="The port; 0 chooses a free one.")]
+Host = Annotated[str, typer.Option("--host", help="The address to listen on; other than loopback needs MOA_SERVE_KEY.")]
 
 Browser = Annotated[bool, typer.Option(help="Open a web browser.")]
 
@@ -47,10 +47,10 @@ Browser = Annotated[bool, typer.Option(help="Open a web browser.")]
 def serve(
     presets: Presets = None, files: Files = None, port: Port = 8000, host: Host = "127.0.0.1", trust: Trust = False
 ) -> None:
-    """Offer mixtures as models of an OpenAI-compatible endpoint, and the page that shows every draft.
+    """Serve mixtures as models of an OpenAI-compatible endpoint, and the page that shows every draft.
 
-    Without --preset and --file: every preset whose keys are there, first the one that `moa ask` would take, and `local`
-    when it is installed. MOA_SERVE_KEY sets the key that clients must send.
+    Without --preset and --file, it offers every preset whose keys are set, starting with the default of `moa ask`, and
+    `local` if it is installed. MOA_SERVE_KEY sets the key that clients must send.
     """
     listen(_sources(presets, files), port, host, trust=trust)
 
@@ -63,10 +63,10 @@ def listen(
     ready: Callable[[str], object] | None = None,
     trust: bool = False,
 ) -> None:
-    """Serves until interrupted; `ready` gets the page's address when the server answers.
+    """Serve until interrupted. `ready` is called with the page's address when the server answers.
 
     Raises:
-        ConfigError: a mixture or a key is wrong, the port is taken, or the address is public and there is no key.
+        ConfigError: A mixture or a key is wrong, the port is taken, or the address is public and there is no key.
     """
     import uvicorn
 
@@ -78,8 +78,8 @@ def listen(
     policy = Policy.from_environment()
     if policy.key is None and not _loopback(host):
         raise ConfigError(
-            f"--host {host}: whoever reaches this address could spend your keys. Set MOA_SERVE_KEY to a secret of your "
-            "own, which clients then send as their API key."
+            f"--host {host}: everyone who can reach this address could use your keys. Set MOA_SERVE_KEY to a secret "
+            "value; clients then send it as their API key."
         )
     catalogue = Catalogue.of(sources, trust=trust)
     with _bound(host, port) as listening:
@@ -88,18 +88,18 @@ def listen(
         class Server(uvicorn.Server):
             async def startup(self, sockets: list[socket.socket] | None = None) -> None:
                 await super().startup(sockets)
-                _say(url, catalogue)
+                _print_addresses(url, catalogue)
                 if ready:
                     ready(f"{url}/moa")
 
-        # Runs that are still going when the server is told to stop get a moment, and are then cancelled.
+        # When the server stops, active runs get a moment to finish and are then cancelled.
         config = uvicorn.Config(
             create_app(catalogue, policy), log_level="warning", timeout_graceful_shutdown=2, http=limited_protocol()
         )
         Server(config).run(sockets=[listening])
 
 
-def _say(url: str, catalogue: Catalogue) -> None:
+def _print_addresses(url: str, catalogue: Catalogue) -> None:
     lines = [f"page      {url}/moa", f"endpoint  {url}/v1", f"models    {', '.join(catalogue.mixtures)}"]
     lines += [f"left out  {name} (needs {', '.join(needs)})" for name, needs in catalogue.missing.items()]
     sys.stderr.write("\n".join(lines) + "\nCtrl-C stops it.\n")
@@ -126,7 +126,7 @@ def _bound(host: str, port: int) -> socket.socket:
     except socket.gaierror as exc:
         raise InputError(f"--host {host}: {exc.strerror}.") from exc
     except OSError as exc:
-        raise ConfigError(f"port {port} of {host}: {exc.strerror}. Another --port may be free; 0 finds one.") from exc
+        raise ConfigError(f"port {port} of {host}: {exc.strerror}. Use another --port; 0 chooses a free one.") from exc
 
 
 @ui_app.command()
@@ -138,7 +138,7 @@ def ui(
     browser: Browser = True,
     trust: Trust = False,
 ) -> None:
-    """Open the page: ask, and see every draft beside the answer. Serves as `moa serve` does, on a free port."""
+    """Open the page: ask, and see every draft beside the answer. It serves like `moa serve`, on a free port."""
     listen(_sources(presets, files), port, host, ready=_open if browser else None, trust=trust)
 
 
@@ -147,5 +147,5 @@ def _sources(presets: list[str] | None, files: list[Path] | None) -> list[str | 
 
 
 def _open(url: str) -> None:
-    # In a thread: some browsers' starters return only when the browser is closed.
+    # In a thread, because some browsers' launchers return only when the browser is closed.
     threading.Thread(target=webbrowser.open, args=(url,), name="browser", daemon=True).start()

@@ -1,4 +1,4 @@
-"""What a command asks: a mixture in this process, or one on an Agent Server. Both are called alike."""
+"""The source of answers of a command: a mixture in this process, or one on an Agent Server; both have one interface."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ class Server(NamedTuple):
 
 
 def server(url: str, graph: str, *mixture: Any) -> Server:
-    """The server that `--url` and `--graph` name.
+    """Return the server of `--url` and `--graph`.
 
     Raises:
-        InputError: an option of `mixture` (a preset, a file, proposers) is given too.
+        InputError: An option of `mixture` (a preset, a file, proposers) is given as well.
     """
     if any(mixture):
-        raise InputError("--url asks the server's own mixture: leave --preset, --file, --proposer and --estimate out.")
+        raise InputError("--url uses the server's own mixture: remove --preset, --file, --proposer and --estimate.")
     return Server(url, graph)
 
 
 @asynccontextmanager
 async def opened(source: Mixture | Server, *, ledger: Ledger | None = None) -> AsyncIterator[tuple[Any, str]]:
-    """The graph to call, and what tells it from others: the mixture's hash, or the server's address.
+    """Yield the graph to call, and its identity: the mixture's hash, or the server's address.
 
     Raises:
-        ConfigError: the mixture or the address is wrong.
+        ConfigError: The mixture or the address is wrong.
     """
     if isinstance(source, Server):
         from moa_graph.graph.remote import RemoteMoA

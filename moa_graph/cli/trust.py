@@ -1,4 +1,4 @@
-"""`moa trust`: confirm where a mixture file may send keys."""
+"""`moa trust`: confirm the hosts to which a mixture file may send keys."""
 
 from __future__ import annotations
 
@@ -16,34 +16,36 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False)
 
 Path_ = Annotated[Path | None, typer.Argument(metavar="FILE", help="The mixture file.")]
-Host = Annotated[str | None, typer.Option("--host", help="Instead of FILE: a host, as https://name:port, of any file.")]
-Variable = Annotated[str | None, typer.Option("--variable", help="With --host: the variable that the host may get.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask on a terminal.")]
-Forget = Annotated[bool, typer.Option("--forget", help="Take the confirmation of FILE back.")]
+Host = Annotated[str | None, typer.Option("--host", help="Instead of FILE: a host (https://name:port), for any file.")]
+Variable = Annotated[
+    str | None, typer.Option("--variable", help="With --host: the variable that the host may receive.")
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation on a terminal.")]
+Forget = Annotated[bool, typer.Option("--forget", help="Revoke the confirmation of FILE.")]
 
 
 @app.command()
 def trust(
     file: Path_ = None, host: Host = None, variable: Variable = None, yes: Yes = False, forget: Forget = False
 ) -> None:
-    """Let a mixture file send the variables that it names to the hosts that it names.
+    """Allow a mixture file to send the variables that it names to the hosts that it names.
 
     A mixture file may send a known provider's key to that provider. Everything else needs this confirmation, once. It
-    holds until the file names another variable or host.
+    is valid until the file names another variable or host.
     """
     from moa_graph.models import trust as store
 
     if (file is None) == (host is None) or (host is None) != (variable is None):
-        raise InputError("give a mixture file, or --host with --variable.")
+        raise InputError("a mixture file is needed, or --host with --variable.")
     if forget:
         found = store.forget(file)
-        sys.stderr.write("taken back\n" if found else "nothing was confirmed\n")
+        sys.stderr.write("revoked\n" if found else "there was no confirmation\n")
         return
     grants = _of_file(file) if file else [store.Grant(variable or "", _checked(host or ""))]
     for grant in grants:
         sys.stdout.write(f"{grant}\n")
     if not grants:
-        sys.stderr.write(f"{file} sends no variable: nothing to confirm\n")
+        sys.stderr.write(f"{file} sends no variable, so it needs no confirmation\n")
         return
     if sys.stdin.isatty() and not yes and not typer.confirm("Confirm?", err=True):
         raise typer.Abort
@@ -57,7 +59,7 @@ def _of_file(file: Path) -> list[Grant]:
     from moa_graph.models.trust import grants_of
 
     if is_preset(file):
-        raise InputError(f"{file}: a mixture file ends in .yaml, .yml or .toml.")
+        raise InputError(f"{file}: a mixture file must end in .yaml, .yml or .toml.")
     return grants_of(Mixture.load(file).specs)
 
 

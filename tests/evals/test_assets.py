@@ -112,12 +112,12 @@ def test_a_folder_brings_what_can_be_had_and_names_the_rest(
     monkeypatch.setattr(eval_recorded, "catalog", lambda: entries)
     for arguments in (("a/",), ()):
         assert moa("fetch", *arguments) == 1
-        assert "2 of 5 files are missing: a/absent.txt, a/wrong.txt" in capsys.readouterr().err
+        assert "missing 2 of 5 files: a/absent.txt, a/wrong.txt" in capsys.readouterr().err
     # Asked for by its own name, there is nothing else to do, so that is an error.
     assert moa("fetch", "a/folder.txt") == 3
     assert moa("fetch", "a/wrong.txt") == 2
     assert moa("fetch", "a", "typo") == 2
-    assert "no asset begins with typo" in capsys.readouterr().err
+    assert "no asset starts with typo" in capsys.readouterr().err
 
 
 def test_what_needs_a_missing_file_names_the_command_that_gets_it(

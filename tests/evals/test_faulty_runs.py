@@ -48,7 +48,7 @@ def test_a_judge_that_never_judges_is_an_error(
     assert moa(kind, "-m", "openai:solo", "--base-url", provider.url, *judge, "--out", tmp_path / "run") == 1
     told = capsys.readouterr().err
     assert told.count("loopback says 401") == 1
-    assert "no verdict of openai:judge=0.7-err401 could be had or read" in told
+    assert "there is no readable verdict of openai:judge=0.7-err401" in told
     assert scores(tmp_path / "run")["answered"] > 0
 
 

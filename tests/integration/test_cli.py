@@ -114,12 +114,12 @@ def test_one_proposer_fails_the_answer_comes_and_the_reason_is_told(provider: Pr
 
 
 USAGE = {
-    "no question": (["ask"], 2, "there is no question"),
+    "no question": (["ask"], 2, "the question is missing"),
     "unknown option": (["ask", "--foo", "hi"], 2, "No such option"),
     "unknown command": (["aks"], 2, "Did you mean `moa ask`"),
-    "two mixtures": (["ask", "--preset", "local", "--proposer", "local:smollm2", "hi"], 2, "give one of them"),
+    "two mixtures": (["ask", "--preset", "local", "--proposer", "local:smollm2", "hi"], 2, "use only one of them"),
     "unknown ending": (["ask", "--save", "x.docx", "hi"], 2, ".json, .md"),
-    "no folder": (["ask", "--save", "none/x.md", "hi"], 2, "no folder"),
+    "no folder": (["ask", "--save", "none/x.md", "hi"], 2, "the folder none does not exist"),
     "unknown preset": (["ask", "--preset", "nope", "hi"], 3, "'nope' is unknown"),
     "no such file": (["ask", "--file", "none.yaml", "hi"], 3, "none.yaml"),
     "no key": (["ask", "--preset", "mixed", "hi"], 3, "TOGETHER_API_KEY"),

@@ -61,7 +61,7 @@ def test_a_terminal_gets_the_whole_answer_after_what_broke_off_and_is_told(how: 
     file, answer = broken(provider, how)
     out, err = on_a_terminal("ask", "--raw", "-f", file, "hi")
     void, _, rest = out.partition("\n\n")
-    assert void and rest == f"{answer}\n" and err.count("the answer broke off") == 1
+    assert void and rest == f"{answer}\n" and err.count("the answer is incomplete") == 1
     assert ("the best draft, not a synthesis" in err) == (how == "best draft")
 
 

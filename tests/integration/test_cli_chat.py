@@ -91,7 +91,7 @@ def test_settings_that_do_not_go_together_are_refused_and_change_nothing(say, pr
     assert say(*lines, options=["-f", file]) == 0
     err = capsys.readouterr().err
     assert (
-        err.count("this mixture describes 3 layers") == 3 and "rounds.yaml: " in err and "A question is 3 calls" in err
+        err.count("this mixture describes 3 layers") == 3 and "rounds.yaml: " in err and "One question: 3 calls" in err
     )
     assert [len(provider.requests(name)) for name in ("one", "two", "three")] == [0, 2, 1], "two aggregates, too"
 
@@ -109,7 +109,7 @@ def test_what_the_options_say_goes_over_the_loaded_chat(say, provider: Provider,
 def test_what_is_no_text_does_not_end_the_chat(say, provider: Provider, capsys) -> None:
     file = mixture(provider, "one")
     done = moa("chat", "-f", file, stdin=b"caf\xe9?\n/save talk.json\n")
-    assert done.returncode == 0 and b"2 messages are in talk.json" in done.stderr, done.stderr
+    assert done.returncode == 0 and b"2 messages saved to talk.json" in done.stderr, done.stderr
     assert json.loads(Path("talk.json").read_text())["messages"][0]["content"] == "caf\N{REPLACEMENT CHARACTER}?"
     half = r'{"messages": [{"role": "user", "content": "\ud83d"}], "layers": null, "system": null}'
     Path("half.json").write_text(half)
@@ -126,7 +126,7 @@ def test_mistakes_and_faults_leave_the_chat_and_its_history_whole(say, provider:
     err = capsys.readouterr().err
     for words in (
         "no command /nope",
-        "whole number",
+        "needs an integer",
         "'nope' is unknown",
         "not a saved chat",
         "none.json",
@@ -153,7 +153,7 @@ def test_a_model_that_thinks_first_is_alive(provider: Provider, capsys) -> None:
     assert main(["doctor", "-f", file]) == 0
     out = capsys.readouterr().out
     assert provider.stats()["models"]["deep-thinks"]["error"] == 1, "it refused the one token"
-    assert re.search(r"^ok +model +openai:deep-thinks at .*: answers; it thinks first", out, re.MULTILINE)
+    assert re.search(r"^ok +model +openai:deep-thinks at .*: answers; it reasons first", out, re.MULTILINE)
     assert main(["ask", "-f", file, "hi"]) == 0
 
 
@@ -162,7 +162,7 @@ def test_the_doctor_lists_the_optional_parts(monkeypatch, capsys) -> None:
     assert main(["doctor", "--preset", "local", "--offline", "--json"]) == 0
     parts = {row["name"]: row for row in json.loads(capsys.readouterr().out) if row["about"] == "part"}
     assert set(parts) == {"local", "serve", "evals", "other providers"}
-    assert (parts["serve"]["ok"], parts["serve"]["detail"]) == (False, "without uvicorn")
+    assert (parts["serve"]["ok"], parts["serve"]["detail"]) == (False, "missing: uvicorn")
     assert (parts["local"]["ok"], parts["local"]["detail"]) == (True, "installed")
 
 

@@ -62,7 +62,7 @@ def test_a_failed_question_keeps_its_drafts_in_the_log(provider: Provider, capsy
     assert "moa logs show" in capsys.readouterr().err
     assert main(["logs", "show"]) == 0
     out = capsys.readouterr().out
-    assert "drafted" in out and "no whole answer" in out
+    assert "drafted" in out and "no complete answer" in out
 
 
 def test_ask_continues_the_last_conversation(provider: Provider, capsys: pytest.CaptureFixture[str]) -> None:
@@ -114,7 +114,7 @@ def test_the_cost_of_a_ledger_is_the_batchs_own(provider: Provider, capsys: pyte
         "openai:agg": 2,
     }
     assert main(["cost", "out.jsonl.ledger"]) == 0
-    assert "in all 6 calls, $" in capsys.readouterr().out
+    assert "total: 6 calls, $" in capsys.readouterr().out
 
 
 def test_the_cost_of_the_log_is_the_records_own(provider: Provider, capsys: pytest.CaptureFixture[str]) -> None:

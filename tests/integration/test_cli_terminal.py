@@ -112,7 +112,7 @@ def test_the_first_line_says_what_is_asked_and_the_line_can_be_edited(
     file = mixture(provider, "one", aggregator="say=fine", prices={"one": [1, 1], "say=fine": [1, 1]})
     screen = terminal()
     chat(screen, file)
-    assert "A question is 2 calls, about $0.00" in screen.screen() and "openai:one" in screen.screen()
+    assert "One question: 2 calls, about $0.00" in screen.screen() and "openai:one" in screen.screen()
     screen.enter("alpha")
     screen.wait("\nfine")
     screen.wait("\n>", times=2)
@@ -196,10 +196,10 @@ def test_the_last_question_is_retried_undone_and_shown(provider: Provider, termi
     screen.wait("You: First?")
     screen.prompt()
     screen.enter("/undo")
-    screen.wait("forgotten: First?")
+    screen.wait("removed: First?")
     screen.prompt()
     screen.enter("/show")
-    screen.wait("nothing was asked yet")
+    screen.wait("no question has been asked yet")
     assert asked(provider, "one") == ["First?", "First?"]
 
 

@@ -73,4 +73,4 @@ def test_what_cannot_be_served_is_said_in_one_line(clean, capsys):
 
 def test_a_taken_port_is_said(clean, capsys, served):
     assert main(["serve", "--preset", "local", "--port", str(served.port)]) == 3
-    assert "Another --port" in capsys.readouterr().err
+    assert "Use another --port" in capsys.readouterr().err

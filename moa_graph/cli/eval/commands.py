@@ -1,4 +1,4 @@
-"""`moa eval`: benchmarks, own prompts, judges, comparisons. Every command imports what it needs when it runs."""
+"""`moa eval`: benchmarks, own prompts, judges, comparisons. Every command imports its modules when it runs."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def alpaca(
         Path | None, typer.Option(help="Score recorded annotations (JSON, also .gz); generate and judge nothing.")
     ] = None,
     reference: Annotated[
-        Path | None, typer.Option(help="Other reference outputs than the published ones; they name the prompts too.")
+        Path | None, typer.Option(help="Use these reference outputs instead of the published ones, with their prompts.")
     ] = None,
     both_orders: Annotated[bool, typer.Option("--both-orders", help="Judge every pair in both orders.")] = False,
     canary: Annotated[
-        bool, typer.Option("--canary", help="Also judge a constant answer: how far can the judge be fooled?")
+        bool, typer.Option("--canary", help="Also judge a constant answer, to test whether the judge can be misled.")
     ] = False,
 ) -> None:
     """AlpacaEval 2: win rate and length-controlled win rate against reference outputs."""
@@ -48,7 +48,7 @@ def alpaca(
 
 
 @app.command("mt-bench")
-@o.with_choice("temperature", "intervals")  # FastChat has a temperature for every category
+@o.with_choice("temperature", "intervals")  # FastChat sets a temperature per category
 def mt_bench(
     choice: o.Choice,
     judgments: Annotated[
@@ -58,7 +58,7 @@ def mt_bench(
         Path | None, typer.Option(help="Another system's answers (FastChat's format): also judge pairs, both orders.")
     ] = None,
 ) -> None:
-    """MT-Bench: two turns, rated 1 to 10; temperatures go by category as FastChat has them."""
+    """MT-Bench: two turns, rated 1 to 10; FastChat's temperatures by category."""
     if judgments:
         from moa_graph.cli.eval.recorded import mt_bench_judgments
 
@@ -79,7 +79,7 @@ def flask(
     ] = None,
     hard: Annotated[bool, typer.Option("--hard", help="The hard subset of 89 items.")] = False,
 ) -> None:
-    """FLASK: twelve skills, rated 1 to 5 against the item's own rubric."""
+    """FLASK: twelve skills, rated 1 to 5 with a rubric."""
     if reviews:
         from moa_graph.cli.eval.recorded import flask_reviews
 
@@ -104,24 +104,24 @@ def own_prompts(
     ],
     judge: Annotated[
         list[str] | None,
-        typer.Option(help='A judge, as "provider:model", for prompts with criteria; repeat it for a jury.'),
+        typer.Option(help='A judge, as "provider:model", for prompts with criteria; repeatable, for a jury.'),
     ] = None,
-    criteria: Annotated[str | None, typer.Option(help="What judges rate every answer by.")] = None,
+    criteria: Annotated[str | None, typer.Option(help="The judges' criteria for every answer.")] = None,
     majority: Annotated[bool, typer.Option("--majority", help="A jury decides by majority, not by its mean.")] = False,
     match: Annotated[
         str | None, typer.Option(help="How answers are compared with `gold`: final, exact, number, choice, regex.")
     ] = None,
     check: Annotated[
         str | None,
-        typer.Option(help="A command that reads the answer from standard input and ends with 0 if right."),
+        typer.Option(help="A command that reads the answer from standard input and exits with 0 if it is right."),
     ] = None,
-    check_timeout: Annotated[float, typer.Option(min=0.1, max=3600, help="Seconds that --check may take.")] = 10.0,
-    repeats: Annotated[int, typer.Option(min=1, max=100, help="Ask every prompt so often.")] = 1,
+    check_timeout: Annotated[float, typer.Option(min=0.1, max=3600, help="Time limit of --check in seconds.")] = 10.0,
+    repeats: Annotated[int, typer.Option(min=1, max=100, help="Number of answers per prompt.")] = 1,
     baseline: Annotated[
-        Path | None, typer.Option(help="An earlier run's folder; end with 1 if this run scores lower.")
+        Path | None, typer.Option(help="An earlier run's folder; exit with 1 if this run scores lower.")
     ] = None,
     fail_under: Annotated[
-        float | None, typer.Option(min=0, max=100, help="End with 1 if the score (in percent) is lower.")
+        float | None, typer.Option(min=0, max=100, help="Exit with 1 if the score (in percent) is lower.")
     ] = None,
 ) -> None:
     """Your own prompts: right answers, a check command, or a judge with your criteria; for use in CI."""
@@ -144,7 +144,7 @@ def own_prompts(
 
 @app.command()
 def matrix(
-    runs: Annotated[list[str], typer.Argument(help="Runs of `moa eval run`; PATH#MODEL picks one of several.")],
+    runs: Annotated[list[str], typer.Argument(help="Runs of `moa eval run`; PATH#MODEL selects one of several.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder of the page.")],
 ) -> None:
     """A page of prompts by systems: every answer with its score."""
@@ -155,14 +155,14 @@ def matrix(
 
 @app.command()
 def drafts(
-    run: Annotated[Path, typer.Argument(help="A finished run's folder.")],
+    run: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write a report and the drafts here.")] = None,
     scored: Annotated[
-        list[str] | None, typer.Option(help="A proposer's drafts as scored by this benchmark; repeat it.")
+        list[str] | None, typer.Option(help="A proposer's drafts, scored by the same benchmark; repeatable.")
     ] = None,
     as_json: o.Json = False,
 ) -> None:
-    """The drafts of a run as data: diversity, copying, each proposer's outputs as a file, oracle and rank."""
+    """The drafts of a run as data: diversity, copying, outputs per proposer, oracle and rank."""
     from moa_graph.cli.eval.drafts import show_drafts
 
     show_drafts(run, out, scored or [], as_json=as_json)
@@ -175,12 +175,12 @@ def score(
         typer.Argument(help="Arena-Hard's judgments, JudgeBench's outputs, WildBench's scores, own results."),
     ],
     answers: Annotated[
-        list[Path] | None, typer.Option(help="Arena-Hard: answers with metadata, for the style control; repeat it.")
+        list[Path] | None, typer.Option(help="Arena-Hard: answers with metadata, for the style control; repeatable.")
     ] = None,
     baseline: Annotated[str, typer.Option(help="Arena-Hard: the baseline's name in --answers.")] = "",
     as_json: o.Json = False,
 ) -> None:
-    """Score recorded outputs of further benchmarks in their publishers' formats."""
+    """Score recorded outputs of other benchmarks in their publishers' formats."""
     from moa_graph.cli.eval.score import score_files
 
     score_files(files, answers or [], baseline, as_json=as_json)
@@ -210,13 +210,13 @@ def rate_judges(
 @app.command()
 def compare(
     systems: Annotated[
-        list[str], typer.Argument(help="Two or more run folders or recorded files; PATH#MODEL picks one model.")
+        list[str], typer.Argument(help="Two or more run folders or recorded files; PATH#MODEL selects one model.")
     ],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write a report into this folder.")] = None,
     seed: o.Seed = 0,
     as_json: o.Json = False,
 ) -> None:
-    """Compare recorded systems on the prompts that both answered; says "tied" when they are."""
+    """Compare recorded systems on the prompts that both answered. Differences that may be chance are "tied"."""
     from moa_graph.cli.eval.recorded import compare_systems
 
     compare_systems(systems, out, seed=seed, as_json=as_json)
@@ -224,11 +224,13 @@ def compare(
 
 @app.command()
 def fetch(
-    names: Annotated[list[str] | None, typer.Argument(help="Assets, or folders of them; all when left out.")] = None,
-    listing: Annotated[bool, typer.Option("--list", help="Show what there is; download nothing.")] = False,
-    unverified: Annotated[bool, typer.Option("--unverified", help="Also download what has no known SHA-256.")] = False,
+    names: Annotated[list[str] | None, typer.Argument(help="Assets, or folders of assets (default: all).")] = None,
+    listing: Annotated[bool, typer.Option("--list", help="List the assets; download nothing.")] = False,
+    unverified: Annotated[
+        bool, typer.Option("--unverified", help="Also download files without a known SHA-256.")
+    ] = False,
 ) -> None:
-    """Download benchmark data; source, SHA-256, size and licence are shown first. MOA_ASSETS replaces it."""
+    """Download benchmark data. Source, SHA-256, size and licence are printed first. MOA_ASSETS replaces downloads."""
     from moa_graph.cli.eval.recorded import fetch_assets
 
     fetch_assets(names or [], listing=listing, unverified=unverified)

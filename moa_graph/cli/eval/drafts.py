@@ -16,11 +16,11 @@ from moa_graph.evals.reports.page import Page
 
 
 def show_drafts(folder: Path, out: Path | None, scored: Sequence[str], *, as_json: bool) -> None:
-    """Print how a run's drafts differ and what its answers make of them; write each proposer's drafts as a file.
+    """Print the diversity of a run's drafts and how its answers use them; write each proposer's drafts to a file.
 
     Args:
         folder: The run's folder.
-        out: Where a report and the files go.
+        out: The folder for a report and the files.
         scored: Scored outputs of the proposers (folders or files), for a benchmark with a judge.
         as_json: Whether to print JSON.
     """
@@ -29,7 +29,7 @@ def show_drafts(folder: Path, out: Path | None, scored: Sequence[str], *, as_jso
     if scored:
         systems = named_apart([load(str(folder)), *(load(entry) for entry in scored)])
         if len({(system.benchmark, system.judges) for system in systems}) > 1:
-            raise InputError("--scored: the run and the drafts must have one benchmark and one judge")
+            raise InputError("--scored: the run and the drafts must have the same benchmark and judge")
         own, *others = map(_by_prompt, systems)
         figures["ensemble"] = ensemble_figures(own, {s.name: v for s, v in zip(systems[1:], others, strict=True)})
     if out:
@@ -38,7 +38,7 @@ def show_drafts(folder: Path, out: Path | None, scored: Sequence[str], *, as_jso
         page = Page(f"Drafts of {folder.name}")
         page.table(["figure", "value"], list(lines(figures)))
         page.write(out)
-        print_status(f"report and one file a proposer: {out}")
+        print_status(f"report and one file per proposer: {out}")
     if as_json:
         return show_json(figures)
     return figures_table(f"Drafts of {folder.name}", figures)

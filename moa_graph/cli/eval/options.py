@@ -1,4 +1,4 @@
-"""The options that the benchmarks share. (Annotations must not be postponed here, because typer reads them.)"""
+"""Options shared by the benchmarks. (Annotations must not be postponed here, because typer reads them.)"""
 
 import functools
 import inspect
@@ -11,51 +11,53 @@ import typer
 
 from moa_graph.errors import InputError
 
-Preset = Annotated[str | None, typer.Option("--preset", "-p", help="Measure a mixture that comes with the package.")]
-File = Annotated[Path | None, typer.Option("--file", "-f", help="Measure a mixture of your own: YAML or TOML.")]
+Preset = Annotated[str | None, typer.Option("--preset", "-p", help="Measure a preset.")]
+File = Annotated[Path | None, typer.Option("--file", "-f", help="Measure your own mixture: YAML or TOML.")]
 Model = Annotated[str | None, typer.Option("--model", "-m", help='Measure one model, as "provider:model".')]
 BaseUrl = Annotated[str | None, typer.Option(help="The OpenAI-compatible server of --model.")]
-KeyEnv = Annotated[str | None, typer.Option(help="The variable with the key of --base-url.")]
+KeyEnv = Annotated[str | None, typer.Option(help="The environment variable that holds the key of --base-url.")]
 Drafts = Annotated[
     list[Path] | None,
     typer.Option(
-        help="Recorded outputs, joined by instruction or id; repeat it. One file alone is judged as it is; "
-        "with a model or a mixture they are synthesized instead of fresh drafts."
+        help="Recorded outputs, joined by instruction or id; repeatable. One file alone is judged unchanged; "
+        "with a model or a mixture, the files replace its drafts and are synthesized."
     ),
 ]
 Judge = Annotated[str | None, typer.Option(help='The judge, as "provider:model", or "none" to generate only.')]
 JudgeUrl = Annotated[str | None, typer.Option(help="The OpenAI-compatible server of the judge.")]
-JudgeKeyEnv = Annotated[str | None, typer.Option(help="The variable with the key of --judge-url.")]
+JudgeKeyEnv = Annotated[str | None, typer.Option(help="The environment variable that holds the key of --judge-url.")]
 JudgeTemperature = Annotated[
-    float | None, typer.Option(min=0, max=2, help="The judge's temperature; the benchmark's own when left out.")
+    float | None, typer.Option(min=0, max=2, help="The judge's temperature (default: the benchmark's own).")
 ]
 Price = Annotated[
     list[str] | None,
     typer.Option(
-        help="MODEL=IN,OUT: dollars per million tokens of a model where no list has them; repeat it. It goes over the "
+        help="MODEL=IN,OUT: dollars per million tokens of a model without a known price; repeatable. Overrides the "
         "`prices` of a mixture."
     ),
 ]
-Name = Annotated[str | None, typer.Option(help="What the system is called in files and reports.")]
-Out = Annotated[Path | None, typer.Option("--out", "-o", help="The run's folder; begin again there to go on.")]
-Limit = Annotated[int | None, typer.Option(min=1, help="So many items, drawn by the seed.")]
-Ids = Annotated[str | None, typer.Option(help="These items only: ids with commas between.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of the draw and of the order shown.")]
-MaxCost = Annotated[float | None, typer.Option(min=0, help="Begin no item that may pass so many dollars.")]
+Name = Annotated[str | None, typer.Option(help="The system's name in files and reports.")]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="The run's folder; use it again to resume.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Number of items, drawn by the seed.")]
+Ids = Annotated[str | None, typer.Option(help="Run only these items: ids separated by commas.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the draw and of the order in which a judge sees answers.")]
+MaxCost = Annotated[float | None, typer.Option(min=0, help="Start no item that may exceed this total cost in dollars.")]
 Concurrency = Annotated[
-    int | None, typer.Option(min=1, max=1000, help="Items under way at once: 8, or 1 with an embedded model.")
+    int | None, typer.Option(min=1, max=1000, help="Items that run at once: 8, or 1 with an embedded model.")
 ]
-Deadline = Annotated[float, typer.Option(min=1, max=86_400, help="Seconds one model call may take.")]
+Deadline = Annotated[float, typer.Option(min=1, max=86_400, help="Time limit of one model call in seconds.")]
 Temperature = Annotated[float | None, typer.Option(min=0, max=2, help="Temperature of every generating call.")]
-MaxTokens = Annotated[int | None, typer.Option(min=1, help="Longest answer of every generating call.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show calls, tokens and price; ask nothing.")]
-Intervals = Annotated[bool, typer.Option("--intervals/--no-intervals", help="Leave the intervals out.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, nothing else there.")]
+MaxTokens = Annotated[
+    int | None, typer.Option(min=1, help="Maximum answer length of every generating call, in tokens.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print calls, tokens and price; send nothing.")]
+Intervals = Annotated[bool, typer.Option("--intervals/--no-intervals", help="Compute intervals.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output and nothing else.")]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """What the user chose: every field is an option of every benchmark that takes it."""
+    """The user's options. Every field is an option of every benchmark that accepts it."""
 
     preset: Preset = None
     file: File = None
@@ -84,12 +86,12 @@ class Choice:
 
     @property
     def chosen_ids(self) -> tuple[str, ...]:
-        """The ids, blanks dropped."""
+        """The ids, without blanks."""
         return tuple(part.strip() for part in (self.ids or "").split(",") if part.strip())
 
     @property
     def prices(self) -> dict[str, tuple[float, float]]:
-        """Dollars per million tokens in and out, by model.
+        """Dollars per million input and output tokens, by model.
 
         Raises:
             InputError: An entry is not MODEL=IN,OUT with two numbers.
@@ -105,13 +107,13 @@ def _price(entry: str) -> tuple[str, tuple[float, float]]:
         into = out = -1.0
     if not (model and 0 <= into < float("inf") and 0 <= out < float("inf")):
         raise InputError(
-            f"--price {entry!r}: write MODEL=IN,OUT, in dollars per million tokens, as openai:mine=0.5,1.5"
+            f"--price {entry!r}: write MODEL=IN,OUT in dollars per million tokens, for example openai:mine=0.5,1.5"
         )
     return model, (into, out)
 
 
 def with_choice(*without: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command whose first parameter is `choice` every option of `Choice` but `without`, after its own."""
+    """Add every option of `Choice` except `without` to a command whose first parameter is `choice`."""
     shared = [option for name, option in inspect.signature(Choice).parameters.items() if name not in without]
 
     def decorated(command: Callable[..., None]) -> Callable[..., None]:
@@ -123,7 +125,7 @@ def with_choice(*without: str) -> Callable[[Callable[..., None]], Callable[..., 
             command(choice, **given)
 
         options = [*own, *shared]
-        called.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # what inspect, and so typer, reads
+        called.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # inspect and typer read this attribute
             [option.replace(kind=inspect.Parameter.KEYWORD_ONLY) for option in options]
         )
         called.__annotations__ = {option.name: option.annotation for option in options}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 from moa_graph.cli.eval.options import Choice
 from moa_graph.cli.eval.run import judge_of, start
@@ -35,23 +35,23 @@ def run_prompts(
     baseline: Path | None,
     fail_under: float | None,
 ) -> None:
-    """Run the user's prompts and compare the score with a baseline and a lowest score.
+    """Run the user's prompts and compare the score with a baseline and a minimum.
 
     Raises:
         InputError: An option or the file cannot be used.
-        MoAError: The score is under the baseline's or under `fail_under`.
+        MoAError: The score is lower than the baseline's or than `fail_under`.
     """
     if match is not None and match not in get_args(Match):
-        raise InputError(f"--match {match}: it is one of {', '.join(get_args(Match))}")
+        raise InputError(f"--match {match}: must be one of {', '.join(get_args(Match))}")
     if criteria and not judges:
-        raise InputError("--criteria needs a judge: give --judge")
+        raise InputError("--criteria needs --judge")
     before = load(str(baseline)) if baseline else None
     if before and before.benchmark != "prompts":
-        raise InputError(f"--baseline {baseline}: it holds {before.benchmark}, not results of `moa eval run`")
+        raise InputError(f"--baseline {baseline}: it has results of {before.benchmark}, not of `moa eval run`")
 
     def build(setup: Setup) -> Benchmark[OwnPrompt]:
         jury = [judge_of(name, choice, setup.payer) for name in judges[1:]]
-        how = PromptOptions(match, check, check_timeout, criteria, repeats, majority, jury)  # type: ignore[arg-type]
+        how = PromptOptions(cast("Match | None", match), check, check_timeout, criteria, repeats, majority, jury)
         return own_benchmark(setup, path, how)
 
     chosen = replace(choice, judge=judges[0] if judges else "none")
@@ -66,7 +66,7 @@ def run_prompts(
 
 
 def _against(now: ScoredSystem, before: ScoredSystem) -> Mapping[str, float]:
-    """Return both means on the prompts that both have; print_status which prompts changed."""
+    """Return both means on the shared prompts, and print the prompts that changed."""
     shared = [key for key in now.values if key in before.values]
     if not shared:
         raise InputError("--baseline: the runs share no prompts")
@@ -86,10 +86,10 @@ def write_matrix(runs: Sequence[str], out: Path) -> None:
     """Write a page of prompts by systems.
 
     Raises:
-        InputError: A run is not one of own prompts.
+        InputError: A run has no results of own prompts.
     """
     systems = named_apart([load(entry) for entry in runs])
     if strange := [system.name for system in systems if system.benchmark != "prompts"]:
-        raise InputError(f"{', '.join(strange)}: only results of `moa eval run` have a matrix")
+        raise InputError(f"{', '.join(strange)}: only results of `moa eval run` can be shown as a matrix")
     matrix_page(systems).write(out)
     print_status(f"report: {out / 'report.html'}")

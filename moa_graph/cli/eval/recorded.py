@@ -1,12 +1,14 @@
-"""Score what was recorded: annotations, judgments, reviews, judges. Nothing is generated, nothing is paid."""
+"""Score recorded results: annotations, judgments, reviews, judges. Nothing is generated and nothing is paid."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from moa_graph.cli.eval.show import figures_table, notes, print_status, show_json, table
+from moa_graph.costs.amounts import number_of
 from moa_graph.errors import InputError, MoAError
 from moa_graph.evals.alpaca_eval.figures import alpaca_systems
 from moa_graph.evals.compare.pairs import compare
@@ -28,10 +30,10 @@ T = TypeVar("T")
 
 
 def _named(path: Path, read: Callable[[], T]) -> T:
-    """Run `read`; an input error names the file.
+    """Run `read` and add the file to its input errors.
 
     Raises:
-        InputError: What `read` raised, with the path before it.
+        InputError: The error of `read`, with the path in front.
     """
     try:
         return read()
@@ -45,7 +47,7 @@ def alpaca_annotations(path: Path, *, intervals: bool, as_json: bool) -> None:
     systems = _named(path, lambda: alpaca_systems(rows, intervals=intervals))
     if len(systems) > 1:
         print_status(
-            f"warning: {path} has {len(systems)} systems (models, judges or references); each is scored by itself"
+            f"warning: {path} has {len(systems)} systems (models, judges or references); each is scored separately"
         )
     for figures in systems:
         notes(figures["notes"])
@@ -67,7 +69,7 @@ def mt_bench_judgments(path: Path, *, as_json: bool) -> None:
     for name, row in figures.items():
         notes(f"{name}: {note}" for note in row["notes"])
     if any("(answers " in name for name in figures):
-        print_status("warning: the file has several sets of answers of one model; each is scored by itself")
+        print_status("warning: the file has several sets of answers of one model; each is scored separately")
     if as_json:
         show_json(figures)
         return
@@ -103,9 +105,9 @@ def flask_reviews(path: Path, *, hard: bool, as_json: bool) -> None:
     def score(rows: Sequence[Row]) -> dict[str, Any]:
         return flask_figures.flask_figures(flask_figures.reviews(rows, items), items)
 
-    found = {name: _named(path, lambda rows=rows: score(rows)) for name, rows in groups.items()}  # type: ignore[misc]
+    found = {name: _named(path, partial(score, rows)) for name, rows in groups.items()}
     if len(found) > 1:
-        print_status(f"warning: {path} has {len(found)} systems (models or judges); each is scored by itself")
+        print_status(f"warning: {path} has {len(found)} systems (models or judges); each is scored separately")
     for figures in found.values():
         notes(figures["notes"])
     if as_json:
@@ -133,9 +135,9 @@ def judge_table(
 ) -> None:
     """Print the judge table: with humans, every judge against them; without, judges against each other.
 
-    Without any file the published table alone is shown.
+    Without any file, only the published table is printed.
     """
-    read = [_named(Path(name), lambda n=name, r=rows: votes.judge(n, r)) for name, rows in _judge_files(judges).items()]  # type: ignore[misc]
+    read = [_named(Path(name), partial(votes.judge, name, rows)) for name, rows in _judge_files(judges).items()]
     for judge in read:
         if judge.first_unreadable:
             print_status(f"warning: judge {judge.name}: {judge.first_unreadable}")
@@ -179,7 +181,7 @@ def _judge_agreement(judges: Sequence[votes.RecordedJudge], out: Path | None, *,
 
 
 def _judge_files(judges: Sequence[str]) -> dict[str, list[Row]]:
-    """Return rows by judge; a name given twice is one judge with more runs."""
+    """Return rows by judge. A name that is given twice is one judge with more runs."""
     found: dict[str, list[Row]] = {}
     for entry in judges:
         name, equals, path = entry.partition("=")
@@ -192,7 +194,7 @@ def compare_systems(systems: Sequence[str], out: Path | None, *, seed: int, as_j
     """Print the systems' own figures and all pairs: difference, interval, corrected p, and the result in words."""
     if len(systems) < 2:
         raise InputError("comparing needs at least two systems")
-    figures = compare([_named(Path(entry.partition("#")[0]), lambda e=entry: load(e)) for entry in systems], seed=seed)  # type: ignore[misc]
+    figures = compare([_named(Path(entry.partition("#")[0]), partial(load, entry)) for entry in systems], seed=seed)
     notes(figures["warnings"])
     if out:
         compare_pages.compare_page(figures).write(out)
@@ -209,15 +211,16 @@ def compare_systems(systems: Sequence[str], out: Path | None, *, seed: int, as_j
 def fetch_assets(names: Sequence[str], *, listing: bool, unverified: bool) -> None:
     """List assets, or download them.
 
-    Of a folder, or of everything, what can be downloaded is downloaded; the rest is named with the way to get it.
+    If folders, or all assets, are requested, those that can be downloaded are; the others are listed with the way to
+    get them.
 
     Raises:
         MoAError: A download failed.
-        ConfigError: A file named by its own name cannot be downloaded.
+        ConfigError: A file requested by name cannot be downloaded.
     """
     known = catalog()
     if strange := [name for name in names if not any(entry.name.startswith(name) for entry in known)]:
-        raise InputError(f"no asset begins with {', '.join(strange)}; `moa eval fetch --list` shows them")
+        raise InputError(f"no asset starts with {', '.join(strange)}; `moa eval fetch --list` lists them")
     wanted = [entry for entry in known if not names or entry.name.startswith(tuple(names))]
     if listing:
         for entry in wanted:
@@ -226,11 +229,11 @@ def fetch_assets(names: Sequence[str], *, listing: bool, unverified: bool) -> No
         return
     failed = [entry.name for entry in wanted if not _fetched(entry, entry.name in names, unverified)]
     if failed:
-        raise MoAError(f"{len(failed)} of {len(wanted)} files are missing: {', '.join(failed)}; run it again")
+        raise MoAError(f"missing {len(failed)} of {number_of(len(wanted), 'file')}: {', '.join(failed)}; run it again")
 
 
 def _fetched(entry: Asset, named: bool, unverified: bool) -> bool:
-    """Return whether nothing failed; a file that can only be had in another way is named and is no failure."""
+    """Return whether nothing failed. A file that must be obtained in another way is listed and is not a failure."""
     try:
         obtainable = entry.url is not None and (entry.sha256 is not None or unverified)
         if named or obtainable or assets.present(entry.name):

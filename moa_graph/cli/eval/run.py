@@ -1,4 +1,4 @@
-"""Run one benchmark: the system, the judge, the folder, progress, the report."""
+"""Run one benchmark: system, judge, folder, progress, report."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 
 from moa_graph.cli.eval.options import Choice
 from moa_graph.cli.eval.show import figures_table, notes, print_status, show_json, table
+from moa_graph.costs.amounts import number_of
 from moa_graph.costs.ledger import Ledger
 from moa_graph.costs.spending_cap import SpendingCap
 from moa_graph.errors import ConfigError, InputError, MoAError
@@ -37,7 +38,7 @@ DEFAULT_JUDGE, KEYLESS_JUDGE = "openai:gpt-4.1-2025-04-14", "local:smollm2"
 
 
 def start(name: str, choice: Choice, build: Callable[[Setup], Benchmark[Any]]) -> session.FinishedRun | None:
-    """Run one benchmark as chosen; return None when only its cost was to be shown."""
+    """Run one benchmark with the user's options; return None if only its cost is estimated."""
     mixture = _mixture(choice)
     label = choice.name or _system_name(choice, mixture)
     folder = choice.out or Path("moa-evals") / f"{name}-{slug(label)}"
@@ -62,9 +63,9 @@ def start(name: str, choice: Choice, build: Callable[[Setup], Benchmark[Any]]) -
 
 
 def _mixture(choice: Choice) -> Mixture | None:
-    """Return the mixture to measure, or whose aggregator synthesizes drafts; None for a model or drafts as they are."""
+    """Return the measured mixture, or the one whose aggregator synthesizes drafts; None for a model or plain drafts."""
     if choice.model and (choice.preset or choice.file):
-        raise InputError("--model is one model, --preset and --file are mixtures: give one of them")
+        raise InputError("--model is one model, --preset and --file are mixtures: use only one of them")
     if choice.model or (choice.drafts and not (choice.preset or choice.file)):
         return None
     from moa_graph.cli.options import chosen
@@ -109,15 +110,15 @@ def _judge(choice: Choice, payer: Payer) -> Judge | None:
     name = choice.judge
     if name is None:
         name = DEFAULT_JUDGE if keys.environment("OPENAI_API_KEY") else KEYLESS_JUDGE
-        print_status(f"judge {name}; --judge chooses another")
+        print_status(f"judge: {name}; use --judge to choose another")
         if name == KEYLESS_JUDGE:
-            print_status("no provider's key is set: the small embedded model judges, and its verdicts mean nothing")
+            print_status("no provider key is set: the small embedded model judges, and its verdicts are meaningless")
     return judge_of(name, choice, payer)
 
 
 def judge_of(name: str, choice: Choice, payer: Payer) -> Judge:
-    """Return a judge at the judge's address and temperature that the user chose."""
-    # A field that is set here stays, whatever the benchmark's own parameters are.
+    """Return a judge at the address and temperature that the user chose for judges."""
+    # A field that is set here takes precedence over the benchmark's own parameters.
     warmth = {} if choice.judge_temperature is None else {"temperature": choice.judge_temperature}
     spec = _spec(name, choice.judge_url, choice.judge_key_env, **warmth)
     return Judge(spec, payer, how_to_read(name, choice.judge_url))
@@ -137,9 +138,9 @@ async def _run(bench: Benchmark[Any], options: RunOptions, choice: Choice, payer
         whole = estimate.of_run(bench, max_tokens=choice.max_tokens, prices=payer.prices)
         if whole.cost is None:
             missing = ", ".join(whole.unpriced)
-            raise ConfigError(f"--max-cost: the price of {missing} is unknown; give --price, or `prices` in a mixture")
+            raise ConfigError(f"--max-cost: the price of {missing} is unknown; use --price, or `prices` in a mixture")
         expected = whole.cost / max(1, len(bench.items))
-    with Progress(len(bench.items)) as progress:
+    with ItemProgress(len(bench.items)) as progress:
         outcome = await session.run(bench, options, expected_cost=expected, notify=progress.moved)
     if tracking.wanted():
         await _publish(bench, outcome)
@@ -151,7 +152,7 @@ async def _publish(bench: Benchmark[Any], outcome: session.FinishedRun) -> None:
 
     examples = tracking.examples(bench, outcome.done)
     try:
-        # LangSmith prints a link; standard output is for the result alone.
+        # LangSmith prints a link; standard output is reserved for the result.
         with contextlib.redirect_stdout(sys.stderr):
             name = await tracking.publish(
                 Client(),
@@ -160,14 +161,15 @@ async def _publish(bench: Benchmark[Any], outcome: session.FinishedRun) -> None:
                 examples=examples,
                 metadata=_metadata(outcome),
             )
-    except Exception as error:  # whatever LangSmith does, the run is finished and its files are written
+    except Exception as error:  # the run is finished and its files are written, so no error of LangSmith may fail it
+        print_status(f"warning: the LangSmith experiment was not published: {type(error).__name__}: {error}")
         print_status(f"warning: LangSmith took no experiment: {type(error).__name__}: {error}")
     else:
         print_status(f"LangSmith experiment: {name}")
 
 
 def _metadata(outcome: session.FinishedRun) -> dict[str, Any]:
-    """Return what identifies the run in LangSmith: judge, models, mixture, reference, selection and version."""
+    """Return the run's identity for LangSmith: judge, models, mixture, reference, selection and version."""
     manifest = read_manifest(outcome.folder)
     names = ("benchmark", "system", "models", "judge", "settings", "reference", "data", "selection", "versions")
     return {**{name: manifest[name] for name in names}, "seed": outcome.scores["seed"]}
@@ -183,7 +185,7 @@ def _finish(bench: Benchmark[Any], outcome: session.FinishedRun, choice: Choice)
         for reason, times in list(counts.items())[:5]:
             print_status(f"{kind}: {reason}" + (f" ({times} times)" if times > 1 else ""))
     if skipped := outcome.scores["skipped_for_cost"]:
-        print_status(f"skipped: {skipped} items might have passed --max-cost")
+        print_status(f"skipped: {number_of(skipped, 'item')} that might have exceeded --max-cost")
     if choice.as_json:
         show_json(outcome.scores)
     else:
@@ -191,16 +193,16 @@ def _finish(bench: Benchmark[Any], outcome: session.FinishedRun, choice: Choice)
         figures_table(f"{bench.name}: {bench.system.name}", outcome.scores, hidden=hidden)
     print_status(f"files and report: {outcome.folder}")
     if not outcome.scores["answered"]:
-        raise MoAError("nothing was answered; the report says why, and running again tries anew")
+        raise MoAError("there are no answers; the report has the reasons. Run again to retry")
     if bench.judge and not _judged(outcome.scores):
         raise MoAError(
-            f"no verdict of {bench.judge.name} could be had or read, so there is no figure; the report says why. The "
-            "answers are kept: running again calls only the judge"
+            f"there is no readable verdict of {bench.judge.name}, so there are no figures; the report has the reasons. "
+            "The answers are kept: running again calls only the judge"
         )
 
 
 def _by_reason(failures: Sequence[str]) -> dict[str, int]:
-    """Return failures by reason, the most frequent first; a fault of every item is one line."""
+    """Return failures by reason, the most frequent first. A fault that affects every item is one line."""
     return dict(Counter(text.partition(": ")[2] for text in failures).most_common())
 
 
@@ -210,15 +212,15 @@ def _judged(scores: Mapping[str, Any]) -> bool:
     return any([scores.get("n"), *(pairs.get(kind) for kind in ("wins", "losses", "ties"))])
 
 
-class Progress:
-    """Items done and dollars spent, on standard error: a bar for a person, a line now and then for a log."""
+class ItemProgress:
+    """Finished items and dollars on standard error: a bar on a terminal, else a line at intervals."""
 
     def __init__(self, total: int) -> None:
         self.total, self.done = total, 0
         self.live = sys.stderr.isatty()
         self.every = max(1, total // 20)
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> ItemProgress:
         if self.live:
             from rich.console import Console
             from rich.progress import Progress as Bar
@@ -235,9 +237,10 @@ class Progress:
             self.bar.stop()
 
     def moved(self, done: ItemOutcome, cap: SpendingCap) -> None:
-        """One more item is finished."""
+        """Count one more finished item."""
         self.done += 1
-        cost = f"${cap.spent:.4f}" + (f" (price unknown in {cap.unknown} items)" if cap.unknown else "")
+        unpriced = number_of(cap.unknown, "item") if cap.unknown else ""
+        cost = f"${cap.spent:.4f}" + (f" (price unknown in {unpriced})" if unpriced else "")
         if self.live:
             self.bar.update(self.task, advance=1, cost=cost)
         elif self.done % self.every == 0 or self.done == self.total:

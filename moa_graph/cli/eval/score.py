@@ -1,4 +1,4 @@
-"""`moa eval score`: recorded outputs of further benchmarks in their publishers' formats."""
+"""`moa eval score`: recorded outputs of other benchmarks in their publishers' formats."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from moa_graph.evals.prompts.results import results_by_system
 
 
 def score_files(paths: Sequence[Path], answers: Sequence[Path], baseline: str, *, as_json: bool) -> None:
-    """Print the figures of recorded files; the format is recognized by the first row.
+    """Print the figures of recorded files. The first row determines the format.
 
     Raises:
-        InputError: A file is empty, of an unknown format, or nothing of it can be read.
+        InputError: A file is empty, has an unknown format, or cannot be read.
     """
     known = [row for path in answers for row in read_rows(path)]
     found = {}
@@ -56,6 +56,6 @@ def _figures(rows: Sequence[Row], answers: Sequence[Row], baseline: str) -> dict
             for model, found in results_by_system(rows).items()
         }
     raise InputError(
-        "it has neither Arena-Hard's judgments nor JudgeBench's outputs nor WildBench's scores nor results of "
-        f"`moa eval run`; its first row has {', '.join(list(first)[:8]) or 'no fields'}"
+        "the format is not one of Arena-Hard's judgments, JudgeBench's outputs, WildBench's scores or `moa eval run`; "
+        f"the first row has {', '.join(list(first)[:8]) or 'no fields'}"
     )

@@ -1,4 +1,4 @@
-"""What `moa eval` prints: results on standard output, everything else on standard error."""
+"""Output of `moa eval`: results on standard output, everything else on standard error."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def notes(texts: Iterable[str]) -> None:
 
 
 def figures_table(title: str, figures: Mapping[str, Any], *, hidden: frozenset[str] = frozenset()) -> None:
-    """Print figures, those inside others included, one a line."""
+    """Print figures, including nested ones, one per line."""
     table(title, ["figure", "value"], list(lines(figures, hidden=hidden)))
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table; cells are text, never markup, and are never cut: a file gets all the width it needs."""
+    """Print a table. Cells are plain text and are never cut: a file gets all the width it needs."""
     view = Table(title=title)
     for name in columns:
         view.add_column(Text(name), overflow="fold")
