@@ -115,6 +115,7 @@ def ask(
     written to standard error.
     """
     from moa_graph.cli.export import check_target
+    from moa_graph.cli.log import Log
     from moa_graph.cli.question import content, question
     from moa_graph.cli.run import View, streams
 
@@ -130,6 +131,8 @@ def ask(
         "max_cost": max_cost,
         "stream_answer": not as_json and streams(),
     }
+    if resume and not (url or preset or file or proposers):
+        preset = Log.open().last_mixture()
     source: Mixture | Server
     if url:
         source = server(url, graph, preset, file, proposers, dry, base_url)
@@ -143,7 +146,7 @@ def ask(
         _estimate(source, asked, context, as_json)
         return
     view = View(answer=not as_json, raw=raw, drafts=show_drafts, live=not quiet and sys.stderr.isatty())
-    result, messages = _logged(source, text, asked, context, view, targets, resume=resume)
+    result, messages = _logged(source, text, asked, context, view, targets, resume=resume, preset=preset)
     extra = _receipt(source, messages, result)
     _show(result, text, extra, as_json=as_json, save=targets)
     if (show_drafts or view.live) and not quiet:
@@ -159,6 +162,7 @@ def _logged(
     save: Sequence[Path],
     *,
     resume: bool,
+    preset: str | None,
 ) -> tuple[Answered, list[Any]]:
     """Ask, and write the result to the log and to `save`, also if the run fails or is interrupted."""
     from moa_graph.cli.log import Log
@@ -167,15 +171,16 @@ def _logged(
     log = Log.open()
     before = log.last_conversation(continued=resume)
     messages = [*before.messages, {"role": "user", "content": asked}]
+    named = preset or source
     try:
         result = ask(source, messages, context, view)
     except (MoAError, Interrupted) as exc:
         partial = getattr(exc, "answer", "")
         reason = "interrupted" if isinstance(exc, Interrupted) else error_text(exc)
-        log.add(before.id, source, text, partial or None, exc.drafts, None, error=reason)
+        log.add(before.id, named, text, partial or None, exc.drafts, None, error=reason)
         _keep(save, text, reason, exc.drafts, partial)
         raise
-    log.add(before.id, source, text, result.answer, result.drafts, result.record)
+    log.add(before.id, named, text, result.answer, result.drafts, result.record)
     return result, messages
 
 

@@ -63,7 +63,10 @@ def chat(
     Every question is logged (`moa logs`). Questions can also be piped in, one per line.
     """
     from moa_graph.cli.conversation import Conversation
+    from moa_graph.cli.log import Log
 
+    if resume and not (preset or file or proposers):
+        preset = Log.open().last_mixture()
     talk = Conversation(
         chosen(preset, file, proposers, aggregator, base_url=base_url, api_key_env=api_key_env, trust=trust),
         raw=raw,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
     from moa_graph.state import Draft
 
 Turn = dict[str, str]
+_SHORT_QUESTION = "What is the capital of France?"
+"""Priced in the chat's first line, after the conversation so far."""
 
 
 class Conversation:
@@ -112,13 +113,12 @@ class Conversation:
 
     def about(self) -> str:
         """Return one line: the models, the calls per question, and the cost of a short question."""
-        from langchain_core.messages import HumanMessage
+        from langchain_core.messages.utils import convert_to_messages
 
         from moa_graph.costs.budget import estimate
 
         run = settings(self.mixture, self.wanted)
-        history: Sequence[Any] = [HumanMessage(turn["content"]) for turn in self.messages]
-        expected = estimate(run, [*history, HumanMessage("a short question" * 4)])
+        expected = estimate(run, convert_to_messages([*self.messages, {"role": "user", "content": _SHORT_QUESTION}]))
         calls = number_of(expected.calls, "call")
         drafting = list(dict.fromkeys(spec.label for spec in self.mixture.specs[: len(self.mixture.plan[0])]))
         models = f"{', '.join(drafting)}; aggregator {run.aggregator.label}"

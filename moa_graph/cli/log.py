@@ -161,6 +161,14 @@ class Log:
                 messages.append({"role": "assistant", "content": each.answer})
         return LoggedConversation(last.conversation, messages)
 
+    def last_mixture(self) -> str | None:
+        """Return the preset that answered last; None when the log is empty or a mixture without a name answered."""
+        from moa_graph.cli.home import own_presets
+        from moa_graph.mixture.files import preset_names
+
+        last = self.entries(limit=1)
+        return last[0].mixture if last and last[0].mixture in {*own_presets(), *preset_names()} else None
+
     def switch(self, *, on: bool) -> None:
         """Switch writing on or off, for every later command."""
         if on:

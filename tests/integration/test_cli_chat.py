@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from moa_graph import Mixture
 from moa_graph.cli import main
+from moa_graph.cli.conversation import Conversation
 from tests.integration.test_cli import clean as clean
 from tests.integration.test_cli import mixture, moa
 from tests.provider import Provider
@@ -177,3 +179,14 @@ def test_the_doctor_names_missing_keys_and_never_shows_one(monkeypatch, capsys) 
 def test_the_doctor_finds_the_embedded_model_well(capsys) -> None:
     assert main(["doctor", "--preset", "local"]) == 0
     assert "local:smollm2: answers (1 tokens)" in capsys.readouterr().out
+
+
+def test_the_chat_and_the_command_estimate_the_same_cost(provider: Provider, capsys) -> None:
+    """The price in the chat's first line is that of one short question after the conversation so far."""
+    mixture_file = mixture(provider, "one", aggregator="agg", prices={"one": [1000, 1000], "agg": [1000, 1000]})
+    talk = Conversation(Mixture.load(mixture_file))
+    assert main(["ask", "-f", mixture_file, "--estimate", "What is the capital of France?"]) == 0
+    first = capsys.readouterr().out.strip().rpartition(", ")[2]
+    assert talk.about().endswith(f", {first}.")
+    talk.messages = [{"role": "user", "content": "x" * 40_000}, {"role": "assistant", "content": "y"}]
+    assert float(talk.about().rpartition("$")[2].rstrip(".")) > float(first.rpartition("$")[2]) + 15

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sqlite3
 from pathlib import Path
@@ -133,3 +134,16 @@ def test_what_is_no_ledger_is_refused(capsys: pytest.CaptureFixture[str]) -> Non
     for name, words in (("text", "not a ledger"), ("other.db", "not a ledger"), ("nowhere", "no such file")):
         assert main(["cost", name]) == 2
         assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["ask", "chat"])
+def test_continuing_asks_the_mixture_of_before(
+    command: str, provider: Provider, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["presets", "add", mixture(provider, "one"), "--name", "again"]) == 0
+    assert main(["ask", "--preset", "again", "First?"]) == 0
+    capsys.readouterr()
+    monkeypatch.setattr("sys.stdin", io.StringIO("Second?\n" if command == "chat" else ""))
+    assert main([command, "--continue", *(["Second?"] if command == "ask" else [])]) == 0
+    assert [turn["content"] for turn in provider.requests("one")[-1].json["messages"][-1:]] == ["Second?"]
+    assert "preset `" not in capsys.readouterr().err, "no other mixture was picked"

@@ -203,6 +203,28 @@ def test_the_last_question_is_retried_undone_and_shown(provider: Provider, termi
     assert asked(provider, "one") == ["First?", "First?"]
 
 
+def test_a_chat_that_ended_is_continued(provider: Provider, terminal: Callable[..., Terminal]) -> None:
+    screen = terminal()
+    file = mixture(provider, "one", aggregator="say=fine")
+    chat(screen, file)
+    screen.prompt()
+    screen.enter("First?")
+    screen.wait("\nfine")
+    screen.prompt()
+    screen.enter("quit")
+    screen.wait("sh:", times=2)
+    screen.enter(f"clear; {MOA} chat -f {file} --continue")
+    screen.wait("Continuing after 1 question; /show prints the conversation.")
+    screen.prompt()
+    screen.enter("/drafts")
+    screen.wait("Draft 1 of 1")
+    screen.prompt()
+    screen.enter("Second?")
+    screen.wait("\nfine")
+    sent = provider.requests("one")[-1].json["messages"]
+    assert [turn["content"] for turn in sent] == ["First?", "fine", "Second?"]
+
+
 def test_tab_completes_commands_and_presets(provider: Provider, terminal: Callable[..., Terminal]) -> None:
     screen = terminal()
     chat(screen, mixture(provider, "one"))
