@@ -60,7 +60,11 @@ Dry = Annotated[bool, typer.Option("--estimate", help="Print the expected cost; 
 Attach = Annotated[
     list[Path] | None,
     typer.Option(
-        "--attach", "-a", metavar="FILE", help="An image or a text file to send; repeatable.", autocompletion=files
+        "--attach",
+        "-a",
+        metavar="FILE",
+        help="An image, a PDF or a text file to send; repeatable.",
+        autocompletion=files,
     ),
 ]
 Continue = Annotated[bool, typer.Option("--continue", "-c", help="Continue the last conversation of the log.")]

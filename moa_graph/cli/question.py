@@ -16,7 +16,7 @@ from moa_graph.errors import InputError
 
 _IMAGES = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".gif": "gif", ".webp": "webp"}
 _MOST_BYTES = 20_000_000
-"""Maximum size of an attached image."""
+"""Maximum size of an attached image or PDF, in bytes."""
 _PATIENCE = 1.0
 """Seconds after which a message says that standard input is being read."""
 
@@ -104,26 +104,27 @@ def decoded(data: bytes, what: str) -> str:
 
 
 def content(text: str, attached: Sequence[Path]) -> str | list[dict[str, Any]]:
-    """Return a message's content: the text, followed by text files, and images as blocks.
+    """Return a message's content: the text, followed by text files, and images and PDFs as blocks.
 
     Raises:
-        InputError: A file cannot be read, is too large, or is neither an image nor UTF-8 text.
+        InputError: A file cannot be read, is too large, or is neither an image, a PDF, nor UTF-8 text.
     """
-    images: list[dict[str, Any]] = []
+    blocks: list[dict[str, Any]] = []
     for path in attached:
         try:
             data = path.read_bytes()
         except OSError as exc:
             raise InputError(f"--attach {path}: {exc.strerror}.") from exc
-        if kind := _IMAGES.get(path.suffix.lower()):
-            if len(data) > _MOST_BYTES:
-                raise InputError(f"--attach {path}: {len(data):,} bytes; the maximum for an image is {_MOST_BYTES:,}.")
-            address = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
-            images.append({"type": "image_url", "image_url": {"url": address}})
-        elif data.startswith(b"%PDF"):
+        kind = _IMAGES.get(path.suffix.lower())
+        if (kind or data.startswith(b"%PDF")) and len(data) > _MOST_BYTES:
             raise InputError(
-                f"--attach {path}: PDF files are not supported. Convert it: pdftotext {path.name} - | moa ask ..."
+                f"--attach {path}: {len(data):,} bytes; the maximum for an image or a PDF is {_MOST_BYTES:,}."
             )
+        encoded = base64.b64encode(data).decode()
+        if kind:
+            blocks.append({"type": "image_url", "image_url": {"url": f"data:image/{kind};base64,{encoded}"}})
+        elif data.startswith(b"%PDF"):
+            blocks.append({"type": "file", "base64": encoded, "mime_type": "application/pdf", "filename": path.name})
         else:
             text = f"{text}\n\n{path.name}:\n\n{decoded(data, f'--attach {path}').strip()}"
-    return [{"type": "text", "text": text}, *images] if images else text
+    return [{"type": "text", "text": text}, *blocks] if blocks else text

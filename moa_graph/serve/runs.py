@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Any, NamedTuple
 
 from langchain_core.messages import AIMessage, AnyMessage
+from langchain_core.runnables import RunnableConfig
 
 from moa_graph.errors import AggregationError, ConfigError
 from moa_graph.graph.build import MoAGraph
@@ -55,16 +56,23 @@ def _check_tools(asked: Settings) -> None:
         raise Problem(400, str(exc), param="tools") from exc
 
 
-async def run(graph: MoAGraph, messages: list[AnyMessage], context: MoAContext) -> AsyncGenerator[Event | Result]:
+async def run(
+    graph: MoAGraph, messages: list[AnyMessage] | None, context: MoAContext, config: RunnableConfig | None = None
+) -> AsyncGenerator[Event | Result]:
     """The run's events as they happen, and last of all its `Result`.
+
+    Args:
+        graph: The graph.
+        messages: The conversation; None goes on with the thread that `config` names.
+        context: The run's settings.
+        config: Of the graph's call.
 
     Raises:
         MoAError: the run failed; a `failed` event may have gone before.
     """
     state: Any = {}
-    stream: AsyncIterator[Any] = graph.astream(
-        {"messages": messages}, context=context, stream_mode=["custom", "values"]
-    )
+    given: Any = None if messages is None else {"messages": messages}
+    stream: AsyncIterator[Any] = graph.astream(given, config, context=context, stream_mode=["custom", "values"])
     async for mode, part in stream:
         if mode == "values":
             state = part

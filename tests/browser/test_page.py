@@ -13,7 +13,7 @@ from moa_graph.serve.page import report
 from tests.browser.conftest import EVIL, ask, opened, say, texts
 from tests.serving import Served, mixture
 
-DATA = re.compile(r'(?<=id="data">).*(?=</script>\n<script type="module">)')
+DATA = re.compile(r'(?<=id="data">).*(?=</script>\n<script>)')
 """What differs between two reports."""
 
 

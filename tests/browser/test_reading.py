@@ -5,7 +5,7 @@ import json
 import pytest
 
 from moa_graph import Mixture
-from tests.browser.conftest import ask, opened, texts
+from tests.browser.conftest import ask, opened, say, texts
 from tests.serving import Served, model
 
 
@@ -339,3 +339,37 @@ def test_notes_of_a_combiner_are_rows_on_the_page_and_in_the_report(browser, pro
         waiting.value.save_as(tmp_path / "run.html")
         page.goto((tmp_path / "run.html").as_uri())
         assert texts(page, ".note summary") == rows
+
+
+def test_the_aggregator_is_asked_again_over_the_drafts_of_before(page, provider):
+    ask(page, "noagg", "first")
+    assert "500" in page.inner_text(".alarm") and "attached" not in page.inner_text(".alarm")
+    provider.reset()
+    page.get_by_role("button", name="Ask the aggregator again").click()
+    page.wait_for_function("() => document.querySelectorAll('.turn').length === 2")
+    page.wait_for_selector("#send:visible")
+    assert {request.model for request in provider.requests()} == {"agg-err500"}
+    assert texts(page, ".turn:last-child .card .chip") == ["done"]
+
+
+def test_another_aggregator_answers_over_the_drafts_of_before(page, provider):
+    """Each draft is paid once, and the totals of the conversation say so."""
+    ask(page, "rich", "first")
+    provider.reset()
+    page.click("#options-toggle")
+    page.locator("#aggregator").select_option(index=2)
+    page.get_by_role("button", name="Ask the aggregator again").click()
+    page.wait_for_function("() => document.querySelectorAll('.turn').length === 2")
+    page.wait_for_selector("#send:visible")
+    assert [request.model for request in provider.requests()] == [f"beta-{say('beta says')}"]
+    sent = provider.requests()[0].json["messages"]
+    assert "beta says" in str(sent[-1]["content"]) and "first" in str(sent)
+    last = page.locator(".turn").last
+    assert last.locator(".answer .body").inner_text() == "beta says" and "one new call" in last.inner_text(".state")
+    assert (
+        page.inner_text("#spent").startswith("So far: 4 calls")
+        and "replaced" in page.locator(".state").first.inner_text()
+    )
+    page.reload()
+    ready(page)
+    assert page.inner_text("#spent").startswith("So far: 4 calls")

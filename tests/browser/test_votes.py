@@ -34,6 +34,7 @@ def test_blind_votes_are_kept_as_json_lines(page):
     assert not page.locator(".lanes").is_visible() and not page.locator(".totals").is_visible()
     chosen = page.locator(".card", has_text="beta says")
     chosen.get_by_role("button", name="is best").click()
+    page.wait_for_selector(".card.best")
     assert sorted(texts(page, ".card h4")) == ["alpha", "beta"] and page.locator(".card.best h4").inner_text() == "beta"
     [vote] = saved(page)
     assert vote["prompt"] == "Which?" and vote["drafts"][vote["best"]]["proposer"] == "p1-beta"

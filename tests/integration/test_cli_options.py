@@ -83,8 +83,12 @@ def test_a_server_without_its_models_is_refused(
 def test_files_are_attached(provider: Provider) -> None:
     Path("notes.txt").write_bytes(b"\xef\xbb\xbfthe notes\n")
     Path("dot.png").write_bytes(PIXEL)
-    assert main(["ask", "-f", mixture(provider, "a"), "-a", "notes.txt", "--attach", "dot.png", "Read."]) == 0
-    ((text, image),) = asked(provider, "a")  # type: ignore[misc]
+    Path("paper.pdf").write_bytes(b"%PDF-1.7")
+    files = [part for name in ("notes.txt", "dot.png", "paper.pdf") for part in ("--attach", name)]
+    assert main(["ask", "-f", mixture(provider, "a"), *files, "Read."]) == 0
+    ((text, image, paper),) = asked(provider, "a")  # type: ignore[misc]
+    assert paper["file"]["filename"] == "paper.pdf"
+    assert paper["file"]["file_data"] == f"data:application/pdf;base64,{base64.b64encode(b'%PDF-1.7').decode()}"
     assert text == {"type": "text", "text": "Read.\n\nnotes.txt:\n\nthe notes"}
     assert image["image_url"]["url"] == f"data:image/png;base64,{base64.b64encode(PIXEL).decode()}"
 
@@ -92,7 +96,7 @@ def test_files_are_attached(provider: Provider) -> None:
 @pytest.mark.parametrize(
     ("name", "data", "words"),
     [
-        ("a.pdf", b"%PDF-1.7", "pdftotext"),
+        ("a.pdf", b"%PDF-1.7" + bytes(20_000_000), "for an image or a PDF is 20,000,000"),
         ("a.bin", b"\0\xff\0", "binary data"),
         ("missing.txt", None, "No such file"),
     ],

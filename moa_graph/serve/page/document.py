@@ -1,4 +1,4 @@
-"""The page as one document: its sources put together, and the policy that lets nothing else run in it."""
+"""The page as documents: its sources put together, and the policy that lets nothing else run in it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import base64
 import gzip
 import hashlib
 import json
+import re
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 _FOLDER = Path(__file__).parent
 _SCRIPTS = (
@@ -23,45 +24,68 @@ _SCRIPTS = (
     "history.js",
     "main.js",
 )
+_MORE = ("again.js", "differences.js", "notes.js", "saving.js", "votes.js", "archive.js", "attach.js")
+"""What is loaded when it is first needed. Classic scripts of one document share one scope."""
+_CSS_SPACE = re.compile(r"\s*([{};])\s*|(?<=[:,])[ ]+")
+_STRICT = '"use strict";\n'
+
+
+class _Sources(NamedTuple):
+    """The parts of a document: HTML with gaps, its style and its script."""
+
+    html: str
+    style: str
+    script: str
 
 
 @cache
-def _sources() -> tuple[str, str, str]:
-    """The page's HTML with its two gaps, its style and its script."""
-    texts = [_compact((_FOLDER / name).read_text(encoding="utf-8")) for name in _SCRIPTS]
-    style = _compact((_FOLDER / "page.css").read_text(encoding="utf-8"))
-    # One strict function scope: the parts see each other, and the outside sees nothing.
-    script = '"use strict";\n(() => {\n' + "\n".join(texts) + "\n})();\n"
-    return (_FOLDER / "page.html").read_text(encoding="utf-8"), style, script
+def more_script() -> str:
+    """Return the second script of the page."""
+    return _STRICT + _joined(_MORE)
+
+
+@cache
+def _sources(*, report: bool = False) -> _Sources:
+    html = (_FOLDER / "page.html").read_text(encoding="utf-8")
+    style = _CSS_SPACE.sub(r"\1", _compact((_FOLDER / "page.css").read_text(encoding="utf-8")))
+    # A report is one file: both scripts are in it. Otherwise the page loads the second one by its hash.
+    script = _STRICT + _joined((*_MORE, *_SCRIPTS) if report else _SCRIPTS)
+    return _Sources(html, style, script.replace("/*more*/", "" if report else _hash(more_script())))
+
+
+def _joined(names: tuple[str, ...]) -> str:
+    return "\n".join(_compact((_FOLDER / name).read_text(encoding="utf-8")) for name in names)
 
 
 def _compact(text: str) -> str:
-    """The text without indents, empty lines and whole-line comments: no string of the page spans lines."""
+    """Return the text without indents, empty lines and whole-line comments. No string of the page spans lines."""
     lines = (line.strip() for line in text.splitlines())
     return "\n".join(line for line in lines if line and not line.startswith("//"))
 
 
 def _hash(text: str) -> str:
-    return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'"
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 @cache
 def policy(*, report: bool = False) -> str:
-    """The Content-Security-Policy: our own script and style by their hashes, our own routes, and no HTML from text.
+    """Return the Content-Security-Policy: our scripts and style by their hashes, our own routes, no HTML from text.
 
     A report is a file: it may not even connect.
     """
-    _, style, script = _sources()
+    _, style, script = _sources(report=report)
+    scripts = [script] if report else [script, more_script()]
     parts = {
         "default-src": "'none'",
-        "script-src": _hash(script),
-        "style-src": _hash(style),
+        "script-src": " ".join(f"'{_hash(each)}'" for each in scripts),
+        "style-src": f"'{_hash(style)}'",
         "img-src": "data:",
         "base-uri": "'none'",
         "form-action": "'none'",
-        # The browser itself then refuses innerHTML and its kin.
+        # The browser itself then refuses innerHTML and the like. The policy `moa` makes the second script's address,
+        # and nothing without one of the hashes above can run.
         "require-trusted-types-for": "'script'",
-        "trusted-types": "'none'",
+        "trusted-types": "'none'" if report else "moa",
     }
     # `frame-ancestors` has no effect in a document's own <meta>.
     parts |= {} if report else {"connect-src": "'self'", "frame-ancestors": "'none'"}
@@ -70,27 +94,27 @@ def policy(*, report: bool = False) -> str:
 
 @cache
 def whole_page() -> str:
-    """The page that asks."""
-    return _put_together("", "null")
+    """Return the page that asks."""
+    return _put_together(_sources(), "", "null")
 
 
 @cache
 def zipped_page() -> bytes:
-    """The page that asks, as gzip. The report and every answer are sent as they are: they can hold secrets."""
+    """Return the page that asks, as gzip. The report and every answer are not compressed: they can hold secrets."""
     return gzip.compress(whole_page().encode(), mtime=0)
 
 
 def report_page(data: Any) -> str:
-    """A page that only shows `data`, and needs no server."""
+    """Return a page that only shows `data`, and needs no server."""
     # JSON inside a script element: nothing in it may end the element or open a comment.
     text = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c").replace("\u2028", "\\u2028")
     meta = f'<meta http-equiv="Content-Security-Policy" content="{policy(report=True)}">'
-    return _put_together(meta, text)
+    return _put_together(_sources(report=True), meta, text)
 
 
-def _put_together(meta: str, data: str) -> str:
-    html, style, script = _sources()
-    # In the order in which they stand in the HTML, so that what is filled in is never looked at again.
+def _put_together(sources: _Sources, meta: str, data: str) -> str:
+    html, style, script = sources
+    # In the order in which they stand in the HTML, so that what is filled in is never searched again.
     parts = {"<!--meta-->": meta, "/*style*/": style, "/*data*/": data, "/*script*/": script}
     whole = ""
     for gap, text in parts.items():

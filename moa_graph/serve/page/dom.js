@@ -71,6 +71,21 @@ const store = {
   },
 };
 
+// History, exports, comparison and files are in a second script, loaded when first needed. A report holds both.
+const MORE = "/*more*/"; // its hash
+let loading = null;
+function more() {
+  if (!MORE) return Promise.resolve();
+  loading ??= new Promise((done, failed) => {
+    const address = "moa/more.js";
+    const policy = globalThis.trustedTypes?.createPolicy("moa", { createScriptURL: (text) => text });
+    const fail = () => failed(new Error("A part of this page could not be loaded. Save what you need, and reload the page."));
+    document.head.append(el("script", { src: policy?.createScriptURL(address) ?? address, integrity: MORE, onload: done, onerror: fail }));
+  });
+  return loading;
+}
+const withMore = (work) => more().then(work).catch((error) => notice(error.message));
+
 function download(name, text, type) {
   const url = URL.createObjectURL(new Blob([text], { type }));
   const link = el("a", { href: url, download: name });

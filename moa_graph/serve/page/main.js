@@ -10,6 +10,7 @@ const conversation = { id: newId(), title: null, turns: [] };
 const views = new Map(); // of the turns on the page
 let mixtures = [];
 let running = null; // the AbortController of the run under way
+let attached = []; // the files of the next question
 let editing = null; // the turn whose question is being written anew
 let placed = 0; // where the last turn was put, to see whether the reader has moved since
 
@@ -22,6 +23,8 @@ function open({ id, title = null, turns }, address = "push") {
 }
 
 function show(turns) {
+  // At hand from now on, so that what is shown can be saved when the server has gone.
+  if (turns.length) more().catch(() => {});
   $("turns").replaceChildren();
   views.clear();
   $("hello").hidden = turns.length > 0;
@@ -32,14 +35,21 @@ function show(turns) {
 function named() {
   document.title = conversation.title ?? conversation.turns[0]?.question.slice(0, 120) ?? TITLE;
   const records = conversation.turns.map((turn) => turn.record).filter(Boolean);
-  const cost = records.some((record) => record.cost === null) ? null : records.reduce((sum, record) => sum + record.cost, 0);
-  const calls = records.reduce((sum, record) => sum + record.calls, 0);
+  const cost = records.some((record) => record.cost === null) ? null : records.reduce((sum, record) => sum + record.cost, 0) - reused("cost");
+  const calls = records.reduce((sum, record) => sum + record.calls, 0) - reused("calls");
   $("spent").textContent = calls ? `So far: ${plural(calls, "call")}, ${cost === null ? "cost unknown" : dollars(cost)}` : "";
+}
+
+// What records count again: drafts and notes that an earlier turn paid for.
+function reused(what) {
+  const parts = conversation.turns.filter((turn) => turn.reused && turn.record).flatMap((turn) => [...turn.drafts, ...turn.notes]);
+  return parts.reduce((sum, part) => sum + (what === "cost" ? part.cost ?? 0 : Number(part.attempts > 0)), 0);
 }
 
 function addView(turn) {
   for (const node of document.querySelectorAll(".current")) node.classList.remove("current");
-  const view = turnView(turn, { live: !data, vote, reading, again, edit });
+  const view = turnView(turn, { live: !data, reading, again, edit,
+    vote: (...args) => withMore(() => vote(...args)), aggregate: (before) => withMore(() => aggregate(before)) });
   views.set(turn, view);
   $("turns").append(view.node);
   seen.disconnect();
@@ -76,35 +86,25 @@ function jump() {
   $("jump").hidden = true;
 }
 
-function vote(turn, draft) {
-  const view = views.get(turn);
-  turn.blind.best = draft ? `${draft.layer}:${draft.slot}` : null;
-  const before = conversation.turns.slice(0, conversation.turns.indexOf(turn));
-  const kept = keepVote(voteOf(turn, messagesFor(before, turn.question)));
-  notice(kept ? "" : "This browser's storage is full or closed: the vote is held until the page is closed. Save it now: History, Save votes.");
-  view.all();
-  view.node.querySelector("h2").tabIndex = -1;
-  view.node.querySelector("h2").focus();
-  say([kept && "Vote kept.", draft && `${nameOf(draft)} wrote the best draft.`].filter(Boolean).join(" "));
-  remember(conversation);
-}
-
-async function ask(question) {
+async function ask(question, files = []) {
   const chosen = mixtures.find((each) => each.name === $("mixture").value);
   const layers = Number($("layers").value) || chosen.layers;
   if (editing) replace(editing);
   edit(null);
   notice("");
   const turn = newTurn(question, { mixture: chosen.name, layers }, $("blind").checked && layers > 1);
-  const body = { mixture: chosen.name, layers, messages: messagesFor(conversation.turns, question),
-    aggregator: $("aggregator").value === chosen.aggregator ? null : $("aggregator").value, system: $("system").value.trim() };
+  if (files.length) turn.files = files;
+  const body = { mixture: chosen.name, layers, aggregator: $("aggregator").value === chosen.aggregator ? null : $("aggregator").value, system: $("system").value.trim() };
+  turn.sent = { layers, aggregator: body.aggregator, system: body.system };
   await follow(turn, body);
 }
 
 // A run from its first event to its last. What has come is kept at every step, since it is paid for.
 async function follow(turn, body) {
-  if (!conversation.turns.length) history.pushState(null, "", `#run=${conversation.id}`);
+  const earlier = [...conversation.turns];
+  if (!earlier.length) history.pushState(null, "", `#run=${conversation.id}`);
   conversation.turns.push(turn);
+  more().catch(() => {});
   const { id } = conversation;
   $("hello").hidden = true;
   const view = addView(turn);
@@ -114,12 +114,14 @@ async function follow(turn, body) {
   busy(true);
   const { signal } = running;
   named();
+  if (turn.reused) view.all();
   view.update(0);
   view.node.scrollIntoView({ block: "start" });
   placed = view.node.getBoundingClientRect().top;
   const clock = setInterval(() => view.update(now()), 250);
   try {
-    for await (const event of events(body, signal)) {
+    const messages = await messagesFor(earlier, turn);
+    for await (const event of events({ ...body, messages }, signal)) {
       if (signal.aborted) break;
       apply(turn, event, now());
       shown(turn, view, event, now());
@@ -153,7 +155,7 @@ function inWords(error) {
 function again(turn) {
   if (running) return waits();
   replace(turn);
-  ask(turn.question);
+  ask(turn.question, turn.files);
 }
 
 function replace(turn) {
@@ -168,6 +170,8 @@ function edit(turn) {
   editing = turn;
   $("editing").hidden = !turn;
   if (!turn) return;
+  attached = [...(turn.files ?? [])];
+  showAttached();
   $("question").value = turn.question;
   $("question").focus();
 }
@@ -261,7 +265,18 @@ function submit(event) {
   if (!question || !mixtures.length) return;
   if (running) return waits();
   $("question").value = "";
-  ask(question);
+  const files = attached;
+  attached = [];
+  showAttached();
+  ask(question, files);
+}
+
+// Takes files into the next question: chosen, dropped or pasted.
+const take = (files) => withMore(() => takeFiles([...files]));
+
+function showAttached() {
+  $("attached").hidden = !attached.length;
+  if (attached.length) withMore(showFiles);
 }
 
 // Shows the conversation that the address names.
@@ -286,10 +301,23 @@ function live() {
   addEventListener("beforeunload", (event) => { if (running) event.preventDefault(); });
   addEventListener("pagehide", () => { if (running) remember(conversation); });
   $("stop").onclick = () => running?.abort();
+  $("attach").onclick = () => $("files").click();
+  $("files").onchange = () => take($("files").files);
+  $("question").addEventListener("paste", (event) => {
+    if (!event.clipboardData.files.length) return;
+    event.preventDefault();
+    take(event.clipboardData.files);
+  });
+  for (const kind of ["dragover", "dragleave", "drop"]) document.addEventListener(kind, (event) => {
+    if (!event.dataTransfer?.types.includes("Files")) return;
+    event.preventDefault();
+    $("ask").classList.toggle("over-files", kind === "dragover");
+    if (kind === "drop") take(event.dataTransfer.files);
+  });
   $("jump").onclick = jump;
-  $("edit-cancel").onclick = () => { edit(null); $("question").value = ""; };
+  $("edit-cancel").onclick = () => { edit(null); $("question").value = ""; attached = []; showAttached(); };
   $("new").onclick = () => { open({ id: newId(), turns: [] }); $("question").focus(); };
-  $("history-open").onclick = () => openHistory(open);
+  $("history-open").onclick = () => withMore(() => openHistory(open));
   $("options-toggle").onclick = () => {
     $("options").hidden = !$("options").hidden;
     $("options-toggle").setAttribute("aria-expanded", !$("options").hidden);

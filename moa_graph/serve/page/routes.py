@@ -7,23 +7,23 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_core.messages import AnyMessage
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
 from moa_graph.errors import ConfigError
-from moa_graph.graph.build import MoAGraph
 from moa_graph.mixture.context import MoAContext
 from moa_graph.mixture.mixture import MAX_LAYERS, Mixture
 from moa_graph.mixture.proposer import Proposer, is_embedded
 from moa_graph.serve.bodies import json_body
 from moa_graph.serve.catalogue import Catalogue
 from moa_graph.serve.openai.response import data_event
-from moa_graph.serve.page.document import policy, report_page, whole_page, zipped_page
+from moa_graph.serve.page.again import before_the_answer, given_drafts
+from moa_graph.serve.page.document import more_script, policy, report_page, whole_page, zipped_page
 from moa_graph.serve.problems import Problem, problem
 from moa_graph.serve.runs import Result, checked, run
 from moa_graph.serve.sse import HEARTBEAT, EventStream
+from moa_graph.state import Event
 
 CHOICES = ("layers", "aggregator", "system")
 """The fields of MoAContext that the page offers."""
@@ -51,6 +51,11 @@ class PageRoutes:
             return Response(zipped_page(), media_type="text/html", headers=headers)
         return Response(whole_page(), media_type="text/html", headers={**headers, "vary": "accept-encoding"})
 
+    async def more(self, request: Request) -> Response:
+        """GET /moa/more.js: what the page needs for history, exports, comparison and attachments."""
+        headers = {"cache-control": "no-cache", "x-content-type-options": "nosniff"}
+        return Response(more_script(), media_type="text/javascript", headers=headers)
+
     async def report(self, request: Request) -> Response:
         """GET /moa/report: the page as a report without a run yet, for the page to save runs with."""
         return Response(report_page(None), media_type="text/plain", headers={"x-content-type-options": "nosniff"})
@@ -62,15 +67,24 @@ class PageRoutes:
         return JSONResponse({"mixtures": served, "missing": missing}, headers={"cache-control": "no-store"})
 
     async def run(self, request: Request) -> ASGIApp:
-        """POST /moa/run {mixture, messages, layers?, aggregator?, system?}: the run's events as server-sent events."""
+        """POST /moa/run {mixture, messages, layers?, aggregator?, system?}: the run's events as server-sent events.
+
+        With {drafts, notes?} the aggregator alone is asked, and reads these drafts.
+        """
         try:
             body = await json_body(request, self.max_bytes)
             name, context = str(body.get("mixture")), _context(body)
-            messages = checked(self.catalogue.mixture(name), body.get("messages"), context)
+            mixture, graph = self.catalogue.mixture(name), self.catalogue.graph(name)
+            messages = checked(mixture, body.get("messages"), context)
+            if body.get("drafts") is None:
+                parts = run(graph, messages, context)
+            else:
+                thread = await before_the_answer(graph, mixture, messages, context, *given_drafts(body))
+                parts = run(thread[0], None, context, thread[1])
         except Exception as exc:
             # Whatever it is, the page shows a message; `problem` logs what nobody foresaw.
             return problem(exc).response()
-        return EventStream(_events(self.catalogue.graph(name), messages, context), heartbeat=self.heartbeat)
+        return EventStream(_events(parts), heartbeat=self.heartbeat)
 
 
 def _context(body: dict[str, Any]) -> MoAContext:
@@ -81,11 +95,11 @@ def _context(body: dict[str, Any]) -> MoAContext:
         raise Problem(400, str(exc)) from exc
 
 
-async def _events(graph: MoAGraph, messages: list[AnyMessage], context: MoAContext) -> AsyncGenerator[str]:
+async def _events(parts: AsyncGenerator[Event | Result]) -> AsyncGenerator[str]:
     """The run's events, then `answer` with the whole text; or a last one, `failed`."""
     failed = False
     try:
-        async with contextlib.aclosing(run(graph, messages, context)) as parts:
+        async with contextlib.aclosing(parts):
             async for part in parts:
                 if isinstance(part, Result):
                     text = str(part.message.text)

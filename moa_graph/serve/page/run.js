@@ -80,7 +80,8 @@ function apply(turn, event, now) {
   } else if (event.moa === "answer") {
     Object.assign(turn, { answer: event.text, drafts: event.drafts, record: event.record, status: "done", took: now });
   } else if (event.moa === "failed") {
-    Object.assign(turn, { error: event.message, status: "failed", took: now });
+    // The last sentence is for programs, which find the drafts on the exception.
+    Object.assign(turn, { error: event.message.replace(/ The drafts are attached\.$/, ""), status: "failed", took: now });
   }
 }
 
@@ -98,12 +99,24 @@ function shuffled(list) {
   return out;
 }
 
-// The conversation so far, as models are to see it: questions and the whole answers to them, never a draft or a half.
-function messagesFor(turns, question) {
-  const said = turns
-    .filter((turn) => turn.answer && turn.status === "done" && !turn.replaced)
-    .flatMap((turn) => [{ role: "user", content: turn.question }, { role: "assistant", content: turn.answer }]);
-  return [...said, { role: "user", content: question }];
+// The turns that models are to see: those that were answered whole.
+const answeredTurns = (turns) => turns.filter((turn) => turn.answer && turn.status === "done" && !turn.replaced);
+
+// The conversation as texts: questions and the whole answers to them, never a draft or a half.
+function plainMessages(turns, last) {
+  const said = answeredTurns(turns).flatMap((turn) => [{ role: "user", content: turn.question }, { role: "assistant", content: turn.answer }]);
+  return [...said, { role: "user", content: last.question }];
+}
+
+// The same with the files of questions.
+async function messagesFor(turns, last) {
+  const messages = plainMessages(turns, last);
+  for (const [at, turn] of [...answeredTurns(turns), last].entries()) {
+    if (!turn.files?.length) continue;
+    await more();
+    messages[2 * at].content = await contentOf(turn);
+  }
+  return messages;
 }
 
 // Events of one run, in order. The signal ends it, here and at the server.

@@ -14,7 +14,7 @@ function turnView(turn, actions) {
   const totals = el("section", { class: "part", "aria-label": "Totals", hidden: true });
   const folding = button("", () => fold(folded !== true), "plain fold", { hidden: true });
   const drafts = el("div", {}, el("p", { class: "row" }, folding, none), layers.node);
-  const node = el("article", { class: "turn" }, questionView(turn), state, drafts, alarm, answer.node, notes.node, compared.node, el("div", { class: "below" }, timeline.node, totals));
+  const node = el("article", { class: "turn" }, questionView(turn), ...filesOf(turn), state, drafts, alarm, answer.node, notes.node, compared.node, el("div", { class: "below" }, timeline.node, totals));
   let folded = null; // null until the answer begins, or a person decides
   let leads = false; // whether the answer stands first on a phone
 
@@ -71,6 +71,14 @@ function questionView(turn) {
   return el("div", { class: "question" }, text, more);
 }
 
+// The files of a question; the second script shows them.
+function filesOf(turn) {
+  if (!turn.files?.length) return [];
+  const node = el("div");
+  withMore(() => node.replaceChildren(filesView(turn.files)));
+  return [node];
+}
+
 function stateOf(turn, now) {
   const parts = [];
   const current = Math.max(0, ...turn.drafts.map((draft) => draft.layer));
@@ -83,6 +91,7 @@ function stateOf(turn, now) {
   else if (turn.status === "stopped") parts.push(el("span", { class: "chip warn" }, "stopped"));
   else if (turn.record?.degraded && !hidden(turn)) parts.push(el("span", { class: "chip warn" }, whyDegraded(turn)));
   if (turn.mixture) parts.push(el("span", {}, `mixture ${turn.mixture}`));
+  if (turn.reused) parts.push(el("span", {}, "the drafts of before, one new call"));
   if (turn.status === "running") parts.push(el("span", {}, seconds(now)));
   if (hidden(turn) && turn.status !== "running") parts.push(el("span", {}, "Which draft is best? Names come after your vote."));
   return parts;
@@ -106,7 +115,7 @@ function totalsOf(turn) {
   return el("dl", { class: "totals" }, ...rows.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, `${value}`))));
 }
 
-function answerView(turn, { live, again, edit }) {
+function answerView(turn, { live, again, aggregate, edit }) {
   const model = el("span", { class: "model" });
   const body = el("div", { class: "body" });
   const foot = el("footer");
@@ -128,7 +137,11 @@ function answerView(turn, { live, again, edit }) {
     model.textContent = turn.aggregator;
     render();
     foot.replaceChildren(...(over && turn.answer ? [button("Copy", (event) => copy(turn.answer, event.target))] : []), ...(over && !hidden(turn) ? exportButtons([turn]) : []));
-    if (over && live && !turn.replaced) foot.append(button("Ask again", () => again(turn), "plain redo"), button("Edit the question", () => edit(turn), "plain redo"));
+    if (over && live && !turn.replaced) {
+      const usable = !hidden(turn) && turn.drafts.some((draft) => COUNTED.includes(draft.status));
+      const redo = [["Ask again", again], usable && ["Ask the aggregator again", aggregate], ["Edit the question", edit]].filter(Boolean);
+      foot.append(...redo.map(([text, work]) => button(text, () => work(turn), "plain redo")));
+    }
     if (over && hidden(turn)) foot.append(el("span", { class: "hint" }, "Vote above to see names, times and exports."));
   }
   return { node, update, token };

@@ -1,0 +1,34 @@
+// A conversation as Markdown, JSON, or one HTML file made by this same page.
+
+function asMarkdown(turns) {
+  return turns.map((turn) => {
+    const drafts = turn.drafts.map((draft) => {
+      const about = [`${draft.model}`, KINDS[draft.status]?.[0] ?? draft.status, ...facts(draft).map((fact) => fact.textContent)];
+      const body = [draft.error && `> ${draft.error.replaceAll("\n", "\n> ")}`, draft.text].filter(Boolean).join("\n\n");
+      return `### Layer ${draft.layer}: ${nameOf(draft)}\n\n${about.join(", ")}\n\n${body}`;
+    });
+    const answer = turn.answer || `No answer: ${turn.error ?? turn.status}`;
+    return [`# ${turn.question}`, "## Answer", turn.aggregator && `By ${turn.aggregator}`, answer, "## Drafts", ...drafts].filter(Boolean).join("\n\n");
+  }).join("\n\n---\n\n") + "\n";
+}
+
+async function asReport(turns) {
+  const page = await (await fetch("moa/report")).text();
+  const start = page.indexOf(">", page.indexOf('id="data"')) + 1;
+  // Nothing inside may end the element.
+  const text = JSON.stringify(asDocument(turns)).replaceAll("<", "\\u003c");
+  return page.slice(0, start) + text + page.slice(page.indexOf("<", start));
+}
+
+function fileName(turns, ending) {
+  const words = (turns[0]?.question ?? "run").toLowerCase().replace(/[^\p{L}\p{N}]+/gu, "-").slice(0, 40).replace(/^-+|-+$/g, "");
+  return `moa-${words || "run"}.${ending}`;
+}
+
+const SAVE = {
+  md: (turns) => download(fileName(turns, "md"), asMarkdown(turns), "text/markdown"),
+  json: (turns) => download(fileName(turns, "json"), JSON.stringify(asDocument(turns), null, 2), "application/json"),
+  html: async (turns) => download(fileName(turns, "html"), await asReport(turns), "text/html"),
+};
+
+const saveAll = () => download("moa-runs.json", JSON.stringify({ version: 1, runs: store.read("moa.runs", []) }, null, 2), "application/json");
