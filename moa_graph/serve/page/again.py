@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from functools import cache
-from typing import Any, cast
+from typing import Any
 
 from langchain_core.messages import AnyMessage
 from langchain_core.runnables import RunnableConfig
@@ -79,6 +79,6 @@ async def before_the_answer(
         "next": [ANSWER],
         "run": info,
     }
-    resumable = cast(MoAGraph, graph.copy({"checkpointer": InMemorySaver()}))
+    resumable = graph.copy({"checkpointer": InMemorySaver()})
     config: RunnableConfig = {"configurable": {"thread_id": info["id"]}}
     return resumable, await resumable.aupdate_state(config, state, as_node="gather")
