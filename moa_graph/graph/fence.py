@@ -123,8 +123,8 @@ def _mac(scope: Scope, purpose: str, texts: Sequence[str | bytes]) -> hmac.HMAC:
 
 def plain_message(message: BaseMessage) -> bytes:
     """Return what a provider is sent of a message as JSON, without the message's id, which changes from run to run."""
-    names = ("content", "name", "tool_calls", "tool_call_id")
-    sent: dict[str, Any] = {name: value for name in names if (value := getattr(message, name, None))}
+    names, fields = ("content", "name", "tool_calls", "tool_call_id"), vars(message)
+    sent: dict[str, Any] = {name: value for name in names if (value := fields.get(name))}
     try:
         return orjson.dumps([message.type, sent], default=str, option=orjson.OPT_SORT_KEYS)
     except TypeError:  # what orjson refuses: lone surrogates, integers above 64 bits, keys that are not texts

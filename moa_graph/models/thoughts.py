@@ -66,6 +66,8 @@ _GLUED: Final = re.compile(r"analysis(?=[A-Z])")
 """Harmony's analysis channel after a server dropped its special tokens; the answer follows `_GLUED_END`."""
 _GLUED_END: Final = "assistantfinal"
 
+_GLUED_START: Final = re.compile(r"[\s\0]*analysis")
+
 _LONGEST: Final = 150
 """Characters of the longest mark."""
 _QUOTES: Final = "`\"'“”‘’«»"
@@ -79,6 +81,8 @@ def clean(text: str) -> str:
     harmony format, or before a closing mark whose opening mark is missing (servers that pre-fill the opening mark
     return the closing one alone). Marks further on, or in quotes, belong to an answer that writes about them.
     """
+    if not ("<" in text or "[" in text or "◁" in text or _GLUED_START.match(text)):
+        return encodable(text).strip()  # No mark can be in it. A long conversation has many such texts.
     cleaner = Cleaner()
     shown, restarts = cleaner.feed(text), cleaner.restarts
     rest = cleaner.rest()
