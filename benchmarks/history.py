@@ -66,7 +66,10 @@ async def history(base: str) -> list[Row]:
     return [
         row("history_slope", "CPU by the history's bytes, of one JSON encoding's", [ratio], "x", 3.0),
         row("history_growth", "  growth of the last doubling by that before", [steps[-1] / steps[-2]], "x", 2.67),
-        row("history_written", f"bytes that a thread of {THREAD} turns writes", [await _thread()], "x new"),
+        row(
+            "history_delta", f"bytes that {THREAD} turns of a thread write, deltas", [await _thread("delta")], "x", 1.2
+        ),
+        row("history_whole", "  whole messages, LangGraph's default", [await _thread("whole")], "x"),
     ]
 
 
@@ -75,19 +78,20 @@ def _slope(points: list[tuple[int, float]]) -> float:
     return float(statistics.linear_regression(*zip(*points, strict=True)).slope)
 
 
-async def _thread() -> float:
+async def _thread(history: Any) -> float:
+    """Bytes in the checkpointer, of the bytes of each turn's question, drafts, answer and record as JSON."""
     from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
     new = 0
     with tempfile.TemporaryDirectory() as folder:
         async with AsyncSqliteSaver.from_conn_string(str(Path(folder) / "thread.db")) as saver:
             models = [Brief(model=name, text=MESSAGE) for name in ("one", "two", "last")]
-            graph = create_moa(proposers=models[:2], aggregator=models[2], checkpointer=saver)
+            graph = create_moa(proposers=models[:2], aggregator=models[2], checkpointer=saver, history=history)
             for turn in range(THREAD):
                 config: Any = {"configurable": {"thread_id": "1"}}
                 asked = f"{turn}: {MESSAGE}"
-                await graph.ainvoke({"messages": asked}, config, durability="exit")
-                new += len(asked) + 3 * len(MESSAGE)
+                out = await graph.ainvoke({"messages": asked}, config, durability="exit")
+                new += len(json.dumps([asked, out["drafts"], out["messages"][-1].content, out["record"]]))
             written = 0
             for table, size in (("checkpoints", "length(checkpoint) + length(metadata)"), ("writes", "length(value)")):
                 async with saver.conn.execute(f"select coalesce(sum({size}), 0) from {table}") as found:

@@ -15,6 +15,7 @@ from langgraph.stream.transformers import CustomTransformer
 from langgraph.types import All, Checkpointer
 
 from moa_graph.costs.ledger import Ledger
+from moa_graph.graph.delta_state import DeltaInput, DeltaOutput, DeltaState
 from moa_graph.graph.nodes import Node, Nodes
 from moa_graph.mixture.context import MoAContext
 from moa_graph.mixture.fields import ContextFields, GraphFields
@@ -25,6 +26,12 @@ from moa_graph.state import MoAInput, MoAOutput, MoAState
 MoAGraph: TypeAlias = CompiledStateGraph[MoAState, MoAContext | ContextFields, MoAInput, MoAOutput]
 """What `create_moa` returns. A run's context may be a `MoAContext` or a mapping of its fields."""
 
+_SCHEMAS: dict[str, tuple[type[Any], type[Any], type[Any]]] = {
+    "whole": (MoAState, MoAInput, MoAOutput),
+    "delta": (DeltaState, DeltaInput, DeltaOutput),
+}
+"""State, input and output, by `history`."""
+
 
 def create_moa(
     mixture: Mixture | str | Path | Mapping[str, Any] | None = None,
@@ -34,6 +41,7 @@ def create_moa(
     store: BaseStore | None = None,
     name: str = "moa",
     output: Literal["full", "answer"] = "full",
+    history: Literal["whole", "delta"] = "whole",
     ledger: Ledger | None = None,
     interrupt_before: All | list[str] | None = None,
     interrupt_after: All | list[str] | None = None,
@@ -61,6 +69,9 @@ def create_moa(
         name: The name of the graph, of its root span, and of its node in a parent graph.
         output: "full" returns messages, drafts and record. "answer" returns messages only, for tools and parent
             graphs.
+        history: How a checkpoint holds the thread's messages. "whole" repeats all of them at every turn, as LangGraph
+            does by default. "delta" holds those of the turn, for long threads; LangGraph's `DeltaChannel`, which is
+            in beta there, does it. A thread that was begun with "whole" can go on with "delta", not the reverse.
         ledger: Records every paid call, and answers a call that it has recorded before.
         interrupt_before: Names of nodes to pause before, or "*", as for `StateGraph.compile`.
         interrupt_after: Names of nodes to pause after, or "*".
@@ -80,7 +91,7 @@ def create_moa(
     whole = Mixture.load(mixture, **fields)
     for spec in whole.specs:
         require_known(spec)
-    graph = _wired(whole, output, ledger).compile(
+    graph = _wired(whole, output, history, ledger).compile(
         checkpointer,
         store=store,
         name=name,
@@ -96,13 +107,14 @@ def create_moa(
 
 
 def _wired(
-    mixture: Mixture, output: Literal["full", "answer"], ledger: Ledger | None
+    mixture: Mixture, output: Literal["full", "answer"], history: Literal["whole", "delta"], ledger: Ledger | None
 ) -> StateGraph[MoAState, MoAContext | ContextFields, MoAInput, MoAOutput]:
     nodes = Nodes(mixture, ledger)
     names = [node.name for node in mixture.plan[0]]
-    shown: type[Any] = MoAOutput if output == "full" else MoAInput
+    state, asked, answered = _SCHEMAS[history]
+    shown = answered if output == "full" else asked
     graph: StateGraph[MoAState, MoAContext | ContextFields, MoAInput, MoAOutput] = StateGraph(
-        MoAState, MoAContext, input_schema=MoAInput, output_schema=shown
+        state, MoAContext, input_schema=asked, output_schema=shown
     )
     graph.add_node("begin", Node("begin", nodes.begin))
     for name, spec in mixture.plan[0]:
