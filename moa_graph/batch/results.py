@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from moa_graph.errors import ConfigError, MoAError, ServerError
 from moa_graph.state import Draft, total_usage
 
-Result = dict[str, Any]
+BatchResult = dict[str, Any]
 
 _TIMES = frozenset({"seconds", "first_token_seconds", "attempts"})
 """Fields of a draft that differ from run to run."""
@@ -21,7 +21,7 @@ class Graph(Protocol):
         """Run the mixture and return its final state."""
 
 
-async def answered(graph: Graph, messages: Sequence[Any], context: Mapping[str, Any]) -> Result:
+async def answered(graph: Graph, messages: Sequence[Any], context: Mapping[str, Any]) -> BatchResult:
     """Run one question and return its result. An error that concerns only this question becomes a result as well.
 
     Args:
@@ -53,7 +53,7 @@ async def answered(graph: Graph, messages: Sequence[Any], context: Mapping[str, 
     return {**answer, **facts, "drafts": timeless(out["drafts"])}
 
 
-def failed(error: MoAError) -> Result:
+def failed(error: MoAError) -> BatchResult:
     """Return an error as a result, with the cost, usage and drafts of the run until then."""
     costs = [*(d["cost"] for d in error.drafts if d["attempts"]), error.cost]
     return {

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, TextIO
 
 from moa_graph.batch.in_order import in_order
 from moa_graph.batch.questions import WHOLE, BadLine, Question, Shard, count, read
-from moa_graph.batch.results import Graph, Result, answered, failed
+from moa_graph.batch.results import BatchResult, Graph, answered, failed
 from moa_graph.costs.ledger import Ledger
 from moa_graph.costs.spending_cap import SpendingCap
 from moa_graph.errors import BudgetError, ConfigError, InputError, ServerError
@@ -69,7 +69,7 @@ class _Receipt(NamedTuple):
     line: int
     id: str | int
     key: str | None
-    result: Result | None
+    result: BatchResult | None
 
 
 @dataclass
@@ -187,7 +187,7 @@ class Batch:
         await self.ledger.put(key, result, item=entry.item, role="item", model=self.who, cost=result["cost"])
         return _Receipt(entry.line, entry.id, key, None)
 
-    async def _patiently(self, entry: Question, context: Mapping[str, Any]) -> Result:
+    async def _patiently(self, entry: Question, context: Mapping[str, Any]) -> BatchResult:
         for wait in self.patience:
             try:
                 return await answered(self.graph, entry.messages, context)
@@ -207,7 +207,7 @@ class Batch:
             messages=entry.messages,
         )
 
-    def _count(self, result: Result) -> None:
+    def _count(self, result: BatchResult) -> None:
         self._cap.pay(result["cost"], whole=not result["error"])
         self.totals.cost, self.totals.unpriced = self._cap.spent, self._cap.unknown
         if not result["error"]:

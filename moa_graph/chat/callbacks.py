@@ -16,7 +16,7 @@ from langchain_core.utils.uuid import uuid7
 from moa_graph.mixture.context import BoundContext
 
 
-class Run(NamedTuple):
+class CallbackRun(NamedTuple):
     """What the inner graph is called with."""
 
     input: Any
@@ -31,7 +31,7 @@ class Parent:
         self._source, self._run_id = source, run_id
 
     def __repr__(self) -> str:
-        # LangChain's cache makes its key of a call's arguments by their repr; this one is no part of the question.
+        # LangChain's cache makes its key of a call's arguments by their repr; this one is not a part of the question.
         return "parent"
 
     def child(self) -> CallbackManager:

@@ -37,7 +37,7 @@ class Answer:
         """Yield the piece in one part of the graph's stream, if it holds one.
 
         Raises:
-            AggregationError: Another model begins the answer anew; a chat model cannot take tokens back.
+            AggregationError: Another model starts the answer again; a chat model cannot discard tokens.
         """
         if mode == "values":
             self._state = part

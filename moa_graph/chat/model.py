@@ -29,7 +29,7 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
-from moa_graph.chat.callbacks import Parent, Run, alone, anext_part, around, next_part, own_run
+from moa_graph.chat.callbacks import CallbackRun, Parent, alone, anext_part, around, next_part, own_run
 from moa_graph.chat.chunks import Answer, result
 from moa_graph.chat.structured import Method, structured
 from moa_graph.costs.tokens import prompt_tokens, tokens
@@ -155,7 +155,7 @@ class ChatMoA(BaseChatModel):
         strict: bool | None = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, AIMessage]:
-        """The model with tools: the aggregator alone holds them; the proposers are told of them and advise in words.
+        """The model with tools: only the aggregator gets them; the proposers get a description and advise in words.
 
         Arguments are those of the aggregator's own `bind_tools`.
         """
@@ -293,7 +293,7 @@ class ChatMoA(BaseChatModel):
         options: dict[str, Any],
         *,
         stream: bool = False,
-    ) -> Run:
+    ) -> CallbackRun:
         """The inner graph's input, config and context for one call; `options` are the call's own arguments."""
         parent, form = options.pop(_PARENT, None), options.pop(_FORM, None)
         options.pop("stream", None)
@@ -302,7 +302,7 @@ class ChatMoA(BaseChatModel):
         parent = Parent(manager, manager.run_id) if manager else parent or around()
         # Copies without ids: the state's reducer would write ids into the caller's messages, and merge those alike.
         own = [message.model_copy(update={"id": None}) for message in messages]
-        return Run(
+        return CallbackRun(
             input={"messages": own},
             config={"callbacks": parent.child()},
             context=BoundContext(run_deadline=self.timeout, stream_answer=stream, bound=bound, form=form),

@@ -63,7 +63,7 @@ def _response_format(schema: dict[str, Any] | type | None, method: Method, stric
 
 
 def _parser(schema: dict[str, Any] | type | None, method: Method) -> BaseOutputParser[Any]:
-    # Pydantic's classes of either version; those that are none are read as plain dicts.
+    # Classes of either pydantic version; other classes are read as plain dicts.
     typed: Any = schema if isinstance(schema, type) and is_basemodel_subclass(schema) else None
     if method != "function_calling":
         return PydanticOutputParser(pydantic_object=typed) if typed else JsonOutputParser()

@@ -85,7 +85,7 @@ def listen(
     with _bound(host, port) as listening:
         url = f"http://{_in_url(host)}:{listening.getsockname()[1]}"
 
-        class Server(uvicorn.Server):
+        class ReadyServer(uvicorn.Server):
             async def startup(self, sockets: list[socket.socket] | None = None) -> None:
                 await super().startup(sockets)
                 _print_addresses(url, catalogue)
@@ -96,7 +96,7 @@ def listen(
         config = uvicorn.Config(
             create_app(catalogue, policy), log_level="warning", timeout_graceful_shutdown=2, http=limited_protocol()
         )
-        Server(config).run(sockets=[listening])
+        ReadyServer(config).run(sockets=[listening])
 
 
 def _print_addresses(url: str, catalogue: Catalogue) -> None:

@@ -31,9 +31,9 @@ __all__ = [
 ]
 
 ANSWER_TOKENS = 700
-"""Taken for an answer whose `max_tokens` is not set, when nothing has been answered yet."""
+"""Assumed length of an answer without `max_tokens` while no answer is known."""
 FRAME_TOKENS = 300
-"""The instruction around drafts."""
+"""Tokens of the instructions around drafts."""
 
 
 class ExpectedCall(NamedTuple):
@@ -45,7 +45,7 @@ class ExpectedCall(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """What a run, or the rest of it, is expected to take.
+    """The expected calls, tokens and cost of a run or of the rest of it.
 
     Attributes:
         calls: Model calls, retries not included.

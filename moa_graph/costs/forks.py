@@ -1,4 +1,4 @@
-"""What must start anew in a forked child process."""
+"""Reset state in a forked child process."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ __all__ = ["after_fork"]
 
 
 def after_fork(reset: Callable[[], None]) -> Callable[[], None]:
-    """Run `reset` in every child that is forked from now on: the parent's threads, locks and connections are not its.
+    """Run `reset` in every child that is forked from now on. Threads, locks and connections of the parent are unusable
+    there.
 
-    Use it as a decorator of a function without arguments. Where processes do not fork it does nothing.
+    Use it as a decorator of a function without arguments. On systems without fork it does nothing.
     """
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=reset)

@@ -210,7 +210,7 @@ class Ledger:
         try:
             return work()
         except (sqlite3.Error, OSError) as exc:
-            msg = f"ledger {self.path.name}: {exc}. Is it a ledger, on a disk with room?"
+            msg = f"ledger {self.path.name}: {exc}. Is it a ledger, on a disk with free space?"
             raise ConfigError(msg) from exc
 
     # Everything below runs in the worker thread.
@@ -284,7 +284,7 @@ class Ledger:
         """Set the error on the future of each row."""
         self._failed = True
         for _, written in batch:
-            error = ConfigError(f"ledger {self.path.name}: {exc}. Is it a ledger, on a disk with room?")
+            error = ConfigError(f"ledger {self.path.name}: {exc}. Is it a ledger, on a disk with free space?")
             error.__cause__ = exc
             written.set_exception(error)
 

@@ -1,4 +1,4 @@
-"""The file of a ledger: its schema and version, what is refused before it is touched, room on its disk."""
+"""The file of a ledger: its schema and version, checks before it is opened, and free disk space."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pathlib import Path
 from moa_graph.errors import ConfigError
 
 APPLICATION = int.from_bytes(b"moaL", "big")
-"""SQLite's `application_id` of a ledger: what tells it from any other SQLite file."""
+"""SQLite's `application_id` of a ledger, which distinguishes it from other SQLite files."""
 
 VERSION = 2
-"""SQLite's `user_version`: of the schema, the format of `value` and the way keys are made."""
+"""SQLite's `user_version`: the version of the schema, the format of `value` and the computation of keys."""
 
 MIN_ROOM = 2_000_000
-"""Free bytes without which no further call is paid for: the answers of calls that are under way must find room."""
+"""Minimum free bytes for a further call. The answers of active calls must fit as well."""
 
 _TABLES = (
     "CREATE TABLE calls (key TEXT PRIMARY KEY, run TEXT NOT NULL, item TEXT, layer INTEGER, slot INTEGER, role TEXT, "
@@ -56,10 +56,12 @@ def connect(path: Path, *, busy_timeout: int) -> sqlite3.Connection:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_symlink() and not path.exists():
-        raise ConfigError(f"ledger {path.name}: a symbolic link to nothing. Remove it, or choose another ledger.")
+        raise ConfigError(
+            f"ledger {path.name}: a symbolic link to a file that does not exist. Remove it, or choose another ledger."
+        )
     _check_header(path)
     if not path.exists():
-        path.touch(mode=0o600)  # prompts and answers are the owner's business
+        path.touch(mode=0o600)  # only the owner may read prompts and answers
     db = sqlite3.connect(path, timeout=busy_timeout / 1_000, isolation_level=None, check_same_thread=False)
     try:
         if _number(db, "application_id") != APPLICATION:
@@ -78,13 +80,13 @@ def require_room(path: Path) -> None:
     """Check that the disk has room for the next answers.
 
     Raises:
-        ConfigError: It has not.
+        ConfigError: The disk is almost full.
     """
     free = shutil.disk_usage(path.parent).free
     if free < MIN_ROOM:
         raise ConfigError(
-            f"ledger {path.name}: the disk is full ({free:,} bytes free, {MIN_ROOM:,} are needed). Nothing more is "
-            "paid for. Make room, or choose a ledger elsewhere, and run again."
+            f"ledger {path.name}: the disk is full ({free:,} bytes free, {MIN_ROOM:,} are needed). No "
+            "further call is made. Free space, or choose another ledger, and run again."
         )
 
 
@@ -99,7 +101,7 @@ def try_write(db: sqlite3.Connection) -> None:
 
 
 def _check_header(path: Path) -> None:
-    """Refuse what cannot be a ledger by its first bytes: opening it with SQLite might change it already."""
+    """Check the first bytes of the file, because opening another file with SQLite might change it."""
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
@@ -108,7 +110,7 @@ def _check_header(path: Path) -> None:
         raise ConfigError(f"ledger {path.name}: not a regular file. Choose another ledger.")
     with path.open("rb") as file:
         head = file.read(100)
-    # An empty file, or one that another process is just making.
+    # The file is empty, or another process is creating it.
     if not head.strip(b"\0"):
         return
     if not head.startswith(b"SQLite format 3\0") or len(head) < 100:

@@ -1,8 +1,8 @@
-"""Tokens to dollars. An unknown price is unknown (`None`), never 0.
+"""Convert tokens to dollars. An unknown price is None, never 0.
 
-In order: what the provider itself reported, the mixture's own `prices`, genai-prices (bundled with that package, no
-network; it knows cached tokens, tiers and long-context prices), a small dated table for models that it lacks.
-`price_source` says how old the prices are.
+Sources, in this order: the cost reported by the provider, the mixture's own `prices`, genai-prices (bundled with that
+package, no network; it covers cached tokens, tiers and long-context prices), and a small dated table for models that it
+lacks. `price_source` returns the date of the prices.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _GENAI_IDS = {
     "mistralai": "mistral",
     "xai": "x-ai",
 }
-"""LangChain's provider names where genai-prices has another."""
+"""Provider names of LangChain that differ from those of genai-prices."""
 
 
 def price(
@@ -67,13 +67,13 @@ def price(
         spec: The model that was called, or will be.
         usage: Its tokens; None when unknown.
         prices: The mixture's own prices, by "provider:name" or by name, in dollars per million tokens.
-        reported: The dollars that the provider itself named.
+        reported: The cost in dollars that the provider reported.
 
     Returns:
         Dollars, or None when the usage or the price is unknown.
 
     Raises:
-        ConfigError: an entry of `prices` is malformed.
+        ConfigError: An entry of `prices` is malformed.
     """
     if reported is not None and math.isfinite(reported) and reported >= 0:
         return float(reported)
@@ -107,8 +107,8 @@ def is_free(spec: Proposer) -> bool:
 def listed(spec: Proposer) -> bool:
     """Return whether a public price list may have a price for the model.
 
-    It may for models at their provider's own host and at other public hosts. What a private server costs, only its
-    owner can say.
+    It may for models at their provider's own host and at other public hosts. The cost of a private server is known
+    only to its owner.
     """
     return isinstance(spec.model, str) and not is_free(spec) and (spec.base_url is None or _public(spec.base_url))
 
@@ -126,7 +126,7 @@ def cache_savings(spec: Proposer, usage: Usage | None, *, prices: Mapping[str, O
 
 
 def price_source() -> str:
-    """Where prices come from and how old they are, in one line."""
+    """Return the source and the date of the prices in one line."""
     return f"genai-prices {version('genai-prices')} (offline); the paper's models: Together, {PAPER_DATE}"
 
 
@@ -160,7 +160,7 @@ def _list_price(spec: Proposer, usage: Usage) -> float | None:
 
 
 def _counts(usage: Usage) -> tuple[int, int, int, int]:
-    """Input, output, cache read and cache write tokens; cached tokens are part of the input."""
+    """Return input, output, cache read and cache write tokens. Cached tokens are part of the input."""
     read = min(usage["cache_read_tokens"], usage["input_tokens"])
     written = min(usage["cache_write_tokens"], usage["input_tokens"] - read)
     return usage["input_tokens"], usage["output_tokens"], read, written
@@ -170,7 +170,7 @@ _loaded = False
 
 
 def loaded() -> bool:
-    """Whether the price list is in memory, so that `price` neither blocks nor takes long."""
+    """Return whether the price list is in memory, so that `price` does not block."""
     return _loaded
 
 
@@ -200,5 +200,5 @@ def _genai(
         else:
             found = genai_prices.calc_price(usage, name, provider_api_url=url)
     except (LookupError, ValueError):
-        return None  # a provider, a model or a date it does not know
+        return None  # unknown provider, model or date
     return float(found.total_price)

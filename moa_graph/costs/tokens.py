@@ -13,12 +13,12 @@ _IMAGE_TOKENS = 800
 
 
 def tokens(text: str) -> int:
-    """About how many tokens `text` is."""
+    """Return the estimated number of tokens of `text`."""
     return (len(text.encode("utf-8", "replace")) + 3) // 4
 
 
 def prompt_tokens(messages: Sequence[BaseMessage]) -> int:
-    """About how many tokens a conversation is."""
+    """Return the estimated number of tokens of a conversation."""
     images = sum(
         isinstance(block, dict) and "image" in str(block.get("type"))
         for message in messages

@@ -79,7 +79,7 @@ def _ascii(host: str) -> str | None:
         return None
     folded = unicodedata.normalize("NFKC", host)
     if folded.isascii():
-        # Letters or dots that are none: nobody writes an ASCII name so by accident.
+        # Look-alikes of letters or dots: an ASCII name is not written this way by accident.
         return None
     try:
         return folded.encode("idna").decode("ascii").removesuffix(".")

@@ -36,7 +36,7 @@ _TIMES = httpx.Timeout(30, read=300, pool=None)
 
 SILENCE = 20.0
 """Seconds without an event after which the server is asked whether the run is still on. Some go on sending heartbeats
-for a run whose end they never told, after the death of the worker that had it."""
+for a run whose end they never reported after its worker died."""
 
 _ON = frozenset({"pending", "running"})
 _NOTHING = object()
@@ -53,7 +53,7 @@ class RemoteMoA:
 
     def __init__(self, url: str, *, graph: str = "moa") -> None:
         if not url.startswith(("http://", "https://")):
-            raise ConfigError(f"url: {url!r} is no http or https address. Give it as http://localhost:2024.")
+            raise ConfigError(f"url: {url!r} must start with http:// or https://, for example http://localhost:2024.")
         self.url = url.rstrip("/")
         # A client of our own: the SDK's sends LangSmith's key to whatever host this is, and holds 100 streams at most.
         key = os.environ.get(KEY)
@@ -78,7 +78,7 @@ class RemoteMoA:
         """The final state of a run: messages, and from the graph `moa` drafts and record.
 
         Raises:
-            MoAError: as the local graph does, with the drafts that were told; `ServerError` for the server's faults.
+            MoAError: As the local graph does, with the drafts received so far; `ServerError` for the server's faults.
         """
         last: dict[str, Any] = {}
         async with aclosing(self._parts(input, config, context, ["values"])) as parts:
@@ -112,7 +112,7 @@ class RemoteMoA:
             context=_as_context(context),
             stream_mode=wanted,
             on_disconnect="cancel",
-            # A worker that takes over a dead one's run begins it anew: it must not find half of it in the thread.
+            # A worker that takes over a dead one's run starts it again and must not find a part of it in the thread.
             durability="exit",
             on_run_created=begun.append,
         )
@@ -160,7 +160,7 @@ class RemoteMoA:
         over = False
         while not (await asyncio.wait({following}, timeout=SILENCE))[0]:
             if over:
-                raise ServerError(f"the server at {self.url} never told the run's end", drafts=told.drafts)
+                raise ServerError(f"the server at {self.url} never reported the end of the run", drafts=told.drafts)
             # The last parts may be under way: they get as long again.
             over = await self._over(begun)
         return following.result()

@@ -1,7 +1,7 @@
 """The runs of a graph: what a node knows of its run, and what the run keeps in this process while it works.
 
 A run keeps its clock, its retry budget, the latch of its round, and what was computed from the mixture and the messages
-once. None of it is in the state: after a resume in another process, all of it begins anew.
+once. None of it is in the state: after a resume in another process, all of it starts again.
 """
 
 from __future__ import annotations

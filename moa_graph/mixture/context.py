@@ -24,9 +24,9 @@ _HINT = {"langgraph_nodes": ["aggregate"]}
 class MoAContext(Checked):
     """What one run may change; what is left out is as the mixture says. Studio shows it as a form.
 
-    There is no field for a key, a host or a new model: whoever calls a served graph picks among what its owner set
-    up. `aggregator` names one of the mixture's own models. `item` and `repeat` tell a ledger which question of a batch
-    this is.
+    There is no field for a key, a host or a new model: a caller of a served graph chooses among the values that its
+    owner set up. `aggregator` names one of the mixture's own models. `item` and `repeat` tell a ledger which question
+    of a batch this is.
 
     Keys of other programs are ignored, and named in a warning of the logger `moa_graph.context`: frameworks such as
     CopilotKit pass their own configuration as the context. Misspelled fields, and fields of a mixture, are refused.
@@ -89,14 +89,14 @@ class MoAContext(Checked):
     stream_drafts: Annotated[bool, Field(description="Send proposers' tokens as custom events.")] = False
     stream_answer: Annotated[bool, Field(description="Send the answer's tokens as custom events.")] = False
     item: Annotated[str, Field(max_length=200, description="The question's id in a batch.")] = ""
-    repeat: Annotated[int, Field(ge=0, le=1_000_000, description="The how-manieth repetition of the item.")] = 0
+    repeat: Annotated[int, Field(ge=0, le=1_000_000, description="Repetition number of the item, from 0.")] = 0
 
 
 class BoundContext(MoAContext):
     """A context with what ChatMoA and the endpoint hand on to the aggregator's call.
 
     `bound` is tools (as OpenAI writes them), tool_choice, response_format, temperature, max_tokens, stop and further
-    arguments of the call; `form` the JSON schema of the reply, which the proposers are told.
+    arguments of the call; `form` the JSON schema of the reply, which the proposers see.
     """
 
     bound: dict[str, Any] = Field(default_factory=dict)
@@ -224,4 +224,4 @@ def _aggregator(mixture: Mixture, name: str | None) -> Proposer:
         if name in (spec.label, spec.name):
             return spec
     known = ", ".join(dict.fromkeys(spec.name or spec.label for spec in models))
-    raise ConfigError(f"context.aggregator: {name!r} is none of this mixture's models. Choose one of: {known}.")
+    raise ConfigError(f"context.aggregator: {name!r} is not a model of this mixture. Choose one of: {known}.")

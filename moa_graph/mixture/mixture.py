@@ -17,12 +17,12 @@ from moa_graph.mixture.combiners import AnyCombiner, Synthesize
 from moa_graph.mixture.consistency import check_combiners, check_counts, check_rounds, check_sees
 from moa_graph.mixture.fields import MixtureFields
 from moa_graph.mixture.loading import from_file
-from moa_graph.mixture.plan import Node, Plan, plan_of, split_rounds
+from moa_graph.mixture.plan import Plan, PlannedNode, plan_of, split_rounds
 from moa_graph.mixture.price_overrides import Price, checked_prices
 from moa_graph.mixture.proposer import Proposer, Spec
 from moa_graph.mixture.validation import Checked, refuse_unknown
 
-__all__ = ["MAX_LAYERS", "Mixture", "Node", "Proposer"]
+__all__ = ["MAX_LAYERS", "Mixture", "PlannedNode", "Proposer"]
 
 MAX_LAYERS = 10
 """More than any published mixture uses; a bound on what one request may cost."""

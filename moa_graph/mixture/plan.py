@@ -11,10 +11,10 @@ from moa_graph.errors import ConfigError
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.mixture.validation import refuse_unknown
 
-__all__ = ["Node", "Plan", "plan_of", "refuse_duplicates", "split_rounds"]
+__all__ = ["Plan", "PlannedNode", "plan_of", "refuse_duplicates", "split_rounds"]
 
 
-class Node(NamedTuple):
+class PlannedNode(NamedTuple):
     """A proposer node: its name in the graph and its model."""
 
     name: str
@@ -24,7 +24,7 @@ class Node(NamedTuple):
 class Plan(NamedTuple):
     """The proposer nodes, and the node names of each round in slot order."""
 
-    nodes: list[Node]
+    nodes: list[PlannedNode]
     rounds: list[list[str]]
 
 
@@ -47,7 +47,9 @@ def plan_of(rounds: Sequence[Sequence[Proposer]]) -> Plan:
         keys.append(found)
     width = len(str(len(wanted) - 1))
     names = {key: f"p{place:0{width}d}-{spec.slug}" for place, (key, spec) in enumerate(wanted.items())}
-    return Plan([Node(names[key], spec) for key, spec in wanted.items()], [[names[k] for k in each] for each in keys])
+    return Plan(
+        [PlannedNode(names[key], spec) for key, spec in wanted.items()], [[names[k] for k in each] for each in keys]
+    )
 
 
 def _identity(spec: Proposer) -> str:

@@ -184,7 +184,7 @@ class RateLimiter:
         self.peak, self._busiest = max(self.peak, self._running), max(self._busiest, self._running)
 
     def _pump(self) -> None:
-        """Let in whoever may come in now. The lock is held."""
+        """Admit the calls that may start now. The caller holds the lock."""
         while self._waiting:
             head = self._waiting[0]
             if head.done:

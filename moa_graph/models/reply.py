@@ -207,7 +207,7 @@ EXTRAS: Final = "tool_call_extras"
 """The key in a message's `additional_kwargs` for the `extra_content` of its tool calls, by their ids."""
 
 _NOT_KEPT: Final = frozenset({BLOCKS, "tool_calls", "function_call", "refusal", "audio", "parsed"})
-"""What stands elsewhere in the message, or is no use to the provider."""
+"""Fields that are stored elsewhere in the message, or that the provider does not use."""
 
 
 def _extra(given: Mapping[str, Any]) -> dict[str, Any]:

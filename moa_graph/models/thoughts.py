@@ -292,7 +292,7 @@ class Cleaner:
         return _ends_thought(self._context.last, after, end)
 
     def _discard(self) -> None:
-        """Void all text so far and begin anew."""
+        """Discard all text so far and start again."""
         if self._shown:
             self.restarts += 1
         self._shown = False
@@ -362,7 +362,7 @@ def _may_be_mark(text: str) -> bool:
 def _ends_thought(before: str, after: str, end: bool) -> bool | None:
     """Whether a closing mark between `before` and `after` ends reasoning whose opening mark is missing.
 
-    Whoever writes about the mark sets it between spaces or quotes; a model that ends its reasoning sets it at the end
+    A text about the mark has it between spaces or quotes; a model that ends its reasoning sets it at the end
     of a line or directly after its last word. None: `after` is too short to decide.
     """
     rest = after.lstrip(" \t\r")

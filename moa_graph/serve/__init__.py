@@ -1,1 +1,1 @@
-"""The HTTP app: an OpenAI-compatible endpoint and the page, by themselves (`moa serve`) or under `langgraph dev`."""
+"""The HTTP app: an OpenAI-compatible endpoint and the page, standalone (`moa serve`) or under `langgraph dev`."""

@@ -1,4 +1,4 @@
-"""Who may ask: the key, the host name, the web page's origin, the size of a request."""
+"""Access control: the key, the host name, the web page's origin, the size of a request."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?P<host>.*)", re.IGNORECASE | re.ASC
 
 @dataclass(frozen=True)
 class Policy:
-    """What the owner of a server allows.
+    """The access rules of a server.
 
     Attributes:
-        key: What clients must send; None for no key.
+        key: The key that clients must send; None for no key.
         hosts: Names under which the server may be addressed while there is no key, besides loopback names and IP
             addresses. `*.example.com` stands for all names below example.com, `*` for every name.
         origins: Origins of web pages, other than the server's own, that may send requests ("*" for all).
@@ -49,8 +49,8 @@ class Policy:
         """Read MOA_SERVE_KEY, MOA_SERVE_HOSTS and MOA_SERVE_ORIGINS (comma-separated).
 
         Args:
-            get: Returns the value of a variable. The default reads the process environment alone: a `.env` of some
-                folder must not open the server.
+            get: Returns the value of a variable. The default reads the process environment only: a `.env` file
+                must not open the server.
         """
         hosts = (host.lower().rstrip(".") for host in words(get("MOA_SERVE_HOSTS")))
         return cls(
@@ -60,11 +60,11 @@ class Policy:
         )
 
     def check(self, headers: Headers, *, basic: bool) -> None:
-        """Refuse a request that its sender may not make.
+        """Refuse a request that is not allowed.
 
         Args:
             headers: The request's headers.
-            basic: Ask a browser for the key in its own dialog.
+            basic: Whether a browser shows its own dialog for the key.
 
         Raises:
             Problem: 400 for a malformed Host or Origin, 401 without the key, 403 for a foreign web page or host name.
@@ -76,7 +76,7 @@ class Policy:
             challenge = 'Basic realm="moa: the key is the password", charset="UTF-8"' if basic else "Bearer"
             raise Problem(
                 401,
-                "This server wants its key (MOA_SERVE_KEY) as a bearer token.",
+                "This server needs its key (MOA_SERVE_KEY) as a bearer token.",
                 code="invalid_api_key",
                 headers={"www-authenticate": challenge},
             )
@@ -86,8 +86,8 @@ class Policy:
     def check_host(self, name: str) -> None:
         """Refuse a foreign host name.
 
-        A web page whose owner points its name at 127.0.0.1 (DNS rebinding) has the same origin as the server, and
-        only the Host header shows it. An IP address cannot be rebound.
+        A web page can resolve its name to 127.0.0.1 (DNS rebinding) and then has the same origin as the server. Only
+        the Host header shows it. An IP address cannot be rebound.
 
         Raises:
             Problem: 403; `name` is not a loopback name, an IP address or one of `hosts`.
@@ -96,17 +96,17 @@ class Policy:
         wildcards = {"*", *(".".join(["*", *parents[i:]]) for i in range(1, len(parents)))}
         if name in LOOPBACK or name.endswith(".localhost") or _is_address(name) or {name, *wildcards} & self.hosts:
             return
-        advice = f"set MOA_SERVE_HOSTS={name} if the server is meant to be reached by this name"
+        advice = f"set MOA_SERVE_HOSTS={name} to allow requests under this name"
         raise Problem(403, f"Host {name!r} is not served here without a key: {advice}.", code="host_not_allowed")
 
     def allows_origin(self, origin: str | None, headers: Headers) -> bool:
-        """Return whether the request comes from no web page, the server's own page, or one of `origins`."""
+        """Return whether the request is not from a web page, or from the server's own page or one of `origins`."""
         own = origin is not None and origin.partition("://")[2] == headers.get("host", "").lower()
         return origin is None or own or bool({origin, "*"} & self.origins)
 
 
 def foreign_origin(origin: str | None) -> Problem:
-    """Return the refusal of a web page of another site."""
+    """Return the error for a web page of another site."""
     message = f"Web pages of {origin!r} may not send requests to this server. MOA_SERVE_ORIGINS can allow them."
     return Problem(403, message, code="origin_not_allowed")
 
@@ -125,7 +125,7 @@ def host_name(headers: Headers) -> str:
 
 
 def origin_of(headers: Headers) -> str | None:
-    """Return the origin of the web page that sends the request, in lower case; None when no page does.
+    """Return the origin of the web page that sends the request, in lower case; None if it is not from a page.
 
     Raises:
         Problem: 400; the header is sent twice or malformed.
@@ -153,7 +153,7 @@ def _is_address(name: str) -> bool:
 
 
 def words(text: str | None) -> list[str]:
-    """The parts of a comma-separated setting."""
+    """Return the parts of a comma-separated setting."""
     return [part.strip() for part in (text or "").split(",") if part.strip()]
 
 
@@ -162,7 +162,7 @@ def _sent_key(headers: Headers) -> bytes:
     if "authorization" not in headers:
         return headers.get("x-api-key", "").encode("latin-1")
     scheme, _, value = headers["authorization"].partition(" ")
-    # Header bytes come decoded as Latin-1, whatever they were.
+    # Header bytes are always decoded as Latin-1.
     if scheme.lower() == "bearer":
         return value.strip().encode("latin-1")
     if scheme.lower() == "basic":
@@ -172,12 +172,12 @@ def _sent_key(headers: Headers) -> bytes:
 
 
 def _same(given: bytes, wanted: bytes) -> bool:
-    """Constant-time, and digests first, so that not even the length shows."""
+    """Compare in constant time. Digests are compared, so that the length is not revealed either."""
     return hmac.compare_digest(*(hashlib.sha256(each).digest() for each in (given, wanted)))
 
 
 class Guard:
-    """ASGI middleware of single routes of ours. `serve/server_guard.py` protects the Agent Server's own routes."""
+    """ASGI middleware of this app's own routes. `serve/server_guard.py` protects the Agent Server's own routes."""
 
     def __init__(self, app: ASGIApp, policy: Policy, *, basic: bool = False) -> None:
         self._app, self._policy, self._basic = app, policy, basic
@@ -212,7 +212,7 @@ def _shared(send: Send, origin: str) -> Send:
         if message["type"] == "http.response.start":
             extra: Iterable[tuple[bytes, bytes]] = [
                 (b"access-control-allow-origin", origin.encode()),
-                # An MCP client in a browser must read it, to take back its calls.
+                # An MCP client in a browser reads it to cancel its calls.
                 (b"access-control-expose-headers", b"mcp-session-id"),
                 (b"vary", b"origin"),
             ]

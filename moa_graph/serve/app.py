@@ -1,4 +1,4 @@
-"""The app: routes and who may use them."""
+"""The app: routes and their access rules."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def create_app(
 ) -> Starlette:
     """Return the app: the OpenAI and Anthropic endpoints, the MCP tool and the page over the mixtures of `catalogue`.
 
-    `home` leads `/` to the page; under the Agent Server that place is taken.
+    `home` redirects `/` to the page; under the Agent Server `/` is in use.
     """
     policy = policy or Policy()
     endpoint = Endpoint(catalogue, policy.max_bytes, heartbeat)
@@ -55,7 +55,7 @@ def create_app(
                 "/v1/messages/count_tokens": anthropic.count_tokens,
             }.items()
         ),
-        # Last of its kind: it takes the other methods of the routes above too.
+        # It must be last, because it also matches other methods of the routes above.
         Route("/v1/{rest:path}", v1.unknown, methods=_METHODS, middleware=program),
         *([Route("/mcp", mcp, methods=["GET", "POST", "DELETE", "OPTIONS"], middleware=program)] if mcp else []),
         Route("/moa", page.page, methods=["GET"], middleware=browser),
@@ -74,10 +74,10 @@ def create_app(
 
 
 def _mcp(catalogue: Catalogue, max_bytes: int) -> McpEndpoint | None:
-    """Return the MCP endpoint, or None without the `mcp` package: the Agent Server mounts us without our extras."""
+    """Return the MCP endpoint, or None without the `mcp` package, which the Agent Server may lack."""
     if find_spec("mcp") is None:
         logging.getLogger("moa_graph").warning(
-            "no /mcp here: it needs the extra `serve` (pip install 'moa_graph[serve]')"
+            "/mcp is not available: it needs the extra `serve` (pip install 'moa_graph[serve]')"
         )
         return None
     from moa_graph.serve.mcp.endpoint import McpEndpoint
@@ -86,7 +86,7 @@ def _mcp(catalogue: Catalogue, max_bytes: int) -> McpEndpoint | None:
 
 
 async def _health(request: Request) -> Response:
-    """Say that the server runs. It tells nothing else, so it needs neither key nor host name."""
+    """Report that the server runs. The answer has nothing else, so neither key nor host name is checked."""
     return JSONResponse({"status": "ok"})
 
 

@@ -108,7 +108,7 @@ def _count(data: dict[str, Any]) -> None:
 def _repair_texts(data: dict[str, Any]) -> None:
     """Replace lone surrogates in the texts of a conversation, in place; refuse them in keys, names and settings.
 
-    Neither a provider's request nor our own answer can hold them.
+    They cannot be encoded, neither in a provider's request nor in an answer.
 
     Raises:
         Problem: 400; a key, or a text that is not one of a conversation, has a lone surrogate.

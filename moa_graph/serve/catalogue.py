@@ -1,4 +1,4 @@
-"""Which mixtures a server offers: its owner's choice, or every preset whose keys are there."""
+"""The mixtures that a server offers: its owner's choice, or every preset whose keys are set."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from moa_graph.serve.problems import Problem
 
 
 class Catalogue:
-    """Mixtures by the names under which clients ask for them, and their graphs.
+    """Mixtures by the names that clients use, and their graphs. The first one is the default.
 
-    The first is the one that is meant when a client names none. `missing` names the presets that are left out, with
-    what they would need: variables that hold keys, or the embedded model's parts.
+    Attributes:
+        mixtures: Mixtures by name.
+        missing: The presets that are left out, with their missing parts: key variables, or the embedded model's parts.
     """
 
     def __init__(self, mixtures: Mapping[str, Mixture], missing: Mapping[str, list[str]] | None = None) -> None:
@@ -28,26 +29,28 @@ class Catalogue:
         self.missing = dict(missing or {})
         if not mixtures:
             lack = "".join(f" `{name}` needs {', '.join(needs)}." for name, needs in self.missing.items())
-            raise ConfigError(f"nothing to serve: name a preset or a mixture file.{lack}")
-        # Made at once: making them reads files, which a running event loop must not.
+            raise ConfigError(f"nothing to serve: choose a preset or a mixture file.{lack}")
+        # Made here, because making them reads files, which would block an event loop.
         self._graphs = {name: create_moa(mixture, name="moa") for name, mixture in self.mixtures.items()}
 
     @classmethod
     def of(cls, sources: Iterable[str | Path] = (), *, trust: bool = False) -> Catalogue:
-        """The mixtures of `sources` (presets' names or files). Of none given, all presets that can answer here: first
-        the one that `moa ask` would take, last the small embedded model.
+        """Return the mixtures of `sources` (presets' names or files).
+
+        Without sources, return all presets that can answer here: the default of `moa ask` first, the small embedded
+        model last.
 
         Raises:
-            ConfigError: a source is wrong, two have one name, or one that was named lacks its keys or parts.
+            ConfigError: A source is wrong, two have one name, or a requested one lacks its keys or parts.
         """
         sources = list(sources)
         return cls(_named(sources, trust)) if sources else cls(*_usable(trust))
 
     def mixture(self, name: str) -> Mixture:
-        """The mixture of that name.
+        """Return the mixture of that name.
 
         Raises:
-            Problem: 404, the name is unknown.
+            Problem: 404; the name is unknown.
         """
         if name not in self.mixtures:
             known = ", ".join(self.mixtures)
@@ -55,7 +58,7 @@ class Catalogue:
         return self.mixtures[name]
 
     def graph(self, name: str) -> MoAGraph:
-        """The graph of the mixture of that name."""
+        """Return the graph of the mixture of that name."""
         self.mixture(name)
         return self._graphs[name]
 
@@ -65,13 +68,13 @@ def _named(sources: Iterable[str | Path], trust: bool) -> dict[str, Mixture]:
     for mixture, name in (_loaded(source, trust) for source in sources):
         _require(mixture)
         if name in mixtures:
-            raise ConfigError(f"two mixtures are named {name!r}: give one of them another `name`.")
+            raise ConfigError(f"two mixtures are named {name!r}: change the `name` of one of them.")
         mixtures[name] = mixture
     return mixtures
 
 
 def _usable(trust: bool) -> tuple[dict[str, Mixture], dict[str, list[str]]]:
-    """The default mixture and the presets: those that can answer here, and what the others lack."""
+    """Return the default mixture and the presets that can answer here, and the missing parts of the others."""
     mixtures: dict[str, Mixture] = {}
     missing: dict[str, list[str]] = {}
     presets = sorted(preset_names(), key=lambda name: (name == "local", name))
@@ -80,7 +83,7 @@ def _usable(trust: bool) -> tuple[dict[str, Mixture], dict[str, list[str]]]:
         mixture, name = _loaded(source, trust)
         lacks = _lacks(mixture)
         if not lacks and source != chosen and _on_own_server(mixture):
-            lacks = ["to be named, with its own server running"]
+            lacks = ["to be requested by name, with its own server running"]
         if lacks:
             missing[name] = lacks
         else:
@@ -89,12 +92,12 @@ def _usable(trust: bool) -> tuple[dict[str, Mixture], dict[str, list[str]]]:
 
 
 def _on_own_server(mixture: Mixture) -> bool:
-    """Return whether models run on a server of the user's, of which no key says that it is there."""
+    """Return whether models run on the user's own server, which may not be running and needs no key."""
     return any(key_name(spec) is None and not is_embedded(spec) for spec in mixture.specs)
 
 
 def _lacks(mixture: Mixture) -> list[str]:
-    """Return what is missing here for the mixture to answer: extras, key variables, or a sentence."""
+    """Return the missing parts of a mixture: extras, key variables, or a sentence."""
     if extras := {extra for spec in mixture.specs if (extra := missing_extra(spec))}:
         return [f"the extra `{extra}`" for extra in sorted(extras)]
     try:

@@ -1,4 +1,4 @@
-"""Connections of `moa serve`: slow and idle clients are let go, so that they cannot lock others out."""
+"""Connections of `moa serve`: slow and idle clients are disconnected, so that they cannot lock others out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HEADER_SECONDS = 10.0
 """Seconds that a client may take from connecting to the end of its request's headers."""
 
 MAX_IDLE = 200
-"""Connections without a request under way; the oldest is closed when there are more."""
+"""Maximum number of connections without an active request. The oldest one is closed if there are more."""
 
 
 def limited_protocol(*, header_seconds: float = HEADER_SECONDS, max_idle: int = MAX_IDLE) -> type[asyncio.Protocol]:

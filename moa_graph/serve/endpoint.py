@@ -1,7 +1,7 @@
 """One run behind every API format: read a request, run the mixture, encode the answer.
 
-An API format is a class with the two methods of `ApiRequest`: it says what to run, and makes the encoder that writes
-the answer in its own shape.
+An API format is a class with the two members of `ApiRequest`: the run that is requested, and the encoder that writes
+the answer in the shape of the format.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from moa_graph.mixture.mixture import Mixture
 from moa_graph.serve.bodies import json_body
 from moa_graph.serve.catalogue import Catalogue
 from moa_graph.serve.problems import Problem, problem
-from moa_graph.serve.runs import Result, answer_parts, checked
+from moa_graph.serve.runs import RunResult, answer_parts, checked
 from moa_graph.serve.sse import HEARTBEAT, EventStream, unless_gone
 
 __all__ = ["ApiRequest", "Encoder", "Endpoint", "RunRequest", "request_id"]
 
 
 class RunRequest(NamedTuple):
-    """What a request asks to run, whatever its format.
+    """The run that a request asks for, independent of its format.
 
     Attributes:
         model: The name of a mixture that is served.
         messages: Messages as `create_moa` takes them.
-        context: The run's settings and what is bound to the aggregator's call.
-        stream: Send the answer as server-sent events.
-        drafts: Send the drafts with the answer.
+        context: The run's settings and the options bound to the aggregator's call.
+        stream: Whether to send the answer as server-sent events.
+        drafts: Whether to send the drafts with the answer.
     """
 
     model: str
@@ -49,7 +49,7 @@ class RunRequest(NamedTuple):
 class Encoder(Protocol):
     """Writes one answer in the shape of an API format."""
 
-    def whole(self, result: Result) -> dict[str, Any]:
+    def whole(self, result: RunResult) -> dict[str, Any]:
         """Return the body of an answer that is not streamed."""
 
     def first(self) -> str:
@@ -58,8 +58,8 @@ class Encoder(Protocol):
     def text(self, piece: str) -> str:
         """Return the events for a piece of the answer's text."""
 
-    def last(self, result: Result, *, said: bool) -> str:
-        """Return the events that end a stream; `said`: its text has been sent."""
+    def last(self, result: RunResult, *, said: bool) -> str:
+        """Return the events that end a stream. `said` is whether its text has been sent."""
 
     def failed(self, error: Problem) -> str:
         """Return the events that end a stream whose run failed."""
@@ -70,7 +70,7 @@ class ApiRequest(Protocol):
 
     @property
     def run(self) -> RunRequest:
-        """What to run."""
+        """The requested run."""
 
     def encoder(self, mixture: Mixture) -> Encoder:
         """Return the encoder of the answer."""
@@ -115,17 +115,17 @@ class Endpoint:
                 return EventStream(parts, heartbeat=self.heartbeat, headers=headers)
             result = await unless_gone(request.receive, self._result(api.run, messages))
         except Exception as exc:
-            # The client gets an error in its format; `problem` logs what is unexpected.
+            # The client gets an error in its format; `problem` logs unexpected errors.
             response = refuse(problem(exc))
             response.headers.update(headers)
             return response
         return JSONResponse(encoder.whole(result), headers=headers) if result else Response(status_code=499)
 
-    async def _result(self, run: RunRequest, messages: list[AnyMessage]) -> Result:
+    async def _result(self, run: RunRequest, messages: list[AnyMessage]) -> RunResult:
         parts = answer_parts(self.catalogue.graph(run.model), messages, run.context)
         async with contextlib.aclosing(parts):
             async for part in parts:
-                if isinstance(part, Result):
+                if isinstance(part, RunResult):
                     return part
         raise RuntimeError("the run ended without a result")
 
@@ -137,17 +137,17 @@ class Endpoint:
                 answer_parts(self.catalogue.graph(run.model), messages, run.context)
             ) as parts:
                 async for part in parts:
-                    if isinstance(part, Result):
+                    if isinstance(part, RunResult):
                         yield encoder.last(part, said=said)
                     else:
                         said = True
                         yield encoder.text(part)
         except Exception as exc:
-            # The status has been sent: an error event is all that is left.
+            # The status has been sent, so only an error event is possible.
             yield encoder.failed(problem(exc))
 
 
 def request_id(request: Request) -> str:
-    """Return the id of the request: the client's own `x-request-id` when it is plain, or a new one."""
+    """Return the id of the request: the client's own `x-request-id` if it is plain, or a new one."""
     given = request.headers.get("x-request-id", "")
     return given if given.isascii() and given.isprintable() and 0 < len(given) <= 128 else f"req_{uuid.uuid4().hex}"

@@ -1,4 +1,4 @@
-"""Field types that the API formats share, and one error message for a field that is wrong."""
+"""Field types shared by the API formats, and the error message for a wrong field."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Object(BaseModel):
 
 
 def validate(model: type[Object], fields: Mapping[str, Any]) -> None:
-    """Check fields against `model`; the values stay as they are.
+    """Check fields against `model`. The values are not changed.
 
     Raises:
         Problem: 400, naming the first field that is wrong.

@@ -1,6 +1,6 @@
 """The app that langgraph.json mounts: the endpoint and the page, and the protection of all routes of the server.
 
-MOA_SERVE names what it offers (presets and mixture files, comma-separated).
+MOA_SERVE names the presets and mixture files to offer, comma-separated.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def _offered(policy: Policy) -> Starlette:
         if sources or os.environ.get("MOA_PRESET"):
             raise
         # Studio can draw the server's graphs without any model: a missing key must not stop the server.
-        logging.getLogger("moa_graph").warning("neither endpoint nor page: %s", error)
+        logging.getLogger("moa_graph").warning("the endpoint and the page are not available: %s", error)
         return Starlette()
     return create_app(catalogue, policy, home=False)
 

@@ -1,7 +1,7 @@
-"""Errors for HTTP clients: OpenAI's shape, and the status that fits.
+"""Errors for HTTP clients: OpenAI's shape, and the matching status.
 
 A failed run is a 424 (Failed Dependency): clients retry a 5xx, 408, 409 or 429 on their own, and each retry would pay
-for the whole mixture again. The run has retried what could be retried.
+for the whole mixture again. The run has already made all useful retries.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Problem(Exception):
 
     Args:
         status: The HTTP status.
-        message: What is wrong and what to do.
+        message: The problem and its solution.
         kind: OpenAI's `type` of error.
         code: OpenAI's `code`.
         param: The request's field that is wrong.
@@ -58,7 +58,7 @@ class Problem(Exception):
 
     @property
     def body(self) -> dict[str, Any]:
-        """The error as clients of OpenAI read it."""
+        """The error in OpenAI's shape."""
         error = {"message": str(self), "type": self.kind, "param": self.param, "code": self.code}
         return {"error": error, **({"moa": {"drafts": self.drafts}} if self.drafts else {})}
 
@@ -67,7 +67,7 @@ class Problem(Exception):
 
 
 def too_large(limit: int) -> Problem:
-    """Return the refusal of a body of more than `limit` bytes."""
+    """Return the error for a body of more than `limit` bytes."""
     return Problem(413, f"The request is larger than {limit:,} bytes.", code="request_too_large")
 
 
@@ -83,12 +83,12 @@ _KINDS: list[tuple[type[MoAError], int, str, str | None]] = [
 
 
 def problem(error: Exception) -> Problem:
-    """Return the error response for an exception of a run; an unexpected one is logged and not shown."""
+    """Return the error response for an exception of a run; an unexpected one is logged, and its text is hidden."""
     if isinstance(error, Problem):
         return error
     for cls, status, kind, code in _KINDS:
         if isinstance(error, cls):
             return Problem(status, str(error), kind=kind, code=code, drafts=error.drafts)
     _log.error("a run ended unexpectedly", exc_info=error)
-    message = f"{type(error).__name__} inside the server; its log has the rest."
+    message = f"{type(error).__name__} inside the server; its log has the details."
     return Problem(500, message, kind="server_error", code="internal")

@@ -20,7 +20,7 @@ from moa_graph.serve.problems import Problem
 from moa_graph.state import Draft, Event, Note, Record, add_checked
 
 
-class Result(NamedTuple):
+class RunResult(NamedTuple):
     """The result of a finished run."""
 
     message: AIMessage
@@ -30,12 +30,12 @@ class Result(NamedTuple):
 
 
 def checked(mixture: Mixture, messages: Any, context: MoAContext) -> list[AnyMessage]:
-    """The messages, when they and the context can be run: whatever can be refused is refused before a 200 goes out.
+    """Check the messages and the context before a 200 is sent, and return the messages.
 
     Raises:
-        InputError: the messages are wrong.
-        Problem: 400, the context asks for what this mixture does not have, or binds tools its aggregator cannot hold.
-        ConfigError: the aggregator's model cannot be made, which is not the client's fault.
+        InputError: The messages are wrong.
+        Problem: 400; the context does not fit the mixture, or binds tools that its aggregator does not support.
+        ConfigError: The aggregator's model cannot be made, which is not the client's fault.
     """
     whole: list[AnyMessage] = add_checked([], messages)
     check(whole)
@@ -58,8 +58,8 @@ def _check_tools(asked: Settings) -> None:
 
 async def run(
     graph: MoAGraph, messages: list[AnyMessage] | None, context: MoAContext, config: RunnableConfig | None = None
-) -> AsyncGenerator[Event | Result]:
-    """The run's events as they happen, and last of all its `Result`.
+) -> AsyncGenerator[Event | RunResult]:
+    """The run's events as they happen, and last of all its `RunResult`.
 
     Args:
         graph: The graph.
@@ -68,7 +68,7 @@ async def run(
         config: Of the graph's call.
 
     Raises:
-        MoAError: the run failed; a `failed` event may have gone before.
+        MoAError: The run failed; a `failed` event may have been yielded before.
     """
     state: Any = {}
     given: Any = None if messages is None else {"messages": messages}
@@ -78,28 +78,28 @@ async def run(
             state = part
         elif isinstance(part, dict) and "moa" in part:
             yield part
-    yield Result(state["messages"][-1], state["drafts"], state["record"], state.get("notes", ()))
+    yield RunResult(state["messages"][-1], state["drafts"], state["record"], state.get("notes", ()))
 
 
 async def answer_parts(
     graph: MoAGraph, messages: list[AnyMessage], context: MoAContext
-) -> AsyncGenerator[str | Result]:
-    """Yield the pieces of the answer's text as they arrive (when the context streams), and last the run's `Result`.
+) -> AsyncGenerator[str | RunResult]:
+    """Yield the pieces of the answer's text as they arrive (when the context streams), and last the run's `RunResult`.
 
     Raises:
-        MoAError: the run failed.
-        AggregationError: the answer broke off after a piece was yielded. A client cannot take back what it has, and
-            must not take it for the beginning of another answer.
+        MoAError: The run failed.
+        AggregationError: The answer broke off after a piece was yielded. A client cannot discard a piece, and must not
+            combine it with another answer.
     """
     said = False
     async with contextlib.aclosing(run(graph, messages, context)) as parts:
         async for part in parts:
-            if isinstance(part, Result):
+            if isinstance(part, RunResult):
                 if said and part.record["status"] == "best_draft":
                     raise _broken(part.drafts)
                 yield part
             elif part["moa"] == "aggregating":
-                # A restart says that reasoning was streamed: the client keeps it, and the answer follows.
+                # A restart means that reasoning was streamed. The client keeps it, and the answer follows.
                 if said and "restart" not in part:
                     raise _broken([])
             elif part["moa"] == "answer_token" and part["text"]:
@@ -108,4 +108,4 @@ async def answer_parts(
 
 
 def _broken(drafts: list[Draft]) -> AggregationError:
-    return AggregationError("the answer broke off in mid-stream. Ask again, or do not stream.", drafts=drafts)
+    return AggregationError("the stream of the answer broke off. Ask again, or do not stream.", drafts=drafts)

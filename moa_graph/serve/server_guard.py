@@ -21,7 +21,7 @@ from moa_graph.serve.access import Policy, foreign_origin, host_name, origin_of
 from moa_graph.serve.problems import Problem, too_large
 
 HEALTH_CHECKS = frozenset({"/", "/ok"})
-"""Paths whose Host header is not checked: load balancers and container probes use names of their own."""
+"""Paths whose Host header is not checked, because load balancers and container probes use other names."""
 
 _STUDIO = r"https?://(localhost|127\.0\.0\.1)(:\d+)?|https://([a-z0-9-]+\.)*smith\.langchain\.com"
 _JSON = re.compile(r"application/([a-z0-9.-]+\+)?json", re.IGNORECASE)
@@ -108,18 +108,18 @@ class ServerGuard:
 
 
 class _Bounded:
-    """One request whose body, which names no length, may be too large: the app then sees a client that has gone."""
+    """One request with a body of unknown length. If it is too large, the app sees a disconnected client."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, limit: int) -> None:
         self._scope, self._receive, self._send, self._limit = scope, receive, send, limit
         self._size, self._started = 0, False
 
     async def run(self, app: ASGIApp) -> None:
-        """Run `app`; answer in its place when the body was too large."""
+        """Run `app`. If the body is too large, send the answer instead of it."""
         try:
             await app(self._scope, self._bounded_receive, self._noted_send)
         except Exception:
-            # Whatever the app makes of the disconnect is a consequence of the refusal.
+            # Errors of the app after the disconnect are a consequence of the refusal.
             if not self._refused:
                 raise
         if self._refused and not self._started:
@@ -158,7 +158,7 @@ def _has_body(headers: Headers) -> bool:
 
 
 def _is_json(headers: Headers) -> bool:
-    # A form or a simple request of a foreign page cannot say that it is JSON without a preflight request.
+    # A form or a simple request of a foreign page cannot have this content type without a preflight request.
     kinds = [value.partition(";")[0].strip() for value in headers.getlist("content-type")]
     return len(kinds) == 1 and _JSON.fullmatch(kinds[0]) is not None
 

@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 T = TypeVar("T")
 
 HEARTBEAT = 10.0
-"""Seconds of silence after which a comment is sent; clients and proxies give up after 30 to 60."""
+"""Seconds of silence after which a comment is sent. Clients and proxies give up after 30 to 60 seconds."""
 
 _HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -47,8 +47,8 @@ async def _end(*tasks: asyncio.Future[Any]) -> None:
 class EventStream:
     """An ASGI response made of `parts`, each the text of one or more events.
 
-    `parts` runs in a task of its own from beginning to end, since context variables set inside belong to one task.
-    Cancelling that task, as `parts` may arrange, ends the response where it is.
+    `parts` runs in its own task from beginning to end, because context variables belong to one task. Cancelling that
+    task ends the response at that point.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class EventStream:
         self._headers = [*_HEADERS, *((k.encode(), v.encode()) for k, v in (headers or {}).items())]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # A client that leaves can show up in either place, and both mean the same.
+        # A disconnect appears in one of two places, with the same meaning.
         with contextlib.suppress(OSError):
             await unless_gone(receive, self._write(send))
 

@@ -98,7 +98,7 @@ async def test_a_server_that_is_not_there_or_has_no_such_graph(langgraph_dev: La
         assert isinstance(await fails(graph, {"messages": []}), InputError)
     async with RemoteMoA(langgraph_dev.url, graph="nope") as graph:
         assert isinstance(await fails(graph, ASK), ConfigError)
-    with pytest.raises(ConfigError, match="no http or https address"):
+    with pytest.raises(ConfigError, match="must start with http:// or https://"):
         RemoteMoA("localhost:2024")
 
 
@@ -154,7 +154,7 @@ async def test_a_run_whose_end_is_never_told_is_a_fault_of_the_server(monkeypatc
     monkeypatch.setattr("moa_graph.graph.remote.SILENCE", 0.2)
     with mute_server("success") as (url, ended):
         async with RemoteMoA(url) as remote:
-            with pytest.raises(ServerError, match="never told the run's end"):
+            with pytest.raises(ServerError, match="never reported the end of the run"):
                 await remote.ainvoke(ASK)
         await until(ended)
     with mute_server("running") as (url, ended):

@@ -94,7 +94,7 @@ def test_servers_of_ones_own_and_packages_that_are_not_there_are_left_out_with_t
     catalogue = Catalogue.of()
     assert list(catalogue.mixtures) == ["local"]
     assert catalogue.missing["ollama"] == ["the extra `ollama`"]
-    assert catalogue.missing["lmstudio"] == ["to be named, with its own server running"]
+    assert catalogue.missing["lmstudio"] == ["to be requested by name, with its own server running"]
 
 
 def test_a_server_of_ones_own_is_offered_when_it_is_named(monkeypatch):
@@ -117,7 +117,7 @@ def test_mounted_with_nothing_to_serve_the_server_still_starts(monkeypatch, not_
     monkeypatch.delenv("MOA_SERVE", raising=False)
     monkeypatch.delitem(sys.modules, name, raising=False)
     assert importlib.import_module(name).app.routes == []
-    assert "neither endpoint nor page: nothing to serve" in caplog.text
+    assert "the endpoint and the page are not available: nothing to serve" in caplog.text
     monkeypatch.setenv("MOA_SERVE", "local")
     with pytest.raises(ConfigError, match="not installed"):
         importlib.reload(sys.modules[name])

@@ -135,7 +135,7 @@ async def test_a_person_drops_a_draft_between_gather_and_aggregate() -> None:
         ({"temperature": float("nan")}, "context.temperature"),
         ({"base_url": "https://evil.example"}, "belongs to the mixture"),
         ({"api_key": "sk-x"}, "belongs to the mixture"),
-        ({"aggregator": "openai:another"}, "none of this mixture's models"),
+        ({"aggregator": "openai:another"}, "not a model of this mixture"),
         ({"quorum": 9}, "context.quorum"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from moa_graph.costs.amounts import number_of
 from moa_graph.evals.data.files import Row
 from moa_graph.evals.figures import bracket, formatted, lines
 from moa_graph.evals.reports.page import Page
@@ -66,7 +67,9 @@ def of_run(
         page.table(["what happened", "answers"], [[reason, str(times)] for reason, times in degraded.items()])
     if failures:
         page.heading("What failed")
-        page.text(f"{len(failures)} calls gave nothing; running again makes only these anew. The first ones:")
+        page.text(
+            f"{number_of(len(failures), 'call')} failed; running again repeats only failed calls. The first ones:"
+        )
         page.table(["item", "what happened"], [text.split(": ", 1) for text in failures[:20]])
     return page
 

@@ -37,7 +37,7 @@ class Decision:
         drafts: The drafts that count for the answer.
         shown: What the aggregator's prompt contains.
         answer: A draft that is the answer word for word; None has the aggregator write.
-        text: An answer that is no draft, such as an analysis; None otherwise.
+        text: An answer that is not a draft, such as an analysis; None otherwise.
         how: How it was decided, as plain values for the record.
         degraded: What of the combiner's own work is missing.
     """

@@ -1,4 +1,4 @@
-"""An Anthropic Messages request: each field's type and bounds, and what it asks to run.
+"""An Anthropic Messages request: each field's type and bounds, and the run that it requests.
 
 Thinking is ignored: blocks of earlier turns belong to the model that wrote them, and the mixture decides how its
 models think. Server tools (web search and the like) are left out: a mixture has none.
@@ -29,7 +29,7 @@ class _Tool(Object):
 
 
 class _Prompt(Object):
-    """The fields of a prompt, which `count_tokens` takes alone."""
+    """The fields of a prompt; `count_tokens` accepts only these."""
 
     model: str
     messages: list[Any]
@@ -39,7 +39,7 @@ class _Prompt(Object):
 
 
 class _Body(_Prompt):
-    """The fields, all without null."""
+    """All fields. None of them accepts null."""
 
     max_tokens: Count
     stream: bool = False
@@ -79,7 +79,7 @@ class MessagesRequest:
 
     @staticmethod
     def prompt(body: dict[str, Any]) -> tuple[str, list[dict[str, Any]], str]:
-        """Read what `count_tokens` counts: the model, the messages, and the tools as text.
+        """Return the input of `count_tokens`: the model, the messages, and the tools as text.
 
         Raises:
             Problem: 400, naming the field.
@@ -111,7 +111,7 @@ def _choice(choice: Mapping[str, Any], tools: list[dict[str, Any]]) -> dict[str,
     kind = choice.get("type", "auto")
     if kind == "tool":
         if choice.get("name") not in [tool["function"]["name"] for tool in tools]:
-            raise Problem(400, "tool_choice.name: names no tool of `tools`.", param="tool_choice")
+            raise Problem(400, "tool_choice.name: must be the name of a tool in `tools`.", param="tool_choice")
         wanted: Any = {"type": "function", "function": {"name": choice["name"]}}
     elif kind in ("auto", "any", "none"):
         wanted = {"any": "required"}.get(kind, kind)
@@ -119,7 +119,7 @@ def _choice(choice: Mapping[str, Any], tools: list[dict[str, Any]]) -> dict[str,
         raise Problem(400, "tool_choice.type: must be auto, any, tool or none.", param="tool_choice")
     if not tools:
         if kind == "any":
-            raise Problem(400, "tool_choice: any, but `tools` holds no tool.", param="tool_choice")
+            raise Problem(400, "tool_choice: any needs at least one tool in `tools`.", param="tool_choice")
         return {}
     parallel = {"parallel_tool_calls": False} if choice.get("disable_parallel_tool_use") is True else {}
     return {"tools": tools, "tool_choice": wanted, **parallel}
@@ -184,7 +184,7 @@ def _assistant(content: list[Any], where: str) -> dict[str, Any]:
 
 
 def _user(content: list[Any], role: str, where: str) -> list[dict[str, Any]]:
-    """Return tool results as messages of their own, and then what else the turn says."""
+    """Return tool results as separate messages, followed by the rest of the turn."""
     results, blocks = [], []
     for place, block in enumerate(content):
         at = f"{where}.content[{place}]"
@@ -217,7 +217,7 @@ def _result(block: Mapping[str, Any], where: str) -> str | list[dict[str, Any]]:
 def _kind(block: Any, where: str) -> str:
     kind = block.get("type") if isinstance(block, Mapping) else None
     if not isinstance(kind, str):
-        raise Problem(400, f"{where}.type: is missing.", param=where)
+        raise Problem(400, f"{where}.type: missing.", param=where)
     return kind
 
 

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse
 
 from moa_graph.serve.openai.response import data_event, extra
 from moa_graph.serve.problems import Problem
-from moa_graph.serve.runs import Result
+from moa_graph.serve.runs import RunResult
 from moa_graph.state import Usage
 
 __all__ = ["MessageEncoder", "refuse"]
@@ -41,7 +41,7 @@ class MessageEncoder:
 
     Args:
         model: The mixture's name in the request.
-        drafts: Send the drafts with the answer.
+        drafts: Whether to send the drafts with the answer.
     """
 
     def __init__(self, model: str, *, drafts: bool = False) -> None:
@@ -49,7 +49,7 @@ class MessageEncoder:
         self._open = False
         self._base = {"id": f"msg_{uuid.uuid4().hex}", "type": "message", "role": "assistant", "model": model}
 
-    def whole(self, result: Result) -> dict[str, Any]:
+    def whole(self, result: RunResult) -> dict[str, Any]:
         """Return the body of an answer that is not streamed."""
         text = str(result.message.text)
         said = [{"type": "text", "text": text}] if text or not result.message.tool_calls else []
@@ -63,7 +63,7 @@ class MessageEncoder:
         }
 
     def first(self) -> str:
-        """Return the event that begins a stream. The tokens are not known yet."""
+        """Return the event that begins a stream. The token counts are not known yet."""
         usage = {"input_tokens": 0, "output_tokens": 0}
         message: dict[str, Any] = {
             **self._base,
@@ -82,7 +82,7 @@ class MessageEncoder:
             opening = _event("content_block_start", index=0, content_block={"type": "text", "text": ""})
         return opening + _event("content_block_delta", index=0, delta={"type": "text_delta", "text": piece})
 
-    def last(self, result: Result, *, said: bool) -> str:
+    def last(self, result: RunResult, *, said: bool) -> str:
         """Return the events that end a stream."""
         text, calls = str(result.message.text), _calls(result)
         events = [self.text(text)] if not said and (text or not calls) else []
@@ -112,14 +112,14 @@ def _event(kind: str, **fields: Any) -> str:
     return data_event({"type": kind, **fields}, name=kind)
 
 
-def _calls(result: Result) -> list[dict[str, Any]]:
+def _calls(result: RunResult) -> list[dict[str, Any]]:
     return [
         {"type": "tool_use", "id": call["id"], "name": call["name"], "input": call["args"]}
         for call in result.message.tool_calls
     ]
 
 
-def _stop_reason(result: Result) -> str:
+def _stop_reason(result: RunResult) -> str:
     if result.message.tool_calls:
         return "tool_use"
     return "max_tokens" if result.record["status"] == "truncated" else "end_turn"

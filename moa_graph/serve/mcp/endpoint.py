@@ -1,6 +1,6 @@
-"""MCP over Streamable HTTP at `/mcp`: the `mcp` package's transport around our tool.
+"""MCP over Streamable HTTP at `/mcp`: the `mcp` package's transport around the tool.
 
-Under the Agent Server this takes the place of its own `/mcp`, whose answer is the Python repr of a state.
+Under the Agent Server this replaces its own `/mcp`, whose answer is the Python repr of a state.
 """
 
 from __future__ import annotations

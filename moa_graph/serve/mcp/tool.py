@@ -1,4 +1,4 @@
-"""The MCP tool `moa_answer`: its description, and what a call of it does. Transports are the `mcp` package's."""
+"""The MCP tool `moa_answer`: its description and its calls. The `mcp` package provides the transports."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from moa_graph import __version__
 from moa_graph.mixture.context import MoAContext
 from moa_graph.serve.catalogue import Catalogue
 from moa_graph.serve.problems import problem
-from moa_graph.serve.runs import Result, checked, run
+from moa_graph.serve.runs import RunResult, checked, run
 
 TOOL = "moa_answer"
 ABOUT = (
@@ -36,7 +36,7 @@ OUTPUT_SCHEMA: dict[str, Any] = {
 }
 
 _DISCONNECT_POLL = 0.25
-"""Seconds between two looks at whether the HTTP client is still connected."""
+"""Seconds between two checks that the HTTP client is still connected."""
 
 Context = ServerRequestContext[Any, Any]
 
@@ -95,13 +95,13 @@ def _arguments(catalogue: Catalogue, params: types.CallToolRequestParams) -> tup
     """Return the mixture's name, the question and the context of a call.
 
     Raises:
-        MCPError: The tool or an argument is not one of ours. No request has been sent.
+        MCPError: The tool or an argument is unknown. No request has been sent.
     """
     if params.name != TOOL:
         raise _invalid(f"Unknown tool: {params.name}. The only tool is {TOOL}.")
     given, known = params.arguments or {}, tool(catalogue).input_schema["properties"]
     if not isinstance(given.get("question"), str):
-        raise _invalid('arguments: give {"question": "..."}.')
+        raise _invalid('arguments: must be an object like {"question": "..."}.')
     for name, value in given.items():
         if name not in known:
             raise _invalid(f"arguments: unknown argument {name!r}. Known arguments: {', '.join(known)}.")
@@ -126,7 +126,7 @@ async def _answer(
         messages = checked(mixture, [{"role": "user", "content": question}], asked)
         async with aclosing(run(catalogue.graph(name), messages, asked)) as parts:
             async for part in parts:
-                if isinstance(part, Result):
+                if isinstance(part, RunResult):
                     return _result(part)
                 if part["moa"] == "draft":
                     done, draft = done + 1, part["draft"]
@@ -139,7 +139,7 @@ async def _answer(
         return types.CallToolResult(content=[text], is_error=True)
 
 
-def _result(whole: Result) -> types.CallToolResult:
+def _result(whole: RunResult) -> types.CallToolResult:
     answer = str(whole.message.text)
     structured = {
         "answer": answer,
@@ -165,5 +165,6 @@ async def _while_connected(context: Context, answer: Awaitable[types.CallToolRes
                 return types.CallToolResult(content=[], is_error=True)
         return await task
     finally:
-        # Not awaited: the transport's cancel scope cancels this task again and again, and awaiting would pass that on.
+        # Not awaited: the transport's cancel scope cancels this task again and again, and awaiting would propagate
+        # that.
         task.cancel()

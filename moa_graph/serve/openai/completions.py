@@ -14,7 +14,7 @@ from moa_graph.serve.endpoint import RunRequest
 from moa_graph.serve.fields import Count, Object, Penalty, Temperature, TopP, context_of, validate, without_nulls
 from moa_graph.serve.openai.response import data_event, extra, finish_reason, usage
 from moa_graph.serve.problems import Problem
-from moa_graph.serve.runs import Result
+from moa_graph.serve.runs import RunResult
 
 __all__ = ["CompletionRequest"]
 
@@ -23,7 +23,7 @@ _REFUSED = ("suffix", "echo", "logprobs")
 
 
 class _Body(Object):
-    """The fields, all without null."""
+    """All fields. None of them accepts null."""
 
     model: str
     prompt: str
@@ -61,10 +61,10 @@ class CompletionRequest:
             fields["prompt"] = prompt[0]
         validate(_Body, fields)
         if fields.get("n", 1) != 1 or fields.get("best_of", 1) != 1:
-            raise Problem(400, "n: a mixture gives one answer; ask again for another.", param="n")
+            raise Problem(400, "n: must be 1, because a mixture gives one answer.", param="n")
         for name in _REFUSED:
             if fields.get(name):
-                raise Problem(400, f"{name}: a mixture cannot do this; leave it out.", param=name)
+                raise Problem(400, f"{name}: not supported by a mixture; remove it.", param=name)
         bound = {name: fields[name] for name in _TO_AGGREGATOR if name in fields and fields[name] != []}
         extras, stream = fields.get("moa", {}), fields.get("stream", False)
         run = RunRequest(
@@ -93,7 +93,7 @@ class _Encoder:
             "model": model,
         }
 
-    def whole(self, result: Result) -> dict[str, Any]:
+    def whole(self, result: RunResult) -> dict[str, Any]:
         """Return the body of an answer that is not streamed."""
         choices = [_choice(str(result.message.text), finish_reason(result))]
         more = {"usage": usage(result.record["usage"]), "moa": extra(result, drafts=self._drafts)}
@@ -107,7 +107,7 @@ class _Encoder:
         """Return the event for a piece of text."""
         return self._event([_choice(piece, None)])
 
-    def last(self, result: Result, *, said: bool) -> str:
+    def last(self, result: RunResult, *, said: bool) -> str:
         """Return the events that end a stream."""
         text = "" if said else str(result.message.text)
         parts = [self._event([_choice(text, finish_reason(result))], moa=extra(result, drafts=self._drafts))]

@@ -1,7 +1,7 @@
-"""A chat completion request: each field's type and bounds, and what it asks to run.
+"""A chat completion request: each field's type and bounds, and the run that it requests.
 
-Fields without a name here are ignored. What is wrong for any model is refused here, because a provider would refuse
-it only after all drafts are paid for.
+Unknown fields are ignored. A value that no model accepts is refused here, because a provider would refuse it only after
+all drafts are paid for.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _TO_AGGREGATOR = (
     "parallel_tool_calls",
     "response_format",
 )
-"""Fields that shape the answer itself go to the aggregator. Proposers are asked as the mixture says."""
+"""Fields that shape the answer itself go to the aggregator. Proposers use the mixture's settings."""
 
 
 class _Function(Object):
@@ -80,7 +80,7 @@ class Format(Object):
 
 
 class _Body(Object):
-    """The fields, all without null."""
+    """All fields. None of them accepts null."""
 
     model: str
     messages: list[Any]
@@ -123,7 +123,7 @@ class ChatRequest:
         if fields.get("tools"):
             check_choice(fields.get("tool_choice", "auto"), [tool["function"]["name"] for tool in fields["tools"]])
         if fields.get("n", 1) != 1:
-            raise Problem(400, "n: a mixture gives one answer; ask again for another.", param="n")
+            raise Problem(400, "n: must be 1, because a mixture gives one answer.", param="n")
         if fields.get("logprobs") or fields.get("top_logprobs"):
             raise Problem(400, "logprobs: a mixture's answer has no log probabilities.", param="logprobs")
         if fields.get("functions"):
@@ -150,7 +150,7 @@ class ChatRequest:
 
 
 def _with_content(message: Any) -> Any:
-    """Complete a turn that calls tools: clients may leave out its content; `extra_content` has a place of its own."""
+    """Complete a turn that calls tools: clients may omit its content, and `extra_content` is moved to its own field."""
     calls = message.get("tool_calls") if isinstance(message, dict) else None
     if not calls:
         return message
@@ -166,7 +166,7 @@ def check_choice(choice: str | Mapping[str, Any], names: list[str]) -> None:
     """Check a chat completion's `tool_choice` against the tools' names.
 
     Raises:
-        Problem: 400; the choice names no tool of the request.
+        Problem: 400; the choice is not a tool of the request.
     """
     if isinstance(choice, str):
         fits = choice in ("none", "auto", "required")
@@ -176,6 +176,4 @@ def check_choice(choice: str | Mapping[str, Any], names: list[str]) -> None:
     else:
         fits = choice.get("type") == "allowed_tools"
     if not fits:
-        raise Problem(
-            400, "tool_choice: none, auto, required, or a function that is among the tools.", param="tool_choice"
-        )
+        raise Problem(400, "tool_choice: must be none, auto, required, or a function of `tools`.", param="tool_choice")

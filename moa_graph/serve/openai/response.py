@@ -9,7 +9,7 @@ from typing import Any
 
 from moa_graph.models.reply import EXTRAS
 from moa_graph.serve.problems import Problem
-from moa_graph.serve.runs import Result
+from moa_graph.serve.runs import RunResult
 from moa_graph.state import Usage
 
 __all__ = ["ChatEncoder", "data_event", "extra", "tool_calls", "usage"]
@@ -26,15 +26,15 @@ def usage(total: Usage) -> dict[str, Any]:
     }
 
 
-def finish_reason(result: Result) -> str:
+def finish_reason(result: RunResult) -> str:
     """Return OpenAI's reason for the answer's end."""
     if result.message.tool_calls:
         return "tool_calls"
     return "length" if result.record["status"] == "truncated" else "stop"
 
 
-def tool_calls(result: Result) -> list[dict[str, Any]]:
-    """Return the aggregator's tool calls in OpenAI's form, with what its provider wants back unchanged."""
+def tool_calls(result: RunResult) -> list[dict[str, Any]]:
+    """Return the aggregator's tool calls in OpenAI's form, with the fields that its provider needs back unchanged."""
     extras = result.message.additional_kwargs.get(EXTRAS) or {}
     return [
         {
@@ -47,8 +47,8 @@ def tool_calls(result: Result) -> list[dict[str, Any]]:
     ]
 
 
-def extra(result: Result, *, drafts: bool) -> dict[str, Any]:
-    """Return what every format sends in its field `moa`: the record, and the drafts when they were asked for."""
+def extra(result: RunResult, *, drafts: bool) -> dict[str, Any]:
+    """Return the field `moa` of every format: the record, and the drafts if they were requested."""
     shown = {"drafts": result.drafts, **({"notes": result.notes} if result.notes else {})}
     return {"record": result.record, **(shown if drafts else {})}
 
@@ -59,8 +59,8 @@ class ChatEncoder:
     Args:
         model: The mixture's name in the request.
         mixture_hash: The mixture's hash, sent as `system_fingerprint`.
-        include_usage: Send the usage at a stream's end.
-        drafts: Send the drafts with the answer.
+        include_usage: Whether to send the usage at a stream's end.
+        drafts: Whether to send the drafts with the answer.
     """
 
     def __init__(self, model: str, mixture_hash: str, *, include_usage: bool = False, drafts: bool = False) -> None:
@@ -72,7 +72,7 @@ class ChatEncoder:
             "system_fingerprint": f"moa_{mixture_hash}",
         }
 
-    def whole(self, result: Result) -> dict[str, Any]:
+    def whole(self, result: RunResult) -> dict[str, Any]:
         """Return the body of an answer that is not streamed."""
         calls = tool_calls(result)
         message: dict[str, Any] = {"role": "assistant", "content": str(result.message.text) or None, "refusal": None}
@@ -92,7 +92,7 @@ class ChatEncoder:
         """Return the event for a piece of text."""
         return self._chunk({"content": piece})
 
-    def last(self, result: Result, *, said: bool) -> str:
+    def last(self, result: RunResult, *, said: bool) -> str:
         """Return the events that end a stream."""
         parts = []
         if not said and (text := str(result.message.text)):

@@ -27,7 +27,7 @@ class OpenAIRoutes:
     endpoint: Endpoint
 
     async def models(self, request: Request) -> Response:
-        """GET /v1/models: every mixture that is served, as a model."""
+        """GET /v1/models: every served mixture, as a model."""
         data = [_model(name, mixture) for name, mixture in self.endpoint.catalogue.mixtures.items()]
         return JSONResponse({"object": "list", "data": data})
 
@@ -54,7 +54,7 @@ class OpenAIRoutes:
         return await self.endpoint.answer(request, CompletionRequest.parse)
 
     async def unknown(self, request: Request) -> Response:
-        """Answer every other path under /v1 in OpenAI's shape, which is all that the SDKs read."""
+        """Answer every other path under /v1 in OpenAI's shape, the only one that the SDKs read."""
         known = "GET /v1/models, POST /v1/chat/completions, /v1/responses, /v1/completions, /v1/messages"
         message = f"Unknown request: {request.method} {request.url.path}. This server has {known}."
         return Problem(404, message, code="unknown_url").response()

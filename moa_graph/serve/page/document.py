@@ -71,7 +71,7 @@ def _hash(text: str) -> str:
 def policy(*, report: bool = False) -> str:
     """Return the Content-Security-Policy: our scripts and style by their hashes, our own routes, no HTML from text.
 
-    A report is a file: it may not even connect.
+    A report is a file, so it may not connect at all.
     """
     _, style, script = _sources(report=report)
     scripts = [script] if report else [script, more_script()]

@@ -9,11 +9,12 @@ from moa_graph.serve.page.document import report_page
 
 
 def html(run: Mapping[str, Any]) -> str:
-    """The report of a run, made by the page's own renderer.
+    """Return the report of a run, rendered by the page's own script.
 
-    `run` holds `question`, `answer`, `drafts` (Draft dicts), `notes` (Note dicts) and `record` (a Record, or null when
-    the run failed, with `error`); or `turns`, a list of such. A graph's own output, with `messages` instead of question
-    and answer, will do.
+    Args:
+        run: `question`, `answer`, `drafts` (Draft dicts), `notes` (Note dicts) and `record` (a Record; None with an
+            `error` if the run failed); or `turns`, a list of such mappings. The output of a graph is accepted as well,
+            with `messages` instead of question and answer.
     """
     turns = run["turns"] if isinstance(run.get("turns"), Sequence) else [run]
     return report_page({"version": 1, "turns": [_turn(turn) for turn in turns]})
@@ -33,7 +34,7 @@ def _turn(run: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _said(messages: Sequence[Any]) -> dict[str, str]:
-    """The last text of each kind of message: LangChain's own, or their dicts."""
+    """Return the last text of each kind of message (LangChain messages or dicts)."""
     last: dict[str, str] = {}
     for message in messages:
         if isinstance(message, Mapping):

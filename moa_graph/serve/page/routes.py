@@ -1,4 +1,4 @@
-"""The page's own routes: the page, what it can choose from, and a run as a stream of events."""
+"""The page's routes: the page, its mixtures, and a run as a stream of events."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from moa_graph.serve.openai.response import data_event
 from moa_graph.serve.page.again import before_the_answer, given_drafts
 from moa_graph.serve.page.document import more_script, policy, report_page, whole_page, zipped_page
 from moa_graph.serve.problems import Problem, problem
-from moa_graph.serve.runs import Result, checked, run
+from moa_graph.serve.runs import RunResult, checked, run
 from moa_graph.serve.sse import HEARTBEAT, EventStream
 from moa_graph.state import Event
 
@@ -38,7 +38,7 @@ class PageRoutes:
     heartbeat: float = HEARTBEAT
 
     async def page(self, request: Request) -> Response:
-        """GET /moa: one document with its style and script, which may load and run nothing else."""
+        """GET /moa: one document with its style and script, which can load and run nothing else."""
         headers = {
             "content-security-policy": policy(),
             "cache-control": "no-cache",
@@ -57,11 +57,11 @@ class PageRoutes:
         return Response(more_script(), media_type="text/javascript", headers=headers)
 
     async def report(self, request: Request) -> Response:
-        """GET /moa/report: the page as a report without a run yet, for the page to save runs with."""
+        """GET /moa/report: an empty report, which the page fills in to save runs."""
         return Response(report_page(None), media_type="text/plain", headers={"x-content-type-options": "nosniff"})
 
     async def mixtures(self, request: Request) -> Response:
-        """GET /moa/mixtures: what can be chosen, and which presets are left out for want of which key variables."""
+        """GET /moa/mixtures: the available mixtures, and the missing key variables of the other presets."""
         served = [_described(name, mixture) for name, mixture in self.catalogue.mixtures.items()]
         missing = [{"name": name, "keys": keys} for name, keys in self.catalogue.missing.items()]
         return JSONResponse({"mixtures": served, "missing": missing}, headers={"cache-control": "no-store"})
@@ -82,7 +82,7 @@ class PageRoutes:
                 thread = await before_the_answer(graph, mixture, messages, context, *given_drafts(body))
                 parts = run(thread[0], None, context, thread[1])
         except Exception as exc:
-            # Whatever it is, the page shows a message; `problem` logs what nobody foresaw.
+            # The page shows a message for every error; `problem` logs unexpected ones.
             return problem(exc).response()
         return EventStream(_events(parts), heartbeat=self.heartbeat)
 
@@ -95,20 +95,20 @@ def _context(body: dict[str, Any]) -> MoAContext:
         raise Problem(400, str(exc)) from exc
 
 
-async def _events(parts: AsyncGenerator[Event | Result]) -> AsyncGenerator[str]:
+async def _events(parts: AsyncGenerator[Event | RunResult]) -> AsyncGenerator[str]:
     """The run's events, then `answer` with the whole text; or a last one, `failed`."""
     failed = False
     try:
         async with contextlib.aclosing(parts):
             async for part in parts:
-                if isinstance(part, Result):
+                if isinstance(part, RunResult):
                     text = str(part.message.text)
                     yield data_event({"moa": "answer", "text": text, "drafts": part.drafts, "record": part.record})
                 else:
                     failed = failed or part["moa"] == "failed"
                     yield data_event(part)
     except Exception as exc:
-        # The page shows what went wrong beside what is there already; `problem` logs what nobody foresaw.
+        # The page shows the error below the drafts so far; `problem` logs unexpected errors.
         told = problem(exc)
         if not failed:
             yield data_event({"moa": "failed", "error": type(exc).__name__, "message": str(told)})

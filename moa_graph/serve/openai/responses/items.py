@@ -1,6 +1,6 @@
 """The input of a Responses request as chat messages.
 
-The endpoint is stateless: the input holds the whole conversation. Reasoning items are left out, since their encrypted
+The endpoint is stateless: the input holds the whole conversation. Reasoning items are dropped, because their encrypted
 content belongs to the model that wrote it. Items of hosted tools become a short note in brackets.
 """
 
@@ -52,7 +52,9 @@ def _add(messages: list[dict[str, Any]], item: Any, place: str) -> None:
             {"role": "tool", "tool_call_id": call_id, "content": _content(item.get("output"), f"{place}.output")}
         )
     elif kind == "item_reference":
-        raise _wrong(place, "item_reference needs a stored response, and nothing is stored here: send the item itself")
+        raise _wrong(
+            place, "item_reference needs a stored response, and this server stores nothing: send the item itself"
+        )
     elif kind not in _IGNORED:
         _assistant(messages)["content"] += f"[{kind}]"
 
@@ -83,7 +85,7 @@ def _call(item: Mapping[str, Any], kind: str, place: str) -> dict[str, Any]:
 def _text(item: Mapping[str, Any], name: str, place: str) -> str:
     value = item.get(name)
     if not isinstance(value, str) or not value:
-        raise _wrong(f"{place}.{name}", "must be a text that is not empty")
+        raise _wrong(f"{place}.{name}", "must be a text and must not be empty")
     return value
 
 
@@ -110,7 +112,7 @@ def _block(part: Any, place: str) -> dict[str, Any]:
     if kind == "refusal":
         return {"type": "text", "text": str(part.get("refusal") or "")}
     if part is not None and isinstance(part, Mapping) and part.get("file_id"):
-        raise _wrong(f"{place}.file_id", "nothing is stored here: send the file's data or its URL")
+        raise _wrong(f"{place}.file_id", "this server stores nothing: send the file's data or its URL")
     if kind == "input_image":
         detail = {"detail": part["detail"]} if part.get("detail") else {}
         return {"type": "image_url", "image_url": {"url": part.get("image_url"), **detail}}

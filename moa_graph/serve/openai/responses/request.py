@@ -1,7 +1,7 @@
-"""A Responses request: each field's type and bounds, and what it asks to run.
+"""A Responses request: each field's type and bounds, and the run that it requests.
 
-Fields without a name here are ignored, as are hosted tools (web search and the like) that the model is free not to
-use: a mixture has none. What needs a stored response is refused.
+Unknown fields are ignored, and so are hosted tools (web search, for example), which a mixture does not have, unless
+they are required. Fields that need a stored response are refused.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class _Reasoning(Object):
 
 
 class _Body(Object):
-    """The fields, all without null."""
+    """All fields. None of them accepts null."""
 
     model: str
     input: str | list[Any]
@@ -76,7 +76,7 @@ class ResponsesRequest:
     """A Responses request, validated.
 
     Attributes:
-        run: What to run.
+        run: The requested run.
         fields: The request's fields, which the response repeats.
         custom: The names of custom tools, whose calls hold plain text.
     """
@@ -96,7 +96,7 @@ class ResponsesRequest:
         validate(_Body, fields)
         for name, advice in _STORED.items():
             if fields.get(name):
-                raise Problem(400, f"{name}: nothing is stored on this server; {advice}.", param=name)
+                raise Problem(400, f"{name}: this server stores nothing; {advice}.", param=name)
         tools, custom = _tools(fields.get("tools", []))
         bound = {
             **_sampling(fields),
@@ -126,7 +126,7 @@ def _sampling(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _format(given: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the response format in the form of chat completions, where the schema is an object of its own."""
+    """Return the response format in the form of chat completions, where the schema is a separate object."""
     if not given or given.get("type") == "text":
         return {}
     if given.get("type") != "json_schema":
@@ -180,13 +180,13 @@ def _choice(fields: Mapping[str, Any], tools: list[dict[str, Any]]) -> dict[str,
     if isinstance(choice, Mapping):
         name = choice.get("name")
         if name not in [tool["function"]["name"] for tool in tools]:
-            raise Problem(400, "tool_choice: names no function of `tools`.", param="tool_choice")
+            raise Problem(400, "tool_choice: must be the name of a function in `tools`.", param="tool_choice")
         choice = {"type": "function", "function": {"name": name}}
     elif choice not in ("none", "auto", "required"):
-        raise Problem(400, "tool_choice: none, auto, required, or a function of `tools`.", param="tool_choice")
+        raise Problem(400, "tool_choice: must be none, auto, required, or a function of `tools`.", param="tool_choice")
     if not tools:
         if choice == "required":
-            raise Problem(400, "tool_choice: required, but `tools` holds no function.", param="tool_choice")
+            raise Problem(400, "tool_choice: required needs at least one function in `tools`.", param="tool_choice")
         return {}
     parallel = {"parallel_tool_calls": fields["parallel_tool_calls"]} if "parallel_tool_calls" in fields else {}
     return {"tools": tools, "tool_choice": choice, **parallel}

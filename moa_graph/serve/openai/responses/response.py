@@ -10,7 +10,7 @@ from typing import Any
 
 from moa_graph.serve.openai.response import data_event, extra
 from moa_graph.serve.problems import Problem
-from moa_graph.serve.runs import Result
+from moa_graph.serve.runs import RunResult
 from moa_graph.state import Usage
 
 __all__ = ["ResponseEncoder"]
@@ -28,7 +28,7 @@ _DEFAULTS: dict[str, Any] = {
     "top_p": None,
     "user": None,
 }
-"""The fields of a request that a response repeats, as they are when the request leaves them out."""
+"""The fields of a request that a response repeats, with their defaults."""
 
 
 class ResponseEncoder:
@@ -37,7 +37,7 @@ class ResponseEncoder:
     Args:
         fields: The request's fields.
         custom: The names of custom tools.
-        drafts: Send the drafts with the answer.
+        drafts: Whether to send the drafts with the answer.
     """
 
     def __init__(self, fields: Mapping[str, Any], custom: frozenset[str], *, drafts: bool = False) -> None:
@@ -56,7 +56,7 @@ class ResponseEncoder:
             "truncation": "disabled",
         }
 
-    def whole(self, result: Result) -> dict[str, Any]:
+    def whole(self, result: RunResult) -> dict[str, Any]:
         """Return the body of an answer that is not streamed."""
         text = str(result.message.text)
         calls = [self._call(call) for call in result.message.tool_calls]
@@ -87,7 +87,7 @@ class ResponseEncoder:
         self._said += piece
         return opening + self._part("response.output_text.delta", delta=piece, logprobs=[])
 
-    def last(self, result: Result, *, said: bool) -> str:
+    def last(self, result: RunResult, *, said: bool) -> str:
         """Return the events that end a stream."""
         text = str(result.message.text)
         calls = result.message.tool_calls
