@@ -1,1 +1,1 @@
-"""What a question costs, as ratios to raw asyncio in one run; see docs/performance.md."""
+"""The cost of a question, as ratios to raw asyncio in the same run; see docs/performance.md."""

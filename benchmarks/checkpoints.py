@@ -1,4 +1,4 @@
-"""What a SQLite checkpointer costs: bytes written against bytes worth keeping, CPU against none."""
+"""The cost of a SQLite checkpointer: bytes written compared with useful bytes, CPU compared with none."""
 
 import statistics
 import tempfile

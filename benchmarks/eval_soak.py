@@ -1,4 +1,4 @@
-"""`make eval-soak`: a benchmark of 10,465 calls, killed again and again, that must lose nothing and pay nothing twice.
+"""`make eval-soak`: a benchmark of 10,465 calls, killed repeatedly, without lost or repeated paid calls.
 
 805 prompts go through six proposers in three layers (13 calls each) against the loopback provider, 20 ms a call: once
 undisturbed, while its memory is watched, and once with `kill -9` at chosen counts of recorded calls. Then
@@ -44,7 +44,7 @@ Call = tuple[str, int, int]
 
 @dataclass
 class Soak:
-    """One soak: its folder, its provider, and what was seen."""
+    """One soak test: its folder, its provider, and its findings."""
 
     folder: Path
     provider: Provider
@@ -75,7 +75,7 @@ class Soak:
         (self.folder / "soak.yaml").write_text(yaml.safe_dump(data))
 
     def start(self, run: str) -> subprocess.Popen[bytes]:
-        """The command, as a user calls it, on the folder of this run."""
+        """Return the command of this run's folder."""
         args = ["eval", "alpaca", "-f", "soak.yaml", "--reference", "reference.json", "--judge", "none"]
         args += ["--out", run, "--concurrency", str(self.concurrency)]
         env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "LANGSMITH_TRACING": "false"}
@@ -90,7 +90,7 @@ class Soak:
         return {(str(item), int(layer), int(slot)) for item, layer, slot in rows}
 
     def count(self, run: str) -> int:
-        """How many calls are recorded; cheap, since it is asked while the run is under way."""
+        """How many calls are recorded; fast, because it is called during the run."""
         rows = self._query(run, "SELECT count(*) FROM calls WHERE role != 'answer'")
         return int(rows[0][0]) if rows else 0
 
@@ -111,7 +111,7 @@ class Soak:
 
 
 def prompt(number: int) -> str:
-    """A question of its own for every number, 20 to 400 characters."""
+    """Return a different question for every number, 20 to 400 characters long."""
     words = random.Random(number).choices(
         ["why", "how", "river", "engine", "poem", "tax", "proof", "list", "map"], k=60
     )

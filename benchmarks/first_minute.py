@@ -1,4 +1,4 @@
-"""`make first-minute`: what a newcomer sees, from a fresh clone to the first answer, and how good the answers are.
+"""`make first-minute`: the time from a fresh clone to the first answer, and the quality of the answers.
 
 Clones the repository, times `make demo` in the clone (with the installation, from pip's configured index), then asks
 the embedded mixture the questions of `QUESTIONS` and judges every answer by fixed string checks. An answer also fails

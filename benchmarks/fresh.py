@@ -77,7 +77,7 @@ def memory(base: str) -> list[Row]:
 
 
 def tracing(base: str, rounds: int = 3) -> list[Row]:
-    """Wall time with tracing on and nobody listening, against tracing off; at 50 ms models and at none."""
+    """Wall time with tracing on and an unreachable server, compared with tracing off; models of 50 ms and of 0 ms."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         refused = f"http://127.0.0.1:{probe.getsockname()[1]}"
@@ -112,7 +112,7 @@ def help_command() -> list[Row]:
     return [row("help", "CPU of `moa --help`", values, "s", 0.3)]
 
 
-# What the children do
+# Code of the child processes
 
 
 async def _embedded(base: str, system: str) -> dict[str, float]:
@@ -175,7 +175,7 @@ def main() -> None:
         return await CHILDREN[name](base, system)
 
     print(json.dumps(run(measured)), flush=True)
-    os._exit(0)  # a tracer that nobody listens to would wait for its queue
+    os._exit(0)  # without a server, the tracer would wait for its queue
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Measuring systems side by side: interleaved round by round in one process, so that a busy machine is busy for all."""
+"""Measure systems side by side, interleaved round by round in one process, so that other load affects all equally."""
 
 import asyncio
 import gc
@@ -41,7 +41,7 @@ async def sample(system: System, questions: Sequence[str], *, at_once: int = 1) 
                 answer = await system.ask(question, lambda _: seen.append(time.perf_counter() - began))
                 assert answer, "an empty answer is no answer"
             except Exception as error:
-                # Whatever it is: a system that loses a question has lost it.
+                # Any exception counts as a lost question.
                 errors += 1
                 if errors == 1:
                     print(f"  lost a question (and maybe more): {type(error).__name__}: {error}"[:200])

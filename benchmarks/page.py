@@ -1,4 +1,4 @@
-"""The local page in a browser: its size, and how long until there is something to see."""
+"""The local page in a browser: its size, and the time to its first contentful paint."""
 
 import shutil
 

@@ -22,7 +22,7 @@ from benchmarks.report import row, write
 from benchmarks.systems import OnToken, System, Task, nothing, raw, task, together
 
 NEEDS = ("aiohttp", "orjson", "uvloop")
-"""What the yardstick and the harness need in a peer's environment."""
+"""The requirements of the harness in a peer's environment."""
 
 
 def _answering(ask: Callable[[str], Awaitable[str]]) -> System:
@@ -177,7 +177,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.child:
         print(json.dumps(run(lambda: _measured(options.base, options.child))), flush=True)
-        os._exit(0)  # some of them leave threads that never end
+        os._exit(0)  # some peers leave threads that never end
     with provider() as base:
         for name in options.peers or PEERS:
             _peer(base, name)

@@ -1,4 +1,4 @@
-"""Where a question's CPU goes, by package: the profile behind the rows that are times."""
+"""The CPU time of a question by package, to explain the times in the other rows."""
 
 import cProfile
 import pstats
@@ -38,7 +38,7 @@ async def profile(base: str) -> list[Row]:
 
 def _by_package(times: dict[Any, Any]) -> Counter[str]:
     """Seconds by package, of what pstats keeps by (file, line, function): (calls, all calls, own seconds, seconds,
-    callers). What is of no package, such as built-in functions, counts for those who call it."""
+    callers). Functions outside of packages, such as built-ins, count for their callers."""
     spent: Counter[str] = Counter()
     for (file, _, _), (_, _, own, _, callers) in times.items():
         if package := _package(file):
@@ -50,7 +50,7 @@ def _by_package(times: dict[Any, Any]) -> Counter[str]:
 
 
 def _package(file: str) -> str:
-    """The package of a file, or nothing when it is none of an installed one or of this repository."""
+    """Return the package of a file; empty if it belongs neither to an installed package nor to this repository."""
     _, installed, inside = file.partition("/site-packages/")
     if installed:
         return inside.partition("/")[0]

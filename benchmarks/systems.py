@@ -1,4 +1,5 @@
-"""Mixture-of-Agents by several hands, all making the same calls: n proposers a round, then a streamed aggregator.
+"""Several implementations of Mixture-of-Agents that make the same calls: n proposers a round, then a streamed
+aggregator.
 
 `raw` is the yardstick: the least that Python needs. `script` is what one writes with the SDK, `skeleton` what one
 writes first with LangGraph. Imports are made inside, so that each system pays for its own.
@@ -44,7 +45,7 @@ class Task:
 
 @dataclass(frozen=True)
 class System:
-    """Something that answers questions."""
+    """A system that answers questions."""
 
     ask: Callable[[str, OnToken], Awaitable[str]]
     close: Callable[[], Awaitable[None]]
@@ -66,11 +67,11 @@ def messages(question: str, drafts: Sequence[str]) -> list[dict[str, str]]:
 
 
 async def nothing() -> None:
-    """Closes what has nothing to close."""
+    """Do nothing; for systems without connections."""
 
 
 class Raw:
-    """The thinnest sensible client: aiohttp, orjson and a split at blank lines."""
+    """A minimal client: aiohttp, orjson and a split at blank lines."""
 
     def __init__(self, url: str) -> None:
         import aiohttp
@@ -107,7 +108,7 @@ class Raw:
 
 
 class Sdk:
-    """AsyncOpenAI as its documentation shows it."""
+    """AsyncOpenAI, used as in its documentation."""
 
     def __init__(self, client: Any) -> None:
         self.client = client
@@ -198,7 +199,7 @@ def _skeleton_graph(given: Task) -> Any:
 
 
 def _plain_graph(rounds: int, proposers: Sequence[Answers], last: Answers) -> Any:
-    """A node per proposer, a gate that counts rounds, an aggregator: each asks its model and writes what it says."""
+    """A node per proposer, a gate that counts rounds, an aggregator. Each calls its model and writes the reply."""
     import operator
 
     from langgraph.graph import END, START, StateGraph

@@ -1,4 +1,4 @@
-"""A mixture as one proposer of another: a panel that speaks with one voice, beside single models."""
+"""A mixture as one proposer of another: a panel with one answer, beside single models."""
 
 from moa_graph import ChatMoA, create_moa
 

@@ -1,4 +1,4 @@
-"""Your own LangChain chat models and prompts, one of them told to look at the question in its own way."""
+"""Your own LangChain chat models and prompts, one of them with its own instructions."""
 
 from moa_graph import Proposer, create_moa
 from moa_graph.models.local import local_chat_model

@@ -1,4 +1,4 @@
-"""A graph with a context of its own: the mixture does not mind it, and a node says what a run is to change."""
+"""A graph with a context of its own: it does not affect the mixture, and a node sets what a run changes."""
 
 from dataclasses import dataclass
 from typing import Any

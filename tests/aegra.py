@@ -1,10 +1,10 @@
-"""aegra-api, an open server that speaks the Agent Server's protocol: one door and several worker processes, on a
+"""aegra-api, an open server that speaks the Agent Server's protocol: one front process and several workers, on a
 PostgreSQL and a Redis of their own, all on loopback and gone afterwards.
 
 with Aegra(mixture, workers=2) as server:       # Missing(reason) where something it needs is not installed
     RemoteMoA(server.url); server.kill(0)       # SIGKILL to the first worker
 
-It needs Python 3.12, so it has an environment of its own: `python -m tests.aegra` makes one in `.venv-aegra`, or
+It needs Python 3.12, so it has its own environment: `python -m tests.aegra` makes one in `.venv-aegra`, or
 MOA_AEGRA_PYTHON names an interpreter that has aegra-api and this package's dependencies.
 """
 
@@ -35,11 +35,11 @@ LEASE = {"LEASE_DURATION_SECONDS": "5", "HEARTBEAT_INTERVAL_SECONDS": "2", "REAP
 
 
 class Missing(Exception):
-    """What is not installed here."""
+    """A requirement is not installed."""
 
 
 class Aegra:
-    """`url` is the door, a process that runs nothing itself; `workers` are processes with `jobs` runs at once each."""
+    """`url` is the front process, which runs nothing itself; each of the `workers` runs up to `jobs` runs at once."""
 
     def __init__(
         self, mixture: Mapping[str, Any], *, workers: int = 2, jobs: int = 8, env: Mapping[str, str] | None = None
@@ -66,7 +66,7 @@ class Aegra:
         self.stop()
 
     def kill(self, worker: int) -> None:
-        """SIGKILL: the worker has no chance to hand back what it was doing."""
+        """Send SIGKILL: the worker cannot return its runs to the queue."""
         self._workers[worker].kill()
         self._workers[worker].wait()
         self.killed.append(worker)
@@ -88,7 +88,7 @@ class Aegra:
     def _start(self) -> None:
         (self.folder / "moa_graph").symlink_to(ROOT / "moa_graph")
         config = json.loads((ROOT / "langgraph.json").read_text())
-        # aegra mounts FastAPI apps alone; the page and the OpenAI routes are not what is tried here.
+        # aegra mounts FastAPI apps only; the page and the OpenAI routes are not tested here.
         config.get("http", {}).pop("app", None)
         (self.folder / "aegra.json").write_text(json.dumps(config))
         (self.folder / "mixture.yaml").write_text(yaml.safe_dump(dict(self.mixture)))
@@ -116,7 +116,7 @@ class Aegra:
         self._workers = self._running[-self.workers :]
 
     def _serve(self, environments: Mapping[str, Mapping[str, str]]) -> list[str]:
-        """Starts the processes together; their addresses, once all answer."""
+        """Start the processes together and return their addresses when all answer."""
         begun = []
         for name, env in environments.items():
             port = _free_port()
@@ -168,7 +168,7 @@ class Aegra:
 
 
 def interpreter() -> str:
-    """The interpreter of an environment with aegra-api.
+    """Return the interpreter of an environment with aegra-api.
 
     Raises:
         Missing: there is none.
@@ -180,7 +180,7 @@ def interpreter() -> str:
 
 
 def make() -> None:
-    """Makes the environment in `.venv-aegra`, once: aegra-api and what this package depends on.
+    """Make the environment in `.venv-aegra`, once: aegra-api and the dependencies of this package.
 
     Raises:
         Missing: there is no Python 3.12 or later.
@@ -204,7 +204,7 @@ def _python312() -> str:
 
 
 def _program(name: str, pattern: str, called: str) -> str:
-    # PostgreSQL's own folder comes first: what stands on the PATH may be a link without its sister programs.
+    # PostgreSQL's own folder comes first: a program on the PATH may be a link without the other programs beside it.
     found = [*sorted(map(str, Path("/").glob(pattern)), reverse=True), shutil.which(name)]
     if not (program := next(filter(None, found), None)):
         raise Missing(f"no {called} ({name}) is installed")
@@ -212,7 +212,7 @@ def _program(name: str, pattern: str, called: str) -> str:
 
 
 def _unprivileged() -> str | None:
-    """Whom PostgreSQL runs as: it refuses to run as root."""
+    """Return the user for PostgreSQL, which refuses to run as root."""
     if os.geteuid() != 0:
         return None
     names = {entry.pw_name for entry in pwd.getpwall()}

@@ -1,7 +1,7 @@
-"""In-process fakes of chat models, and what a run of them came to: for tests of the graph that send nothing.
+"""In-process fakes of chat models, and the outcome of a run with them, for tests of the graph without requests.
 
 A `Fake` answers after `delay` seconds with the next of its `replies`; the last one repeats. A reply is a text, a
-message, or an exception to raise. All copies of a fake (the graph makes some) share its `log`.
+message, or an exception to raise. All copies of a fake share its `log`; the graph makes copies.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from moa_graph import Mixture, MoAError, create_moa
 
 
 class ServerFault(Exception):
-    """A provider's fault as SDKs raise it: with an HTTP status."""
+    """A provider's fault in the form of the SDKs: an exception with an HTTP status."""
 
     def __init__(self, status: int, text: str = "the server failed", headers: dict[str, str] | None = None) -> None:
         super().__init__(f"Error code: {status} - {text}")
@@ -33,7 +33,7 @@ class ServerFault(Exception):
 
 @dataclass
 class Sent:
-    """One request: when it was made, what it said, and how it was sampled."""
+    """One request: its time, its messages and its sampling options."""
 
     at: float
     messages: list[BaseMessage]
@@ -44,13 +44,13 @@ class Sent:
 
     @property
     def text(self) -> str:
-        """All its messages as one text, each after its role."""
+        """All messages as one text, each after its role."""
         return "\n".join(f"[{message.type}] {message.text}" for message in self.messages)
 
 
 @dataclass
 class Log:
-    """What a fake was sent, and the replies it has left."""
+    """The requests of a fake, and its remaining replies."""
 
     replies: list[Any] = field(default_factory=list)
     sent: list[Sent] = field(default_factory=list)
@@ -122,14 +122,14 @@ class Fake(BaseChatModel):
 
 
 def fake(model: str, *replies: Any, delay: float = 0.0, usage: tuple[int, int] | None = None) -> Fake:
-    """A fake that says "I am NAME." unless `replies` say something else. `usage` is tokens in and out."""
+    """Return a fake that answers "I am NAME.", or `replies` in order. `usage` is input and output tokens."""
     counted = None if usage is None else UsageMetadata(input_tokens=usage[0], output_tokens=usage[1], total_tokens=0)
     return Fake(model=model, log=Log(list(replies) or [f"I am {model}."]), delay=delay, usage=counted)
 
 
 @dataclass
 class Came:
-    """What a run came to: its result or its error, its custom events and how long it took."""
+    """The outcome of a run: its result or its error, its custom events and its duration."""
 
     result: dict[str, Any]
     error: MoAError | None
@@ -153,7 +153,7 @@ class Came:
 async def came(
     mixture: dict[str, Any], context: dict[str, Any] | None = None, *, messages: Any = "q", **options: Any
 ) -> Came:
-    """Run a mixture once. An error of ours is part of what it came to."""
+    """Run a mixture once. A MoAError is a part of the outcome."""
     graph = create_moa(Mixture(**mixture), **options)
     events: list[dict[str, Any]] = []
     result: dict[str, Any] = {}

@@ -1,6 +1,6 @@
 """`langgraph dev` on a free loopback port, with the repository's own langgraph.json and a scripted mixture.
 
-def test_something(langgraph_dev):                       # one server a session, mixture `MIXTURE`
+def test_something(langgraph_dev):                       # one server per session, mixture `MIXTURE`
     get_client(url=langgraph_dev.url)
 
 with LangGraphDev({"proposers": [...], "aggregator": ...}, folder=tmp_path) as server: ...  # one of your own
@@ -40,10 +40,10 @@ def scripted(provider: Provider, **fields: Any) -> dict[str, Any]:
 
 
 class LangGraphDev:
-    """The server as a process of its own, in `folder`, which holds links to the package and to langgraph.json.
+    """The server in its own process and in `folder`, which has links to the package and to langgraph.json.
 
-    `mixture` is written to a file that `MOA_PRESET` names; `env` goes over this process's environment, from which all
-    LangSmith variables are taken out. `changes` go over the keys of langgraph.json.
+    `mixture` is written to a file that `MOA_PRESET` names; `env` overrides this process's environment, from which all
+    LangSmith variables are removed. `changes` override keys of langgraph.json.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class LangGraphDev:
         self.stop()
 
     def stop(self) -> None:
-        """Ends the server and everything it started."""
+        """End the server and all its children."""
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGTERM)
             try:
@@ -123,6 +123,6 @@ class LangGraphDev:
 
 @pytest.fixture(scope="session")
 def langgraph_dev(provider_server: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LangGraphDev]:
-    """One server a session, serving `scripted` through the loopback provider as `moa` and `moa_answer`."""
+    """One server per session, serving `scripted` through the loopback provider as `moa` and `moa_answer`."""
     with LangGraphDev(scripted(provider_server), folder=tmp_path_factory.mktemp("langgraph-dev")) as server:
         yield server

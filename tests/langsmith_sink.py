@@ -35,7 +35,7 @@ INFO = {
 
 @dataclass
 class Span:
-    """One run as LangSmith would show it."""
+    """One run in the form that LangSmith shows."""
 
     run: dict[str, Any]
     children: list["Span"] = field(default_factory=list)
@@ -59,7 +59,7 @@ class Span:
 
 
 class LangSmithSink:
-    """The server in a thread; `url` is what LANGSMITH_ENDPOINT wants. `bodies` are the raw, unpacked requests."""
+    """The server in a thread. `url` is the value for LANGSMITH_ENDPOINT; `bodies` are the unpacked requests."""
 
     def __init__(self) -> None:
         self.runs: dict[str, dict[str, Any]] = {}
@@ -81,7 +81,7 @@ class LangSmithSink:
 
     @contextmanager
     def tracing(self, **options: Any) -> Iterator[Client]:
-        """Traces what happens inside to this server; all has arrived when it ends. `options` are the client's."""
+        """Trace the block to this server. All traces have arrived at its end. `options` are the client's."""
         client = Client(api_url=self.url, api_key="lsv2_not_a_key", **options)
         try:
             with tracing_context(client=client, enabled=True, project_name="tests"):
@@ -92,7 +92,7 @@ class LangSmithSink:
             client.session.close()
 
     def tree(self) -> Span:
-        """The one root span with all that is under it, children in the order of their beginning."""
+        """Return the only root span with all its descendants, in the order of their start."""
         spans = {run_id: Span(run) for run_id, run in self.runs.items()}
         roots = []
         for span in sorted(spans.values(), key=lambda span: span.run["dotted_order"]):
@@ -143,7 +143,7 @@ class LangSmithSink:
         return Handler
 
     def take(self, content_type: str, body: bytes) -> None:
-        """Notes one request: parts are named `post.ID`, `patch.ID`, and `post.ID.inputs` for single fields."""
+        """Record one request. Parts are named `post.ID`, `patch.ID`, and `post.ID.inputs` for single fields."""
         self.bodies.append(body)
         whole = BytesParser(policy=HTTP).parsebytes(b"Content-Type: " + content_type.encode() + b"\r\n\r\n" + body)
         for part in whole.iter_parts():

@@ -1,4 +1,4 @@
-"""The package's layers: which root entries exist, what each may import, and whether modules import in a cycle.
+"""The package's layers: the root entries, their allowed imports, and import cycles.
 
 `python -m tests.layout` prints them.
 """

@@ -1,4 +1,4 @@
-"""The serve app on a free loopback port, in a thread of this process, over mixtures that ask the loopback provider."""
+"""The serve app on a free loopback port, in a thread of this process, with mixtures of the loopback provider."""
 
 import threading
 import time
@@ -16,7 +16,7 @@ from tests.provider import Provider
 
 
 def model(provider: Provider, behaviour: str, **fields: Any) -> dict[str, Any]:
-    """A model of the loopback provider; its name, `behaviour`, says how it behaves."""
+    """Return a model of the loopback provider. Its name, `behaviour`, controls its behaviour."""
     return {"model": f"openai:{behaviour}", "base_url": provider.url, **fields}
 
 
@@ -27,7 +27,7 @@ def mixture(provider: Provider, *proposers: str, aggregator: str, **fields: Any)
 
 
 class Served:
-    """The app in a thread. `url` has no path; `errors` are those that uvicorn would have logged."""
+    """The app in a thread. `url` has no path; `errors` are the ones that uvicorn would log."""
 
     def __init__(self, mixtures: Mapping[str, Mixture], policy: Policy | None = None, **options: Any) -> None:
         app = create_app(Catalogue(mixtures), policy, **options)

@@ -1,4 +1,4 @@
-"""A chat model of this process that streams word by word: how many pieces come does not depend on any clock."""
+"""An in-process chat model that streams word by word, so that the number of pieces does not depend on a clock."""
 
 from itertools import repeat
 
@@ -7,5 +7,5 @@ from langchain_core.messages import AIMessage
 
 
 def speaking(text: str) -> GenericFakeChatModel:
-    """Says `text` whenever it is asked; a stream has a piece for every word and every space."""
+    """Answers every request with `text`. A stream has one piece per word and per space."""
     return GenericFakeChatModel(messages=(AIMessage(each) for each in repeat(text)))

@@ -1,4 +1,4 @@
-"""What the documentation shows runs as shown: every python and bash block; what needs keys is marked `text`."""
+"""Every python and bash block of the documentation runs. Blocks that need keys are marked `text`."""
 
 import json
 import os

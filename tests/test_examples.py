@@ -1,4 +1,4 @@
-"""Every example runs as it is, in under 40 lines, on the embedded model."""
+"""Every example runs unchanged on the embedded model and has fewer than 40 lines."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Headless Chromium on the page of a server that really runs."""
+"""Headless Chromium on the page of a running server."""
 
 import base64
 import shutil
@@ -24,7 +24,7 @@ EVIL = "<script>window.pwned=1</script><img src=x onerror=window.pwned=2> [x](ja
 
 
 def say(text: str) -> str:
-    """The part of a model's name that makes the loopback provider say `text`."""
+    """Return the part of a model's name that makes the loopback provider answer `text`."""
     return "say=" + "".join(c if c.isascii() and c.isalnum() else _percent(c) for c in text)
 
 
@@ -83,20 +83,20 @@ def site(provider_server: Provider) -> Iterator[Served]:
 
 @pytest.fixture
 def page(browser: Any, site: Served, provider: Provider) -> Iterator[Any]:
-    """The page, ready to ask; whatever it logs as an error fails the test."""
+    """The page, ready for a question. Every error that it logs fails the test."""
     with opened(browser, site) as page:
         yield page
 
 
 @contextmanager
 def opened(browser: Any, server: Served, *, size: str = "desktop", scheme: str = "light") -> Iterator[Any]:
-    """The page of `server` in a context of its own; whatever goes wrong in it fails the test."""
+    """Return the page of `server` in its own browser context. Every error in it fails the test."""
     context = browser.new_context(viewport=SIZES[size], color_scheme=scheme, accept_downloads=True)
     page = context.new_page()
     wrong: list[str] = []
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
-    # What tests provoke on purpose: a refused innerHTML (that raises, too), a request that fails.
+    # Errors that tests cause on purpose: a refused innerHTML (which also raises), a failed request.
     expected = ("TrustedHTML", "Failed to load resource")
     page.set_default_timeout(30_000)
     page.goto(f"{server.url}/moa")
@@ -109,7 +109,7 @@ def opened(browser: Any, server: Served, *, size: str = "desktop", scheme: str =
 def ask(
     page: Any, name: str, question: str = "Why is the sky blue?", *, wait: bool = True, timeout: float = 30_000
 ) -> None:
-    """Asks `question` of the mixture `name` and waits until the page is ready for another."""
+    """Ask the mixture `name` a question and wait until the page is ready for the next one."""
     page.select_option("#mixture", name)
     page.fill("#question", question)
     page.press("#question", "Enter")
@@ -118,12 +118,12 @@ def ask(
 
 
 def texts(page: Any, selector: str) -> list[str]:
-    """What stands in each element that the selector finds."""
+    """Return the text of each element that the selector finds."""
     return [text.strip() for text in page.locator(selector).all_inner_texts()]
 
 
 def blindly(page: Any) -> None:
-    """Turns blind mode on."""
+    """Turn blind mode on."""
     page.click("#options-toggle")
     page.check("#blind")
     page.click("#options-toggle")

@@ -1,4 +1,4 @@
-"""For everybody: the page by keyboard alone, and what axe says of it."""
+"""Accessibility: the page with the keyboard only, and the findings of axe."""
 
 import pytest
 
@@ -33,9 +33,9 @@ def test_axe_finds_nothing_serious(browser, site, size, scheme, tmp_path):
 
 
 def serious(page, where):
-    """Fails on what axe finds serious."""
+    """Fail on serious findings of axe."""
     axe = pytest.importorskip("axe_playwright_python.base", reason="axe-playwright-python is not installed")
-    # Evaluated as a debugger does it, past the page's own policy.
+    # Evaluated like a debugger does, so that the page's own policy does not apply.
     page.evaluate(axe.AXE_SCRIPT)
     found = page.evaluate("() => axe.run()")["violations"]
     worst = [(v["id"], v["nodes"][0]["html"][:200]) for v in found if v["impact"] in ("serious", "critical")]
@@ -43,14 +43,14 @@ def serious(page, where):
 
 
 def focused(page):
-    """What a screen reader would say of the focused element, more or less."""
+    """Return roughly the text that a screen reader speaks for the focused element."""
     return page.evaluate(
         "() => { const e = document.activeElement; return e.ariaLabel || e.labels?.[0]?.textContent || e.textContent; }"
     ).strip()
 
 
 def tab_to(page, name, *, back=False):
-    """Presses Tab until what is called `name` has the focus."""
+    """Press Tab until the element called `name` has the focus."""
     for _ in range(40):
         if focused(page).startswith(name):
             return

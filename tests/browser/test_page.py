@@ -1,4 +1,4 @@
-"""The page in a real browser: what a person sees while models write, fail, hang and attack."""
+"""The page in a real browser: its state while models write, fail, hang and attack."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from tests.browser.conftest import EVIL, ask, opened, say, texts
 from tests.serving import Served, mixture
 
 DATA = re.compile(r'(?<=id="data">).*(?=</script>\n<script>)')
-"""What differs between two reports."""
+"""The parts that differ between two reports."""
 
 
 def test_drafts_answer_time_line_and_totals(page):
@@ -109,7 +109,7 @@ def test_what_models_write_stays_text(page):
     assert page.evaluate("window.pwned") is None
     assert page.locator(".turn script, .turn img, .turn a").count() == 0
     assert page.inner_text(".answer .body") == EVIL and page.inner_text(".card .clip") == EVIL
-    # And nobody could do otherwise: the browser itself refuses HTML made of text, and foreign scripts.
+    # The browser itself refuses HTML made of text, and foreign scripts.
     assert "TypeError" in page.evaluate(
         "() => { try { document.body.innerHTML = '<b>x</b>' } catch (e) { return String(e) } }"
     )
@@ -225,7 +225,7 @@ def test_the_command_saves_the_same_report(browser, page, provider, tmp_path, mo
     shows_the_report(browser, tmp_path / "run.html", EVIL)
     ask(page, "evil")
     exported, written = (re.split(DATA, text) for text in (saved(page, "HTML report"), Path("run.html").read_text()))
-    assert exported == written and len(written) == 2, "one renderer, whatever it shows"
+    assert exported == written and len(written) == 2, "page and command use one renderer"
 
 
 def test_closing_the_page_ends_every_call(browser, site, provider):

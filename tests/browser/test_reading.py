@@ -1,4 +1,4 @@
-"""Where the page leads the reader: the answer in view, addresses that name runs, and texts of every kind."""
+"""Reading in the page: scrolling to the answer, addresses of runs, and all kinds of text."""
 
 import json
 
@@ -10,17 +10,17 @@ from tests.serving import Served, model
 
 
 def top(page, selector, which="last"):
-    """Pixels between the window's top and the element's."""
+    """Return the pixels between the top of the window and the top of the element."""
     return getattr(page.locator(selector), which).bounding_box()["y"]
 
 
 def ready(page):
-    """Waits for the page after it was loaded anew."""
+    """Wait for the page after a reload."""
     page.wait_for_function("() => document.querySelector('#mixture').options.length > 0")
 
 
 def pasted(page, name, text):
-    """Asks a text that is too long to be typed."""
+    """Ask with a text that is too long to type."""
     page.select_option("#mixture", name)
     page.evaluate("(text) => { document.querySelector('#question').value = text }", text)
     page.press("#question", "Enter")
@@ -28,7 +28,7 @@ def pasted(page, name, text):
 
 
 def kept(page, answer):
-    """Opens a run of the history with this answer."""
+    """Open a run of the history with this answer."""
     run = {"id": "kept", "created": "2026-01-01", "turns": [{"question": "Why?", "answer": answer, "drafts": []}]}
     page.evaluate("(run) => localStorage.setItem('moa.runs', JSON.stringify([run]))", run)
     page.goto(page.url.partition("#")[0] + "#run=kept")
@@ -353,7 +353,7 @@ def test_the_aggregator_is_asked_again_over_the_drafts_of_before(page, provider)
 
 
 def test_another_aggregator_answers_over_the_drafts_of_before(page, provider):
-    """Each draft is paid once, and the totals of the conversation say so."""
+    """Each draft is counted once in the totals of the conversation."""
     ask(page, "rich", "first")
     provider.reset()
     page.click("#options-toggle")

@@ -1,4 +1,4 @@
-"""Blind mode: what is hidden until a vote, what ends it, and that no vote is lost."""
+"""Blind mode: the parts that are hidden until a vote, its end, and that no vote is lost."""
 
 import json
 
@@ -11,7 +11,7 @@ from tests.browser.conftest import ask, blindly, texts
 
 
 def saved(page):
-    """The votes as the page saves them; the history is left open."""
+    """Return the votes that the page saves. The history stays open."""
     page.click("#history-open")
     with page.expect_download() as waiting:
         page.click("#votes-save")
@@ -19,7 +19,7 @@ def saved(page):
 
 
 def nothing_is_hidden(page):
-    """Names, times and exports of the last turn are there, and no vote is asked for."""
+    """Check that names, times and exports of the last turn are shown, and that no vote is requested."""
     turn = page.locator(".turn").last
     assert "Draft A" not in turn.inner_text() and "is best" not in turn.inner_text()
     assert turn.locator(".lanes li").count() > 0 and turn.locator(".lanes").is_visible()

@@ -1,1 +1,1 @@
-"""Programs that other people wrote, run against `moa serve` on loopback: `python -m tests.clients`."""
+"""Third-party programs, run against `moa serve` on loopback: `python -m tests.clients`."""

@@ -1,6 +1,6 @@
-"""Run programs that other people wrote against `moa serve` on loopback, and write reports/clients.json.
+"""Run third-party programs against `moa serve` on loopback, and write reports/clients.json.
 
-The programs come from PyPI and npm, each group in an environment of its own under `.clients/`, made once. After the
+The programs come from PyPI and npm, each group in its own environment under `.clients/`, made once. After the
 installation, all traffic goes to loopback.
 
     python -m tests.clients                 everything
@@ -74,7 +74,7 @@ def _mixtures(provider: Provider) -> dict[str, Any]:
 
 
 def _calling(name: str, arguments: dict[str, str]) -> str:
-    """The name of a loopback model that calls that tool once and then answers."""
+    """Return the name of a loopback model that calls that tool once and then answers."""
     text = quote(json.dumps({"name": name, "arguments": arguments}), safe="")
     for sign in "-_.":
         text = text.replace(sign, f"%{ord(sign):02X}")

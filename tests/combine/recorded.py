@@ -24,7 +24,7 @@ Reply = Callable[[list[BaseMessage]], str]
 
 
 class Recorded(BaseChatModel):
-    """Replies as its function says; counts its calls, and those that are under way."""
+    """Replies with the result of its function. Counts its calls, and the active ones."""
 
     model: str
     reply: Any = Field(exclude=True)
@@ -98,7 +98,7 @@ def proposers_of(rows: list[dict[str, Any]]) -> list[Recorded]:
 
 
 def judging(rows: list[dict[str, Any]], scores: str, judge: str) -> Reply:
-    """A judge who gives the recorded scores, whatever order the drafts come in."""
+    """Return a judge that gives the recorded scores for any order of the drafts."""
     by_id = {row["id"]: row for row in rows}
 
     def reply(messages: list[BaseMessage]) -> str:
@@ -115,5 +115,5 @@ def judging(rows: list[dict[str, Any]], scores: str, judge: str) -> Reply:
 
 
 def same_text(text: str) -> str:
-    """What of a draft no cleaning changes."""
+    """Return the characters of a draft that cleaning does not change."""
     return re.sub(r"\s+", "", text)

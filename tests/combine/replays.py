@@ -17,7 +17,7 @@ LAST_LINE: dict[str, Any] = {"read": "last_line"}
 
 
 class Counted(NamedTuple):
-    """What became of a vote: the winner, the drafts used, and whether the full vote has the same winner."""
+    """The outcome of a vote: the winner, the drafts used, and whether the full vote has the same winner."""
 
     winner: str
     used: int
@@ -45,7 +45,7 @@ def full_count(answers: list[str]) -> Counter[str]:
 
 
 async def counted(answers: list[str], **options: Any) -> Counted:
-    """A vote in which the answers come one after the other, by the combiner's own functions."""
+    """Vote on answers that arrive one after the other, with the combiner's own functions."""
     vote = Vote(Options(answer=LAST_LINE, **options))
     run = _run(len(answers), vote.options)
     names = run.settings.rounds[0]

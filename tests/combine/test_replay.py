@@ -1,4 +1,4 @@
-"""The combiners on recorded data, through the real graph: exactly the figures that the data says."""
+"""The combiners on recorded data, through the real graph: with exactly the figures of the data."""
 
 from collections import Counter
 from typing import Any
@@ -77,7 +77,7 @@ async def test_peers_scores_select_the_published_picks(name: str) -> None:
 
 
 def _both(proposer: Recorded, judge: Any) -> Any:
-    """A model that drafts, and judges when it is shown drafts."""
+    """Return a model that drafts, and judges if the prompt has drafts."""
     return lambda messages: judge(messages) if "ends:" in str(messages[-1].content) else proposer.reply(messages)
 
 

@@ -1,1 +1,1 @@
-"""Faults of one line in the package's core logic, each of which the tests must notice."""
+"""Faults of one line in the package's core logic, each of which the tests must detect."""

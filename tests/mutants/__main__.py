@@ -1,4 +1,4 @@
-"""Apply each fault of `faults.toml` to a copy of the tree, and run the tests that must notice it.
+"""Apply each fault of `faults.toml` to a copy of the tree, and run the tests that must detect it.
 
 `make mutants` runs all and writes reports/mutants.json; `--short` runs every fifth; `--only WORD` those whose name has
 the word. Ends with 1 when a fault survives, when its line is not in its file exactly once, or when the tests fail
@@ -37,7 +37,7 @@ _PRELOADED = (
     *("langchain_together", "openai", "aiohttp", "httpx", "httpx2", "langsmith", "genai_prices.data_snapshot", "numpy"),
 )
 _FAILED = 1
-"""pytest's exit code when tests ran and some failed; others mean that no test could tell."""
+"""pytest's exit code when tests ran and some failed; all others mean that the tests did not run properly."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,11 @@ class Fault:
     """One faulty line.
 
     Attributes:
-        name: What is wrong with it.
+        name: A description of the fault.
         file: The file, from the repository's root.
         old: The line as it is, without indentation.
         new: The faulty line.
-        tests: The tests that notice, as pytest takes them.
+        tests: The tests that detect it, as arguments of pytest.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Fault:
 
 
 def faults() -> list[Fault]:
-    """The list, in its order."""
+    """Return the list of faults in its order."""
     return [Fault(**each) for each in tomllib.loads(LIST.read_text(encoding="utf-8"))["fault"]]
 
 
@@ -83,7 +83,7 @@ def mutated(text: str, fault: Fault) -> str:
 
 
 def stale(listed: list[Fault]) -> list[str]:
-    """What is wrong with the list itself: lines that are gone, and names or faults that stand twice."""
+    """Return the errors of the list: missing lines, and duplicate names or faults."""
     found = []
     for fault in listed:
         try:
@@ -111,7 +111,7 @@ def copy() -> Iterator[Path]:
 
 
 def preload() -> None:
-    """Import what every test needs, once: a forked test run then starts in a moment. Ours is imported by each run."""
+    """Import the dependencies once, so that a forked test run starts fast. Each run imports this package itself."""
     for name in _PRELOADED:
         with suppress(ImportError):
             importlib.import_module(name)
@@ -157,7 +157,7 @@ def output_of(folder: Path) -> str:
 
 
 def try_fault(fault: Fault) -> dict[str, object]:
-    """Return what became of a fault: caught or not, by the quick tests or others, and the test that noticed."""
+    """Return what became of a fault: caught or not, by the quick tests or others, and the test that detected it."""
     with copy() as folder:
         path = folder / fault.file
         path.write_text(mutated(path.read_text(encoding="utf-8"), fault), encoding="utf-8")
@@ -173,7 +173,7 @@ def try_fault(fault: Fault) -> dict[str, object]:
 
 
 def part(number: int, of: int, listed: list[Fault], results: Path) -> None:
-    """Try every `of`-th fault from `number` on, and write the results. Runs in a process of its own."""
+    """Try every `of`-th fault from `number` on, and write the results. It runs in its own process."""
     found = [try_fault(fault) for fault in listed[number::of]]
     (results / f"{number}.json").write_text(json.dumps(found), encoding="utf-8")
 

@@ -23,13 +23,13 @@ def pythons() -> dict[str, str]:
 
 
 def environment(python: str, home: Path) -> Path:
-    """A new, empty virtual environment at `home`."""
+    """Make a new, empty virtual environment at `home`."""
     subprocess.run([python, "-m", "venv", str(home)], check=True, capture_output=True)
     return home
 
 
 def install(home: Path, *what: str) -> None:
-    """pip, saying nothing unless it fails. Bytecode is left to the first import."""
+    """Run pip without output unless it fails. Bytecode is compiled at the first import."""
     pip = [str(home / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     clean = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
     done = subprocess.run([*pip, "--no-compile", *what], capture_output=True, text=True, env=clean)

@@ -1,8 +1,8 @@
 """Check, build and tag a release.
 
 `python -m tests.packaging.release` tags the commit; `--tagged vX.Y.Z` builds what a tag names, as the workflow
-`publish` does. Both want the version in `moa_graph/__init__.py` to be the newest that CHANGELOG.md has cut, a clean
-work tree, and archives that carry that version.
+`publish` does. Both require that the version in `moa_graph/__init__.py` is the newest one in CHANGELOG.md, that the
+work tree is clean, and that the archives have that version.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ def package_version(root: Path) -> str:
 
 
 def changelog_version(root: Path) -> str:
-    """The newest version that the changelog has cut; empty when its date is missing."""
+    """Return the newest released version in the changelog; empty if its date is missing."""
     found = re.search(r"^## (\d+\.\d+\.\d+\S*), \d{4}-\d{2}-\d{2}$", (root / "CHANGELOG.md").read_text("utf-8"), re.M)
     return found[1] if found else ""
 
 
 def problems(root: Path, *, tag: str | None = None) -> list[str]:
-    """What stands in the way of releasing the tree at `root`."""
+    """Return the problems that prevent a release of the tree at `root`."""
     version, cut = package_version(root), changelog_version(root)
     found = []
     if version != cut:

@@ -1,4 +1,4 @@
-"""What a contributor and a release rely on: declared dependencies, workflows, the release's checks, the pages."""
+"""The project's infrastructure: declared dependencies, workflows, checks of a release, pages."""
 
 import ast
 import re
@@ -42,7 +42,7 @@ def imported() -> dict[str, set[str]]:
 
 
 def test_every_imported_package_is_declared() -> None:
-    # Each extra is one way to install the package; development needs are no requirement of it.
+    # Each extra is one way to install the package. Development tools are not requirements of it.
     extras = set(PROJECT["optional-dependencies"]) - {"dev", "docs", "quick"}
     known, homes = declared(*extras), packages_distributions()
     missing = {

@@ -1,6 +1,6 @@
-"""The quick tests in a new environment with the lowest, or the newest, versions of everything that is declared.
+"""The quick tests in a new environment with the lowest, or the newest, versions of all declared dependencies.
 
-`python -m tests.packaging.versions lowest` (or `newest`). uv chooses the versions: pip has no lowest.
+`python -m tests.packaging.versions lowest` (or `newest`). uv chooses the versions: pip cannot choose the lowest.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 EXTRAS = "local,evals,quick"
-"""Without `serve`: the package mcp has a higher floor of pydantic than ours."""
+"""Without `serve`: the package mcp needs a newer pydantic than this package."""
 SHOWN = ("langgraph", "langgraph-sdk", "langchain-core", "langchain-openai", "openai", "pydantic", "mcp", "typer")
 
 
 def environment() -> dict[str, str]:
-    """The process's environment, with pip's index and certificates for uv, and nothing that leads to this tree."""
+    """The process's environment, with pip's index and certificates for uv, and without paths to this tree."""
     own = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")}
     for pips, uvs in (("PIP_INDEX_URL", "UV_DEFAULT_INDEX"), ("PIP_CERT", "SSL_CERT_FILE")):
         if pips in own:

@@ -1,7 +1,7 @@
-"""An OpenAI-compatible provider on loopback that fails on request: what the tests call.
+"""An OpenAI-compatible provider on loopback that fails on request, for the tests.
 
 Behaviour is chosen by the MODEL NAME, split on ``-``, ``,``, ``/`` and ``_``; unknown parts are ignored, so
-``err429x2-ra=1``, ``fast-50ms-tok=8`` and ``alpha/echo`` are all fine. `profile.py` has the whole table.
+``err429x2-ra=1``, ``fast-50ms-tok=8`` and ``alpha/echo`` are all valid. `profile.py` has the whole table.
 
     with Provider() as provider:  # a thread of this process; `python -m tests.provider` is a process
         ChatOpenAI(base_url=provider.url, model="echo", api_key="x").invoke("hi")

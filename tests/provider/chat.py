@@ -45,7 +45,7 @@ MIDDLE = frozenset({"resetmid", "cut", "hangmid", "errmid", "truncated"})
 
 
 class Line(Protocol):
-    """The connection, as seen from here."""
+    """The interface of a connection."""
 
     loop: Any
 
@@ -55,7 +55,7 @@ class Line(Protocol):
 
 
 class Chat:
-    """Answers `asked` over `line`; `gone` is called when the client hangs up."""
+    """Answers `asked` over `line`. `gone` is called when the client disconnects."""
 
     def __init__(self, line: Line, log: Log, request: Request, asked: dict[str, Any]) -> None:
         self.line, self.log, self.request, self.asked = line, log, request, asked
@@ -76,7 +76,7 @@ class Chat:
         self._later(profile.latency(dice), self._answer)
 
     def gone(self) -> None:
-        """The client has hung up."""
+        """Handle a disconnect of the client."""
         if self.timer:
             self.timer.cancel()
         self.log.leave(self.request, "disconnected")
@@ -108,7 +108,7 @@ class Chat:
     # Errors
 
     def _error(self) -> bytes | None:
-        """The HTTP error or odd page that the model's name asks for."""
+        """Send the HTTP error or the web page that the model's name requests."""
         if "redirect" in self.faults:
             return render.response(307, b"", headers=(("location", "http://127.0.0.2:9/v1/chat/completions"),))
         if "html" in self.faults and not self.profile.status:
@@ -140,7 +140,7 @@ class Chat:
         return None
 
     def _unfinished(self) -> set[str]:
-        """A model that thinks first, with no room to end its thoughts."""
+        """Refuse like a reasoning model whose thoughts do not fit."""
         return {"thinks"} & self.profile.words if (limit_of(self.asked) or 16) < 16 else set()
 
     def _retry_after(self) -> tuple[tuple[str, str], ...]:
@@ -189,7 +189,7 @@ class Chat:
         return self._end("answered")
 
     def _stop(self) -> None:
-        """Break off in the middle; what was written gets a moment to arrive."""
+        """Break off in the middle, after a moment in which the written part arrives."""
         if "hangmid" in self.faults:
             return
         end = self.line.reset if "resetmid" in self.faults else self.line.close
@@ -241,7 +241,7 @@ class Chat:
         return self._end("answered")
 
     def _drip(self, parts: list[bytes], at: int) -> None:
-        """One part each `drip` seconds."""
+        """Send one part every `drip` seconds."""
         self.line.write(parts[at])
         if at + 1 == len(parts):
             return self._end("answered")
@@ -249,7 +249,7 @@ class Chat:
         return None
 
     def _pace(self, chunks: list[bytes], at: int, began: float) -> None:
-        """Chunks at the model's rate, measured from the first; what follows the last token goes with it."""
+        """Chunks at the model's rate, measured from the first; the end of the stream is sent with the last token."""
         if at >= len(chunks) - 4:
             self.line.write(b"".join(chunks[at:]))
             return self._end("answered")

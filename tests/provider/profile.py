@@ -1,4 +1,4 @@
-"""What a model name asks for. One part of the name is one instruction; `FAULTS` lists the faults.
+"""The behaviour that a model name requests. One part of the name is one instruction; `FAULTS` lists the faults.
 
 Latency and length
     50ms                 before the answer (or before the first chunk of a stream)
@@ -78,10 +78,10 @@ FAULTS: dict[str, str] = {
 """Every fault by the part of a model name that causes it."""
 
 ANSWERED = ("wrongtype", "length", "surrogate", "nul", "list", "think", "same", "huge")
-"""Odd answers that still hold a usable text."""
+"""Unusual answers with a usable text."""
 
 REFUSED = tuple(name for name in FAULTS if name not in ANSWERED)
-"""Faults that leave nothing to use (a slow drip is one for whoever has a deadline)."""
+"""Faults without a usable answer (a slow drip is one if there is a deadline)."""
 
 _SPLIT = re.compile(r"[-,/_]")
 _FIXED = re.compile(r"^(\d+(?:\.\d+)?)ms$")
@@ -128,7 +128,7 @@ class Profile:
         return wait
 
     def due(self, nth: int, dice: random.Random) -> bool:
-        """Whether the fault strikes the nth (0-based) request."""
+        """Return whether the fault applies to the nth (0-based) request."""
         if self.first is not None and nth >= self.first:
             return False
         return self.probability >= 1.0 or dice.random() < self.probability
@@ -170,7 +170,7 @@ def _word(profile: Profile, word: str) -> None:
 
 @functools.lru_cache(4096)
 def parse(model: str) -> Profile:
-    """Read a model name. Parts that say nothing are ignored, a number that is none too."""
+    """Parse a model name. Unknown parts and invalid numbers are ignored."""
     profile = Profile(model)
     for part in _SPLIT.split(model):
         key, is_value, text = part.partition("=")

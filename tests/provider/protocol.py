@@ -1,4 +1,4 @@
-"""HTTP/1.1 on httptools: one object a connection, no framework: the server is never the slow part."""
+"""HTTP/1.1 on httptools: one object per connection and no framework, so that the server is never the slow part."""
 
 import asyncio
 import socket
@@ -26,7 +26,7 @@ INFO = {
         "size_limit_bytes": 20971520,
     },
 }
-"""What LangSmith's client asks before it sends traces."""
+"""The answer that LangSmith's client needs before it sends traces."""
 
 
 class Connection(asyncio.Protocol):
@@ -39,7 +39,7 @@ class Connection(asyncio.Protocol):
         self.chat: Chat | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)  # uvloop's is one by behaviour only
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's class is not a subclass
         self.parser = httptools.HttpRequestParser(self)
         self.alive.add(self)
         self.log().connections += 1
@@ -91,7 +91,7 @@ class Connection(asyncio.Protocol):
             self.chat = Chat(self, log, request, asked)
             self.chat.start()
         except (ValueError, KeyError, TypeError, IndexError, AttributeError) as broken:
-            # A request that no provider would understand: the client learns it as a 400.
+            # A request that no provider would understand gets a 400.
             message = f"{type(broken).__name__}: {broken}"
             self.write(response(400, error(400, message, "invalid_request_error", None)))
             log.leave(request, "error")

@@ -1,4 +1,4 @@
-"""What the provider has seen: every request, and counts per model."""
+"""The record of the provider: every request, and counts per model."""
 
 import threading
 import time
@@ -54,7 +54,7 @@ class Log:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def arrive(self, request: Request) -> None:
-        """A chat request has been read whole."""
+        """Record a complete chat request."""
         with self.lock:
             self.note(request)
             self.by_model[request.model, "requests"] += 1
@@ -64,13 +64,13 @@ class Log:
             self.peaks[request.model] = max(self.peaks[request.model], self.in_flight[request.model])
 
     def note(self, request: Request) -> None:
-        """Any other request: recorded, not counted per model."""
+        """Record any other request. It is not counted per model."""
         self.total += 1
         if self.keep is None or len(self.requests) < self.keep:
             self.requests.append(request)
 
     def leave(self, request: Request, outcome: str) -> None:
-        """The request is over; only its first outcome counts."""
+        """Record the end of a request. Only its first outcome counts."""
         with self.lock:
             if request.outcome != "open":
                 return
@@ -80,12 +80,12 @@ class Log:
             self.open -= 1
 
     def nth(self, model: str, text: str) -> int:
-        """How often this model was asked this before."""
+        """Return how often this model got this question before."""
         self.asked[model, text] += 1
         return self.asked[model, text] - 1
 
     def stats(self) -> dict[str, Any]:
-        """Counts as plain data: totals, and `models` with the same per model."""
+        """Return the counts as plain data: totals, and `models` with the same per model."""
         kinds = ("requests", "answered", "error", "reset", "disconnected")
         with self.lock:
             names = sorted({model for model, _ in self.by_model})

@@ -9,14 +9,14 @@ import orjson
 from tests.provider.replies import Reply
 
 ID = b"chatcmpl-000000000000"
-"""Stands for the answer's id in cached bytes; `numbered` puts a fresh one of the same length in its place."""
+"""Placeholder of the answer's id in cached bytes; `numbered` replaces it with a new id of the same length."""
 
 PAGE = b"<!DOCTYPE html><html><head><title>Welcome</title></head><body><h1>A gateway's page</h1></body></html>"
 DONE = b"data: [DONE]\n\n"
 
 
 def dumps(value: Any) -> bytes:
-    """JSON; lone surrogates are escaped, which orjson refuses to do."""
+    """Return JSON. Lone surrogates, which orjson refuses, are escaped."""
     try:
         return orjson.dumps(value)
     except TypeError:

@@ -1,4 +1,4 @@
-"""What a model answers: text, tool calls, structured output, log probabilities, usage."""
+"""The answers of a model: text, tool calls, structured output, log probabilities, usage."""
 
 import functools
 import hashlib
@@ -16,7 +16,7 @@ WORDS = ("alpha", "bridge", "copper", "delta", "ember", "forest", "garden", "har
 
 @dataclass
 class Reply:
-    """An answer before it is written down. `pieces` are the tokens of a stream; joined they are the text."""
+    """An answer before it is encoded. `pieces` are the tokens of a stream, which are joined to the text."""
 
     model: str
     pieces: tuple[str, ...]
@@ -28,7 +28,7 @@ class Reply:
 
     @property
     def plain(self) -> bool:
-        """Nothing but text: what can be cached."""
+        """Whether the answer is text only, so that it can be cached."""
         return not self.message and self.logprobs is None
 
     @property
@@ -45,7 +45,7 @@ def last_user(messages: list[dict[str, Any]]) -> str:
 
 
 def asked_by_user(messages: list[dict[str, Any]]) -> str:
-    """The text of the last user message without fenced drafts, which stand at its end and differ from try to try."""
+    """The text of the last user message without the fenced drafts at its end, which differ between attempts."""
     return re.split(r"\s*\[[^\[\]\n]*\b[0-9a-f]{16}\]\n", last_user(messages), maxsplit=1)[0]
 
 
@@ -89,7 +89,7 @@ def _text(profile: Profile, request: dict[str, Any], raw: bytes, faults: frozens
         return split(last_user(request["messages"]))
     if "prompt" in profile.words:
         return split(orjson.dumps(request["messages"]).decode())
-    # The fence code is another in every run; the answer to the same question is the same.
+    # The fence code differs between runs; the answer to the same question must not.
     raw = re.sub(rb": [0-9a-f]{16}\]", b"]", raw)
     digest = hashlib.blake2b(raw, digest_size=1, key=profile.model.encode()[:64]).digest()
     name = "same" if "same" in faults else profile.model
@@ -154,7 +154,7 @@ def _structured(answer: Reply, request: dict[str, Any]) -> None:
 
 
 def example(schema: dict[str, Any], question: str, root: dict[str, Any] | None = None) -> Any:
-    """A value that fits a JSON schema; the question's first integer or quoted text is used where one is wanted."""
+    """A value that fits a JSON schema; the question's first integer or quoted text is used for a matching field."""
     root = root or schema
     if "$ref" in schema:
         node: Any = root

@@ -1,4 +1,4 @@
-"""The same answers in the form of OpenAI's Responses API; of the faults, those that concern an answer's content."""
+"""The same answers in the form of OpenAI's Responses API; with the faults that concern an answer's content."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The provider as a thread of this process, or as a process of its own."""
+"""The provider as a thread of this process, or as its own process."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ with contextlib.suppress(ImportError):
 
 
 def new_loop() -> asyncio.AbstractEventLoop:
-    """uvloop's where it is installed: the server should cost less than what it measures."""
+    """Return uvloop's loop if it is installed: the server should use less CPU than the code under test."""
     return uvloop.new_event_loop() if "uvloop" in globals() else asyncio.new_event_loop()
 
 
@@ -62,7 +62,7 @@ class Provider:
         self.log = Log(keep=self.keep)
 
     def wait(self, condition: Callable[[dict[str, Any]], bool], seconds: float = 5.0) -> dict[str, Any]:
-        """Poll `stats` until the condition holds; the last stats either way, for the test to assert on."""
+        """Poll `stats` until the condition holds; return the last stats in any case, for an assertion."""
         end = time.monotonic() + seconds
         while not condition(found := self.stats()) and time.monotonic() < end:
             time.sleep(0.005)
@@ -83,7 +83,7 @@ class Provider:
             server.close()
             for connection in list(self._alive):
                 connection.reset()
-            self.loop.run_until_complete(asyncio.sleep(0.01))  # lost connections are told in the next turns
+            self.loop.run_until_complete(asyncio.sleep(0.01))  # lost connections are reported in the next iterations
             self.loop.run_until_complete(self.loop.shutdown_asyncgens())
             self.loop.close()
 
@@ -99,7 +99,7 @@ class Provider:
 
 
 def raise_file_limit() -> None:
-    """Many connections need many descriptors."""
+    """Raise the limit of open files, because many connections need many descriptors."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 65536 if hard == resource.RLIM_INFINITY else min(hard, 65536)
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -1,1 +1,1 @@
-"""What SECURITY.md promises, attacked. `make security` runs all of it and writes reports/security.json."""
+"""Attacks on the promises of SECURITY.md. `make security` runs all of it and writes reports/security.json."""

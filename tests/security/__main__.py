@@ -1,7 +1,7 @@
-"""`make security`: attack what SECURITY.md promises; print what held, and write reports/security.json.
+"""`make security`: attack the promises of SECURITY.md, print the results, and write reports/security.json.
 
     python -m tests.security             # everything, the browser and `langgraph dev` included
-    python -m tests.security --quick     # what needs neither of them: for CI
+    python -m tests.security --quick     # without browser and `langgraph dev`, for CI
 
 Ends with 1 when an attack succeeded, and with 2 when the full form could not run one of its parts.
 """

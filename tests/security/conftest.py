@@ -1,4 +1,4 @@
-"""A home folder of its own for each test: confirmations of the person who runs the tests must not count."""
+"""Each test has its own home folder, so that confirmations of the person who runs the tests have no effect."""
 
 from pathlib import Path
 

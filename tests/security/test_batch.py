@@ -1,4 +1,4 @@
-"""`moa batch` with lines of strangers and in folders that strangers can write to."""
+"""`moa batch` with untrusted lines, and in folders that other users can write to."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A real browser against a real `langgraph dev`: foreign pages and rebound host names spend and read nothing."""
+"""A real browser and a real `langgraph dev`: foreign pages and rebound host names cannot start runs or read answers."""
 
 import functools
 import http.server
@@ -44,14 +44,14 @@ SOCKET = """url => new Promise(done => {
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Chromium, for which evil.example is this machine: what a rebound name looks like to a browser."""
+    """Chromium that resolves evil.example to this machine, as after DNS rebinding."""
     path = shutil.which("chromium") or shutil.which("chromium-headless-shell")
     if path is None:
         pytest.skip("no Chromium on the path: apt-get install chromium")
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     with api.sync_playwright() as playwright:
         rebound = "--host-resolver-rules=MAP evil.example 127.0.0.1"
-        # Chromium's own rule about pages of public sites and local addresses is not what is tested.
+        # Chromium's own rule about public pages and local addresses is not tested here.
         own_rules = "--disable-features=LocalNetworkAccessChecks,BlockInsecurePrivateNetworkRequests"
         browser = playwright.chromium.launch(executable_path=path, args=[*FLAGS.split(), rebound, own_rules])
         yield browser
@@ -103,7 +103,7 @@ def spent(provider: Provider) -> int:
 def test_a_page_of_another_site_cannot_start_a_run(
     page: Any, evil: int, langgraph_dev: LangGraphDev, provider: Provider, path: str, kind: str
 ) -> None:
-    # An allowed origin is a page of this machine by name; this one is not, as a site of the internet is not.
+    # Pages of this machine have an allowed origin; this page does not, like any site of the internet.
     page.goto(f"http://evil.example:{evil}/")
     sent = page.evaluate(ATTACK, [f"{langgraph_dev.url}{path}", post(kind, mode="no-cors")])
     assert sent["type"] == "opaque", "the request must have reached the server"
@@ -137,7 +137,7 @@ def test_a_page_of_another_site_opens_no_web_socket(page: Any, evil: int, langgr
 def test_a_rebound_name_reads_nothing(
     page: Any, langgraph_dev: LangGraphDev, provider: Provider, method: str, path: str
 ) -> None:
-    # Its page came from elsewhere a moment ago; to the browser, the server is now of the page's own origin.
+    # The page was loaded from another server. To the browser, this server now has the same origin as the page.
     page.goto(f"http://evil.example:{langgraph_dev.port}/ok")
     options = post("application/json") if method == "POST" else {}
     sent = page.evaluate(ATTACK, [path, options])

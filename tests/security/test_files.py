@@ -1,4 +1,7 @@
-"""Mixture files that are traps: bombs, depth, pipes, fields twice. Each is one error, at once, and exit code 3."""
+"""Malicious mixture files: bombs, deep nesting, pipes, duplicate fields.
+
+Each gives one error at once, and exit code 3.
+"""
 
 import os
 import subprocess
