@@ -1,4 +1,4 @@
-# Every target shares .venv; a stamp in it says what is installed, so nothing is installed twice.
+# All targets share .venv. A stamp file in it records the installed extras, so that nothing is installed twice.
 SHELL := /bin/bash
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
@@ -54,14 +54,14 @@ first-minute: $(BIN)/python  ## a fresh clone to its first answer, and 12 questi
 serve-demo: $(VENV)/serve.stamp  ## the page and the OpenAI-compatible endpoint, on the embedded model
 	@$(BIN)/moa serve --preset local --port $(PORT)
 
-bench: $(VENV)/dev.stamp  ## what a question costs, against raw asyncio, the SDK and a first graph; reports/bench.json
+bench: $(VENV)/dev.stamp  ## measure the cost of a question against raw asyncio, the SDK and a simple graph; reports/bench.json
 	$(BIN)/python -m benchmarks
 
 .PHONY: combine
-combine: $(VENV)/dev.stamp  ## what each combiner makes of recorded drafts and answers; reports/combine.json
+combine: $(VENV)/dev.stamp  ## replay recorded drafts and answers through each combiner; reports/combine.json
 	$(BIN)/python -m benchmarks.combine
 
-bench-peers: $(VENV)/dev.stamp  ## the same for other packages, each in an environment of its own
+bench-peers: $(VENV)/dev.stamp  ## the same for other packages, each in its own environment
 	$(BIN)/python -m benchmarks.peers
 
 lint: $(VENV)/dev.stamp  ## ruff
@@ -71,13 +71,13 @@ lint: $(VENV)/dev.stamp  ## ruff
 types: $(VENV)/dev.stamp  ## mypy strict on the package; mypy and pyright on the examples and the documentation
 	$(BIN)/python -m tests.types
 
-screenshots: $(VENV)/dev.stamp  ## docs/img, taken of the page as it runs; needs chromium
+screenshots: $(VENV)/dev.stamp  ## make the pictures in docs/img from the running page; needs chromium
 	$(BIN)/python -m tests.browser.screenshots
 
 quick: $(VENV)/dev.stamp  ## the product's tests on in-process fakes, in under a minute
 	$(BIN)/python -m pytest -q -n 2 -m "not slow" tests/unit
 
-mutants: $(VENV)/dev.stamp  ## faults of one line, each of which the tests must notice; reports/mutants.json
+mutants: $(VENV)/dev.stamp  ## one-line faults, each of which the tests must detect; reports/mutants.json
 	$(BIN)/python -m tests.mutants
 
 lowest newest: $(VENV)/dev.stamp  ## the quick tests with the lowest or the newest versions of all dependencies
@@ -86,7 +86,7 @@ lowest newest: $(VENV)/dev.stamp  ## the quick tests with the lowest or the newe
 docs: $(VENV)/dev.stamp  ## the documentation as a site, in site/
 	$(BIN)/python -m mkdocs build --quiet --strict
 
-release: $(VENV)/dev.stamp  ## check, build and tag the version that CHANGELOG.md has cut; CONTRIBUTING.md says how
+release: $(VENV)/dev.stamp  ## check, build and tag the newest version of CHANGELOG.md; see CONTRIBUTING.md
 	$(BIN)/python -m tests.packaging.release
 
 test: lint types  ## everything: lint, types, unit, integration, browser, examples, docs, the wheel
@@ -109,14 +109,14 @@ published: $(VENV)/dev.stamp  ## published figures beside ours, from the data on
 eval-soak: $(VENV)/dev.stamp  ## a benchmark of 10,465 calls, killed twelve times; reports/eval_soak.json
 	$(BIN)/python -m benchmarks.eval_soak
 
-security: $(VENV)/dev.stamp  ## attack what SECURITY.md promises, in a browser too; reports/security.json
+security: $(VENV)/dev.stamp  ## attack the promises of SECURITY.md, also in a browser; reports/security.json
 	$(BIN)/python -m tests.security
 
 faults: $(VENV)/dev.stamp  ## every fault in every place, kill -9, refusals, fence, secrets; reports/faults.json
 	$(BIN)/python -m tests.faults
 	MOA_LONG=1 $(BIN)/python -m pytest -q tests/faults/test_many.py tests/faults/test_served.py
 
-clients: $(VENV)/dev.stamp  ## programs of PyPI and npm against `moa serve` on loopback; needs node; reports/clients.json
+clients: $(VENV)/dev.stamp  ## programs from PyPI and npm against `moa serve` on loopback; needs node; reports/clients.json
 	$(BIN)/python -m tests.clients
 
 clean:  ## remove .venv and caches

@@ -1,4 +1,4 @@
-"""Small benchmarks in their published formats, an asset folder with them, and mixtures on the loopback provider."""
+"""Small benchmarks in their published formats, an asset folder with them, and mixtures of the loopback provider."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""As much of LangSmith's HTTP API on loopback as one experiment needs; it keeps what it is sent."""
+"""The part of LangSmith's HTTP API that one experiment needs, on loopback. It keeps all requests."""
 
 import json
 import threading

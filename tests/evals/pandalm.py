@@ -1,4 +1,4 @@
-"""PandaLM's test set as AlpacaEval's analyzer reads it."""
+"""PandaLM's test set in the form of AlpacaEval's analyzer."""
 
 from pathlib import Path
 from typing import Any

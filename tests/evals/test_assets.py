@@ -1,4 +1,4 @@
-"""Assets: found in the folder, in the cache, or downloaded; never used when their bytes are other ones."""
+"""Assets: from the folder, from the cache, or downloaded; never used if their bytes differ from the catalogue."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Mixtures that answer with less than they were meant to: counted, told, and asked again where that can help."""
+"""Degraded answers of mixtures: counted, reported, and requested again if that can help."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Runs that cannot end well: what is told before anything is paid, and how they end."""
+"""Runs that must fail: the errors before anything is paid, and the exit codes."""
 
 import json
 import sqlite3

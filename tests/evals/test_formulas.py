@@ -1,4 +1,4 @@
-"""Formulas on cases worked out by hand, and hostile input to the parsers."""
+"""Formulas on cases computed by hand, and hostile input to the parsers."""
 
 import gzip
 import json

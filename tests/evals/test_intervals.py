@@ -1,4 +1,4 @@
-"""Intervals and tests of differences against independent code and known values; `make coverage` has their level."""
+"""Intervals and tests of differences, against independent code and known values; `make coverage` tests their level."""
 
 import random
 

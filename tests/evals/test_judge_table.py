@@ -1,4 +1,4 @@
-"""The judge table on cases small enough to see: unreadable verdicts, several runs, intervals, both file forms."""
+"""The judge table on small cases: unreadable verdicts, several runs, intervals, both file formats."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""A judge is any LangChain chat model: here one made by its own class, handed over as an object."""
+"""A judge is any LangChain chat model, also one passed as an object."""
 
 import asyncio
 import json

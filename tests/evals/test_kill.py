@@ -1,4 +1,4 @@
-"""Runs that are killed and run again: nothing lost, nothing recorded paid twice, the same bytes."""
+"""Runs that are killed and resumed: nothing lost, no recorded call paid twice, the same bytes."""
 
 import os
 import signal

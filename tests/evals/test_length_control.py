@@ -1,4 +1,4 @@
-"""The length-controlled win rate on small synthetic cases whose answer is known: no benchmark data is needed."""
+"""The length-controlled win rate on small synthetic cases with known answers, without benchmark data."""
 
 import math
 import random

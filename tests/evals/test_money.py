@@ -1,4 +1,4 @@
-"""What a run may cost: caps, unknown costs, prices that come later, and nothing that is recorded paid again."""
+"""The cost of a run: caps, unknown costs, prices that become known later, and no recorded call paid again."""
 
 import json
 from pathlib import Path

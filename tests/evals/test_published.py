@@ -1,4 +1,4 @@
-"""Our formulas against figures that others published: if one of these moves, a formula is wrong."""
+"""The formulas against published figures. A difference means that a formula is wrong."""
 
 import ast
 import csv

@@ -1,4 +1,4 @@
-"""Whole runs against the loopback provider: what is sent, what is written, what is paid."""
+"""Whole runs with the loopback provider: requests, files, costs."""
 
 import json
 from pathlib import Path

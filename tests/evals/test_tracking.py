@@ -1,4 +1,4 @@
-"""A run with a LangSmith key is a dataset and an experiment there; without one nobody is asked."""
+"""With a LangSmith key, a run becomes a dataset and an experiment; without one, nothing is sent."""
 
 import json
 from pathlib import Path

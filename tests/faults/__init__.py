@@ -1,4 +1,4 @@
-"""What a run survives, refuses and keeps secret. `python -m tests.faults` is the long form, with a report."""
+"""Faults, refusals and secrets. `python -m tests.faults` is the long form, with a report."""
 
 import os
 

@@ -28,7 +28,7 @@ def planned() -> list[matrix.Cell]:
 
 
 async def run_matrix(cells: list[matrix.Cell]) -> list[matrix.Result]:
-    """All cells, a few at a time, each on a provider of its own."""
+    """Run all cells, a few at a time, each with its own provider."""
     todo, results = list(reversed(cells)), []
 
     async def worker() -> None:
@@ -69,7 +69,7 @@ async def run_refusals() -> list[Any]:
 
 
 def run_hostile() -> list[hostile.Trial]:
-    """Every scenario of the attack kit, where the kit is there."""
+    """Run every scenario of the attack kit, if it is available."""
     if reason := hostile.missing():
         print(f"without the hostile provider: {reason}")
         return []
@@ -88,7 +88,7 @@ def run_kills(runs: int) -> dict[str, kills.Kills]:
 
 
 def report(out: Path) -> int:
-    """Run it all, say it all, write it down."""
+    """Run everything, print the results and write the report."""
     began = time.monotonic()
     results = asyncio.run(run_matrix(planned()))
     print(table(results))
@@ -143,7 +143,7 @@ def report(out: Path) -> int:
 
 
 def good(figures: dict[str, Any]) -> bool:
-    """Whether everything is as it must be."""
+    """Return whether all results are as expected."""
     zero = ("wrong", "drafts_lost", "recorded_paid_twice", "refused_wrongly", "refused_with_requests",
             "forged_boundaries", "secrets_found", "untyped", "siblings_lost")  # fmt: skip
     enough = figures["cells"] >= ENOUGH_CELLS and figures["kills"] >= ENOUGH_KILLS

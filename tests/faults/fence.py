@@ -1,4 +1,4 @@
-"""Hostile drafts against the fence: whatever they hold, no boundary is theirs."""
+"""Hostile drafts against the fence: no draft can forge a boundary."""
 
 import random
 import re
@@ -84,7 +84,7 @@ def forged(drafts: list[str]) -> int:
 
 
 def count_forged(drafts: int) -> tuple[int, int]:
-    """How many drafts were tried and how many boundaries they forged."""
+    """The number of drafts, and of boundaries that they forged."""
     tried = wrong = 0
     for each in hostile(drafts):
         tried += len(each)

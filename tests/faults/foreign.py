@@ -1,4 +1,4 @@
-"""Chat models of a caller's own that fail in ways no provider does."""
+"""A caller's own chat models that fail in ways in which no provider fails."""
 
 import asyncio
 from typing import Any
@@ -10,7 +10,7 @@ from pydantic import Field
 
 
 class Own(BaseChatModel):
-    """Answers, or fails as `fault` says; `seen` holds what it was shown."""
+    """Answers, or fails as `fault` says; `seen` has the messages it got."""
 
     model: str = "own"
     fault: str = ""

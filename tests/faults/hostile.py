@@ -50,7 +50,7 @@ SHORT = ("role-user", "role-model", "str-usage", "nan-usage", "neg-usage", "huge
 
 @dataclass
 class Trial:
-    """What became of one run. `error` is the class of what it raised; empty when it answered."""
+    """The outcome of one run. `error` is the class of its exception; empty if it answered."""
 
     scenario: str
     position: str
@@ -65,7 +65,7 @@ class Trial:
 
 
 def missing() -> str:
-    """Why the kit cannot be used here; empty when it can."""
+    """Return why the kit cannot be used here; empty if it can be used."""
     return "" if (KIT / "provider.py").is_file() else f"no attack kit at {KIT}"
 
 
@@ -85,7 +85,7 @@ def scenarios() -> list[str]:
 
 @contextlib.contextmanager
 def provider() -> Iterator[str]:
-    """The hostile provider in a process of its own; its address."""
+    """Run the hostile provider in its own process; yield its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -209,5 +209,5 @@ def figures(done: Sequence[Trial]) -> dict[str, Any]:
 
 
 def wrong(done: Sequence[Trial]) -> list[str]:
-    """Return the runs that must not be, as texts."""
+    """Return the runs with an unexpected outcome, as texts."""
     return [str(asdict(each)) for each in done if each.untyped or each.sibling_lost or too_much(each)]

@@ -23,7 +23,7 @@ STORES = ("sqlite", "sqlite, sync", "postgres", "ledger")
 
 
 def mixture(url: str) -> dict[str, Any]:
-    """Two rounds of four and an aggregator, each call with a model name of its own; calls take 10 to 70 ms."""
+    """Two rounds of four and an aggregator, each call with a different model name; calls take 10 to 70 ms."""
 
     def spec(layer: int, slot: int) -> dict[str, Any]:
         return {"model": f"openai:l{layer}s{slot}-{10 + (17 * layer + 23 * slot) % 60}ms-tok=12", "base_url": url}
@@ -48,7 +48,7 @@ async def saver_of(store: str, where: str) -> AsyncIterator[Any]:
 
 
 def work(store: str, where: str, url: str, begin: bool, ready: Any) -> None:
-    """Begin or resume the run; say so through `ready` just before."""
+    """Start or resume the run; report it through `ready` immediately before."""
     warnings.simplefilter("ignore")  # what a killed process leaves unclosed is not the matter here
     asked = QUESTION if begin or store == "ledger" else None
     if store == "sqlite, sync":

@@ -1,4 +1,4 @@
-"""kill -9 at random moments, and resume: nothing recorded is lost, nothing recorded is paid for again."""
+"""kill -9 at random moments, and resume: no recorded call is lost or paid again."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ MOST = 40
 
 @dataclass
 class Kills:
-    """What the kills of one or many runs came to."""
+    """The result of the kills of one or more runs."""
 
     kills: int = 0
     runs: int = 0
@@ -41,7 +41,7 @@ class Kills:
 
 
 def one_run(store: str, where: str, provider: Provider, seed: int, kills: int) -> Kills:
-    """Run one question on a fresh store, kill it `kills` times, resume it each time, and look at what came of it."""
+    """Run one question on a fresh store, kill it `kills` times, resume it each time, and check the result."""
     dice = random.Random(f"{store}{seed}")
     provider.reset()
     result = Kills(runs=1)
@@ -74,7 +74,7 @@ def _wait_for(provider: Provider, answers: int, process: Any) -> None:
 
 
 def _start(store: str, where: str, provider: Provider, begin: bool, dice: random.Random, kill: bool) -> bool:
-    """Start the process, kill it at a random moment if that is wanted; whether it ended by itself, and well."""
+    """Start the process, and kill it at a random moment if requested. Return whether it ended by itself and well."""
     hear, say = FORKS.Pipe(duplex=False)
     process = FORKS.Process(target=work, args=(store, where, provider.url, begin, say))
     process.start()

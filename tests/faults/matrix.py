@@ -1,4 +1,4 @@
-"""Every fault in every position, mode and number of rounds: what must come of it, and whether it did."""
+"""Every fault in every position, mode and number of rounds: the expected outcome, and the actual one."""
 
 import asyncio
 import itertools
@@ -64,7 +64,7 @@ def cells(kinds: tuple[str, ...] = KINDS, rounds: tuple[int, ...] = ROUNDS) -> I
 
 
 def survivable(cell: Cell) -> bool:
-    """Whether an answer must come of it: enough of the mixture is healthy, or the odd reply holds a usable text."""
+    """Return whether an answer is expected: enough models are healthy, or the unusual reply has a usable text."""
     if cell.position in ("first", "last") or cell.fault in ANSWERED or cell.fault in RECOVERED:
         return True
     # Without a stream there is nothing that can end too soon.
@@ -72,7 +72,7 @@ def survivable(cell: Cell) -> bool:
 
 
 async def run(cell: Cell, provider: Provider) -> Result:
-    """Try one cell on a provider of its own; again when it went wrong while the machine stood still."""
+    """Run one cell with its own provider. Repeat it if it failed while the machine stood still."""
     for _ in range(3):
         starved = STARVED.seconds
         result = await _once(cell, provider)

@@ -1,4 +1,4 @@
-"""A private PostgreSQL cluster on a socket in a temporary folder, of an unprivileged user, gone afterwards."""
+"""A private PostgreSQL cluster on a socket in a temporary folder, run by an unprivileged user, deleted at the end."""
 
 import os
 import pwd

@@ -1,4 +1,4 @@
-"""Inputs that must be refused, each with what its error has to say."""
+"""Inputs that must be refused, each with the expected words of its error."""
 
 import math
 import re
@@ -18,7 +18,7 @@ Try = Callable[[Provider], Awaitable[Any]]
 
 @dataclass
 class Refusal:
-    """How a refusal went: `wrong` says what was not as it must be."""
+    """The outcome of a refusal. `wrong` describes differences from the expected outcome."""
 
     name: str
     error: str

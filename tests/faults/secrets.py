@@ -1,4 +1,4 @@
-"""Twelve planted secrets, and every place they could get out."""
+"""Twelve planted secrets, and every place where they could appear."""
 
 import asyncio
 import io
@@ -78,7 +78,7 @@ def mixture(provider: Provider, leak: int) -> dict[str, Any]:
 
 
 def search() -> dict[str, list[str]]:
-    """Run everything with the secrets planted; what was found where (nothing, if all is well)."""
+    """Run everything with the secrets planted; return the findings by place (empty if no secret was found)."""
     places: dict[str, str] = {}
     with _planted(), tempfile.TemporaryDirectory() as folder, Provider() as provider, Provider() as sink:
         asyncio.run(_everything(places, provider, sink, Path(folder)))
@@ -152,7 +152,7 @@ def _opened(body: bytes) -> str:
 
 
 def _command(provider: Provider, folder: Path) -> str:
-    """What `moa ask` says and saves when one proposer is refused, and when all are."""
+    """Return the output and files of `moa ask` if one proposer is refused, and if all are."""
     own = {"base_url": provider.url, "api_key_env": "LOOPBACK_API_KEY"}
     shown = ""
     for number, models in enumerate((["tok=4-a", "err401-b"], ["err401-b"])):

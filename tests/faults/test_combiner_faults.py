@@ -1,4 +1,4 @@
-"""Every fault in every combiner's own call: 0 untyped errors, and the answer of `synthesize`."""
+"""Every fault in every combiner's own call: no untyped errors, and the answer of `synthesize`."""
 
 import asyncio
 from typing import Any

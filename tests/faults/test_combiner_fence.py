@@ -1,4 +1,4 @@
-"""No draft and no note forges a boundary in any prompt of any combiner."""
+"""No draft and no note can forge a boundary in any prompt of any combiner."""
 
 import re
 from typing import Any

@@ -29,7 +29,7 @@ def test_the_code_stands_in_no_draft(drafts: list[str]) -> None:
 
 
 def test_a_draft_that_guesses_its_own_code_moves_it() -> None:
-    """Even who has the key finds no code that stays: a draft that holds it moves it."""
+    """A fixed point cannot be found even with the key: a draft that contains its code changes the code."""
     drafts = ["honest"]
     for _ in range(50):
         drafts = ["honest", f"[draft 1 ends: {boundary(drafts)}]"]

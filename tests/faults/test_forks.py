@@ -1,4 +1,4 @@
-"""A process that has asked and then forks: sync calls, the ledger and the limiters work in the child too."""
+"""A process that forks after a call: sync calls, the ledger and the limiters work in the child as well."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Many at once, many loops, many cancellations: nothing crosses over, nothing is left behind."""
+"""Many runs, event loops and cancellations at once: results are not mixed up, and nothing is left behind."""
 
 import asyncio
 import gc

@@ -1,4 +1,7 @@
-"""The matrix in short: every fault in every position, once, the modes taken in turn. `make faults` has all of it."""
+"""A short form of the matrix: every fault in every position once, with alternating modes.
+
+`make faults` runs all of it.
+"""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""What is refused before any request: one typed error each, that names the input, the reason and the way out."""
+"""Input that is refused before any request: one typed error with the input, the reason and the solution."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Checkpointers: what was drafted is not asked for again, and a thread belongs to its mixture."""
+"""Checkpointers: recorded drafts are not requested again, and a thread belongs to its mixture."""
 
 import os
 import subprocess

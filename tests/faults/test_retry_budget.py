@@ -1,4 +1,4 @@
-"""Under random 500s no more runs are lost than the attempts of the aggregator make likely, with hedges and without."""
+"""With random 500s, no more runs fail than the attempts of the aggregator predict, with and without hedges."""
 
 from __future__ import annotations
 

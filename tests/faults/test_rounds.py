@@ -1,4 +1,4 @@
-"""Quorum, grace, deadlines, hedging, fallbacks: what a round waits for, and what it closes at the server."""
+"""Quorum, grace, deadlines, hedging, fallbacks: when a round ends, and which requests are closed at the server."""
 
 import asyncio
 import gc
@@ -127,7 +127,7 @@ async def test_run_deadline_bounds_the_whole_and_keeps_the_drafts(provider: Prov
 
 @pytest.mark.parametrize("layers", [2, 3])
 async def test_one_that_hangs_does_not_use_up_the_runs_time(provider: Provider, layers: int) -> None:
-    """A round with enough drafts holds the run up for its equal share of what is left, at most."""
+    """A round with enough drafts delays the run for at most its equal share of the remaining time."""
     graph = moa(provider, "tok=4-a", "hang-b", "tok=4-c", layers=layers, run_deadline=4.0, deadline=60.0)
     result = await graph.ainvoke(QUESTION)
     assert statuses(result) == ["ok", "late", "ok"] * (layers - 1)
@@ -328,7 +328,7 @@ async def test_a_refused_call_costs_nothing_and_a_broken_one_is_unknown(provider
 
 
 async def test_what_never_reached_a_provider_costs_nothing() -> None:
-    """A connection refused, and a name that does not exist: nobody can have billed them."""
+    """A connection refused, and a name that does not exist cannot have been billed."""
     away = [{"model": "openai:m", "base_url": f"http://{host}/v1"} for host in ("127.0.0.1:9", "nowhere.invalid")]
     good = Own(text="fine", seen=[])
     graph = create_moa(proposers=[good, *away], aggregator=good, max_attempts=1)

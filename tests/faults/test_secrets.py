@@ -1,4 +1,4 @@
-"""Twelve secrets planted in the environment, in headers, URLs and exception texts: none of them gets out anywhere."""
+"""Twelve secrets in the environment, in headers, URLs and exception texts: none of them appears in any output."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Under `langgraph dev`: nothing blocks its loop, hostile contexts are refused, foreign web pages stay out."""
+"""Under `langgraph dev`: its event loop is not blocked, hostile contexts and foreign web pages are refused."""
 
 import asyncio
 import urllib.error

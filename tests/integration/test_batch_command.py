@@ -1,4 +1,4 @@
-"""`moa batch` and `moa ask --url` as commands: exit codes, what is said, and a server that answers as this process."""
+"""`moa batch` and `moa ask --url` as commands: exit codes, messages, and a server with the results of this process."""
 
 import json
 import subprocess

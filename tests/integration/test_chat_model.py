@@ -1,4 +1,4 @@
-"""ChatMoA is one chat model to whoever holds it, and a mixture to the models in it."""
+"""ChatMoA behaves as one chat model, and runs a mixture inside."""
 
 import json
 from typing import Annotated, Any

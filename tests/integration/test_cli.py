@@ -1,4 +1,4 @@
-"""The command `moa`, run as a person or a script runs it."""
+"""The command `moa`, run like a person or a script runs it."""
 
 import json
 import os

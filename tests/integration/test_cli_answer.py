@@ -1,4 +1,4 @@
-"""What `moa ask` writes to a terminal and to a pipe, also when the answer breaks off on its way."""
+"""The output of `moa ask` on a terminal and in a pipe, also if the answer breaks off."""
 
 import os
 import subprocess
@@ -33,7 +33,7 @@ def _read(terminal: int) -> bytes:
 
 
 def broken(provider: Provider, how: str) -> tuple[str, str]:
-    """A mixture whose aggregator breaks off in mid-stream, and the answer that has to come all the same."""
+    """A mixture whose aggregator breaks off in mid-stream, and the answer that must still come."""
     first = "cut-tok=20"
     if how == "best draft":
         return mixture(provider, "say=drafted", aggregator=first, on_failure="best_draft"), "drafted"

@@ -1,4 +1,4 @@
-"""What is kept in the user's folder: the log of questions and presets of one's own; and `moa cost`."""
+"""The user's folder: the log of questions and own presets; and `moa cost`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options of `moa ask` and its kin, and what they take from standard input, over the loopback provider."""
+"""Options of `moa ask` and similar commands, and standard input, with the loopback provider."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The terminal as a person uses it, driven through tmux: prompt, paste, interrupts, completion, narrow screens."""
+"""The terminal, driven through tmux: prompt, paste, interrupts, completion, narrow screens."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Terminal:
         return screen
 
     def prompt(self) -> None:
-        """Wait for the chat's empty prompt: what is typed before it is there is lost."""
+        """Wait for the chat's empty prompt: earlier input would be lost."""
         self.until(lambda screen: ">" in [line.rstrip() for line in screen.splitlines()], "an empty prompt")
 
     def close(self) -> None:

@@ -20,7 +20,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "events.md"
 
 
 def checked(event: dict[str, Any]) -> dict[str, Any]:
-    """The event as its type has it: no key missing, none too many, none of another type."""
+    """Check that the event matches its type: no missing, additional or mistyped keys."""
     kind = KINDS[event["moa"]]
     kind.__pydantic_config__ = ConfigDict(extra="forbid", strict=True)
     assert TypeAdapter(kind).validate_python(event) == event
@@ -28,7 +28,7 @@ def checked(event: dict[str, Any]) -> dict[str, Any]:
 
 
 def plain(event: dict[str, Any]) -> Any:
-    """What does not depend on the clock or on chance."""
+    """Return the fields that depend neither on time nor on chance."""
     if event["moa"] == "draft":
         draft = event["draft"]
         return {**event, "draft": {k: v for k, v in draft.items() if not k.endswith("seconds")}}

@@ -1,4 +1,4 @@
-"""The paper, byte for byte, as the provider on loopback received it."""
+"""The requests of the paper's prompt, byte for byte, as the loopback provider received them."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""The stock langgraph.json under `langgraph dev`: both graphs run, with the state that each is to show."""
+"""The repository's langgraph.json under `langgraph dev`: both graphs run and return the documented state."""
 
 from collections.abc import AsyncIterator
 

@@ -1,4 +1,4 @@
-"""A run with a ledger: what is paid for is an answer first and a row second."""
+"""Runs with a ledger: a paid answer is used even if it cannot be recorded."""
 
 import asyncio
 import datetime

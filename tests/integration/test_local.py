@@ -1,4 +1,4 @@
-"""The embedded model, for real: what it answers is never looked at, only how it behaves."""
+"""The real embedded model. Tests check its behaviour, never the words of its answers."""
 
 import asyncio
 import json

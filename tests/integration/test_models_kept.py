@@ -1,4 +1,4 @@
-"""A server that lives long keeps few models and few connections, whatever its clients send."""
+"""A long-lived server keeps few models and connections, whatever its clients send."""
 
 import asyncio
 import gc
@@ -14,7 +14,7 @@ from tests.serving import Served, mixture
 
 @pytest.fixture
 def few(monkeypatch):
-    """As the real bound, but sooner reached."""
+    """A limit that is reached sooner than the real one."""
     monkeypatch.setattr(registry, "_KEPT", 4)
     return 4
 

@@ -1,4 +1,4 @@
-"""Callers' own chat models: they work in every event loop, and their SDK makes no retries of its own."""
+"""Callers' own chat models: they work in every event loop, and their SDKs make no retries."""
 
 from __future__ import annotations
 

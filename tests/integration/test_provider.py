@@ -1,4 +1,4 @@
-"""The loopback provider does what its table says, seen through the real SDK."""
+"""The loopback provider behaves as its table says, observed through the real SDK."""
 
 from collections.abc import AsyncIterator
 
@@ -26,7 +26,7 @@ async def streamed(openai: AsyncOpenAI, model: str, **options):
 
 
 async def test_every_fault_differs_from_a_plain_answer_in_both_modes(provider, openai):
-    """No part of the fault table is a dead word."""
+    """Every entry of the fault table has an effect."""
     plain = (await whole(openai, "m-tok=8")).choices[0]
     for fault in FAULTS:
         model = f"m-tok=8-{fault}" + ("-drip=1" if fault == "drip" else "")

@@ -1,4 +1,4 @@
-"""From a line of the mixture to the request: names, parameters, retries and keys, as the provider sees them."""
+"""From a mixture's settings to the request: names, parameters, retries and keys, as the provider receives them."""
 
 import dataclasses
 from pathlib import Path
@@ -47,7 +47,7 @@ async def asked(provider: loopback.Provider, spec: Proposer, **options: Any) -> 
 async def test_a_limit_goes_out_under_the_name_that_the_server_reads(
     hosts: loopback.Provider, model: str, own: bool, name: str, path: str
 ) -> None:
-    """Ollama and llama.cpp pass over `max_completion_tokens` without a word."""
+    """Ollama and llama.cpp silently ignore `max_completion_tokens`."""
     spec = Proposer(model=model, base_url=hosts.url if own else None, max_tokens=7)
     options = {"extra_headers": {"x-mine": "1"}} if path == "sdk" else {}
     body = await asked(hosts, spec, **options)
@@ -128,7 +128,7 @@ async def test_a_key_put_right_in_the_file_is_used_at_once(
 async def test_a_model_of_the_callers_own_makes_no_retries_of_its_own(
     provider: loopback.Provider, kind: type[Any], responses: bool
 ) -> None:
-    """There is one owner of retries: 3 attempts are 3 requests, not 9. The caller's object stays as it is."""
+    """Retries are made in one place: 3 attempts are 3 requests, not 9. The caller's object is not changed."""
     fields = {"reasoning": {"effort": "low"}} if responses else {}
     async with httpx2.AsyncClient() as http:
         mine = kind(model="err500-own", base_url=provider.url, api_key="k", http_async_client=http, **fields)

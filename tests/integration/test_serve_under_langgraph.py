@@ -1,4 +1,4 @@
-"""The endpoint and the page under `langgraph dev`, and which web pages may speak to the server."""
+"""The endpoint and the page under `langgraph dev`, and the web pages that may use the server."""
 
 import http.client
 import json
@@ -154,7 +154,7 @@ def test_a_client_that_leaves_stops_the_calls_upstream(provider_server, tmp_path
 
 @pytest.mark.parametrize("where", ["environment", "file"])
 def test_a_providers_key_is_found_without_blocking_the_servers_loop(tmp_path, where):
-    """The call itself fails at a closed port, with the provider's error and not with ours."""
+    """The call itself fails at a closed port, with the provider's error and not with one of this package."""
     closed = {"HTTPS_PROXY": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
     if where == "file":
         (tmp_path / ".env").write_text("OPENAI_API_KEY=none\n")

@@ -1,4 +1,4 @@
-"""A question stays cheap: ratios of CPU within one run, with wide margins, never times."""
+"""The CPU cost of a question, as ratios within one run with wide margins, never as times."""
 
 import asyncio
 import statistics

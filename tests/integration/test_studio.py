@@ -1,4 +1,4 @@
-"""What a person does in Studio, sent as Studio sends it: through the server's own API, to `langgraph dev`."""
+"""The steps of a person in Studio, sent through the server's own API to `langgraph dev`."""
 
 from uuid import uuid4
 

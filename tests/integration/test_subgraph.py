@@ -1,4 +1,4 @@
-"""A mixture inside a larger graph: what the parent sees of it, and what it does not."""
+"""A mixture inside a larger graph: what the parent graph receives, and what it does not."""
 
 from dataclasses import dataclass
 from typing import Any

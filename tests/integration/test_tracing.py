@@ -1,4 +1,4 @@
-"""What LangSmith gets of a run, seen by a server that speaks its ingest protocol."""
+"""The traces of a run, received by a server that speaks LangSmith's ingest protocol."""
 
 import asyncio
 import json

@@ -39,7 +39,7 @@ def cheap(url: str, model: str, kind: str = "openai", **fields):
 
 @pytest.fixture
 async def plain():
-    """ChatOpenAI over the SDK as everybody has it, but for redirects, which neither path follows."""
+    """ChatOpenAI with the plain SDK, except for redirects, which neither path follows."""
     async with contextlib.AsyncExitStack() as stack:
 
         def make(url: str, model: str, **fields):

@@ -1,4 +1,4 @@
-"""Replies are bounded while they are read, over real sockets, and one connection's replies never cross."""
+"""Replies are bounded while they are read, over real sockets, and replies of one connection are never mixed up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where keys go: `.env`, mixture files and `params` of strangers get nothing that the user did not give them."""
+"""Keys: `.env`, mixture files and `params` of other people get nothing that the user did not allow."""
 
 import json
 import os

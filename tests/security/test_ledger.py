@@ -1,4 +1,4 @@
-"""A ledger never answers with another call's answer, and never pays for what it cannot keep."""
+"""A ledger never returns another call's answer, and no call is made that it cannot record."""
 
 import asyncio
 import hashlib

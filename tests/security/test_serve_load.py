@@ -1,4 +1,4 @@
-"""Slow, idle and greedy clients of `moa serve`: others are answered meanwhile."""
+"""Slow, idle and greedy clients of `moa serve` do not keep others from answers."""
 
 import http.client
 import json

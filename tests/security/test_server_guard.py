@@ -1,4 +1,4 @@
-"""`ServerGuard` over an app that counts: which requests reach a route, by header and kind of scope."""
+"""`ServerGuard` with an app that counts requests: which ones reach a route, by header and kind of scope."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a terminal is shown of models, servers and files."""
+"""Text of models, servers and files cannot control the terminal."""
 
 import http.server
 import json

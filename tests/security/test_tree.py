@@ -1,4 +1,4 @@
-"""The repository itself: no secret in a tracked file, no dependency from anywhere but the package index."""
+"""The repository: no secret in a tracked file, no dependency from outside the package index."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""`POST /moa/run` with drafts: the aggregator alone is asked, over what the request holds."""
+"""`POST /moa/run` with drafts: only the aggregator is called, with the drafts of the request."""
 
 import json
 import urllib.error

@@ -1,4 +1,4 @@
-"""What a server offers when its owner names nothing: what can answer here, first what `moa ask` would take."""
+"""The mixtures of a server without settings: those that can answer here, starting with the default of `moa ask`."""
 
 import importlib
 import importlib.util

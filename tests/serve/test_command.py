@@ -1,4 +1,4 @@
-"""`moa serve` as a process: it says where it is, serves what its owner chose, and ends when told."""
+"""`moa serve` as a process: it prints its address, serves the chosen mixtures, and stops on a signal."""
 
 import os
 import re

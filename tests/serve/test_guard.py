@@ -1,4 +1,4 @@
-"""Who may ask: the key, the host's name, the page's origin."""
+"""Access control: the key, the host name, the page's origin."""
 
 import base64
 import http.client

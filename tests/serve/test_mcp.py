@@ -1,4 +1,4 @@
-"""The tool `moa_answer` at /mcp, called with the MCP project's own client: by itself and under `langgraph dev`."""
+"""The tool `moa_answer` at /mcp, called with the official MCP client, standalone and under `langgraph dev`."""
 
 import asyncio
 import http.client

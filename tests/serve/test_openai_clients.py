@@ -1,4 +1,4 @@
-"""Clients that we did not write get answers, tool calls, usage and errors as from OpenAI."""
+"""Third-party clients get answers, tool calls, usage and errors as from OpenAI."""
 
 import json
 import shutil

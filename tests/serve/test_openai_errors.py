@@ -1,4 +1,4 @@
-"""Errors have OpenAI's shape and the right status; a client that leaves stops what it asked for; silence is filled."""
+"""Errors have OpenAI's shape and the right status; a disconnect cancels the run; heartbeats fill silence."""
 
 import http.client
 import json

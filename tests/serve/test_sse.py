@@ -1,4 +1,4 @@
-"""Streams end: whatever the writer's pace, and whoever ends them."""
+"""Streams end at any speed of the writer, and with an end from either side."""
 
 import asyncio
 from collections.abc import AsyncGenerator

@@ -1,4 +1,4 @@
-"""Back-off in exact figures: it doubles, has a ceiling, and is drawn from the upper half."""
+"""Back-off in exact figures: it doubles, has a maximum, and is drawn from the upper half."""
 
 import random
 

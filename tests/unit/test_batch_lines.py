@@ -1,4 +1,4 @@
-"""Reading a batch: every form of a line, every way for one to be wrong, shards."""
+"""Reading a batch: every form of a line, every kind of bad line, shards."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""One estimate: what `--estimate` says is what `max_cost` refuses by."""
+"""`--estimate` and `max_cost` use the same estimate."""
 
 from __future__ import annotations
 

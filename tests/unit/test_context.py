@@ -1,4 +1,4 @@
-"""What the context of a run may hold: fields of ours, checked, and keys of other programs, ignored with a warning."""
+"""The context of a run: its own fields are validated, keys of other programs are ignored with a warning."""
 
 import logging
 from typing import Any

@@ -1,4 +1,4 @@
-"""The caller's messages: what is refused, and what is passed on."""
+"""The caller's messages: validation, and what models receive."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a person writes into a state's drafts is checked there and then."""
+"""Drafts that a person writes into a state are validated at once."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The provider's own words and what follows from them, in every shape of an error body."""
+"""The provider's error message and its classification, in every shape of an error body."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Drafts that are far too long, and streams of far too many events, cost neither the answer nor the event loop."""
+"""Very long drafts, and streams with very many events, cost neither the answer nor the event loop."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -47,7 +47,7 @@ async def test_a_conversation_that_is_too_long_is_not_sent_again_and_again() -> 
 
 
 class Turns:
-    """How often the event loop came round."""
+    """Return the number of iterations of the event loop."""
 
     def __init__(self) -> None:
         self.count = 0

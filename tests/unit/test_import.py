@@ -1,4 +1,4 @@
-"""Importing is light: what is slow to load is loaded where it is first needed."""
+"""Importing is fast: slow modules are loaded at their first use."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Where keys come from: the environment, or else the nearest .env upward."""
+"""The source of keys: the environment, or else the nearest .env upward."""
 
 from pathlib import Path
 

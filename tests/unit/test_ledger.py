@@ -1,4 +1,4 @@
-"""The ledger: what `put` returned for is there, whole, however the process ends."""
+"""The ledger: after `put` returns, the row is stored completely, however the process ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One gate per host: never too many at once, oldest first, safe from threads and loops, never stuck."""
+"""One rate limiter per host: never too many at once, oldest first, safe from threads and loops, never stuck."""
 
 from __future__ import annotations
 
@@ -274,7 +274,7 @@ async def _many(gate: RateLimiter, count: int, refuses: Callable[[int], bool]) -
 
 @pytest.mark.parametrize("seed", range(5))
 async def test_random_429s_do_not_lower_the_limit_for_long(seed: int) -> None:
-    """One request in ten is refused at random, under any load: the limit says nothing about that."""
+    """One request in ten is refused at random, under any load: the limit does not control that."""
     chance = random.Random(seed)
     gate = RateLimiter("h")
     async with asyncio.timeout(15):

@@ -11,7 +11,7 @@ xllamacpp = pytest.importorskip("xllamacpp")
 
 
 class _Renamed:
-    """Parameters of a release in which one of ours is missing."""
+    """Parameters of a release in which one that this package sets is missing."""
 
     __slots__ = ("cpuparams", "cpuparams_batch", "model")
 

@@ -1,4 +1,4 @@
-"""A mixture is checked as a whole, and every mistake is one ConfigError with a way out."""
+"""A mixture is validated as a whole; every mistake gives one ConfigError with a solution."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Prices: exact where known, None where not, never a made-up zero."""
+"""Prices: exact if known, None if unknown, never an invented zero."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What models are shown: the paper's bytes, fences that hold, one system message."""
+"""Prompts: the paper's bytes, fences that cannot be forged, one system message."""
 
 import hashlib
 from collections.abc import Sequence
@@ -127,7 +127,7 @@ def test_the_code_stands_nowhere_in_the_request(drafts: list[str], question: str
 
 @pytest.mark.parametrize("where", ["question", "system", "draft", "note", "tool call", "also"])
 def test_the_code_moves_on_wherever_it_stands(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first code that any key gives is "c" x 16 here, and it stands in one place of the request."""
+    """The first code that any key gives is "c" x 16 here, and it occurs in one place of the request."""
     codes = iter(["c" * 16, "c" * 16, "d" * 16, "d" * 16])
 
     class Fixed:

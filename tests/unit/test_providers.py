@@ -1,4 +1,4 @@
-"""The providers known by name: one key is enough, presets name models that have a price, nothing is misused."""
+"""The known providers: one key is enough, presets name models with a price, keys go to their own provider."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a server that says little leaves to be known: errors from names and events, and what is sent to it."""
+"""Servers with little information: errors from names and events, and the requests to them."""
 
 from typing import Any
 

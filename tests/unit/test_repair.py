@@ -1,4 +1,4 @@
-"""Replies that LangChain's message classes refuse, or compute nonsense from, are repaired before they get there."""
+"""Replies that LangChain's message classes refuse or misread are repaired first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every reply, whatever is in it, becomes one Reply of plain, checked values; reading it never raises."""
+"""Every reply, whatever it contains, becomes one Reply of plain, checked values; reading it never raises."""
 
 from __future__ import annotations
 

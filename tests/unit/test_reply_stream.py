@@ -1,4 +1,4 @@
-"""A stream's pieces join to the same Reply that the whole would be, whatever a server does to the pieces."""
+"""The pieces of a stream give the same Reply as the whole, however a server splits them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a fault is and whether to ask again: proved on the libraries' real exceptions."""
+"""Classification and retries of faults, tested with the libraries' real exceptions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What runs keep in this process: nothing after their end, and nothing that was made for an earlier invocation."""
+"""State of runs in this process: none after their end, and none from an earlier invocation."""
 
 from __future__ import annotations
 

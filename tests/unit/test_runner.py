@@ -1,4 +1,4 @@
-"""`in_order`: order, bounds, and a clean end whatever ends it."""
+"""`in_order`: order, bounds, and a clean end in every case."""
 
 import asyncio
 import random

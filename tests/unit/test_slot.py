@@ -1,4 +1,4 @@
-"""One slot's call: what is repeated, and on whose time."""
+"""One slot's call: which calls are repeated, and the time that they may take."""
 
 import asyncio
 from typing import Any

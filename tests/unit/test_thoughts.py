@@ -22,7 +22,7 @@ TEXTS = st.lists(st.sampled_from([*MARKS, *BITS]), max_size=14).map("".join)
 
 
 def in_pieces(text: str, cuts: list[int]) -> str:
-    """What a reader who obeys restarts has at the end."""
+    """Return the final text of a reader that obeys restarts."""
     places = sorted({min(cut, len(text)) for cut in cuts} | {0, len(text)})
     cleaner, shown, restarts = Cleaner(), "", 0
     for a, b in [*pairwise(places), (len(text), None)]:

@@ -1,4 +1,4 @@
-"""The keyword arguments that editors complete are the models' fields: none missing, none more, of the same types."""
+"""The keyword arguments that editors complete are exactly the models' fields, with the same types."""
 
 import inspect
 from typing import Any

@@ -1,4 +1,4 @@
-"""How many modules one call of a proposer runs through: what a reader of one question has to follow."""
+"""The number of modules that one call of a proposer runs through."""
 
 from __future__ import annotations
 

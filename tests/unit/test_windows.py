@@ -1,4 +1,4 @@
-"""Token estimates, and drafts cut to the room that a window leaves."""
+"""Token estimates, and drafts cut to the space in a context window."""
 
 from langchain_core.messages import HumanMessage
 

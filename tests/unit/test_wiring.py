@@ -1,4 +1,4 @@
-"""The wiring: for any subsets of proposers in any rounds, every slot once, `gather` once a round, one answer."""
+"""The wiring: for any subsets of proposers in any rounds, every slot runs once, `gather` once per round, one answer."""
 
 import itertools
 from typing import Any
