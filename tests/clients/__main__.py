@@ -1,4 +1,4 @@
-"""Run third-party programs against `moa serve` on loopback, and write reports/clients.json.
+"""Run third-party programs against `moa serve` and `langgraph dev`; write reports/clients.json.
 
 The programs come from PyPI and npm, each group in its own environment under `.clients/`, made once. After the
 installation, all traffic goes to loopback.
@@ -9,25 +9,22 @@ installation, all traffic goes to loopback.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-from tests.clients.rows import ENVIRONMENTS, NODE_PACKAGES, PROGRAMS, Program
+from tests.clients.environments import HOME, ROOT, command, install, version
+from tests.clients.rows import ABSENT, PROGRAMS, Program
+from tests.clients.servers import langgraph_dev, mixture_files, moa_serve
 from tests.provider import Provider
-from tests.serving import Served, mixture
 
-ROOT = Path(__file__).resolve().parents[2]
-HOME = ROOT / ".clients"
-PROGRAM_FOLDER = Path(__file__).parent / "programs"
 TIMEOUT = 240.0
 """Seconds that one mode may take."""
 
@@ -35,120 +32,105 @@ TIMEOUT = 240.0
 def main(words: list[str]) -> int:
     """Run the modes whose program or name holds one of `words` (all without words); return the exit code."""
     wanted = [(program, mode) for program in PROGRAMS for mode in program.modes if _matches(program, mode, words)]
-    for name in {program.environment for program, _ in wanted}:
-        _install(name)
-    rows = []
-    with Provider() as provider, Served(_mixtures(provider)) as served:
-        for program, mode in wanted:
-            row = _run(program, mode, served.url)
-            rows.append(row)
-            print(
-                f"{'ok  ' if row['passed'] else 'FAIL'} {row['program']} {row['version']} {mode} {row['seconds']:.1f} s"
-            )
-            if not row["passed"]:
-                print(row["output"])
-    failed = [row for row in rows if not row["passed"]]
-    report = {"programs": len(rows), "passed": len(rows) - len(failed), "failed": len(failed), "rows": rows}
+    if not wanted:
+        print(f"no program or mode is named {' or '.join(words)}")
+        return 2
+    for name in sorted({program.environment for program, _ in wanted}):
+        install(name)
+    with _variables({program.server for program, _ in wanted}) as variables:
+        rows = [_run(program, mode, variables) for program, mode in wanted]
+    failed = sum(not row["passed"] for row in rows)
+    counts = {"programs": len(rows), "passed": len(rows) - failed, "failed": failed}
+    packages = len({row["program"] for row in rows})
+    if not words:
+        _write({**counts, "packages": packages, "absent": ABSENT, "rows": rows})
+    print(f"{counts['passed']} of {counts['programs']} modes of {packages} packages passed, {failed} failed")
+    return 1 if failed else 0
+
+
+def _write(report: dict[str, Any]) -> None:
     target = ROOT / "reports" / "clients.json"
     target.parent.mkdir(exist_ok=True)
     target.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    print(f"{report['passed']} passed, {report['failed']} failed")
-    return 1 if failed or not rows else 0
 
 
 def _matches(program: Program, mode: str, words: list[str]) -> bool:
-    name = f"{program.package} {program.file} {mode}"
+    name = f"{program.package} {program.environment} {program.file} {mode}"
     return not words or any(word in name for word in words)
 
 
-def _mixtures(provider: Provider) -> dict[str, Any]:
-    """`text` answers, `tools` calls the first tool it is offered; the agents' mixtures call their shell tool."""
-    drafts = ("one-say=draft%20one", "two-say=draft%20two")
-    command = "echo tool-ran-$((6*7))"
-    return {
-        "text": mixture(provider, *drafts, aggregator="agg-say=the%20whole%20answer"),
-        "tools": mixture(provider, *drafts, aggregator="agg"),
-        "codex": mixture(provider, *drafts, aggregator=_calling("exec_command", {"cmd": command})),
-        "claude": mixture(provider, *drafts, aggregator=_calling("Bash", {"command": command, "description": "x"})),
+@contextlib.contextmanager
+def _variables(servers: set[str]) -> Iterator[dict[str, str]]:
+    """Start what the programs call; yield the environment variables that tell them where it is."""
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="moa-clients-")))
+        provider = stack.enter_context(Provider())
+        files = mixture_files(provider, folder)
+        stdio = [sys.executable, "-m", "moa_graph", "mcp", "--file", str(files["text"])]
+        variables = {
+            "PROVIDER": provider.url,
+            "MIXTURE": str(files["text"]),
+            "MOA_MCP": json.dumps({"command": stdio, "env": {"PYTHONPATH": str(ROOT)}}),
+            "NODE_FOLDER": str(HOME / "node"),
+        }
+        if "moa serve" in servers:
+            variables["BASE"] = stack.enter_context(moa_serve(files))
+        if "langgraph dev" in servers:
+            (folder / "langgraph-dev").mkdir()
+            variables["LANGGRAPH_URL"] = stack.enter_context(langgraph_dev(provider, folder / "langgraph-dev"))
+        yield variables
+
+
+def _run(program: Program, mode: str, variables: dict[str, str]) -> dict[str, Any]:
+    begun = time.monotonic()
+    code, output = _output(command(program, mode), _environment(variables))
+    passed = code == 0 and output.rstrip().endswith("OK")
+    row = {
+        "program": program.package + (" (node)" if program.environment == "node" else ""),
+        "mode": mode,
+        "version": version(program),
+        "server": program.server,
+        "passed": passed,
+        "seconds": round(time.monotonic() - begun, 1),
+        "output": "" if passed else output[-2000:],
     }
+    word = "ok  " if passed else "FAIL"
+    print(f"{word} {row['program']} {row['version']} {mode} {row['seconds']} s", flush=True)
+    if not passed:
+        print(row["output"], flush=True)
+    return row
 
 
-def _calling(name: str, arguments: dict[str, str]) -> str:
-    """Return the name of a loopback model that calls that tool once and then answers."""
-    text = quote(json.dumps({"name": name, "arguments": arguments}), safe="")
-    for sign in "-_.":
-        text = text.replace(sign, f"%{ord(sign):02X}")
-    return f"call={text}-say=the%20whole%20answer"
-
-
-def _run(program: Program, mode: str, base: str) -> dict[str, Any]:
-    node = program.environment == "node"
-    python = HOME / program.environment / "bin" / "python"
-    command = ["node", str(_node_file(program.file))] if node else [str(python), str(PROGRAM_FOLDER / program.file)]
-    environment = {
-        **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
-        "BASE": base,
-        "NODE_FOLDER": str(HOME / "node"),
-        "PYTHONDONTWRITEBYTECODE": "1",
+def _environment(variables: dict[str, str]) -> dict[str, str]:
+    """Return the programs' environment: without keys, without tracing, without telemetry."""
+    secret = ("_API_KEY", "_TOKEN")
+    foreign = ("LANGSMITH", "LANGCHAIN", "MOA_", "PYTHONPATH")
+    own = {
+        name: value for name, value in os.environ.items() if not name.endswith(secret) and not name.startswith(foreign)
+    }
+    return {
+        **own,
+        **variables,
         "OPENAI_AGENTS_DISABLE_TRACING": "1",
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
         "HAYSTACK_TELEMETRY_ENABLED": "False",
+        "ANONYMIZED_TELEMETRY": "False",
+        "DEEPEVAL_TELEMETRY_OPT_OUT": "YES",
+        "AGNO_TELEMETRY": "false",
     }
-    begun = time.monotonic()
-    with _process([*command, mode], environment) as process:
+
+
+def _output(command: list[str], environment: dict[str, str]) -> tuple[int, str]:
+    """Run a command; return its exit code and its output with standard error."""
+    options: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "stdin": subprocess.DEVNULL}
+    with subprocess.Popen(command, text=True, env=environment, cwd=HOME, **options) as process:
         try:
             output, _ = process.communicate(timeout=TIMEOUT)
         except subprocess.TimeoutExpired:
             process.kill()
             output, _ = process.communicate()
             output += f"\nno end after {TIMEOUT:g} s"
-    passed = process.returncode == 0 and output.rstrip().endswith("OK")
-    return {
-        "program": program.package + (" (node)" if node else ""),
-        "mode": mode,
-        "version": _version(program),
-        "passed": passed,
-        "seconds": round(time.monotonic() - begun, 1),
-        "output": "" if passed else output[-2000:],
-    }
-
-
-@contextmanager
-def _process(command: list[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
-    options: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "stdin": subprocess.DEVNULL}
-    with subprocess.Popen(command, text=True, env=environment, cwd=HOME, **options) as process:
-        yield process
-
-
-def _node_file(name: str) -> Path:
-    """Copy a node program beside its packages, where node looks for them."""
-    return Path(shutil.copy(PROGRAM_FOLDER / name, HOME / "node" / name))
-
-
-def _version(program: Program) -> str:
-    if program.environment == "node":
-        about = HOME / "node" / "node_modules" / program.package / "package.json"
-        return str(json.loads(about.read_text(encoding="utf-8"))["version"])
-    code = f"from importlib.metadata import version; print(version({program.package!r}))"
-    python = HOME / program.environment / "bin" / "python"
-    return subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
-
-
-def _install(name: str) -> None:
-    """Make an environment, unless it is there with the same packages."""
-    folder, packages = HOME / name, NODE_PACKAGES if name == "node" else ENVIRONMENTS[name]
-    stamp = folder / "packages.json"
-    if stamp.exists() and json.loads(stamp.read_text()) == list(packages):
-        return
-    print(f"installing {name}: {', '.join(packages)}", flush=True)
-    folder.mkdir(parents=True, exist_ok=True)
-    if name == "node":
-        (folder / "package.json").write_text('{"private": true, "type": "module"}\n')
-        subprocess.run(["npm", "install", "--no-audit", "--no-fund", *packages], cwd=folder, check=True)
-    else:
-        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        subprocess.run([folder / "bin" / "python", "-m", "pip", "install", "--quiet", *packages], check=True)
-    stamp.write_text(json.dumps(list(packages)))
+    return process.returncode, output
 
 
 if __name__ == "__main__":

@@ -2,49 +2,71 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-__all__ = ["ENVIRONMENTS", "NODE_PACKAGES", "PROGRAMS", "Program"]
+__all__ = ["ABSENT", "NODE_PACKAGES", "PROGRAMS", "PYTHON_PACKAGES", "Program"]
 
-ENVIRONMENTS: dict[str, tuple[str, ...]] = {
-    "sdks": (
-        "openai",
-        "anthropic",
-        "langchain-openai",
-        "langchain-anthropic",
-        "openai-agents",
-        "instructor",
-        "pydantic-ai-slim[openai,anthropic]",
-        "aisuite",
-        "llm",
-    ),
+PYTHON_PACKAGES: dict[str, tuple[str, ...]] = {
+    "openai": ("openai",),
+    "anthropic": ("anthropic",),
+    "langchain": ("langchain-openai", "langchain-anthropic"),
+    "agents": ("openai-agents",),
+    "pydantic-ai": ("pydantic-ai-slim[openai,anthropic]",),
+    "instructor": ("instructor[anthropic]",),
+    "aisuite": ("aisuite[openai]",),
+    "llm": ("llm", "pyyaml"),
     "litellm": ("litellm[proxy]",),
-    "frameworks": (
-        "llama-index-llms-openai-like",
-        "haystack-ai",
-        "dspy",
-        "smolagents[openai]",
-        "agno",
-        "inspect-ai",
-        "lm-eval[api]",
-    ),
-    "mcp": ("fastmcp", "langchain-mcp-adapters"),
+    "llama-index": ("llama-index-llms-openai-like",),
+    "haystack": ("haystack-ai",),
+    "dspy": ("dspy",),
+    "smolagents": ("smolagents[openai]",),
+    "agno": ("agno", "openai"),
+    "inspect": ("inspect-ai", "openai"),
+    "lm-eval": ("lm-eval[api]", "pyyaml"),
+    "mcp": ("mcp>=2",),
+    "mcp-sessions": ("mcp<2", "langchain-mcp-adapters"),
+    "fastmcp": ("fastmcp",),
+    "langgraph": ("langgraph", "langgraph-sdk", "a2a-sdk[http-server]"),
+    "graphs": ("{root}", "langchain", "deepagents", "langgraph-supervisor", "langgraph-swarm", "trustcall"),
+    "ag-ui": ("{root}", "ag-ui-langgraph", "fastapi"),
 }
-"""Python environments by name, and what pip installs into each. They are apart because their requirements conflict."""
+"""Python environments by name, and the packages of each. They are apart because their requirements conflict.
+
+`{root}` stands for this project, for programs that build a graph in their own process.
+"""
 
 NODE_PACKAGES = (
     "@openai/codex",
     "@anthropic-ai/claude-code",
+    "opencode-ai",
+    "@qwen-code/qwen-code",
     "openai",
+    "@openai/agents",
     "@anthropic-ai/sdk",
     "ai",
     "@ai-sdk/openai",
     "@ai-sdk/anthropic",
     "@ai-sdk/openai-compatible",
     "@langchain/openai",
+    "@langchain/anthropic",
     "@langchain/core",
+    "@langchain/langgraph",
+    "@langchain/langgraph-sdk",
+    "@langchain/react",
+    "@modelcontextprotocol/sdk",
+    "@a2a-js/sdk",
+    "react",
+    "react-dom",
+    "jsdom",
     "zod",
 )
+
+ABSENT = {
+    "ChatGPT desktop, Claude Desktop, Cursor, LM Studio": "installers from their makers; not on PyPI or npm",
+    "LangGraph Studio": "a hosted page; the calls it makes are in tests/integration/test_studio.py",
+    "Cline, Roo Code, Continue for VS Code": "extensions of an editor; the Continue CLI is a row",
+}
+"""Clients that are not run, with the reason."""
 
 
 class Program(NamedTuple):
@@ -52,21 +74,23 @@ class Program(NamedTuple):
 
     Attributes:
         package: The package whose version is reported.
-        environment: A name of ENVIRONMENTS, or "node".
+        environment: A name of PYTHON_PACKAGES, or "node".
         file: The file in `programs/` that uses the package.
         modes: The modes of that file to run.
+        server: What the modes call.
     """
 
     package: str
     environment: str
     file: str
     modes: tuple[str, ...]
+    server: Literal["moa serve", "langgraph dev", "moa mcp", "none"] = "moa serve"
 
 
 PROGRAMS = (
     Program(
         "openai",
-        "sdks",
+        "openai",
         "openai_py.py",
         (
             "models",
@@ -84,10 +108,10 @@ PROGRAMS = (
             "completions",
         ),
     ),
-    Program("anthropic", "sdks", "anthropic_py.py", ("create", "create_async", "stream", "tools", "count_tokens")),
+    Program("anthropic", "anthropic", "anthropic_py.py", ("create", "create_async", "stream", "tools", "count_tokens")),
     Program(
         "langchain-openai",
-        "sdks",
+        "langchain",
         "langchain_py.py",
         (
             "chat",
@@ -100,22 +124,24 @@ PROGRAMS = (
             "completions",
         ),
     ),
-    Program("langchain-anthropic", "sdks", "langchain_py.py", ("anthropic", "anthropic_stream", "anthropic_tools")),
+    Program(
+        "langchain-anthropic", "langchain", "langchain_py.py", ("anthropic", "anthropic_stream", "anthropic_tools")
+    ),
     Program(
         "openai-agents",
-        "sdks",
+        "agents",
         "agents_py.py",
         ("responses", "responses_tools", "responses_stream", "chat", "chat_tools"),
     ),
     Program(
         "pydantic-ai-slim",
-        "sdks",
+        "pydantic-ai",
         "pydantic_ai_py.py",
         ("chat", "chat_structured", "responses", "responses_structured", "responses_stream", "anthropic"),
     ),
-    Program("instructor", "sdks", "instructor_py.py", ("tools", "json_schema", "anthropic_tools")),
-    Program("aisuite", "sdks", "aisuite_py.py", ("chat",)),
-    Program("llm", "sdks", "commands_py.py", ("llm_chat", "llm_schema")),
+    Program("instructor", "instructor", "instructor_py.py", ("tools", "json_schema", "anthropic_tools")),
+    Program("aisuite", "aisuite", "aisuite_py.py", ("chat",)),
+    Program("llm", "llm", "commands_py.py", ("llm_chat", "llm_schema")),
     Program(
         "litellm",
         "litellm",
@@ -125,19 +151,24 @@ PROGRAMS = (
     Program("litellm", "litellm", "litellm_proxy_py.py", ("all_three",)),
     Program(
         "llama-index-llms-openai-like",
-        "frameworks",
+        "llama-index",
         "frameworks_py.py",
         ("llama_index_chat", "llama_index_stream", "llama_index_completions"),
     ),
-    Program("haystack-ai", "frameworks", "frameworks_py.py", ("haystack",)),
-    Program("dspy", "frameworks", "frameworks_py.py", ("dspy",)),
-    Program("smolagents", "frameworks", "frameworks_py.py", ("smolagents",)),
-    Program("agno", "frameworks", "frameworks_py.py", ("agno",)),
-    Program("inspect-ai", "frameworks", "frameworks_py.py", ("inspect_ai",)),
-    Program("lm-eval", "frameworks", "commands_py.py", ("lm_eval_chat", "lm_eval_completions")),
-    Program("fastmcp", "mcp", "mcp_py.py", ("fastmcp",)),
-    Program("mcp", "mcp", "mcp_py.py", ("mcp_client_session",)),
-    Program("langchain-mcp-adapters", "mcp", "mcp_py.py", ("langchain_adapters",)),
+    Program("haystack-ai", "haystack", "frameworks_py.py", ("haystack",)),
+    Program("dspy", "dspy", "frameworks_py.py", ("dspy",)),
+    Program("smolagents", "smolagents", "frameworks_py.py", ("smolagents",)),
+    Program("agno", "agno", "frameworks_py.py", ("agno",)),
+    Program("inspect-ai", "inspect", "frameworks_py.py", ("inspect_ai",)),
+    Program("lm-eval", "lm-eval", "commands_py.py", ("lm_eval_chat", "lm_eval_completions")),
+    Program("mcp", "mcp", "mcp_py.py", ("client_http",)),
+    Program("mcp", "mcp", "mcp_py.py", ("client_stdio",), "moa mcp"),
+    Program("mcp", "mcp", "mcp_py.py", ("client_langgraph_dev",), "langgraph dev"),
+    Program("mcp", "mcp-sessions", "mcp_py.py", ("session_http",)),
+    Program("mcp", "mcp-sessions", "mcp_py.py", ("session_stdio",), "moa mcp"),
+    Program("langchain-mcp-adapters", "mcp-sessions", "mcp_py.py", ("langchain_adapters_http",)),
+    Program("langchain-mcp-adapters", "mcp-sessions", "mcp_py.py", ("langchain_adapters_stdio",), "moa mcp"),
+    Program("fastmcp", "fastmcp", "mcp_py.py", ("fastmcp",)),
     Program(
         "openai",
         "node",
@@ -162,6 +193,52 @@ PROGRAMS = (
     Program("@ai-sdk/openai-compatible", "node", "node.mjs", ("ai_sdk_compatible", "ai_sdk_compatible_stream")),
     Program("@ai-sdk/anthropic", "node", "node.mjs", ("ai_sdk_anthropic",)),
     Program("@langchain/openai", "node", "node.mjs", ("langchain_chat", "langchain_responses")),
+    Program("@langchain/anthropic", "node", "node.mjs", ("langchain_anthropic",)),
+    Program("@openai/agents", "node", "node.mjs", ("agents_responses",)),
+    Program("@modelcontextprotocol/sdk", "node", "node.mjs", ("mcp_http",)),
+    Program("@modelcontextprotocol/sdk", "node", "node.mjs", ("mcp_stdio",), "moa mcp"),
     Program("@openai/codex", "node", "agents.mjs", ("codex",)),
     Program("@anthropic-ai/claude-code", "node", "agents.mjs", ("claude",)),
+    Program("opencode-ai", "node", "agents.mjs", ("opencode",)),
+    Program("@qwen-code/qwen-code", "node", "agents.mjs", ("qwen",)),
+    Program(
+        "langgraph-sdk",
+        "langgraph",
+        "langgraph_py.py",
+        (
+            "sdk_runs_wait",
+            "sdk_runs_stream",
+            "sdk_threads_stream",
+            "sdk_threads_stream_websocket",
+            "sdk_threads_stream_messages",
+            "sdk_assistant",
+            "sdk_time_travel",
+            "sdk_error",
+        ),
+        "langgraph dev",
+    ),
+    Program(
+        "langgraph",
+        "langgraph",
+        "langgraph_py.py",
+        ("remote_graph", "remote_graph_node", "remote_graph_error"),
+        "langgraph dev",
+    ),
+    Program("a2a-sdk", "langgraph", "langgraph_py.py", ("a2a", "a2a_stream"), "langgraph dev"),
+    Program(
+        "@langchain/langgraph-sdk",
+        "node",
+        "langgraph.mjs",
+        ("sdk_runs_wait", "sdk_runs_stream", "sdk_threads_stream", "sdk_threads_stream_messages"),
+        "langgraph dev",
+    ),
+    Program("@langchain/langgraph", "node", "langgraph.mjs", ("remote_graph",), "langgraph dev"),
+    Program("@langchain/react", "node", "langgraph.mjs", ("use_stream",), "langgraph dev"),
+    Program("@a2a-js/sdk", "node", "langgraph.mjs", ("a2a",), "langgraph dev"),
+    Program("langchain", "graphs", "graphs_py.py", ("create_agent", "create_agent_structured", "moa_as_tool"), "none"),
+    Program("deepagents", "graphs", "graphs_py.py", ("deep_agent", "deep_subagent"), "none"),
+    Program("langgraph-supervisor", "graphs", "graphs_py.py", ("supervisor",), "none"),
+    Program("langgraph-swarm", "graphs", "graphs_py.py", ("swarm",), "none"),
+    Program("ag-ui-langgraph", "ag-ui", "graphs_py.py", ("ag_ui",), "none"),
+    Program("trustcall", "graphs", "graphs_py.py", ("trustcall",), "none"),
 )

@@ -50,6 +50,22 @@ const modes = {
       IS_SANDBOX: "1",
     });
   },
+  opencode() {
+    const models = { opencode: { name: "moa", tool_call: true } };
+    const options = { baseURL: `${BASE}/v1`, apiKey: "none" };
+    const provider = { moa: { npm: "@ai-sdk/openai-compatible", name: "moa", options, models } };
+    const config = { provider, permission: { bash: "allow" }, autoupdate: false, share: "disabled", small_model: "moa/opencode" };
+    writeFileSync(join(work, "opencode.json"), JSON.stringify(config));
+    run("opencode", ["run", "--model", "moa/opencode", "Run the tool."], {
+      OPENCODE_DISABLE_AUTOUPDATE: "1",
+      OPENCODE_DISABLE_MODELS_FETCH: "1",
+      OPENCODE_DISABLE_LSP_DOWNLOAD: "1",
+    });
+  },
+  qwen() {
+    const args = ["--yolo", "--auth-type", "openai", "--output-format", "stream-json", "--model", "qwen"];
+    run("qwen", [...args, "-p", "Run the tool."], { OPENAI_BASE_URL: `${BASE}/v1`, OPENAI_API_KEY: "none" });
+  },
 };
 
 modes[process.argv[2]]();

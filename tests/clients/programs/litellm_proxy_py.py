@@ -12,6 +12,9 @@ import httpx
 import yaml
 from _run import ANSWER, ASK, V1, main
 
+KEY = f"sk-{os.urandom(16).hex()}"
+"""The proxy starts with a key of its own only."""
+
 
 class Proxy:
     def __enter__(self):
@@ -25,11 +28,15 @@ class Proxy:
         config.write_text(yaml.safe_dump({"model_list": models, "litellm_settings": {"num_retries": 0}}))
         command = [Path(sys.executable).with_name("litellm"), "--config", config, "--port", str(port)]
         self.log = (config.parent / "log").open("w")
-        environment = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+        environment = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_MASTER_KEY": KEY}
         self.process = subprocess.Popen(
             [*command, "--host", "127.0.0.1"], stdout=self.log, stderr=self.log, env=environment
         )
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, headers={"x-api-key": "sk-1"})
+        self.client = httpx.Client(
+            base_url=f"http://127.0.0.1:{port}",
+            timeout=60,
+            headers={"x-api-key": KEY, "authorization": f"Bearer {KEY}"},
+        )
         end = time.monotonic() + 100
         while time.monotonic() < end:
             assert self.process.poll() is None, Path(self.log.name).read_text()[-2000:]

@@ -126,5 +126,39 @@ const modes = {
   },
 };
 
+async function mcp(transport) {
+  const { Client } = await import("@modelcontextprotocol/sdk/client/index.js");
+  const client = new Client({ name: "test", version: "1" });
+  await client.connect(transport);
+  const result = await client.callTool({ name: "moa_answer", arguments: { question: "What is it?" } });
+  assert.equal(result.structuredContent.answer, ANSWER);
+  assert.equal(result.structuredContent.drafts.length, 2);
+  await client.close();
+}
+
+Object.assign(modes, {
+  async mcp_http() {
+    const { StreamableHTTPClientTransport } = await import("@modelcontextprotocol/sdk/client/streamableHttp.js");
+    await mcp(new StreamableHTTPClientTransport(new URL(`${BASE}/mcp`)));
+  },
+  async mcp_stdio() {
+    const { StdioClientTransport } = await import("@modelcontextprotocol/sdk/client/stdio.js");
+    const { command, env } = JSON.parse(process.env.MOA_MCP);
+    await mcp(new StdioClientTransport({ command: command[0], args: command.slice(1), env }));
+  },
+  async agents_responses() {
+    const { Agent, OpenAIProvider, Runner, setTracingDisabled } = await import("@openai/agents");
+    setTracingDisabled(true);
+    const provider = new OpenAIProvider({ openAIClient: await openai(), useResponses: true });
+    const result = await new Runner({ modelProvider: provider }).run(new Agent({ name: "a", model: "text" }), "What is it?");
+    assert.equal(result.finalOutput, ANSWER);
+  },
+  async langchain_anthropic() {
+    const { ChatAnthropic } = await import("@langchain/anthropic");
+    const model = new ChatAnthropic({ model: "text", apiKey: "none", anthropicApiUrl: BASE, maxRetries: 0 });
+    assert.equal((await model.invoke("What is it?")).text, ANSWER);
+  },
+});
+
 await modes[process.argv[2]]();
 console.log("OK");

@@ -1,0 +1,68 @@
+"""Install the environments of the client programs, each apart, under `.clients/`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.clients.rows import NODE_PACKAGES, PYTHON_PACKAGES, Program
+from tests.packaging.versions import environment
+
+__all__ = ["HOME", "PROGRAM_FOLDER", "command", "install", "version"]
+
+ROOT = Path(__file__).resolve().parents[2]
+HOME = ROOT / ".clients"
+PROGRAM_FOLDER = Path(__file__).parent / "programs"
+
+
+def install(name: str) -> None:
+    """Make the environment of that name, unless it is there with the same packages."""
+    folder, packages = HOME / name, NODE_PACKAGES if name == "node" else PYTHON_PACKAGES[name]
+    stamp = folder / "packages.json"
+    if stamp.exists() and json.loads(stamp.read_text()) == list(packages):
+        return
+    print(f"installing {name}: {', '.join(packages)}", flush=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    if name == "node":
+        (folder / "package.json").write_text('{"private": true, "type": "module"}\n')
+        subprocess.run(["npm", "install", "--no-audit", "--no-fund", *packages], cwd=folder, check=True)
+    else:
+        uv, own = [sys.executable, "-m", "uv"], environment()
+        made = [*uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable, str(folder)]
+        subprocess.run(made, check=True, env=own)
+        given = [package.replace("{root}", str(ROOT)) for package in packages]
+        installed = [
+            *uv,
+            "pip",
+            "install",
+            "--quiet",
+            "--compile-bytecode",
+            "--python",
+            str(folder / "bin" / "python"),
+            *given,
+        ]
+        subprocess.run(installed, check=True, env=own)
+    stamp.write_text(json.dumps(list(packages)))
+
+
+def command(program: Program, mode: str) -> list[str]:
+    """Return the command that runs one mode of a program."""
+    if program.environment != "node":
+        return [str(HOME / program.environment / "bin" / "python"), str(PROGRAM_FOLDER / program.file), mode]
+    # Copied beside its packages, where node looks for them.
+    file = HOME / "node" / program.file
+    shutil.copy(PROGRAM_FOLDER / program.file, file)
+    return ["node", str(file), mode]
+
+
+def version(program: Program) -> str:
+    """Return the installed version of the program's package."""
+    if program.environment == "node":
+        about = HOME / "node" / "node_modules" / program.package / "package.json"
+        return str(json.loads(about.read_text(encoding="utf-8"))["version"])
+    code = f"from importlib.metadata import version; print(version({program.package!r}))"
+    python = HOME / program.environment / "bin" / "python"
+    return subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
