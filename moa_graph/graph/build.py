@@ -18,6 +18,7 @@ from moa_graph.costs.ledger import Ledger
 from moa_graph.graph.delta_state import DeltaInput, DeltaOutput, DeltaState
 from moa_graph.graph.nodes import Node, Nodes
 from moa_graph.mixture.context import MoAContext
+from moa_graph.mixture.context_schema import context_schema
 from moa_graph.mixture.fields import ContextFields, GraphFields
 from moa_graph.mixture.mixture import MAX_LAYERS, Mixture
 from moa_graph.models.registry import require_known
@@ -114,7 +115,7 @@ def _wired(
     state, asked, answered = _SCHEMAS[history]
     shown = answered if output == "full" else asked
     graph: StateGraph[MoAState, MoAContext | ContextFields, MoAInput, MoAOutput] = StateGraph(
-        state, MoAContext, input_schema=asked, output_schema=shown
+        state, context_schema(mixture), input_schema=asked, output_schema=shown
     )
     graph.add_node("begin", Node("begin", nodes.begin))
     for name, spec in mixture.plan[0]:

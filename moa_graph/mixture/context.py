@@ -216,10 +216,15 @@ def _near_miss(key: object, fields: Mapping[str, Any]) -> bool:
     return bool(difflib.get_close_matches(plain, names, n=1, cutoff=0.75))
 
 
+def answering_models(mixture: Mixture) -> list[Proposer]:
+    """Return the models that may be a run's aggregator, the mixture's own first."""
+    return [mixture.aggregator, *mixture.fallbacks, *(node.spec for node in mixture.plan[0])]
+
+
 def _aggregator(mixture: Mixture, name: str | None) -> Proposer:
     if name is None:
         return mixture.aggregator
-    models = [mixture.aggregator, *mixture.fallbacks, *(node.spec for node in mixture.plan[0])]
+    models = answering_models(mixture)
     for spec in models:
         if name in (spec.label, spec.name):
             return spec

@@ -23,7 +23,7 @@ from moa_graph.serve.bodies import json_body
 from moa_graph.serve.catalogue import Catalogue
 from moa_graph.serve.problems import Problem, problem
 from moa_graph.serve.runs import RunResult, answer_parts, checked
-from moa_graph.serve.sse import HEARTBEAT, EventStream, unless_gone
+from moa_graph.serve.sse import HEARTBEAT, EventStream, OnFailure, unless_gone
 
 __all__ = ["ApiRequest", "Encoder", "Endpoint", "RunRequest", "request_id"]
 
@@ -105,20 +105,23 @@ class Endpoint:
             refuse: Writes an error in the format's shape.
         """
         headers = {"x-request-id": request_id(request)}
+
+        def refused(error: Exception) -> Response:
+            # The client gets an error in its format; `problem` logs unexpected errors.
+            response = refuse(problem(error))
+            response.headers.update(headers)
+            return response
+
         try:
             api = parse(await json_body(request, self.max_bytes))
             mixture = self.catalogue.mixture(api.run.model)
             messages = checked(mixture, api.run.messages, api.run.context)
             encoder = api.encoder(mixture)
             if api.run.stream:
-                parts = self._events(api.run, messages, encoder)
-                return EventStream(parts, heartbeat=self.heartbeat, headers=headers)
+                return self._stream(api.run, messages, encoder, refused, headers)
             result = await unless_gone(request.receive, self._result(api.run, messages))
         except Exception as exc:
-            # The client gets an error in its format; `problem` logs unexpected errors.
-            response = refuse(problem(exc))
-            response.headers.update(headers)
-            return response
+            return refused(exc)
         return JSONResponse(encoder.whole(result), headers=headers) if result else Response(status_code=499)
 
     async def _result(self, run: RunRequest, messages: list[AnyMessage]) -> RunResult:
@@ -129,22 +132,31 @@ class Endpoint:
                     return part
         raise RuntimeError("the run ended without a result")
 
+    def _stream(
+        self,
+        run: RunRequest,
+        messages: list[AnyMessage],
+        encoder: Encoder,
+        refused: Callable[[Exception], Response],
+        headers: dict[str, str],
+    ) -> EventStream:
+        return EventStream(
+            self._events(run, messages, encoder),
+            heartbeat=self.heartbeat,
+            headers=headers,
+            opening=encoder.first(),
+            failure=OnFailure(before=refused, after=lambda error: encoder.failed(problem(error))),
+        )
+
     async def _events(self, run: RunRequest, messages: list[AnyMessage], encoder: Encoder) -> AsyncGenerator[str]:
-        yield encoder.first()
         said = False
-        try:
-            async with contextlib.aclosing(
-                answer_parts(self.catalogue.graph(run.model), messages, run.context)
-            ) as parts:
-                async for part in parts:
-                    if isinstance(part, RunResult):
-                        yield encoder.last(part, said=said)
-                    else:
-                        said = True
-                        yield encoder.text(part)
-        except Exception as exc:
-            # The status has been sent, so only an error event is possible.
-            yield encoder.failed(problem(exc))
+        async with contextlib.aclosing(answer_parts(self.catalogue.graph(run.model), messages, run.context)) as parts:
+            async for part in parts:
+                if isinstance(part, RunResult):
+                    yield encoder.last(part, said=said)
+                else:
+                    said = True
+                    yield encoder.text(part)
 
 
 def request_id(request: Request) -> str:

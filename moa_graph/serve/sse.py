@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Coroutine, Mapping
-from typing import Any, TypeVar
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from typing import Any, NamedTuple, TypeVar
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 T = TypeVar("T")
 
@@ -38,41 +38,86 @@ async def _gone(receive: Receive) -> None:
         pass
 
 
+async def _error_of(task: asyncio.Future[Any]) -> Exception | None:
+    """Wait for a task that ends by itself; return the exception that ended it."""
+    await asyncio.wait({task})
+    error = None if task.cancelled() else task.exception()
+    if error is None or isinstance(error, Exception):
+        return error
+    raise error
+
+
 async def _end(*tasks: asyncio.Future[Any]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
+class OnFailure(NamedTuple):
+    """What a client gets when the producer of a stream raises.
+
+    Attributes:
+        before: Returns the response that takes the stream's place, while nothing has been sent.
+        after: Returns the events that end a stream that has begun.
+    """
+
+    before: Callable[[Exception], ASGIApp]
+    after: Callable[[Exception], str]
+
+
 class EventStream:
     """An ASGI response made of `parts`, each the text of one or more events.
 
+    The status is sent with the first part, or after `heartbeat` seconds without one. A producer that fails before that
+    becomes a response with the status of its failure.
+
     `parts` runs in its own task from beginning to end, because context variables belong to one task. Cancelling that
     task ends the response at that point.
+
+    Args:
+        parts: The producer.
+        heartbeat: Seconds of silence after which a comment is sent.
+        headers: Further response headers.
+        opening: Events that are sent before all parts.
+        failure: What a client gets when `parts` raises. Without it the exception ends the connection.
     """
 
     def __init__(
-        self, parts: AsyncGenerator[str], *, heartbeat: float = HEARTBEAT, headers: Mapping[str, str] | None = None
+        self,
+        parts: AsyncGenerator[str],
+        *,
+        heartbeat: float = HEARTBEAT,
+        headers: Mapping[str, str] | None = None,
+        opening: str = "",
+        failure: OnFailure | None = None,
     ) -> None:
-        self._parts, self._heartbeat = parts, heartbeat
+        self._parts, self._heartbeat, self._opening, self._failure = parts, heartbeat, opening, failure
         self._headers = [*_HEADERS, *((k.encode(), v.encode()) for k, v in (headers or {}).items())]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # A disconnect appears in one of two places, with the same meaning.
         with contextlib.suppress(OSError):
-            await unless_gone(receive, self._write(send))
+            await unless_gone(receive, self._write(scope, receive, send))
 
-    async def _write(self, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": self._headers})
+    async def _write(self, scope: Scope, receive: Receive, send: Send) -> None:
         queue: asyncio.Queue[str | None] = asyncio.Queue(maxsize=256)
         making = asyncio.ensure_future(self._make(queue))
         try:
-            while (part := await self._next(queue)) is not None:
+            part = await self._next(queue)
+            if part is None and self._failure and (error := await _error_of(making)):
+                await self._failure.before(error)(scope, receive, send)
+                return
+            await send({"type": "http.response.start", "status": 200, "headers": self._headers})
+            if self._opening:
+                await send({"type": "http.response.body", "body": self._opening.encode(), "more_body": True})
+            while part is not None:
                 await send({"type": "http.response.body", "body": part.encode(), "more_body": True})
-            await asyncio.wait({making})
-            if not making.cancelled():
-                making.result()
-            await send({"type": "http.response.body", "body": b""})
+                part = await self._next(queue)
+            error = await _error_of(making)
+            if error is not None and self._failure is None:
+                raise error
+            last = self._failure.after(error) if error and self._failure else ""
+            await send({"type": "http.response.body", "body": last.encode()})
         finally:
             await _end(making)
 

@@ -48,6 +48,9 @@ async def test_the_form_has_every_field_with_its_words_and_bounds(client):
     assert {"layers", "system", "aggregator", "prompt", "temperature", "max_tokens", "quorum"} <= fields.keys()
     assert all(field.get("description") for field in fields.values())
     assert fields["system"]["langgraph_type"] == "prompt" and fields["aggregator"]["langgraph_nodes"] == ["aggregate"]
+    assert {*NODES, "aggregate"} == {*fields["system"]["langgraph_nodes"]}
+    for name in ("aggregator", "combine", "prompt"):
+        assert len(fields[name]["anyOf"][0]["enum"]) >= 1, name
     bounds = fields["layers"]["anyOf"][0]
     assert (bounds["minimum"], bounds["maximum"]) == (1, 10)
 

@@ -20,6 +20,7 @@ def served(provider_server: Provider) -> Iterator[Served]:
         "partial": mixture(provider_server, drafts[0], "bad-err401", aggregator="agg-say=ok"),
         "none": mixture(provider_server, "bad-err401", "worse-quota", aggregator="agg-say=ok"),
         "noagg": mixture(provider_server, *drafts, aggregator="agg-err500"),
+        "late": mixture(provider_server, *drafts, aggregator="agg-500ms-err500"),
         "cut": mixture(provider_server, *drafts, aggregator="agg-cut"),
         "spare": mixture(
             provider_server,

@@ -137,7 +137,7 @@ def test_a_failed_run_raises_in_both_ways(client):
     assert caught.value.status_code == 424
     assert [draft["status"] for draft in caught.value.body["moa"]["drafts"]] == ["ok", "ok"]
     with pytest.raises(anthropic.APIError, match="500"):
-        list(client.messages.create(model="noagg", max_tokens=5, messages=ASK, stream=True))
+        list(client.messages.create(model="late", max_tokens=5, messages=ASK, stream=True))
 
 
 def test_an_unknown_model_is_a_404(client):

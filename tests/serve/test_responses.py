@@ -151,7 +151,7 @@ def test_a_failed_run_is_told_in_both_ways_with_its_drafts(client):
         client.responses.create(model="noagg", input="x")
     assert caught.value.status_code == 424
     assert [draft["status"] for draft in caught.value.response.json()["moa"]["drafts"]] == ["ok", "ok"]
-    events = list(client.responses.create(model="noagg", input="x", stream=True))
+    events = list(client.responses.create(model="late", input="x", stream=True))
     assert events[-1].type == "response.failed" and "500" in events[-1].response.error.message
 
 

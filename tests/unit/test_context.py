@@ -33,3 +33,31 @@ def test_fields_of_the_mixture_are_refused_and_their_values_not_repeated(key: st
     with pytest.raises(ConfigError, match=f"'{key}' belongs to the mixture") as caught:
         MoAContext(**given)
     assert "planted" not in str(caught.value)
+
+
+def test_the_schema_of_a_graph_lists_its_own_models_and_combiners() -> None:
+    first, second = fake("first"), fake("second")
+    graph = create_moa(
+        proposers=[{"model": first, "name": "ann"}, {"model": second, "name": "bob"}],
+        aggregator={"model": second, "name": "bob"},
+        combine="vote",
+        combiners=["synthesize"],
+    )
+    fields = graph.get_context_jsonschema()["properties"]  # type: ignore[index]  # it has a context
+    assert fields["aggregator"]["anyOf"][0]["enum"] == ["bob", "ann"]
+    assert fields["combine"]["anyOf"][0]["enum"] == ["vote", "synthesize"]
+    assert fields["aggregator"]["langgraph_nodes"] == ["aggregate"]
+    assert fields["system"]["langgraph_nodes"] == ["p0-ann", "p1-bob", "aggregate"]
+    assert "enum" not in MoAContext.model_json_schema()["properties"]["aggregator"]["anyOf"][0]
+
+
+async def test_every_name_in_the_schema_is_taken_by_a_run() -> None:
+    model = fake("x")
+    graph = create_moa(proposers=[{"model": model, "name": "ann"}], aggregator=model, combiners=["vote"])
+    fields = graph.get_context_jsonschema()["properties"]  # type: ignore[index]  # it has a context
+    for name in ("aggregator", "combine"):
+        for choice in fields[name]["anyOf"][0]["enum"]:
+            done = await graph.ainvoke({"messages": "hi"}, context={name: choice})  # type: ignore[misc]  # its name is a variable
+            assert done["record"]["aggregator" if name == "aggregator" else "combine"]
+    with pytest.raises(ConfigError, match="not one of this mixture's"):
+        await graph.ainvoke({"messages": "hi"}, context={"aggregator": "other"})
