@@ -59,5 +59,5 @@ async def test_every_name_in_the_schema_is_taken_by_a_run() -> None:
         for choice in fields[name]["anyOf"][0]["enum"]:
             done = await graph.ainvoke({"messages": "hi"}, context={name: choice})  # type: ignore[misc]  # its name is a variable
             assert done["record"]["aggregator" if name == "aggregator" else "combine"]
-    with pytest.raises(ConfigError, match="not one of this mixture's"):
+    with pytest.raises(ConfigError, match="not a model of this mixture"):
         await graph.ainvoke({"messages": "hi"}, context={"aggregator": "other"})
