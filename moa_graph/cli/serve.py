@@ -62,6 +62,7 @@ def listen(
     *,
     ready: Callable[[str], object] | None = None,
     trust: bool = False,
+    editor: bool = False,
 ) -> None:
     """Serve until interrupted. `ready` is called with the page's address when the server answers.
 
@@ -94,7 +95,10 @@ def listen(
 
         # When the server stops, active runs get a moment to finish and are then cancelled.
         config = uvicorn.Config(
-            create_app(catalogue, policy), log_level="warning", timeout_graceful_shutdown=2, http=limited_protocol()
+            create_app(catalogue, policy, editor=editor and not policy.hosts and _loopback(host)),
+            log_level="warning",
+            timeout_graceful_shutdown=2,
+            http=limited_protocol(),
         )
         ReadyServer(config).run(sockets=[listening])
 
@@ -139,7 +143,7 @@ def ui(
     trust: Trust = False,
 ) -> None:
     """Open the page: ask, and see every draft beside the answer. It serves like `moa serve`, on a free port."""
-    listen(_sources(presets, files), port, host, ready=_open if browser else None, trust=trust)
+    listen(_sources(presets, files), port, host, ready=_open if browser else None, trust=trust, editor=True)
 
 
 def _sources(presets: list[str] | None, files: list[Path] | None) -> list[str | Path]:

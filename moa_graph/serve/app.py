@@ -29,17 +29,27 @@ _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
 def create_app(
-    catalogue: Catalogue, policy: Policy | None = None, *, home: bool = True, heartbeat: float = HEARTBEAT
+    catalogue: Catalogue,
+    policy: Policy | None = None,
+    *,
+    home: bool = True,
+    heartbeat: float = HEARTBEAT,
+    editor: bool = False,
 ) -> Starlette:
     """Return the app: the OpenAI and Anthropic endpoints, the MCP tool and the page over the mixtures of `catalogue`.
 
-    `home` redirects `/` to the page; under the Agent Server `/` is in use.
+    Args:
+        catalogue: The mixtures.
+        policy: What the owner allows.
+        home: Redirect `/` to the page. Under the Agent Server `/` is in use.
+        heartbeat: Seconds of silence after which a stream sends a comment.
+        editor: Serve the mixture editor. For the owner at this machine only.
     """
     policy = policy or Policy()
     endpoint = Endpoint(catalogue, policy.max_bytes, heartbeat)
     v1, anthropic = OpenAIRoutes(endpoint), AnthropicRoutes(endpoint)
     mcp = _mcp(catalogue, policy.max_bytes)
-    page = PageRoutes(catalogue, policy.max_bytes, heartbeat)
+    page = PageRoutes(catalogue, policy.max_bytes, heartbeat, editor)
     program, browser = [Middleware(Guard, policy)], [Middleware(Guard, policy, basic=True)]
     routes = [
         *([Route("/health", _health, methods=["GET"]), Route("/healthz", _health, methods=["GET"])] if home else []),
@@ -63,6 +73,7 @@ def create_app(
         Route("/moa/report", page.report, methods=["GET"], middleware=browser),
         Route("/moa/mixtures", page.mixtures, methods=["GET"], middleware=browser),
         Route("/moa/run", page.run, methods=["POST"], middleware=browser),
+        *(_editor(catalogue, browser) if editor else []),
     ]
 
     @asynccontextmanager
@@ -71,6 +82,18 @@ def create_app(
             yield
 
     return Starlette(routes=[*routes, *([Route("/", _to_page)] if home else [])], lifespan=lifespan)
+
+
+def _editor(catalogue: Catalogue, middleware: list[Middleware]) -> list[Route]:
+    from moa_graph.serve.page.editor import EditorRoutes
+
+    editor = EditorRoutes(catalogue)
+    return [
+        Route("/moa/editor", editor.page, methods=["GET"], middleware=middleware),
+        Route("/moa/editor/choices", editor.choices, methods=["GET"], middleware=middleware),
+        Route("/moa/editor/check", editor.check, methods=["POST"], middleware=middleware),
+        Route("/moa/editor/add", editor.add, methods=["POST"], middleware=middleware),
+    ]
 
 
 def _mcp(catalogue: Catalogue, max_bytes: int) -> McpEndpoint | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from moa_graph.errors import ConfigError, MissingKeyError
+from moa_graph.errors import ConfigError, InputError, MissingKeyError
 from moa_graph.graph.build import MoAGraph, create_moa
 from moa_graph.mixture.files import preset_names
 from moa_graph.mixture.mixture import Mixture
@@ -14,6 +14,9 @@ from moa_graph.models.default_mixture import default_mixture
 from moa_graph.models.keys import key_name, require_keys
 from moa_graph.models.registry import missing_extra, require_embedded
 from moa_graph.serve.problems import Problem
+
+_MOST_ADDED = 20
+"""Mixtures that are added while the server runs; the oldest are dropped."""
 
 
 class Catalogue:
@@ -32,6 +35,8 @@ class Catalogue:
             raise ConfigError(f"nothing to serve: choose a preset or a mixture file.{lack}")
         # Made here, because making them reads files, which would block an event loop.
         self._graphs = {name: create_moa(mixture, name="moa") for name, mixture in self.mixtures.items()}
+        self.owned = dict(mixtures)
+        """The owner's choice, without mixtures that were added later."""
 
     @classmethod
     def of(cls, sources: Iterable[str | Path] = (), *, trust: bool = False) -> Catalogue:
@@ -45,6 +50,22 @@ class Catalogue:
         """
         sources = list(sources)
         return cls(_named(sources, trust)) if sources else cls(*_usable(trust))
+
+    def add(self, mixture: Mixture, graph: MoAGraph) -> str:
+        """Offer a further mixture until the server stops, and return its name. It replaces an earlier one of its name.
+
+        Raises:
+            InputError: the name belongs to one of the owner's mixtures, or there is none.
+        """
+        if not mixture.name:
+            raise InputError("name: give the mixture a name.")
+        if mixture.name in self.owned:
+            raise InputError(f"name: {mixture.name!r} is served already. Give the mixture another name.")
+        added = [name for name in self.mixtures if name not in self.owned and name != mixture.name]
+        for name in added[: max(0, len(added) + 1 - _MOST_ADDED)]:
+            del self.mixtures[name], self._graphs[name]
+        self.mixtures[mixture.name], self._graphs[mixture.name] = mixture, graph
+        return mixture.name
 
     def mixture(self, name: str) -> Mixture:
         """Return the mixture of that name.

@@ -7,12 +7,13 @@ import gzip
 import hashlib
 import json
 import re
+from enum import Enum
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 _FOLDER = Path(__file__).parent
-_SCRIPTS = (
+_ASK = (
     "dom.js",
     "markdown.js",
     "run.js",
@@ -30,6 +31,14 @@ _CSS_SPACE = re.compile(r"\s*([{};])\s*|(?<=[:,])[ ]+")
 _STRICT = '"use strict";\n'
 
 
+class Kind(Enum):
+    """The documents: the page that asks, a saved report, and the mixture editor."""
+
+    PAGE = "page"
+    REPORT = "report"
+    EDITOR = "editor"
+
+
 class _Sources(NamedTuple):
     """The parts of a document: HTML with gaps, its style and its script."""
 
@@ -45,12 +54,13 @@ def more_script() -> str:
 
 
 @cache
-def _sources(*, report: bool = False) -> _Sources:
-    html = (_FOLDER / "page.html").read_text(encoding="utf-8")
-    style = _CSS_SPACE.sub(r"\1", _compact((_FOLDER / "page.css").read_text(encoding="utf-8")))
-    # A report is one file: both scripts are in it. Otherwise the page loads the second one by its hash.
-    script = _STRICT + _joined((*_MORE, *_SCRIPTS) if report else _SCRIPTS)
-    return _Sources(html, style, script.replace("/*more*/", "" if report else _hash(more_script())))
+def _sources(kind: Kind) -> _Sources:
+    html = (_FOLDER / ("editor.html" if kind is Kind.EDITOR else "page.html")).read_text(encoding="utf-8")
+    style = _joined(("page.css", "editor.css") if kind is Kind.EDITOR else ("page.css",))
+    # A report is one file: both scripts are in it. The page loads the second one by its hash.
+    scripts = {Kind.PAGE: _ASK, Kind.REPORT: (*_MORE, *_ASK), Kind.EDITOR: ("dom.js", "editor.js")}[kind]
+    script = (_STRICT + _joined(scripts)).replace("/*more*/", _hash(more_script()) if kind is Kind.PAGE else "")
+    return _Sources(html, _CSS_SPACE.sub(r"\1", style), script)
 
 
 def _joined(names: tuple[str, ...]) -> str:
@@ -68,13 +78,13 @@ def _hash(text: str) -> str:
 
 
 @cache
-def policy(*, report: bool = False) -> str:
+def policy(kind: Kind = Kind.PAGE) -> str:
     """Return the Content-Security-Policy: our scripts and style by their hashes, our own routes, no HTML from text.
 
     A report is a file, so it may not connect at all.
     """
-    _, style, script = _sources(report=report)
-    scripts = [script] if report else [script, more_script()]
+    _, style, script = _sources(kind)
+    scripts = [script, more_script()] if kind is Kind.PAGE else [script]
     parts = {
         "default-src": "'none'",
         "script-src": " ".join(f"'{_hash(each)}'" for each in scripts),
@@ -85,35 +95,35 @@ def policy(*, report: bool = False) -> str:
         # The browser itself then refuses innerHTML and the like. The policy `moa` makes the second script's address,
         # and nothing without one of the hashes above can run.
         "require-trusted-types-for": "'script'",
-        "trusted-types": "'none'" if report else "moa",
+        "trusted-types": "moa" if kind is Kind.PAGE else "'none'",
     }
     # `frame-ancestors` has no effect in a document's own <meta>.
-    parts |= {} if report else {"connect-src": "'self'", "frame-ancestors": "'none'"}
+    parts |= {} if kind is Kind.REPORT else {"connect-src": "'self'", "frame-ancestors": "'none'"}
     return "; ".join(f"{name} {value}" for name, value in parts.items())
 
 
 @cache
-def whole_page() -> str:
-    """Return the page that asks."""
-    return _put_together(_sources(), "", "null")
+def whole_page(kind: Kind = Kind.PAGE) -> str:
+    """Return the page that asks, or the editor."""
+    return _put_together(kind, "", "null")
 
 
 @cache
-def zipped_page() -> bytes:
-    """Return the page that asks, as gzip. The report and every answer are not compressed: they can hold secrets."""
-    return gzip.compress(whole_page().encode(), mtime=0)
+def zipped_page(kind: Kind = Kind.PAGE) -> bytes:
+    """Return the same as gzip. The report and every answer are not compressed: they can hold secrets."""
+    return gzip.compress(whole_page(kind).encode(), mtime=0)
 
 
 def report_page(data: Any) -> str:
     """Return a page that only shows `data`, and needs no server."""
     # JSON inside a script element: nothing in it may end the element or open a comment.
     text = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c").replace("\u2028", "\\u2028")
-    meta = f'<meta http-equiv="Content-Security-Policy" content="{policy(report=True)}">'
-    return _put_together(_sources(report=True), meta, text)
+    meta = f'<meta http-equiv="Content-Security-Policy" content="{policy(Kind.REPORT)}">'
+    return _put_together(Kind.REPORT, meta, text)
 
 
-def _put_together(sources: _Sources, meta: str, data: str) -> str:
-    html, style, script = sources
+def _put_together(kind: Kind, meta: str, data: str) -> str:
+    html, style, script = _sources(kind)
     # In the order in which they stand in the HTML, so that what is filled in is never searched again.
     parts = {"<!--meta-->": meta, "/*style*/": style, "/*data*/": data, "/*script*/": script}
     whole = ""

@@ -240,6 +240,7 @@ async function offer() {
   const found = await response.json();
   if (!response.ok) throw new Error(found.error?.message ?? `The server answered ${response.status}.`);
   mixtures = found.mixtures;
+  $("editor").hidden = !found.editor;
   const options = mixtures.map((each) => el("option", { value: each.name }, each.name));
   const missing = found.missing.map((each) => el("option", { disabled: true }, `${each.name} (needs ${each.keys.join(", ")})`));
   $("mixture").replaceChildren(...options, ...missing);

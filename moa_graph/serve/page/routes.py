@@ -19,7 +19,7 @@ from moa_graph.serve.bodies import json_body
 from moa_graph.serve.catalogue import Catalogue
 from moa_graph.serve.openai.response import data_event
 from moa_graph.serve.page.again import before_the_answer, given_drafts
-from moa_graph.serve.page.document import more_script, policy, report_page, whole_page, zipped_page
+from moa_graph.serve.page.document import Kind, more_script, policy, report_page, whole_page, zipped_page
 from moa_graph.serve.problems import Problem, problem
 from moa_graph.serve.runs import RunResult, checked, run
 from moa_graph.serve.sse import HEARTBEAT, EventStream
@@ -31,25 +31,23 @@ CHOICES = ("layers", "aggregator", "system")
 
 @dataclass(frozen=True)
 class PageRoutes:
-    """The handlers over one catalogue."""
+    """The handlers over one catalogue.
+
+    Attributes:
+        catalogue: The mixtures that are served.
+        max_bytes: The largest request body.
+        heartbeat: Seconds of silence after which a stream sends a comment.
+        editor: Whether the page leads to the mixture editor.
+    """
 
     catalogue: Catalogue
     max_bytes: int
     heartbeat: float = HEARTBEAT
+    editor: bool = False
 
     async def page(self, request: Request) -> Response:
-        """GET /moa: one document with its style and script, which can load and run nothing else."""
-        headers = {
-            "content-security-policy": policy(),
-            "cache-control": "no-cache",
-            "cross-origin-opener-policy": "same-origin",
-            "referrer-policy": "no-referrer",
-            "x-content-type-options": "nosniff",
-        }
-        if "gzip" in request.headers.get("accept-encoding", ""):
-            headers |= {"content-encoding": "gzip", "vary": "accept-encoding"}
-            return Response(zipped_page(), media_type="text/html", headers=headers)
-        return Response(whole_page(), media_type="text/html", headers={**headers, "vary": "accept-encoding"})
+        """GET /moa: one document with its style and script, which may load and run nothing else."""
+        return document_response(Kind.PAGE, request)
 
     async def more(self, request: Request) -> Response:
         """GET /moa/more.js: what the page needs for history, exports, comparison and attachments."""
@@ -64,7 +62,8 @@ class PageRoutes:
         """GET /moa/mixtures: the available mixtures, and the missing key variables of the other presets."""
         served = [_described(name, mixture) for name, mixture in self.catalogue.mixtures.items()]
         missing = [{"name": name, "keys": keys} for name, keys in self.catalogue.missing.items()]
-        return JSONResponse({"mixtures": served, "missing": missing}, headers={"cache-control": "no-store"})
+        answer = {"mixtures": served, "missing": missing, "editor": self.editor}
+        return JSONResponse(answer, headers={"cache-control": "no-store"})
 
     async def run(self, request: Request) -> ASGIApp:
         """POST /moa/run {mixture, messages, layers?, aggregator?, system?}: the run's events as server-sent events.
@@ -85,6 +84,22 @@ class PageRoutes:
             # The page shows a message for every error; `problem` logs unexpected ones.
             return problem(exc).response()
         return EventStream(_events(parts), heartbeat=self.heartbeat)
+
+
+def document_response(kind: Kind, request: Request) -> Response:
+    """Return one document with its style and script, which may load and run nothing else."""
+    headers = {
+        "content-security-policy": policy(kind),
+        "cache-control": "no-cache",
+        "cross-origin-opener-policy": "same-origin",
+        "referrer-policy": "no-referrer",
+        "x-content-type-options": "nosniff",
+        "vary": "accept-encoding",
+    }
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        headers["content-encoding"] = "gzip"
+        return Response(zipped_page(kind), media_type="text/html", headers=headers)
+    return Response(whole_page(kind), media_type="text/html", headers=headers)
 
 
 def _context(body: dict[str, Any]) -> MoAContext:
