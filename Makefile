@@ -71,8 +71,9 @@ lint: $(VENV)/dev.stamp  ## ruff
 types: $(VENV)/dev.stamp  ## mypy strict on the package; mypy and pyright on the examples and the documentation
 	$(BIN)/python -m tests.types
 
-screenshots: $(VENV)/dev.stamp  ## make the pictures in docs/img from the running page; needs chromium
+screenshots: $(VENV)/dev.stamp  ## make the pictures in docs/img from the running page and terminal; needs chromium and tmux
 	$(BIN)/python -m tests.browser.screenshots
+	$(BIN)/python -m benchmarks.recording
 
 quick: $(VENV)/dev.stamp  ## the product's tests on in-process fakes, in under a minute
 	$(BIN)/python -m pytest -q -n 2 -m "not slow" tests/unit

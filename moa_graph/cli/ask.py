@@ -12,6 +12,7 @@ import typer
 
 from moa_graph.cli.complete import files
 from moa_graph.cli.errors import error_text
+from moa_graph.cli.messages import message
 from moa_graph.cli.options import (
     Aggregator,
     BaseUrl,
@@ -220,9 +221,9 @@ def _totals(source: Mixture | Server, result: Answered, extra: Receipt | None, *
     from moa_graph.cli.receipts import summary
     from moa_graph.mixture.proposer import is_embedded
 
-    sys.stderr.write(f"\n{summary(result.record, extra)}\n")
+    message(f"\n{summary(result.record, extra)}")
     if hint and not isinstance(source, Server) and all(map(is_embedded, source.specs)):
-        sys.stderr.write(_WITH_A_KEY)
+        message(_WITH_A_KEY.rstrip())
 
 
 def _show(result: Answered, question: str, extra: Receipt | None, *, as_json: bool, save: Sequence[Path]) -> None:
@@ -246,9 +247,9 @@ def _keep(save: Sequence[Path], question: str, reason: str, drafts: list[Any], a
 
         for target in save:
             write(target, question, {"answer": answer or None, "error": reason, "drafts": drafts, "record": None})
-        sys.stderr.write(f"{number_of(len(drafts), 'draft')} saved to {', '.join(map(str, save))}\n")
+        message(f"{number_of(len(drafts), 'draft')} saved to {', '.join(map(str, save))}")
     elif paid:
         from moa_graph.cli.log import Log
 
         where = "`moa logs show` prints" if Log.open().on else "lost; --save FILE would keep"
-        sys.stderr.write(f"{number_of(paid, 'paid draft')}: {where} {'it' if paid == 1 else 'them'}\n")
+        message(f"{number_of(paid, 'paid draft')}: {where} {'it' if paid == 1 else 'them'}")

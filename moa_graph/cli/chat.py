@@ -11,6 +11,7 @@ import typer
 
 from moa_graph.cli.complete import files
 from moa_graph.cli.errors import error_text
+from moa_graph.cli.messages import message
 from moa_graph.cli.options import (
     Aggregator,
     BaseUrl,
@@ -91,10 +92,10 @@ def _begin(talk: Conversation) -> None:
     """Print the mixture and the cost of a question before the first question."""
     if sys.stdin is None or not sys.stdin.isatty():
         return
-    sys.stderr.write(f"{talk.about()}\n/help lists commands; Ctrl-D ends the chat.\n")
+    message(f"{talk.about()}\n/help lists commands; Ctrl-D ends the chat.")
     if talk.messages:
         asked = number_of(len(talk.messages) // 2, "question")
-        sys.stderr.write(f"Continuing after {asked}; /show prints the conversation.\n")
+        message(f"Continuing after {asked}; /show prints the conversation.")
 
 
 def _loop(talk: Conversation) -> None:
@@ -119,17 +120,17 @@ def _turn(talk: Conversation, line: str) -> None:
     try:
         if command := parse(line):
             if text := run(talk, *command):
-                sys.stderr.write(f"{text}\n")
+                message(text)
         elif line:
             _ask(talk, line[1:] if line.startswith("//") else line)
     except Interrupted as exc:
         paid = sum(1 for draft in exc.drafts if draft["text"])
         kept = f"; {number_of(paid, 'draft')} kept: /drafts shows, /retry asks again" if paid else ""
-        sys.stderr.write(f"interrupted{kept}\n")
+        message(f"interrupted{kept}")
     except KeyboardInterrupt:
         sys.stderr.write("\ninterrupted\n")
     except (MoAError, OSError) as exc:
-        sys.stderr.write(f"{error_text(exc)}\n")
+        message(error_text(exc))
 
 
 def _ask(talk: Conversation, question: str) -> None:
@@ -137,4 +138,4 @@ def _ask(talk: Conversation, question: str) -> None:
 
     result = talk.ask(question)
     if sys.stderr.isatty():
-        sys.stderr.write(f"{summary(result.record)}\n")
+        message(summary(result.record))

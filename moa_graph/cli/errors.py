@@ -12,6 +12,7 @@ from typing import Any
 import typer
 
 from moa_graph.cli.langsmith import finish_traces
+from moa_graph.cli.messages import message
 from moa_graph.errors import ConfigError, InputError, MoAError
 
 FAILED, USAGE, CONFIG, INTERRUPTED = 1, 2, 3, 130
@@ -98,7 +99,7 @@ def _print(text: Any) -> None:
     # An error may quote a server, a model or a file.
     from moa_graph.models.terminal_text import for_terminal
 
-    sys.stderr.write(f"{for_terminal(str(text))}\n")
+    message(for_terminal(str(text)))
 
 
 def _silence_stdout() -> None:

@@ -9,6 +9,7 @@ import typer
 
 from moa_graph.cli.complete import mixture_files, models, presets
 from moa_graph.cli.home import resolve
+from moa_graph.cli.messages import message
 from moa_graph.errors import InputError
 
 if TYPE_CHECKING:
@@ -130,5 +131,5 @@ def default_preset() -> str:
 
     name, why = default_mixture()
     if why:
-        typer.echo(f"preset `{name}`: {why}; --preset chooses another", err=True)
+        message(f"preset `{name}`: {why}; --preset chooses another")
     return name

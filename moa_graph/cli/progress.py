@@ -66,7 +66,8 @@ class Progress:
         """Stop updating the table, so that other output can follow. A second call does nothing."""
         if self._live.is_started:
             for line in self._aggregators():
-                line.state = "answering" if line.state == "working" else line.state
+                if line.state == "working":
+                    line.state, line.started = "answering", None  # the line of totals has the seconds
             self._live.stop()
 
     def __call__(self, event: dict[str, Any]) -> None:

@@ -1,9 +1,10 @@
-"""`make screenshots`: the page as it runs on the embedded model, at two sizes, light and dark, into docs/img/."""
+"""`make screenshots`: the page and the editor as they run on the embedded model, into docs/img/."""
 
+import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from playwright.sync_api import sync_playwright
 
@@ -12,51 +13,101 @@ from tests.browser.conftest import FLAGS, ask
 from tests.serving import Served
 
 FOLDER = Path(__file__).parents[2] / "docs" / "img"
-QUESTION = "Write one sentence about the sea."
+QUESTION = "What is the capital of France?"
+DESKTOP, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
+LONG = 600_000
+"""Milliseconds for an answer of the embedded model on a busy machine."""
+
+
+class Shot(NamedTuple):
+    """A picture of the page after a run."""
+
+    name: str
+    size: dict[str, int]
+    scheme: str
+
+
 SHOTS = [
-    ("page-desktop-light", {"width": 1280, "height": 860}, "light"),
-    ("page-desktop-dark", {"width": 1280, "height": 860}, "dark"),
-    ("page-phone-light", {"width": 390, "height": 844}, "light"),
-    ("page-phone-dark", {"width": 390, "height": 844}, "dark"),
+    Shot("page-desktop-light", DESKTOP, "light"),
+    Shot("page-desktop-dark", DESKTOP, "dark"),
+    Shot("page-phone-light", PHONE, "light"),
+    Shot("page-phone-dark", PHONE, "dark"),
 ]
 
 
 def main() -> int:
+    """Take all pictures."""
     path = shutil.which("chromium")
     if path is None:
         print("no chromium on the path: apt-get install chromium", file=sys.stderr)
         return 1
     FOLDER.mkdir(parents=True, exist_ok=True)
-    with Served({"local": Mixture.load("local")}) as server, sync_playwright() as playwright:
+    local = Mixture.load("local")
+    served = {"local": local, "analyze": local.changed(combine={"name": "analyze"}, name="analyze")}
+    with Served(served, editor=True) as server, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS.split())
-        kept: str | None = None
-        for name, size, scheme in SHOTS:
-            context = browser.new_context(viewport=size, color_scheme=scheme)
-            kept = _take(context, f"{server.url}/moa", FOLDER / f"{name}.png", kept)
-            context.close()
+        url, kept = f"{server.url}/moa", None
+        for shot in SHOTS:
+            kept = _run(browser, url, shot, kept)
+        _notes(browser, url)
+        _editor(browser, url)
         browser.close()
     return 0
 
 
-def _take(context: Any, url: str, path: Path, kept: str | None) -> str:
-    """One picture of a run that was asked for in the first, and is opened from the history in the others."""
-    page = context.new_page()
-    page.set_default_timeout(600_000)
+def _page(browser: Any, url: str, size: dict[str, int], scheme: str, kept: str | None = None) -> Any:
+    context = browser.new_context(viewport=size, color_scheme=scheme)
     if kept:
         context.add_init_script(f"localStorage.setItem('moa.runs', {kept!r})")
+    page = context.new_page()
+    page.set_default_timeout(LONG)
     page.goto(url)
     page.wait_for_function("() => document.querySelector('#mixture').options.length > 0")
+    return page
+
+
+def _run(browser: Any, url: str, shot: Shot, kept: str | None) -> str:
+    """Picture a run that was asked for in the first shot, and is opened from the history in the others."""
+    page = _page(browser, url, shot.size, shot.scheme, kept)
     if kept:
         page.click("#history-open")
         page.locator("#history-list .open").first.click()
     else:
-        ask(page, "local", QUESTION, timeout=600_000)
+        ask(page, "local", QUESTION, timeout=LONG)
+        page.get_by_role("button", name="Show the drafts").click()
     page.evaluate("() => { document.activeElement.blur(); window.scrollTo(0, 0); }")
-    page.wait_for_timeout(300)
-    page.screenshot(path=path)
-    print(path.name, path.stat().st_size, "bytes")
+    _save(page, shot.name)
     return str(page.evaluate("() => localStorage.getItem('moa.runs')"))
 
 
+def _notes(browser: Any, url: str) -> None:
+    """Picture how a combiner came to the answer, and what the answer shares with each draft."""
+    page = _page(browser, url, DESKTOP, "light")
+    ask(page, "analyze", QUESTION, timeout=LONG)
+    page.locator(".note summary").first.click()
+    page.get_by_text("What the answer shares with each draft").click()
+    page.locator(".compare details summary").nth(1).click()
+    page.evaluate("() => { document.activeElement.blur(); document.querySelector('.answer').scrollIntoView(); }")
+    _save(page, "page-notes")
+
+
+def _editor(browser: Any, url: str) -> None:
+    page = _page(browser, url, DESKTOP, "light")
+    page.goto(f"{url}/editor")
+    page.wait_for_selector("#try:not([disabled])")
+    _save(page, "page-editor")
+
+
+def _save(page: Any, name: str) -> None:
+    page.wait_for_timeout(300)
+    path = FOLDER / f"{name}.png"
+    page.screenshot(path=path)
+    print(path.name, path.stat().st_size, "bytes")
+    page.context.close()
+
+
 if __name__ == "__main__":
+    # The pictures must not hold what this machine's keys allow.
+    for variable in [name for name in os.environ if name.endswith("_API_KEY")]:
+        del os.environ[variable]
     raise SystemExit(main())

@@ -80,8 +80,7 @@ function apply(turn, event, now) {
   } else if (event.moa === "answer") {
     Object.assign(turn, { answer: event.text, drafts: event.drafts, record: event.record, status: "done", took: now });
   } else if (event.moa === "failed") {
-    // The last sentence is for programs, which find the drafts on the exception.
-    Object.assign(turn, { error: event.message.replace(/ The drafts are attached\.$/, ""), status: "failed", took: now });
+    Object.assign(turn, { error: event.message, status: "failed", took: now });
   }
 }
 
