@@ -76,8 +76,9 @@ def _run(browser: Any, url: str, shot: Shot, kept: str | None) -> str:
         ask(page, "local", QUESTION, timeout=LONG)
         page.get_by_role("button", name="Show the drafts").click()
     page.evaluate("() => { document.activeElement.blur(); window.scrollTo(0, 0); }")
+    runs = str(page.evaluate("() => localStorage.getItem('moa.runs')"))
     _save(page, shot.name)
-    return str(page.evaluate("() => localStorage.getItem('moa.runs')"))
+    return runs
 
 
 def _notes(browser: Any, url: str) -> None:

@@ -23,7 +23,7 @@ from moa_graph.models.keys import require_keys
 from moa_graph.models.providers import find
 from moa_graph.models.registry import chat_model, missing_extra, require_embedded, require_known
 
-__all__ = ["FIELDS", "MODEL_FIELDS", "Checked", "checked", "form_of", "summary", "usable_models"]
+__all__ = ["FIELDS", "MODEL_FIELDS", "EditedMixture", "form_of", "read_form", "summary", "usable_models"]
 
 FIELDS = (
     "name", "description", "layers", "prompt", "system", "deadline", "run_deadline", "quorum", "grace", "min_drafts",
@@ -36,7 +36,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _QUESTION = "What is the capital of France?"
 
 
-class Checked(NamedTuple):
+class EditedMixture(NamedTuple):
     """What the editor shows of a form.
 
     Attributes:
@@ -50,7 +50,7 @@ class Checked(NamedTuple):
     problems: list[dict[str, str]]
 
 
-def checked(form: Mapping[str, Any], served: Mapping[str, Mixture]) -> Checked:
+def read_form(form: Mapping[str, Any], served: Mapping[str, Mixture]) -> EditedMixture:
     """Read a form. Reads `.env` and the file system.
 
     Args:
@@ -80,14 +80,14 @@ def checked(form: Mapping[str, Any], served: Mapping[str, Mixture]) -> Checked:
     if not _NAME.fullmatch(str(fields.get("name", "mine"))):
         problems.append({"where": "", "text": "name: use at most 64 letters, digits, dots, - and _."})
     if problems:
-        return Checked(None, fields, problems)
+        return EditedMixture(None, fields, problems)
     try:
         mixture = Mixture(**fields)
         require_keys(mixture.specs)
         require_embedded(filter(is_embedded, mixture.specs))
     except MoAError as exc:
-        return Checked(None, fields, [{"where": "", "text": str(exc)}])
-    return Checked(mixture, fields, [])
+        return EditedMixture(None, fields, [{"where": "", "text": str(exc)}])
+    return EditedMixture(mixture, fields, [])
 
 
 def summary(mixture: Mixture) -> dict[str, Any]:

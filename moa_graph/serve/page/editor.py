@@ -17,7 +17,7 @@ from moa_graph.serve.access import LOOPBACK, host_name
 from moa_graph.serve.bodies import json_body
 from moa_graph.serve.catalogue import Catalogue
 from moa_graph.serve.page.document import Kind
-from moa_graph.serve.page.edited import Checked, checked, form_of, summary, usable_models
+from moa_graph.serve.page.edited import EditedMixture, form_of, read_form, summary, usable_models
 from moa_graph.serve.page.routes import document_response
 from moa_graph.serve.problems import Problem, problem
 
@@ -63,7 +63,7 @@ class EditorRoutes:
         try:
             _require_local(request)
             form = await json_body(request, _MAX_BYTES)
-            found = await asyncio.to_thread(checked, form, self.catalogue.owned)
+            found = await asyncio.to_thread(read_form, form, self.catalogue.owned)
             answer = {"problems": found.problems, "yaml": _yaml(found), "name": None}
             if found.mixture:
                 answer |= await asyncio.to_thread(summary, found.mixture)
@@ -77,7 +77,7 @@ class EditorRoutes:
         return JSONResponse(answer, headers={"cache-control": "no-store"})
 
 
-def _yaml(found: Checked) -> str:
+def _yaml(found: EditedMixture) -> str:
     order = ("name", "description", "proposers", "aggregator", "layers", "combine")
     fields: dict[str, Any] = {name: found.fields[name] for name in order if name in found.fields}
     return str(yaml.safe_dump({**fields, **found.fields}, sort_keys=False, allow_unicode=True, width=100))
