@@ -2,89 +2,98 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Any
 
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.ai import UsageMetadata
-from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
+from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
 from moa_graph.errors import AggregationError
+from moa_graph.graph.follow import RunResult
 from moa_graph.models.reply import BLOCKS
-from moa_graph.state import Usage
+from moa_graph.models.streaming import call_chunks
+from moa_graph.state import Draft, Event, Record, Usage, by_place
 
 
 def result(state: Mapping[str, Any], name: str) -> ChatResult:
-    """Return the answer in a run's last `state`. LangChain gives the message its id."""
+    """Return the answer in the last state of a run, without an id: LangChain gives the message one.
+
+    Args:
+        state: The state.
+        name: The name of the mixture, as the model that answered.
+    """
     answer: AIMessage = state["messages"][-1]
-    message = answer.model_copy(update={"id": None, **_about(state, name)})
+    about = _about(answer, state["drafts"], state["record"], name)
+    message = answer.model_copy(update={"id": None, **about})
     return ChatResult(generations=[ChatGeneration(message=message)])
 
 
 class Answer:
-    """An answer in pieces: text from the run's events, and everything else with the last piece."""
+    """An answer in chunks: text from the run's events, and everything else with the last chunk.
 
-    modes: tuple[Literal["custom"], Literal["values"]] = ("custom", "values")
+    Args:
+        name: The name of the mixture, as the model that answered.
+    """
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._state: Mapping[str, Any] = {}
+        self._drafts: list[Draft] = []
         self._begun = False
 
-    def chunks(self, mode: str, part: Any) -> Iterator[ChatGenerationChunk]:
-        """Yield the piece in one part of the graph's stream, if it holds one.
+    def chunks(self, part: Event | RunResult) -> Iterator[ChatGenerationChunk]:
+        """Yield the chunk of an event or of the result, if it has one.
 
         Raises:
-            AggregationError: Another model starts the answer again; a chat model cannot discard tokens.
+            AggregationError: Another model starts the answer again, or a draft replaces it. A chat model cannot discard
+                tokens.
         """
-        if mode == "values":
-            self._state = part
-        elif part.get("moa") == "aggregating" and self._begun and "restart" not in part:
+        if isinstance(part, RunResult):
+            yield self._last(part)
+        elif part["moa"] == "draft":
+            self._drafts.append(part["draft"])
+        elif part["moa"] == "aggregating" and self._begun and "restart" not in part:
             raise AggregationError(
-                "the answer broke off after its first tokens had been passed on. Ask again, or do not stream: then "
-                "what is left of the retries and fallbacks mends it.",
-                drafts=self._state.get("drafts", ()),
+                "the answer was interrupted after its first tokens had been passed on. Ask again, or do not stream: "
+                "then the retries and fallbacks that are left can still complete it.",
+                drafts=by_place(self._drafts),
             )
-        elif part.get("moa") == "answer_token":
+        elif part["moa"] == "answer_token":
             self._begun = True
-            calls = [tool_call_chunk(**_plain(call)) for call in part.get("tool_call_chunks", ())]
+            calls = [tool_call_chunk(**_fields(call)) for call in part.get("tool_call_chunks", ())]
             yield ChatGenerationChunk(message=AIMessageChunk(content=part["text"], tool_call_chunks=calls))
 
-    def last(self) -> ChatGenerationChunk:
-        """Return the last piece: usage, drafts and record, and the whole answer when nothing was streamed before.
+    def _last(self, result: RunResult) -> ChatGenerationChunk:
+        """Return the last chunk: usage, drafts and record, and the whole answer when nothing was streamed before.
 
-        Content blocks that the aggregator's provider wants back in a tool loop stand in `additional_kwargs`: the text
+        Content blocks that the aggregator's provider wants back in a tool loop are in `additional_kwargs`: the text
         that was streamed precedes them, and providers refuse reasoning that does not come first.
         """
-        answer: AIMessage = self._state["messages"][-1]
-        if self._begun and self._state["record"]["status"] == "best_draft":
-            raise AggregationError("the answer broke off in mid-stream.", drafts=self._state["drafts"])
+        answer = result.message
+        if self._begun and result.record["status"] == "best_draft":
+            raise AggregationError("the answer was interrupted in mid-stream.", drafts=result.drafts)
         blocks = {BLOCKS: answer.content} if self._begun and isinstance(answer.content, list) else {}
         message = AIMessageChunk(
             content="" if self._begun else answer.content,
             additional_kwargs={**answer.additional_kwargs, **blocks},
-            tool_call_chunks=[] if self._begun else _whole_calls(answer),
+            tool_call_chunks=[] if self._begun else call_chunks(answer),
             chunk_position="last",
-            **_about(self._state, self._name),
+            **_about(answer, result.drafts, result.record, self._name),
         )
         return ChatGenerationChunk(message=message)
 
 
-def _about(state: Mapping[str, Any], name: str) -> dict[str, Any]:
-    answer: AIMessage = state["messages"][-1]
-    # The aggregator's own count would stand beside the sum of all.
+def _about(answer: AIMessage, drafts: list[Draft], record: Record, name: str) -> dict[str, Any]:
+    """Return the metadata of the answer: what its model said, drafts, record, and the usage of all calls."""
+    # The aggregator's own count would be confused with the sum over all calls.
     given = {key: value for key, value in answer.response_metadata.items() if key != "token_usage"}
-    added = {"model_name": name, "drafts": state["drafts"], "record": state["record"]}
-    return {
-        "response_metadata": {**given, **added},
-        "usage_metadata": _usage(state["record"]["usage"]),
-    }
+    added = {"model_name": name, "drafts": drafts, "record": record}
+    return {"response_metadata": {**given, **added}, "usage_metadata": _usage(record["usage"])}
 
 
 def _usage(total: Usage) -> UsageMetadata | None:
-    """Return the sum over all calls; None when no provider counted."""
+    """Return the usage of all calls in LangChain's form; None when no provider counted."""
     tokens = total["input_tokens"] + total["output_tokens"]
     if not tokens:
         return None
@@ -97,12 +106,5 @@ def _usage(total: Usage) -> UsageMetadata | None:
     )
 
 
-def _plain(call: Mapping[str, Any]) -> dict[str, Any]:
+def _fields(call: Mapping[str, Any]) -> dict[str, Any]:
     return {name: call.get(name) for name in ("name", "args", "id", "index")}
-
-
-def _whole_calls(answer: AIMessage) -> list[ToolCallChunk]:
-    return [
-        tool_call_chunk(name=call["name"], args=json.dumps(call["args"]), id=call["id"], index=place)
-        for place, call in enumerate(answer.tool_calls)
-    ]

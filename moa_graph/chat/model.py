@@ -35,6 +35,7 @@ from moa_graph.chat.structured import Method, structured
 from moa_graph.costs.tokens import prompt_tokens, tokens
 from moa_graph.errors import ConfigError
 from moa_graph.graph.build import MoAGraph, create_moa
+from moa_graph.graph.follow import follow, follow_sync
 from moa_graph.mixture.context import BoundContext
 from moa_graph.mixture.fields import ChatFields
 from moa_graph.mixture.mixture import Mixture
@@ -263,11 +264,9 @@ class ChatMoA(BaseChatModel):
     ) -> Iterator[ChatGenerationChunk]:
         run = self._run(messages, stop, run_manager, kwargs, stream=True)
         answer = Answer(self.model_name)
-        parts: Any = self._graph.stream(run.input, run.config, context=run.context, stream_mode=[*answer.modes])
-        with closing(parts):
+        with closing(follow_sync(self._graph, run.input, run.config, context=run.context)) as parts:
             while (part := next_part(parts)) is not None:
-                yield from answer.chunks(*part)
-        yield answer.last()
+                yield from answer.chunks(part)
 
     async def _astream(
         self,
@@ -278,12 +277,10 @@ class ChatMoA(BaseChatModel):
     ) -> AsyncIterator[ChatGenerationChunk]:
         run = self._run(messages, stop, run_manager, kwargs, stream=True)
         answer = Answer(self.model_name)
-        parts: Any = self._graph.astream(run.input, run.config, context=run.context, stream_mode=[*answer.modes])
-        async with aclosing(parts):
+        async with aclosing(follow(self._graph, run.input, run.config, context=run.context)) as parts:
             while (part := await anext_part(parts)) is not None:
-                for chunk in answer.chunks(*part):
+                for chunk in answer.chunks(part):
                     yield chunk
-        yield answer.last()
 
     def _run(
         self,

@@ -215,17 +215,16 @@ def _warm(source: Mixture | Server) -> None:
 async def _ask(
     source: Mixture | Server, messages: Sequence[Any], context: MoAContext, watchers: Sequence[Watcher]
 ) -> Answered:
-    state: dict[str, Any] = {}
-    async with opened(source) as (graph, _):
-        async for kind, data in graph.astream(
-            {"messages": list(messages)}, context=context, stream_mode=["custom", "values"]
-        ):
-            if kind == "values":
-                state = data
-            else:
-                for watcher in watchers:
-                    watcher(data)
+    # Imported here, with LangChain: `--help` needs none of it.
+    from moa_graph.graph.follow import RunResult, follow
     from moa_graph.models.reply import read
 
-    answer = state["messages"][-1]
-    return Answered(str(answer.text), state["drafts"], state["record"], read(answer).usage, state.get("notes", ()))
+    async with opened(source) as (graph, _):
+        async for part in follow(graph, {"messages": list(messages)}, context=context):
+            if isinstance(part, RunResult):
+                result = part
+            else:
+                for watcher in watchers:
+                    watcher(part)
+    answer = result.message
+    return Answered(str(answer.text), result.drafts, result.record, read(answer).usage, result.notes)

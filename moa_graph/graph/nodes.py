@@ -25,9 +25,10 @@ from moa_graph.graph.combine import combiner_of
 from moa_graph.graph.combine.base import Combiner, NodeWork
 from moa_graph.graph.events import Tokens
 from moa_graph.graph.input_checks import check
+from moa_graph.graph.latch import Rule
 from moa_graph.graph.limits import late, over_caps, refuse_over_budget, refuse_too_long, round_calls
 from moa_graph.graph.records import not_enough
-from moa_graph.graph.runs import ANSWER, Rule, Run, Runs, Step
+from moa_graph.graph.runs import ANSWER, Run, Runs, Step
 from moa_graph.graph.slot import SlotCall
 from moa_graph.graph.targets import AGGREGATOR, PROPOSER, target_of
 from moa_graph.mixture.context import settings

@@ -15,13 +15,20 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, Inva
 
 from moa_graph.models.fault_reading import message_in
 from moa_graph.models.faults import Fault, Kind
-from moa_graph.models.finish_reasons import Finish, finish_of, reasons_in
 from moa_graph.models.limits import MAX_ARGUMENT_CHARS, MAX_TEXT_CHARS, ReplyTooLarge
-from moa_graph.models.plain import plain
 from moa_graph.models.redaction import one_line
 from moa_graph.models.reply_calls import RawCall, checked_calls
-from moa_graph.models.reply_usage import stated_cost, usage_from, usage_metadata
-from moa_graph.models.thoughts import clean, encodable
+from moa_graph.models.reply_fields import (
+    COSTS,
+    Finish,
+    finish_of,
+    plain,
+    reasons_in,
+    stated_cost,
+    usage_from,
+    usage_metadata,
+)
+from moa_graph.models.thoughts import clean
 from moa_graph.state import COUNTED, Status, Usage
 
 __all__ = ["BLOCKS", "EXTRAS", "Raw", "Reply", "content_text", "read"]
@@ -106,12 +113,12 @@ def _read(raw: Raw, tools: bool) -> Reply:
     if len(said) > MAX_TEXT_CHARS:
         raise ReplyTooLarge("answer", MAX_TEXT_CHARS, "characters")
     text, finish = clean(said), finish_of(raw.reasons)
-    calls, invalid = checked_calls(raw.calls, cut=finish.status == "truncated")
+    calls, invalid = checked_calls(raw.calls, cut=finish.status == "truncated") if raw.calls else ([], [])
     offered = calls if tools else []
     status, error, fault = _judge(raw, text, finish, offered, invalid if tools else [])
     message = AIMessage(
         content=_native(raw.content) if offered and _must_return(raw.content) else text,
-        id=encodable(raw.id)[:200] if isinstance(raw.id, str) and raw.id else None,
+        id=plain(raw.id, text=200) if isinstance(raw.id, str) and raw.id else None,
         tool_calls=offered,
         invalid_tool_calls=invalid if tools else [],
         additional_kwargs=_extra(raw.extra) if offered else {},
@@ -223,13 +230,13 @@ _KEY: Final = re.compile(r"[\w.-]{1,80}")
 def _metadata(given: Mapping[str, Any], finish: Finish) -> dict[str, Any]:
     """Return the metadata as short plain values. Log probabilities may be long: they come only when asked for."""
     logprobs = given.get("logprobs")
-    rest = {key: value for key, value in given.items() if key != "logprobs" and _KEY.fullmatch(str(key))}
+    rest = {k: value for k, value in given.items() if k not in ("logprobs", COSTS) and _KEY.fullmatch(str(k))}
     kept = plain(rest, text=1000, values=500, depth=6)
     kept = kept if isinstance(kept, dict) else {}
     if isinstance(logprobs, Mapping) and isinstance(found := plain(logprobs, text=1000, values=200_000), dict):
         kept["logprobs"] = found
     if finish.reason and finish.known and "finish_reason" in kept:
-        kept["finish_reason"] = encodable(finish.reason)[:200]
+        kept["finish_reason"] = plain(finish.reason, text=200)
     return kept
 
 

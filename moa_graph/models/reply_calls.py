@@ -11,10 +11,10 @@ from typing import Any
 from langchain_core.messages import InvalidToolCall, ToolCall
 
 from moa_graph.models.limits import MAX_ARGUMENT_CHARS, MAX_TOOL_CALLS, ReplyTooLarge
-from moa_graph.models.plain import plain
+from moa_graph.models.reply_fields import plain
 from moa_graph.models.thoughts import encodable
 
-__all__ = ["RawCall", "checked_calls"]
+__all__ = ["GrowingCalls", "RawCall", "checked_calls"]
 
 
 @dataclass(slots=True)
@@ -65,3 +65,87 @@ def _arguments(given: object, *, cut: bool) -> tuple[dict[str, Any] | None, str 
         return None, "the arguments are not a JSON object"
     checked = plain(value, text=MAX_ARGUMENT_CHARS, values=100_000, depth=100)
     return (checked, None) if isinstance(checked, dict) else (None, "the arguments are nested too deeply")
+
+
+class _Growing:
+    """A tool call in pieces."""
+
+    def __init__(self, index: object) -> None:
+        self.index = index
+        self.name = ""
+        self.id: object = None
+        self.object: Any = None
+        self.parts: list[str] = []
+        self._braces = 0
+        self._last = ""
+
+    def extend(self, name: object, args: object, id_: object) -> None:
+        if isinstance(name, str) and name != self.name:
+            self.name += name
+        self.id = self.id or id_
+        if isinstance(args, str):
+            self.parts.append(args)
+            self._braces += args.count("{") - args.count("}")
+            self._last = args.rstrip()[-1:] or self._last
+        elif isinstance(args, Mapping) and isinstance(self.object, dict):
+            self.object.update(args)
+        elif args is not None:
+            self.object = dict(args) if isinstance(args, Mapping) else args
+
+    @property
+    def complete(self) -> bool:
+        """Whether the arguments look complete."""
+        return self.object is not None or (self._last == "}" and self._braces <= 0)
+
+    @property
+    def begun(self) -> bool:
+        return self.object is not None or bool(self._last)
+
+
+class GrowingCalls:
+    """Tool calls in pieces. Servers leave out indexes and ids, use index 0 for every call, and repeat names."""
+
+    def __init__(self) -> None:
+        self.chars = 0
+        self.calls: list[_Growing] = []
+
+    def add_whole(self, call: RawCall) -> None:
+        self._begin(None).extend(call.name, call.args, call.id)
+
+    def add(self, name: object, args: object, id_: object, index: object) -> None:
+        id_ = id_ if isinstance(id_, str) and id_ else None
+        call = self._at(index)
+        if call is None or self._is_new(call, name, args, id_):
+            call = self._begin(index)
+        call.extend(name, args, id_)
+        self.chars += len(args) if isinstance(args, str) else 0
+
+    def _begin(self, index: object) -> _Growing:
+        if len(self.calls) >= MAX_TOOL_CALLS:
+            raise ReplyTooLarge("list of tool calls", MAX_TOOL_CALLS, "calls")
+        self.calls.append(_Growing(index))
+        return self.calls[-1]
+
+    def _at(self, index: object) -> _Growing | None:
+        if index is None:
+            return self.calls[-1] if self.calls else None
+        return next((call for call in reversed(self.calls) if call.index == index), None)
+
+    @staticmethod
+    def _is_new(call: _Growing, name: object, args: object, id_: str | None) -> bool:
+        """Whether a piece for the place of `call` begins another call."""
+        if id_ and call.id:
+            # Some servers make up a new id for every piece; such pieces have no name.
+            return id_ != call.id and (bool(name) or call.complete)
+        if not name or not call.name:
+            return False
+        if name != call.name:
+            return call.begun
+        whole = isinstance(args, Mapping) or (isinstance(args, str) and args.strip()[:1] == "{")
+        return call.complete and whole
+
+    def joined(self) -> list[RawCall]:
+        return [
+            RawCall(call.name, call.object if call.object is not None else "".join(call.parts), call.id)
+            for call in self.calls
+        ]

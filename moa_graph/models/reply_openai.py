@@ -16,6 +16,7 @@ from typing import Any, Final
 from pydantic import PrivateAttr
 
 from moa_graph.models.reply import EXTRAS
+from moa_graph.models.reply_fields import COSTS, stated_cost
 
 __all__ = ["repaired", "repairing"]
 
@@ -46,7 +47,7 @@ def repairing(kind: type[Any], provider: str | None = None) -> type[Any]:
                     yield chunk
 
         def _create_chat_result(self, response: Any, generation_info: Any = None) -> Any:
-            response = _readable(response)
+            response, cost = _readable(response)
             result = super()._create_chat_result(response, generation_info)
             choices = response.get("choices") if isinstance(response, dict) else getattr(response, "choices", None)
             for generation, choice in zip(result.generations, choices or (), strict=False):
@@ -55,16 +56,17 @@ def repairing(kind: type[Any], provider: str | None = None) -> type[Any]:
                     if isinstance(choice, dict)
                     else choice.message.model_dump(include={"tool_calls"}, warnings=False)
                 )
-                _keep(generation.message, message)
+                _keep(generation.message, message, cost)
             return result
 
         def _convert_chunk_to_generation_chunk(self, chunk: Any, default_chunk_class: Any, base: Any) -> Any:
+            cost = stated_cost(chunk)
             made = super()._convert_chunk_to_generation_chunk(
                 _indexed(repaired(chunk, chunk=True), self._calls), default_chunk_class, base
             )
             choices = chunk.get("choices")
-            if made is not None and choices:
-                _keep(made.message, choices[0].get("delta"))
+            if made is not None:
+                _keep(made.message, choices[0].get("delta") if choices else None, cost)
             return made
 
         def _get_request_payload(self, input_: Any, *, stop: Any = None, **kwargs: Any) -> dict[str, Any]:
@@ -84,15 +86,18 @@ def repairing(kind: type[Any], provider: str | None = None) -> type[Any]:
     return Repairing
 
 
-def _readable(response: Any) -> Any:
-    """Return a whole reply, repaired. One that the SDK has parsed by a schema is left as it is."""
+def _readable(response: Any) -> tuple[Any, float | None]:
+    """Return a whole reply, repaired, and its stated cost. One that the SDK has parsed by a schema stays as it is."""
     if isinstance(response, dict):
-        return repaired(response)
+        cost = stated_cost(response)
+        return repaired(response), cost
     choices = getattr(response, "choices", None)
     if not isinstance(choices, list) or any(hasattr(getattr(each, "message", None), "parsed") for each in choices):
-        return response
+        return response, None
     # The SDK does not validate what it reads either: its object holds the same odd values.
-    return type(response).construct(None, **repaired(response.model_dump(warnings=False)))
+    data = response.model_dump(warnings=False)
+    cost = stated_cost(data)
+    return type(response).construct(None, **repaired(data)), cost
 
 
 def _indexed(chunk: dict[str, Any], calls: dict[str, list[Any]]) -> dict[str, Any]:
@@ -115,12 +120,17 @@ def _indexed(chunk: dict[str, Any], calls: dict[str, list[Any]]) -> dict[str, An
     return chunk
 
 
-def _dumped(message: Any) -> Any:
-    # Without `parsed`, which may be of any class.
-    return message.model_dump(include={"tool_calls"}, warnings=False)
+def _keep(message: Any, given: Any, cost: float | None) -> None:
+    """Add to LangChain's message what LangChain leaves out.
 
-
-def _keep(message: Any, given: Any) -> None:
+    Args:
+        message: LangChain's message, or chunk of one.
+        given: The message, or the piece of one, as the provider sent it.
+        cost: Dollars as the provider stated them. LangChain drops them in a stream and beside unreadable counts.
+    """
+    if cost is not None:
+        # A list, since LangChain can join lists when a stream states its cost several times.
+        message.response_metadata[COSTS] = [cost]
     calls = given.get("tool_calls") if isinstance(given, Mapping) else None
     found = {
         call["id"]: call["extra_content"]
@@ -162,7 +172,7 @@ def _usage(given: Any) -> dict[str, Any] | None:
         return None
     counts = {name: _count(given[name]) for name in _COUNTS if given.get(name) is not None}
     if counts.get("prompt_tokens") is None or counts.get("completion_tokens") is None:
-        # The whole usage goes, a stated cost with it: LangChain would take missing counts for 0.
+        # LangChain would take missing counts for 0. A stated cost has been kept.
         return None
     details = {
         name: {key: _count(value) or 0 for key, value in given[name].items()}

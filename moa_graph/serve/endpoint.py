@@ -17,12 +17,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
+from moa_graph.graph.follow import RunResult
 from moa_graph.mixture.context import BoundContext
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.serve.bodies import json_body
 from moa_graph.serve.catalogue import Catalogue
 from moa_graph.serve.problems import Problem, problem
-from moa_graph.serve.runs import RunResult, answer_parts, checked
+from moa_graph.serve.runs import answer_parts, checked
 from moa_graph.serve.sse import HEARTBEAT, EventStream, OnFailure, unless_gone
 
 __all__ = ["ApiRequest", "Encoder", "Endpoint", "RunRequest", "request_id"]

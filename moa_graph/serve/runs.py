@@ -1,32 +1,23 @@
-"""One run of a graph as events, and its result."""
+"""A request's messages checked before its run, and the answer of the run in pieces."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
 
-from langchain_core.messages import AIMessage, AnyMessage
-from langchain_core.runnables import RunnableConfig
+from langchain_core.messages import AnyMessage
 
 from moa_graph.errors import AggregationError, ConfigError
 from moa_graph.graph.build import MoAGraph
+from moa_graph.graph.follow import RunResult, follow
 from moa_graph.graph.input_checks import check
 from moa_graph.mixture.context import MoAContext, Settings, settings
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.models.registry import chat_model
 from moa_graph.models.tools import bound_model, bound_to
 from moa_graph.serve.problems import Problem
-from moa_graph.state import Draft, Event, Note, Record, add_checked
-
-
-class RunResult(NamedTuple):
-    """The result of a finished run."""
-
-    message: AIMessage
-    drafts: list[Draft]
-    record: Record
-    notes: Sequence[Note] = ()
+from moa_graph.state import Draft, add_checked
 
 
 def checked(mixture: Mixture, messages: Any, context: MoAContext) -> list[AnyMessage]:
@@ -56,31 +47,6 @@ def _check_tools(asked: Settings) -> None:
         raise Problem(400, str(exc), param="tools") from exc
 
 
-async def run(
-    graph: MoAGraph, messages: list[AnyMessage] | None, context: MoAContext, config: RunnableConfig | None = None
-) -> AsyncGenerator[Event | RunResult]:
-    """The run's events as they happen, and last of all its `RunResult`.
-
-    Args:
-        graph: The graph.
-        messages: The conversation; None goes on with the thread that `config` names.
-        context: The run's settings.
-        config: Of the graph's call.
-
-    Raises:
-        MoAError: The run failed; a `failed` event may have been yielded before.
-    """
-    state: Any = {}
-    given: Any = None if messages is None else {"messages": messages}
-    stream: AsyncIterator[Any] = graph.astream(given, config, context=context, stream_mode=["custom", "values"])
-    async for mode, part in stream:
-        if mode == "values":
-            state = part
-        elif isinstance(part, dict) and "moa" in part:
-            yield part
-    yield RunResult(state["messages"][-1], state["drafts"], state["record"], state.get("notes", ()))
-
-
 async def answer_parts(
     graph: MoAGraph, messages: list[AnyMessage], context: MoAContext
 ) -> AsyncGenerator[str | RunResult]:
@@ -92,7 +58,7 @@ async def answer_parts(
             combine it with another answer.
     """
     said = False
-    async with contextlib.aclosing(run(graph, messages, context)) as parts:
+    async with aclosing(follow(graph, {"messages": messages}, context=context)) as parts:
         async for part in parts:
             if isinstance(part, RunResult):
                 if said and part.record["status"] == "best_draft":

@@ -17,7 +17,8 @@ from moa_graph import (
     Proposer,
     create_moa,
 )
-from moa_graph.graph.runs import Rule, in_run, live_runs, open_latches
+from moa_graph.graph.latch import Rule
+from moa_graph.graph.runs import in_run, live_runs, open_latches
 from moa_graph.models import rate_limit as limits
 from tests.faults.foreign import Own
 from tests.provider import Provider

@@ -12,6 +12,7 @@ from openai.types.chat import ChatCompletion
 from moa_graph.models.openai_http.sse import Events
 from moa_graph.models.reply import EXTRAS, read
 from moa_graph.models.reply_openai import repairing
+from moa_graph.models.reply_stream import Pieces
 
 MODEL = repairing(ChatOpenAI)(model="m", api_key="none")
 
@@ -39,6 +40,38 @@ def test_content_is_text_or_blocks(content: object, text: object) -> None:
 @pytest.mark.parametrize("count", ["many", True, -5, float("nan"), 1e30, 10**400, [], {}])
 def test_counts_that_cannot_be_are_unknown(count: object) -> None:
     assert whole({"prompt_tokens": count, "completion_tokens": 5, "total_tokens": 10}).usage_metadata is None
+
+
+@pytest.mark.parametrize("count", ["many", -5, 1e30, None])
+def test_a_stated_cost_stays_beside_counts_that_cannot_be_read(count: object) -> None:
+    usage = {"prompt_tokens": count, "completion_tokens": 5, "cost": 0.25}
+    reply = read(whole(usage))
+    assert (reply.cost, reply.usage) == (0.25, None) and "moa_costs" not in reply.message.response_metadata
+    sdk = ChatCompletion.construct(
+        None,
+        choices=[{"index": 0, "message": {"role": "assistant", "content": "fine"}, "finish_reason": "stop"}],
+        usage=usage,
+    )
+    assert read(MODEL._create_chat_result(sdk).generations[0].message).cost == 0.25
+
+
+@pytest.mark.parametrize("cost", ["0.25", -1, True, float("nan"), 1e12, None])
+def test_a_stated_cost_that_cannot_be_is_unknown(cost: object) -> None:
+    assert read(whole({"prompt_tokens": "x", "completion_tokens": 5, "cost": cost})).cost is None
+
+
+def test_the_last_of_a_streams_stated_costs_counts() -> None:
+    pieces, joined = Pieces(), AIMessageChunk("")
+    for text, cost in (("fi", 0.1), ("ne", 0.25)):
+        given = {
+            "choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}],
+            "usage": {"prompt_tokens": "many", "completion_tokens": 2, "cost": cost},
+        }
+        chunk = MODEL._convert_chunk_to_generation_chunk(given, AIMessageChunk, None).message
+        pieces.add(chunk)
+        joined += chunk
+    for reply in (read(pieces.raw()), read(joined)):
+        assert (reply.text, reply.cost, reply.usage) == ("fine", 0.25, None)
 
 
 def test_fractions_are_rounded_and_details_stay() -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 from starlette.responses import JSONResponse
 
+from moa_graph.graph.follow import RunResult
 from moa_graph.serve.openai.response import data_event, extra
 from moa_graph.serve.problems import Problem
-from moa_graph.serve.runs import RunResult
 from moa_graph.state import Usage
 
 __all__ = ["MessageEncoder", "refuse"]

@@ -13,10 +13,11 @@ from mcp.shared.exceptions import MCPError
 from starlette.requests import Request
 
 from moa_graph import __version__
+from moa_graph.graph.follow import RunResult, follow
 from moa_graph.mixture.context import MoAContext
 from moa_graph.serve.catalogue import Catalogue
 from moa_graph.serve.problems import problem
-from moa_graph.serve.runs import RunResult, checked, run
+from moa_graph.serve.runs import checked
 
 TOOL = "moa_answer"
 ABOUT = (
@@ -124,7 +125,7 @@ async def _answer(
     mixture, done = catalogue.mixture(name), 0
     try:
         messages = checked(mixture, [{"role": "user", "content": question}], asked)
-        async with aclosing(run(catalogue.graph(name), messages, asked)) as parts:
+        async with aclosing(follow(catalogue.graph(name), {"messages": messages}, context=asked)) as parts:
             async for part in parts:
                 if isinstance(part, RunResult):
                     return _result(part)

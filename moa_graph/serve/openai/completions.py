@@ -9,12 +9,12 @@ from typing import Any, Self
 
 from pydantic import Field
 
+from moa_graph.graph.follow import RunResult
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.serve.endpoint import RunRequest
 from moa_graph.serve.fields import Count, Object, Penalty, Temperature, TopP, context_of, validate, without_nulls
 from moa_graph.serve.openai.response import data_event, extra, finish_reason, usage
 from moa_graph.serve.problems import Problem
-from moa_graph.serve.runs import RunResult
 
 __all__ = ["CompletionRequest"]
 

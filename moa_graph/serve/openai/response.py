@@ -7,9 +7,9 @@ import time
 import uuid
 from typing import Any
 
+from moa_graph.graph.follow import RunResult
 from moa_graph.models.reply import EXTRAS
 from moa_graph.serve.problems import Problem
-from moa_graph.serve.runs import RunResult
 from moa_graph.state import Usage
 
 __all__ = ["ChatEncoder", "data_event", "extra", "tool_calls", "usage"]

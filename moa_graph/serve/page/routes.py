@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
 from moa_graph.errors import ConfigError
+from moa_graph.graph.follow import RunResult, follow
 from moa_graph.mixture.context import MoAContext
 from moa_graph.mixture.mixture import MAX_LAYERS, Mixture
 from moa_graph.mixture.proposer import Proposer, is_embedded
@@ -21,7 +22,7 @@ from moa_graph.serve.openai.response import data_event
 from moa_graph.serve.page.again import before_the_answer, given_drafts
 from moa_graph.serve.page.document import Kind, more_script, policy, report_page, whole_page, zipped_page
 from moa_graph.serve.problems import Problem, problem
-from moa_graph.serve.runs import RunResult, checked, run
+from moa_graph.serve.runs import checked
 from moa_graph.serve.sse import HEARTBEAT, EventStream
 from moa_graph.state import Event
 
@@ -76,10 +77,10 @@ class PageRoutes:
             mixture, graph = self.catalogue.mixture(name), self.catalogue.graph(name)
             messages = checked(mixture, body.get("messages"), context)
             if body.get("drafts") is None:
-                parts = run(graph, messages, context)
+                parts = follow(graph, {"messages": messages}, context=context)
             else:
                 thread = await before_the_answer(graph, mixture, messages, context, *given_drafts(body))
-                parts = run(thread[0], None, context, thread[1])
+                parts = follow(thread[0], None, thread[1], context=context)
         except Exception as exc:
             # The page shows a message for every error; `problem` logs unexpected ones.
             return problem(exc).response()

@@ -1,0 +1,223 @@
+"""The fields of a provider's reply as checked values: how it ended, tokens, dollars, and any plain data."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NamedTuple
+
+from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
+
+from moa_graph.models.thoughts import encodable
+from moa_graph.state import Status, Usage, new_usage
+
+__all__ = ["COSTS", "Finish", "finish_of", "plain", "reasons_in", "stated_cost", "usage_from", "usage_metadata"]
+
+_TABLE: Final[dict[Status, str]] = {
+    "ok": """
+        stop end_turn stop_sequence tool_calls tool_call tool_use function_call eos eos_token end_of_text
+        end_of_turn end_of_sequence complete completed finish finished done success normal end word
+        finish_reason_stop stop_token
+    """,
+    "truncated": """
+        length max_tokens max_output_tokens max_length max_new_tokens model_length token_limit limit
+        max_context_length context_length context_window model_context_window_exceeded incomplete pause_turn
+        time_limit max_completion_tokens error_limit finish_reason_max_tokens truncated max_prompt_tokens
+    """,
+    "filtered": """
+        content_filter content_filtered content_filtering contentfilter guardrail_intervened guardrail safety
+        prohibited_content blocklist spii recitation language image_safety image_prohibited_content image_recitation
+        error_toxic sensitive moderation blocked content_policy violation policy_violation risk
+        finish_reason_safety finish_reason_recitation
+    """,
+    "refused": "refusal refused",
+    "failed": """
+        error failed failure cancelled canceled user_cancel abort aborted timeout in_progress queued
+        insufficient_system_resource network_error other malformed_function_call malformed_response
+        malformed_model_output malformed_tool_use unexpected_tool_call too_many_tool_calls
+        missing_thought_signature image_other no_image server_error internal_error overloaded interrupted expired
+    """,
+}
+
+
+def _key(reason: str) -> str:
+    return re.sub(r"[^a-z]", "", reason.lower())
+
+
+_STATUS: Final[dict[str, Status]] = {_key(word): status for status, words in _TABLE.items() for word in words.split()}
+_KNOWN: Final = re.compile("|".join(sorted(_STATUS, key=len, reverse=True)))
+_WORST_LAST: Final = ("ok", "truncated", "filtered", "refused", "failed")
+_RESPONSES: Final = frozenset({"completed", "incomplete", "failed", "cancelled", "in_progress", "queued"})
+"""Values of `status` in OpenAI's Responses API."""
+
+
+class Finish(NamedTuple):
+    """How a reply ended.
+
+    Attributes:
+        status: "ok" when the reply is whole; "truncated" also for an unknown reason.
+        reason: The provider's own word; empty when it gave none.
+        known: Whether the table has the reason.
+    """
+
+    status: Status
+    reason: str
+    known: bool = True
+
+
+def finish_of(reasons: Iterable[object]) -> Finish:
+    """Return the worst of several reasons; "ok" without a reason when there are none."""
+    found = [_finish(reason) for reason in reasons if reason not in (None, "", "null")]
+    return max(found, key=lambda each: _WORST_LAST.index(each.status), default=Finish("ok", ""))
+
+
+def _finish(reason: object) -> Finish:
+    if not isinstance(reason, str):
+        return Finish("truncated", f"of type {type(reason).__name__}", known=False)
+    key = _key(reason[:200])
+    if key in _STATUS:
+        return Finish(_STATUS[key], reason)
+    # Several chunks may each carry the reason, and LangChain joins them: "lengthlength".
+    if key and not _KNOWN.sub("", key):
+        parts = [_STATUS[part] for part in _KNOWN.findall(key)]
+        return Finish(max(parts, key=_WORST_LAST.index), reason)
+    return Finish("truncated", reason, known=False)
+
+
+def reasons_in(metadata: Mapping[str, Any]) -> list[object]:
+    """Return every reason in a message's metadata, under all the names that providers give it."""
+    names = ("finish_reason", "stop_reason", "stopReason", "done_reason", "finishReason")
+    found = [metadata.get(name) for name in names]
+    status, details = metadata.get("status"), metadata.get("incomplete_details")
+    why = details.get("reason") if isinstance(details, Mapping) else None
+    if isinstance(status, str) and status in _RESPONSES:
+        found.append(why or status)
+    return [reason for reason in found if reason not in (None, "")]
+
+
+_INPUT: Final = ("input_tokens", "prompt_tokens")
+_OUTPUT: Final = ("output_tokens", "completion_tokens")
+
+
+def _count(value: object) -> int | None:
+    """Return a token count as a non-negative integer below 2**53, or None. Fractions are rounded."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return round(value) if 0 <= value < 2**53 else None
+
+
+def usage_from(given: object) -> Usage | None:
+    """Return a usage in any provider's form as checked counts, or None when the counts cannot be read."""
+    if not isinstance(given, Mapping):
+        return None
+    sent = next((count for name in _INPUT if (count := _count(given.get(name))) is not None), None)
+    received = next((count for name in _OUTPUT if (count := _count(given.get(name))) is not None), None)
+    if sent is None or received is None:
+        return None
+    cached = min(_detail(given, "cache_read", "cached_tokens"), sent)
+    written = max(_detail(given, "cache_creation", "cache_write_tokens"), _detail(given, "ephemeral_5m_input_tokens"))
+    return new_usage(
+        sent,
+        received,
+        reasoning_tokens=min(_detail(given, "reasoning", "reasoning_tokens"), received),
+        cache_read_tokens=cached,
+        cache_write_tokens=min(written, sent - cached),
+    )
+
+
+def _detail(usage: Mapping[str, Any], *names: str) -> int:
+    """Return a count from the details of a usage. A service tier's name may precede the count's name."""
+    for key in ("input_token_details", "output_token_details", "prompt_tokens_details", "completion_tokens_details"):
+        details = usage.get(key)
+        for name, value in details.items() if isinstance(details, Mapping) else ():
+            if isinstance(name, str) and name.endswith(names) and (count := _count(value)):
+                return count
+    return 0
+
+
+def usage_metadata(usage: Usage | None) -> UsageMetadata | None:
+    """Return a usage in LangChain's form."""
+    if usage is None:
+        return None
+    return UsageMetadata(
+        input_tokens=usage["input_tokens"],
+        output_tokens=usage["output_tokens"],
+        total_tokens=usage["input_tokens"] + usage["output_tokens"],
+        input_token_details=InputTokenDetails(
+            cache_read=usage["cache_read_tokens"], cache_creation=usage["cache_write_tokens"]
+        ),
+        output_token_details=OutputTokenDetails(reasoning=usage["reasoning_tokens"]),
+    )
+
+
+COSTS: Final = "moa_costs"
+"""The key in a message's metadata for the dollars that the provider stated, where LangChain would lose them. A stream
+may state a running total several times; the last one counts."""
+
+
+def stated_cost(metadata: Mapping[str, Any]) -> float | None:
+    """Return the dollars that the provider says the call cost (as OpenRouter does), or None."""
+    places = (metadata, metadata.get("token_usage"), metadata.get("usage"))
+    costs = [place.get("cost") for place in places if isinstance(place, Mapping)]
+    kept = metadata.get(COSTS)
+    for cost in [*(kept[-1:] if isinstance(kept, list) else []), *costs]:
+        if isinstance(cost, int | float) and not isinstance(cost, bool) and 0 <= cost < 1e9 and math.isfinite(cost):
+            return float(cost)
+    return None
+
+
+class _TooMuch(Exception):
+    """A value is nested too deeply, or holds too many values."""
+
+
+def plain(value: object, *, text: int = 1000, values: int = 10_000, depth: int = 20) -> Any:
+    """Return `value` as JSON, every checkpointer and every ledger can hold it, or None when it is too large.
+
+    Integers that 64 bits cannot hold and numbers that are not finite become None; lone surrogates are replaced; objects
+    of other types become their text.
+
+    Args:
+        value: Any value.
+        text: Characters that a text may have; the rest is cut.
+        values: Values that there may be in all.
+        depth: Levels of nesting that there may be.
+    """
+    try:
+        return _Plain(text, values).of(value, depth)
+    except _TooMuch:
+        return None
+
+
+class _Plain:
+    def __init__(self, text: int, values: int) -> None:
+        self._text = text
+        self._left = values
+
+    def of(self, value: object, depth: int) -> Any:
+        self._left -= 1
+        if self._left < 0 or depth < 0:
+            raise _TooMuch
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, int):
+            return int(value) if -(2**63) <= value < 2**63 else None
+        if isinstance(value, float):
+            return float(value) if math.isfinite(value) else None
+        if isinstance(value, str):
+            return _sent(value[: self._text])
+        if isinstance(value, Mapping):
+            return {_sent(str(key)[:200]): self.of(each, depth - 1) for key, each in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.of(each, depth - 1) for each in value]
+        return self._shown(value)
+
+    def _shown(self, value: object) -> str:
+        try:
+            return _sent(str(value)[: self._text])
+        except Exception:  # a foreign object's own method may raise anything
+            return type(value).__name__
+
+
+def _sent(text: str) -> str:
+    return text if text.isascii() and "\0" not in text else encodable(text)
