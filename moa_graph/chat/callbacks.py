@@ -1,4 +1,4 @@
-"""The run beneath a ChatMoA: whose child it is for tracers, and that it is nobody's subgraph."""
+"""The inner run of a ChatMoA: a child of the model's run for tracers, and no subgraph of the graph around it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from moa_graph.mixture.context import BoundContext
 
 
 class CallbackRun(NamedTuple):
-    """What the inner graph is called with."""
+    """The arguments of the inner graph's call."""
 
     input: Any
     config: RunnableConfig
@@ -25,19 +25,24 @@ class CallbackRun(NamedTuple):
 
 
 class Parent:
-    """A run, or one that is about to begin, as the parent of others; `source` has the callbacks."""
+    """A run, or one that is about to begin, as the parent of other runs.
+
+    Args:
+        source: Has the callbacks.
+        run_id: The id of the run.
+    """
 
     def __init__(self, source: BaseCallbackManager | BaseRunManager, run_id: UUID | None) -> None:
         self._source, self._run_id = source, run_id
 
     def __repr__(self) -> str:
-        # LangChain's cache makes its key of a call's arguments by their repr; this one is not a part of the question.
+        # LangChain's cache makes its keys from the repr of a call's arguments. This one does not change the answer.
         return "parent"
 
     def child(self) -> CallbackManager:
-        """The callbacks of what runs under it, in sync and in async code: tracers, which show runs as a tree.
+        """Return the callbacks of the runs under it, in sync and in async code: tracers only.
 
-        All others see one chat model: they would get every token twice and count every token twice.
+        All other callbacks see one chat model. Otherwise they would get, and count, every token twice.
         """
         child = CallbackManager(handlers=[], parent_run_id=self._run_id)
         child.set_handlers([each for each in self._source.inheritable_handlers if isinstance(each, BaseTracer)])
@@ -49,7 +54,12 @@ class Parent:
 def own_run(
     config: RunnableConfig | None, kind: type[CallbackManager] | type[AsyncCallbackManager]
 ) -> tuple[RunnableConfig, Parent]:
-    """`config` with the run's id and with callbacks that are one and the same for the run and for what is under it."""
+    """Return the config with a run id, and with one callback manager for the run and the runs under it.
+
+    Args:
+        config: The caller's config.
+        kind: The class of the callback manager.
+    """
     mine = ensure_config(config)
     run_id = mine.get("run_id") or uuid7()
     manager = kind.configure(
@@ -60,15 +70,14 @@ def own_run(
 
 
 def around() -> Parent:
-    """Whatever run is around us, for entries that do not say whose run they work for (`stream_events`)."""
+    """Return the surrounding run, for methods that do not pass on theirs (`stream_events`)."""
     manager = CallbackManager.configure(ensure_config().get("callbacks"))
     return Parent(manager, manager.parent_run_id)
 
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """The inner graph as a graph of its own: what a node around us hands down (its checkpoints, its streams, the
-    callbacks that show messages) is not for it."""
+    """Detach the inner graph from the surrounding run: it inherits no checkpoints, streams or message callbacks."""
     token = var_child_runnable_config.set(None)
     try:
         yield
@@ -76,16 +85,16 @@ def alone() -> Iterator[None]:
         var_child_runnable_config.reset(token)
 
 
-# Between two pieces the caller's own code runs, so that the inner graph is alone for the length of one piece only.
+# The caller's own code runs between two parts, so the inner graph is detached for the length of one part only.
 
 
 def next_part(parts: Iterator[Any]) -> Any:
-    """The next piece of the inner graph's stream; `None` when it is over."""
+    """Return the next part of the inner graph's stream; None at its end."""
     with alone():
         return next(parts, None)
 
 
 async def anext_part(parts: AsyncIterator[Any]) -> Any:
-    """`next_part` of an async stream."""
+    """Return the next part of an async stream; None at its end."""
     with alone():
         return await anext(parts, None)

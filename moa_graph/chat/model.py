@@ -1,9 +1,8 @@
-"""A mixture where a chat model is expected.
+"""A mixture behind LangChain's interface for chat models.
 
 from moa_graph import ChatMoA
 
-model = ChatMoA("local")
-print(model.invoke("What is the capital of France?").content)
+print(ChatMoA("local").invoke("What is the capital of France?").content)
 """
 
 from __future__ import annotations
@@ -42,8 +41,7 @@ from moa_graph.mixture.mixture import Mixture
 from moa_graph.mixture.validation import explain, refuse_unknown
 from moa_graph.models.registry import profile_of
 
-_PARENT = "moa_parent"
-_FORM = "moa_form"
+_PARENT, _FORM = "moa_parent", "moa_form"
 
 
 class ChatMoA(BaseChatModel):
@@ -53,12 +51,22 @@ class ChatMoA(BaseChatModel):
     ChatMoA("together", layers=3, temperature=0)          # fields of Mixture and of this class
     ChatMoA(proposers=[gpt, claude], aggregator=claude)   # any chat models
 
-    `temperature`, `max_tokens` and `stop` are for the aggregator, as are bound tools and a response format; proposers
-    are asked as the mixture says. `timeout` bounds a whole answer in seconds; each model is asked `max_retries` more
-    times. `usage_metadata` is the sum over all calls; `response_metadata` has `drafts` and `record`.
+    `temperature`, `max_tokens` and `stop` apply to the aggregator, as do bound tools and a response format. Proposers
+    are called as the mixture says. The answer's `usage_metadata` is the sum over all calls; its `response_metadata` has
+    `drafts` and `record`.
+
+    Args:
+        mixture: A `Mixture`, a preset's name, the path of a YAML or TOML file, or a mapping of fields.
+        temperature: The aggregator's sampling temperature; None leaves the mixture's.
+        max_tokens: The most tokens of the answer; None leaves the mixture's.
+        stop: Texts that end the answer.
+        timeout: Seconds for a whole answer; None leaves the mixture's `run_deadline`.
+        max_retries: Repetitions of each call at most; None leaves the mixture's `max_attempts`.
+        streaming: Whether `invoke` streams, too.
+        **options: Fields of `Mixture`, which replace what `mixture` says.
 
     Raises:
-        ConfigError: a field is unknown or wrong.
+        ConfigError: A field is unknown or wrong.
     """
 
     mixture: Mixture
@@ -89,14 +97,13 @@ class ChatMoA(BaseChatModel):
         return self
 
     def _compile(self) -> None:
-        tried = self.mixture
-        if self.max_retries is not None:
-            tried = tried.changed(max_attempts=self.max_retries + 1)
-        # No checkpoints, not even those of a graph around us: a model's call is one step of it, all or nothing.
+        retries = self.max_retries
+        tried = self.mixture if retries is None else self.mixture.changed(max_attempts=retries + 1)
+        # No checkpoints, not even those of a surrounding graph: for that graph the call is one atomic step.
         self._graph = create_moa(tried, checkpointer=False)
 
     def _resolve_model_profile(self) -> ModelProfile | None:
-        # What the mixture takes is what its aggregator takes: proposers whose window is too small are skipped.
+        # The mixture takes what its aggregator takes: proposers whose window is too small are skipped.
         return profile_of(self.mixture.aggregator)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
@@ -145,8 +152,8 @@ class ChatMoA(BaseChatModel):
 
     @property
     def _identifying_params(self) -> dict[str, Any]:
-        sampling = {"temperature": self.temperature, "max_tokens": self.max_tokens, "stop": self.stop}
-        return {"model_name": self.model_name, "mixture": self.mixture.hash, **sampling}
+        own = {"temperature": self.temperature, "max_tokens": self.max_tokens, "stop": self.stop}
+        return {"model_name": self.model_name, "mixture": self.mixture.hash, **own}
 
     def bind_tools(
         self,
@@ -156,12 +163,17 @@ class ChatMoA(BaseChatModel):
         strict: bool | None = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, AIMessage]:
-        """The model with tools: only the aggregator gets them; the proposers get a description and advise in words.
+        """Return the model with tools. The aggregator calls them; proposers only describe the call in words.
 
-        Arguments are those of the aggregator's own `bind_tools`.
+        Args:
+            tools: Tools in any form that LangChain takes.
+            tool_choice: As for the aggregator's own `bind_tools`.
+            strict: Whether the provider enforces the tools' schemas.
+            **kwargs: Further options of the aggregator's call.
         """
-        chosen = {} if tool_choice is None else {"tool_choice": tool_choice}
-        return self.bind(tools=[convert_to_openai_tool(tool, strict=strict) for tool in tools], **chosen, **kwargs)
+        if tool_choice is not None:
+            kwargs["tool_choice"] = tool_choice
+        return self.bind(tools=[convert_to_openai_tool(tool, strict=strict) for tool in tools], **kwargs)
 
     def with_structured_output(
         self,
@@ -172,59 +184,41 @@ class ChatMoA(BaseChatModel):
         strict: bool | None = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, Any]:
-        """The model with its answer as `schema` says: the aggregator gives it the form, the proposers the matter.
+        """Return the model with its answer parsed by `schema`. Proposers know the schema and answer in words.
 
-        `method` must be one that the aggregator's provider has; with `include_raw` the result is
-        `{"raw", "parsed", "parsing_error"}`.
+        Args:
+            schema: A JSON schema, a pydantic class or a TypedDict; None for any JSON.
+            method: A method that the aggregator's provider supports.
+            include_raw: Return `{"raw", "parsed", "parsing_error"}`.
+            strict: Whether the provider enforces the schema.
+            **kwargs: Further options of the aggregator's call.
         """
         return structured(self, schema, method=method, include_raw=include_raw, strict=strict, form=_FORM, more=kwargs)
 
-    # The four ways in give the run an id of our choice, so that the inner graph's spans hang under it: LangChain does
-    # not tell `_stream` whose run it works for.
+    # These four methods choose the id of the run, so that the inner graph's spans are its children: LangChain does not
+    # pass the run to `_stream`.
 
-    def invoke(
-        self,
-        input: LanguageModelInput,
-        config: RunnableConfig | None = None,
-        *,
-        stop: list[str] | None = None,
-        **kw: Any,
-    ) -> AIMessage:
+    def invoke(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> AIMessage:
         config, parent = own_run(config, CallbackManager)
-        return super().invoke(input, config, stop=stop, **({_PARENT: parent} | kw))
+        return super().invoke(input, config, **({_PARENT: parent} | kwargs))
 
     async def ainvoke(
-        self,
-        input: LanguageModelInput,
-        config: RunnableConfig | None = None,
-        *,
-        stop: list[str] | None = None,
-        **kw: Any,
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
     ) -> AIMessage:
         config, parent = own_run(config, AsyncCallbackManager)
-        return await super().ainvoke(input, config, stop=stop, **({_PARENT: parent} | kw))
+        return await super().ainvoke(input, config, **({_PARENT: parent} | kwargs))
 
     def stream(
-        self,
-        input: LanguageModelInput,
-        config: RunnableConfig | None = None,
-        *,
-        stop: list[str] | None = None,
-        **kw: Any,
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
     ) -> Iterator[AIMessageChunk]:
         config, parent = own_run(config, CallbackManager)
-        yield from super().stream(input, config, stop=stop, **({_PARENT: parent} | kw))
+        yield from super().stream(input, config, **({_PARENT: parent} | kwargs))
 
     async def astream(
-        self,
-        input: LanguageModelInput,
-        config: RunnableConfig | None = None,
-        *,
-        stop: list[str] | None = None,
-        **kw: Any,
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
     ) -> AsyncIterator[AIMessageChunk]:
         config, parent = own_run(config, AsyncCallbackManager)
-        chunks: Any = super().astream(input, config, stop=stop, **({_PARENT: parent} | kw))
+        chunks: Any = super().astream(input, config, **({_PARENT: parent} | kwargs))
         async with aclosing(chunks):
             async for chunk in chunks:
                 yield chunk
@@ -291,13 +285,13 @@ class ChatMoA(BaseChatModel):
         *,
         stream: bool = False,
     ) -> CallbackRun:
-        """The inner graph's input, config and context for one call; `options` are the call's own arguments."""
+        """Return the arguments of the inner graph's call; `options` are those of the model's call."""
         parent, form = options.pop(_PARENT, None), options.pop(_FORM, None)
         options.pop("stream", None)
         mine = {"temperature": self.temperature, "max_tokens": self.max_tokens, "stop": stop or self.stop}
         bound = {**{name: value for name, value in mine.items() if value is not None}, **options}
         parent = Parent(manager, manager.run_id) if manager else parent or around()
-        # Copies without ids: the state's reducer would write ids into the caller's messages, and merge those alike.
+        # Copies without ids: the state's reducer would write ids into the caller's messages, and merge equal ids.
         own = [message.model_copy(update={"id": None}) for message in messages]
         return CallbackRun(
             input={"messages": own},

@@ -1,4 +1,4 @@
-"""Structured output of ChatMoA: what is bound for each method, and what reads the answer."""
+"""Structured output of ChatMoA: the options that each method binds, and the parser of the answer."""
 
 from __future__ import annotations
 
@@ -28,23 +28,32 @@ def structured(
     form: str,
     more: Mapping[str, Any],
 ) -> Runnable[Any, Any]:
-    """`model` with its answer read as `schema` says. `form` is the argument that tells the proposers of the schema.
+    """Return `model` with its answer parsed by `schema`.
+
+    Args:
+        model: The chat model.
+        schema: A JSON schema, a pydantic class or a TypedDict; None for any JSON.
+        method: How the aggregator is made to answer in this form.
+        include_raw: Return the message and the parsing error as well.
+        strict: Whether the provider enforces the schema.
+        form: The name of the option that passes the schema to the proposers.
+        more: Further options to bind.
 
     Raises:
-        ConfigError: an unknown method, or no schema where one is needed.
+        ConfigError: The method is unknown, or it needs a schema.
     """
     if method not in ("function_calling", "json_mode", "json_schema"):
         raise ConfigError(f"method {method!r}: choose function_calling, json_schema or json_mode.")
     if schema is None and method != "json_mode":
-        raise ConfigError(f"method {method!r} needs a schema; only json_mode goes without.")
-    told: dict[str, Any] = dict(more)
+        raise ConfigError(f"method {method!r} needs a schema; only json_mode works without one.")
+    options: dict[str, Any] = dict(more)
     if schema is not None:
         traced = {"kwargs": {"method": method, "strict": strict}, "schema": schema}
-        told |= {form: convert_to_json_schema(schema), "ls_structured_output_format": traced}
+        options |= {form: convert_to_json_schema(schema), "ls_structured_output_format": traced}
     if method == "function_calling":
-        bound = model.bind_tools([_known(schema)], tool_choice="any", strict=strict, **told)
+        bound = model.bind_tools([_known(schema)], tool_choice="any", strict=strict, **options)
     else:
-        bound = model.bind(response_format=_response_format(schema, method, strict), **told)
+        bound = model.bind(response_format=_response_format(schema, method, strict), **options)
     return _read(bound, _parser(schema, method), include_raw=include_raw)
 
 
@@ -54,7 +63,7 @@ def _known(schema: dict[str, Any] | type | None) -> dict[str, Any] | type:
 
 
 def _response_format(schema: dict[str, Any] | type | None, method: Method, strict: bool | None) -> dict[str, Any]:
-    """As OpenAI writes it; most providers read that."""
+    """Return the response format in OpenAI's notation, which most providers read."""
     if method == "json_mode":
         return {"type": "json_object"}
     function = convert_to_openai_function(_known(schema), strict=strict)
@@ -63,7 +72,7 @@ def _response_format(schema: dict[str, Any] | type | None, method: Method, stric
 
 
 def _parser(schema: dict[str, Any] | type | None, method: Method) -> BaseOutputParser[Any]:
-    # Classes of either pydantic version; other classes are read as plain dicts.
+    # Other classes than pydantic's are read as plain dicts.
     typed: Any = schema if isinstance(schema, type) and is_basemodel_subclass(schema) else None
     if method != "function_calling":
         return PydanticOutputParser(pydantic_object=typed) if typed else JsonOutputParser()

@@ -100,7 +100,7 @@ class Ledger:
             params: Everything else that is sent.
             messages: LangChain messages or dicts. Their ids do not count.
         """
-        sent = [_plain(m) for m in messages]
+        sent = [_sent_part(m) for m in messages]
         parts = [ledger_file.VERSION, self.run, item, layer, slot, role, repeat, model, dict(params), sent]
         return hashlib.sha256(_canonical(parts, opaque=True).encode()).hexdigest()
 
@@ -357,7 +357,7 @@ _MESSAGE_FIELDS = (
 )  # fmt: skip
 
 
-def _plain(message: Any) -> Any:
+def _sent_part(message: Any) -> Any:
     """Return what a provider is sent of a message: its id, its metadata and empty fields are left out."""
     if isinstance(message, Mapping):
         return {k: v for k, v in message.items() if k != "id"}

@@ -1,4 +1,4 @@
-"""How alike drafts are, and which one is most alike to the others."""
+"""The similarity of drafts, and the draft that is most similar to the others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _CLOSE = 1e-9
 
 
 class Agreement(NamedTuple):
-    """How alike some texts are.
+    """The similarity of some texts.
 
     Attributes:
         mean: The mean similarity of all pairs, from 0 to 1; None below two texts.

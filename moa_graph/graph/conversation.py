@@ -1,7 +1,7 @@
-"""The caller's messages as a model is sent them, repaired into what the strictest chat template takes.
+"""The caller's messages in the form that a model is sent: what the strictest chat template takes.
 
 The repair is the same for every provider: one system message in front, then user and assistant turns in alternation
-that begin with a user's, each with content. Nothing is dropped silently: what a model cannot take is named instead.
+that begin with a user's, each with content. Nothing is dropped silently: a placeholder names what a model cannot take.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from moa_graph.models.thoughts import clean, encodable
 __all__ = ["NO_ANSWER", "passed_on"]
 
 NO_ANSWER = "[no answer]"
-"""Stands for an assistant turn without any content."""
+"""The text of an assistant turn without any content."""
 
 _BEGINNING = "[The assistant begins the conversation.]"
 _SYSTEM_ROLES = frozenset({"system", "developer"})
@@ -45,7 +45,7 @@ def passed_on(
     takes: Abilities | None = None,
     strict_turns: bool = False,
 ) -> list[BaseMessage]:
-    """Return the conversation as a model is sent it.
+    """Return the conversation in the form that a model is sent.
 
     Assistant turns are their text without reasoning. Tool calls and results become text, so that models without the
     tools can read them.
@@ -55,8 +55,8 @@ def passed_on(
         keep_tools: Keep the calls whose results all follow, for the model that has the tools.
         native: Keep the content blocks of those turns unchanged, for the model that wrote them: providers verify the
             signatures of reasoning in a tool loop.
-        takes: What the model takes; everything in user messages by default.
-        strict_turns: The model's template wants an assistant's turn between a tool result and a user's message.
+        takes: The kinds of content that the model takes; all of them in user messages by default.
+        strict_turns: The model's template requires an assistant turn between a tool result and a user message.
     """
     takes = takes or Abilities()
     plain = [_known(message) for message in messages]
@@ -81,7 +81,7 @@ def _answered(turns: Sequence[BaseMessage]) -> Iterator[BaseMessage]:
 
 
 def _known(message: BaseMessage) -> BaseMessage:
-    """`message` as one of the five kinds; a role that no provider knows is named in a user's turn."""
+    """Return `message` as one of the five kinds. An unknown role becomes a user turn that names it."""
     if not isinstance(message, ChatMessage):
         return message
     role = message.role.lower()
@@ -136,7 +136,7 @@ def _all_answered(message: AIMessage, results: Sequence[ToolMessage]) -> bool:
 
 
 def _kept_results(message: AIMessage, results: Sequence[ToolMessage], takes: Abilities) -> Iterator[BaseMessage]:
-    """One result for each call; then, as a user's turn, further results and what a tool result cannot hold."""
+    """Yield one result for each call; then, as a user turn, further results and what a tool result cannot hold."""
     wanted = [str(call["id"]) for call in message.tool_calls]
     others: list[Content] = []
     for result in results:
@@ -167,7 +167,7 @@ def _result_text(result: Result) -> str:
 
 
 def _sent(content: Content) -> Content:
-    """Content that can be sent: blocks in their standard form, without lone surrogates and NUL."""
+    """Return content that can be sent: blocks in their standard form, without lone surrogates and NUL."""
     return encodable(content) if isinstance(content, str) else [standard(block) for block in content]
 
 
@@ -193,7 +193,7 @@ def _assistant(message: AIMessage) -> AIMessage:
 
 
 def _said_otherwise(message: AIMessage) -> Iterator[str]:
-    """What an assistant said in other ways than text: refusals, transcripts of audio, images and files."""
+    """Yield what an assistant turn holds beside text: refusals, transcripts of audio, images and files."""
     refusal = message.additional_kwargs.get("refusal")
     audio = message.additional_kwargs.get("audio")
     if isinstance(refusal, str):
@@ -208,7 +208,7 @@ def _said_otherwise(message: AIMessage) -> Iterator[str]:
 
 
 def _alternating(turns: Iterator[BaseMessage]) -> list[BaseMessage]:
-    """Neighbours of one role as one message."""
+    """Return the turns with neighbours of one role joined into one message."""
     made: list[BaseMessage] = []
     for turn in turns:
         last = made[-1] if made else None
@@ -234,7 +234,7 @@ def _named(message: BaseMessage) -> Content:
 
 
 def _joined(contents: Sequence[Content], between: str = "\n\n") -> Content:
-    """Contents as one: a text where all are texts, else blocks."""
+    """Return contents as one: a text if all are texts, else blocks."""
     if all(isinstance(content, str) for content in contents):
         return between.join(str(content) for content in contents if content)
     blocks: list[str | Block] = []

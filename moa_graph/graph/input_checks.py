@@ -22,7 +22,7 @@ _DATA = ("base64", "data", "file_data", "file_id", "id", "text", "content")
 
 
 def check(messages: Sequence[BaseMessage]) -> None:
-    """Refuse what no model can answer.
+    """Refuse a conversation that no model can answer.
 
     Args:
         messages: The whole conversation.
@@ -60,7 +60,7 @@ def _check_block(block: str | dict[str, Any], message: BaseMessage) -> None:
 def _check_addresses(block: dict[str, Any], kind: str) -> None:
     addresses: list[Any] = [address for address in _addresses(block) if address is not None]
     if not addresses and not any(_values(block, _DATA)):
-        raise InputError(f"messages: the {kind} block holds neither data nor an address. Add base64 data or a URL.")
+        raise InputError(f"messages: the {kind} block has neither data nor an address. Add base64 data or a URL.")
     for address in addresses:
         allowed = "data:image/" if kind == "image" else "data:"
         if not isinstance(address, str) or not (address.startswith(allowed) or is_public_https(address)):
@@ -72,7 +72,7 @@ def _check_addresses(block: dict[str, Any], kind: str) -> None:
 
 
 def _addresses(block: Mapping[str, Any]) -> Iterator[Any]:
-    """Every address in the block, wherever it stands: which of several is sent is LangChain's choice."""
+    """Yield every address in the block, at any depth: LangChain decides which of several is sent."""
     for name, value in block.items():
         if isinstance(value, Mapping):
             yield from _addresses(value)

@@ -1,4 +1,4 @@
-"""Images, files and audio in messages: every provider's way to write them, as one standard block each."""
+"""Images, files and audio in messages: every provider's notation as one standard block each."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ _KIND_OF = {
     "input_audio": "audio",
 }
 KINDS = ("image", "file", "audio")
-"""What a model may be unable to take."""
+"""Kinds of content that a model may not take."""
 
 _IN_TOOL_RESULTS = ("langchain_anthropic", "langchain_google_genai", "langchain_google_vertexai", "langchain_aws")
 _SHOWN_JSON = 10_000
 
 
 class Abilities(NamedTuple):
-    """What a model takes.
+    """The kinds of content that a model takes.
 
     Attributes:
         image: Images in user messages.
@@ -55,9 +55,9 @@ class Abilities(NamedTuple):
 
 
 def abilities(model: object) -> Abilities:
-    """Return what `model` takes: everything that its LangChain profile does not deny.
+    """Return what `model` takes: every kind that its LangChain profile does not exclude.
 
-    A model that denies images takes no files and audio either, unless its profile says so.
+    A model whose profile excludes images takes no files and audio either, unless its profile says so.
     """
     while (inner := getattr(model, "bound", None) or getattr(model, "inner", None)) is not None:
         model = inner
@@ -75,7 +75,7 @@ def abilities(model: object) -> Abilities:
 
 
 def blocks_of(message: BaseMessage) -> list[str | Block]:
-    """Return the content blocks of a message; none where the content is a text."""
+    """Return the content blocks of a message; an empty list if its content is a text."""
     return message.content if isinstance(message.content, list) else []
 
 
@@ -89,13 +89,13 @@ def kind_of(block: str | Mapping[str, Any]) -> str | None:
 
 
 def kinds_in(messages: Sequence[BaseMessage]) -> set[str]:
-    """Return which of `KINDS` the messages hold."""
+    """Return the members of `KINDS` that the messages contain."""
     found = {kind_of(standard(block)) for message in messages for block in blocks_of(message)}
     return {kind for kind in KINDS if kind in found}
 
 
 def placeholder(block: str | Mapping[str, Any]) -> str:
-    """Return what stands for a block that a model cannot take: its text, its JSON, or its kind in brackets."""
+    """Return the placeholder of a block that a model cannot take: its text, its JSON, or its kind in brackets."""
     if isinstance(block, str):
         return block
     kind = kind_of(block)
@@ -109,7 +109,7 @@ def placeholder(block: str | Mapping[str, Any]) -> str:
 
 
 def standard(block: str | Block) -> str | Block:
-    """Return a block as every LangChain class reads it; a block of an unknown type stays as it is."""
+    """Return a block in the form that every LangChain class reads. A block of an unknown type stays as it is."""
     if isinstance(block, str):
         return encodable(block)
     kind = kind_of(block)
@@ -146,7 +146,7 @@ def _image_url(url: Any, *, detail: Any = None) -> Block:
 
 
 def _data(block: Block, kind: str) -> Block:
-    """A file or audio as a standard block; a text file as its text."""
+    """Return a file or audio as a standard block; a text file as its text."""
     found = _found(block)
     mime = str(found.get("mime_type") or ("audio/wav" if kind == "audio" else "application/pdf"))
     name = str(found.get("filename") or ("document.txt" if mime.startswith("text/") else "document.pdf"))
@@ -164,7 +164,7 @@ def _data(block: Block, kind: str) -> Block:
 
 
 def _found(block: Block) -> Block:
-    """What a block says of its data, by LangChain's names, whichever provider's way it is written in."""
+    """Return what a block of any provider's notation says about its data, by LangChain's names."""
     inner: Block = next(
         (block[name] for name in ("file", "source", "input_audio") if isinstance(block.get(name), dict)), {}
     )

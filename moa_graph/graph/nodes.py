@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
-import os
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -16,7 +14,6 @@ from langgraph.runtime import get_runtime
 from langgraph.types import Overwrite
 from langsmith.run_helpers import get_current_run_tree
 
-from moa_graph.costs import prices
 from moa_graph.costs.ledger import Ledger
 from moa_graph.errors import MoAError
 from moa_graph.graph.answer import answered
@@ -27,15 +24,14 @@ from moa_graph.graph.events import Tokens
 from moa_graph.graph.input_checks import check
 from moa_graph.graph.latch import Rule
 from moa_graph.graph.limits import late, over_caps, refuse_over_budget, refuse_too_long, round_calls
+from moa_graph.graph.preparation import make_models, require_keys
 from moa_graph.graph.records import not_enough
 from moa_graph.graph.runs import ANSWER, Run, Runs, Step
 from moa_graph.graph.slot import SlotCall
-from moa_graph.graph.targets import AGGREGATOR, PROPOSER, target_of
+from moa_graph.graph.targets import AGGREGATOR, PROPOSER
 from moa_graph.mixture.context import settings
 from moa_graph.mixture.mixture import Mixture
-from moa_graph.mixture.proposer import Proposer, is_embedded
-from moa_graph.models import keys, registry
-from moa_graph.models.trust import has_passed
+from moa_graph.mixture.proposer import Proposer
 from moa_graph.state import Draft, MoAState, Note, RunInfo, counted
 
 Work = Callable[[Any, RunnableConfig], Awaitable[dict[str, Any]]]
@@ -90,7 +86,7 @@ class Nodes:
         wanted = settings(self.mixture, get_runtime().context)
         check(state["messages"])
         specs = [*self.mixture.specs, wanted.aggregator]
-        await _require_keys(specs)
+        await require_keys(specs)
         if self.ledger:
             for spec in specs:
                 spec.identity()
@@ -104,7 +100,7 @@ class Nodes:
         )
         empty: dict[str, Any] = {"drafts": [], "notes": [], "layer": 0, "next": [], "run": info, "record": None}
         with self.runs.node({**state, **empty}) as run:  # type: ignore[typeddict-item]  # the fields that `empty` has
-            _make_models(run)
+            make_models(run)
             step = self._combiner(run).next(run)
             refuse_too_long(run)
             first = Step(1, run.settings.rounds[0]) if run.settings.base else Step(1, [ANSWER])
@@ -273,40 +269,3 @@ def _mark_span(draft: Draft) -> None:
     span.add_tags([f"moa:layer:{draft['layer']}", f"moa:slot:{draft['slot']}", f"moa:status:{draft['status']}"])
     if draft["status"] in _FAULTS:
         span.error = f"{draft['status']}: {draft['error']}"
-
-
-async def _require_keys(specs: Sequence[Proposer]) -> None:
-    """Check the keys and the local parts of all models before the first request.
-
-    Raises:
-        ConfigError: A key is missing, or the embedded runtime is not installed.
-    """
-    names = {name for spec in specs if (name := keys.key_name(spec))}
-    if not (all(os.environ.get(name) for name in names) and all(map(has_passed, specs))):
-        # Reading .env and the file of confirmations blocks, which a server's event loop must not.
-        await asyncio.to_thread(keys.require_keys, specs)
-    if embedded := [spec for spec in specs if is_embedded(spec)]:
-        await asyncio.to_thread(registry.require_embedded, embedded)
-
-
-def _make_models(run: Run) -> None:
-    """Make all models before the first request, and begin to read the price list.
-
-    Raises:
-        ConfigError: A model cannot be made.
-    """
-    settings, mixture = run.settings, run.settings.mixture
-    target_of(run, settings.aggregator, AGGREGATOR, quiet=False)
-    sampling: dict[str, Any] = {"temperature": settings.temperature, "max_tokens": settings.max_tokens}
-    planned = {name for names in settings.rounds for name in names}
-    for name, spec in mixture.plan[0]:
-        if name in planned:
-            target_of(run, spec, PROPOSER, quiet=not settings.context.stream_drafts)
-        else:
-            registry.chat_model(spec, quiet=True, **sampling)
-    for spec in mixture.specs[len(mixture.plan[0]) :]:
-        if spec is not settings.aggregator:
-            registry.chat_model(spec, quiet=True, **sampling)
-    if not prices.loaded() and any(map(prices.listed, mixture.specs)):
-        # Reading the price list takes about a second: better while the models work than after they have answered.
-        asyncio.get_running_loop().run_in_executor(None, prices.load)

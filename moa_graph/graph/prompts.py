@@ -1,6 +1,6 @@
-"""What a model is sent: the conversation, and other models' drafts in the published form or fenced as data.
+"""Prompts: the conversation, with other models' drafts in the published form or fenced as data.
 
-Pure functions. No template is ever filled in: drafts and messages are joined, so `{x}` in them stays `{x}`.
+Pure functions. Drafts and messages are joined and never put into a template, so `{x}` in them stays `{x}`.
 """
 
 from __future__ import annotations
@@ -55,12 +55,12 @@ FORMED = (
 
 
 def paper_text(drafts: Sequence[str]) -> str:
-    """The published instruction, then for each draft a newline, its 1-based number, ". " and the draft."""
+    """Return the published instruction, then for each draft a newline, its 1-based number, ". " and the draft."""
     return PAPER + "".join(f"\n{number}. {draft}" for number, draft in enumerate(drafts, start=1))
 
 
 class Prompt(NamedTuple):
-    """The messages of one request, and the code of the boundaries in it (None where there are none)."""
+    """The messages of one request, and the code of its boundaries (None without boundaries)."""
 
     messages: list[BaseMessage]
     code: str | None = None
@@ -80,7 +80,7 @@ def build_prompt(
     shuffle: bool = False,
     strict_turns: bool = False,
 ) -> Prompt:
-    """Return what one model is sent.
+    """Return the request of one model.
 
     Without drafts and notes that is the conversation alone. In the form `paper`, drafts follow the system message as
     published. In the form `fenced` they come last, as user-role data, so that system message and conversation are the
@@ -88,15 +88,15 @@ def build_prompt(
 
     Args:
         conversation: The messages, as `conversation.passed_on` returns them.
-        drafts: The texts to show; blank ones are left out.
-        form: How they are shown.
+        drafts: The drafts; blank ones are left out.
+        form: How the drafts are written into the prompt.
         scope: The key and the place of the call, for the fence code.
         before: System text before the caller's own system message.
         after: System texts after it.
         instruction: What to do with the drafts; for `fenced` only.
         notes: Further fenced parts after the drafts, such as a judge's analysis; for `fenced` only.
-        also: What else the request contains (tools, a schema), which must not contain the fence code.
-        shuffle: Show fenced drafts in an order that does not depend on their slots.
+        also: Other content of the request (tools, a schema), which must not contain the fence code.
+        shuffle: Put fenced drafts in an order that does not depend on their slots.
         strict_turns: The model's template refuses a user message after a tool result.
     """
     texts = [text for text in (draft.strip() for draft in drafts) if text]
@@ -113,7 +113,7 @@ def build_prompt(
 
 
 def _with_last(messages: list[BaseMessage], block: str, *, strict_turns: bool) -> list[BaseMessage]:
-    """`messages` with `block` after their last user turn or tool result; an assistant's turn at the end stays last."""
+    """Return the messages with `block` after the last user turn or tool result. A final assistant turn stays last."""
     end = len(messages)
     while end and isinstance(messages[end - 1], AIMessage):
         end -= 1
@@ -135,15 +135,21 @@ _STRICT = re.compile(r"mistral|mixtral|ministral|magistral|codestral|devstral|pi
 
 
 def wants_strict_turns(label: str) -> bool:
-    """Whether the model's template refuses a user message right after a tool result (`label` is "provider:model")."""
+    """Return whether the model's template refuses a user message right after a tool result.
+
+    Args:
+        label: The model as "provider:model".
+    """
     return _STRICT.search(label) is not None
 
 
 def bound_text(bound: Mapping[str, Any], *, form: Mapping[str, Any] | None = None, acts: bool) -> str:
-    """What tools or a schema, bound to the last model's call, add to a system message.
+    """Return what a system message says about the tools or the schema that the caller bound to the aggregator.
 
-    Of the model that `acts` (the last one), or of one that advises it. `form` is the reply's JSON schema, which may be
-    bound as a tool. Empty when nothing is bound.
+    Args:
+        bound: Options that the caller bound; the text is empty when there are none.
+        form: The JSON schema of the reply, which may be bound as a tool.
+        acts: True for the aggregator, which calls the tools; False for proposers, which only describe the call.
     """
     form = form or bound.get("response_format")
     if form is not None:
@@ -164,11 +170,15 @@ def _json(value: Any) -> str:
 
 
 def with_system(messages: Sequence[BaseMessage], *, before: str, after: Sequence[str]) -> list[BaseMessage]:
-    """`messages` with one system message in front.
+    """Return the messages with one system message in front, or none when it would be empty.
 
-    It is `before`, the caller's own leading system message, then each of `after`, the non-empty ones joined
-    by a blank line. A caller's content blocks stay blocks, whose texts joined are the same bytes. With
-    nothing to say there is no system message.
+    The non-empty texts are joined by a blank line. A caller's content blocks stay blocks, whose joined texts are the
+    same bytes.
+
+    Args:
+        messages: The conversation.
+        before: Text before the caller's own leading system message.
+        after: Texts after it.
     """
     own = messages[0] if messages and isinstance(messages[0], SystemMessage) else None
     rest = list(messages[1:]) if own is not None else list(messages)

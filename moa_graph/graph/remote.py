@@ -1,4 +1,4 @@
-"""A mixture on an Agent Server, called as the local graph is: same input, output, events and errors.
+"""A mixture on an Agent Server, with the input, output, events and errors of the local graph.
 
 async with RemoteMoA("http://localhost:2024") as graph:
     out = await graph.ainvoke({"messages": "What is the capital of France?"})
@@ -29,14 +29,14 @@ from moa_graph.models.thoughts import encodable
 from moa_graph.state import Draft, Event, add_checked, by_place
 
 KEY = "MOA_SERVER_KEY"
-"""The variable with the server's key, sent as `x-api-key`; no other key ever is."""
+"""The environment variable with the server's key, which is sent as `x-api-key`. No other key is sent."""
 
 _TIMES = httpx.Timeout(30, read=300, pool=None)
-"""Seconds; a server sends a heartbeat every few while a run is on, so that many without a byte mean that it is gone."""
+"""Seconds. A server sends a heartbeat every few seconds during a run; a long silence means that it is gone."""
 
 SILENCE = 20.0
-"""Seconds without an event after which the server is asked whether the run is still on. Some go on sending heartbeats
-for a run whose end they never reported after its worker died."""
+"""Seconds without an event after which the server is asked whether the run still runs. Some servers continue to send
+heartbeats after the worker of the run has died."""
 
 _ON = frozenset({"pending", "running"})
 _NOTHING = object()
@@ -45,17 +45,24 @@ _OF_THE_INPUT = frozenset({400, 413, 422})
 
 
 class RemoteMoA:
-    """The graph `graph` of the Agent Server at `url`.
+    """A graph of an Agent Server, called as a local graph is.
 
-    Every run is stateless on the server: its thread goes with it, and so does the run when the caller leaves. Belongs
-    to the event loop it is first used in.
+    Every run is stateless on the server: its thread is deleted after it, and the run is cancelled when the caller
+    leaves. An instance belongs to the event loop that it is first used in.
+
+    Args:
+        url: The address of the server, with http:// or https://.
+        graph: The name of the graph.
+
+    Raises:
+        ConfigError: The address is not an http or https address.
     """
 
     def __init__(self, url: str, *, graph: str = "moa") -> None:
         if not url.startswith(("http://", "https://")):
             raise ConfigError(f"url: {url!r} must start with http:// or https://, for example http://localhost:2024.")
         self.url = url.rstrip("/")
-        # A client of our own: the SDK's sends LangSmith's key to whatever host this is, and holds 100 streams at most.
+        # The SDK's own client sends LangSmith's key to any host, and opens at most 100 streams.
         key = os.environ.get(KEY)
         transport = httpx.AsyncHTTPTransport(retries=2, limits=httpx.Limits(max_connections=None))
         headers = {"x-api-key": key} if key else {}
@@ -75,10 +82,15 @@ class RemoteMoA:
     async def ainvoke(
         self, input: Mapping[str, Any], config: RunnableConfig | None = None, *, context: Any = None
     ) -> dict[str, Any]:
-        """The final state of a run: messages, and from the graph `moa` drafts and record.
+        """Return the final state of a run: messages, and from the graph `moa` drafts and record.
+
+        Args:
+            input: The input of the graph.
+            config: The config of the run.
+            context: A `MoAContext`, or a mapping of its fields.
 
         Raises:
-            MoAError: As the local graph does, with the drafts received so far; `ServerError` for the server's faults.
+            MoAError: As the local graph does, with the drafts that had arrived. `ServerError` for faults of the server.
         """
         last: dict[str, Any] = {}
         async with aclosing(self._parts(input, config, context, ["values"])) as parts:
@@ -94,7 +106,10 @@ class RemoteMoA:
         context: Any = None,
         stream_mode: str | Sequence[str] = "values",
     ) -> AsyncIterator[Any]:
-        """The run's stream: the parts of one mode, or (mode, part) for a list of modes. Raises as `ainvoke` does."""
+        """Yield the parts of a run's stream: of one mode, or (mode, part) for a list of modes.
+
+        Arguments and errors are those of `ainvoke`.
+        """
         alone = isinstance(stream_mode, str)
         modes = [str(stream_mode)] if alone else list(stream_mode)
         async with aclosing(self._parts(input, config, context, modes)) as parts:
@@ -104,7 +119,7 @@ class RemoteMoA:
     async def _parts(
         self, input: Mapping[str, Any], config: RunnableConfig | None, context: Any, modes: list[str]
     ) -> AsyncGenerator[tuple[str, Any], None]:
-        told, begun = _Told(), list[RunCreateMetadata]()
+        seen, begun = _Seen(), list[RunCreateMetadata]()
         wanted: Any = list(dict.fromkeys([*modes, "custom"]))
         stream: Any = self._graph.astream(
             {"messages": _as_sent(input)},
@@ -112,61 +127,61 @@ class RemoteMoA:
             context=_as_context(context),
             stream_mode=wanted,
             on_disconnect="cancel",
-            # A worker that takes over a dead one's run starts it again and must not find a part of it in the thread.
+            # Another worker restarts the run of a worker that died. It must not find a half-finished state.
             durability="exit",
             on_run_created=begun.append,
         )
         try:
-            async with aclosing(self._watched(stream, begun, told)) as parts:
+            async with aclosing(self._watched(stream, begun, seen)) as parts:
                 async for part in parts:
                     mode, data = part[0], part[1]
                     if mode == "custom":
-                        told.note(data)
+                        seen.note(data)
                     if mode == "values":
                         data = {**data, "messages": [_message(m) for m in data.get("messages", [])]}
                     if mode in modes:
                         yield mode, data
         except RemoteException as exc:
-            raise told.error(exc.args[0] if exc.args else {}) from None
+            raise seen.error(exc.args[0] if exc.args else {}) from None
         except (httpx.TransportError, InternalServerError, RateLimitError) as exc:
-            raise ServerError(f"the server at {self.url} did not answer: {_said(exc)}", drafts=told.drafts) from exc
+            raise ServerError(f"the server at {self.url} did not answer: {_said(exc)}", drafts=seen.drafts) from exc
         except APIStatusError as exc:
-            # Of the question's own making, or wrong for every question: a key, an address, a graph's name.
+            # A fault of this input, or of every input: a key, an address, a graph's name.
             of_input = exc.response.status_code in _OF_THE_INPUT and "Invalid assistant" not in str(exc)
             kind = InputError if of_input else ConfigError
             raise kind(f"the server at {self.url} refused the run: {_said(exc)}") from exc
         except LangGraphError as exc:
-            raise ServerError(f"the server at {self.url}: {_said(exc)}", drafts=told.drafts) from exc
-        if not told.finished:
-            raise ServerError(f"the server at {self.url} ended the stream before the run was over", drafts=told.drafts)
+            raise ServerError(f"the server at {self.url}: {_said(exc)}", drafts=seen.drafts) from exc
+        if not seen.finished:
+            raise ServerError(f"the server at {self.url} ended the stream before the run was over", drafts=seen.drafts)
 
     async def _watched(
-        self, stream: AsyncGenerator[Any, None], begun: Sequence[RunCreateMetadata], told: _Told
+        self, stream: AsyncGenerator[Any, None], begun: Sequence[RunCreateMetadata], seen: _Seen
     ) -> AsyncGenerator[Any, None]:
-        """The stream's parts, until it ends; ServerError when the run is over on the server and the stream silent."""
+        """Yield the parts of the stream. A silent stream of a run that is over on the server raises ServerError."""
         async with aclosing(stream):
             while True:
                 following = asyncio.ensure_future(anext(stream, _NOTHING))
                 try:
-                    part = await self._next(following, begun, told)
+                    part = await self._next(following, begun, seen)
                 finally:
-                    following.cancel()  # does nothing to one that is done
+                    following.cancel()  # no effect on a future that is done
                     await asyncio.wait({following})
                 if part is _NOTHING:
                     return
                 yield part
 
-    async def _next(self, following: asyncio.Future[Any], begun: Sequence[RunCreateMetadata], told: _Told) -> Any:
+    async def _next(self, following: asyncio.Future[Any], begun: Sequence[RunCreateMetadata], seen: _Seen) -> Any:
         over = False
         while not (await asyncio.wait({following}, timeout=SILENCE))[0]:
             if over:
-                raise ServerError(f"the server at {self.url} never reported the end of the run", drafts=told.drafts)
-            # The last parts may be under way: they get as long again.
+                raise ServerError(f"the server at {self.url} did not report the end of the run", drafts=seen.drafts)
+            # The last parts may be on their way: wait for them as long again.
             over = await self._over(begun)
         return following.result()
 
     async def _over(self, begun: Sequence[RunCreateMetadata]) -> bool:
-        """Whether the run has ended, as far as the server says; one that keeps no threads for us is not asked."""
+        """Return whether the server says that the run has ended; False if it keeps no thread for the run."""
         run = begun[-1] if begun else None
         if run is None or run["thread_id"] is None:
             return False
@@ -176,8 +191,8 @@ class RemoteMoA:
             return True
 
 
-class _Told:
-    """What the custom events of a run have said: its drafts, its end, and why it failed."""
+class _Seen:
+    """What the custom events of a run have reported: its drafts, its end, and why it failed."""
 
     def __init__(self) -> None:
         self.drafts: list[Draft] = []
@@ -194,7 +209,7 @@ class _Told:
             self.finished = True
 
     def error(self, said: Any) -> MoAError:
-        """The error that the local graph would have raised; some servers say no more of it than its name."""
+        """Return the error that the local graph would have raised. Some servers report its name only."""
         given = said if isinstance(said, Mapping) else {"message": said}
         whole = {**given, **(self.failure or {})}
         name, message = str(whole.get("error")), str(whole.get("message") or whole.get("error"))
@@ -205,17 +220,17 @@ class _Told:
 
 
 def _as_sent(input: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The checked messages as plain data. Each has an id, so that a run begun twice does not hold them twice.
+    """Return the checked messages as plain data. Each has an id, so that a restarted run does not hold them twice.
 
     Raises:
-        InputError: as the graph would; nothing has been sent.
+        InputError: The graph would refuse them. Nothing has been sent.
     """
     messages: list[AnyMessage] = add_checked([], input.get("messages", []))
     check(messages)
-    return [_plain(message) for message in messages]
+    return [_message_data(message) for message in messages]
 
 
-def _plain(message: BaseMessage) -> dict[str, Any]:
+def _message_data(message: BaseMessage) -> dict[str, Any]:
     extra = {name: getattr(message, name, None) for name in ("name", "tool_calls", "tool_call_id")}
     given = {name: value for name, value in extra.items() if value}
     plain = {"role": message.type, "content": message.content, "id": message.id, **given}
@@ -223,7 +238,7 @@ def _plain(message: BaseMessage) -> dict[str, Any]:
 
 
 def _message(sent: Any) -> AnyMessage:
-    """A message as the server sent it; the conversion for callers' dicts would put an answer's usage aside."""
+    """Return a message of the server. The conversion for callers' dicts would drop the usage of an answer."""
     if isinstance(sent, Mapping) and sent.get("type") == "ai":
         return AIMessage.model_validate(dict(sent))
     (message,) = convert_to_messages([sent])
@@ -231,7 +246,7 @@ def _message(sent: Any) -> AnyMessage:
 
 
 def _encodable(value: Any) -> Any:
-    """JSON that every server takes: lone surrogates are replaced, as the local graph replaces them."""
+    """Return JSON that every server takes: lone surrogates are replaced, as the local graph does."""
     if isinstance(value, str):
         return encodable(value)
     if isinstance(value, Mapping):
@@ -240,10 +255,10 @@ def _encodable(value: Any) -> Any:
 
 
 def _as_context(context: Any) -> dict[str, Any] | None:
-    """What the caller set, checked before it is sent.
+    """Return the fields that the caller set, checked.
 
     Raises:
-        ConfigError: as the graph would.
+        ConfigError: The graph would refuse them. Nothing has been sent.
     """
     if context is None:
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,13 +13,14 @@ from langgraph.constants import TAG_NOSTREAM
 
 from moa_graph.costs.tokens import prompt_tokens, tokens
 from moa_graph.errors import ConfigError
-from moa_graph.graph.fence import FilteredSink, Part, without_boundaries
+from moa_graph.graph.fence import BoundaryFilter, FilteredSink, Part, without_boundaries
 from moa_graph.graph.prompts import FENCED, Prompt, build_prompt
 from moa_graph.graph.recording import Recording, scope_of
 from moa_graph.graph.runs import Run
 from moa_graph.graph.targets import AGGREGATOR, PROPOSER, Target, target_of
 from moa_graph.graph.windows import Fitted, fit
 from moa_graph.mixture.proposer import Proposer
+from moa_graph.models.answer_filter import filtering
 from moa_graph.models.call import Call, Outcome, Sink, Terms, ask
 from moa_graph.models.retries import RetryBudget
 from moa_graph.models.tools import bound_to
@@ -139,7 +141,8 @@ class SlotCall:
             options=target.options,
             tools=target.tools,
         )
-        await ask(call, terms, outcome)
+        with nullcontext() if code is None else filtering(lambda: BoundaryFilter(code)):
+            await ask(call, terms, outcome)
         self._cut_boundaries(code)
         if recording is not None:
             await recording.keep(outcome)

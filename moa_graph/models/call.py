@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +20,8 @@ from moa_graph.costs.prices import cost_of
 from moa_graph.mixture.price_overrides import Override
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.models.faults import Fault, judged, own_cancellation
-from moa_graph.models.rate_limit import Permit, RateLimiter
-from moa_graph.models.reply import Reply, read
+from moa_graph.models.rate_limit import RateLimiter
+from moa_graph.models.reply import IN_THREAD, Reply, read, read_reply
 from moa_graph.models.reply_stream import Pieces
 from moa_graph.models.retries import RetryBudget, backoff
 from moa_graph.models.streaming import Sink, call_chunks, read_stream
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from langchain_core.runnables import Runnable
 
 __all__ = ["Call", "Outcome", "Sink", "Terms", "ask"]
-
-_IN_THREAD = 2**17
-"""Characters. A longer reply is read in a thread."""
 
 
 @dataclass
@@ -135,7 +132,7 @@ class Outcome:
             self.cost = 0.0 if self.free else None
 
     def _partial(self) -> str:
-        return read(self.pieces.raw()).text if self.pieces and self.pieces.chars <= _IN_THREAD else ""
+        return read(self.pieces.raw()).text if self.pieces and self.pieces.chars <= IN_THREAD else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +213,10 @@ async def ask(call: Call, terms: Terms, outcome: Outcome) -> None:
 async def _attempts(outcome: Outcome, call: Call, terms: Terms) -> None:
     end = outcome.started + terms.deadline
     while True:
-        async with _turn(terms) as permit:
+        # Wait for a cool-down for at most a quarter of the deadline, so that the call can still finish.
+        patience = terms.deadline / 4
+        turn = terms.limiter.permit(order=terms.order, group=terms.group, patience=patience) if terms.limiter else None
+        async with turn or nullcontext() as permit:
             fault = await _attempt(outcome, call)
             if permit and fault and fault.kind == "rate_limit":
                 permit.refused(fault.retry_after)
@@ -228,13 +228,6 @@ async def _attempts(outcome: Outcome, call: Call, terms: Terms) -> None:
         if time.perf_counter() + wait >= end or not terms.budget.take():
             return
         await asyncio.sleep(wait)
-
-
-def _turn(terms: Terms) -> AbstractAsyncContextManager[Permit | None]:
-    if terms.limiter is None:
-        return nullcontext()
-    # Wait for a cool-down for at most a quarter of the deadline, so that the call can still finish.
-    return terms.limiter.permit(order=terms.order, group=terms.group, patience=terms.deadline / 4)
 
 
 async def _attempt(outcome: Outcome, call: Call) -> Fault | None:
@@ -263,21 +256,15 @@ async def _attempt(outcome: Outcome, call: Call) -> Fault | None:
 async def _reply(outcome: Outcome, call: Call) -> Reply:
     if call.sink is None:
         given: object = await call.model.ainvoke(call.messages, call.config, **call.options)
-        return await _read(given, call.tools)
+        return await read_reply(given, tools=call.tools)
     sink, outcome.pieces = call.sink(), Pieces()
     chunks = call.model.astream(call.messages, call.config, **call.options)
     await read_stream(chunks, outcome.pieces, sink, on_first=outcome.first_token)
-    reply = await _read(outcome.pieces.raw(), call.tools)
+    reply = await read_reply(outcome.pieces.raw(), tools=call.tools)
     sink.close()
     if reply.message.tool_calls:
         sink("", call_chunks(reply.message))
     return reply
-
-
-async def _read(given: object, tools: bool) -> Reply:
-    content = getattr(given, "content", "")
-    size = len(content) if isinstance(content, str) else sum(len(str(block)) for block in content or ())
-    return await asyncio.to_thread(read, given, tools=tools) if size > _IN_THREAD else read(given, tools=tools)
 
 
 async def _hedged(outcome: Outcome, call: Call, terms: Terms) -> None:

@@ -20,6 +20,7 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableBinding
 from langgraph.errors import GraphBubbleUp
 
+from moa_graph.models.answer_filter import FILTER, ChunkFilter, filtered
 from moa_graph.models.faults import STREAM_CUT, ProviderError, judged, own_cancellation
 from moa_graph.models.reply_chunks import Joining
 from moa_graph.models.reply_stream import StreamEnd
@@ -102,7 +103,8 @@ class _Redacting(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         try:
-            return await self.inner._agenerate(messages, stop, run_manager, **kwargs)
+            result = await self.inner._agenerate(messages, stop, run_manager, **kwargs)
+            return result if FILTER.get() is None else filtered(result)
         except (Exception, asyncio.CancelledError) as exc:
             raise _redacted(exc) from None
 
@@ -119,18 +121,18 @@ class _RedactingStream(_Redacting):
     ) -> AsyncIterator[ChatGenerationChunk]:
         try:
             chunks: Any = self.inner._astream(messages, stop, run_manager, **kwargs)
-            end, joining = StreamEnd(), Joining()
+            end, joining, text = StreamEnd(), Joining(), ChunkFilter()
             try:
                 async with aclosing(chunks):
                     async for chunk in chunks:
                         end.add(chunk)
                         for each in joining.add(chunk):
-                            yield each
+                            yield text.add(each)
             except Exception:
-                for each in joining.rest():  # what arrived before the fault
+                for each in [*map(text.add, joining.rest()), *text.rest()]:  # what arrived before the fault
                     yield each
                 raise
-            for each in joining.rest():
+            for each in [*map(text.add, joining.rest()), *text.rest()]:
                 yield each
             # LangChain joins the chunks when a callback streams, so a broken stream would look like a complete answer.
             if end.broken:

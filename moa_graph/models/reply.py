@@ -1,11 +1,12 @@
-"""The one reading of a provider's reply.
+"""Read a provider's reply.
 
-Whatever a chat model returns, whole or in pieces, becomes one `Reply` of plain, checked values. Nothing here raises for
+The message of any chat model, whole or in pieces, becomes one `Reply` of plain, checked values. Nothing here raises for
 what a provider sent, and no other module reads a provider's message.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -31,22 +32,25 @@ from moa_graph.models.reply_fields import (
 from moa_graph.models.thoughts import clean
 from moa_graph.state import COUNTED, Status, Usage
 
-__all__ = ["BLOCKS", "EXTRAS", "Raw", "Reply", "content_text", "read"]
+__all__ = ["BLOCKS", "EXTRAS", "IN_THREAD", "Raw", "Reply", "content_text", "read", "read_reply"]
+
+IN_THREAD: Final = 2**17
+"""Characters. A longer reply is read in a thread."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a provider's reply amounts to.
+    """A provider's reply as checked values.
 
     Attributes:
-        status: how far the reply counts.
-        text: the text without reasoning.
-        error: why the reply does not count or is not whole; None when it is whole.
-        message: the reply as a message that any checkpointer takes. Its content is `text`, except in a turn that calls
+        status: The status of the reply.
+        text: The text without reasoning.
+        error: Why the reply does not count or is not whole; None when it is whole.
+        message: The reply as a message that any checkpointer takes. Its content is `text`, except in a turn that calls
             tools and holds blocks that the provider wants back unchanged, such as signed thoughts.
-        usage: tokens as the provider counted them, or None.
-        cost: dollars as the provider stated them, or None.
-        fault: for the status "failed", what follows from it.
+        usage: Tokens as the provider counted them, or None.
+        cost: Dollars as the provider stated them, or None.
+        fault: The classified fault, for the status "failed".
     """
 
     status: Status
@@ -77,7 +81,7 @@ class Reply:
 
 @dataclass(slots=True)
 class Raw:
-    """A reply as it arrived, whole or joined from its pieces; nothing in it is trusted."""
+    """A reply as it arrived, whole or joined from its pieces. Nothing in it is checked yet."""
 
     content: Any = ""
     calls: list[RawCall] = field(default_factory=list)
@@ -89,18 +93,25 @@ class Raw:
 
 
 def read(raw: object, *, tools: bool = False) -> Reply:
-    """Return what a reply amounts to. Never raises.
+    """Return a reply as checked values. Never raises.
 
     Args:
-        raw: a message of any class, or a `Raw`.
-        tools: whether tools were offered, so that a reply that only calls a tool counts.
+        raw: A message of any class, or a `Raw`.
+        tools: Whether tools were offered, so that a reply that only calls a tool counts.
     """
     try:
         return _read(raw if isinstance(raw, Raw) else raw_of(raw), tools)
     except ReplyTooLarge as exc:
         return _malformed(str(exc), retryable=False)
-    except Exception as exc:  # a reply may hold anything, and this is where it ends
+    except Exception as exc:  # a reply may hold any value
         return _malformed(f"{type(exc).__name__}: {exc}")
+
+
+async def read_reply(raw: Any, *, tools: bool) -> Reply:
+    """Return what `read` returns. A long reply is read in a thread, so that other tasks run meanwhile."""
+    content = getattr(raw, "content", "")
+    size = len(content) if isinstance(content, str) else sum(len(str(block)) for block in content or ())
+    return await asyncio.to_thread(read, raw, tools=tools) if size > IN_THREAD else read(raw, tools=tools)
 
 
 def _malformed(reason: str, *, retryable: bool = True) -> Reply:
@@ -159,7 +170,7 @@ def _failed(raw: Raw, finish: Finish) -> tuple[Status, str, Fault]:
 
 
 def _refusal(raw: Raw) -> str:
-    """Return the refusal's own words: Chat Completions has a field for them, Responses a content block."""
+    """Return the text of a refusal: Chat Completions has a field for it, Responses a content block."""
     blocks = raw.content if isinstance(raw.content, list) else []
     said = [raw.extra.get("refusal")]
     said += [block.get("refusal") for block in blocks if isinstance(block, Mapping) and block.get("type") == "refusal"]
@@ -172,7 +183,7 @@ def _why_empty(raw: Raw, finish: Finish) -> str:
     if content_text(raw.content).strip() or kinds & _THOUGHTS or raw.extra.keys() & {"reasoning_content", "reasoning"}:
         return "the answer held only the model's thoughts"
     if raw.calls:
-        return f"it called a tool that nobody offered: {one_line(str(raw.calls[0].name), limit=60)}"
+        return f"it called a tool that was not offered: {one_line(str(raw.calls[0].name), limit=60)}"
     return f"the answer was empty (finish_reason {one_line(finish.reason) or 'not given'})"
 
 
@@ -183,7 +194,7 @@ _SIGNATURES: Final = frozenset({"signature", "encrypted_content", "thought_signa
 
 
 def content_text(content: object) -> str:
-    """Return the text in a message's content, reasoning blocks left out."""
+    """Return the text in a message's content without reasoning blocks."""
     if isinstance(content, str):
         return content
     parts: list[str] = []
@@ -197,7 +208,7 @@ def content_text(content: object) -> str:
 
 
 def _must_return(content: object) -> bool:
-    """Whether content holds blocks that the provider wants back unchanged in a tool loop."""
+    """Return whether content has blocks that the provider wants back unchanged in a tool loop."""
     blocks = [block for block in content if isinstance(block, Mapping)] if isinstance(content, list) else []
     return any(block.get("type") in _THOUGHTS or _SIGNATURES & block.keys() for block in blocks)
 
@@ -214,7 +225,7 @@ EXTRAS: Final = "tool_call_extras"
 """The key in a message's `additional_kwargs` for the `extra_content` of its tool calls, by their ids."""
 
 _NOT_KEPT: Final = frozenset({BLOCKS, "tool_calls", "function_call", "refusal", "audio", "parsed"})
-"""Fields that are stored elsewhere in the message, or that the provider does not use."""
+"""Keys that the message holds elsewhere, or that the provider does not want back."""
 
 
 def _extra(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -228,7 +239,7 @@ _KEY: Final = re.compile(r"[\w.-]{1,80}")
 
 
 def _metadata(given: Mapping[str, Any], finish: Finish) -> dict[str, Any]:
-    """Return the metadata as short plain values. Log probabilities may be long: they come only when asked for."""
+    """Return the metadata as short plain values. Log probabilities may be long: providers send them on request only."""
     logprobs = given.get("logprobs")
     rest = {k: value for k, value in given.items() if k not in ("logprobs", COSTS) and _KEY.fullmatch(str(k))}
     kept = plain(rest, text=1000, values=500, depth=6)
@@ -244,7 +255,7 @@ def raw_of(message: object) -> Raw:
     """Return a whole message as it arrived.
 
     Raises:
-        TypeError: it is not a message.
+        TypeError: It is not a message.
     """
     if not isinstance(message, BaseMessage):
         raise TypeError(f"the chat model returned {type(message).__name__} instead of a message")
@@ -256,7 +267,7 @@ def raw_of(message: object) -> Raw:
 
 def _calls_of(message: BaseMessage, extra: Mapping[str, Any]) -> list[RawCall]:
     if isinstance(message, AIMessageChunk) and message.tool_call_chunks:
-        # What LangChain makes of pieces completes arguments that were cut off.
+        # LangChain's own joining completes arguments that were cut off.
         return [RawCall(each.get("name"), each.get("args"), each.get("id")) for each in message.tool_call_chunks]
     given = [*(getattr(message, "tool_calls", None) or []), *(getattr(message, "invalid_tool_calls", None) or [])]
     calls = [RawCall(each.get("name"), each.get("args"), each.get("id")) for each in given if isinstance(each, Mapping)]

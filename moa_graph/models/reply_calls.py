@@ -1,4 +1,4 @@
-"""The tool calls of a reply: complete, with ids of their own and arguments that are an object, or marked invalid."""
+"""The tool calls of a reply: joined from pieces, then complete with unique ids and an object, or marked invalid."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["GrowingCalls", "RawCall", "checked_calls"]
 
 @dataclass(slots=True)
 class RawCall:
-    """A tool call as it arrived; `args` is text or an object."""
+    """A tool call as it arrived. `args` is text or an object."""
 
     name: object = None
     args: object = None
@@ -27,7 +27,15 @@ class RawCall:
 
 
 def checked_calls(given: Sequence[RawCall], *, cut: bool) -> tuple[list[ToolCall], list[InvalidToolCall]]:
-    """Return the calls that can be made and those that cannot, all with ids of their own."""
+    """Return the valid calls and the invalid ones, all with unique ids.
+
+    Args:
+        given: The calls as they arrived.
+        cut: Whether the reply ended at a limit, so that arguments of the last call may be missing.
+
+    Raises:
+        ReplyTooLarge: There are too many.
+    """
     if len(given) > MAX_TOOL_CALLS:
         raise ReplyTooLarge("list of tool calls", MAX_TOOL_CALLS, "calls")
     calls: list[ToolCall] = []
@@ -57,7 +65,7 @@ def _arguments(given: object, *, cut: bool) -> tuple[dict[str, Any] | None, str 
     if value is None or (isinstance(value, str) and not value.strip()):
         return (None, "the arguments were cut off") if cut else ({}, None)
     try:
-        for _ in range(2):  # some servers encode the text once more
+        for _ in range(2):  # some servers encode the text twice
             value = json.loads(value, strict=False) if isinstance(value, str) else value
     except (ValueError, RecursionError):
         return None, "the arguments are not valid JSON"
@@ -103,7 +111,7 @@ class _Growing:
 
 
 class GrowingCalls:
-    """Tool calls in pieces. Servers leave out indexes and ids, use index 0 for every call, and repeat names."""
+    """Tool calls in pieces. Some servers omit indexes and ids, use index 0 for every call, or repeat names."""
 
     def __init__(self) -> None:
         self.chars = 0

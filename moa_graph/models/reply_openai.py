@@ -1,7 +1,8 @@
-"""LangChain's OpenAI chat models with replies repaired, and with all that must go back to the provider kept.
+"""LangChain's OpenAI chat models with malformed replies repaired, and with what must go back to the provider kept.
 
-LangChain validates some fields and computes with others, so that one odd value loses a whole answer: a role that is not
-"assistant", a token count that is text, arguments that are an object. Each is replaced by what it means, or left out.
+LangChain validates some fields and computes with others, so that one malformed value loses a whole answer: a role that
+is not "assistant", a token count that is text, arguments that are an object. Each is replaced by its meaning, or
+omitted.
 This holds for replies from `openai_http` and for those that the SDK has read.
 """
 
@@ -26,14 +27,14 @@ _DETAILS: Final = ("prompt_tokens_details", "completion_tokens_details")
 
 @functools.cache
 def repairing(kind: type[Any], provider: str | None = None) -> type[Any]:
-    """Return a subclass of `kind`, a class of LangChain's OpenAI family, that reads odd replies.
+    """Return a subclass of `kind`, a class of LangChain's OpenAI family, that reads malformed replies.
 
     It also keeps `extra_content` of tool calls, in which Gemini signs its thoughts: providers want it back unchanged,
     and LangChain's tool calls have no place for it. It is kept in `additional_kwargs`, by the call's id.
 
     Args:
-        kind: the class. The subclass has its name, for traces.
-        provider: the provider's name in traces (LangSmith's `ls_provider`); None leaves LangChain's own.
+        kind: The class. The subclass has its name, for traces.
+        provider: The provider's name in traces (LangSmith's `ls_provider`); None leaves LangChain's own.
     """
 
     class Repairing(kind):  # type: ignore[misc]  # the base class is a parameter
@@ -94,14 +95,14 @@ def _readable(response: Any) -> tuple[Any, float | None]:
     choices = getattr(response, "choices", None)
     if not isinstance(choices, list) or any(hasattr(getattr(each, "message", None), "parsed") for each in choices):
         return response, None
-    # The SDK does not validate what it reads either: its object holds the same odd values.
+    # The SDK does not validate replies: its object holds the same malformed values.
     data = response.model_dump(warnings=False)
     cost = stated_cost(data)
     return type(response).construct(None, **repaired(data)), cost
 
 
 def _indexed(chunk: dict[str, Any], calls: dict[str, list[Any]]) -> dict[str, Any]:
-    """Give the pieces of tool calls the index that servers leave out; LangChain drops pieces without one.
+    """Give the pieces of tool calls the index that some servers omit. LangChain drops pieces without one.
 
     `calls` holds the ids of the stream's calls so far, in order, for each of its choices.
     """

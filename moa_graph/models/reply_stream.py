@@ -1,7 +1,7 @@
 """Join the pieces of a streamed reply.
 
-LangChain's own joining raises when pieces change their type, adds running totals up, completes arguments that were cut
-off, and needs quadratic time. This one takes any pieces, in linear time, and leaves the judgement to `reply.read`.
+LangChain's own joining raises when pieces change their type, adds running totals, completes arguments that were cut
+off, and needs quadratic time. This one takes any pieces, in linear time; `reply.read` decides what they are worth.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ _GROWING_EXTRA: Final = frozenset({"reasoning_content", "reasoning", "refusal"})
 
 
 _GOING_ON: Final = ("null", "in_progress", "queued")
-"""What the Responses API and odd servers say in pieces that end nothing."""
+"""Reasons that the Responses API and some servers send in pieces that are not the last."""
 
 
 class StreamEnd:
-    """Whether a stream of OpenAI's protocols was cut. The message that LangChain joins does not show it."""
+    """Detects a stream of OpenAI's protocols that was cut. The message that LangChain joins does not show it."""
 
     def __init__(self) -> None:
         self._promised = self._ended = False
 
     def add(self, chunk: ChatGenerationChunk) -> None:
-        """Note what the chunk says about the end."""
+        """Read what the chunk says about the end of the stream."""
         said = {**chunk.message.response_metadata, **(chunk.generation_info or {})}
         self._promised = self._promised or said.get("model_provider") == "openai"
         self._ended = self._ended or any(reason not in _GOING_ON for reason in reasons_in(said))
@@ -68,8 +68,8 @@ class Pieces:
         """Add a piece and return its text.
 
         Raises:
-            TypeError: it is not a message.
-            ReplyTooLarge: the reply has too much text or too many tool calls.
+            TypeError: It is not a message.
+            ReplyTooLarge: The reply has too much text or too many tool calls.
         """
         raw = raw_of(piece)
         assert isinstance(piece, BaseMessage)
@@ -85,7 +85,7 @@ class Pieces:
         self._add_metadata(raw.metadata)
         if raw.usage is not None:
             self._usages.append(raw.usage)
-        # Ids that LangChain made up give way to the provider's.
+        # The provider's id replaces one that LangChain made.
         if isinstance(raw.id, str) and (not self._id or str(self._id).startswith(("lc_", "run-"))):
             self._id = raw.id
         self.chars += len(text)
@@ -140,7 +140,7 @@ class Pieces:
                 self._extra[key] = dict(value) if isinstance(value, Mapping) else value
 
     def _usage(self) -> Usage | None:
-        """Return the whole usage: pieces are parts of it (LangChain's rule) or totals so far (OpenAI's protocol)."""
+        """Return the whole usage. Pieces are parts of it (LangChain's rule) or running totals (OpenAI's protocol)."""
         if len(self._usages) < 2:
             return self._usages[0] if self._usages else usage_from(self._metadata.get("token_usage"))
         totals = sum(1 for usage in self._usages if usage["input_tokens"]) > 1
@@ -154,7 +154,7 @@ def _status(metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class _Content:
-    """Content in pieces: texts, and blocks that belong together by their index."""
+    """Content in pieces: texts, and blocks that their index joins."""
 
     def __init__(self) -> None:
         self.others = 0

@@ -8,15 +8,20 @@ import threading
 from moa_graph.models.faults import Fault
 
 MIN_WAIT = 0.25
-"""Seconds between two attempts at least: a provider that says "Retry-After: 0" may be overloaded."""
+"""Seconds between two attempts at least: a provider that sends "Retry-After: 0" may be overloaded."""
 
 
 def backoff(attempt: int, fault: Fault, *, rng: random.Random | None = None) -> float:
     """Return the seconds to wait after failed attempt number `attempt` (1-based).
 
-    The wait begins at 0.5 s and doubles up to 8 s; it is drawn from the upper half of that. A wait that the provider
-    asks for is kept, but is at least `MIN_WAIT`, and gets up to a quarter on top so that clients that were given the
-    same second do not all come back in it.
+    The wait is drawn from the upper half of 0.5 s, doubled after each attempt up to 8 s. A wait that the provider asks
+    for is used instead: at least `MIN_WAIT`, and up to a quarter longer, so that clients that were given the same
+    second do not all return in it.
+
+    Args:
+        attempt: The number of the failed attempt, from 1.
+        fault: Its fault.
+        rng: The source of random numbers; the module `random` by default.
     """
     draw = (rng or random).random()
     if fault.retry_after is not None:
@@ -25,11 +30,11 @@ def backoff(attempt: int, fault: Fault, *, rng: random.Random | None = None) -> 
 
 
 class RetryBudget:
-    """How many retries, and apart from them how many hedges, may still be sent; safe from many tasks and threads.
+    """The retries and the hedges that may still be sent. Safe from many tasks and threads.
 
     Args:
-        limit: Retries at most, and hedges at most. They are counted apart: a hedge is sent before anything has failed,
-            and must not take the retry of a call that fails later.
+        limit: Retries at most, and hedges at most. They are counted separately: a hedge is sent before anything has
+            failed, and must not use the retry of a call that fails later.
     """
 
     def __init__(self, limit: int) -> None:
@@ -45,7 +50,7 @@ class RetryBudget:
             return True
 
     def take_hedge(self) -> bool:
-        """Use one hedge if there is one left."""
+        """Use one hedge. Return False when none is left."""
         with self._lock:
             if self._hedges <= 0:
                 return False

@@ -154,7 +154,7 @@ async def test_a_run_whose_end_is_never_told_is_a_fault_of_the_server(monkeypatc
     monkeypatch.setattr("moa_graph.graph.remote.SILENCE", 0.2)
     with mute_server("success") as (url, ended):
         async with RemoteMoA(url) as remote:
-            with pytest.raises(ServerError, match="never reported the end of the run"):
+            with pytest.raises(ServerError, match="did not report the end of the run"):
                 await remote.ainvoke(ASK)
         await until(ended)
     with mute_server("running") as (url, ended):

@@ -6,15 +6,15 @@ import pytest
 
 from moa_graph import errors
 from moa_graph.errors import AggregationError, MissingKeyError, MoAError
-from moa_graph.graph.remote import RemoteMoA, _Told
+from moa_graph.graph.remote import RemoteMoA, _Seen
 
 
 def draft(slot: int) -> dict[str, Any]:
     return {"moa": "draft", "layer": 1, "slot": slot, "draft": {"layer": 1, "slot": slot, "text": f"draft {slot}"}}
 
 
-def told(*events: dict[str, Any]) -> _Told:
-    found = _Told()
+def told(*events: dict[str, Any]) -> _Seen:
+    found = _Seen()
     for event in events:
         found.note(event)
     return found

@@ -214,7 +214,7 @@ def test_broken_arguments_alone_are_asked_for_again() -> None:
 
 def test_a_call_that_nobody_offered_does_not_count() -> None:
     reply = read(AIMessage("", tool_calls=[{"name": "launch", "args": {}, "id": "c1"}]))
-    assert (reply.status, reply.error) == ("empty", "it called a tool that nobody offered: launch")
+    assert (reply.status, reply.error) == ("empty", "it called a tool that was not offered: launch")
     assert reply.message.tool_calls == []
 
 

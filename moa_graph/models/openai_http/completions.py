@@ -54,7 +54,7 @@ class Completions:
             if len(received) > MAX_ERROR_BYTES:  # the SDK could not read it either, only slower
                 raise ValueError(f"{len(received):,} bytes that are not JSON") from None
             data = None
-        if isinstance(data, dict) and _plain(data):
+        if isinstance(data, dict) and _is_plain(data):
             return SimpleNamespace(parse=lambda: data, headers=response.headers)
         return await self._as_the_sdk_reads(response, received, payload)
 
@@ -97,7 +97,7 @@ class Completions:
         return await asyncio.to_thread(read)
 
 
-def _plain(data: dict[str, Any]) -> bool:
+def _is_plain(data: dict[str, Any]) -> bool:
     """Whether LangChain makes the same of this dict as of the SDK's object."""
     choices = data.get("choices")
     if not isinstance(choices, list) or data.get("error"):

@@ -141,7 +141,7 @@ def chat_messages(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
     Raises:
         Problem: 400, naming the message.
     """
-    system = _plain(fields.get("system", ""), "system")
+    system = _text_only(fields.get("system", ""), "system")
     messages: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
     for place, message in enumerate(fields["messages"]):
         where = f"messages[{place}]"
@@ -160,7 +160,7 @@ def chat_messages(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
     return messages
 
 
-def _plain(value: str | list[Any], place: str) -> str:
+def _text_only(value: str | list[Any], place: str) -> str:
     if isinstance(value, str):
         return value
     texts = [block.get("text") if isinstance(block, Mapping) else None for block in value]

@@ -1,0 +1,76 @@
+"""The reducers of drafts and notes, which also check drafts that a person edits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from moa_graph.errors import InputError
+from moa_graph.state.values import Draft, Note
+
+__all__ = ["by_place", "merge_drafts", "merge_notes"]
+
+
+def merge_drafts(left: Sequence[Draft], right: Any) -> list[Draft]:
+    """Return drafts keyed by (layer, slot): a later one replaces an earlier one; ordered by layer, then slot.
+
+    Args:
+        left: The drafts of the state.
+        right: What a node, or a person who edits the state, writes.
+
+    Raises:
+        InputError: `right` is not a list of whole drafts, or one is in the slot of another proposer.
+    """
+    drafts = list(left)
+    for draft in _checked_drafts(right):
+        _refuse_foreign_slot(draft, drafts)
+        drafts.append(draft)
+    return by_place(drafts)
+
+
+def by_place(drafts: Sequence[Draft]) -> list[Draft]:
+    """Return the last draft of every (layer, slot), ordered by layer, then slot."""
+    last = {(d["layer"], d["slot"]): d for d in drafts}
+    return [last[key] for key in sorted(last)]
+
+
+def merge_notes(left: Sequence[Note], right: Sequence[Note]) -> list[Note]:
+    """Return notes keyed by (layer, kind, slot): a later one replaces an earlier one; ordered by that key."""
+    merged = {(note["layer"], note["kind"], note["slot"]): note for note in (*left, *right)}
+    return [merged[key] for key in sorted(merged)]
+
+
+_WAY_OUT = (
+    "Copy the draft from the state and change `text` or `status` of the copy; `status: dropped` leaves it out of the "
+    "answer."
+)
+
+
+@cache
+def _drafts_adapter() -> TypeAdapter[list[Draft]]:
+    return TypeAdapter(list[Draft])
+
+
+def _checked_drafts(given: Any) -> list[Draft]:
+    try:
+        drafts = _drafts_adapter().validate_python(list(given) if isinstance(given, tuple) else given)
+    except ValidationError as exc:
+        first = exc.errors(include_url=False)[0]
+        place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
+        raise InputError(f"drafts{place}: {first['msg']}. {_WAY_OUT}") from None
+    for draft in drafts:
+        if draft["layer"] < 1 or draft["slot"] < 0:
+            raise InputError(f"drafts: layer {draft['layer']}, slot {draft['slot']} is not a place. {_WAY_OUT}")
+    return drafts
+
+
+def _refuse_foreign_slot(draft: Draft, others: Any) -> None:
+    """Check that in one layer a proposer has one slot, and a slot one proposer."""
+    for other in others:
+        same = other["slot"] == draft["slot"], other["proposer"] == draft["proposer"]
+        if other["layer"] == draft["layer"] and any(same) and not all(same):
+            place = f"layer {draft['layer']}, slot {draft['slot']}"
+            raise InputError(f"drafts: {place} is not the place of {draft['proposer']}. {_WAY_OUT}")

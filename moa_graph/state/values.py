@@ -1,0 +1,178 @@
+"""The values of a run: plain dicts of plain values, which any checkpointer and any client can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic import ConfigDict, with_config
+
+# typing.TypedDict below Python 3.12 makes the Agent Server's schema endpoint fail, and its MCP endpoint
+# list nothing.
+from typing_extensions import TypedDict
+
+Status = Literal["ok", "truncated", "empty", "refused", "filtered", "failed", "late", "skipped", "dropped"]
+
+COUNTED: frozenset[str] = frozenset({"ok", "truncated"})
+"""Statuses of drafts that later models see."""
+
+
+class Usage(TypedDict):
+    """Tokens of one call, or of several calls together.
+
+    `input_tokens` includes `cache_read_tokens` and `cache_write_tokens`; `output_tokens` includes `reasoning_tokens`.
+    """
+
+    input_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+
+
+def new_usage(
+    input_tokens: int = 0,
+    output_tokens: int = 0,
+    *,
+    reasoning_tokens: int = 0,
+    cache_read_tokens: int = 0,
+    cache_write_tokens: int = 0,
+) -> Usage:
+    """Return a usage. Counts that are not given are 0."""
+    return Usage(
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        reasoning_tokens=reasoning_tokens,
+        cache_read_tokens=cache_read_tokens,
+        cache_write_tokens=cache_write_tokens,
+    )
+
+
+def as_usage(value: Mapping[str, Any]) -> Usage:
+    """Return the usage in plain data, such as a row of a ledger. Counts that are absent are 0."""
+    return new_usage(**{name: int(value.get(name) or 0) for name in Usage.__annotations__})
+
+
+@with_config(ConfigDict(strict=True, extra="forbid", allow_inf_nan=False))
+class Draft(TypedDict):
+    """One proposer's answer in one layer, of any status.
+
+    `layer` is 1-based, `slot` 0-based, `cost` in dollars, times in seconds; `None` means unknown.
+    """
+
+    layer: int
+    slot: int
+    proposer: str
+    model: str
+    status: Status
+    text: str
+    error: str | None
+    usage: Usage | None
+    cost: float | None
+    seconds: float
+    first_token_seconds: float | None
+    attempts: int
+
+
+class SlotRef(TypedDict):
+    """A place in a layer and the node that filled it."""
+
+    layer: int
+    slot: int
+    proposer: str
+
+
+class UnusedSlot(SlotRef):
+    """A place whose draft no later model saw, with the reason."""
+
+    status: Status
+    reason: str
+
+
+class Record(TypedDict):
+    """The record of one run, written once by the last node together with the answer.
+
+    `cost` is None when the price of any of its calls is unknown. `calls` counts model calls that were sent, retries not
+    included. `combine` is the combiner, and `decision` how it decided. `agreement` is how alike the counted drafts of
+    the last round are, from 0 to 1 (None below two), and `medoid` the draft most alike to the others.
+
+    `degraded` is true when something that the mixture planned is missing, and `degraded_reasons` says what: a draft
+    that does not count, a fallback that answered, a combiner that had to give up, drafts cut because a provider found
+    the prompt too long. Texts that end at a token limit (`max_tokens`, `draft_tokens`, a window, the provider's own)
+    are not: a draft's or the record's status `truncated` says so.
+    """
+
+    mixture: str
+    preset: str | None
+    layers: int
+    calls: int
+    usage: Usage
+    cost: float | None
+    seconds: float
+    used: list[SlotRef]
+    unused: list[UnusedSlot]
+    degraded: bool
+    degraded_reasons: list[str]
+    combine: str
+    decision: dict[str, Any]
+    agreement: float | None
+    medoid: SlotRef | None
+    aggregator: str
+    fallback: str | None
+    prompt: str
+    status: Literal["ok", "truncated", "best_draft"]
+
+
+class RunInfo(TypedDict):
+    """Facts of a run that `begin` fixes. `started` is its start in Unix seconds, `mixture` the mixture's hash."""
+
+    id: str
+    mixture: str
+    layers: int
+    combine: str
+    started: float
+
+
+class Note(TypedDict):
+    """A combiner's result about drafts: of one of its calls, or of reading one draft.
+
+    Attributes:
+        layer: The layer whose drafts it is about; 0 before the first round.
+        slot: The slot of the draft it is about, or the number of the judge.
+        kind: `analysis`, `scores`, `vote`, `check` or `review`.
+        by: The node that wrote it.
+        text: The reply of the model, or the output of the check.
+        data: The values that were read in the text; None when it could not be read.
+        status: A status as of a draft; there is something to use when it is `ok`.
+        error: The reason when the status is not `ok`.
+        usage: Tokens as the provider counted them; None without a call.
+        cost: Dollars; None when unknown.
+        attempts: Requests that were sent.
+    """
+
+    layer: int
+    slot: int
+    kind: Literal["analysis", "scores", "vote", "check", "review"]
+    by: str
+    text: str
+    data: dict[str, Any] | None
+    status: Status
+    error: str | None
+    usage: Usage | None
+    cost: float | None
+    attempts: int
+
+
+Event = dict[str, Any]
+"""A custom stream event. Its key `moa` names its kind; docs/events.md lists the fields of each."""
+
+
+def counted(drafts: Sequence[Draft], layer: int) -> list[Draft]:
+    """Return the drafts of `layer` that later models see, in slot order."""
+    return [d for d in drafts if d["layer"] == layer and d["status"] in COUNTED]
+
+
+def total_usage(usages: Sequence[Usage | None]) -> Usage:
+    """Return the sum of the usages that are known."""
+    known = [as_usage(usage) for usage in usages if usage]
+    return new_usage(**{name: sum(usage[name] for usage in known) for name in Usage.__annotations__})  # type: ignore[literal-required]  # the names are Usage's own

@@ -1,0 +1,74 @@
+"""LangGraph's `messages` stream: the aggregator's answer, without the boundaries of its prompt."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+
+from moa_graph import create_moa
+from tests.fakes import fake
+
+
+class Whole(BaseChatModel):
+    """Repeats the boundaries of its prompt around its answer."""
+
+    blocks: bool = False
+
+    @property
+    def _llm_type(self) -> str:
+        return "repeats"
+
+    def _answer(self, messages: list[BaseMessage]) -> str:
+        (opening,) = re.findall(r"\[drafts begin: [0-9a-f]{16}\]", str(messages[-1].content))
+        (draft,) = re.findall(r"\[draft 1 of 1 begins: [0-9a-f]{16}\]", str(messages[-1].content))
+        return f"{draft}\nThe [one] answer.\n{opening}\nIt ends [here"
+
+    def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
+        raise AssertionError("the graph calls models asynchronously")
+
+    async def _agenerate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
+        text = self._answer(messages)
+        content: Any = [{"type": "text", "text": text}] if self.blocks else text
+        return ChatResult(generations=[ChatGeneration(message=AIMessage(content))])
+
+
+class Streaming(Whole):
+    async def _astream(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        text = self._answer(messages)
+        for start in range(0, len(text), 7):
+            piece: Any = text[start : start + 7]
+            content = [{"type": "text", "text": piece, "index": 0}] if self.blocks else piece
+            last = None if start + 7 < len(text) else "last"
+            yield ChatGenerationChunk(message=AIMessageChunk(content, chunk_position=last))
+
+
+@pytest.mark.parametrize("kind", [Whole, Streaming])
+@pytest.mark.parametrize("blocks", [False, True])
+@pytest.mark.parametrize("stream_answer", [False, True])
+async def test_the_boundaries_of_the_prompt_are_cut(kind: Any, blocks: bool, stream_answer: bool) -> None:
+    graph = create_moa(proposers=[fake("a")], aggregator=kind(blocks=blocks))
+    shown, answer = "", None
+    parts = graph.astream(
+        {"messages": "q"}, context={"stream_answer": stream_answer}, stream_mode=["messages", "values"]
+    )
+    async for mode, part in parts:
+        if mode == "values":
+            answer = part["messages"][-1]
+        elif part[0].type != "human":
+            shown += part[0].text
+    assert answer is not None and answer.content == "The [one] answer.\nIt ends [here"
+    assert shown.strip() == answer.content
+
+
+async def test_other_calls_are_not_filtered() -> None:
+    """A call without drafts in its prompt has no boundaries, also after one that had some."""
+    line = "[drafts begin: 0123456789abcdef]"
+    graph = create_moa(proposers=[fake("a", line)], aggregator=fake("z", line))
+    result = await graph.ainvoke({"messages": "q"})
+    assert result["drafts"][0]["text"] == result["messages"][-1].content == line
