@@ -28,7 +28,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 from weakref import WeakSet
 
 from moa_graph.costs import ledger_file
@@ -56,12 +56,14 @@ class Ledger:
 
     Args:
         path: The SQLite file; it is created when it does not exist.
-        run: The name of the run, which is a part of every key.
+        run: The name of the run that pays. It is a part of every key, unless `scope` is given.
+        scope: What is a part of every key in place of the run's name. Runs of one scope share their calls.
     """
 
-    def __init__(self, path: str | PathLike[str], *, run: str) -> None:
+    def __init__(self, path: str | PathLike[str], *, run: str, scope: str | None = None) -> None:
         self.path = Path(path)
         self.run = run
+        self.scope = run if scope is None else scope
         self._begin()
         _open.add(self)
 
@@ -88,7 +90,7 @@ class Ledger:
         params: Mapping[str, Any],
         messages: Sequence[Any],
     ) -> str:
-        """Return the key of a call: SHA-256 of the run's name and all arguments in canonical JSON.
+        """Return the key of a call: SHA-256 of the ledger's scope and all arguments in canonical JSON.
 
         Args:
             item: The question's id.
@@ -101,7 +103,7 @@ class Ledger:
             messages: LangChain messages or dicts. Their ids do not count.
         """
         sent = [_sent_part(m) for m in messages]
-        parts = [ledger_file.VERSION, self.run, item, layer, slot, role, repeat, model, dict(params), sent]
+        parts = [ledger_file.VERSION, self.scope, item, layer, slot, role, repeat, model, dict(params), sent]
         return hashlib.sha256(_canonical(parts, opaque=True).encode()).hexdigest()
 
     async def check(self, *, wait: float = math.inf) -> None:
@@ -179,6 +181,11 @@ class Ledger:
         sql = "SELECT count(*) FROM calls WHERE run = ?"
         return int(self._submit(lambda: self._one(sql, self.run)).result()[0])
 
+    def spent(self) -> float:
+        """Return the dollars of this run's recorded calls, as far as their prices were known."""
+        sql = "SELECT total(cost) FROM calls WHERE run = ?"
+        return float(self._submit(lambda: self._one(sql, self.run)).result()[0])
+
     def close(self) -> None:
         """Write all pending rows and close the file. A second call does nothing."""
         try:
@@ -187,7 +194,7 @@ class Ledger:
             return
         self._worker.shutdown(wait=True)
 
-    def __enter__(self) -> Ledger:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:

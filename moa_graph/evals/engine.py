@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
@@ -124,8 +125,14 @@ class _Permission:
     held: AsyncExitStack
     recorded: bool
     taken: bool = False
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def take(self) -> None:
+        # Calls of one item that run at once need one permission between them.
+        async with self.lock:
+            await self._take()
+
+    async def _take(self) -> None:
         if self.taken:
             return
         if self.recorded:
@@ -161,17 +168,28 @@ async def run(
     concurrency: int,
     cap: SpendingCap,
     notify: Callable[[ItemOutcome, SpendingCap], None] | None = None,
+    recorded_costs: bool = True,
 ) -> list[ItemOutcome]:
     """Return every item's outcome, in the order given. `work` fills in the outcome, so no paid result is lost at a cap.
 
     Under a cap, items whose calls are all recorded run first, because their cost is already spent. Any other item
     starts when it fits under the cap, and is skipped if it cannot fit any more.
+
+    Args:
+        items: The items.
+        name: Returns an item's name.
+        work: Does one item.
+        concurrency: The number of items that run at once.
+        cap: Counts what items cost.
+        notify: Called after every item.
+        recorded_costs: Whether an item whose calls are all recorded counts under the cap.
     """
 
     async def one(item: Item, *, recorded: bool) -> ItemOutcome | None:
         done = ItemOutcome(name(item))
         async with AsyncExitStack() as held:
-            paid.PERMISSION.set(_Permission(cap, held, recorded).take)
+            permission = _Permission(cap, held, recorded)
+            paid.PERMISSION.set(permission.take)
             try:
                 await work(item, done)
             except UnrecordedError:
@@ -179,7 +197,8 @@ async def run(
             except BudgetError:
                 done.skipped = True
             whole = not done.skipped and not done.failures
-            cap.pay(done.known_cost if done.priced else None, least=done.known_cost, whole=whole)
+            if recorded_costs or permission.taken:
+                cap.pay(done.known_cost if done.priced else None, least=done.known_cost, whole=whole)
             if notify:
                 notify(done, cap)
         return done

@@ -12,7 +12,7 @@ from moa_graph.evals.judge import Judge
 from moa_graph.evals.mt_bench.scores import FAILED, rating
 from moa_graph.evals.prompts.grade import is_right, run_check
 from moa_graph.evals.prompts.questions import OwnPrompt
-from moa_graph.evals.systems.mixture import System, SystemAnswer, SystemRequest
+from moa_graph.evals.systems.mixture import System, SystemRequest
 from moa_graph.evals.systems.paid_calls import PaidReply
 
 RESULTS = "results.jsonl"
@@ -68,10 +68,19 @@ class PromptsWork:
             answer = await self.system.answer(ask)
             done.answered(answer, ask)
             if answer.text is not None:
-                done.rows.setdefault(RESULTS, []).append(await self._graded(item, repeat, answer, done))
+                row = await self.graded(item, answer.text, done, repeat=repeat)
+                whose = {"model_id": self.system.name, "degraded": list(answer.degraded)}
+                done.rows.setdefault(RESULTS, []).append({**row, **whose})
 
-    async def _graded(self, item: OwnPrompt, repeat: int, answer: SystemAnswer, done: ItemOutcome) -> Row:
-        text = answer.text or ""
+    async def graded(self, item: OwnPrompt, text: str, done: ItemOutcome, *, repeat: int = 0) -> Row:
+        """Return an answer's grades and its score from 0 to 1; None where no verdict could be read.
+
+        Args:
+            item: The prompt.
+            text: The answer.
+            done: Counts what the judges took.
+            repeat: Tells several verdicts on one answer apart.
+        """
         row: Row = {"id": item.id, "repeat": repeat, "prompt": item.text, "tags": list(item.tags), "answer": text}
         grades: list[float] = []
         if item.gold:
@@ -89,8 +98,7 @@ class PromptsWork:
             read = [found["rating"] for found in row["ratings"] if found["rating"] is not None]
             unread = not read
             grades += [] if unread else [self._verdict(read)]
-        row["score"] = None if unread or not grades else min(grades)
-        return {**row, "model_id": self.system.name, "degraded": list(answer.degraded)}
+        return {**row, "score": None if unread or not grades else min(grades)}
 
     def _verdict(self, ratings: Sequence[float]) -> float:
         """Return 0 to 1: the mean rating on its scale, or whether more than half of the jury passes the answer."""

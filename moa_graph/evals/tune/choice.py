@@ -1,0 +1,243 @@
+"""The honest choice: chosen on one half of the prompts, reported on the other, and compared with the best single model.
+
+Everything here is arithmetic on a table of scores, one row a candidate and one column a prompt.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moa_graph.evals.stats import Difference, holm, paired
+from moa_graph.evals.stats.intervals import LEVEL, t_quantile
+from moa_graph.evals.tune.samples import Floats
+
+__all__ = ["Choice", "Finalist", "Honest", "Use", "choose", "honest", "pick"]
+
+Use = Literal["mixture", "single", "cannot tell"]
+TIED = 0.005
+"""Candidates within half a point of the best are tied; the cheapest of them is taken."""
+SPLITS = 200
+FINALISTS = 3
+WORTH = 0.05
+"""The gain that would matter: while one of this size cannot be ruled out, the verdict is that nothing can be told."""
+
+Bools = NDArray[np.bool_]
+
+
+def pick(means: Floats, costs: Floats) -> NDArray[np.intp]:
+    """Return the candidate to take: the cheapest of those within `TIED` of the best; of equal costs the better one.
+
+    Args:
+        means: Mean scores, shape (..., candidates).
+        costs: What an answer of each candidate costs; unknown costs are infinite.
+
+    Returns:
+        Places of candidates, shape (...).
+    """
+    tied = means >= means.max(axis=-1, keepdims=True) - TIED
+    price = np.where(tied, costs, np.inf)
+    cheapest = tied & (price <= price.min(axis=-1, keepdims=True))
+    found: NDArray[np.intp] = np.where(cheapest, means, -np.inf).argmax(axis=-1)
+    return found
+
+
+@dataclass(frozen=True)
+class Honest:
+    """What the whole procedure gains over the best single model, on prompts that did not choose; scores 0 to 1.
+
+    Attributes:
+        gain: Mean over repeated splits of (chosen candidate - best single model), both chosen on the other half.
+        low: Lower end of its 95 % interval.
+        high: Upper end.
+        score: Mean score of what was chosen, on the halves that did not choose it.
+        chosen: How often each candidate was chosen, by its place.
+        splits: Number of splits.
+    """
+
+    gain: float
+    low: float
+    high: float
+    score: float
+    chosen: dict[int, int]
+    splits: int
+
+
+def honest(scores: Floats, costs: Floats, single: Bools, *, splits: int = SPLITS, seed: int = 0) -> Honest:
+    """Choose on one half and report on the other, many times.
+
+    The interval is the corrected resampled t interval of C. Nadeau and Y. Bengio, "Inference for the generalization
+    error", Machine Learning 52 (2003) 239-281: the halves overlap between splits, so the variance over splits is
+    multiplied by 1/splits + n_test/n_train.
+
+    Args:
+        scores: Scores 0 to 1, shape (candidates, prompts).
+        costs: What an answer of each candidate costs.
+        single: Which candidates are single models.
+        splits: How many random halves.
+        seed: Seed of the splits.
+    """
+    n = scores.shape[1]
+    rng = np.random.default_rng(seed)
+    train = np.zeros((splits, n))
+    half = n // 2
+    for row in train:
+        row[rng.permutation(n)[:half]] = 1.0
+    fitted = train @ scores.T / half
+    tested = (1.0 - train) @ scores.T / (n - half)
+    chosen = pick(fitted, costs)
+    alone = np.flatnonzero(single)
+    base = alone[pick(fitted[:, alone], costs[alone])]
+    places = np.arange(splits)
+    gains = tested[places, chosen] - tested[places, base]
+    gain = float(gains.mean())
+    error = float(np.sqrt(gains.var(ddof=1) * (1 / splits + (n - half) / half)))
+    reach = t_quantile(n - half) * error
+    score = float(tested[places, chosen].mean())
+    return Honest(gain, gain - reach, gain + reach, score, dict(Counter(chosen.tolist()).most_common()), splits)
+
+
+@dataclass(frozen=True)
+class Finalist:
+    """A mixture that came far, compared with the best single model on the same prompts; scores 0 to 1.
+
+    Attributes:
+        place: The candidate's place.
+        versus: Finalist minus best single model.
+        p_holm: Its p, corrected over the finalists: S. Holm, "A simple sequentially rejective multiple test
+            procedure", Scandinavian Journal of Statistics 6 (1979) 65-70.
+        helped: Prompts on which it scores higher.
+        hurt: Prompts on which it scores lower.
+    """
+
+    place: int
+    versus: Difference
+    p_holm: float
+    helped: int
+    hurt: int
+
+    @property
+    def wins(self) -> bool:
+        """Whether it beats the best single model by more than its interval."""
+        return self.versus.low > 0 and self.p_holm < 1 - LEVEL
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The decision.
+
+    Attributes:
+        use: `mixture`; `single`; or `cannot tell`, which for now means the single model too.
+        winner: The candidate to use, by its place: a mixture, or the best single model.
+        best_single: The best single model's place.
+        best_mixture: The mixture that came furthest; None when there is none.
+        honest: What the procedure gains on prompts that did not choose; None with too few prompts.
+        finalists: The mixtures that came furthest.
+        hidden: The largest gain that the prompts do not rule out, 0 to 1.
+        reason: Why, in one sentence.
+    """
+
+    use: Use
+    winner: int
+    best_single: int
+    best_mixture: int | None
+    honest: Honest | None
+    finalists: list[Finalist] = field(default_factory=list)
+    hidden: float = 0.0
+    reason: str = ""
+
+
+def choose(
+    scores: Floats,
+    costs: Sequence[float | None],
+    single: Sequence[bool],
+    *,
+    kinds: Sequence[str] | None = None,
+    worth: float = WORTH,
+    seed: int = 0,
+    splits: int = SPLITS,
+) -> Choice:
+    """Decide between the best mixture and the best single model.
+
+    Args:
+        scores: Scores 0 to 1 of every candidate on every prompt, shape (candidates, prompts).
+        costs: Dollars, or calls, of an answer; None when unknown.
+        single: Which candidates are single models; at least one is.
+        kinds: What candidates are alike in. At most one finalist of a kind, so that Holm does not correct for copies.
+        worth: The gain that would matter, 0 to 1.
+        seed: Seed of the splits.
+        splits: How many random halves.
+    """
+    alone = np.asarray(single, dtype=bool)
+    price = np.array([np.inf if cost is None else cost for cost in costs])
+    means = scores.mean(axis=1)
+    solo = np.flatnonzero(alone)
+    base = int(solo[pick(means[solo], price[solo])])
+    mixed = np.flatnonzero(~alone)
+    if not len(mixed):
+        return Choice("single", base, base, None, None, reason="There is no mixture to compare with.")
+    best = int(mixed[pick(means[mixed], price[mixed])])
+    if scores.shape[1] < 4:
+        return Choice("cannot tell", base, base, best, None, [], 1.0, f"{scores.shape[1]} prompts are too few.")
+    halves = honest(scores, price, alone, splits=splits, seed=seed)
+    finalists = _finalists(scores, means, mixed, best, base, kinds, seed)
+    hidden = max(0.0, float(highest_gain(scores[mixed] - scores[base]).max()))
+    winner = next(each for each in finalists if each.place == best)
+    if winner.wins and halves.low > 0:
+        reason = (
+            f"it beats the best single model by {100 * winner.versus.difference:.2f} points "
+            f"[{100 * winner.versus.low:.2f}, {100 * winner.versus.high:.2f}], and by {100 * halves.gain:.2f} points "
+            f"[{100 * halves.low:.2f}, {100 * halves.high:.2f}] on prompts that did not choose it"
+        )
+        return Choice("mixture", best, base, best, halves, finalists, hidden, reason)
+    if hidden > worth:
+        reason = (
+            f"no mixture beats the best single model by more than its interval, but {scores.shape[1]} prompts do not "
+            f"rule out a gain of {100 * hidden:.2f} points"
+        )
+        return Choice("cannot tell", base, base, best, halves, finalists, hidden, reason)
+    reason = (
+        "no mixture beats the best single model by more than its interval, and a gain of more than "
+        f"{100 * hidden:.2f} points is ruled out at 95 %"
+    )
+    return Choice("single", base, base, best, halves, finalists, hidden, reason)
+
+
+def highest_gain(gains: Floats) -> Floats:
+    """Return the upper end of a 95 % interval of each mean gain, also where few prompts differ or none does.
+
+    Half a prompt is added to each of the four outcomes of a matched pair, after A. Agresti and Y. Min, "Simple improved
+    confidence intervals for comparing matched proportions", Statistics in Medicine 24 (2005) 729-740. Without that, a
+    mixture that equals the single model on 30 prompts would be taken to equal it on all.
+
+    Args:
+        gains: Score minus the single model's, -1 to 1, shape (candidates, prompts).
+    """
+    n = gains.shape[1] + 2
+    mean = gains.sum(axis=1) / n
+    variance = ((gains**2).sum(axis=1) + 1) / n - mean**2
+    high: Floats = mean + t_quantile(n) * np.sqrt(variance / n)
+    return high
+
+
+def _finalists(
+    scores: Floats, means: Floats, mixed: NDArray[np.intp], best: int, base: int, kinds: Sequence[str] | None, seed: int
+) -> list[Finalist]:
+    """Return the best mixture and the next ones of other kinds, compared with the best single model."""
+    order = [best, *(int(place) for place in mixed[np.argsort(-means[mixed], kind="stable")] if place != best)]
+    taken: dict[str, int] = {}
+    for place in order:
+        taken.setdefault(kinds[place] if kinds else str(place), place)
+    places = list(taken.values())[:FINALISTS]
+    versus = [paired(scores[place].tolist(), scores[base].tolist(), seed=seed) for place in places]
+    corrected = holm([each.p for each in versus])
+    gaps = [scores[place] - scores[base] for place in places]
+    return [
+        Finalist(place, each, p, int((gap > 1e-12).sum()), int((gap < -1e-12).sum()))
+        for place, each, p, gap in zip(places, versus, corrected, gaps, strict=True)
+    ]

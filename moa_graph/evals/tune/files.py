@@ -1,0 +1,86 @@
+"""The files of a run: the result as JSON, every prompt, the report, the mixture."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from moa_graph.errors import ConfigError, InputError
+from moa_graph.evals.data.files import inside, json_bytes, jsonl_bytes, read_text, write
+from moa_graph.evals.tune.mixtures import write_mixture
+from moa_graph.evals.tune.result import RESULT, TuneResult
+
+__all__ = ["MIXTURE", "open_folder", "read_result", "save_mixture", "write_files"]
+
+MANIFEST, PROMPTS, MIXTURE = "run.json", "prompts.jsonl", "mixture.yaml"
+
+
+def open_folder(folder: Path, run: str) -> None:
+    """Make the folder this run's own.
+
+    Raises:
+        ConfigError: It holds another run, or its manifest is damaged.
+    """
+    path = inside(folder, MANIFEST)
+    if path.exists():
+        try:
+            before = json.loads(read_text(path))["run"]
+        except (InputError, ValueError, KeyError, TypeError) as error:
+            raise ConfigError(f"{path} is damaged: {error}. Choose another --out") from error
+        if before != run:
+            raise ConfigError(
+                f"{folder} holds the run {before}, and this one is {run}: prompts, pool, grading or options "
+                "differ. Choose another --out; drafts are shared all the same"
+            )
+    write(path, json_bytes({"run": run, "started": datetime.now(UTC).date().isoformat()}))
+
+
+def write_files(result: TuneResult, folder: Path) -> None:
+    """Write the result, every prompt, the report and the mixture into the folder."""
+    from moa_graph.evals.tune.report import page
+
+    figures = result.figures()
+    write(inside(folder, RESULT), json_bytes(figures))
+    write(inside(folder, PROMPTS), jsonl_bytes(result.by_prompt()))
+    page(figures, result.by_prompt()).write(folder)
+    if all(isinstance(spec.model, str) for spec in result.mixture.specs):
+        save_mixture(result, inside(folder, MIXTURE))
+
+
+def save_mixture(result: TuneResult, path: Path) -> None:
+    """Write the mixture to use, with what it was measured at.
+
+    Raises:
+        InputError: A model is a Python object, which no file can name.
+    """
+    about = {
+        "name": f"tuned-{result.run[:8]}",
+        "description": result.winner.plan.name,
+        "date": datetime.now(UTC).date().isoformat(),
+        "source": f"moa tune, run {result.run}",
+        "note": result.sentence,
+    }
+    write_mixture(result.mixture, path, about=about)
+
+
+def read_result(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return a finished run's figures and its prompts.
+
+    Raises:
+        InputError: The folder holds no finished run.
+    """
+    if not (folder / RESULT).is_file():
+        begun = (
+            "a run that is not finished; run it again to go on"
+            if (folder / MANIFEST).is_file()
+            else "no run of moa tune"
+        )
+        raise InputError(f"{folder} holds {begun}")
+    try:
+        figures = json.loads(read_text(folder / RESULT))
+        rows = [json.loads(line) for line in read_text(folder / PROMPTS).splitlines()]
+    except ValueError as error:
+        raise InputError(f"{folder} is damaged: {error}. Run `moa tune` with it again") from error
+    return figures, rows

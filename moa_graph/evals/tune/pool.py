@@ -1,0 +1,161 @@
+"""The pool: the models that `moa tune` may combine, and what is the same for every candidate."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from moa_graph.errors import ConfigError, InputError
+from moa_graph.mixture.combiners import Check
+from moa_graph.mixture.files import read
+from moa_graph.mixture.mixture import Mixture, Price
+from moa_graph.mixture.price_overrides import rates
+from moa_graph.mixture.proposer import Origin, Proposer, Spec, reading
+from moa_graph.mixture.validation import Checked, refuse_unknown
+from moa_graph.models.registry import require_known
+
+__all__ = ["Pool", "identity_of", "names_of"]
+
+_OF_A_MIXTURE = ("proposers", "aggregator", "fallbacks")
+
+
+def _as_list(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+class Pool(Checked):
+    """The models that candidates are made of.
+
+    Attributes:
+        models: The proposers to choose from. `samples` is ignored here: every model is sampled equally often.
+        aggregators: The models that may write or judge; by default the best single model of the pool.
+        system: A system prompt for every model.
+        draft_tokens: Cuts every draft that others are shown.
+        deadline: Seconds one model call may take.
+        verify: What the combiner `verify` may check drafts with in production. Without it `verify` is not tried: a
+            check that knows the right answers cannot be used there.
+        prices: Dollars per million tokens, as in a mixture.
+    """
+
+    called: ClassVar[str] = "pool"
+
+    models: Annotated[list[Spec], BeforeValidator(_as_list), Field(min_length=1, max_length=32)]
+    aggregators: Annotated[list[Spec], BeforeValidator(_as_list)] = Field(default_factory=list)
+    system: str | None = None
+    draft_tokens: int | None = Field(default=None, ge=16)
+    deadline: float = Field(default=120.0, gt=0, le=86_400)
+    verify: Check | None = None
+    prices: dict[str, Price] = Field(default_factory=dict)
+
+    @field_validator("prices")
+    @classmethod
+    def _check_prices(cls, given: dict[str, Any]) -> dict[str, Any]:
+        for name, price in given.items():
+            rates(name, price)
+        return given
+
+    @model_validator(mode="after")
+    def _check_models(self) -> Self:
+        seen: dict[str, Proposer] = {}
+        for spec in self.models:
+            if identity_of(spec) in seen:
+                raise ConfigError(
+                    f"pool.models: {spec.label} is listed twice with the same settings. Every model is sampled several "
+                    "times as it is; remove one."
+                )
+            seen[identity_of(spec)] = spec
+        return self
+
+    @classmethod
+    def load(cls, source: Pool | str | Path | Sequence[Any], *, trust: bool = False) -> Pool:
+        """Return a pool from itself, a file, or a list of models.
+
+        A file is YAML or TOML with the fields of a pool. A mixture's file or preset is one too: its proposers are the
+        models, its aggregator and fallbacks the aggregators.
+
+        Args:
+            source: What to load.
+            trust: Let the file send any variable that it names to any host that it names, as for a mixture.
+
+        Raises:
+            ConfigError: The file cannot be used, or a model is unknown.
+            InputError: The list is empty.
+        """
+        if isinstance(source, Pool):
+            return source
+        if not isinstance(source, str | Path):
+            if not source:
+                raise InputError("the pool is empty: give at least one model")
+            pool = cls(models=[_spec(each) for each in source])
+        else:
+            given = read(source)
+            if set(given) & set(_OF_A_MIXTURE) or "rounds" in given:
+                pool = cls._of_mixture(Mixture.load(source, trust=trust))
+            else:
+                pool = cls._of_file(Path(source), given, trust=trust)
+        for spec in (*pool.models, *pool.aggregators):
+            require_known(spec)
+        return pool
+
+    @classmethod
+    def _of_file(cls, path: Path, given: dict[str, Any], *, trust: bool) -> Pool:
+        token = reading.set(Origin(path.absolute(), trust))
+        try:
+            refuse_unknown(given, cls.model_fields, what=f"pool file {path}")
+            return cls(**given)
+        except ConfigError as exc:
+            raise exc if str(path) in str(exc) else ConfigError(f"pool file {path}: {exc}") from None
+        finally:
+            reading.reset(token)
+
+    @classmethod
+    def _of_mixture(cls, mixture: Mixture) -> Pool:
+        distinct = {identity_of(node.spec): node.spec for node in mixture.plan[0]}
+        writers = {identity_of(spec): spec for spec in (mixture.aggregator, *mixture.fallbacks)}
+        return cls(
+            models=[spec.model_copy(update={"samples": 1}) for spec in distinct.values()],
+            aggregators=list(writers.values()),
+            system=mixture.system,
+            draft_tokens=mixture.draft_tokens,
+            deadline=mixture.deadline,
+            prices=mixture.prices,
+        )
+
+    @property
+    def names(self) -> list[str]:
+        """The models' names in tables, all different."""
+        return names_of(self.models)
+
+    @property
+    def shared(self) -> dict[str, Any]:
+        """The fields that every candidate's mixture has."""
+        given: dict[str, Any] = {"deadline": self.deadline, "prices": self.prices}
+        given |= {name: value for name in ("system", "draft_tokens") if (value := getattr(self, name)) is not None}
+        return given
+
+
+def _spec(given: Any) -> Proposer:
+    if isinstance(given, Proposer):
+        return given
+    return Proposer(**given) if isinstance(given, dict) else Proposer(given)
+
+
+def identity_of(spec: Proposer) -> str:
+    """Return what decides which drafts are this model's: the model, its host, its sampling and its system prompt."""
+    sampling = [spec.temperature, spec.max_tokens, spec.system]
+    who = spec.identity(strict=False) if isinstance(spec.model, str) else {"object": id(spec.model)}
+    return json.dumps([who, sampling], sort_keys=True, default=str)
+
+
+def names_of(specs: Sequence[Proposer]) -> list[str]:
+    """Return a name for every model: its own, or the last part of the model's, numbered where two are equal."""
+    plain = [spec.name or (spec.label.partition(":")[2] or spec.label).rsplit("/", 1)[-1] for spec in specs]
+    names: list[str] = []
+    for place, name in enumerate(plain):
+        twice = plain.count(name) > 1
+        names.append(f"{name} ({plain[:place].count(name) + 1})" if twice else name)
+    return names

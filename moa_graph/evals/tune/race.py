@@ -1,0 +1,190 @@
+"""Candidates whose last step is paid race: in growing blocks of prompts, and those that cannot win any more stop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from moa_graph.evals.engine import ItemOutcome
+from moa_graph.evals.prompts.questions import OwnPrompt
+from moa_graph.evals.tune.answers import Answer, Candidate
+from moa_graph.evals.tune.candidates import Plan
+from moa_graph.evals.tune.samples import Floats, Ints
+from moa_graph.evals.tune.sampling import Paying
+from moa_graph.mixture.mixture import Mixture
+
+__all__ = ["Measured", "blocks", "hopeless", "race"]
+
+FIRST = 20
+"""Prompts of the first block; every further block doubles what is done."""
+LEVEL = 0.995
+"""One-sided level at which a candidate is behind: at most one in 200 that is not behind is stopped at a look."""
+
+
+@dataclass
+class Measured:
+    """A candidate with its result.
+
+    Attributes:
+        plan: What it is.
+        mixture: Its mixture.
+        scores: Score on every prompt, 0 to 1; nan where it was not run or has no grade.
+        cost: Mean dollars of an answer at today's prices; None when unknown.
+        tokens: Mean tokens of an answer; None when unknown.
+        calls: Mean calls of an answer.
+        seconds: Mean seconds of the slowest call of every step, added up.
+        answers: Its answers by prompt, where they were made by its graph.
+        status: `measured`, or why it is not: `stopped`, `unpaid`, `failed`.
+        why: The reason in words.
+        done: Prompts that it was run on.
+        first: The (model, draft) that is its answer in the first draw, for one that returns a draft.
+    """
+
+    plan: Plan
+    mixture: Mixture
+    scores: Floats
+    cost: float | None = None
+    tokens: float | None = None
+    calls: float = 0.0
+    seconds: float = 0.0
+    answers: dict[str, str] = field(default_factory=dict)
+    status: str = "measured"
+    why: str = ""
+    done: int = 0
+    first: Ints | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether it was run on every prompt."""
+        return self.status == "measured"
+
+
+def blocks(many: int) -> list[range]:
+    """Return the blocks of prompts: 20, then as many as are done already."""
+    found, done = [], 0
+    while done < many:
+        end = min(many, max(FIRST, 2 * done))
+        found.append(range(done, end))
+        done = end
+    return found
+
+
+def hopeless(own: Floats, best: Floats, done: int) -> str | None:
+    """Return why a candidate cannot win any more, or None.
+
+    Args:
+        own: Its scores on the prompts that it was run on.
+        best: The scores to beat, on all prompts in the same order.
+        done: How many prompts it was run on.
+    """
+    from scipy.stats import t
+
+    if np.nansum(own) + (len(best) - done) < np.nansum(best):
+        return f"after {done} prompts it cannot reach the best score even with full marks on the rest"
+    gaps = own - best[:done]
+    gaps = gaps[~np.isnan(gaps)]
+    if len(gaps) < FIRST:
+        return None
+    high = gaps.mean() + t.ppf(LEVEL, len(gaps) - 1) * gaps.std(ddof=1) / np.sqrt(len(gaps))
+    if high < 0:
+        return f"after {done} prompts it is {-100 * gaps.mean():.1f} points behind, {-100 * high:.1f} at the least"
+    return None
+
+
+@dataclass
+class _Runner:
+    """One candidate in the race."""
+
+    measured: Measured
+    graph: Candidate
+    answers: dict[str, Answer] = field(default_factory=dict)
+    scores: dict[str, float | None] = field(default_factory=dict)
+
+
+async def race(
+    plans: Sequence[tuple[Plan, Mixture]],
+    prompts: Sequence[OwnPrompt],
+    best: Floats,
+    paying: Paying,
+    *,
+    stop: bool = True,
+) -> list[Measured]:
+    """Measure candidates by their graphs; drafts are found in the ledger, only further calls are paid.
+
+    Args:
+        plans: What to measure, the most promising first.
+        prompts: The prompts, in an order that is random.
+        best: The scores to beat on these prompts: those of the best candidate so far.
+        paying: Ledger, cap and grader.
+        stop: Whether candidates that cannot win any more stop.
+    """
+    runners = [
+        _Runner(Measured(plan, mixture, np.full(len(prompts), np.nan)), Candidate(mixture, paying.ledger))
+        for plan, mixture in plans
+    ]
+    racing = list(runners)
+    for block in blocks(len(prompts)):
+        for runner in racing:
+            await _run(runner, [prompts[place] for place in block], paying)
+            _note(runner, prompts, block.stop)
+        racing = [runner for runner in racing if runner.measured.whole]
+        leader = best[: block.stop]
+        if racing:
+            means = [float(np.nanmean(r.measured.scores[: block.stop])) for r in racing]
+            top = racing[int(np.argmax(means))].measured.scores[: block.stop]
+            leader = top if float(np.nanmean(top)) > float(np.nanmean(leader)) else leader
+        for runner in racing:
+            own = runner.measured.scores[: block.stop]
+            target = np.concatenate([leader, best[block.stop :]])
+            if stop and block.stop < len(prompts) and (why := hopeless(own, target, block.stop)):
+                runner.measured.status, runner.measured.why = "stopped", why
+        racing = [runner for runner in racing if runner.measured.whole]
+    return [_finished(runner) for runner in runners]
+
+
+async def _run(runner: _Runner, prompts: Sequence[OwnPrompt], paying: Paying) -> None:
+    async def work(prompt: OwnPrompt, done: ItemOutcome) -> None:
+        answer = await runner.graph.answer(prompt)
+        if answer.error:
+            done.failures.append(answer.error)
+        if answer.unpaid:
+            done.generation.cost = None
+        score = 0.0 if answer.text is None else await paying.grader.score(prompt, answer.text, done)
+        runner.answers[prompt.id], runner.scores[prompt.id] = answer, score
+
+    await paying.through(runner.measured.plan.name, prompts, work)
+
+
+def _note(runner: _Runner, prompts: Sequence[OwnPrompt], done: int) -> None:
+    """Enter the block's scores; say why the candidate is out if it is."""
+    found = runner.measured
+    for place in range(done):
+        score = runner.scores.get(prompts[place].id)
+        found.scores[place] = np.nan if score is None else score
+    found.done = len(runner.answers)
+    errors = [answer.error for answer in runner.answers.values() if answer.error]
+    if len(runner.answers) < done:
+        found.status, found.why = "unpaid", "the cap on cost left no room for it"
+    elif len(errors) > done / 2:
+        found.status, found.why = "failed", errors[0] or ""
+
+
+def _finished(runner: _Runner) -> Measured:
+    found, answers = runner.measured, list(runner.answers.values())
+    given = [answer for answer in answers if answer.text is not None]
+    if given:
+        costs = [answer.cost for answer in given]
+        known = [cost for cost in costs if cost is not None]
+        found.cost = sum(known) / len(known) if len(known) == len(costs) else None
+        found.tokens = _mean([answer.tokens for answer in given])
+        found.calls = sum(answer.calls for answer in given) / len(given)
+        found.seconds = sum(answer.seconds for answer in given) / len(given)
+    found.answers = {name: answer.text for name, answer in runner.answers.items() if answer.text is not None}
+    return found
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known and len(known) == len(values) else None

@@ -1,0 +1,282 @@
+"""`tune`: from prompts and a pool of models to a decision."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from moa_graph.costs.budget import Estimate, expected_calls, sum_of
+from moa_graph.costs.spending_cap import SpendingCap
+from moa_graph.errors import ConfigError, InputError
+from moa_graph.evals.judge import Judge, how_to_read
+from moa_graph.evals.judge_family import warning
+from moa_graph.evals.prompts.grade import Match, command_of
+from moa_graph.evals.prompts.questions import OwnPrompt
+from moa_graph.evals.prompts.run import PARAMETERS, PromptsWork
+from moa_graph.evals.systems.mixture import ModelSystem, messages
+from moa_graph.evals.systems.paid_calls import Payer
+from moa_graph.evals.tune.decide import Decider
+from moa_graph.evals.tune.files import open_folder, write_files
+from moa_graph.evals.tune.grading import Grader, Grading, check_of
+from moa_graph.evals.tune.mixtures import mixture_of
+from moa_graph.evals.tune.pool import Pool, names_of
+from moa_graph.evals.tune.result import TuneResult
+from moa_graph.evals.tune.sampling import Paying, one_model, sample
+from moa_graph.evals.tune.settings import (
+    Options,
+    Progress,
+    check_options,
+    ledger_path,
+    read_prompts,
+    reader_of,
+    run_hash,
+)
+from moa_graph.evals.tune.shared_ledger import SharedLedger
+from moa_graph.evals.tune.sweep import grid
+from moa_graph.mixture.context import settings
+from moa_graph.mixture.proposer import Proposer, is_embedded
+from moa_graph.models import keys, registry
+
+__all__ = ["How", "Prepared", "atune", "estimate", "prepare", "tune"]
+
+JUDGE_FRAME = 500
+"""Tokens of a judge's instructions around what it judges."""
+DRAFTS_SHARE = 0.7
+"""The share of the cap that drafts may take; the rest is for candidates whose last step is paid."""
+
+
+@dataclass(frozen=True)
+class How:
+    """How answers are graded.
+
+    Attributes:
+        match: How answers are compared with the right ones where a prompt does not say.
+        check: A command that reads the answer from standard input, or a function of the prompt and the text.
+        check_seconds: The command's time limit.
+        judges: Models that rate answers by `criteria`.
+        criteria: What judges rate by where a prompt does not say.
+        majority: Whether a jury decides by majority, not by its mean.
+    """
+
+    match: Match | None = None
+    check: str | Callable[..., Any] | None = None
+    check_seconds: float = 10.0
+    judges: Sequence[Proposer] = ()
+    criteria: str | None = None
+    majority: bool = False
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What of it makes another run."""
+        check = getattr(self.check, "__qualname__", None) if callable(self.check) else self.check
+        judges = [spec.label for spec in self.judges]
+        return {"check": check, "judges": judges, "criteria": self.criteria, "majority": self.majority}
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run that was read and checked; nothing is sent yet."""
+
+    prompts: list[OwnPrompt]
+    pool: Pool
+    how: How
+    options: Options
+    run: str
+    notes: list[str]
+
+
+def prepare(prompts: str | Path | Sequence[Any], pool: Any, how: How, options: Options) -> Prepared:
+    """Read and check everything that a run needs.
+
+    Raises:
+        InputError: The prompts, or a way of grading, cannot be used.
+        ConfigError: The pool cannot be used, or a key is missing.
+    """
+    check_options(options)
+    loaded = Pool.load(pool)
+    found, notes = read_prompts(prompts, options, match=how.match)
+    if not callable(how.check):
+        _require_grades(found, how)
+    if isinstance(how.check, str):
+        command_of(how.check)
+    specs = [*loaded.models, *loaded.aggregators, *how.judges]
+    for spec in specs:
+        registry.require_known(spec)
+    keys.require_keys(specs)
+    registry.require_embedded(spec for spec in specs if is_embedded(spec))
+    if options.sweep:
+        writers = loaded.aggregators or loaded.models
+        for plan in grid(options.sweep, loaded.names, names_of(writers), depth=options.samples):
+            mixture_of(plan, loaded, writers)
+    judged = [text for judge in how.judges if (text := warning(judge.label, [spec.label for spec in loaded.models]))]
+    run = run_hash(found, loaded, options, how.identity)
+    return Prepared(found, loaded, how, options, run, [*notes, *judged])
+
+
+def _require_grades(prompts: Sequence[OwnPrompt], how: How) -> None:
+    def graded(prompt: OwnPrompt) -> bool:
+        return bool(how.check or prompt.gold or (how.judges and (prompt.criteria or how.criteria)))
+
+    if without := [prompt.id for prompt in prompts if not graded(prompt)]:
+        names = ", ".join(without[:5]) + (" ..." if len(without) > 5 else "")
+        raise InputError(
+            f"nothing says what is right for {len(without)} of {len(prompts)} prompts ({names}). Give `gold` in the "
+            "file, --check, or --judge with `criteria` or --criteria"
+        )
+
+
+def estimate(prepared: Prepared) -> Estimate:
+    """Return what the drafts and their verdicts are expected to take; recorded drafts count as new."""
+    calls = []
+    for spec in prepared.pool.models:
+        mixture = one_model(spec, prepared.options.samples, prepared.pool)
+        for prompt in prepared.prompts:
+            calls += expected_calls(settings(mixture, None), messages(prompt.turns))
+    judged = [
+        call._replace(spec=judge, input_tokens=call.input_tokens + call.output_tokens + JUDGE_FRAME)
+        for judge in prepared.how.judges
+        for call in calls
+    ]
+    return sum_of([*calls, *judged], prepared.pool.prices)
+
+
+async def atune(
+    prompts: str | Path | Sequence[Any],
+    *,
+    pool: Any,
+    check: str | Callable[..., Any] | None = None,
+    judge: str | Proposer | Sequence[str | Proposer] | None = None,
+    criteria: str | None = None,
+    match: Match | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> TuneResult:
+    """Find out whether a mixture is worth it, and which one; see `tune`."""
+    judges = [] if judge is None else [judge] if isinstance(judge, str | Proposer) else list(judge)
+    specs = [each if isinstance(each, Proposer) else Proposer(model=each) for each in judges]
+    how = How(match=match, check=check, judges=specs, criteria=criteria)
+    unknown = set(options) - {field.name for field in dataclasses.fields(Options)}
+    if unknown:
+        raise InputError(f"tune: unknown option {sorted(unknown)[0]!r}")
+    return await run(prepare(prompts, pool, how, Options(**options)), progress=progress)
+
+
+def tune(prompts: str | Path | Sequence[Any], *, pool: Any, **given: Any) -> TuneResult:
+    """Find out whether a mixture is worth it on your prompts, and which one.
+
+        result = tune("prompts.jsonl", pool=["openai:gpt-6.1-sol", "together:zai-org/GLM-5.3"], max_cost=5)
+        print(result.sentence)
+        graph = create_moa(result.mixture)
+
+    Args:
+        prompts: A file as `moa eval run` takes it, or a list of such rows.
+        pool: The models: a list, a file, or a `Pool`.
+        **given: `check`, a command or a function of (prompt, text) that returns True, False or a score from 0 to 1;
+            `judge` with `criteria`; `match`; `progress`; and the fields of `Options`: `samples`, `max_cost`, `limit`,
+            `seed`, `worth`, `concurrency`, `paid`, `sweep`, `out`, `ledger`.
+
+    Returns:
+        The verdict, all candidates with their figures, and the mixture to use.
+
+    Raises:
+        InputError: The prompts, an option or a way of grading cannot be used.
+        ConfigError: The pool cannot be used, a key or a price is missing, or the ledger cannot be written.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(atune(prompts, pool=pool, **given))
+    raise InputError("tune: this thread runs an event loop; use `await atune(...)` there")
+
+
+async def run(prepared: Prepared, *, progress: Progress | None = None) -> TuneResult:
+    """Sample, measure and decide; write the files when a folder was named.
+
+    Raises:
+        ConfigError: A price is unknown although a cap is set, the folder is another run's, or the ledger cannot be
+            written.
+        InputError: No prompt could be sampled.
+    """
+    options = prepared.options
+    expected = _expected(prepared)
+    if options.out:
+        open_folder(options.out, prepared.run)
+    with SharedLedger(options.ledger or ledger_path(), run=prepared.run) as ledger:
+        await ledger.check()
+        cap = SpendingCap(options.max_cost, expected=expected)
+        cap.spent = await asyncio.to_thread(ledger.spent)
+        payer = Payer(ledger, prepared.pool.deadline, prepared.pool.prices)
+        grader = Grader(_grading(prepared, payer))
+        paying = Paying(ledger, cap, grader, options.concurrency, progress)
+        cap.limit = None if options.max_cost is None else DRAFTS_SHARE * options.max_cost
+        sampled = await sample(
+            prepared.prompts, prepared.pool, paying, many=options.samples, reader=reader_of(prepared.prompts)
+        )
+        cap.limit = options.max_cost
+        if len(sampled.prompts) < 2:
+            raise InputError(f"no prompt could be sampled. {_why(sampled.failures, sampled.skipped)}")
+        cautions = [*prepared.notes, *_shortfalls(sampled.failures, sampled.skipped)]
+        criteria = prepared.how.criteria
+        decider = Decider(sampled.samples, sampled.prompts, prepared.pool, options, paying, criteria=criteria)
+        found = await decider.decide(prepared.run, cautions=cautions, settings=_asked(prepared))
+    found = dataclasses.replace(found, spent={"dollars": cap.spent, "unknown": cap.unknown}, folder=options.out)
+    if options.out:
+        write_files(found, options.out)
+    return found
+
+
+def _expected(prepared: Prepared) -> float | None:
+    """Return the dollars that one prompt is expected to take under a cap."""
+    if prepared.options.max_cost is None:
+        return None
+    whole = estimate(prepared)
+    if whole.cost is None:
+        missing = ", ".join(whole.unpriced)
+        raise ConfigError(f"max_cost: the price of {missing} is unknown; give it under `prices` in the pool")
+    return whole.cost / len(prepared.prompts)
+
+
+def _grading(prepared: Prepared, payer: Payer) -> Grading:
+    how = prepared.how
+    command = command_of(how.check) if isinstance(how.check, str) else None
+    judged = bool(how.judges) and any(prompt.criteria or how.criteria for prompt in prepared.prompts)
+    judges = [Judge(spec, payer, how_to_read(spec.model, spec.base_url)).under(PARAMETERS) for spec in how.judges]
+    work = PromptsWork(
+        ModelSystem(prepared.pool.models[0], payer),
+        judges if judged else (),
+        how.criteria,
+        command,
+        how.check_seconds,
+        majority=how.majority,
+    )
+    check = check_of(how.check) if callable(how.check) else None
+    return Grading(work, check, judged=judged and check is None)
+
+
+def _shortfalls(failures: Sequence[str], skipped: int) -> list[str]:
+    found = [f"{skipped} prompts were left out: the cap on cost left no room"] if skipped else []
+    return [*found, *(f"drafts failed, such as {failures[0]}" for _ in failures[:1])]
+
+
+def _why(failures: Sequence[str], skipped: int) -> str:
+    return failures[0] if failures else f"The cap on cost is too low: {skipped} prompts were left out. Raise it"
+
+
+def _asked(prepared: Prepared) -> Mapping[str, Any]:
+    """Return what the run was asked for, as plain values."""
+    options = prepared.options
+    return {
+        "prompts": len(prepared.prompts),
+        "models": [spec.label for spec in prepared.pool.models],
+        "aggregators": [spec.label for spec in prepared.pool.aggregators],
+        "samples": options.samples,
+        "seed": options.seed,
+        "worth": options.worth,
+        "max_cost": options.max_cost,
+        "sweep": {name: list(map(str, values)) for name, values in options.sweep.items()},
+        **prepared.how.identity,
+    }

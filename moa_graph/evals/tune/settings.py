@@ -1,0 +1,154 @@
+"""What a run is asked for, read and checked before any request is sent."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import moa_graph
+from moa_graph.costs.spending_cap import SpendingCap
+from moa_graph.errors import InputError
+from moa_graph.evals.data import assets
+from moa_graph.evals.data.files import read_rows
+from moa_graph.evals.engine import ItemOutcome, RunOptions, choose
+from moa_graph.evals.prompts.bench import OBJECTIVE
+from moa_graph.evals.prompts.grade import Match
+from moa_graph.evals.prompts.questions import OwnPrompt, own_prompts
+from moa_graph.evals.tune.grading import distinct
+from moa_graph.evals.tune.pool import Pool, identity_of
+from moa_graph.mixture.answers import AnswerReader
+from moa_graph.models.trust import trust_file
+
+__all__ = ["Options", "Progress", "check_options", "ledger_path", "read_prompts", "reader_of", "run_hash"]
+
+FEWEST = 4
+
+
+class Progress(Protocol):
+    """Shows how far a run is."""
+
+    def started(self, stage: str, total: int) -> None:
+        """A stage of so many prompts begins."""
+
+    def moved(self, stage: str, done: ItemOutcome, cap: SpendingCap) -> None:
+        """One more prompt of the stage is finished."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user chose.
+
+    Attributes:
+        samples: Drafts of each model for each prompt.
+        max_cost: Dollars that the run may spend, drafts, verdicts and candidates together.
+        limit: So many prompts, drawn by the seed.
+        seed: Seed of the draw, of the order of drafts and of the splits.
+        worth: Points that would make a mixture worth it: a gain of this size must be ruled out for "single".
+        concurrency: Prompts that run at once.
+        paid: Whether candidates whose last step is a call are tried.
+        sweep: Values by field; they replace the paid candidates.
+        out: The folder of the run's files; None writes none.
+        ledger: The file with the drafts of all runs.
+    """
+
+    samples: int = 5
+    max_cost: float | None = None
+    limit: int | None = None
+    seed: int = 0
+    worth: float = 5.0
+    concurrency: int = 8
+    paid: bool = True
+    sweep: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    out: Path | None = None
+    ledger: Path | None = None
+
+
+def check_options(options: Options) -> None:
+    """Refuse numbers that cannot be meant.
+
+    Raises:
+        InputError: An option is out of its bounds.
+    """
+    bounds = {"samples": (1, 64), "worth": (0, 100), "concurrency": (1, 1000), "seed": (0, 2**32 - 1)}
+    for name, (low, high) in bounds.items():
+        value = getattr(options, name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+            raise InputError(f"{name}: {value!r} is not a number from {low} to {high}")
+    if not isinstance(options.samples, int):
+        raise InputError(f"samples: {options.samples!r} is not a whole number")
+    if options.max_cost is not None and not 0 <= options.max_cost < float("inf"):
+        raise InputError(f"max_cost: {options.max_cost!r} is not an amount of dollars")
+    if options.limit is not None and options.limit < FEWEST:
+        raise InputError(f"limit: {options.limit} prompts are too few; the least is {FEWEST}")
+
+
+def read_prompts(
+    source: str | Path | Sequence[Any], options: Options, *, match: Match | None = None
+) -> tuple[list[OwnPrompt], list[str]]:
+    """Return the prompts in a random order, and what is to be said about them.
+
+    Args:
+        source: A file as `moa eval run` takes it, a published set by its name, or a list of prompts or of such rows.
+        options: Limit and seed.
+        match: How answers are compared where a row does not say.
+
+    Raises:
+        InputError: A row cannot be used, or there are too few.
+    """
+    if isinstance(source, str | Path):
+        name = Path(source).as_posix()
+        path = Path(source)
+        if name.startswith(OBJECTIVE) and not path.exists():
+            path = assets.fetch(name).path
+        found = own_prompts(read_rows(path), str(source), match=match)
+    else:
+        made = [each for each in source if isinstance(each, OwnPrompt)]
+        rows = [each for each in source if isinstance(each, dict)]
+        if len(source) not in (len(made), len(rows)):
+            raise InputError("prompts: every row must be a mapping with `prompt` or `messages`")
+        found = made or own_prompts(rows, "prompts", match=match)
+    once, repeated = distinct(found)
+    notes = [f"{repeated} prompts stand in the file twice and count once"] if repeated else []
+    chosen = choose(once, lambda prompt: prompt.id, RunOptions(Path(), options.limit, seed=options.seed))
+    if len(chosen) < FEWEST:
+        raise InputError(f"{len(chosen)} prompts are too few to choose on; give at least {FEWEST}, better 200")
+    return chosen, notes
+
+
+_READERS: Mapping[str, AnswerReader] = {
+    "choice": AnswerReader(read="choice", choices="ABCDEFGHIJ"),
+    "exact": AnswerReader(read="text"),
+}
+
+
+def reader_of(prompts: Sequence[OwnPrompt]) -> AnswerReader:
+    """Return how final answers are read in votes: as most of the prompts' answers are compared."""
+    most = Counter(prompt.match for prompt in prompts).most_common(1)[0][0]
+    return _READERS.get(most, AnswerReader())
+
+
+def run_hash(prompts: Sequence[OwnPrompt], pool: Pool, options: Options, how: Mapping[str, Any]) -> str:
+    """Return 16 hexadecimal digits over what decides the result: prompts, pool, drafts, grading, seed, version."""
+    parts = {
+        "prompts": [asdict(prompt) for prompt in prompts],
+        "pool": [identity_of(spec) if isinstance(spec.model, str) else spec.label for spec in pool.models],
+        "aggregators": [spec.label for spec in pool.aggregators],
+        "shared": {name: value for name, value in pool.shared.items() if name in ("system", "draft_tokens")},
+        "options": {name: getattr(options, name) for name in ("samples", "seed", "worth", "paid")},
+        "sweep": {name: list(map(str, values)) for name, values in options.sweep.items()},
+        "grading": dict(how),
+        "version": moa_graph.__version__,
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def ledger_path() -> Path:
+    """Return where the drafts of all runs are kept when no other file is named: in the user's own folder."""
+    given = os.environ.get("MOA_HOME")
+    return (Path(given).expanduser() if given else trust_file().parent) / "drafts.db"

@@ -1,0 +1,195 @@
+"""One ledger for all runs: a draft is known by what was sent and by its number, not by who asked for it.
+
+Sampling asks every model for its drafts 0, 1, 2 ... on a prompt. A candidate's graph asks for "slot 3 of layer 1". The
+current `Draw` says which draft stands in that slot, so the graph finds it in the ledger, and only new calls are
+paid for. Prompt files, run folders and candidates do not enter the keys, so all of them share the drafts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from os import PathLike
+from typing import Any
+
+from moa_graph.costs.ledger import Ledger
+from moa_graph.evals.systems.paid_calls import await_permission
+from moa_graph.evals.tune.pool import identity_of
+from moa_graph.mixture.mixture import Mixture
+from moa_graph.state import Usage, as_usage
+
+__all__ = ["Draw", "PaidCall", "SharedLedger", "Trace", "prompt_key", "traced", "tracing"]
+
+SCOPE = "tune"
+_DRAFT = "proposer"
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Which draft of its model stands in each slot of a mixture.
+
+    Attributes:
+        numbers: The draft's number by (layer, slot).
+    """
+
+    numbers: Mapping[tuple[int, int], int]
+
+    @classmethod
+    def of(cls, mixture: Mixture, order: Mapping[str, Sequence[int]] | None = None) -> Draw:
+        """Return the draw in which every slot of a model has another of its drafts.
+
+        Args:
+            mixture: The mixture, with its own combiner.
+            order: The order in which a model's drafts are dealt, by `identity_of`; 0, 1, 2 ... by default.
+        """
+        specs = {node.name: node.spec for node in mixture.plan[0]}
+        rounds, _ = mixture.run_rounds(mixture.total_layers, mixture.combine)
+        used: Counter[str] = Counter()
+        numbers: dict[tuple[int, int], int] = {}
+        for layer, names in enumerate(rounds, start=1):
+            for slot, name in enumerate(names):
+                who = identity_of(specs[name])
+                dealt = (order or {}).get(who, ())
+                numbers[layer, slot] = dealt[used[who]] if used[who] < len(dealt) else used[who]
+                used[who] += 1
+        return cls(numbers)
+
+
+@dataclass(frozen=True)
+class PaidCall:
+    """A call that an answer took.
+
+    Attributes:
+        cost: Dollars when it was paid for; None when unknown.
+        new: Whether it was paid for now, and not found in the ledger.
+    """
+
+    layer: int
+    role: str
+    model: str
+    seconds: float
+    cost: float | None
+    usage: Usage | None
+    new: bool
+
+
+@dataclass
+class Trace:
+    """The calls that were made or found while this trace was current."""
+
+    calls: list[PaidCall] = field(default_factory=list)
+
+    @property
+    def new(self) -> list[PaidCall]:
+        """The calls that were paid for now."""
+        return [call for call in self.calls if call.new]
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of the slowest call of every step, added up: what an answer takes when nothing waits for a limit."""
+        steps: dict[tuple[int, str], float] = {}
+        for call in self.calls:
+            place = (call.layer, call.role)
+            steps[place] = max(steps.get(place, 0.0), call.seconds)
+        return math.fsum(steps.values())
+
+
+@dataclass(frozen=True)
+class _Place:
+    layer: int
+    role: str
+    model: str
+
+
+_DRAW: ContextVar[Draw | None] = ContextVar("draw", default=None)
+_TRACES: ContextVar[tuple[Trace, ...]] = ContextVar("traces", default=())
+
+
+@contextmanager
+def tracing() -> Iterator[Trace]:
+    """Note the calls that are made inside, tasks that are started inside included."""
+    trace = Trace()
+    token = _TRACES.set((*_TRACES.get(), trace))
+    try:
+        yield trace
+    finally:
+        _TRACES.reset(token)
+
+
+@contextmanager
+def traced(draw: Draw) -> Iterator[Trace]:
+    """Note the calls of a graph that runs inside and finds the drafts of `draw`."""
+    token = _DRAW.set(draw)
+    try:
+        with tracing() as trace:
+            yield trace
+    finally:
+        _DRAW.reset(token)
+
+
+def prompt_key(turns: Sequence[tuple[str, str]]) -> str:
+    """Return a name for a conversation that is the same in every prompt file."""
+    return hashlib.sha256(json.dumps(list(map(list, turns))).encode()).hexdigest()[:24]
+
+
+class SharedLedger(Ledger):
+    """A ledger whose keys are the calls' contents. `run` only says who paid for a row."""
+
+    def __init__(self, path: str | PathLike[str], *, run: str) -> None:
+        super().__init__(path, run=run, scope=SCOPE)
+        self._places: dict[str, _Place] = {}
+
+    def call_key(
+        self,
+        *,
+        item: str,
+        layer: int,
+        slot: int,
+        role: str,
+        repeat: int,
+        model: str,
+        params: Mapping[str, Any],
+        messages: Sequence[Any],
+    ) -> str:
+        """Return the key of a call: a draft's number replaces its layer and slot, and `item` does not count."""
+        draw = _DRAW.get()
+        number = draw.numbers.get((layer, slot), slot) if draw and role == _DRAFT else slot
+        key = super().call_key(
+            item="", layer=0, slot=number, role=role, repeat=repeat, model=model, params=params, messages=messages
+        )
+        self._places[key] = _Place(layer, role, model)
+        return key
+
+    async def get(self, key: str, *, wait: float = math.inf) -> dict[str, Any] | None:
+        """Return the recorded call. A graph that does not find one asks for permission to spend before it pays.
+
+        Raises:
+            BudgetError: The cap leaves no room.
+            UnrecordedError: Only recorded calls are allowed now.
+        """
+        value = await super().get(key, wait=wait)
+        if value is not None:
+            self._note(key, value, new=False)
+        elif _DRAW.get() is not None:
+            await await_permission()
+        return value
+
+    async def put(self, key: str, value: Mapping[str, Any], **columns: Any) -> None:
+        """Record a call and note it in the current traces."""
+        self._note(key, value, new=True)
+        await super().put(key, value, **columns)
+
+    def _note(self, key: str, value: Mapping[str, Any], *, new: bool) -> None:
+        place = self._places.pop(key, None)
+        if place is None or "usage" not in value:
+            return
+        usage = as_usage(value["usage"]) if value["usage"] else None
+        call = PaidCall(place.layer, place.role, place.model, value["seconds"], value["cost"], usage, new)
+        for trace in _TRACES.get():
+            trace.calls.append(call)

@@ -1,0 +1,87 @@
+"""Planted cases: models whose accuracies and correlations are known, so that the right verdict is known.
+
+A prompt has a difficulty that all models share, and one of its own for each model; both are normal. Given them, a
+model's drafts are right independently of each other. Wrong drafts choose among a few wrong answers.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from moa_graph.evals.tune.candidates import free_plans
+from moa_graph.evals.tune.choice import Choice, choose
+from moa_graph.evals.tune.free import deal
+from moa_graph.evals.tune.samples import Floats, Samples
+
+
+@dataclass(frozen=True)
+class Planted:
+    """Synthetic models.
+
+    Attributes:
+        skill: What each model adds to the odds of being right, in standard deviations.
+        shared: Standard deviation of the difficulty that all models share.
+        own: Standard deviation of each model's own difficulty.
+        noise: Standard deviation between the drafts of one model on one prompt.
+        prices: Dollars of a draft of each model.
+        wrong: Wrong answers to choose from.
+    """
+
+    skill: tuple[float, ...]
+    shared: float
+    own: float
+    noise: float = 1.0
+    prices: tuple[float, ...] = (1.0, 1.0, 1.0)
+    wrong: int = 4
+
+    def samples(self, prompts: int, depth: int, seed: int) -> Samples:
+        """Return `depth` drafts of each model on so many prompts."""
+        rng = np.random.default_rng(seed)
+        models = len(self.skill)
+        level = np.asarray(self.skill)[:, None] + self.shared * rng.normal(size=prompts)
+        level = level + self.own * rng.normal(size=(models, prompts))
+        right = self.noise * rng.normal(size=(models, prompts, depth)) < level[..., None]
+        answers = np.where(right, 0, 1 + rng.integers(0, self.wrong, size=right.shape))
+        ones = np.ones(right.shape)
+        return Samples(
+            [f"model {n}" for n in range(models)],
+            [str(n) for n in range(prompts)],
+            scores=right.astype(float),
+            answers=answers,
+            costs=ones * np.asarray(self.prices)[:, None, None],
+            tokens=ones,
+            seconds=ones,
+            sizes=ones.astype(np.int64),
+            counts=[depth] * models,
+        )
+
+
+HELPS = Planted((1.6, 1.6, 1.6), shared=2.2, own=0.8)
+"""Equal models with errors of their own: votes gain about five points over the best single model."""
+HURTS = Planted((1.0, 0.3, 0.2), shared=1.0, own=0.2, noise=0.05)
+"""One model is far ahead and the others fail where it fails: no mixture helps."""
+
+
+def decided(case: Planted, prompts: int, depth: int, seed: int) -> tuple[Choice, list[str], Floats]:
+    """Return the decision on one repetition, the candidates' names and their scores."""
+    samples = case.samples(prompts, depth, seed)
+    draws = deal(samples, seed=seed)
+    plans = free_plans(samples, texts=False)
+    outcomes = [plan.compute(samples, draws) for plan in plans if plan.compute]
+    scores = np.stack([outcome.scores for outcome in outcomes])
+    choice = choose(
+        scores,
+        [outcome.cost for outcome in outcomes],
+        [plan.single for plan in plans],
+        kinds=[plan.kind for plan in plans],
+        seed=seed,
+    )
+    return choice, [plan.name for plan in plans], scores
+
+
+def truth(case: Planted, *, prompts: int = 10_000, depth: int = 5) -> tuple[float, float]:
+    """Return the best single model's accuracy and the gain of the best mixture over it, 0 to 1."""
+    choice, _, scores = decided(case, prompts, depth, seed=12345)
+    means = scores.mean(axis=1)
+    assert choice.best_mixture is not None
+    return float(means[choice.best_single]), float(means[choice.best_mixture] - means[choice.best_single])

@@ -1,0 +1,73 @@
+"""Co-failure, its exact bound, and a judge's noise."""
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+
+from moa_graph.evals.tune.ceiling import ceiling, judge_noise, lower_bound, upper_bound
+from moa_graph.evals.tune.recorded import read_recorded
+from tests.combine.recorded import ASSETS, needs_assets
+
+
+@pytest.mark.parametrize(("cases", "n"), [(0, 30), (12, 400), (69, 400), (399, 400), (400, 400)])
+def test_bounds_are_those_of_clopper_and_pearson(cases: int, n: int) -> None:
+    """Against scipy's own exact interval of the same one-sided level."""
+    wanted = binomtest(cases, n).proportion_ci(confidence_level=0.90, method="exact")
+    assert upper_bound(cases, n) == pytest.approx(wanted.high)
+    assert lower_bound(cases, n) == pytest.approx(wanted.low)
+
+
+def test_a_bound_holds_in_95_of_100_draws() -> None:
+    draws = np.random.default_rng(0).binomial(100, 0.05, size=2000)
+    held = np.mean([upper_bound(int(cases), 100) >= 0.05 for cases in draws])
+    assert 0.95 <= held <= 0.99
+
+
+@needs_assets
+@pytest.mark.parametrize(
+    ("name", "best", "oracle", "co_failure", "upper"),
+    [("gsm8k400", 91.5, 97.0, 3.0, 4.82), ("math400", 69.25, 82.75, 17.25, 20.66)],
+)
+def test_recorded_drafts(name: str, best: float, oracle: float, co_failure: float, upper: float) -> None:
+    found = ceiling(read_recorded(ASSETS / "recorded_drafts" / f"{name}.jsonl.gz").samples.scores)
+    assert (found.n, found.best_single, found.oracle) == (400, pytest.approx(best), pytest.approx(oracle))
+    assert found.co_failure == pytest.approx(co_failure)
+    assert found.co_failure_upper == pytest.approx(upper, abs=0.005)
+    assert found.gain == pytest.approx(oracle - best)
+    assert found.one_each == pytest.approx(oracle)
+
+
+def test_several_drafts_of_each_model() -> None:
+    """Two models, three prompts, two drafts: one prompt is lost, one is won by the second model's second draft."""
+    scores = np.array([[[1, 1], [0, 0], [0, 0]], [[0, 0], [0, 1], [0, 0]]], dtype=float)
+    found = ceiling(scores)
+    assert (found.best_single, found.oracle) == (pytest.approx(100 / 3), pytest.approx(200 / 3))
+    assert found.one_each == pytest.approx(100 / 3)
+    assert found.co_failure_upper == pytest.approx(100 * upper_bound(1, 3))
+    assert found.gain_upper == pytest.approx(100 * upper_bound(1, 3))
+
+
+def test_scores_between_0_and_1_have_no_binomial_bound() -> None:
+    scores = np.array([[[0.5], [0.25]], [[0.75], [np.nan]]])
+    found = ceiling(scores)
+    assert found.oracle == pytest.approx(50)
+    assert (found.co_failure_upper, found.gain_upper) == (None, None)
+    with pytest.raises(ValueError, match="no prompt"):
+        ceiling(np.full((1, 2, 1), np.nan))
+
+
+def test_a_judges_noise_lifts_the_oracle() -> None:
+    """Equal drafts under a noisy judge: the best of five looks better, and a second verdict takes it back."""
+    rng = np.random.default_rng(1)
+    verdicts = 0.5 + 0.1 * rng.normal(size=(500, 5))
+    again = 0.5 + 0.1 * rng.normal(size=(500, 5))
+    best = verdicts.argmax(axis=1)
+    rows = np.arange(500)
+    found = judge_noise(
+        list(zip(verdicts[:, 0], again[:, 0], strict=True)),
+        list(zip(verdicts[rows, best], again[rows, best], strict=True)),
+    )
+    assert found.deviation == pytest.approx(10, abs=0.7)
+    assert found.inflation == pytest.approx(11.6, abs=1.0)
+    assert found.oracle_again == pytest.approx(50, abs=1.5)
+    assert judge_noise([], []).inflation is None

@@ -1,0 +1,108 @@
+"""The statistics of the choice, on planted cases whose right verdict is known."""
+
+import os
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from moa_graph.evals.tune.choice import choose, highest_gain, honest, pick
+from tests.tune.planted import HELPS, HURTS, Planted, decided, truth
+
+LONG = bool(os.environ.get("MOA_LONG"))
+REPETITIONS = 100 if LONG else 30
+
+
+def verdicts(case: Planted, prompts: int, *, depth: int = 5) -> Counter[str]:
+    return Counter(decided(case, prompts, depth, seed)[0].use for seed in range(REPETITIONS))
+
+
+def test_the_planted_cases_are_what_they_say() -> None:
+    """Measured on 10,000 prompts: about five points to gain, and less than half a point."""
+    assert truth(HELPS)[1] == pytest.approx(0.05, abs=0.005)
+    assert abs(truth(HURTS)[1]) < 0.005
+
+
+@pytest.mark.timeout(600)
+def test_a_mixture_that_helps_is_found_at_200_prompts() -> None:
+    assert verdicts(HELPS, 200)["mixture"] >= 0.95 * REPETITIONS
+
+
+@pytest.mark.timeout(600)
+def test_a_mixture_that_does_not_help_is_refused_at_200_prompts() -> None:
+    assert verdicts(HURTS, 200)["single"] >= 0.95 * REPETITIONS
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("case", [HELPS, HURTS], ids=["helps", "hurts"])
+def test_at_30_prompts_nothing_can_be_told(case: Planted) -> None:
+    found = verdicts(case, 30)
+    assert found["cannot tell"] >= 0.9 * REPETITIONS
+    assert found["single"] == 0 or case is HURTS
+
+
+@pytest.mark.timeout(600)
+def test_where_all_are_equal_a_mixture_is_chosen_in_at_most_5_percent() -> None:
+    """Forty candidates with the same accuracy: the best of them looks good by luck alone."""
+    wrong = 0
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        scores = (rng.random((40, 200)) < 0.7).astype(float)
+        choice = choose(scores, [1.0] * 3 + [3.0] * 37, [True] * 3 + [False] * 37, seed=seed)
+        wrong += choice.use == "mixture"
+    assert wrong <= 5
+
+
+def test_the_honest_gain_is_not_lifted_by_the_choice() -> None:
+    """The best of forty equal candidates is ahead on the prompts that chose it, and not on the others."""
+    ahead, fair = [], []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        scores = (rng.random((40, 100)) < 0.6).astype(float)
+        single = np.arange(40) == 0
+        ahead.append(scores.mean(axis=1).max() - scores[0].mean())
+        fair.append(honest(scores, np.ones(40), single, splits=50, seed=seed).gain)
+    assert np.mean(ahead) > 0.08
+    assert abs(np.mean(fair)) < 0.02
+
+
+def test_the_interval_of_the_honest_gain_holds_its_level() -> None:
+    """A mixture with a gain of ten points that is always chosen: the interval has the gain in 95 of 100 cases."""
+    held = 0
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        base = rng.random(100) < 0.6
+        better = np.where(rng.random(100) < 0.25, True, base)
+        found = honest(np.stack([base, better]).astype(float), np.array([1.0, 3.0]), np.array([True, False]), seed=seed)
+        held += found.low <= 0.1 <= found.high
+    assert held >= 186
+
+
+def test_of_tied_candidates_the_cheapest_is_taken() -> None:
+    means = np.array([0.800, 0.804, 0.806, 0.700])
+    assert pick(means, np.array([1.0, 3.0, 2.0, 0.1])) == 2
+    assert pick(means, np.array([1.0, 0.5, 2.0, 0.1])) == 1
+    assert pick(np.array([0.8, 0.8]), np.array([np.inf, np.inf])) == 0
+
+
+def test_equal_scores_on_few_prompts_rule_nothing_out() -> None:
+    """No difference on 30 prompts leaves room for more than six points, on 200 for about one."""
+    assert highest_gain(np.zeros((1, 30)))[0] == pytest.approx(0.0636, abs=0.001)
+    assert highest_gain(np.zeros((1, 200)))[0] == pytest.approx(0.0098, abs=0.001)
+    scores = np.ones((2, 30))
+    scores[:, :9] = 0
+    choice = choose(scores, [1.0, 2.0], [True, False])
+    assert (choice.use, choice.winner) == ("cannot tell", 0)
+
+
+def test_a_single_model_alone_needs_no_comparison() -> None:
+    choice = choose(np.array([[1.0, 0.0, 1.0, 1.0]]), [None], [True])
+    assert (choice.use, choice.winner, choice.best_mixture) == ("single", 0, None)
+
+
+def test_at_most_one_finalist_of_a_kind() -> None:
+    rng = np.random.default_rng(0)
+    scores = (rng.random((6, 80)) < 0.5).astype(float)
+    kinds = ["single", "vote", "vote", "vote", "medoid", "medoid"]
+    choice = choose(scores, [1.0] * 6, [True, *[False] * 5], kinds=kinds)
+    assert sorted(kinds[each.place] for each in choice.finalists) == ["medoid", "vote"]
