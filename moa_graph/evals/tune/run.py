@@ -11,7 +11,7 @@ from typing import Any
 
 from moa_graph.costs.budget import Estimate, expected_calls, sum_of
 from moa_graph.costs.spending_cap import SpendingCap
-from moa_graph.errors import ConfigError, InputError
+from moa_graph.errors import ConfigError, InputError, MoAError
 from moa_graph.evals.judge import Judge, how_to_read
 from moa_graph.evals.judge_family import warning
 from moa_graph.evals.prompts.grade import Match, command_of
@@ -199,7 +199,7 @@ async def run(prepared: Prepared, *, progress: Progress | None = None) -> TuneRe
     Raises:
         ConfigError: A price is unknown although a cap is set, the folder is another run's, or the ledger cannot be
             written.
-        InputError: No prompt could be sampled.
+        MoAError: No draft could be had.
     """
     options = prepared.options
     expected = _expected(prepared)
@@ -217,8 +217,8 @@ async def run(prepared: Prepared, *, progress: Progress | None = None) -> TuneRe
             prepared.prompts, prepared.pool, paying, many=options.samples, reader=reader_of(prepared.prompts)
         )
         cap.limit = options.max_cost
-        if len(sampled.prompts) < 2:
-            raise InputError(f"no prompt could be sampled. {_why(sampled.failures, sampled.skipped)}")
+        if len(sampled.prompts) < 2 or sampled.samples.missing == sampled.samples.scores.size:
+            raise MoAError(f"no draft could be had. {_why(sampled.failures, sampled.skipped)}")
         cautions = [*prepared.notes, *_shortfalls(sampled.failures, sampled.skipped)]
         criteria = prepared.how.criteria
         decider = Decider(sampled.samples, sampled.prompts, prepared.pool, options, paying, criteria=criteria)
