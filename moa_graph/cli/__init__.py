@@ -48,7 +48,7 @@ COMMANDS: dict[str, SubCommand] = {
     "eval": SubCommand(
         "moa_graph.cli.eval.commands", "Benchmark mixtures and judges: AlpacaEval 2, MT-Bench, FLASK.", "evals"
     ),
-    "tune": Command(
+    "tune": SubCommand(
         "moa_graph.cli.tune", "Find out whether a mixture is worth it on your prompts, and which.", "evals"
     ),
 }

@@ -23,7 +23,14 @@ Preset = Annotated[
 ]
 File = Annotated[
     Path | None,
-    typer.Option("--file", "-f", metavar="FILE", help="Your own mixture: YAML or TOML.", autocompletion=mixture_files),
+    typer.Option(
+        "--file",
+        "-f",
+        "--mixture",
+        metavar="FILE",
+        help="Your own mixture: YAML or TOML.",
+        autocompletion=mixture_files,
+    ),
 ]
 Proposers = Annotated[
     list[str] | None,

@@ -174,7 +174,8 @@ def _measured(
 ) -> "TuneResult | None":
     from dataclasses import replace
 
-    from moa_graph.cli.eval.show import show_json, shown, table
+    from moa_graph.cli.eval.show import show_json, table
+    from moa_graph.evals.figures import formatted
     from moa_graph.evals.tune.run import estimate, prepare, run
     from moa_graph.mixture.proposer import is_embedded
 
@@ -186,22 +187,22 @@ def _measured(
         if as_json:
             show_json(figures)
         else:
-            table("drafts, not sampled", ["expected", "value"], [[name, shown(v)] for name, v in figures.items()])
+            table("drafts, not sampled", ["expected", "value"], [[name, formatted(v)] for name, v in figures.items()])
         return None
     with Progress() as progress:
         return asyncio.run(run(prepared, progress=progress))
 
 
 def _finish(result: "TuneResult", output: Path | None, *, as_json: bool) -> None:
-    from moa_graph.cli.eval.show import show_json, tell
+    from moa_graph.cli.eval.show import print_status, show_json
     from moa_graph.evals.tune.files import save_mixture
 
     figures = result.figures()
     if output is not None:
         save_mixture(result, output)
-        tell(f"mixture: {output} (hash {result.mixture.hash})")
+        print_status(f"mixture: {output} (hash {result.mixture.hash})")
     if result.folder is not None:
-        tell(f"files and report: {result.folder}")
+        print_status(f"files and report: {result.folder}")
     if as_json:
         show_json(figures)
     else:

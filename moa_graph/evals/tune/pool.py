@@ -10,10 +10,10 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from moa_graph.errors import ConfigError, InputError
-from moa_graph.mixture.combiners import Check
+from moa_graph.mixture.combiners.checks import Check
 from moa_graph.mixture.files import read
-from moa_graph.mixture.mixture import Mixture, Price
-from moa_graph.mixture.price_overrides import rates
+from moa_graph.mixture.mixture import Mixture
+from moa_graph.mixture.price_overrides import Price, rates
 from moa_graph.mixture.proposer import Origin, Proposer, Spec, reading
 from moa_graph.mixture.validation import Checked, refuse_unknown
 from moa_graph.models.registry import require_known

@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from moa_graph.evals.figures import STAR, bracket, shown
+from moa_graph.evals.figures import STAR, bracket, formatted
 from moa_graph.evals.reports.page import Page
 from moa_graph.evals.reports.plots import histogram, svg
 
@@ -43,11 +43,11 @@ def _row(row: Figures, figures: Figures) -> list[str]:
     gain = "-" if row["gain"] is None else f"{row['gain']:+.2f}" + bracket(row["gain_interval"], rough)
     return [
         row["name"] + mark,
-        shown(row["score"]) + bracket(row["interval"], rough),
+        formatted(row["score"]) + bracket(row["interval"], rough),
         gain,
         str(row["helped"]),
         str(row["hurt"]),
-        "-" if row["dollars_per_1000"] is None else shown(float(row["dollars_per_1000"])),
+        "-" if row["dollars_per_1000"] is None else formatted(float(row["dollars_per_1000"])),
         f"{row['calls']:.2f}",
         f"{row['seconds']:.1f}",
         row["mixture"],
@@ -79,7 +79,9 @@ def page(figures: Figures, prompts: Sequence[Figures]) -> Page:
     _agreement(made, figures, prompts)
     _prompts(made, prompts)
     made.heading("The run")
-    made.table(["what", ""], [["run", figures["run"]], *([name, shown(value)] for name, value in _settings(figures))])
+    made.table(
+        ["what", ""], [["run", figures["run"]], *([name, formatted(value)] for name, value in _settings(figures))]
+    )
     return made
 
 
@@ -91,18 +93,18 @@ def _settings(figures: Figures) -> list[tuple[str, Any]]:
 def _ceiling_rows(figures: Figures) -> list[list[str]]:
     found = figures["ceiling"]
     rows = [
-        ["best single model (%)", shown(found["best_single"])],
-        ["ceiling: the best draft of every prompt (%)", shown(found["oracle"])],
-        ["ceiling with one draft of each model (%)", shown(found["one_each"])],
-        ["co-failure: every draft fails (%)", shown(found["co_failure"])],
-        ["its one-sided 95 % upper bound (%)", shown(found["co_failure_upper"])],
+        ["best single model (%)", formatted(found["best_single"])],
+        ["ceiling: the best draft of every prompt (%)", formatted(found["oracle"])],
+        ["ceiling with one draft of each model (%)", formatted(found["one_each"])],
+        ["co-failure: every draft fails (%)", formatted(found["co_failure"])],
+        ["its one-sided 95 % upper bound (%)", formatted(found["co_failure_upper"])],
     ]
     if noise := figures["judge_noise"]:
         rows += [
-            ["judge: deviation of one verdict (points)", shown(noise["deviation"])],
-            ["judge: second verdicts equal to the first (%)", shown(noise["same"])],
-            ["oracle by the first verdicts (%)", shown(noise["oracle"])],
-            ["the same drafts by second verdicts (%)", shown(noise["oracle_again"])],
+            ["judge: deviation of one verdict (points)", formatted(noise["deviation"])],
+            ["judge: second verdicts equal to the first (%)", formatted(noise["same"])],
+            ["oracle by the first verdicts (%)", formatted(noise["oracle"])],
+            ["the same drafts by second verdicts (%)", formatted(noise["oracle_again"])],
         ]
     return rows
 
@@ -158,7 +160,7 @@ def _choice(made: Page, figures: Figures) -> None:
                 [
                     row["name"],
                     f"{row['gain']:+.2f}" + bracket(row["interval"]),
-                    shown(float(row["p_holm"])),
+                    formatted(float(row["p_holm"])),
                     str(row["helped"]),
                     str(row["hurt"]),
                     "yes" if row["wins"] else "no",
@@ -184,7 +186,7 @@ def effect_rows(figures: Figures) -> tuple[list[str], list[list[str]]]:
     rows = []
     for row in figures["effects"]:
         gain = f"{row['gain']:+.2f}" + bracket(row["interval"]) if "gain" in row else "-"
-        rows.append([row["field"], row["value"], shown(row["score"]), gain, shown(row.get("p_holm", "-"))])
+        rows.append([row["field"], row["value"], formatted(row["score"]), gain, formatted(row.get("p_holm", "-"))])
     return ["field", "value", "mean score (%)", "against the first value", "p (Holm)"], rows
 
 
@@ -195,7 +197,12 @@ def _agreement(made: Page, figures: Figures, prompts: Sequence[Figures]) -> None
     made.table(
         ["prompts, by agreement", "agreement", "best single (%)", "best mixture (%)"],
         [
-            [str(row["prompts"]), shown(row["agreement"]), shown(row["best_single"]), shown(row["best_mixture"])]
+            [
+                str(row["prompts"]),
+                formatted(row["agreement"]),
+                formatted(row["best_single"]),
+                formatted(row["best_mixture"]),
+            ]
             for row in figures["agreement"]
         ],
     )
@@ -224,8 +231,8 @@ def _prompts(made: Page, prompts: Sequence[Figures]) -> None:
         [
             [
                 str(row["prompt"]),
-                shown(row["best_single"]),
-                shown(row["best_mixture"]),
+                formatted(row["best_single"]),
+                formatted(row["best_mixture"]),
                 "helped" if row["best_mixture"] > row["best_single"] else "hurt",
             ]
             for row in some
