@@ -25,7 +25,7 @@ TIED = 0.005
 SPLITS = 200
 FINALISTS = 3
 WORTH = 0.05
-"""The gain that would matter: while one of this size cannot be ruled out, the verdict is that nothing can be told."""
+"""The gain that would matter: while one of this size cannot be ruled out, the verdict is "cannot tell"."""
 
 Bools = NDArray[np.bool_]
 

@@ -186,7 +186,7 @@ class Decider:
         if common < 50:
             found.append(f"{common} prompts: intervals are rough below 50, and small gains cannot be seen")
         if missing := self.samples.missing:
-            found.append(f"{missing} drafts are missing and score 0; running again asks for them anew")
+            found.append(f"{missing} drafts are missing and score 0; run again to request them")
         if unpaid := sum(each.status == "unpaid" for each in measured):
             found.append(f"{unpaid} candidates were not measured: the cap on cost left no room")
         return found

@@ -48,7 +48,7 @@ class Outcome:
 class Draws:
     """The same random order of every model's drafts for all candidates, shape (draws, models, prompts, depth).
 
-    The first draw deals the drafts in order, as the graph does when it is not told otherwise.
+    The first draw deals the drafts in order, as the graph does by default.
     """
 
     orders: Ints

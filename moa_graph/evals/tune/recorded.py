@@ -67,7 +67,7 @@ class RecordedSet:
         """Return the recorded grade of a draft, whatever white space was cleaned off it; else compare with `gold`.
 
         Raises:
-            InputError: The text is none of the drafts and the question has no right answer.
+            InputError: The text is not one of the drafts, and the question has no right answer.
         """
         graded = self._grades.get((prompt.id, _bare(text)))
         if graded is not None:
