@@ -165,7 +165,7 @@ def _recorded(source: Path, options: Any, *, dry_run: bool) -> "TuneResult":
         raise InputError("--pool is missing: name a file with the models to choose from. (A recorded set needs none.)")
     if dry_run or options.sweep:
         raise InputError("a recorded set makes no calls: leave out --dry-run and --sweep")
-    with Progress() as progress:
+    with TuneProgress() as progress:
         return asyncio.run(tune_recorded(source, options, progress=progress))
 
 
@@ -189,7 +189,7 @@ def _measured(
         else:
             table("drafts, not sampled", ["expected", "value"], [[name, formatted(v)] for name, v in figures.items()])
         return None
-    with Progress() as progress:
+    with TuneProgress() as progress:
         return asyncio.run(run(prepared, progress=progress))
 
 
@@ -233,7 +233,7 @@ def _print(figures: dict[str, Any]) -> None:
     sys.stdout.write(f"{figures['ceiling']['sentence']}\n\n{figures['sentence']}\n")
 
 
-class Progress:
+class TuneProgress:
     """Prompts done, rate, dollars and time left of each stage, on standard error."""
 
     def __init__(self) -> None:
@@ -241,7 +241,7 @@ class Progress:
         self.began = self.told = time.monotonic()
         self.terminal = sys.stderr.isatty()
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> "TuneProgress":
         return self
 
     def __exit__(self, *exc: object) -> None:

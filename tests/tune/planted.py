@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from moa_graph.evals.tune.candidates import free_plans
-from moa_graph.evals.tune.choice import Choice, choose
+from moa_graph.evals.tune.choice import TuneChoice, choose
 from moa_graph.evals.tune.free import deal
 from moa_graph.evals.tune.samples import Floats, Samples
 
@@ -62,7 +62,7 @@ HURTS = Planted((1.0, 0.3, 0.2), shared=1.0, own=0.2, noise=0.05)
 """One model is far ahead and the others fail where it fails: no mixture helps."""
 
 
-def decided(case: Planted, prompts: int, depth: int, seed: int) -> tuple[Choice, list[str], Floats]:
+def decided(case: Planted, prompts: int, depth: int, seed: int) -> tuple[TuneChoice, list[str], Floats]:
     """Return the decision on one repetition, the candidates' names and their scores."""
     samples = case.samples(prompts, depth, seed)
     draws = deal(samples, seed=seed)

@@ -8,7 +8,7 @@ import pytest
 
 from moa_graph.evals.tune import free
 from moa_graph.evals.tune.recorded import read_recorded
-from moa_graph.evals.tune.samples import Sample, Samples, best_reader
+from moa_graph.evals.tune.samples import GradedDraft, Samples, best_reader
 from moa_graph.graph.agreement import compare
 from moa_graph.mixture.answers import AnswerReader
 from moa_graph.state import new_usage
@@ -23,7 +23,7 @@ def table(texts: list[list[list[str]]], scores: Any = None) -> Samples:
     rows = [
         [
             [
-                Sample(
+                GradedDraft(
                     text, float(text == "7") if text else 0.0, 0.5, 1.0 + m, new_usage(10, 10), None if text else "down"
                 )
                 for text in drafts
@@ -76,7 +76,7 @@ def test_an_unknown_price_is_unknown_and_a_failed_draft_costs_nothing() -> None:
     samples = table([[["7"], [""]]])
     assert free.alone(samples, 0).cost == 0.25
     assert samples.missing == 1
-    unknown = Samples.of(["m"], ["0"], [[[Sample("7", 1.0, None)]]], READER)
+    unknown = Samples.of(["m"], ["0"], [[[GradedDraft("7", 1.0, None)]]], READER)
     assert free.alone(unknown, 0).cost is None
 
 
@@ -109,8 +109,8 @@ def test_medoids_of_recorded_drafts() -> None:
 
 def test_the_reader_that_the_grades_agree_with_is_taken() -> None:
     """Answers that end in a sentence are read as numbers, letters as choices; without right answers as told."""
-    rows = [[[Sample(f"So it is {n} apples in all.", 1.0)] for n in (5, 12)]]
+    rows = [[[GradedDraft(f"So it is {n} apples in all.", 1.0)] for n in (5, 12)]]
     assert best_reader(rows, [("5",), ("12",)], AnswerReader()).read == "number"
-    rows = [[[Sample("I think (B) because of C.", 1.0)], [Sample("(A), not B", 1.0)]]]
+    rows = [[[GradedDraft("I think (B) because of C.", 1.0)], [GradedDraft("(A), not B", 1.0)]]]
     assert best_reader(rows, [("B",), ("A",)], AnswerReader()).read == "choice"
     assert best_reader(rows, [(), ()], READER) is READER

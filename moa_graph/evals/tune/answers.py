@@ -18,11 +18,11 @@ from moa_graph.mixture.mixture import Mixture
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.state import Draft, Usage
 
-__all__ = ["Answer", "Candidate", "today"]
+__all__ = ["Candidate", "CandidateAnswer", "today"]
 
 
 @dataclass(frozen=True)
-class Answer:
+class CandidateAnswer:
     """One answer of a mixture and what it takes in production, recorded drafts included.
 
     Attributes:
@@ -57,7 +57,7 @@ class Candidate:
         self.graph = create_moa(mixture, ledger=ledger)
         self._specs = {spec.label: spec for spec in mixture.specs}
 
-    async def answer(self, prompt: OwnPrompt, draw: Draw | None = None) -> Answer:
+    async def answer(self, prompt: OwnPrompt, draw: Draw | None = None) -> CandidateAnswer:
         """Return the answer to a prompt; a provider's fault is an `error`, never an exception.
 
         Raises:
@@ -73,7 +73,7 @@ class Candidate:
             except MoAError as error:
                 return self._failed(error, trace)
         record = state["record"]
-        return Answer(
+        return CandidateAnswer(
             text=str(state["messages"][-1].text),
             drafts=state["drafts"],
             calls=len(trace.calls),
@@ -85,10 +85,10 @@ class Candidate:
             unpaid=any(draft["cost"] is None and draft["usage"] is None for draft in state["drafts"]),
         )
 
-    def _failed(self, error: MoAError, trace: Trace) -> Answer:
+    def _failed(self, error: MoAError, trace: Trace) -> CandidateAnswer:
         reason = f"{type(error).__name__}: {error}"
         unpaid = error.cost is None or any(d["cost"] is None and d["usage"] is None for d in error.drafts)
-        return Answer(
+        return CandidateAnswer(
             None, error.drafts, len(trace.calls), self._cost(trace), None, trace.seconds, error=reason, unpaid=unpaid
         )
 

@@ -11,10 +11,10 @@ import numpy as np
 
 from moa_graph.evals.tune import free
 from moa_graph.evals.tune.ceiling import coverage
-from moa_graph.evals.tune.free import Draws, Outcome
+from moa_graph.evals.tune.free import Draws, FreeOutcome
 from moa_graph.evals.tune.samples import Samples, known_mean
 
-__all__ = ["Plan", "by_score", "complement", "free_plans", "greedy", "paid_plans"]
+__all__ = ["CandidatePlan", "by_score", "complement", "free_plans", "greedy", "paid_plans"]
 
 LARGEST = 5
 """Members of the largest subset that is tried."""
@@ -26,7 +26,7 @@ ADAPTIVE = 40
 
 
 @dataclass(frozen=True)
-class Plan:
+class CandidatePlan:
     """A candidate before it is measured.
 
     Attributes:
@@ -47,7 +47,7 @@ class Plan:
     aggregator: int | None = None
     fields: dict[str, Any] = field(default_factory=dict)
     strong: int | None = None
-    compute: Callable[[Samples, Draws], Outcome] | None = None
+    compute: Callable[[Samples, Draws], FreeOutcome] | None = None
 
     @property
     def single(self) -> bool:
@@ -78,7 +78,7 @@ def by_score(samples: Samples) -> list[int]:
     return sorted(range(len(means)), key=lambda model: -float(means[model]))
 
 
-def free_plans(samples: Samples, *, texts: bool = True) -> list[Plan]:
+def free_plans(samples: Samples, *, texts: bool = True) -> list[CandidatePlan]:
     """Return the candidates that cost no call beside the drafts.
 
     Args:
@@ -120,8 +120,10 @@ def complement(samples: Samples) -> tuple[int, ...]:
     return chosen
 
 
-def _single(samples: Samples, model: int) -> Plan:
-    return Plan(samples.models[model], "single", (model,), compute=lambda table, draws: free.alone(table, model))
+def _single(samples: Samples, model: int) -> CandidatePlan:
+    return CandidatePlan(
+        samples.models[model], "single", (model,), compute=lambda table, draws: free.alone(table, model)
+    )
 
 
 def label(samples: Samples, members: Sequence[int]) -> str:
@@ -130,9 +132,9 @@ def label(samples: Samples, members: Sequence[int]) -> str:
     return " + ".join(samples.models[m] + (f" x{times}" if times > 1 else "") for m, times in counts.items())
 
 
-def _vote(samples: Samples, members: tuple[int, ...]) -> Plan:
+def _vote(samples: Samples, members: tuple[int, ...]) -> CandidatePlan:
     combine = {"name": "vote", "answer": samples.reader}
-    return Plan(
+    return CandidatePlan(
         f"vote: {label(samples, members)}",
         "self-vote" if len(set(members)) == 1 else "vote",
         members,
@@ -141,9 +143,9 @@ def _vote(samples: Samples, members: tuple[int, ...]) -> Plan:
     )
 
 
-def _medoid(samples: Samples, members: tuple[int, ...]) -> Plan:
+def _medoid(samples: Samples, members: tuple[int, ...]) -> CandidatePlan:
     # Drafts always agree by at least 0, so the strong model is called only where there is nothing to compare.
-    return Plan(
+    return CandidatePlan(
         f"medoid: {label(samples, members)}",
         "self-medoid" if len(set(members)) == 1 else "medoid",
         members,
@@ -153,7 +155,7 @@ def _medoid(samples: Samples, members: tuple[int, ...]) -> Plan:
     )
 
 
-def _escalations(samples: Samples, order: Sequence[int]) -> list[Plan]:
+def _escalations(samples: Samples, order: Sequence[int]) -> list[CandidatePlan]:
     """Return pairs of cheap models that ask the best one where they differ."""
     best, cheap = order[0], [model for model in range(len(samples.models)) if model != order[0]]
     pairs = [(a, b) for place, a in enumerate(cheap) for b in cheap[place + 1 :]]
@@ -161,8 +163,8 @@ def _escalations(samples: Samples, order: Sequence[int]) -> list[Plan]:
     return [_escalate(samples, pair, best) for pair in pairs]
 
 
-def _escalate(samples: Samples, pair: tuple[int, int], best: int) -> Plan:
-    return Plan(
+def _escalate(samples: Samples, pair: tuple[int, int], best: int) -> CandidatePlan:
+    return CandidatePlan(
         f"escalate: {label(samples, pair)}, else {samples.models[best]}",
         "escalate",
         pair,
@@ -172,13 +174,13 @@ def _escalate(samples: Samples, pair: tuple[int, int], best: int) -> Plan:
     )
 
 
-def _adaptives(samples: Samples, order: Sequence[int]) -> list[Plan]:
+def _adaptives(samples: Samples, order: Sequence[int]) -> list[CandidatePlan]:
     return [_adaptive(samples, model) for model in order[:2] if samples.counts[model] >= 5]
 
 
-def _adaptive(samples: Samples, model: int) -> Plan:
+def _adaptive(samples: Samples, model: int) -> CandidatePlan:
     most = min(samples.counts[model], ADAPTIVE)
-    return Plan(
+    return CandidatePlan(
         f"adaptive vote: {samples.models[model]}, up to {most}",
         "adaptive vote",
         (model,) * most,
@@ -189,7 +191,7 @@ def _adaptive(samples: Samples, model: int) -> Plan:
 
 def paid_plans(
     samples: Samples, *, writers: Sequence[str], subset: Sequence[int], verify: Any = None, criteria: str | None = None
-) -> list[Plan]:
+) -> list[CandidatePlan]:
     """Return the candidates whose last step is a call, the most promising ones first.
 
     Args:
@@ -204,23 +206,27 @@ def paid_plans(
     own = (best,) * min(samples.counts[best], max(len(members), 3))
     groups = [group for group in dict.fromkeys([members, own]) if len(group) > 1]
     judged = {"name": "select", **({"criteria": criteria} if criteria else {})}
-    plans: list[Plan] = []
+    plans: list[CandidatePlan] = []
     for group in groups:
         who = label(samples, group)
         for place, writer in enumerate(writers):
-            plans.append(Plan(f"synthesize by {writer}: {who}", "synthesize", group, "synthesize", place))
-        plans.append(Plan(f"select by {writers[0]}: {who}", "select", group, judged, 0))
+            plans.append(CandidatePlan(f"synthesize by {writer}: {who}", "synthesize", group, "synthesize", place))
+        plans.append(CandidatePlan(f"select by {writers[0]}: {who}", "select", group, judged, 0))
     if not groups:
         return plans
     group, who = groups[0], label(samples, groups[0])
     if len(set(group)) > 1:
-        plans.append(Plan(f"select by peers: {who}", "select", group, {**judged, "by": "peers"}, 0))
+        plans.append(CandidatePlan(f"select by peers: {who}", "select", group, {**judged, "by": "peers"}, 0))
     for name in ("analyze", "critique"):
-        plans.append(Plan(f"{name} by {writers[0]}: {who}", name, group, name, 0))
+        plans.append(CandidatePlan(f"{name} by {writers[0]}: {who}", name, group, name, 0))
     plans.append(
-        Plan(f"synthesize by {writers[0]}, paper prompt: {who}", "prompt", group, "synthesize", 0, {"prompt": "paper"})
+        CandidatePlan(
+            f"synthesize by {writers[0]}, paper prompt: {who}", "prompt", group, "synthesize", 0, {"prompt": "paper"}
+        )
     )
-    plans.append(Plan(f"synthesize by {writers[0]}, 3 layers: {who}", "layers", group, "synthesize", 0, {"layers": 3}))
+    plans.append(
+        CandidatePlan(f"synthesize by {writers[0]}, 3 layers: {who}", "layers", group, "synthesize", 0, {"layers": 3})
+    )
     if verify is not None:
-        plans.append(Plan(f"verify: {who}", "verify", group, {"name": "verify", "check": verify}, 0))
+        plans.append(CandidatePlan(f"verify: {who}", "verify", group, {"name": "verify", "check": verify}, 0))
     return plans

@@ -17,7 +17,7 @@ from moa_graph.evals.stats import Difference, holm, paired
 from moa_graph.evals.stats.intervals import LEVEL, t_quantile
 from moa_graph.evals.tune.samples import Floats
 
-__all__ = ["Choice", "Finalist", "Honest", "Use", "choose", "honest", "pick"]
+__all__ = ["Finalist", "Honest", "TuneChoice", "Use", "choose", "honest", "pick"]
 
 Use = Literal["mixture", "single", "cannot tell"]
 TIED = 0.005
@@ -128,7 +128,7 @@ class Finalist:
 
 
 @dataclass(frozen=True)
-class Choice:
+class TuneChoice:
     """The decision.
 
     Attributes:
@@ -161,7 +161,7 @@ def choose(
     worth: float = WORTH,
     seed: int = 0,
     splits: int = SPLITS,
-) -> Choice:
+) -> TuneChoice:
     """Decide between the best mixture and the best single model.
 
     Args:
@@ -180,10 +180,10 @@ def choose(
     base = int(solo[pick(means[solo], price[solo])])
     mixed = np.flatnonzero(~alone)
     if not len(mixed):
-        return Choice("single", base, base, None, None, reason="There is no mixture to compare with.")
+        return TuneChoice("single", base, base, None, None, reason="There is no mixture to compare with.")
     best = int(mixed[pick(means[mixed], price[mixed])])
     if scores.shape[1] < 4:
-        return Choice("cannot tell", base, base, best, None, [], 1.0, f"{scores.shape[1]} prompts are too few.")
+        return TuneChoice("cannot tell", base, base, best, None, [], 1.0, f"{scores.shape[1]} prompts are too few.")
     halves = honest(scores, price, alone, splits=splits, seed=seed)
     finalists = _finalists(scores, means, mixed, best, base, kinds, seed)
     hidden = max(0.0, float(highest_gain(scores[mixed] - scores[base]).max()))
@@ -194,18 +194,18 @@ def choose(
             f"[{100 * winner.versus.low:.2f}, {100 * winner.versus.high:.2f}], and by {100 * halves.gain:.2f} points "
             f"[{100 * halves.low:.2f}, {100 * halves.high:.2f}] on prompts that did not choose it"
         )
-        return Choice("mixture", best, base, best, halves, finalists, hidden, reason)
+        return TuneChoice("mixture", best, base, best, halves, finalists, hidden, reason)
     if hidden > worth:
         reason = (
             f"no mixture beats the best single model by more than its interval, but {scores.shape[1]} prompts do not "
             f"rule out a gain of {100 * hidden:.2f} points"
         )
-        return Choice("cannot tell", base, base, best, halves, finalists, hidden, reason)
+        return TuneChoice("cannot tell", base, base, best, halves, finalists, hidden, reason)
     reason = (
         "no mixture beats the best single model by more than its interval, and a gain of more than "
         f"{100 * hidden:.2f} points is ruled out at 95 %"
     )
-    return Choice("single", base, base, best, halves, finalists, hidden, reason)
+    return TuneChoice("single", base, base, best, halves, finalists, hidden, reason)
 
 
 def highest_gain(gains: Floats) -> Floats:

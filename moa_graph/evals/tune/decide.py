@@ -12,7 +12,7 @@ import numpy as np
 from moa_graph.evals.engine import ItemOutcome
 from moa_graph.evals.prompts.questions import OwnPrompt
 from moa_graph.evals.tune.answers import Candidate
-from moa_graph.evals.tune.candidates import Plan, by_score, complement, free_plans, paid_plans
+from moa_graph.evals.tune.candidates import CandidatePlan, by_score, complement, free_plans, paid_plans
 from moa_graph.evals.tune.ceiling import JudgeNoise, ceiling, judge_noise
 from moa_graph.evals.tune.choice import choose
 from moa_graph.evals.tune.free import Draws, deal
@@ -59,7 +59,7 @@ class Decider:
     texts: bool = True
     criteria: str | None = None
     named: Pool | None = None
-    tried: Callable[[Plan], bool] | None = None
+    tried: Callable[[CandidatePlan], bool] | None = None
     subset: Sequence[int] | None = None
 
     async def decide(self, run: str, *, cautions: Sequence[str] = (), settings: Mapping[str, Any]) -> TuneResult:
@@ -125,7 +125,7 @@ class Decider:
             )
         return found
 
-    def _mixture(self, plan: Plan) -> Mixture:
+    def _mixture(self, plan: CandidatePlan) -> Mixture:
         """Return a plan's mixture as files and hashes have it."""
         pool = self.named or self.pool
         return mixture_of(plan, pool, self._writers_of(pool))
@@ -154,7 +154,7 @@ class Decider:
         found = await race(pairs, self.prompts, target, paying, stop=not self.options.sweep)
         return [replace(each, mixture=self._mixture(each.plan)) for each in found]
 
-    def _runnable(self, plan: Plan) -> Mixture:
+    def _runnable(self, plan: CandidatePlan) -> Mixture:
         return mixture_of(plan, self.pool, self._writers_of(self.pool))
 
     async def _noise(self) -> JudgeNoise:

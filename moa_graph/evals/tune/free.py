@@ -17,14 +17,14 @@ from moa_graph.evals.tune.samples import Floats, Ints, Samples, known_mean
 from moa_graph.graph.agreement import compare
 from moa_graph.graph.combine.vote import ahead
 
-__all__ = ["Draws", "Outcome", "adaptive", "alone", "deal", "escalated", "medoids", "voted", "votes"]
+__all__ = ["Draws", "FreeOutcome", "adaptive", "alone", "deal", "escalated", "medoids", "voted", "votes"]
 
 MEDOID_DRAWS = 4
 """Draws on which medoids are computed: comparing texts is slower than counting answers."""
 
 
 @dataclass(frozen=True)
-class Outcome:
+class FreeOutcome:
     """A candidate's result on every prompt.
 
     Attributes:
@@ -76,11 +76,11 @@ def deal(samples: Samples, *, draws: int = 16, seed: int = 0) -> Draws:
     return Draws(orders)
 
 
-def alone(samples: Samples, model: int) -> Outcome:
+def alone(samples: Samples, model: int) -> FreeOutcome:
     """Return a single model, scored on all of its drafts."""
     table = samples.scores[model]
     first = np.stack([np.full(len(table), model), np.zeros(len(table), dtype=np.int64)], axis=-1)
-    return Outcome(
+    return FreeOutcome(
         known_mean(table, axis=1),
         _known(samples.costs[model]),
         _known(samples.tokens[model]),
@@ -90,7 +90,7 @@ def alone(samples: Samples, model: int) -> Outcome:
     )
 
 
-def voted(samples: Samples, draws: Draws, members: Sequence[int]) -> Outcome:
+def voted(samples: Samples, draws: Draws, members: Sequence[int]) -> FreeOutcome:
     """Return a vote: the earliest slot with the most frequent answer. A draft without an answer has no vote."""
     numbers = draws.slots(members)
     return _verbatim(samples, members, numbers, votes(_of(samples.answers, members, numbers)))
@@ -104,7 +104,7 @@ def votes(answers: Ints) -> Ints:
     return found
 
 
-def medoids(samples: Samples, draws: Draws, members: Sequence[int]) -> Outcome:
+def medoids(samples: Samples, draws: Draws, members: Sequence[int]) -> FreeOutcome:
     """Return the draft most alike to the others, the longest of equally alike ones."""
     numbers = Draws(draws.orders[:MEDOID_DRAWS]).slots(members)
     winners = np.zeros(numbers.shape[:2], dtype=np.int64)
@@ -124,7 +124,7 @@ def _text(samples: Samples, member: int, prompt: int, number: int) -> str:
     return found.text if found else ""
 
 
-def escalated(samples: Samples, draws: Draws, cheap: Sequence[int], strong: int) -> Outcome:
+def escalated(samples: Samples, draws: Draws, cheap: Sequence[int], strong: int) -> FreeOutcome:
     """Return `escalate` with `agree: exact`: equal answers of the cheap models stand, else the strong model answers."""
     members = [*cheap, strong]
     numbers = draws.slots(members)
@@ -137,7 +137,7 @@ def escalated(samples: Samples, draws: Draws, cheap: Sequence[int], strong: int)
     return _verbatim(samples, members, numbers, winners, called=called, steps=True)
 
 
-def adaptive(samples: Samples, draws: Draws, model: int, *, most: int, sure: float) -> Outcome:
+def adaptive(samples: Samples, draws: Draws, model: int, *, most: int, sure: float) -> FreeOutcome:
     """Return a vote of one model's drafts, one after the other, that stops when it is decided or sure enough."""
     members = [model] * most
     numbers = draws.slots(members)
@@ -184,7 +184,7 @@ def _verbatim(
     called: Floats | None = None,
     serial: bool = False,
     steps: bool = False,
-) -> Outcome:
+) -> FreeOutcome:
     """Return the outcome of a rule whose answer is the draft in the winning slot."""
     calls = np.ones(numbers.shape) if called is None else called
     chosen = np.take_along_axis(_at(samples.scores, members, numbers), winners[..., None], axis=-1)[..., 0]
@@ -195,7 +195,7 @@ def _verbatim(
         seconds = waits.sum(axis=-1) if serial else waits.max(axis=-1)
     member = np.asarray(members)[winners[0]]
     number = np.take_along_axis(numbers[0], winners[0][:, None], axis=-1)[:, 0]
-    return Outcome(
+    return FreeOutcome(
         known_mean(chosen, axis=0),
         _known((_at(samples.costs, members, numbers) * calls).sum(axis=-1)),
         _known((_at(samples.tokens, members, numbers) * calls).sum(axis=-1)),

@@ -11,7 +11,7 @@ import yaml
 
 from moa_graph.errors import InputError
 from moa_graph.evals.data.files import write
-from moa_graph.evals.tune.candidates import Plan
+from moa_graph.evals.tune.candidates import CandidatePlan
 from moa_graph.evals.tune.pool import Pool
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.mixture.proposer import Proposer
@@ -22,7 +22,7 @@ _PARTS = ("proposers", "rounds", "aggregator", "layers", "prompt", "system", "sh
           "draft_tokens", "deadline", "prices")  # fmt: skip
 
 
-def mixture_of(plan: Plan, pool: Pool, writers: Sequence[Proposer]) -> Mixture:
+def mixture_of(plan: CandidatePlan, pool: Pool, writers: Sequence[Proposer]) -> Mixture:
     """Return the mixture that a plan describes; for a single model, the one that asks that model alone.
 
     Args:

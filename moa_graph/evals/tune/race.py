@@ -9,8 +9,8 @@ import numpy as np
 
 from moa_graph.evals.engine import ItemOutcome
 from moa_graph.evals.prompts.questions import OwnPrompt
-from moa_graph.evals.tune.answers import Answer, Candidate
-from moa_graph.evals.tune.candidates import Plan
+from moa_graph.evals.tune.answers import Candidate, CandidateAnswer
+from moa_graph.evals.tune.candidates import CandidatePlan
 from moa_graph.evals.tune.samples import Floats, Ints
 from moa_graph.evals.tune.sampling import Paying
 from moa_graph.mixture.mixture import Mixture
@@ -42,7 +42,7 @@ class Measured:
         first: The (model, draft) that is its answer in the first draw, for one that returns a draft.
     """
 
-    plan: Plan
+    plan: CandidatePlan
     mixture: Mixture
     scores: Floats
     cost: float | None = None
@@ -99,12 +99,12 @@ class _Runner:
 
     measured: Measured
     graph: Candidate
-    answers: dict[str, Answer] = field(default_factory=dict)
+    answers: dict[str, CandidateAnswer] = field(default_factory=dict)
     scores: dict[str, float | None] = field(default_factory=dict)
 
 
 async def race(
-    plans: Sequence[tuple[Plan, Mixture]],
+    plans: Sequence[tuple[CandidatePlan, Mixture]],
     prompts: Sequence[OwnPrompt],
     best: Floats,
     paying: Paying,

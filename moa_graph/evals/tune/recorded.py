@@ -25,7 +25,7 @@ from typing import Any
 from moa_graph.errors import InputError
 from moa_graph.evals.data.files import Row, read_rows
 from moa_graph.evals.prompts.questions import OwnPrompt
-from moa_graph.evals.tune.samples import Sample, Samples, best_reader
+from moa_graph.evals.tune.samples import GradedDraft, Samples, best_reader
 from moa_graph.mixture.answers import AnswerReader
 from moa_graph.state import new_usage
 
@@ -52,7 +52,7 @@ class RecordedSet:
     name: str
     prompts: list[OwnPrompt]
     models: list[str]
-    rows: list[list[list[Sample]]]
+    rows: list[list[list[GradedDraft]]]
     reader: AnswerReader
     texts: bool
     judges: Mapping[str, Mapping[str, Sequence[float]]]
@@ -148,7 +148,7 @@ def _drafts(path: Path, rows: Sequence[Row]) -> RecordedSet:
     return RecordedSet(_name(path), prompts, models, table, reader, True, judges)
 
 
-def _draft(draft: Mapping[str, Any], prompt: OwnPrompt, where: str) -> Sample:
+def _draft(draft: Mapping[str, Any], prompt: OwnPrompt, where: str) -> GradedDraft:
     text, right = draft.get("text"), draft.get("correct", draft.get("score"))
     if not isinstance(text, str):
         raise InputError(f"{where}: a draft's `text` must be text")
@@ -161,7 +161,7 @@ def _draft(draft: Mapping[str, Any], prompt: OwnPrompt, where: str) -> Sample:
     if not isinstance(right, bool | int | float) or not 0 <= right <= 1:
         raise InputError(f"{where}: `correct` must be true, false or a score from 0 to 1")
     usage = new_usage(len(prompt.text) // 4, len(text) // 4)
-    return Sample(text, float(right), 0.0, float(draft.get("seconds") or 0.0), usage)
+    return GradedDraft(text, float(right), 0.0, float(draft.get("seconds") or 0.0), usage)
 
 
 def _prompt(row: Row, number: int, where: str) -> OwnPrompt:
@@ -203,7 +203,7 @@ def _numbered(path: Path) -> list[tuple[int, Row]]:
     return rows
 
 
-def _sampled(row: Row, gold: Any) -> list[Sample]:
+def _sampled(row: Row, gold: Any) -> list[GradedDraft]:
     """Return the answers, graded as the recording does: by equality. One that is missing is wrong and has no vote."""
     sizes = row["tokens"] if isinstance(row.get("tokens"), list) else []
     right = str(gold).strip()
@@ -211,7 +211,7 @@ def _sampled(row: Row, gold: Any) -> list[Sample]:
     for answer, size in zip_longest(row["answers"], sizes[: len(row["answers"])]):
         text = answer.strip() if isinstance(answer, str) else ""
         usage = new_usage(0, int(size)) if isinstance(size, int | float) and size > 0 else None
-        found.append(Sample(text, float(text == right), 0.0, 0.0, usage))
+        found.append(GradedDraft(text, float(text == right), 0.0, 0.0, usage))
     return found
 
 

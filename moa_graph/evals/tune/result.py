@@ -12,7 +12,7 @@ import numpy as np
 from moa_graph.evals.figures import Figures, as_pair
 from moa_graph.evals.stats import fraction_interval, paired
 from moa_graph.evals.tune.ceiling import Ceiling, JudgeNoise, as_figures
-from moa_graph.evals.tune.choice import Choice, Use
+from moa_graph.evals.tune.choice import TuneChoice, Use
 from moa_graph.evals.tune.race import Measured
 from moa_graph.evals.tune.samples import Floats
 from moa_graph.mixture.mixture import Mixture
@@ -46,7 +46,7 @@ class TuneResult:
     run: str
     prompts: Sequence[str]
     measured: Sequence[Measured]
-    choice: Choice
+    choice: TuneChoice
     ceiling: Ceiling
     noise: JudgeNoise | None
     agreement: Floats

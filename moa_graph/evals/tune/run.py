@@ -28,7 +28,7 @@ from moa_graph.evals.tune.result import TuneResult
 from moa_graph.evals.tune.sampling import Paying, one_model, sample
 from moa_graph.evals.tune.settings import (
     Options,
-    Progress,
+    StageProgress,
     check_options,
     ledger_path,
     read_prompts,
@@ -152,7 +152,7 @@ async def atune(
     judge: str | Proposer | Sequence[str | Proposer] | None = None,
     criteria: str | None = None,
     match: Match | None = None,
-    progress: Progress | None = None,
+    progress: StageProgress | None = None,
     **options: Any,
 ) -> TuneResult:
     """Find out whether a mixture is worth it, and which one; see `tune`."""
@@ -193,7 +193,7 @@ def tune(prompts: str | Path | Sequence[Any], *, pool: Any, **given: Any) -> Tun
     raise InputError("tune: this thread runs an event loop; use `await atune(...)` there")
 
 
-async def run(prepared: Prepared, *, progress: Progress | None = None) -> TuneResult:
+async def run(prepared: Prepared, *, progress: StageProgress | None = None) -> TuneResult:
     """Sample, measure and decide; write the files when a folder was named.
 
     Raises:

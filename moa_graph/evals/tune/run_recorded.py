@@ -10,7 +10,7 @@ from moa_graph.costs.spending_cap import SpendingCap
 from moa_graph.evals.prompts.run import PromptsWork
 from moa_graph.evals.systems.mixture import ModelSystem
 from moa_graph.evals.systems.paid_calls import Payer
-from moa_graph.evals.tune.candidates import LARGEST, Plan
+from moa_graph.evals.tune.candidates import LARGEST, CandidatePlan
 from moa_graph.evals.tune.decide import Decider
 from moa_graph.evals.tune.files import open_folder, write_files
 from moa_graph.evals.tune.grading import Grader, Grading
@@ -18,13 +18,13 @@ from moa_graph.evals.tune.recorded import RecordedSet, read_recorded
 from moa_graph.evals.tune.recorded_models import named_pool, recorded_pool
 from moa_graph.evals.tune.result import TuneResult
 from moa_graph.evals.tune.sampling import Paying
-from moa_graph.evals.tune.settings import Options, Progress, check_options, run_hash
+from moa_graph.evals.tune.settings import Options, StageProgress, check_options, run_hash
 from moa_graph.evals.tune.shared_ledger import SharedLedger
 
 __all__ = ["tune_recorded"]
 
 
-async def tune_recorded(path: Path, options: Options, *, progress: Progress | None = None) -> TuneResult:
+async def tune_recorded(path: Path, options: Options, *, progress: StageProgress | None = None) -> TuneResult:
     """Find out whether a mixture of recorded models is worth it on the recorded questions.
 
     Votes, medoids and escalations are computed from the drafts; verdicts of peers are replayed where they were
@@ -68,7 +68,7 @@ async def tune_recorded(path: Path, options: Options, *, progress: Progress | No
     return found
 
 
-def _recorded(plan: Plan, recorded: RecordedSet) -> bool:
+def _recorded(plan: CandidatePlan, recorded: RecordedSet) -> bool:
     """Return whether the calls of a plan were recorded: verdicts of all members on all of their drafts."""
     peers = isinstance(plan.combine, dict) and plan.combine.get("by") == "peers"
     return peers and all(recorded.models[member] in recorded.judges for member in plan.members)

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from moa_graph.mixture.answers import AnswerReader, key, normalized
 from moa_graph.state import Usage
 
-__all__ = ["Floats", "Ints", "Rows", "Sample", "Samples", "best_reader", "known_mean", "readable"]
+__all__ = ["Floats", "GradedDraft", "Ints", "Rows", "Samples", "best_reader", "known_mean", "readable"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-Rows = Sequence[Sequence[Sequence["Sample"]]]
+Rows = Sequence[Sequence[Sequence["GradedDraft"]]]
 """Drafts by model, prompt and number."""
 
 _SHORT = 60
@@ -24,7 +24,7 @@ _SHORT = 60
 
 
 @dataclass(frozen=True)
-class Sample:
+class GradedDraft:
     """One draft of one model.
 
     Attributes:
@@ -127,7 +127,7 @@ def known_mean(table: Floats, axis: int) -> Floats:
     return means
 
 
-def _table(rows: Rows, value: Callable[[Sample], float]) -> Floats:
+def _table(rows: Rows, value: Callable[[GradedDraft], float]) -> Floats:
     depth = max((len(drafts) for model in rows for drafts in model), default=0)
     table = np.full((len(rows), len(rows[0]) if rows else 0, depth), np.nan)
     for m, model in enumerate(rows):

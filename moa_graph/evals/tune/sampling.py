@@ -13,11 +13,11 @@ from moa_graph.costs.spending_cap import SpendingCap
 from moa_graph.evals import engine
 from moa_graph.evals.engine import ItemOutcome, Spending
 from moa_graph.evals.prompts.questions import OwnPrompt
-from moa_graph.evals.tune.answers import Answer, Candidate, today
+from moa_graph.evals.tune.answers import Candidate, CandidateAnswer, today
 from moa_graph.evals.tune.grading import Grader
 from moa_graph.evals.tune.pool import Pool
-from moa_graph.evals.tune.samples import Sample, Samples, best_reader
-from moa_graph.evals.tune.settings import Progress
+from moa_graph.evals.tune.samples import GradedDraft, Samples, best_reader
+from moa_graph.evals.tune.settings import StageProgress
 from moa_graph.evals.tune.shared_ledger import SharedLedger, tracing
 from moa_graph.mixture.answers import AnswerReader
 from moa_graph.mixture.mixture import Mixture
@@ -43,7 +43,7 @@ class Paying:
     cap: SpendingCap
     grader: Grader
     concurrency: int = 8
-    progress: Progress | None = None
+    progress: StageProgress | None = None
 
     async def through(self, stage: str, prompts: Sequence[OwnPrompt], work: Any) -> list[ItemOutcome]:
         """Run `work` for every prompt under the cap; recorded calls cost nothing."""
@@ -118,7 +118,7 @@ async def sample(
         reader: How final answers are read.
     """
     candidates = [Candidate(one_model(spec, many, pool), paying.ledger) for spec in pool.models]
-    found: dict[str, list[list[Sample]]] = {}
+    found: dict[str, list[list[GradedDraft]]] = {}
 
     async def work(prompt: OwnPrompt, done: ItemOutcome) -> None:
         answers = await asyncio.gather(*(each.answer(prompt) for each in candidates))
@@ -143,23 +143,23 @@ async def sample(
     )
 
 
-def _rows(spec: Proposer, answer: Answer, many: int, prices: Any) -> list[Sample]:
+def _rows(spec: Proposer, answer: CandidateAnswer, many: int, prices: Any) -> list[GradedDraft]:
     """Return one model's drafts on one prompt in order; those that failed say why."""
     drafts = {draft["slot"]: draft for draft in answer.drafts}
     return [_sample(spec, drafts.get(slot), answer.error, prices) for slot in range(many)]
 
 
-def _sample(spec: Proposer, draft: Draft | None, error: str | None, prices: Any) -> Sample:
+def _sample(spec: Proposer, draft: Draft | None, error: str | None, prices: Any) -> GradedDraft:
     if draft is None:
-        return Sample("", 0.0, None, error=error or "no draft")
+        return GradedDraft("", 0.0, None, error=error or "no draft")
     if draft["status"] not in COUNTED:
-        return Sample("", 0.0, draft["cost"], error=f"{draft['status']}, {draft['error']}")
+        return GradedDraft("", 0.0, draft["cost"], error=f"{draft['status']}, {draft['error']}")
     usage = draft["usage"]
-    return Sample(draft["text"], None, today(spec, usage, draft["cost"], prices), draft["seconds"], usage)
+    return GradedDraft(draft["text"], None, today(spec, usage, draft["cost"], prices), draft["seconds"], usage)
 
 
-async def _graded(each: Sample, prompt: OwnPrompt, grader: Grader, done: ItemOutcome) -> Sample:
+async def _graded(each: GradedDraft, prompt: OwnPrompt, grader: Grader, done: ItemOutcome) -> GradedDraft:
     if each.error:
         return each
     score = await grader.score(prompt, each.text, done)
-    return Sample(each.text, score, each.cost, each.seconds, each.usage)
+    return GradedDraft(each.text, score, each.cost, each.seconds, each.usage)

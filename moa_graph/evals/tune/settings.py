@@ -25,12 +25,12 @@ from moa_graph.evals.tune.pool import Pool, identity_of
 from moa_graph.mixture.answers import AnswerReader
 from moa_graph.models.trust import trust_file
 
-__all__ = ["Options", "Progress", "check_options", "ledger_path", "read_prompts", "reader_of", "run_hash"]
+__all__ = ["Options", "StageProgress", "check_options", "ledger_path", "read_prompts", "reader_of", "run_hash"]
 
 FEWEST = 4
 
 
-class Progress(Protocol):
+class StageProgress(Protocol):
     """Shows how far a run is."""
 
     def started(self, stage: str, total: int) -> None:

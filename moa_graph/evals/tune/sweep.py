@@ -12,7 +12,7 @@ import yaml
 from moa_graph.errors import InputError
 from moa_graph.evals.figures import Figures
 from moa_graph.evals.stats import holm, paired
-from moa_graph.evals.tune.candidates import Plan
+from moa_graph.evals.tune.candidates import CandidatePlan
 from moa_graph.evals.tune.race import Measured
 
 __all__ = ["FIELDS", "grid", "main_effects", "read_sweep"]
@@ -52,7 +52,7 @@ def _value(text: str) -> Any:
         return text
 
 
-def grid(sweep: Sweep, names: Sequence[str], writers: Sequence[str], *, depth: int) -> list[Plan]:
+def grid(sweep: Sweep, names: Sequence[str], writers: Sequence[str], *, depth: int) -> list[CandidatePlan]:
     """Return the mixtures of a sweep.
 
     Args:
@@ -75,7 +75,7 @@ def grid(sweep: Sweep, names: Sequence[str], writers: Sequence[str], *, depth: i
         writer = _place(str(setting.pop("aggregator", writers[0])), writers, "aggregator")
         combine = setting.pop("combine", "synthesize")
         slots = tuple(member for member in members for _ in range(many))
-        plans.append(Plan(name, name, slots, combine, writer, setting))
+        plans.append(CandidatePlan(name, name, slots, combine, writer, setting))
     return plans
 
 
