@@ -10,7 +10,7 @@ from moa_graph.evals.tune.choice import choose, highest_gain, honest, pick
 from tests.tune.planted import HELPS, HURTS, Planted, decided, truth
 
 LONG = bool(os.environ.get("MOA_LONG"))
-REPETITIONS = 100 if LONG else 30
+REPETITIONS = 100 if LONG else 20
 
 
 def verdicts(case: Planted, prompts: int, *, depth: int = 5) -> Counter[str]:

@@ -13,6 +13,8 @@ from moa_graph import Mixture
 from moa_graph.cli import main
 from tests.provider import Provider
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
 Printed = tuple[int, str, str]
 
 

@@ -11,6 +11,8 @@ from moa_graph import ConfigError, InputError, create_moa
 from moa_graph.evals.tune import Pool, TuneResult, atune, tune
 from tests.tune.fakes import CALLS, Sums, prompts
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
 
 def pool(right: tuple[float, ...] = (0.8, 0.7, 0.6), **fields: Any) -> Pool:
     models = [Sums(model=f"m{n}", right=share) for n, share in enumerate(right)]
