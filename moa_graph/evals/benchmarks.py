@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,12 @@ from moa_graph.evals.flask import figures as flask_figures
 from moa_graph.evals.flask import run as flask_run
 from moa_graph.evals.flask import scores as flask
 from moa_graph.evals.judge import Judge
+from moa_graph.evals.judge_table.table import nearest
+from moa_graph.evals.jury import Votes, jury_figures, name_of
 from moa_graph.evals.mt_bench import figures as mt_bench_figures
 from moa_graph.evals.mt_bench import run as mt_bench_run
+from moa_graph.evals.mt_bench.scores import FAILED
+from moa_graph.evals.prompts.figures import PASSES
 from moa_graph.evals.session import Benchmark
 from moa_graph.evals.systems.mixture import System
 from moa_graph.evals.systems.paid_calls import Payer
@@ -36,9 +40,10 @@ class Setup:
 
     Attributes:
         system: The measured system.
-        judge: The judge; None to generate only.
+        judges: The judge, or the judges of a jury; empty to generate only.
         options: The user's options.
-        payer: Makes the calls of further judges.
+        payer: Makes and records the calls of single models.
+        majority: Whether a jury decides by majority, not by its mean.
         temperature: Temperature of every generating call; None for the benchmark's own.
         max_tokens: Maximum answer length in tokens; None for the benchmark's own.
         notify: Called with a line of text before a download.
@@ -46,9 +51,10 @@ class Setup:
     """
 
     system: System
-    judge: Judge | None
+    judges: Sequence[Judge]
     options: RunOptions
     payer: Payer
+    majority: bool = False
     temperature: float | None = None
     max_tokens: int | None = None
     notify: Callable[[str], None] | None = None
@@ -72,6 +78,15 @@ class Setup:
         self.data[path.name] = file_digest(path)
         return rows
 
+    def judging(self, parameters: Callable[[Judge], Mapping[str, Any]]) -> list[Judge]:
+        """Return the judges under a benchmark's parameters."""
+        return [judge.under(parameters(judge)) for judge in self.judges]
+
+    @property
+    def jury(self) -> dict[str, Any]:
+        """The settings of a jury that make it another run."""
+        return {"majority": self.majority} if len(self.judges) > 1 else {}
+
     @property
     def recorded(self) -> Sequence[RecordedOutputs]:
         """The recorded outputs that are measured or synthesized; empty for models."""
@@ -92,19 +107,18 @@ def alpaca(
     options = setup.options
     rows = setup.file(reference) if reference else setup.rows(alpaca_figures.REFERENCE)
     items = alpaca_run.items(rows, str(reference or alpaca_figures.REFERENCE))
-    judge = setup.judge
-    if judge:
-        judge = judge.under(_weighing(judge))
-    constant = setup.rows(alpaca_run.NULL_MODEL)[0]["output"] if canary and judge else None
+    judges = setup.judging(_weighing)
+    constant = setup.rows(alpaca_run.NULL_MODEL)[0]["output"] if canary and judges else None
     work = alpaca_run.Alpaca(
         setup.system,
-        judge,
-        setup.text(alpaca_run.TEMPLATE) if judge else "",
+        judges,
+        setup.text(alpaca_run.TEMPLATE) if judges else "",
         options.seed,
         both_orders,
         setup.temperature,
         setup.max_tokens,
         constant,
+        setup.majority,
     )
     names = (alpaca_run.OUTPUTS, alpaca_run.ANNOTATIONS, alpaca_run.CANARY)
     generators = list(dict.fromkeys(item.generator for item in items))
@@ -116,8 +130,8 @@ def alpaca(
         files={name: name for name in names},
         figures=lambda rows: _alpaca_figures(rows, options),
         system=setup.system,
-        judge=judge,
-        settings={"both_orders": both_orders},
+        judges=judges,
+        settings={"both_orders": both_orders, **setup.jury},
         verdicts=(2 if both_orders else 1) * (2 if constant is not None else 1),
         order=[item.id for item in items],
         data=setup.data,
@@ -145,7 +159,8 @@ def _alpaca_figures(rows: Mapping[str, list[Row]], options: RunOptions) -> Figur
         figures |= {"n": 0, "parse_failures": len(annotations)}
     if rows[alpaca_run.CANARY]:
         figures["canary"] = _canary(rows[alpaca_run.CANARY])
-    return figures
+    members = _members(annotations, "instruction", lambda one: (one["annotator"], one["preference"]))
+    return figures | members_figures(members, nearest)
 
 
 def _canary(rows: Sequence[Row]) -> Figures:
@@ -159,22 +174,24 @@ def mt_bench(setup: Setup, *, other: Path | None = None) -> Benchmark[mt_bench_r
     """MT-Bench with single grading; `other`, a FastChat answer file, adds pairwise judging in both orders."""
     options = setup.options
     questions = mt_bench_run.questions(setup.rows(mt_bench_run.QUESTIONS), setup.rows(mt_bench_run.REFERENCES))
-    judge = setup.judge.under(mt_bench_run.PARAMETERS) if setup.judge else None
-    prompts = {row["name"]: row for row in setup.rows(mt_bench_run.PROMPTS)} if judge else {}
+    judges = setup.judging(lambda _: mt_bench_run.PARAMETERS)
+    prompts = {row["name"]: row for row in setup.rows(mt_bench_run.PROMPTS)} if judges else {}
     rival = RecordedOutputs.read(other) if other else None
     if other:
         setup.data[other.name] = file_digest(other)
     opponent = other.name.split(".json")[0] if other else ""
-    work = mt_bench_run.MTBench(setup.system, judge, prompts, rival, opponent, setup.max_tokens or 1024)
+    tokens = setup.max_tokens or 1024
+    work = mt_bench_run.MTBench(setup.system, judges, prompts, rival, opponent, tokens, setup.majority)
     return Benchmark(
         name="mt-bench",
         items=choose(questions, lambda question: question.name, options),
         identify=lambda question: question.name,
         work=work.work,
-        files=_mt_bench_files(setup.system, judge),
+        files=_mt_bench_files(setup.system, judges),
         figures=_mt_bench_figures,
         system=setup.system,
-        judge=judge,
+        judges=judges,
+        settings=setup.jury,
         verdicts=3 if rival else 1,
         order=[question.name for question in questions],
         data=setup.data,
@@ -183,9 +200,9 @@ def mt_bench(setup: Setup, *, other: Path | None = None) -> Benchmark[mt_bench_r
     )
 
 
-def _mt_bench_files(system: System, judge: Judge | None) -> dict[str, str]:
+def _mt_bench_files(system: System, judges: Sequence[Judge]) -> dict[str, str]:
     """Return the file names; FastChat uses the model's name as the file name."""
-    who = slug(judge.name) if judge else "none"
+    who = slug(name_of([judge.name for judge in judges])) if judges else "none"
     return {
         mt_bench_run.ANSWERS: f"model_answer/{slug(system.name)}.jsonl",
         mt_bench_run.JUDGMENTS: f"model_judgment/{who}_single.jsonl",
@@ -202,7 +219,32 @@ def _mt_bench_figures(rows: Mapping[str, list[Row]]) -> Figures:
         found = _readable(lambda: next(iter(mt_bench_figures.pair_figures(pairs).values())), len(pairs))
         figures["notes"] = [*figures.get("notes", []), *found.pop("notes", [])]
         figures["pairwise"] = found
-    return figures
+    rated = _members(judgments, ("question_id", "turn"), lambda one: (one["judge"][0], _rated(one["score"])))
+    return figures | members_figures(rated, lambda value: value >= PASSES)
+
+
+def _rated(score: float) -> float | None:
+    return None if score == FAILED else score
+
+
+def _members(
+    rows: Sequence[Row], key: str | Sequence[str], read: Callable[[Row], tuple[str, float | None]]
+) -> dict[str, dict[Hashable, float]]:
+    """Return the readable verdicts of a jury's members by judge; empty without a jury."""
+    names = (key,) if isinstance(key, str) else key
+    found: dict[str, dict[Hashable, float]] = {}
+    for row in rows:
+        for member in row.get("jury") or ():
+            judge, verdict = read(member)
+            if verdict is not None:
+                found.setdefault(judge, {})[tuple(row[name] for name in names)] = verdict
+    return found
+
+
+def members_figures(members: Votes, verdict: Callable[[float], Hashable]) -> Figures:
+    """Return the `jury` figures of a run; empty without a jury."""
+    found = jury_figures(members, verdict)
+    return {"jury": found} if found else {}
 
 
 def _readable(score: Callable[[], Figures], judged: int) -> Figures:
@@ -218,11 +260,13 @@ def flask_bench(setup: Setup, *, hard: bool = False) -> Benchmark[flask.FlaskIte
     options = setup.options
     name = "hard" if hard else "full"
     items = flask.items(setup.rows(flask_run.HARD if hard else flask_run.ITEMS), name=name)
-    judge = setup.judge.under(flask_run.PARAMETERS) if setup.judge else None
-    rubrics = flask_run.rubrics(json.loads(setup.text(flask_run.RUBRICS))) if judge else {}
-    prompt = flask_run.prompt(setup.rows(flask_run.PROMPTS)) if judge else {}
+    judges = setup.judging(lambda _: flask_run.PARAMETERS)
+    rubrics = flask_run.rubrics(json.loads(setup.text(flask_run.RUBRICS))) if judges else {}
+    prompt = flask_run.prompt(setup.rows(flask_run.PROMPTS)) if judges else {}
     keys = _flask_keys(items, setup) if setup.recorded else {}
-    work = flask_run.Flask(setup.system, judge, prompt, rubrics, setup.temperature, setup.max_tokens, keys)
+    work = flask_run.Flask(
+        setup.system, judges, prompt, rubrics, setup.temperature, setup.max_tokens, keys, setup.majority
+    )
     chosen = choose(items, lambda item: str(item.idx), options)
     return Benchmark(
         name="flask",
@@ -232,8 +276,8 @@ def flask_bench(setup: Setup, *, hard: bool = False) -> Benchmark[flask.FlaskIte
         files={flask_run.OUTPUTS: flask_run.OUTPUTS, flask_run.REVIEWS: flask_run.REVIEWS},
         figures=lambda rows: _flask_figures(rows, chosen),
         system=setup.system,
-        judge=judge,
-        settings={"set": name},
+        judges=judges,
+        settings={"set": name, **setup.jury},
         order=[str(item.idx) for item in items],
         data=setup.data,
         kin=setup.recorded_models,
@@ -274,4 +318,11 @@ def _flask_figures(rows: Mapping[str, list[Row]], items: Sequence[flask.FlaskIte
         figures |= _readable(
             lambda: flask_figures.flask_figures(flask_figures.reviews(reviews, items), items), len(reviews)
         )
-    return figures
+    members = _members(reviews, "idx", lambda one: (one["judge_record"]["model"], _mean_skill(one["score"])))
+    return figures | members_figures(members, lambda value: value >= 3)
+
+
+def _mean_skill(scores: Mapping[str, float | None] | None) -> float | None:
+    """Return the mean over an item's skills; None if none of them was rated."""
+    known = [score for score in (scores or {}).values() if score is not None]
+    return sum(known) / len(known) if known else None

@@ -29,11 +29,11 @@ def of_run(
     for item in bench.items:
         for turns in _conversations(item):
             calls += _generation(bench.system, turns, max_tokens)
-            if bench.judge:
-                input_tokens = _JUDGE_FRAME + sum(tokens(text) for _, text in turns) + _judged(item, max_tokens)
-                verdict = ExpectedCall(bench.judge.spec, input_tokens, bench.judge.spec.max_tokens or ANSWER_TOKENS)
+            input_tokens = _JUDGE_FRAME + sum(tokens(text) for _, text in turns) + _judged(item, max_tokens)
+            for judge in bench.judges:
+                verdict = ExpectedCall(judge.spec, input_tokens, judge.spec.max_tokens or ANSWER_TOKENS)
                 calls += [verdict] * bench.verdicts
-    return sum_of(calls, _prices(bench.system, prices))
+    return sum_of(calls * bench.repeats, _prices(bench.system, prices))
 
 
 def _prices(system: System, prices: Mapping[str, Override] | None) -> dict[str, Override]:

@@ -22,6 +22,7 @@ from moa_graph.evals.data.files import Row, inside, json_bytes, jsonl_bytes, wri
 from moa_graph.evals.engine import ItemOutcome, RunOptions, Spending
 from moa_graph.evals.judge import Judge
 from moa_graph.evals.judge_family import warning
+from moa_graph.evals.jury import name_of
 from moa_graph.evals.manifest import claim, finished, models_of
 from moa_graph.evals.systems.mixture import System
 from moa_graph.state import new_usage
@@ -42,14 +43,14 @@ class Benchmark(Generic[Item]):
         files: File name in the folder by kind of row.
         figures: Scores the rows of each kind.
         system: The measured system.
-        judge: The judge; None to generate only.
+        judges: The judge, or the judges of a jury; empty to generate only.
         settings: Options of the benchmark; other values make another run.
-        verdicts: The number of verdicts per answer.
+        verdicts: The number of verdicts per answer that each judge gives.
+        repeats: The number of times that each item is answered.
         order: The names of all items in the benchmark's own order, in which files are written.
         data: SHA-256 of every data file by name.
         reference: The name of the reference.
         kin: Names of other models whose family the judge may favour: the reference's, recorded drafts'.
-        jury: Judges in addition to `judge`.
     """
 
     name: str
@@ -59,14 +60,14 @@ class Benchmark(Generic[Item]):
     files: Mapping[str, str]
     figures: Callable[[Mapping[str, list[Row]]], Mapping[str, Any]]
     system: System
-    judge: Judge | None
+    judges: Sequence[Judge] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     verdicts: int = 1
+    repeats: int = 1
     order: Sequence[str] = ()
     data: Mapping[str, str] = field(default_factory=dict)
     reference: str | None = None
     kin: Sequence[str] = ()
-    jury: Sequence[Judge] = ()
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ async def run(
         ConfigError: The folder belongs to another run.
     """
     manifest = claim(options.folder, _manifest(bench, options))
-    for judge in _judges(bench):
+    for judge in bench.judges:
         judge.form.passes = manifest["passes"]
     cap = SpendingCap(options.max_cost, expected=expected_cost)
     done = await engine.run(
@@ -124,18 +125,14 @@ async def run(
     return FinishedRun(options.folder, scores, timing, failures, dict(degraded.most_common()), done, rows)
 
 
-def _judges(bench: Benchmark[Any]) -> list[Judge]:
-    return [*([bench.judge] if bench.judge else []), *bench.jury]
-
-
 def _manifest(bench: Benchmark[Any], options: RunOptions) -> dict[str, Any]:
-    judge = bench.judge
+    judges = [{"model": judge.spec.label, **judge.parameters} for judge in bench.judges]
     return {
         "benchmark": bench.name,
         "system": {"name": bench.system.name, **bench.system.identity},
         "models": models_of(bench.system.specs),
-        "judge": {"model": judge.spec.label, **judge.parameters} if judge else None,
-        "jury": [{"model": each.spec.label, **each.parameters} for each in bench.jury],
+        "judge": judges[0] if judges else None,
+        "jury": judges[1:],
         "settings": dict(bench.settings),
         "reference": bench.reference,
         "data": dict(bench.data),
@@ -155,9 +152,8 @@ def _manifest(bench: Benchmark[Any], options: RunOptions) -> dict[str, Any]:
 def summary(bench: Benchmark[Any], options: RunOptions, done: Sequence[ItemOutcome]) -> dict[str, Any]:
     """Return the figures that every benchmark reports in addition to its own."""
     generation, judging = total([d.generation for d in done]), total([d.judging for d in done])
-    judge = bench.judge
     judged = [*(spec.label for spec in bench.system.specs), *bench.kin]
-    kin = [text for each in _judges(bench) if (text := warning(each.spec.label, judged))]
+    kin = [text for each in bench.judges if (text := warning(each.spec.label, judged))]
     answers, degraded = sum(d.answers for d in done), sum(len(d.degraded) for d in done)
     skipped = sum(d.skipped for d in done)
     # Counts only: a reason may contain a request id or a time, which would change the bytes of the file.
@@ -167,7 +163,7 @@ def summary(bench: Benchmark[Any], options: RunOptions, done: Sequence[ItemOutco
         "benchmark": bench.name,
         "system": bench.system.name,
         "models": models_of(bench.system.specs),
-        "judge": judge.name if judge else None,
+        "judge": name_of([judge.name for judge in bench.judges]) if bench.judges else None,
         "reference": bench.reference,
         "seed": options.seed,
         "items": len(done),

@@ -68,10 +68,10 @@ def test_first_share_reads_only_the_two_names() -> None:
 def test_mt_bench_ratings() -> None:
     assert [mt_bench.rating(t) for t in ("[[7.5]] [[2]]", "see [1]", "Rating: 7", "")] == [7.5, 1, -1, -1]
     assert [pairs.verdict(t) for t in ("[[A]]", "[[B]] [[B]]", "[[A]] or [[B]]", "A")] == ["A", "B", None, None]
-    assert pairs.pairwise_winner("A", "B") == "model_1"
-    assert pairs.pairwise_winner("A", "A") == "tie"
-    assert pairs.pairwise_winner("C", "C") == "tie"
-    assert pairs.pairwise_winner("A", None) is None
+    assert pairs.winner_of(["model_1", "model_1"]) == "model_1"
+    assert pairs.winner_of(["model_1", "model_2"]) == "tie"
+    assert pairs.winner_of(["tie", "tie"]) == "tie"
+    assert pairs.winner_of(["model_1", None]) is None
     assert pairs.adjusted_win_rate(["model_1", "tie", "model_2", "model_1", None]) == 62.5
 
 

@@ -95,8 +95,8 @@ def test_what_is_recorded_passes_any_cap(tmp_path: Path, provider: Provider) -> 
         whole, paid = spent(out), provider.stats()["requests"]
         assert moa(*run, "--max-cost", whole / 2) == 0
         assert (scores(out)["answered"], scores(out)["skipped_for_cost"]) == (6, 0)
-        judged = ("--judge", JUDGE, "--judge-url", provider.url)
-        assert moa(*run, *judged, "--max-cost", whole / 2) == 1
+        judged = [JUDGE if option == "none" else option for option in run]
+        assert moa(*judged, "--judge-url", provider.url, "--max-cost", whole / 2) == 1
         assert (scores(out)["answered"], scores(out)["skipped_for_cost"]) == (6, 6)
         assert len(json.loads((out / "model_outputs.json").read_text())) == 6
         assert provider.stats()["requests"] == paid

@@ -92,7 +92,7 @@ def flask(
 
 
 @app.command("run")
-@o.with_choice("judge")
+@o.with_choice()
 def own_prompts(
     choice: o.Choice,
     prompts: Annotated[
@@ -102,12 +102,7 @@ def own_prompts(
             "objective/gsm8k.jsonl or objective/math500.jsonl."
         ),
     ],
-    judge: Annotated[
-        list[str] | None,
-        typer.Option(help='A judge, as "provider:model", for prompts with criteria; repeatable, for a jury.'),
-    ] = None,
     criteria: Annotated[str | None, typer.Option(help="The judges' criteria for every answer.")] = None,
-    majority: Annotated[bool, typer.Option("--majority", help="A jury decides by majority, not by its mean.")] = False,
     match: Annotated[
         str | None, typer.Option(help="How answers are compared with `gold`: final, exact, number, choice, regex.")
     ] = None,
@@ -130,9 +125,7 @@ def own_prompts(
     run_prompts(
         choice,
         prompts,
-        judges=judge or [],
         criteria=criteria,
-        majority=majority,
         match=match,
         check=check,
         check_timeout=check_timeout,

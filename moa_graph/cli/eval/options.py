@@ -23,7 +23,11 @@ Drafts = Annotated[
         "with a model or a mixture, the files replace its drafts and are synthesized."
     ),
 ]
-Judge = Annotated[str | None, typer.Option(help='The judge, as "provider:model", or "none" to generate only.')]
+Judge = Annotated[
+    list[str] | None,
+    typer.Option(help='The judge, as "provider:model", or "none" to generate only; repeat it for a jury.'),
+]
+Majority = Annotated[bool, typer.Option("--majority", help="A jury decides by majority, not by its mean.")]
 JudgeUrl = Annotated[str | None, typer.Option(help="The OpenAI-compatible server of the judge.")]
 JudgeKeyEnv = Annotated[str | None, typer.Option(help="The environment variable that holds the key of --judge-url.")]
 JudgeTemperature = Annotated[
@@ -66,6 +70,7 @@ class Choice:
     api_key_env: KeyEnv = None
     drafts: Drafts = None
     judge: Judge = None
+    majority: Majority = False
     judge_url: JudgeUrl = None
     judge_key_env: JudgeKeyEnv = None
     judge_temperature: JudgeTemperature = None

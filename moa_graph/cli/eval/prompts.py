@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 from moa_graph.cli.eval.options import Choice
-from moa_graph.cli.eval.run import judge_of, start
+from moa_graph.cli.eval.run import start
 from moa_graph.cli.eval.show import print_status
 from moa_graph.errors import InputError, MoAError
 from moa_graph.evals.benchmarks import Setup
@@ -25,9 +25,7 @@ def run_prompts(
     choice: Choice,
     path: Path,
     *,
-    judges: Sequence[str],
     criteria: str | None,
-    majority: bool,
     match: str | None,
     check: str | None,
     check_timeout: float,
@@ -43,18 +41,17 @@ def run_prompts(
     """
     if match is not None and match not in get_args(Match):
         raise InputError(f"--match {match}: must be one of {', '.join(get_args(Match))}")
-    if criteria and not judges:
+    if criteria and not choice.judge:
         raise InputError("--criteria needs --judge")
     before = load(str(baseline)) if baseline else None
     if before and before.benchmark != "prompts":
         raise InputError(f"--baseline {baseline}: it has results of {before.benchmark}, not of `moa eval run`")
 
     def build(setup: Setup) -> Benchmark[OwnPrompt]:
-        jury = [judge_of(name, choice, setup.payer) for name in judges[1:]]
-        how = PromptOptions(cast("Match | None", match), check, check_timeout, criteria, repeats, majority, jury)
+        how = PromptOptions(cast("Match | None", match), check, check_timeout, criteria, repeats)
         return own_benchmark(setup, path, how)
 
-    chosen = replace(choice, judge=judges[0] if judges else "none")
+    chosen = replace(choice, judge=choice.judge or ["none"])
     outcome = start(f"prompts-{path.name.split('.json')[0]}", chosen, build)
     if outcome is None:
         return

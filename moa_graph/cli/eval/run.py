@@ -44,17 +44,18 @@ def start(name: str, choice: Choice, build: Callable[[Setup], Benchmark[Any]]) -
     folder = choice.out or Path("moa-evals") / f"{name}-{slug(label)}"
     with Ledger(folder / session.LEDGER, run=name) as ledger:
         payer = Payer(ledger, choice.deadline, mixture.prices if mixture else choice.prices)
-        system, judge = _system(choice, mixture, ledger, payer, label), _judge(choice, payer)
-        specs = [*system.specs, *([judge.spec] if judge else [])]
+        system, judges = _system(choice, mixture, ledger, payer, label), _judges(choice, payer)
+        specs = [*system.specs, *(judge.spec for judge in judges)]
         at_once = choice.concurrency or (1 if any(map(is_embedded, specs)) else 8)
         options = RunOptions(
             folder, choice.limit, choice.chosen_ids, choice.seed, choice.max_cost, at_once, choice.intervals
         )
-        bench = build(Setup(system, judge, options, payer, choice.temperature, choice.max_tokens, print_status))
+        bench = build(
+            Setup(system, judges, options, payer, choice.majority, choice.temperature, choice.max_tokens, print_status)
+        )
         if choice.dry_run:
             _dry_run(bench, choice, payer)
             return None
-        specs += [each.spec for each in bench.jury]
         keys.require_keys(specs)
         registry.require_embedded(spec for spec in specs if is_embedded(spec))
         outcome = asyncio.run(_run(bench, options, choice, payer))
@@ -104,16 +105,30 @@ def _spec(model: str, base_url: str | None, key: str | None, **settings: Any) ->
     return spec
 
 
-def _judge(choice: Choice, payer: Payer) -> Judge | None:
-    if choice.judge == "none":
-        return None
-    name = choice.judge
-    if name is None:
-        name = DEFAULT_JUDGE if keys.environment("OPENAI_API_KEY") else KEYLESS_JUDGE
-        print_status(f"judge: {name}; use --judge to choose another")
-        if name == KEYLESS_JUDGE:
-            print_status("no provider key is set: the small embedded model judges, and its verdicts are meaningless")
-    return judge_of(name, choice, payer)
+def _judges(choice: Choice, payer: Payer) -> list[Judge]:
+    """Return the judges: none for "none", several for a jury.
+
+    Raises:
+        InputError: A judge is named twice, or "none" beside others.
+    """
+    names = choice.judge or [_default_judge()]
+    if len(set(names)) < len(names):
+        raise InputError(f"--judge {next(n for n in names if names.count(n) > 1)} is given twice: a jury needs others")
+    if "none" in names:
+        if len(names) > 1:
+            raise InputError('--judge none is given beside other judges: leave out "none" or the others')
+        return []
+    if choice.majority and len(names) < 2:
+        raise InputError("--majority needs several judges: repeat --judge")
+    return [judge_of(name, choice, payer) for name in names]
+
+
+def _default_judge() -> str:
+    name = DEFAULT_JUDGE if keys.environment("OPENAI_API_KEY") else KEYLESS_JUDGE
+    print_status(f"judge: {name}; use --judge to choose another")
+    if name == KEYLESS_JUDGE:
+        print_status("no provider key is set: the small embedded model judges, and its verdicts are meaningless")
+    return name
 
 
 def judge_of(name: str, choice: Choice, payer: Payer) -> Judge:
@@ -194,10 +209,10 @@ def _finish(bench: Benchmark[Any], outcome: session.FinishedRun, choice: Choice)
     print_status(f"files and report: {outcome.folder}")
     if not outcome.scores["answered"]:
         raise MoAError("there are no answers; the report has the reasons. Run again to retry")
-    if bench.judge and not _judged(outcome.scores):
+    if bench.judges and not _judged(outcome.scores):
         raise MoAError(
-            f"there is no readable verdict of {bench.judge.name}, so there are no figures; the report has the reasons. "
-            "The answers are kept: running again calls only the judge"
+            f"there is no readable verdict of {outcome.scores['judge']}, so there are no figures; the report has the "
+            "reasons. The answers are kept: running again calls only the judge"
         )
 
 

@@ -10,6 +10,7 @@ from moa_graph.evals.alpaca_eval import judge as weighted
 from moa_graph.evals.data.files import Row
 from moa_graph.evals.engine import ItemOutcome
 from moa_graph.evals.judge import Judge
+from moa_graph.evals.jury import name_of, preference
 from moa_graph.evals.systems.mixture import System, SystemRequest
 from moa_graph.evals.systems.paid_calls import PaidReply
 
@@ -62,13 +63,14 @@ class Alpaca:
     """
 
     system: System
-    judge: Judge | None
+    judges: Sequence[Judge]
     template: str = ""
     seed: int = 0
     both_orders: bool = False
     temperature: float | None = None
     max_tokens: int | None = None
     canary: str | None = None
+    majority: bool = False
 
     async def work(self, item: AlpacaItem, done: ItemOutcome) -> None:
         """Generate and judge one item."""
@@ -87,7 +89,7 @@ class Alpaca:
                 "generator": self.system.name,
             }
         ]
-        if self.judge:
+        if self.judges:
             await self._judge(item, answer.text, self.system.name, ANNOTATIONS, done)
             if self.canary is not None:
                 await self._judge(item, self.canary, "canary", CANARY, done)
@@ -103,25 +105,30 @@ class Alpaca:
             "output_2": output,
             "generator_2": generator,
         }
-        assert self.judge is not None
         if output == item.reference:
-            row |= {"annotator": self.judge.name, "preference": 1.5, "price_per_example": 0.0, "raw_completion": None}
+            name = name_of([judge.name for judge in self.judges])
+            row |= {"annotator": name, "preference": 1.5, "price_per_example": 0.0, "raw_completion": None}
             done.rows[file] = [row]
             return
-        verdicts = [await self._verdict(item, output, order, generator, done) for order in orders]
-        if all(verdict is not None for verdict in verdicts):
-            done.rows[file] = [row | _merged(self.judge.name, [v for v in verdicts if v is not None])]
+        found = []
+        for judge in self.judges:
+            verdicts = [await self._verdict(judge, item, output, order, generator, done) for order in orders]
+            if all(verdict is not None for verdict in verdicts):
+                found.append(_merged(judge.name, [v for v in verdicts if v is not None]))
+        if found:
+            done.rows[file] = [row | (found[0] if len(self.judges) == 1 else self._jury(found))]
 
-    async def _verdict(self, item: AlpacaItem, output: str, switched: bool, role: str, done: ItemOutcome) -> Row | None:
+    async def _verdict(
+        self, judge: Judge, item: AlpacaItem, output: str, switched: bool, role: str, done: ItemOutcome
+    ) -> Row | None:
         """Return one order's verdict; None if the call failed, which counts neither as verdict nor as parse failure."""
-        assert self.judge is not None
         first, second = (output, item.reference) if switched else (item.reference, output)
         turns = weighted.messages(self.template, instruction=item.instruction, first=first, second=second)
         name = "judge canary" if role == "canary" else "judge"
-        reply = await self.judge.ask(turns, item=item.id, slot=int(switched), role=name, readable=_readable)
+        reply = await judge.ask(turns, item=item.id, slot=int(switched), role=name, readable=_readable)
         done.judging.add(reply)
         if not reply.counts and reply.status != "empty":
-            done.failures.append(f"judge: {reply.error}")
+            done.failures.append(f"judge {judge.name}: {reply.error}")
             return None
         share = _share(reply)
         done.unreadable += share is None
@@ -130,9 +137,31 @@ class Alpaca:
             "price": reply.cost,
             "is_switched": switched,
             "first_share": share,
-            "judge": self.judge.record(self.template, reply),
+            "judge": judge.record(self.template, reply),
             "raw_completion": {"text": reply.text, "logprobs": {"content": [{"top_logprobs": reply.top}]}},
         }
+
+    def _jury(self, members: Sequence[Row]) -> Row:
+        """Return the verdict of several judges as one row, with each member's own."""
+        return {
+            "annotator": name_of([judge.name for judge in self.judges]),
+            "preference": self._together(members),
+            "price_per_example": _total([member["price_per_example"] for member in members]),
+            "is_switched": members[0]["is_switched"],
+            "jury": list(members),
+            **({"orders": self._jury_orders(members)} if "orders" in members[0] else {}),
+        }
+
+    def _together(self, members: Sequence[Row]) -> float | None:
+        read = [member["preference"] for member in members if member["preference"] is not None]
+        return preference(read, majority=self.majority)
+
+    def _jury_orders(self, members: Sequence[Row]) -> list[Row]:
+        """Return the jury's preference in each order."""
+        return [
+            {"is_switched": each[0]["is_switched"], "preference": self._together(each)}
+            for each in zip(*(member["orders"] for member in members), strict=True)
+        ]
 
 
 def _share(reply: PaidReply) -> float | None:
@@ -149,11 +178,10 @@ def _merged(annotator: str, verdicts: Sequence[Row]) -> Row:
 
     Wall time is left out, so that final files have the same bytes in every run."""
     read = [v["preference"] for v in verdicts if v["preference"] is not None]
-    prices = [v["price"] for v in verdicts]
     row: Row = {
         "annotator": annotator,
         "preference": sum(read) / len(read) if len(read) == len(verdicts) else None,
-        "price_per_example": None if None in prices else sum(prices),
+        "price_per_example": _total([v["price"] for v in verdicts]),
         "judge": verdicts[0]["judge"],
         "is_switched": verdicts[0]["is_switched"],
         "raw_completion": verdicts[0]["raw_completion"],
@@ -161,3 +189,9 @@ def _merged(annotator: str, verdicts: Sequence[Row]) -> Row:
     if len(verdicts) > 1:
         row["orders"] = [{k: v[k] for k in ("is_switched", "preference", "first_share")} for v in verdicts]
     return row
+
+
+def _total(prices: Sequence[float | None]) -> float | None:
+    """Return the sum; None if a price is unknown."""
+    known = [price for price in prices if price is not None]
+    return sum(known) if len(known) == len(prices) else None

@@ -10,6 +10,7 @@ from moa_graph.evals.data.files import Row
 from moa_graph.evals.engine import ItemOutcome
 from moa_graph.evals.flask import scores as flask
 from moa_graph.evals.judge import Judge
+from moa_graph.evals.jury import name_of, rating
 from moa_graph.evals.mt_bench.run import fill
 from moa_graph.evals.systems.mixture import System, SystemRequest
 
@@ -33,12 +34,13 @@ class Flask:
     """
 
     system: System
-    judge: Judge | None
+    judges: Sequence[Judge]
     prompt: Row
     rubrics: Mapping[str, str]
     temperature: float | None = None
     max_tokens: int | None = None
     keys: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    majority: bool = False
 
     async def work(self, item: flask.FlaskItem, done: ItemOutcome) -> None:
         """Answer and review one item."""
@@ -50,11 +52,10 @@ class Flask:
             return
         row = {"idx": item.idx, "set": item.set, "instruction": item.instruction, "text": answer.text}
         done.rows[OUTPUTS] = [{**row, "model_id": self.system.name}]
-        if self.judge:
+        if self.judges:
             await self._review(item, answer.text, done)
 
     async def _review(self, item: flask.FlaskItem, text: str, done: ItemOutcome) -> None:
-        assert self.judge is not None
         template = self.prompt["prompt_template"]
         values = {
             **self.prompt["defaults"],
@@ -64,26 +65,40 @@ class Flask:
             "response": text,
         }
         turns = [("system", self.prompt["system_prompt"]), ("user", fill(template, values))]
-        reply = await self.judge.ask(
-            turns, item=str(item.idx), readable=lambda reply: flask.parse(reply.text, item.skills) is not None
-        )
-        done.judging.add(reply)
-        if not reply.counts and reply.status != "empty":
-            done.failures.append(f"judge: {reply.error}")
+        members = []
+        for judge in self.judges:
+            reply = await judge.ask(
+                turns, item=str(item.idx), readable=lambda reply: flask.parse(reply.text, item.skills) is not None
+            )
+            done.judging.add(reply)
+            if not reply.counts and reply.status != "empty":
+                done.failures.append(f"judge {judge.name}: {reply.error}")
+                continue
+            own = {"review": reply.text, "score": flask.parse(reply.text, item.skills)}
+            done.unreadable += own["score"] is None
+            members.append({**own, "judge_record": judge.record(self.prompt["system_prompt"] + template, reply)})
+        if not members:
             return
-        scores = flask.parse(reply.text, item.skills)
-        done.unreadable += scores is None
-        done.rows[REVIEWS] = [
-            {
-                "idx": item.idx,
-                "set": item.set,
-                "model_id": self.system.name,
-                "skill": list(item.skills),
-                "review": reply.text,
-                "score": scores,
-                "judge_record": self.judge.record(self.prompt["system_prompt"] + template, reply),
-            }
-        ]
+        verdict = members[0] if len(self.judges) == 1 else self._jury(members)
+        row = {"idx": item.idx, "set": item.set, "model_id": self.system.name, "skill": list(item.skills)}
+        done.rows[REVIEWS] = [{**row, **verdict}]
+
+    def _jury(self, members: Sequence[Row]) -> Row:
+        """Return the scores of several judges as one review, with each member's own."""
+        read = [member["score"] for member in members if member["score"] is not None]
+        skills = dict.fromkeys(skill for scores in read for skill in scores)
+        found = {}
+        for skill in skills:
+            known = [scores[skill] for scores in read if scores.get(skill) is not None]
+            found[skill] = rating(known, majority=self.majority)
+        model = name_of([judge.name for judge in self.judges])
+        # The text ends with a dictionary as a judge's does, so that the row is read like any other.
+        return {
+            "review": repr(found) if read else "\n\n".join(member["review"] for member in members),
+            "score": found if read else None,
+            "judge_record": {"model": model},
+            "jury": list(members),
+        }
 
 
 def prompt(rows: Sequence[Row]) -> Row:

@@ -17,6 +17,7 @@ from typing import Any
 from moa_graph.errors import InputError
 from moa_graph.evals.data.fields import Once, identifier
 from moa_graph.evals.data.files import Row
+from moa_graph.evals.jury import preference
 
 Key = tuple[str, ...]
 
@@ -205,9 +206,7 @@ def jury(judges: Sequence[RecordedJudge], *, majority: bool) -> RecordedJudge:
         votes = [own.get(key) for own in first]
         read = [vote for vote in votes if vote is not None]
         if len(read) == len(judges):
-            lean = sum((vote > 1.5) - (vote < 1.5) for vote in read)
-            most = 2.0 if lean > 0 else 1.0 if lean < 0 else 1.5
-            verdicts[key] = [most if majority else math.fsum(read) / len(read)]
+            verdicts[key] = [preference(read, majority=majority)]
     return RecordedJudge("jury (majority)" if majority else "jury (mean)", verdicts)
 
 

@@ -22,16 +22,18 @@ def verdict(text: str) -> str | None:
     return found.pop() if len(found) == 1 else None
 
 
-def pairwise_winner(first: str | None, second: str | None) -> str | None:
-    """Return the winner over both orders: "model_1", "model_2" or "tie"; None if a verdict could not be read.
+def winner_of(sides: Sequence[str | None]) -> str | None:
+    """Return the winner of a pair: a side wins only if every game has it as the winner, else it is a tie.
 
-    `first` has model 1 as A, `second` has model 1 as B. A side wins only if both orders agree.
+    Args:
+        sides: "model_1", "model_2" or "tie" for each game (one or both orders); None for an unreadable one.
+
+    Returns:
+        The winner; None if a game could not be read.
     """
-    if first is None or second is None:
+    if None in sides:
         return None
-    one = {"A": "model_1", "B": "model_2", "C": "tie"}[first]
-    two = {"A": "model_2", "B": "model_1", "C": "tie"}[second]
-    return one if one == two else "tie"
+    return sides[0] if len(set(sides)) == 1 else "tie"
 
 
 def adjusted_win_rate(winners: Sequence[str | None], side: str = "model_1") -> float | None:
@@ -112,7 +114,7 @@ def _pair_verdict(row: Row, number: int) -> PairVerdict:
     models = (_model(row, one, where), _model(row, two, where))
     raw = (row["g1_winner"], row["g2_winner"]) if both else (row["winner"],)
     sides = [_side(value, models) for value in raw]
-    winner = None if None in sides else sides[0] if len(set(sides)) == 1 else "tie"
+    winner = winner_of(sides)
     return PairVerdict(
         question=identifier(row["question_id"], where, "question_id"),
         models=models,

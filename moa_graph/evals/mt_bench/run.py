@@ -14,6 +14,7 @@ from moa_graph.errors import InputError
 from moa_graph.evals.data.files import Row
 from moa_graph.evals.engine import ItemOutcome
 from moa_graph.evals.judge import Judge
+from moa_graph.evals.jury import most_frequent, name_of, rating
 from moa_graph.evals.mt_bench import pairs
 from moa_graph.evals.mt_bench import scores as mt_bench
 from moa_graph.evals.systems.mixture import System, SystemRequest
@@ -61,11 +62,12 @@ class MTBench:
     """The work of one question. `prompts` are FastChat's judge prompts by name; `other` is for pairwise judging."""
 
     system: System
-    judge: Judge | None
+    judges: Sequence[Judge] = ()
     prompts: Mapping[str, Row] = field(default_factory=dict)
     other: RecordedOutputs | None = None
     other_name: str = ""
     max_tokens: int | None = None
+    majority: bool = False
 
     async def work(self, question: MTBenchQuestion, done: ItemOutcome) -> None:
         """Answer both turns, then judge them."""
@@ -73,7 +75,7 @@ class MTBench:
         if texts is None:
             return
         done.rows[ANSWERS] = [answer_row(question, self.system.name, texts)]
-        if self.judge:
+        if self.judges:
             for turn in range(len(texts)):
                 await self._rate(question, texts, turn, done)
                 if self.other:
@@ -97,40 +99,56 @@ class MTBench:
         return texts
 
     async def _rate(self, question: MTBenchQuestion, texts: Sequence[str], turn: int, done: ItemOutcome) -> None:
-        assert self.judge is not None
         name = ("single-math-v1" if question.reference else "single-v1") + ("-multi-turn" if turn else "")
         prompt = self.prompts[name]
         filled = fill(prompt["prompt_template"], _fields(question, turn) | _own(texts, turn))
         turns = [("system", prompt["system_prompt"]), ("user", filled)]
-        reply = await self.judge.ask(
-            turns,
-            item=question.name,
-            slot=turn + 1,
-            readable=lambda reply: mt_bench.rating(reply.text) != mt_bench.FAILED,
-        )
-        done.judging.add(reply)
-        if not reply.counts and reply.status != "empty":
-            done.failures.append(f"judge: {reply.error}")
+        members = []
+        for judge in self.judges:
+            reply = await judge.ask(
+                turns,
+                item=question.name,
+                slot=turn + 1,
+                readable=lambda reply: mt_bench.rating(reply.text) != mt_bench.FAILED,
+            )
+            done.judging.add(reply)
+            if not reply.counts and reply.status != "empty":
+                done.failures.append(f"judge {judge.name}: {reply.error}")
+                continue
+            record = judge.record(prompt["system_prompt"] + prompt["prompt_template"], reply)
+            own = {"judgment": reply.text, "score": mt_bench.rating(reply.text)}
+            done.unreadable += own["score"] == mt_bench.FAILED
+            members.append({"judge": [judge.name, name], **own, "judge_record": record})
+        if not members:
             return
-        score = mt_bench.rating(reply.text)
-        done.unreadable += score == mt_bench.FAILED
+        verdict = members[0] if len(self.judges) == 1 else self._jury(name, members)
         done.rows.setdefault(JUDGMENTS, []).append(
             {
                 "question_id": question.id,
                 "model": self.system.name,
-                "judge": [self.judge.name, name],
+                "judge": verdict["judge"],
                 "user_prompt": filled,
-                "judgment": reply.text,
-                "score": score,
+                "judgment": verdict["judgment"],
+                "score": verdict["score"],
                 "turn": turn + 1,
                 "tstamp": 0,
-                "judge_record": self.judge.record(prompt["system_prompt"] + prompt["prompt_template"], reply),
+                **{key: verdict[key] for key in ("judge_record", "jury") if key in verdict},
             }
         )
 
+    def _jury(self, prompt: str, members: Sequence[Row]) -> Row:
+        """Return the rating of several judges as one, with each member's own."""
+        read = [member["score"] for member in members if member["score"] != mt_bench.FAILED]
+        score = rating(read, majority=self.majority)
+        return {
+            "judge": [name_of([judge.name for judge in self.judges]), prompt],
+            "judgment": "\n\n".join(member["judgment"] for member in members),
+            "score": mt_bench.FAILED if score is None else score,
+            "jury": list(members),
+        }
+
     async def _compare(self, question: MTBenchQuestion, texts: Sequence[str], turn: int, done: ItemOutcome) -> None:
         """Judge against the other system's recorded answers in both orders. A win needs the same winner in both."""
-        assert self.judge is not None
         assert self.other is not None
         theirs = self.other.turns.get(question.name)
         if theirs is None or len(theirs) <= turn:
@@ -138,44 +156,60 @@ class MTBench:
             return
         name = ("pair-math-v1" if question.reference else "pair-v2") + ("-multi-turn" if turn else "")
         prompt = self.prompts[name]
+        orders = ((texts, theirs), (theirs, texts))
+        filled = [fill(prompt["prompt_template"], _fields(question, turn) | _pair(a, b, turn)) for a, b in orders]
+        members = [await self._games(judge, question, turn, prompt, filled, done) for judge in self.judges]
+        found = [member for member in members if member is not None]
+        if not found:
+            return
+        verdict = found[0] if len(self.judges) == 1 else self._jury_games(name, found)
+        sides = {"question_id": question.id, "model_1": self.system.name, "model_2": self.other_name}
+        shown = {"g1_user_prompt": filled[0], "g2_user_prompt": filled[1]}
+        end = {"winner": _over_both(verdict), "turn": turn + 1, "tstamp": 0}
+        done.rows.setdefault(PAIRS, []).append({**sides, **verdict, **shown, **end})
+
+    async def _games(
+        self,
+        judge: Judge,
+        question: MTBenchQuestion,
+        turn: int,
+        prompt: Row,
+        filled: Sequence[str],
+        done: ItemOutcome,
+    ) -> Row | None:
+        """Return one judge's verdicts in both orders; None if a call failed."""
         games = []
-        for game, (a, b) in enumerate(((texts, theirs), (theirs, texts))):
-            filled = fill(prompt["prompt_template"], _fields(question, turn) | _pair(a, b, turn))
-            turns = [("system", prompt["system_prompt"]), ("user", filled)]
-            slot = 10 + 2 * turn + game
-            reply = await self.judge.ask(
-                turns,
+        for game, text in enumerate(filled):
+            reply = await judge.ask(
+                [("system", prompt["system_prompt"]), ("user", text)],
                 item=question.name,
-                slot=slot,
+                slot=10 + 2 * turn + game,
                 role="judge pair",
                 readable=lambda reply: pairs.verdict(reply.text) is not None,
             )
             done.judging.add(reply)
             if not reply.counts and reply.status != "empty":
-                done.failures.append(f"judge: {reply.error}")
-                return
-            games.append((filled, reply))
-        first, second = (pairs.verdict(reply.text) for _, reply in games)
-        done.unreadable += first is None or second is None
-        record = self.judge.record(prompt["system_prompt"] + prompt["prompt_template"], games[0][1])
-        done.rows.setdefault(PAIRS, []).append(
-            {
-                "question_id": question.id,
-                "model_1": self.system.name,
-                "model_2": self.other_name,
-                "g1_winner": _winner(first, swapped=False),
-                "g2_winner": _winner(second, swapped=True),
-                "winner": pairs.pairwise_winner(first, second) or "error",
-                "judge": [self.judge.name, name],
-                "g1_user_prompt": games[0][0],
-                "g1_judgment": games[0][1].text,
-                "g2_user_prompt": games[1][0],
-                "g2_judgment": games[1][1].text,
-                "turn": turn + 1,
-                "tstamp": 0,
-                "judge_record": record,
-            }
-        )
+                done.failures.append(f"judge {judge.name}: {reply.error}")
+                return None
+            done.unreadable += pairs.verdict(reply.text) is None
+            games.append(reply)
+        first, second = games
+        return {
+            "g1_winner": _winner(pairs.verdict(first.text), swapped=False),
+            "g2_winner": _winner(pairs.verdict(second.text), swapped=True),
+            "judge": [judge.name, prompt["name"]],
+            "g1_judgment": first.text,
+            "g2_judgment": second.text,
+            "judge_record": judge.record(prompt["system_prompt"] + prompt["prompt_template"], first),
+        }
+
+    def _jury_games(self, prompt: str, members: Sequence[Row]) -> Row:
+        """Return the jury's winner of each game."""
+        games = {
+            name: _together([member[name] for member in members], majority=self.majority)
+            for name in ("g1_winner", "g2_winner")
+        }
+        return {**games, "judge": [name_of([judge.name for judge in self.judges]), prompt], "jury": list(members)}
 
 
 def answer_row(question: MTBenchQuestion, model: str, texts: Sequence[str]) -> Row:
@@ -218,3 +252,20 @@ def _pair(a: Sequence[str], b: Sequence[str], turn: int) -> dict[str, str]:
 def _winner(verdict: str | None, *, swapped: bool) -> str:
     names = {"A": "model_2" if swapped else "model_1", "B": "model_1" if swapped else "model_2", "C": "tie"}
     return names[verdict] if verdict else "error"
+
+
+def _over_both(verdict: Row) -> str:
+    """Return the winner over both orders as FastChat writes it."""
+    games = (verdict["g1_winner"], verdict["g2_winner"])
+    return pairs.winner_of([None if game == "error" else game for game in games]) or "error"
+
+
+def _together(winners: Sequence[str], *, majority: bool) -> str:
+    """Return a jury's winner of a game: by its mean, the side with more votes. "error" if none could be read."""
+    read = [winner for winner in winners if winner != "error"]
+    if not read:
+        return "error"
+    if majority:
+        return most_frequent(read, tie="tie")
+    lean = read.count("model_1") - read.count("model_2")
+    return "model_1" if lean > 0 else "model_2" if lean < 0 else "tie"

@@ -11,7 +11,6 @@ from moa_graph.evals.benchmarks import Setup
 from moa_graph.evals.data.files import Row
 from moa_graph.evals.engine import choose
 from moa_graph.evals.figures import Figures
-from moa_graph.evals.judge import Judge
 from moa_graph.evals.prompts.figures import prompts_figures
 from moa_graph.evals.prompts.grade import Match, command_of
 from moa_graph.evals.prompts.questions import OwnPrompt, own_prompts
@@ -24,15 +23,13 @@ OBJECTIVE = "objective/"
 
 @dataclass(frozen=True)
 class PromptOptions:
-    """How own prompts are graded; see `PromptsWork`. `jury` are the judges after the first one."""
+    """How own prompts are graded; see `PromptsWork`."""
 
     match: Match | None = None
     check: str | None = None
     check_seconds: float = 10.0
     criteria: str | None = None
     repeats: int = 1
-    majority: bool = False
-    jury: Sequence[Judge] = ()
 
 
 def own_benchmark(setup: Setup, path: Path, how: PromptOptions) -> Benchmark[OwnPrompt]:
@@ -46,7 +43,7 @@ def own_benchmark(setup: Setup, path: Path, how: PromptOptions) -> Benchmark[Own
     published = name.startswith(OBJECTIVE) and not path.exists()
     items = own_prompts(setup.rows(name) if published else setup.file(path), str(path), match=how.match)
     argv = command_of(how.check) if how.check else None
-    judges = [judge.under(PARAMETERS) for judge in (*([setup.judge] if setup.judge else []), *how.jury)]
+    judges = setup.judging(lambda _: PARAMETERS)
     rated = bool(how.criteria) or any(item.criteria for item in items)
     if not (judges and rated) and not argv and not any(item.gold for item in items):
         raise InputError(f"{path}: it defines no right answers. Add `gold`, or use --check or --criteria")
@@ -59,9 +56,9 @@ def own_benchmark(setup: Setup, path: Path, how: PromptOptions) -> Benchmark[Own
         how.repeats,
         setup.temperature,
         setup.max_tokens,
-        how.majority,
+        setup.majority,
     )
-    settings = {"check": how.check, "criteria": how.criteria, "repeats": how.repeats, "majority": how.majority}
+    settings = {"check": how.check, "criteria": how.criteria, "repeats": how.repeats, "majority": setup.majority}
     return Benchmark(
         name="prompts",
         items=choose(items, lambda item: item.id, setup.options),
@@ -70,10 +67,9 @@ def own_benchmark(setup: Setup, path: Path, how: PromptOptions) -> Benchmark[Own
         files={RESULTS: RESULTS},
         figures=lambda rows: _figures(rows[RESULTS]),
         system=setup.system,
-        judge=judges[0] if judges and rated else None,
-        jury=judges[1:] if rated else (),
+        judges=judges if rated else (),
         settings={**settings, "match": how.match},
-        verdicts=len(judges) if rated else 0,
+        repeats=how.repeats,
         order=[item.id for item in items],
         data=setup.data,
         kin=setup.recorded_models,

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
-from itertools import combinations
-from typing import Any
+from collections.abc import Hashable, Sequence
 
 from moa_graph.evals.data.files import Row
 from moa_graph.evals.figures import Figures, as_pair, cautions
-from moa_graph.evals.stats import correlation, fraction_interval
+from moa_graph.evals.jury import jury_figures
+from moa_graph.evals.stats import fraction_interval
+
+PASSES = 6
+"""The lowest rating of 1 to 10 with which a judge passes an answer."""
 
 
 def prompts_figures(rows: Sequence[Row]) -> Figures:
@@ -28,7 +30,7 @@ def prompts_figures(rows: Sequence[Row]) -> Figures:
         "ungraded": len(rows) - len(graded),
         **_repeats(graded),
         "tags": _by_tag(graded),
-        "jury": jury_figures(rows),
+        "jury": _jury(rows),
         "cautions": cautions({"interval": width}),
     }
 
@@ -58,25 +60,11 @@ def _by_tag(rows: Sequence[Row]) -> dict[str, float]:
     return {tag: math.fsum(values) / len(values) for tag, values in sorted(pools.items())}
 
 
-def jury_figures(rows: Sequence[Row]) -> Figures:
-    """Return each judge's mean rating and the agreement of every two judges; empty with fewer than two judges."""
-    ratings: dict[str, dict[tuple[str, int], float]] = {}
+def _jury(rows: Sequence[Row]) -> Figures:
+    """Return each judge's mean rating and the agreement of every two judges on whether an answer passes."""
+    ratings: dict[str, dict[Hashable, float]] = {}
     for row in rows:
         for found in row.get("ratings") or ():
             if found["rating"] is not None:
                 ratings.setdefault(found["judge"], {})[row["id"], int(row.get("repeat", 0))] = found["rating"]
-    if len(ratings) < 2:
-        return {}
-    means = {name: math.fsum(own.values()) / len(own) for name, own in ratings.items()}
-    return {"means": means, **{f"{a} and {b}": _alike(ratings[a], ratings[b]) for a, b in combinations(ratings, 2)}}
-
-
-def _alike(a: dict[tuple[str, int], float], b: dict[tuple[str, int], float]) -> dict[str, Any]:
-    shared = [key for key in a if key in b]
-    ours, theirs = [a[key] for key in shared], [b[key] for key in shared]
-    same = sum((x >= 6) == (y >= 6) for x, y in zip(ours, theirs, strict=True))
-    return {
-        "n": len(shared),
-        "same_verdict": 100 * same / len(shared) if shared else None,
-        "spearman": correlation(ours, theirs, ranks=True),
-    }
+    return jury_figures(ratings, lambda value: value >= PASSES)

@@ -10,6 +10,7 @@ from moa_graph.evals.data.files import Row
 from moa_graph.evals.engine import ItemOutcome
 from moa_graph.evals.judge import Judge
 from moa_graph.evals.mt_bench.scores import FAILED, rating
+from moa_graph.evals.prompts.figures import PASSES
 from moa_graph.evals.prompts.grade import is_right, run_check
 from moa_graph.evals.prompts.questions import OwnPrompt
 from moa_graph.evals.systems.mixture import System, SystemRequest
@@ -103,7 +104,7 @@ class PromptsWork:
     def _verdict(self, ratings: Sequence[float]) -> float:
         """Return 0 to 1: the mean rating on its scale, or whether more than half of the jury passes the answer."""
         if self.majority:
-            return float(sum(value >= 6 for value in ratings) > len(ratings) / 2)
+            return float(sum(value >= PASSES for value in ratings) > len(ratings) / 2)
         return (sum(ratings) / len(ratings) - 1) / 9
 
     async def _rating(
