@@ -21,7 +21,10 @@ from moa_graph.errors import MoAError
 from moa_graph.evals.alpaca_eval import length_control as length
 from moa_graph.evals.alpaca_eval.figures import alpaca_figures, length_data
 from moa_graph.evals.data import assets
-from moa_graph.evals.data.files import Row, read_rows
+from moa_graph.evals.data.catalog import catalog
+from moa_graph.evals.data.files import Row, read_rows, read_text
+from moa_graph.evals.formats.judgebench import judgebench_systems
+from moa_graph.evals.formats.wildbench import wildbench_systems
 from moa_graph.evals.judge_table import votes
 from moa_graph.evals.judge_table.figures import judge_figures, published_judges
 from moa_graph.evals.mt_bench.figures import single_figures
@@ -32,7 +35,10 @@ BOARD = "alpaca_eval/leaderboards/weighted_alpaca_eval_gpt4_turbo_leaderboard.cs
 WEIGHTS = "alpaca_eval/leaderboards/glm_weights_length_controlled_v1.csv"
 MODELS = ("claude-2", "alpaca-7b", "NullModel", "gpt-3.5-turbo-0301")
 OUTPUTS = ("Together-MoA", "Together-MoA-Lite", "alpaca-7b", "NullModel", "claude-2")
-INCOMPLETE = "the published file has fewer than 805 verdicts, and its difficulties are joined by row number"
+OTHER_FIT = {
+    "NullModel": "the coefficients file has another fit: a refit on the published verdicts gives the published rate",
+    "dbrx-instruct": "the coefficients file seems to have another fit, as NullModel's; no verdicts are on this disk",
+}
 RECONSTRUCTED = "the table of gamed baselines is a reconstruction"
 UNKNOWN = "not known"
 
@@ -78,6 +84,12 @@ def alpaca_eval_2() -> Iterator[Figure]:
 
 
 def _from_weights(board: dict[str, Row]) -> Iterator[Figure]:
+    """Length-controlled rates that follow from the published coefficients and the recovered difficulties.
+
+    The publisher joins difficulties by row number. A model with 804 verdicts has an unreadable one, and its rate is
+    over all 805 difficulties; or it lacks a row, and its rate is over the first 804, whichever prompt is missing. Its
+    rate is reproduced in either way; the row of the table says which.
+    """
     if not board or not assets.present(WEIGHTS):
         return
     try:
@@ -87,10 +99,13 @@ def _from_weights(board: dict[str, Row]) -> Iterator[Figure]:
     weights = length.read_weights(assets.text(WEIGHTS))
     for model in sorted(board.keys() & weights.keys()):
         if published := board[model]["length_controlled_winrate"]:
-            reason = UNKNOWN if int(float(board[model]["n_total"])) == 805 else INCOMPLETE
-            ours = length.predict(weights[model], hard)
             name = f"{model} length-controlled, from published weights"
-            yield figure("AlpacaEval 2", name, float(published), ours, 1e-6, reason)
+            for n in dict.fromkeys((len(hard), int(float(board[model]["n_total"])))):
+                ours = length.predict(weights[model], hard[:n])
+                row = figure("AlpacaEval 2", name, float(published), ours, 1e-6, OTHER_FIT.get(model, UNKNOWN))
+                if row["equal"]:
+                    break
+            yield {**row, "difficulties": n}
 
 
 def alpaca_eval_1() -> Iterator[Figure]:
@@ -104,7 +119,7 @@ def alpaca_eval_1() -> Iterator[Figure]:
 
 def present_rows_of(name: str) -> list[Row]:
     """Return the rows of an asset that the catalogue may not have."""
-    known = {entry.name for entry in assets.catalog()}
+    known = {entry.name for entry in catalog()}
     return present_rows(name) if name in known else []
 
 
@@ -149,11 +164,46 @@ def evaluators() -> Iterator[Figure]:
             yield figure("AlpacaEval evaluators", f"{name} {other}", rows[name][other] or 0.0, ours, 1e-9)
 
 
+JUDGEBENCH = {
+    "o1-mini": (58.44, 62.24, 82.14, 78.57, 65.71),
+    "Skywork-Reward-Gemma-2-27B": (59.74, 66.33, 83.93, 50.00, 64.29),
+    "Skywork-Reward-Llama-3.1-8B": (59.09, 64.29, 76.79, 50.00, 62.29),
+    "InternLM2-20B-Reward": (62.34, 69.39, 66.07, 50.00, 63.43),
+    "InternLM2-7B-Reward": (56.49, 61.22, 71.43, 50.00, 59.43),
+    "GRM-Gemma-2B": (62.99, 53.06, 64.29, 54.76, 59.43),
+}
+"""Knowledge, reasoning, math, coding, overall: tables 2 and 3 of the JudgeBench paper (arXiv 2410.12784)."""
+
+
+def judgebench() -> Iterator[Figure]:
+    """Accuracies of judges and reward models from their published verdicts; the paper gives two digits."""
+    for model, published in JUDGEBENCH.items():
+        if rows := present_rows_of(f"judgebench/{model}.jsonl"):
+            (ours,) = judgebench_systems(rows).values()
+            found = {**ours["groups"], "overall": ours["accuracy"]}
+            for name, value in zip(("knowledge", "reasoning", "math", "coding", "overall"), published, strict=True):
+                yield figure("JudgeBench", f"{model} {name}", value, found[name], 0.00500001)
+
+
+def wildbench() -> Iterator[Figure]:
+    """Mean scores and WB-Scores of seven models from the published ratings."""
+    found = assets.present("wildbench/score.json")
+    board = json.loads(read_text(found.path)) if found else {}
+    for model, row in board.items():
+        if rows := present_rows_of(f"wildbench/scores/{model}.json"):
+            (ours,) = wildbench_systems(rows).values()
+            yield figure("WildBench", f"{model} score", row["score"], ours["score"], 1e-9)
+            yield figure("WildBench", f"{model} WB-Score", row["adjusted_score"], ours["wb_score"], 1e-9)
+
+
+PARTS = (alpaca_eval_2, alpaca_eval_1, mt_bench, pandalm, evaluators, judgebench, wildbench)
+
+
 def main() -> int:
     shared = Path("../shared/assets")
     if "MOA_ASSETS" not in os.environ and shared.is_dir():
         os.environ["MOA_ASSETS"] = str(shared)
-    rows = [row for part in (alpaca_eval_2, alpaca_eval_1, mt_bench, pandalm, evaluators) for row in part()]
+    rows = [row for part in PARTS for row in part()]
     for row in rows:
         mark = "equal" if row["equal"] else f"outside: {row['reason']}"
         print(f"{row['source']:22} {row['figure']:70} {row['published']:12.6f} {row['ours']:12.6f}  {mark}")

@@ -107,7 +107,7 @@ def alpaca(
     options = setup.options
     rows = setup.file(reference) if reference else setup.rows(alpaca_figures.REFERENCE)
     items = alpaca_run.items(rows, str(reference or alpaca_figures.REFERENCE))
-    judges = setup.judging(_weighing)
+    judges = setup.judging(weighing)
     constant = setup.rows(alpaca_run.NULL_MODEL)[0]["output"] if canary and judges else None
     work = alpaca_run.Alpaca(
         setup.system,
@@ -140,7 +140,7 @@ def alpaca(
     )
 
 
-def _weighing(judge: Judge) -> Mapping[str, Any]:
+def weighing(judge: Judge) -> Mapping[str, Any]:
     """Return the parameters for a judge that chooses the better of two answers."""
     if judge.reads == "logprobs":
         return alpaca_judge.PARAMETERS

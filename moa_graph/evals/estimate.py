@@ -9,6 +9,7 @@ from moa_graph.costs.budget import ANSWER_TOKENS, Estimate, ExpectedCall, expect
 from moa_graph.costs.tokens import tokens
 from moa_graph.evals.alpaca_eval import run as alpaca_run
 from moa_graph.evals.flask import scores as flask
+from moa_graph.evals.judge_table.run import JudgedPair
 from moa_graph.evals.mt_bench import run as mt_bench_run
 from moa_graph.evals.prompts.questions import OwnPrompt
 from moa_graph.evals.session import Benchmark
@@ -59,6 +60,8 @@ def _conversations(item: Any) -> list[list[tuple[str, str]]]:
 
 def _judged(item: Any, max_tokens: int | None) -> int:
     answer = max_tokens or ANSWER_TOKENS
+    if isinstance(item, JudgedPair):
+        return tokens(item.pair.output_1) + tokens(item.pair.output_2)
     if isinstance(item, alpaca_run.AlpacaItem):
         return tokens(item.reference) + answer
     return (tokens(item.answer) if isinstance(item, flask.FlaskItem) else 0) + answer

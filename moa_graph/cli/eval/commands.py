@@ -180,7 +180,22 @@ def score(
 
 
 @app.command("judge")
+@o.with_choice(
+    "preset",
+    "file",
+    "model",
+    "base_url",
+    "api_key_env",
+    "drafts",
+    "judge",
+    "majority",
+    "name",
+    "temperature",
+    "max_tokens",
+    "intervals",
+)
 def rate_judges(
+    choice: o.Choice,
     humans: Annotated[
         Path | None, typer.Option(help="Human votes: AlpacaFarm's cross-annotations or PandaLM's test set.")
     ] = None,
@@ -188,16 +203,24 @@ def rate_judges(
         list[str] | None,
         typer.Option(help="A judge's verdicts on the same pairs, as FILE or NAME=FILE; the same name adds runs."),
     ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", "-m", help='Ask this judge about the pairs now, as "provider:model"; repeat it.'),
+    ] = None,
+    runs: Annotated[
+        int, typer.Option(min=1, max=20, help="Ask each --model so often; bias and variance need several.")
+    ] = 1,
+    both_orders: Annotated[
+        bool, typer.Option("--both-orders/--one-order", help="Show each pair in both orders, or in the seed's alone.")
+    ] = True,
     generators: Annotated[
         Path | None, typer.Option(help="Annotations that name the system of each pair, for the rank correlations.")
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write a report into this folder.")] = None,
-    as_json: o.Json = False,
 ) -> None:
     """Rate judges against humans (the columns of AlpacaEval's evaluator table), or, without --humans, each other."""
-    from moa_graph.cli.eval.recorded import judge_table
+    from moa_graph.cli.eval.judges import judge_table
 
-    judge_table(humans, judge or [], generators, out, as_json=as_json)
+    judge_table(choice, humans, judge or [], model or [], generators, runs=runs, both_orders=both_orders)
 
 
 @app.command()

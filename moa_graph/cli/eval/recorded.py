@@ -20,16 +20,13 @@ from moa_graph.evals.figures import bracket, formatted
 from moa_graph.evals.flask import figures as flask_figures
 from moa_graph.evals.flask import run as flask_run
 from moa_graph.evals.flask import scores as flask
-from moa_graph.evals.judge_table import figures as judge_figures
-from moa_graph.evals.judge_table import table as judge_columns
-from moa_graph.evals.judge_table import votes
 from moa_graph.evals.mt_bench import figures as mt_bench_figures
 from moa_graph.evals.reports import comparison_report as compare_pages
 
 T = TypeVar("T")
 
 
-def _named(path: Path, read: Callable[[], T]) -> T:
+def named(path: Path, read: Callable[[], T]) -> T:
     """Run `read` and add the file to its input errors.
 
     Raises:
@@ -44,7 +41,7 @@ def _named(path: Path, read: Callable[[], T]) -> T:
 def alpaca_annotations(path: Path, *, intervals: bool, as_json: bool) -> None:
     """Print the figures of recorded AlpacaEval annotations, of every model and judge in the file."""
     rows = read_rows(path)
-    systems = _named(path, lambda: alpaca_systems(rows, intervals=intervals))
+    systems = named(path, lambda: alpaca_systems(rows, intervals=intervals))
     if len(systems) > 1:
         print_status(
             f"warning: {path} has {len(systems)} systems (models, judges or references); each is scored separately"
@@ -65,7 +62,7 @@ def mt_bench_judgments(path: Path, *, as_json: bool) -> None:
     rows = read_rows(path)
     pairwise = mt_bench_figures.is_pairwise(rows)
     read = mt_bench_figures.pair_figures if pairwise else mt_bench_figures.single_figures
-    figures = _named(path, lambda: read(rows))
+    figures = named(path, lambda: read(rows))
     for name, row in figures.items():
         notes(f"{name}: {note}" for note in row["notes"])
     if any("(answers " in name for name in figures):
@@ -105,7 +102,7 @@ def flask_reviews(path: Path, *, hard: bool, as_json: bool) -> None:
     def score(rows: Sequence[Row]) -> dict[str, Any]:
         return flask_figures.flask_figures(flask_figures.reviews(rows, items), items)
 
-    found = {name: _named(path, partial(score, rows)) for name, rows in groups.items()}
+    found = {name: named(path, partial(score, rows)) for name, rows in groups.items()}
     if len(found) > 1:
         print_status(f"warning: {path} has {len(found)} systems (models or judges); each is scored separately")
     for figures in found.values():
@@ -125,76 +122,11 @@ def flask_reviews(path: Path, *, hard: bool, as_json: bool) -> None:
         )
 
 
-def judge_table(
-    humans: Path | None,
-    judges: Sequence[str],
-    generators: Path | None,
-    out: Path | None,
-    *,
-    as_json: bool,
-) -> None:
-    """Print the judge table: with humans, every judge against them; without, judges against each other.
-
-    Without any file, only the published table is printed.
-    """
-    read = [_named(Path(name), partial(votes.judge, name, rows)) for name, rows in _judge_files(judges).items()]
-    for judge in read:
-        if judge.first_unreadable:
-            print_status(f"warning: judge {judge.name}: {judge.first_unreadable}")
-    if humans is None and read:
-        return _judge_agreement(read, out, as_json=as_json)
-    figures: dict[str, Any] = {}
-    if humans is not None:
-        found = _named(humans, lambda: votes.humans(read_rows(humans), read_rows(generators) if generators else ()))
-        if len(read) > 1:
-            juries = [votes.jury(read, majority=majority) for majority in (False, True)]
-            read += [jury for jury in juries if jury.verdicts]
-        figures = judge_figures.judge_figures(found, read)
-    published = judge_figures.published_judges()
-    if not published:
-        if not figures:
-            raise InputError(compare_pages.no_table())
-        print_status(compare_pages.no_table())
-    if out:
-        compare_pages.judge_page(figures, published).write(out)
-        print_status(f"report: {out / 'report.html'}")
-    if as_json:
-        show_json(figures or published)
-        return None
-    rows = [[name, "computed", *compare_pages.judge_cells(row)] for name, row in figures.items()]
-    rows += [[name, "published", *compare_pages.judge_cells(row)] for name, row in published.items()]
-    table("Judges against humans", ["judge", "figures", *judge_columns.COLUMNS.values()], rows)
-    for name, row in figures.items():
-        for line in compare_pages.judge_notes(row):
-            print_status(f"{name}: {line}")
-    return None
-
-
-def _judge_agreement(judges: Sequence[votes.RecordedJudge], out: Path | None, *, as_json: bool) -> None:
-    figures = judge_figures.agreement_figures(judges)
-    if out:
-        compare_pages.agreement_page(figures).write(out)
-        print_status(f"report: {out / 'report.html'}")
-    if as_json:
-        return show_json(figures)
-    return table("Judges against each other", compare_pages.AGREEMENT_COLUMNS, compare_pages.agreement_rows(figures))
-
-
-def _judge_files(judges: Sequence[str]) -> dict[str, list[Row]]:
-    """Return rows by judge. A name that is given twice is one judge with more runs."""
-    found: dict[str, list[Row]] = {}
-    for entry in judges:
-        name, equals, path = entry.partition("=")
-        file = Path(path if equals else entry)
-        found.setdefault(name if equals else file.name.split(".json")[0], []).extend(read_rows(file))
-    return found
-
-
 def compare_systems(systems: Sequence[str], out: Path | None, *, seed: int, as_json: bool) -> None:
     """Print the systems' own figures and all pairs: difference, interval, corrected p, and the result in words."""
     if len(systems) < 2:
         raise InputError("comparing needs at least two systems")
-    figures = compare([_named(Path(entry.partition("#")[0]), partial(load, entry)) for entry in systems], seed=seed)
+    figures = compare([named(Path(entry.partition("#")[0]), lambda e=entry: load(e)) for entry in systems], seed=seed)  # type: ignore[misc]
     notes(figures["warnings"])
     if out:
         compare_pages.compare_page(figures).write(out)

@@ -54,11 +54,11 @@ def start(name: str, choice: Choice, build: Callable[[Setup], Benchmark[Any]]) -
             Setup(system, judges, options, payer, choice.majority, choice.temperature, choice.max_tokens, print_status)
         )
         if choice.dry_run:
-            _dry_run(bench, choice, payer)
+            dry_run(bench, choice, payer)
             return None
         keys.require_keys(specs)
         registry.require_embedded(spec for spec in specs if is_embedded(spec))
-        outcome = asyncio.run(_run(bench, options, choice, payer))
+        outcome = asyncio.run(run_benchmark(bench, options, choice, payer))
     _finish(bench, outcome, choice)
     return outcome
 
@@ -139,7 +139,7 @@ def judge_of(name: str, choice: Choice, payer: Payer) -> Judge:
     return Judge(spec, payer, how_to_read(name, choice.judge_url))
 
 
-def _dry_run(bench: Benchmark[Any], choice: Choice, payer: Payer) -> None:
+def dry_run(bench: Benchmark[Any], choice: Choice, payer: Payer) -> None:
     expected = estimate.of_run(bench, max_tokens=choice.max_tokens, prices=payer.prices)
     figures = {"items": len(bench.items), **expected._asdict()}
     if choice.as_json:
@@ -147,7 +147,9 @@ def _dry_run(bench: Benchmark[Any], choice: Choice, payer: Payer) -> None:
     return table(f"{bench.name}, not run", ["expected", "value"], [[k, formatted(v)] for k, v in figures.items()])
 
 
-async def _run(bench: Benchmark[Any], options: RunOptions, choice: Choice, payer: Payer) -> session.FinishedRun:
+async def run_benchmark(
+    bench: Benchmark[Any], options: RunOptions, choice: Choice, payer: Payer
+) -> session.FinishedRun:
     expected = None
     if options.max_cost is not None:
         whole = estimate.of_run(bench, max_tokens=choice.max_tokens, prices=payer.prices)
@@ -157,7 +159,7 @@ async def _run(bench: Benchmark[Any], options: RunOptions, choice: Choice, payer
         expected = whole.cost / max(1, len(bench.items))
     with ItemProgress(len(bench.items)) as progress:
         outcome = await session.run(bench, options, expected_cost=expected, notify=progress.moved)
-    if tracking.wanted():
+    if tracking.wanted() and bench.name in tracking.BENCHMARKS:
         await _publish(bench, outcome)
     return outcome
 

@@ -114,7 +114,7 @@ class Alpaca:
         for judge in self.judges:
             verdicts = [await self._verdict(judge, item, output, order, generator, done) for order in orders]
             if all(verdict is not None for verdict in verdicts):
-                found.append(_merged(judge.name, [v for v in verdicts if v is not None]))
+                found.append(merged(judge.name, [v for v in verdicts if v is not None]))
         if found:
             done.rows[file] = [row | (found[0] if len(self.judges) == 1 else self._jury(found))]
 
@@ -125,12 +125,12 @@ class Alpaca:
         first, second = (output, item.reference) if switched else (item.reference, output)
         turns = weighted.messages(self.template, instruction=item.instruction, first=first, second=second)
         name = "judge canary" if role == "canary" else "judge"
-        reply = await judge.ask(turns, item=item.id, slot=int(switched), role=name, readable=_readable)
+        reply = await judge.ask(turns, item=item.id, slot=int(switched), role=name, readable=readable)
         done.judging.add(reply)
         if not reply.counts and reply.status != "empty":
             done.failures.append(f"judge {judge.name}: {reply.error}")
             return None
-        share = _share(reply)
+        share = share_of(reply)
         done.unreadable += share is None
         return {
             "preference": weighted.preference(share, switched=switched),
@@ -164,16 +164,16 @@ class Alpaca:
         ]
 
 
-def _share(reply: PaidReply) -> float | None:
+def share_of(reply: PaidReply) -> float | None:
     """Return the share of the answer shown first; None when the verdict cannot be read."""
     return weighted.first_share(reply.top) if reply.top else weighted.text_share(reply.text)
 
 
-def _readable(reply: PaidReply) -> bool:
-    return _share(reply) is not None
+def readable(reply: PaidReply) -> bool:
+    return share_of(reply) is not None
 
 
-def _merged(annotator: str, verdicts: Sequence[Row]) -> Row:
+def merged(annotator: str, verdicts: Sequence[Row]) -> Row:
     """Merge the verdicts: one order as published; two orders as the mean of both, unreadable if either is.
 
     Wall time is left out, so that final files have the same bytes in every run."""

@@ -210,6 +210,12 @@ def jury(judges: Sequence[RecordedJudge], *, majority: bool) -> RecordedJudge:
     return RecordedJudge("jury (majority)" if majority else "jury (mean)", verdicts)
 
 
+def juries(judges: Sequence[RecordedJudge]) -> list[RecordedJudge]:
+    """Return the juries of several judges by mean and by majority; none for fewer than two judges."""
+    found = [jury(judges, majority=majority) for majority in (False, True)] if len(judges) > 1 else []
+    return [one for one in found if one.verdicts]
+
+
 def _mean(rows: Sequence[Row], name: str) -> float | None:
     """Return the mean of a column, in either published spelling; None if the file lacks it."""
     values = [row.get(name, row.get(f"preference_{name}")) for row in rows]

@@ -28,6 +28,8 @@ _ANSWERS = {
     "mt-bench": mt_bench_run.ANSWERS,
     "flask": flask_run.OUTPUTS,
 }
+BENCHMARKS = frozenset(_ANSWERS)
+"""Benchmarks of systems, whose answers are examples; a run of judges has none."""
 _VERDICTS = {
     "prompts": RESULTS,
     "alpaca": alpaca_run.ANNOTATIONS,

@@ -1,0 +1,147 @@
+"""`moa eval judge`: judges against humans and against each other, recorded or asked now."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from moa_graph.cli.eval.options import Choice
+from moa_graph.cli.eval.recorded import named
+from moa_graph.cli.eval.run import dry_run, judge_of, run_benchmark
+from moa_graph.cli.eval.show import notes, print_status, show_json, table
+from moa_graph.costs.ledger import Ledger
+from moa_graph.errors import InputError, MoAError
+from moa_graph.evals import session
+from moa_graph.evals.benchmarks import Setup
+from moa_graph.evals.data.files import Row, read_rows, slug
+from moa_graph.evals.engine import RunOptions
+from moa_graph.evals.judge_table import figures as judge_figures
+from moa_graph.evals.judge_table import table as judge_columns
+from moa_graph.evals.judge_table import votes
+from moa_graph.evals.judge_table.run import judge_benchmark
+from moa_graph.evals.reports import comparison_report as pages
+from moa_graph.evals.systems.paid_calls import Payer
+from moa_graph.evals.systems.recorded import RecordedOutputs, RecordedSystem
+from moa_graph.mixture.proposer import is_embedded
+from moa_graph.models import keys, registry
+
+
+def judge_table(
+    choice: Choice,
+    humans: Path | None,
+    judges: Sequence[str],
+    models: Sequence[str],
+    generators: Path | None,
+    *,
+    runs: int,
+    both_orders: bool,
+) -> None:
+    """Print the judge table: with humans, every judge against them; without, judges against each other.
+
+    Without any file the published table alone is shown.
+
+    Raises:
+        InputError: A file cannot be used, or models are to be asked without human votes.
+    """
+    if models and humans is None:
+        raise InputError("--model asks a judge about pairs that humans voted on: give --humans")
+    read = _merged([found for entry in judges for found in _recorded(entry)])
+    for judge in read:
+        if judge.first_unreadable:
+            print_status(f"warning: judge {judge.name}: {judge.first_unreadable}")
+    if humans is None and read:
+        return _judge_agreement(read, choice.out, as_json=choice.as_json)
+    figures: dict[str, Any] = {}
+    if humans is not None and models:
+        outcome = _ask(choice, humans, generators, models, runs=runs, both_orders=both_orders)
+        if outcome is None:
+            return None
+        figures = dict(outcome.scores["judges"])
+        notes(outcome.scores["warnings"])
+    if humans is not None and (read or not models):
+        found = named(humans, lambda: votes.humans(read_rows(humans), read_rows(generators) if generators else ()))
+        figures |= judge_figures.judge_figures(found, [*read, *votes.juries(read)])
+    return _show(figures, choice.out, as_json=choice.as_json)
+
+
+def _show(figures: Mapping[str, Any], out: Path | None, *, as_json: bool) -> None:
+    published = judge_figures.published_judges()
+    if not published:
+        if not figures:
+            raise InputError(pages.no_table())
+        print_status(pages.no_table())
+    if out:
+        pages.judge_page(figures, published).write(out)
+        print_status(f"report: {out / 'report.html'}")
+    if as_json:
+        return show_json(figures or published)
+    rows = [[name, "computed", *pages.judge_cells(row)] for name, row in figures.items()]
+    rows += [[name, "published", *pages.judge_cells(row)] for name, row in published.items()]
+    table("Judges against humans", ["judge", "figures", *judge_columns.COLUMNS.values()], rows)
+    for name, row in figures.items():
+        for line in pages.judge_notes(row):
+            print_status(f"{name}: {line}")
+    return None
+
+
+def _ask(
+    choice: Choice, humans: Path, generators: Path | None, models: Sequence[str], *, runs: int, both_orders: bool
+) -> session.FinishedRun | None:
+    """Ask the models about every pair; return None when only the cost was to be shown."""
+    if len(set(models)) < len(models):
+        raise InputError(f"--model {next(m for m in models if models.count(m) > 1)} is given twice")
+    folder = choice.out or Path("moa-evals") / f"judges-{slug(humans.name.split('.json')[0])}"
+    with Ledger(folder / session.LEDGER, run="judges") as ledger:
+        payer = Payer(ledger, choice.deadline, choice.prices)
+        asked = [judge_of(name, choice, payer) for name in models]
+        specs = [judge.spec for judge in asked]
+        at_once = choice.concurrency or (1 if any(map(is_embedded, specs)) else 8)
+        options = RunOptions(folder, choice.limit, choice.chosen_ids, choice.seed, choice.max_cost, at_once)
+        system = RecordedSystem(RecordedOutputs(humans, {}), name=humans.name)
+        setup = Setup(system, asked, options, payer, notify=print_status)
+        bench = named(humans, lambda: judge_benchmark(setup, humans, generators, runs=runs, both_orders=both_orders))
+        if choice.dry_run:
+            dry_run(bench, choice, payer)
+            return None
+        keys.require_keys(specs)
+        registry.require_embedded(spec for spec in specs if is_embedded(spec))
+        outcome = asyncio.run(run_benchmark(bench, options, choice, payer))
+    for text in dict.fromkeys(failure.partition(": ")[2] for failure in outcome.failures):
+        print_status(f"failed: {text}")
+    print_status(f"verdicts and report: {folder}")
+    if not outcome.scores["n"]:
+        raise MoAError("no verdict could be had or read, so there is no figure; running again asks anew")
+    return outcome
+
+
+def _recorded(entry: str) -> list[tuple[str, list[Row]]]:
+    """Return the rows of FILE or NAME=FILE by judge; a file of several annotators has several judges."""
+    name, equals, path = entry.partition("=")
+    file = Path(path if equals else entry)
+    rows = read_rows(file)
+    own = name if equals else file.name.split(".json")[0]
+    annotators = list(dict.fromkeys(str(row["annotator"]) for row in rows if isinstance(row.get("annotator"), str)))
+    if len(annotators) < 2:
+        return [(own, rows)]
+    print_status(f"warning: {file} has {len(annotators)} judges; each is rated by itself")
+    return [(who, [row for row in rows if row.get("annotator") == who]) for who in annotators]
+
+
+def _merged(entries: Sequence[tuple[str, list[Row]]]) -> list[votes.RecordedJudge]:
+    """Return the judges; a name given twice is one judge with more runs."""
+    found: dict[str, list[Row]] = {}
+    for name, rows in entries:
+        found.setdefault(name, []).extend(rows)
+    return [votes.judge(name, rows) for name, rows in found.items()]
+
+
+def _judge_agreement(judges: Sequence[votes.RecordedJudge], out: Path | None, *, as_json: bool) -> None:
+    figures = judge_figures.agreement_figures(judges)
+    if out:
+        pages.agreement_page(figures).write(out)
+        print_status(f"report: {out / 'report.html'}")
+    if as_json:
+        return show_json(figures)
+    return table("Judges against each other", pages.AGREEMENT_COLUMNS, pages.agreement_rows(figures))
