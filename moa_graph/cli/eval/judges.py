@@ -112,7 +112,7 @@ def _ask(
         print_status(f"failed: {text}")
     print_status(f"verdicts and report: {folder}")
     if not outcome.scores["n"]:
-        raise MoAError("no verdict could be had or read, so there is no figure; running again asks anew")
+        raise MoAError("no verdict could be had or read, so there are no figures. Run again to retry")
     return outcome
 
 
