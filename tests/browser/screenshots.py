@@ -1,5 +1,6 @@
 """`make screenshots`: the page and the editor as they run on the embedded model, into docs/img/."""
 
+import json
 import os
 import shutil
 import sys
@@ -10,11 +11,38 @@ from playwright.sync_api import sync_playwright
 
 from moa_graph import Mixture
 from tests.browser.conftest import FLAGS, ask
+from tests.combine.recorded import recorded
 from tests.serving import Served
 
 FOLDER = Path(__file__).parents[2] / "docs" / "img"
 QUESTION = "What is the capital of France?"
 DESKTOP, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
+CHOICE = "Which should I learn first, Python or JavaScript?"
+DRAFTS = {
+    "north": "Python. Its syntax gets out of the way, and it leads to **data work** and automation.",
+    "east": "JavaScript, if you want to see results in a browser on the first day. It runs everywhere.",
+    "south": "Python. Beginners make fewer mistakes in it, and what you learn carries over to other languages.",
+}
+ANALYSIS = {
+    "consensus": ["Both languages are good first languages."],
+    "contradictions": [
+        {
+            "topic": "Which one first",
+            "stances": [
+                {"model": 1, "stance": "Python"},
+                {"model": 2, "stance": "JavaScript"},
+                {"model": 3, "stance": "Python"},
+            ],
+        }
+    ],
+    "partial_coverage": [],
+    "unique_insights": [{"model": 2, "insight": "JavaScript shows results in a browser at once."}],
+    "blind_spots": ["It depends on what the person wants to build."],
+}
+ANSWER = (
+    "Start with **Python** unless you want to build web pages: beginners make fewer mistakes in it, and what you learn "
+    "carries over to other languages. For web pages, start with JavaScript, which shows results in a browser at once."
+)
 LONG = 600_000
 """Milliseconds for an answer of the embedded model on a busy machine."""
 
@@ -43,7 +71,7 @@ def main() -> int:
         return 1
     FOLDER.mkdir(parents=True, exist_ok=True)
     local = Mixture.load("local")
-    served = {"local": local, "analyze": local.changed(combine={"name": "analyze"}, name="analyze")}
+    served = {"local": local, "scripted": scripted()}
     with Served(served, editor=True) as server, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS.split())
         url, kept = f"{server.url}/moa", None
@@ -53,6 +81,17 @@ def main() -> int:
         _editor(browser, url)
         browser.close()
     return 0
+
+
+def scripted() -> Mixture:
+    """Return a mixture of scripted models: the embedded model is too small for an analysis."""
+    writers = [recorded(name, lambda _, text=text: text) for name, text in DRAFTS.items()]
+    analyst = recorded("analyst", lambda _: json.dumps(ANALYSIS))
+    return Mixture(
+        proposers=[{"model": each, "name": each.model} for each in writers],
+        aggregator=recorded("writer", lambda _: ANSWER),
+        combine={"name": "analyze", "analyst": analyst},
+    )
 
 
 def _page(browser: Any, url: str, size: dict[str, int], scheme: str, kept: str | None = None) -> Any:
@@ -84,10 +123,10 @@ def _run(browser: Any, url: str, shot: Shot, kept: str | None) -> str:
 def _notes(browser: Any, url: str) -> None:
     """Picture how a combiner came to the answer, and what the answer shares with each draft."""
     page = _page(browser, url, DESKTOP, "light")
-    ask(page, "analyze", QUESTION, timeout=LONG)
-    page.locator(".note summary").first.click()
+    ask(page, "scripted", CHOICE, timeout=LONG)
     page.get_by_text("What the answer shares with each draft").click()
-    page.locator(".compare details summary").nth(1).click()
+    page.locator(".compare details summary").nth(2).click()
+    page.locator(".note > summary").first.click()
     page.evaluate("() => { document.activeElement.blur(); document.querySelector('.answer').scrollIntoView(); }")
     _save(page, "page-notes")
 

@@ -6,6 +6,7 @@ import pytest
 
 from moa_graph import Mixture
 from tests.browser.conftest import ask, opened, say, texts
+from tests.browser.screenshots import scripted
 from tests.serving import Served, model
 
 
@@ -331,14 +332,16 @@ def test_notes_of_a_combiner_are_rows_on_the_page_and_in_the_report(browser, pro
     )
     with Served({"vote": voting}) as server, opened(browser, server) as page:
         ask(page, "vote", "2 + 2?")
-        rows = texts(page, ".note summary")
+        page.wait_for_selector(".note > summary")
+        rows = texts(page, ".note > summary")
         assert len(rows) == 2 and all(row.startswith("vote") for row in rows)
         assert "combiner vote" in page.inner_text("[aria-label='How the answer was made']")
         with page.expect_download() as waiting:
             page.get_by_role("button", name="Save as HTML report").click()
         waiting.value.save_as(tmp_path / "run.html")
         page.goto((tmp_path / "run.html").as_uri())
-        assert texts(page, ".note summary") == rows
+        page.wait_for_selector(".note > summary")
+        assert texts(page, ".note > summary") == rows
 
 
 def test_the_aggregator_is_asked_again_over_the_drafts_of_before(page, provider):
@@ -373,3 +376,18 @@ def test_another_aggregator_answers_over_the_drafts_of_before(page, provider):
     page.reload()
     ready(page)
     assert page.inner_text("#spent").startswith("So far: 4 calls")
+
+
+def test_an_analysis_is_shown_as_lists_and_not_as_json(browser):
+    served = Served({"scripted": scripted()})
+    with served as server, opened(browser, server) as page:
+        ask(page, "scripted", "Which first?")
+        how = page.locator("[aria-label='How the answer was made']")
+        page.locator(".note > summary").first.click()
+        said = how.inner_text()
+        assert (
+            "model: east, insight: JavaScript shows results" in said and "It depends on what the person wants" in said
+        )
+        assert "{" not in said
+        how.get_by_text("In its own words").click()
+        assert '{"consensus"' in how.inner_text()

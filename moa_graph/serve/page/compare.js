@@ -41,18 +41,10 @@ function notesView(turn) {
   function update() {
     const { record } = turn;
     const key = JSON.stringify([turn.notes, record?.decision, record?.agreement]);
-    const facts = [];
-    if (record?.combine) facts.push(`combiner ${record.combine}`);
-    if (record && typeof record.agreement === "number") facts.push(`the drafts agree to ${Math.round(100 * record.agreement)}%`);
-    if (record?.medoid) facts.push(`closest to the others: ${nameOf(record.medoid)}`);
-    node.hidden = hidden(turn) || (!turn.notes.length && !facts.length);
-    if (made === key) return;
+    node.hidden = hidden(turn) || (!turn.notes.length && !record?.combine);
+    if (made === key || node.hidden) return;
     made = key;
-    const decision = Object.entries(record?.decision ?? {}).filter(([, value]) => value !== null);
-    const named = decision.map(([name, value]) => `${name.replaceAll("_", " ")}: ${typeof value === "object" ? JSON.stringify(value) : value}`);
-    list.replaceChildren(...[facts, named].filter((each) => each.length).map((each) => el("p", { class: "hint" }, each.join(" · "))));
-    const rows = [...turn.notes];
-    if (rows.length) withMore(() => { if (made === key) list.append(...rows.map((note) => noteView(turn, note))); });
+    withMore(() => { if (made === key) list.replaceChildren(...howMade(turn)); });
   }
   return { node, update };
 }

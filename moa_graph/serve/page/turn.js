@@ -13,7 +13,7 @@ function turnView(turn, actions) {
   const notes = notesView(turn);
   const totals = el("section", { class: "part", "aria-label": "Totals", hidden: true });
   const folding = button("", () => fold(folded !== true), "plain fold", { hidden: true });
-  const drafts = el("div", {}, el("p", { class: "row" }, folding, none), layers.node);
+  const drafts = el("div", { class: "drafts" }, el("p", { class: "row" }, folding, none), layers.node);
   const node = el("article", { class: "turn" }, questionView(turn), ...filesOf(turn), state, drafts, alarm, answer.node, notes.node, compared.node, el("div", { class: "below" }, timeline.node, totals));
   let folded = null; // null until the answer begins, or a person decides
   let leads = false; // whether the answer stands first on a phone
