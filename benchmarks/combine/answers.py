@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 from benchmarks.combine.models import recorded, sampler
 from benchmarks.combine.sets import AnswerRow, AnswerSet
 from moa_graph import Mixture, create_moa
-from moa_graph.graph.active_runs import Live
 from moa_graph.graph.combine.vote import Vote
-from moa_graph.graph.slot import Run
+from moa_graph.graph.runs import Live, Run
 from moa_graph.mixture.answers import AnswerReader, key, normalized
 from moa_graph.mixture.combiners import Vote as Options
 from moa_graph.mixture.context import settings
@@ -86,14 +85,15 @@ async def _through_the_graph(answers: AnswerSet) -> tuple[int, int]:
 
     Every vote of a small set, every 25th problem of a large one. Answers are compared as they are written.
     """
-    votes = wrong = 0
+    votes, wrong, reader = 0, 0, AnswerReader(read="last_line", normalize=False)
     for model, rows in answers.models.items():
-        for row in rows[:: 1 if len(rows) <= SMALL else 25]:
-            if not row.answers:
-                continue
-            reader = AnswerReader(read="last_line", normalize=False)
-            graph = voting([row], model, len(row.answers), stop=False, answer=reader)
-            decision = (await graph.ainvoke({"messages": row.id}))["record"]["decision"]
+        chosen = [row for row in rows[:: 1 if len(rows) <= SMALL else 25] if row.answers]
+        graphs = {
+            many: voting(chosen, model, many, stop=False, answer=reader)
+            for many in {len(row.answers) for row in chosen}
+        }
+        for row in chosen:
+            decision = (await graphs[len(row.answers)].ainvoke({"messages": row.id}))["record"]["decision"]
             raw = Counter(key(answer, reader) for answer in row.answers)
             votes += 1
             wrong += {each: int(n) for each, n in decision["counts"].items()} != dict(raw) or (

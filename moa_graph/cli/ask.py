@@ -229,7 +229,12 @@ def _totals(source: Mixture | Server, result: Answered, extra: Receipt | None, *
 def _show(result: Answered, question: str, extra: Receipt | None, *, as_json: bool, save: Sequence[Path]) -> None:
     from moa_graph.cli.export import save as write
 
-    whole: dict[str, Any] = {"answer": result.answer, "drafts": result.drafts, "record": result.record}
+    whole: dict[str, Any] = {
+        "answer": result.answer,
+        "drafts": result.drafts,
+        "notes": list(result.notes),
+        "record": result.record,
+    }
     whole |= {"receipt": extra._asdict()} if extra else {}
     if as_json:
         from moa_graph.models.terminal_text import escape_controls

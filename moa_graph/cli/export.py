@@ -25,7 +25,7 @@ def check_target(path: Path) -> None:
 
 
 def save(path: Path, question: str, result: Mapping[str, Any]) -> None:
-    """Write `result` (answer, drafts, record) with its question to `path`, in the format of its ending."""
+    """Write `result` (answer, drafts, notes, record) with its question to `path`, in the format of its ending."""
     path.write_text(WRITERS[path.suffix.lower()](question, result), encoding="utf-8", errors="backslashreplace")
 
 
@@ -38,6 +38,9 @@ def as_markdown(question: str, result: Mapping[str, Any]) -> str:
     for draft in result["drafts"]:
         parts.append(f"## Layer {draft['layer']}, {draft['proposer']} ({draft['model']}): {draft['status']}")
         parts.append(draft["text"] or draft["error"] or "")
+    for note in result.get("notes") or ():
+        parts.append(f"## {note['kind'].capitalize()} by {note['by']}, layer {note['layer']}: {note['status']}")
+        parts.append(note["text"] or note["error"] or json.dumps(note["data"], ensure_ascii=False))
     record = json.dumps(result["record"], indent=2, ensure_ascii=False)
     parts += ["## Record", f"{_FENCE}json\n{record}\n{_FENCE}"]
     return "\n\n".join(parts) + "\n"

@@ -70,14 +70,11 @@ def _judged(item: Any, max_tokens: int | None) -> int:
 def _generation(system: System, turns: Sequence[tuple[str, str]], max_tokens: int | None) -> list[ExpectedCall]:
     """Return the calls of one answer."""
     input_tokens = sum(tokens(text) + 4 for _, text in turns)
-    if isinstance(system, SynthesisSystem):
-        spec = system.mixture.aggregator
-        each = min(ANSWER_TOKENS, system.mixture.draft_tokens or ANSWER_TOKENS)
-        input_tokens += tokens((system.mixture.system or "") + (spec.system or "")) + len(system.drafts) * each
-    elif isinstance(system, MixtureSystem):
-        return expected_calls(settings(system.mixture, MoAContext(max_tokens=max_tokens)), messages(turns))
-    elif system.specs:
-        spec = system.specs[0]
-    else:
+    if isinstance(system, MixtureSystem):
+        run = settings(system.mixture, MoAContext(max_tokens=max_tokens))
+        planned = system.planned() if isinstance(system, SynthesisSystem) else None
+        return expected_calls(run, messages(turns), calls=planned)
+    if not system.specs:
         return []
+    spec = system.specs[0]
     return [ExpectedCall(spec, input_tokens, max_tokens or spec.max_tokens or ANSWER_TOKENS)]

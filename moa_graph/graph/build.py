@@ -107,17 +107,33 @@ def create_moa(
     return graph.with_config(recursion_limit=2 * MAX_LAYERS + 10 + whole.steps(), metadata=stamp)
 
 
+def create_last_steps(mixture: Mixture, *, ledger: Ledger | None = None) -> MoAGraph:
+    """Build the graph of what follows a mixture's last round, for drafts that exist already.
+
+    Its input is the whole state: messages, the drafts of `layer`, `next` with the nodes of that round, and `run`.
+    """
+    for spec in mixture.specs:
+        require_known(spec)
+    graph = _wired(mixture, "full", "whole", ledger, recorded=True).compile(name="moa", transformers=[CustomTransformer])
+    return graph.with_config(recursion_limit=10 + mixture.steps())
+
+
 def _wired(
-    mixture: Mixture, output: Literal["full", "answer"], history: Literal["whole", "delta"], ledger: Ledger | None
+    mixture: Mixture,
+    output: Literal["full", "answer"],
+    history: Literal["whole", "delta"],
+    ledger: Ledger | None,
+    *,
+    recorded: bool = False,
 ) -> StateGraph[MoAState, MoAContext | ContextFields, MoAInput, MoAOutput]:
     nodes = Nodes(mixture, ledger)
     names = [node.name for node in mixture.plan[0]]
     state, asked, answered = _SCHEMAS[history]
     shown = answered if output == "full" else asked
     graph: StateGraph[MoAState, MoAContext | ContextFields, MoAInput, MoAOutput] = StateGraph(
-        state, context_schema(mixture), input_schema=asked, output_schema=shown
+        state, context_schema(mixture), input_schema=state if recorded else asked, output_schema=shown
     )
-    graph.add_node("begin", Node("begin", nodes.begin))
+    graph.add_node("begin", Node("begin", nodes.take_up if recorded else nodes.begin))
     for name, spec in mixture.plan[0]:
         graph.add_node(name, Node(name, nodes.propose(name, spec)))
         # A plain edge each: whichever of them run in a step, `gather` runs once in the next.

@@ -6,6 +6,7 @@ import math
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -166,6 +167,18 @@ class Nodes:
                 await self._refuse_over_budget(run, step)
             self._emit_round(run, step)
         return {"layer": step.layer, "next": step.nodes}
+
+    async def take_up(self, state: MoAState, config: RunnableConfig) -> dict[str, Any]:
+        """Continue after the last round of drafts that stand in the state, as if its proposers had just written them.
+
+        For recorded drafts: what the combiner reads in a draft is read now, and no proposer of that round is called.
+        """
+        with self.runs.node(state) as run:
+            own, notes = self._combiner(run), list[Note]()
+            for draft in counted(state["drafts"], state["layer"]) if own.reads else []:
+                notes += [note] if (note := await own.read(run, draft)) else []
+            step = own.next(replace(run, state={**state, "notes": [*state["notes"], *notes]}))
+        return {"layer": step.layer, "next": step.nodes, **_emitted(run, notes)}
 
     async def aggregate(self, state: MoAState, config: RunnableConfig) -> dict[str, Any]:
         """Write the answer, streaming it, and the record."""

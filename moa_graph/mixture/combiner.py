@@ -67,6 +67,11 @@ class Combiner(Checked):
         """The proposers of a round that only this combiner runs."""
         return []
 
+    @property
+    def calls_authors(self) -> bool:
+        """Whether the proposers of the last round may be called again, to judge or to revise."""
+        return False
+
     def base_layers(self, layers: int) -> int:
         """Return how many layers the mixture's own rounds make, of the requested `layers`."""
         return layers

@@ -1,4 +1,4 @@
-"""`make faults`: every fault in every position and mode, the hostile provider, kill -9, refusals, fence, secrets.
+"""`make faults`: every fault in every place and combiner, the hostile provider, kill -9, refusals, fence, secrets.
 
 Prints tables and writes reports/faults.json; ends with 1 when anything went wrong.
 """
@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from tests.faults import fence, hostile, kills, matrix, postgres, secrets
+from tests.faults import combiner_matrix, fence, hostile, kills, matrix, postgres, secrets
 from tests.faults.refusals import REFUSALS, refuse
 from tests.provider import Provider
 
@@ -79,7 +79,7 @@ def run_hostile() -> list[hostile.Trial]:
 
 def run_kills(runs: int) -> dict[str, kills.Kills]:
     """`runs` runs on every store; PostgreSQL where it is installed."""
-    stores: dict[str, str | None] = {"sqlite": None, "sqlite, sync": None, "ledger": None}
+    stores: dict[str, str | None] = {"sqlite": None, "sqlite, sync": None, "ledger": None, "ledger, critique": None}
     if reason := postgres.missing():
         print(f"without PostgreSQL: {reason}")
         return kills.many(stores, runs=runs, kills=3)
@@ -95,6 +95,10 @@ def report(out: Path) -> int:
     outcomes = Counter(result.outcome for result in results)
     wrong = [f"{result.cell}: {result.why}" for result in results if result.outcome == "wrong"]
     print(f"\ncells {len(results)}, {dict(outcomes)}", *wrong, sep="\n")
+
+    tried_cells = list(combiner_matrix.cells())
+    combiners_wrong = asyncio.run(combiner_matrix.run_cells(tried_cells, workers=WORKERS))
+    print(f"combiners' own calls: {len(tried_cells)} cells", *combiners_wrong, sep="\n")
 
     attacked = run_hostile()
     print("hostile provider:", *hostile.wrong(attacked), hostile.figures(attacked), sep="\n")
@@ -119,6 +123,8 @@ def report(out: Path) -> int:
         "answered": outcomes["answered"],
         "refused": outcomes["refused"],
         "wrong": outcomes["wrong"],
+        "combiner_cells": len(tried_cells),
+        "combiners_wrong": len(combiners_wrong),
         **hostile.figures(attacked),
         "kills": total.kills,
         "runs_killed": total.runs,
@@ -144,8 +150,8 @@ def report(out: Path) -> int:
 
 def good(figures: dict[str, Any]) -> bool:
     """Return whether all results are as expected."""
-    zero = ("wrong", "drafts_lost", "recorded_paid_twice", "refused_wrongly", "refused_with_requests",
-            "forged_boundaries", "secrets_found", "untyped", "siblings_lost")  # fmt: skip
+    zero = ("wrong", "combiners_wrong", "drafts_lost", "recorded_paid_twice", "refused_wrongly",
+            "refused_with_requests", "forged_boundaries", "secrets_found", "untyped", "siblings_lost")  # fmt: skip
     enough = figures["cells"] >= ENOUGH_CELLS and figures["kills"] >= ENOUGH_KILLS
     small = figures["max_freeze_ms"] <= hostile.MAX_FREEZE_MS and figures["max_growth_mb"] <= hostile.MAX_GROWTH_MB
     finished = figures["runs_finished"] == figures["runs_killed"]

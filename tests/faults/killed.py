@@ -19,20 +19,23 @@ from moa_graph.costs.ledger import Ledger
 
 QUESTION = {"messages": [{"role": "user", "content": "Why is the sky blue?"}]}
 CONFIG: Any = {"configurable": {"thread_id": "t"}}
-STORES = ("sqlite", "sqlite, sync", "postgres", "ledger")
+STORES = ("sqlite", "sqlite, sync", "postgres", "ledger", "ledger, critique")
 
 
-def mixture(url: str) -> dict[str, Any]:
-    """Two rounds of four and an aggregator, each call with a different model name; calls take 10 to 70 ms."""
+def mixture(store: str, url: str) -> dict[str, Any]:
+    """Nine calls, each with a different model name; they take 10 to 70 ms.
+
+    Two rounds of four and an aggregator, or four proposers, four reviewers and an aggregator.
+    """
 
     def spec(layer: int, slot: int) -> dict[str, Any]:
         return {"model": f"openai:l{layer}s{slot}-{10 + (17 * layer + 23 * slot) % 60}ms-tok=12", "base_url": url}
 
-    return {
-        "rounds": [[spec(layer, slot) for slot in range(4)] for layer in (1, 2)],
-        "aggregator": spec(3, 0),
-        "deadline": 30.0,
-    }
+    first, second = ([spec(layer, slot) for slot in range(4)] for layer in (1, 2))
+    common = {"aggregator": spec(3, 0), "deadline": 30.0}
+    if "critique" in store:
+        return {**common, "proposers": first, "combine": {"name": "critique", "reviewers": second}}
+    return {**common, "rounds": [first, second]}
 
 
 @asynccontextmanager
@@ -50,10 +53,10 @@ async def saver_of(store: str, where: str) -> AsyncIterator[Any]:
 def work(store: str, where: str, url: str, begin: bool, ready: Any) -> None:
     """Start or resume the run; report it through `ready` immediately before."""
     warnings.simplefilter("ignore")  # what a killed process leaves unclosed is not the matter here
-    asked = QUESTION if begin or store == "ledger" else None
+    asked = QUESTION if begin or store.startswith("ledger") else None
     if store == "sqlite, sync":
         with SqliteSaver.from_conn_string(where) as saver:
-            graph = create_moa(mixture(url), checkpointer=saver)
+            graph = create_moa(mixture(store, url), checkpointer=saver)
             ready.send(1)
             graph.invoke(asked, CONFIG, durability="sync")
     else:
@@ -61,13 +64,13 @@ def work(store: str, where: str, url: str, begin: bool, ready: Any) -> None:
 
 
 async def _work(store: str, where: str, url: str, asked: Any, ready: Any) -> None:
-    if store == "ledger":
+    if store.startswith("ledger"):
         with Ledger(where, run="r") as ledger:
-            graph = create_moa(mixture(url), ledger=ledger)
+            graph = create_moa(mixture(store, url), ledger=ledger)
             ready.send(1)
             await graph.ainvoke(asked)
         return
     async with saver_of(store, where) as saver:
-        graph = create_moa(mixture(url), checkpointer=saver)
+        graph = create_moa(mixture(store, url), checkpointer=saver)
         ready.send(1)
         await graph.ainvoke(asked, CONFIG, durability="sync")

@@ -58,7 +58,7 @@ def one_run(store: str, where: str, provider: Provider, seed: int, kills: int) -
             break
         result.kills += 1
     result.in_flight_paid_twice = sum(count - 1 for count in sent.values() if count > 1)
-    wrong = None if store == "ledger" and len(now) == 9 else asyncio.run(_unfinished(store, where, provider))
+    wrong = None if store.startswith("ledger") and len(now) == 9 else asyncio.run(_unfinished(store, where, provider))
     result.finished = int(wrong is None)
     if wrong:
         result.notes.append(f"{store} {seed}: {wrong}")
@@ -97,7 +97,7 @@ def _start(store: str, where: str, provider: Provider, begin: bool, dice: random
 
 
 def recorded_anything(store: str, where: str) -> bool:
-    return bool(asyncio.run(_tuple(store, where))) if store != "ledger" else False
+    return bool(asyncio.run(_tuple(store, where))) if not store.startswith("ledger") else False
 
 
 async def _tuple(store: str, where: str) -> Any:
@@ -107,7 +107,7 @@ async def _tuple(store: str, where: str) -> Any:
 
 async def _recorded(store: str, where: str) -> dict[str, Any]:
     """What the store holds by now, as model name -> text: drafts of finished steps, and of the step under way."""
-    if store == "ledger":
+    if store.startswith("ledger"):
         return _rows(where)
     found = await _tuple(store, where)
     if not found:
@@ -136,10 +136,10 @@ def _rows(where: str) -> dict[str, Any]:
 
 async def _unfinished(store: str, where: str, provider: Provider) -> str | None:
     """What is wrong with the end of the run, or None: eight good drafts, one answer, and no call is left to make."""
-    if store == "ledger":
+    if store.startswith("ledger"):
         return f"{len(_rows(where))} of 9 calls are recorded"
     async with saver_of(store, where) as saver:
-        graph = create_moa(mixture(provider.url), checkpointer=saver)
+        graph = create_moa(mixture(store, provider.url), checkpointer=saver)
         before = provider.stats()["requests"]
         await graph.ainvoke(None, CONFIG)
         values = (await graph.aget_state(CONFIG)).values

@@ -22,7 +22,7 @@ def moa(provider: Provider, *proposers: str, **fields: Any) -> Any:
     return create_moa(proposers=specs, aggregator=aggregator, **fields)
 
 
-@pytest.mark.parametrize("store", ["sqlite", "sqlite, sync", "ledger"])
+@pytest.mark.parametrize("store", ["sqlite", "sqlite, sync", "ledger", "ledger, critique"])
 @pytest.mark.timeout(300)
 def test_kill_9_loses_nothing_recorded_and_pays_for_nothing_twice(store: str) -> None:
     result = kills.many({store: None}, runs=1, kills=4)[store]

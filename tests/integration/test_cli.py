@@ -173,6 +173,16 @@ def test_answers_are_saved_as_json_and_markdown(provider: Provider, capsys: pyte
     assert "## Answer" in text and "p1-b (openai:b): ok" in text
 
 
+def test_notes_are_saved_and_printed_as_json(provider: Provider, capsys: pytest.CaptureFixture[str]) -> None:
+    file = mixture(provider, "a", "b", combine={"name": "vote", "answer": "last_line", "stop": False})
+    saved = [word for name in ("out.json", "out.md", "out.html") for word in ("--save", name)]
+    assert main(["ask", "-f", file, "--json", *saved, "hi"]) == 0
+    printed, kept = json.loads(capsys.readouterr().out), json.loads(Path("out.json").read_text())
+    assert [note["kind"] for note in printed["notes"]] == ["vote", "vote"] and kept["notes"] == printed["notes"]
+    assert "## Vote by p1-b, layer 1: ok" in Path("out.md").read_text()
+    assert '"kind": "vote"' in Path("out.html").read_text()
+
+
 def test_a_proposer_or_more_on_the_command_line_make_a_mixture(capsys: pytest.CaptureFixture[str]) -> None:
     args = ["--proposer", "local:smollm2", "--proposer", "openai:x", "--aggregator", "local:smollm2"]
     assert main(["graph", *args]) == 0

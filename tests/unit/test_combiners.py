@@ -242,6 +242,20 @@ async def test_repairs_show_the_author_its_draft_and_the_words_of_the_check() ->
     assert [e["layer"] for e in events if e["moa"] == "round_started"] == [1, 2]
 
 
+async def test_a_repair_that_fails_leaves_the_draft_as_it_was() -> None:
+    def author(text: str, repaired: Any) -> Fake:
+        return fake(text, lambda prompt: repaired if drafts_in(prompt) else text)
+
+    for repaired in (RuntimeError("down"), "red repaired"):
+        writer = fake("w", WRITER)
+        combine = {"name": "verify", "check": lambda messages, text: False, "repairs": 1}
+        proposers = [author("red", repaired), author("green", RuntimeError("down"))]
+        result, _, _ = await run(create_moa(proposers=proposers, aggregator=writer, combine=combine))
+        first = "red" if isinstance(repaired, Exception) else repaired
+        assert list(drafts_in(writer.seen[0]).values()) == [first, "green"]
+        assert result["record"]["degraded"]
+
+
 async def test_without_a_pass_the_best_score_wins_and_then_the_writer() -> None:
     def scored(messages: Any, text: str) -> tuple[bool, float, str]:
         return False, len(text), "no"

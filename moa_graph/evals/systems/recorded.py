@@ -9,18 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from langgraph.graph import END, START, StateGraph
-
 from moa_graph.costs.ledger import Ledger
 from moa_graph.errors import InputError
 from moa_graph.evals.data.files import Row, file_digest, read_rows
 from moa_graph.evals.systems.mixture import MixtureSystem, SystemAnswer, SystemRequest
-from moa_graph.graph.nodes import Node, Nodes
-from moa_graph.mixture.context import MoAContext
+from moa_graph.graph.build import create_last_steps
+from moa_graph.mixture.combiner import PlannedCall
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.mixture.proposer import Proposer
-from moa_graph.models.registry import require_known
-from moa_graph.state import Draft, MoAState, RunInfo
+from moa_graph.state import Draft, RunInfo
 
 
 @dataclass(frozen=True)
@@ -103,10 +100,10 @@ class RecordedSystem:
 
 
 class SynthesisSystem(MixtureSystem):
-    """A mixture's last step on recorded drafts, which replace those of its own proposers.
+    """What a mixture does with recorded drafts, which replace those of its own last round.
 
-    It uses the graph's own aggregate node, so the mixture's prompt, system, shuffle, draft_tokens, windows, fallbacks,
-    on_failure and caps apply. Options of the proposers' calls (quorum, min_drafts, hedge) have no effect.
+    It is the mixture's own graph after that round, so its combiner, prompt, system, shuffle, draft_tokens, windows,
+    fallbacks, on_failure and caps hold. Options of the recorded calls (quorum, hedge) have no effect.
     """
 
     def __init__(
@@ -119,37 +116,71 @@ class SynthesisSystem(MixtureSystem):
         deadline: float | None = None,
     ) -> None:
         self.drafts = drafts
-        super().__init__(mixture, ledger, name=name, deadline=deadline)
+        own = mixture.combine
+        replayed = _on_recorded(mixture, drafts)
+        super().__init__(replayed, ledger, name=name or mixture.name or f"mixture-{mixture.hash}", deadline=deadline)
         digests = {each.path.name: file_digest(each.path) for each in drafts}
-        self.identity = {"drafts": digests, **self.identity}
-        self.specs = [mixture.aggregator, *mixture.fallbacks]
-        for spec in self.specs:
-            require_known(spec)
+        self.identity = {"drafts": digests, "mixture": mixture.hash}
+        again = [node.spec for node in replayed.plan.nodes] if own.calls_authors else own.roster
+        self.specs = [mixture.aggregator, *mixture.fallbacks, *own.specs, *again]
 
     def _graph(self) -> Any:
-        graph = StateGraph(MoAState, MoAContext)
-        graph.add_node("aggregate", Node("aggregate", Nodes(self.mixture, self.ledger).aggregate))
-        graph.add_edge(START, "aggregate")
-        graph.add_edge("aggregate", END)
-        return graph.compile(name="moa")
+        return create_last_steps(self.mixture, ledger=self.ledger)
+
+    @property
+    def _layers(self) -> int:
+        """The layers of a run: at least one round, which is the recorded one."""
+        return max(self.mixture.total_layers, 2)
+
+    def planned(self) -> list[PlannedCall]:
+        """Return the calls of one question: the most that what follows the recorded drafts makes."""
+        _, base = self.mixture.run_rounds(self._layers, self.mixture.combine)
+        calls = [c for c in self.mixture.planned(self._layers) if c.role != "proposer" or c.layer > base]
+        if self.mixture.combine.name == "synthesize":
+            calls = [call._replace(texts=len(self.drafts)) for call in calls]
+        return calls
 
     def _given(self, ask: SystemRequest) -> dict[str, Any]:
-        layers = self.mixture.total_layers
+        mixture = self.mixture
+        rounds, base = mixture.run_rounds(self._layers, mixture.combine)
         run = RunInfo(
-            id=uuid.uuid4().hex, mixture=self.mixture.hash, layers=layers, combine=self.mixture.combine.name,
+            id=uuid.uuid4().hex, mixture=mixture.hash, layers=self._layers, combine=mixture.combine.name,
             started=time.time(),
         )  # fmt: skip
-        drafts = [_draft(each, ask, layers - 1, slot) for slot, each in enumerate(self.drafts)]
-        return {**super()._given(ask), "drafts": drafts, "layer": layers, "run": run, "record": None}
+        slots = rounds[base - 1]
+        names = slots if mixture.combine.calls_authors else [each.name for each in self.drafts]
+        drafts = [_draft(each, ask, base, slot, names[slot]) for slot, each in enumerate(self.drafts)]
+        state = {"drafts": drafts, "notes": [], "layer": base, "next": slots, "run": run, "record": None}
+        return {**super()._given(ask), **state}
 
 
-def _draft(drafts: RecordedOutputs, ask: SystemRequest, layer: int, slot: int) -> Draft:
-    """Return one file's draft; nothing is sent. A missing one is an unused slot, which the answer reports."""
+def _on_recorded(mixture: Mixture, drafts: Sequence[RecordedOutputs]) -> Mixture:
+    """Return the mixture with one slot for each file of drafts, where its combiner works by slots.
+
+    Raises:
+        InputError: The combiner calls the drafts' authors again, and there are more or fewer files than slots.
+    """
+    slots = len(mixture.round_nodes(max(mixture.total_layers, 2) - 1))
+    if mixture.combine.name == "synthesize" or len(drafts) == slots:
+        return mixture
+    if mixture.combine.calls_authors:
+        raise InputError(
+            f"combine: {mixture.combine.name} calls the authors of the drafts again, and {len(drafts)} files of drafts "
+            f"are given for {slots} proposers. Give one file for each proposer, in their order."
+        )
+    # Nothing is sent to these: the recorded drafts stand for their answers.
+    writer = {name: getattr(mixture.aggregator, name) for name in mixture.aggregator.model_fields_set - {"samples"}}
+    proposers: Any = [{**writer, "name": f"{number} {each.name}"[:60]} for number, each in enumerate(drafts)]
+    return mixture.changed(proposers=proposers, layers=2, sees=None, quorum=None, min_drafts=0)
+
+
+def _draft(drafts: RecordedOutputs, ask: SystemRequest, layer: int, slot: int, name: str) -> Draft:
+    """Return one file's draft, for which nothing was sent. A missing one is an unused slot, so the answer says so."""
     text = drafts.text(ask)
     return Draft(
         layer=layer,
         slot=slot,
-        proposer=drafts.name,
+        proposer=name,
         model=drafts.name,
         status="skipped" if text is None else "ok",
         text=text or "",

@@ -15,7 +15,7 @@ from moa_graph.graph.slot import Shown, note_part
 from moa_graph.mixture.answers import json_objects
 from moa_graph.mixture.combiners import Analyze as Options
 from moa_graph.mixture.mixture import Mixture
-from moa_graph.state import Draft, Note
+from moa_graph.state import Draft, Note, counted
 
 __all__ = ["Analyze"]
 
@@ -73,7 +73,7 @@ class Analyze(Combiner[Options]):
         return [note]
 
     def decide(self, run: Run) -> Decision:
-        drafts = latest_drafts(run.state)
+        drafts = latest_drafts(run)
         note = next(iter(notes_of(run.state, "analysis", run.state["layer"] - 1)), None)
         if note is None or note["data"] is None:
             if len(drafts) < 2:
@@ -90,7 +90,7 @@ class Analyze(Combiner[Options]):
 
 
 def _drafts_at(run: Run, layer: int) -> list[Draft]:
-    return latest_drafts({**run.state, "layer": layer + 1})
+    return counted(run.state["drafts"], layer)
 
 
 def _read(text: str, drafts: Sequence[Draft]) -> dict[str, Any] | None:

@@ -115,7 +115,7 @@ class Combiner(Generic[O]):
 
     def synthesis(self, run: Run, *, how: dict[str, Any] | None = None, degraded: str | None = None) -> Decision:
         """Return what `synthesize` makes the answer from; `degraded` says why the combiner gave up."""
-        drafts = latest_drafts(run.state)
+        drafts = latest_drafts(run)
         return Decision(drafts, Shown(texts_of(drafts)), how=how or {}, degraded=[degraded] if degraded else [])
 
     def verbatim(self, run: Run, draft: Draft, *, how: dict[str, Any]) -> Decision:
@@ -132,12 +132,15 @@ def texts_of(drafts: Sequence[Draft]) -> list[str]:
     return [draft["text"] for draft in drafts]
 
 
-def latest_drafts(state: MoAState) -> list[Draft]:
-    """Return the drafts that the answer is made from: those of the last round, in slot order.
+def latest_drafts(run: Run) -> list[Draft]:
+    """Return each slot's latest counted draft, of the mixture's last round or of a revision after it, in slot order.
 
-    Where a combiner had only some slots write again, the others' drafts of the round before still count.
+    A revision that failed leaves the draft as it was.
     """
-    return counted(state["drafts"], state["layer"] - 1)
+    state, found = run.state, dict[int, Draft]()
+    for layer in range(run.settings.base, state["layer"]):
+        found.update({draft["slot"]: draft for draft in counted(state["drafts"], layer)})
+    return [found[slot] for slot in sorted(found)]
 
 
 def notes_of(state: MoAState, kind: str, layer: int | None = None) -> list[Note]:

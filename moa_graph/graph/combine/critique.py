@@ -8,7 +8,7 @@ from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 
-from moa_graph.graph.combine.base import Combiner, Decision, NodeWork, Step, notes_of, texts_of
+from moa_graph.graph.combine.base import Combiner, Decision, NodeWork, Step, latest_drafts, notes_of, texts_of
 from moa_graph.graph.combine.calls import call
 from moa_graph.graph.runs import Run
 from moa_graph.graph.slot import Shown, note_part
@@ -85,10 +85,9 @@ class Critique(Combiner[Options]):
     def decide(self, run: Run) -> Decision:
         base = run.settings.base
         reviews = notes_of(run.state, "review", base)
-        latest = {draft["slot"]: draft for draft in counted(run.state["drafts"], base)}
-        revised = {draft["slot"]: draft for draft in counted(run.state["drafts"], base + 1)}
+        revised = counted(run.state["drafts"], base + 1)
         wanted = sum(1 for note in reviews if _problems(note))
-        drafts = [revised.get(slot, draft) for slot, draft in sorted(latest.items())]
+        drafts = latest_drafts(run)
         how = {"reviews": len(reviews), "with_problems": wanted, "revised": len(revised)}
         lost = [f"{note['by']}: {note['error']}" for note in reviews if note["data"] is None]
         if not reviews and drafts:

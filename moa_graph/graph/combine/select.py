@@ -99,7 +99,7 @@ class Select(Combiner[Options]):
         return {"scores": {str(draft["slot"]): score for draft, score in zip(drafts, found[-1], strict=True)}}
 
     def decide(self, run: Run) -> Decision:
-        drafts = latest_drafts(run.state)
+        drafts = latest_drafts(run)
         if not drafts:
             return self.synthesis(run)
         notes = notes_of(run.state, "scores", run.state["layer"] - 1)

@@ -27,7 +27,7 @@ class Vote(Combiner[Options]):
         sent = 0
         if layer == base:
             sent = max((slots.index(name) + 1 for name in run.state["next"] if name in slots), default=0)
-            if sent >= len(slots) or self._decided(run, notes_of(run.state, "vote", base), slots[sent:]):
+            if sent >= len(slots) or self._decided(notes_of(run.state, "vote", base), range(sent, len(slots))):
                 return Step(base + 1, [ANSWER])
         return Step(base, slots[sent : sent + batch])
 
@@ -46,23 +46,21 @@ class Vote(Combiner[Options]):
 
     def closes(self, run: Run, notes: Sequence[Note]) -> str | None:
         layer = run.state["layer"]
-        slots = run.settings.rounds[layer - 1]
         before = notes_of(run.state, "vote", layer)
         ended = {note["slot"] for note in (*before, *notes)}
         # Slots of this step that failed are taken to be still open: they only delay the end.
         ended |= {draft["slot"] for draft in run.state["drafts"] if draft["layer"] == layer}
-        left = [name for slot, name in enumerate(slots) if slot not in ended]
-        return self._decided(run, [*before, *notes], left) if left else None
+        left = [slot for slot in range(len(run.settings.rounds[layer - 1])) if slot not in ended]
+        return self._decided([*before, *notes], left) if left else None
 
-    def _decided(self, run: Run, notes: Sequence[Note], left: Sequence[str]) -> str | None:
+    def _decided(self, notes: Sequence[Note], left: Sequence[int]) -> str | None:
         """Return why the votes of the slots `left` are not needed, or None."""
         counts = self._counts(notes)
         if not counts:
             return None
         most = sorted(counts.values(), reverse=True)
         first, second = most[0], most[1] if len(most) > 1 else 0.0
-        slots = run.settings.rounds[run.settings.base - 1]
-        open_votes = math.fsum(self._weight(slots.index(name)) for name in left)
+        open_votes = math.fsum(map(self._weight, left))
         if self.options.stop and first > second + open_votes:
             return "the vote was decided: the leader could not be caught"
         sure = self.options.sure
@@ -84,7 +82,7 @@ class Vote(Combiner[Options]):
 
     def decide(self, run: Run) -> Decision:
         notes = notes_of(run.state, "vote", run.state["layer"] - 1)
-        drafts = {draft["slot"]: draft for draft in latest_drafts(run.state)}
+        drafts = {draft["slot"]: draft for draft in latest_drafts(run)}
         read_notes = [note for note in notes if note["slot"] in drafts]
         counts = self._counts(read_notes)
         if not counts:

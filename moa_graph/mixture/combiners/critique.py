@@ -33,6 +33,10 @@ class Critique(Combiner):
     def specs(self) -> list[Proposer]:
         return list(self.reviewers)
 
+    @property
+    def calls_authors(self) -> bool:
+        return True
+
     def extra_rounds(self, base: Sequence[list[str]], roster: list[str]) -> list[list[str]]:
         return [list(base[-1])] if base else []
 

@@ -50,6 +50,10 @@ class Select(Combiner):
     def specs(self) -> list[Proposer]:
         return [self.judge] if self.judge else []
 
+    @property
+    def calls_authors(self) -> bool:
+        return self.by == "peers"
+
     def refuse_misfit(self, rounds: Sequence[Sequence[Proposer]]) -> None:
         if rounds and self.keep != "all" and self.keep > len(rounds[-1]):
             raise ConfigError(f"combine.keep: {self.keep} drafts to keep, but the last round has {len(rounds[-1])}.")

@@ -26,6 +26,10 @@ class Verify(Combiner):
     check: Check
     repairs: int = Field(default=0, ge=0, le=5)
 
+    @property
+    def calls_authors(self) -> bool:
+        return self.repairs > 0
+
     def extra_rounds(self, base: Sequence[list[str]], roster: list[str]) -> list[list[str]]:
         return [list(base[-1])] * self.repairs if base else []
 
