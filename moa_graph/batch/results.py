@@ -55,7 +55,7 @@ async def answered(graph: Graph, messages: Sequence[Any], context: Mapping[str, 
 
 def failed(error: MoAError) -> BatchResult:
     """Return an error as a result, with the cost, usage and drafts of the run until then."""
-    costs = [*(d["cost"] for d in error.drafts if d["attempts"]), error.cost]
+    costs = [*(d["cost"] for d in error.drafts if d["attempts"] or d["usage"]), error.cost]
     return {
         "answer": None,
         "error": {"type": type(error).__name__, "message": str(error)},

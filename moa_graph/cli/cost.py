@@ -80,7 +80,7 @@ def _of_log() -> Iterable[Spent]:
     for entry in Log.open().entries():
         day = _day(entry.asked)
         for draft in entry.drafts:
-            if not draft["attempts"]:
+            if not (draft["attempts"] or draft["usage"]):
                 continue  # nothing was sent
             yield Spent(day, entry.mixture, draft["model"], draft["cost"])
         if entry.record:

@@ -104,10 +104,17 @@ def expected_calls(
     base = prompt_tokens(messages) + tokens(run.system)
     each = min(answer_tokens, run.mixture.draft_tokens or answer_tokens)
     found: list[ExpectedCall] = []
+    sent: set[tuple[int, int]] = set()
     for call in run.planned() if calls is None else calls:
         shown = call.texts * each + FRAME_TOKENS * bool(call.texts)
         longest = run.max_tokens or call.spec.max_tokens or answer_tokens
-        found.append(ExpectedCall(call.spec, base + tokens(call.spec.system or "") + shown, longest))
+        prompt = base + tokens(call.spec.system or "") + shown
+        if call.spec.one_request and call.role == "proposer":
+            # The samples of a round share their prompt.
+            place = call.layer, id(call.spec)
+            prompt = 0 if place in sent else prompt
+            sent.add(place)
+        found.append(ExpectedCall(call.spec, prompt, longest))
     return found
 
 

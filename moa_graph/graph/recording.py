@@ -84,6 +84,14 @@ class Recording:
         }
         return cls(ledger, ledger.call_key(**place, params=params, messages=messages), place, wait)
 
+    async def known(self) -> bool:
+        """Return whether the reply is recorded.
+
+        Raises:
+            ConfigError: The ledger cannot be read.
+        """
+        return await self.ledger.get(self.key, wait=self.wait) is not None
+
     async def restore(self, outcome: Outcome, *, tools: bool) -> bool:
         """Write the recorded reply into `outcome`. Return whether there is one.
 

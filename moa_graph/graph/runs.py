@@ -50,6 +50,7 @@ class Live:
         settings: The run's context, and the settings computed from it.
         targets: The run's models with the conversation in the form that each takes; see `graph/targets.py`.
         conversations: The repaired conversations, by what models take.
+        shared: Requests that several slots share; see `graph/shared.py`.
 
     Args:
         calls: The most calls of the run when nothing fails. At most as many retries and as many hedges are sent.
@@ -60,6 +61,7 @@ class Live:
         self.settings: tuple[object, Settings] | None = None
         self.targets: dict[Any, Any] = {}
         self.conversations: dict[Any, Any] = {}
+        self.shared: dict[Any, Any] = {}
         self._invocation: object = None
         self._working = 0
         self._since = time.monotonic()
@@ -105,6 +107,7 @@ class Live:
             self._invocation = invocation
             self.targets.clear()
             self.conversations.clear()
+            self.shared.clear()
 
     @property
     def seconds(self) -> float:

@@ -17,6 +17,7 @@ from moa_graph.graph.fence import BoundaryFilter, FilteredSink, Part, without_bo
 from moa_graph.graph.prompts import FENCED, Prompt, build_prompt
 from moa_graph.graph.recording import Recording, scope_of
 from moa_graph.graph.runs import Run
+from moa_graph.graph.shared import SharedRequest, takes_samples
 from moa_graph.graph.targets import AGGREGATOR, PROPOSER, Target, target_of
 from moa_graph.graph.windows import Fitted, fit
 from moa_graph.mixture.proposer import Proposer
@@ -41,11 +42,13 @@ class Shown:
         texts: Drafts, in the order of the prompt.
         instruction: What to do with them; None for the mixture's own prompt.
         notes: Further texts after the drafts, such as an analysis.
+        for_all: Whether every slot of the round is shown the same.
     """
 
     texts: list[str] = field(default_factory=list)
     instruction: str | None = None
     notes: list[Part] = field(default_factory=list)
+    for_all: bool = True
 
 
 def note_part(label: str, text: str) -> Part:
@@ -118,11 +121,11 @@ class SlotCall:
 
     async def _send(self, target: Target, terms: Terms, texts: list[str]) -> None:
         run, outcome, ledger = self.run, self.outcome, self.run.ledger
-        recording = None
+        recording, group = None, self._group()
         try:
-            messages, code = await self._prompt(target, texts)
+            messages, code = await self._prompt(target, texts, slot=group[0] if group else self.slot)
             if ledger is not None:
-                recording = self._recording(terms, messages)
+                recording = self._recording(terms, messages, self.slot)
                 if await recording.restore(outcome, tools=target.tools):
                     self._cut_boundaries(code)
                     return
@@ -142,10 +145,31 @@ class SlotCall:
             tools=target.tools,
         )
         with nullcontext() if code is None else filtering(lambda: BoundaryFilter(code)):
-            await ask(call, terms, outcome)
+            if group and takes_samples(self.spec):
+                key = self.layer, group[0], tuple(texts)
+                shared: SharedRequest = run.live.shared.setdefault(key, SharedRequest(group))
+                await shared.send(
+                    self.slot,
+                    outcome,
+                    call,
+                    terms,
+                    lambda slot: None if ledger is None else self._recording(terms, messages, slot),
+                )
+            else:
+                await ask(call, terms, outcome)
         self._cut_boundaries(code)
         if recording is not None:
             await recording.keep(outcome)
+
+    def _group(self) -> list[int]:
+        """Return the slots that share one request with this one; none where each has a request of its own."""
+        if not (self.spec.one_request and self.role == PROPOSER and self.sink is None and self.shown.for_all):
+            return []
+        specs = {node.name: node.spec for node in self.run.settings.mixture.plan.nodes}
+        called = self.run.state["next"]
+        names = self.run.settings.rounds[self.layer - 1]
+        slots = [slot for slot, name in enumerate(names) if name in called and specs[name] is self.spec]
+        return slots if len(slots) > 1 else []
 
     def draft(self) -> Draft:
         """Return the proposer's draft. Text that does not count is kept, for people to see."""
@@ -196,7 +220,7 @@ class SlotCall:
         metadata = {**(config.get("metadata") or {}), **place}
         return {**config, "run_name": name, "tags": [*(config.get("tags") or []), *tags], "metadata": metadata}
 
-    async def _prompt(self, target: Target, texts: list[str]) -> Prompt:
+    async def _prompt(self, target: Target, texts: list[str], *, slot: int) -> Prompt:
         if not texts and self.shown.instruction is None:
             return Prompt([*target.messages])
         settings, own, drafts = self.run.settings, self.shown.instruction, len(self.shown.texts)
@@ -204,7 +228,7 @@ class SlotCall:
             target.conversation,
             texts[:drafts],
             form=settings.prompt if own is None else "fenced",
-            scope=await scope_of(self.run, layer=self.layer, slot=self.slot, role=self.role),
+            scope=await scope_of(self.run, layer=self.layer, slot=slot, role=self.role),
             before=settings.system,
             after=target.after,
             instruction=FENCED if own is None else own,
@@ -215,7 +239,7 @@ class SlotCall:
             strict_turns=target.strict_turns,
         )
 
-    def _recording(self, terms: Terms, messages: list[BaseMessage]) -> Recording:
+    def _recording(self, terms: Terms, messages: list[BaseMessage], slot: int) -> Recording:
         assert self.run.ledger is not None
         return Recording.of(
             self.run.ledger,
@@ -223,7 +247,7 @@ class SlotCall:
             self.spec,
             messages,
             layer=self.layer,
-            slot=self.slot,
+            slot=slot,
             role=self.role,
             bound=bound_to(self.run.settings).bound if self.role == AGGREGATOR else {},
             wait=max(min(terms.deadline, self.run.left), 0.0),

@@ -39,6 +39,9 @@ _HASHED = frozenset(
 )
 """The fields that decide the answers."""
 
+_LIMITS = frozenset({"max_concurrent", "one_request"})
+"""Fields of a proposer that decide how requests are sent and not what is sent."""
+
 
 class Mixture(Checked):
     """A whole mixture: proposers, layers, aggregator, prompt and limits.
@@ -298,7 +301,7 @@ class Mixture(Checked):
 
 
 def _without_limits(value: Any) -> Any:
-    """Return `value` without proposers' fields that decide how requests are sent and not what is sent."""
+    """Return a mixture's data without the proposers' `_LIMITS`."""
     if isinstance(value, dict):
-        return {key: _without_limits(each) for key, each in value.items() if key != "max_concurrent"}
+        return {key: _without_limits(each) for key, each in value.items() if key not in _LIMITS}
     return [_without_limits(each) for each in value] if isinstance(value, list) else value

@@ -110,6 +110,7 @@ class ProposerOptions(TypedDict, total=False):
     samples: int
     window: int | None
     max_concurrent: int | None
+    one_request: bool
     params: dict[str, Any]
     plain_http: bool
 
@@ -121,14 +122,26 @@ class ProposerFields(ProposerOptions, total=False):
 
 
 class Proposer(Checked):
-    """One model and how it is asked; the aggregator is described the same way.
+    """One model and how it is called; the aggregator is described the same way.
 
-    What is left out is not sent: the provider's own default holds. `base_url` and `api_key_env` are for
-    OpenAI-compatible servers; a key is read from the environment and goes to that server only. `samples=k`
-    is short for k slots of the same model. `window` is the context window in tokens, `max_concurrent`
-    the number of requests at once to the model's host, counted over all models there that set it (a server that runs
-    one model at a time wants 1), `params` further request parameters. `plain_http` lets a mixture file send the key
-    over http to a public host.
+    A field that is left out is not sent: the provider's own default holds.
+
+    Attributes:
+        model: "provider:model", or a LangChain chat model.
+        name: A name of its own, for node names and reports.
+        base_url: The address of an OpenAI-compatible server.
+        api_key_env: The variable with the key for `base_url`; the key goes to that server only.
+        temperature: The sampling temperature.
+        max_tokens: The most tokens of a reply.
+        system: A system prompt for this model only.
+        samples: That many slots of the same model.
+        window: The context window in tokens.
+        max_concurrent: The most requests at once to the model's host, counted over all models there that set it. A
+            server that runs one model at a time needs 1.
+        one_request: Whether the samples of a round share one request for that many replies (`n`), so that the prompt
+            is billed once. Where the server does not take `n`, each sample is a request of its own.
+        params: Further request parameters.
+        plain_http: Lets a mixture file send the key over http to a public host.
     """
 
     called: ClassVar[str] = "proposer"
@@ -143,6 +156,7 @@ class Proposer(Checked):
     samples: int = Field(default=1, ge=1, le=MAX_SAMPLES)
     window: int | None = Field(default=None, ge=16, le=100_000_000)
     max_concurrent: int | None = Field(default=None, ge=1, le=100_000)
+    one_request: bool = False
     params: dict[str, Any] = Field(default_factory=dict)
     plain_http: bool = False
     _origin: Origin = PrivateAttr(default_factory=_origin)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from moa_graph.models.rate_limit import RateLimiter
 from moa_graph.models.reply import IN_THREAD, Reply, read, read_reply
 from moa_graph.models.reply_stream import Pieces
 from moa_graph.models.retries import RetryBudget, backoff
+from moa_graph.models.samples import choices_of, shared_usage
 from moa_graph.models.streaming import Sink, call_chunks, read_stream
 from moa_graph.state import COUNTED, Status, Usage, as_usage, total_usage
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from langchain_core.language_models import LanguageModelInput
     from langchain_core.runnables import Runnable
 
-__all__ = ["Call", "Outcome", "Sink", "Terms", "ask"]
+__all__ = ["Call", "Outcome", "Sink", "Terms", "ask", "settled"]
 
 
 @dataclass
@@ -53,6 +54,7 @@ class Outcome:
         free: True while no attempt can have been billed (refused with a 4xx, or never connected).
         started: Value of `time.perf_counter` when the call began.
         pieces: The streamed reply so far.
+        choices: The further replies to a request for several.
     """
 
     status: Status = "failed"
@@ -69,6 +71,7 @@ class Outcome:
     free: bool = True
     started: float = field(default_factory=time.perf_counter)
     pieces: Pieces | None = field(default=None, repr=False)
+    choices: list[Reply] = field(default_factory=list, repr=False)
 
     @property
     def counts(self) -> bool:
@@ -77,7 +80,7 @@ class Outcome:
 
     def begin_attempt(self) -> None:
         """Count one more request."""
-        self.first_token_seconds, self.pieces = None, None
+        self.first_token_seconds, self.pieces, self.choices = None, None, []
         self.attempts += 1
 
     def first_token(self) -> None:
@@ -97,6 +100,18 @@ class Outcome:
         self.usage = total_usage([self.usage, reply.usage]) if self.usage and reply.usage else reply.usage or self.usage
         if reply.cost is not None:
             self.reported = reply.cost + (self.reported or 0.0)
+
+    def chose(self, others: Sequence[Reply]) -> None:
+        """Write the further replies to a request for several."""
+        self.choices = list(others)
+
+    def take(self, other: Outcome) -> None:
+        """Become the outcome of another call, which was made for this one as well."""
+        self.__dict__.update(other.__dict__)
+
+    def failed_with(self, other: Outcome) -> None:
+        """Write that the request which was to give this reply as well has failed. It is billed there, if at all."""
+        self.status, self.error, self.fault, self.cost = other.status, other.error, other.fault, 0.0
 
     def expired(self, deadline: float) -> None:
         """Write that the deadline is over. What had arrived of a stream is kept as text."""
@@ -149,6 +164,7 @@ class Call:
         on_restart: Called before each retry; the consumer must discard what it has shown.
         options: Further keyword arguments of the model's call.
         tools: Whether tools are offered, so that a reply that only calls a tool counts.
+        samples: How many replies are asked for; more than 1 are not streamed.
     """
 
     model: Runnable[LanguageModelInput, AIMessage]
@@ -160,6 +176,7 @@ class Call:
     on_restart: Callable[[], None] | None = None
     options: dict[str, Any] = field(default_factory=dict)
     tools: bool = False
+    samples: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +221,11 @@ async def ask(call: Call, terms: Terms, outcome: Outcome) -> None:
         outcome.expired(terms.deadline)
     finally:
         outcome.seconds = time.perf_counter() - outcome.started
+    await settled(call, outcome)
+
+
+async def settled(call: Call, outcome: Outcome) -> None:
+    """Write what a call has cost."""
     if outcome.message is None:
         outcome.settle()
     elif call.spec is not None:
@@ -248,12 +270,18 @@ async def _attempt(outcome: Outcome, call: Call) -> Fault | None:
         fault = judged(exc)
     else:
         outcome.answered(reply)
-        return reply.fault
+        # Of several replies one that counts is enough.
+        return None if any(other.counts for other in outcome.choices) else reply.fault
     outcome.failed(fault)
     return fault
 
 
 async def _reply(outcome: Outcome, call: Call) -> Reply:
+    if call.samples > 1:
+        given_all = await choices_of(call.model, call.messages, call.config, samples=call.samples, options=call.options)
+        first, *others = shared_usage([await read_reply(each, tools=call.tools) for each in given_all or [None]])
+        outcome.chose(others)
+        return first
     if call.sink is None:
         given: object = await call.model.ainvoke(call.messages, call.config, **call.options)
         return await read_reply(given, tools=call.tools)

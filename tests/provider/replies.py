@@ -192,11 +192,8 @@ def _judge(answer: Reply, profile: Profile, request: dict[str, Any]) -> None:
 
 def _usage(answer: Reply, profile: Profile, size: int) -> dict[str, Any]:
     count = max(1, size // 4)
-    usage = {
-        "prompt_tokens": count,
-        "completion_tokens": len(answer.pieces),
-        "total_tokens": count + len(answer.pieces),
-    }
+    received = len(answer.pieces) * answer.n
+    usage = {"prompt_tokens": count, "completion_tokens": received, "total_tokens": count + received}
     if "reasoning_content" in answer.message:
         usage["completion_tokens"] += 8
         usage["total_tokens"] += 8

@@ -199,7 +199,7 @@ def _bill(state: Any) -> list[dict[str, Any]]:
     calls = [
         {"by": draft["proposer"], "usage": draft["usage"], "cost": draft["cost"]}
         for draft in state["drafts"]
-        if draft["attempts"]
+        if draft["attempts"] or draft["usage"]
     ]
     answer = read(state["messages"][-1])
     return [*calls, {"by": "aggregator", "usage": answer.usage, "cost": answer.cost}]

@@ -94,7 +94,9 @@ class Combiner(Generic[O]):
             return Shown()
         drafts = counted(run.state["drafts"], layer - 1)
         sees = run.settings.mixture.seen(layer) if layer <= run.settings.base else None
-        return Shown(texts_of(drafts if sees is None else dealt(drafts, sees, slot, layer)))
+        if sees is None:
+            return Shown(texts_of(drafts))
+        return Shown(texts_of(dealt(drafts, sees, slot, layer)), for_all=False)
 
     async def read(self, run: Run, draft: Draft) -> Note | None:
         """Return what the combiner reads in a draft that has just come; None reads nothing."""

@@ -80,7 +80,7 @@ class Critique(Combiner[Options]):
         mine = next(draft for draft in counted(run.state["drafts"], layer - 1) if draft["slot"] == slot)
         note = next(note for note in notes_of(run.state, "review", layer - 1) if note["slot"] == slot)
         words = "\n".join(f"- {each['kind']}: {each['what']}" for each in _problems(note))
-        return Shown([mine["text"]], instruction=REVISE, notes=[note_part("review", words)])
+        return Shown([mine["text"]], instruction=REVISE, notes=[note_part("review", words)], for_all=False)
 
     def decide(self, run: Run) -> Decision:
         base = run.settings.base

@@ -41,7 +41,9 @@ class Verify(Combiner[Options]):
         mine = next(draft for draft in counted(run.state["drafts"], layer - 1) if draft["slot"] == slot)
         note = next((n for n in notes_of(run.state, "check", layer - 1) if n["slot"] == slot), None)
         words = (note["text"] or note["error"]) if note else None
-        return Shown([mine["text"]], instruction=REPAIR, notes=[note_part("check", words or "It did not pass.")])
+        return Shown(
+            [mine["text"]], instruction=REPAIR, notes=[note_part("check", words or "It did not pass.")], for_all=False
+        )
 
     async def read(self, run: Run, draft: Draft) -> Note | None:
         if draft["layer"] < run.settings.base:
