@@ -114,7 +114,9 @@ def create_last_steps(mixture: Mixture, *, ledger: Ledger | None = None) -> MoAG
     """
     for spec in mixture.specs:
         require_known(spec)
-    graph = _wired(mixture, "full", "whole", ledger, recorded=True).compile(name="moa", transformers=[CustomTransformer])
+    graph = _wired(mixture, "full", "whole", ledger, recorded=True).compile(
+        name="moa", transformers=[CustomTransformer]
+    )
     return graph.with_config(recursion_limit=10 + mixture.steps())
 
 
