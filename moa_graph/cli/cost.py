@@ -62,7 +62,8 @@ def _of_ledger(path: Path) -> Iterable[Spent]:
         raise InputError(f"{path}: no such file.")
     # A row of role `item` is the whole result of a batch. Its calls have their own rows, unless a server made them.
     sql = (
-        "SELECT created, run, model, cost FROM calls WHERE role IS NULL OR role NOT IN ('item', 'answer', 'refusal') "
+        "SELECT created, run, model, cost FROM calls WHERE role IS NULL OR role NOT IN "
+        "('item', 'answer', 'refusal', 'batch', 'batch-file') "
         "OR (role = 'item' AND model LIKE 'http%') ORDER BY created"
     )
     try:

@@ -176,6 +176,14 @@ class Ledger:
                 self._warned = True
                 _log.warning("%s From here on paid calls are not recorded.", exc)
 
+    async def values(self, role: str) -> list[dict[str, Any]]:
+        """Return the readable values of this run's rows of one role, the oldest first.
+
+        Raises:
+            ConfigError: The file is not a ledger.
+        """
+        return await _wait(self._submit(lambda: self._values(role)))
+
     def count(self) -> int:
         """Return the number of calls recorded for this run."""
         sql = "SELECT count(*) FROM calls WHERE run = ?"
@@ -252,6 +260,11 @@ class Ledger:
                 place = f"ledger {self.path.name}: the row of item {row[2]!r} with key {key[:12]}..."
                 _log.warning("%s cannot be read (%s). The call is made again.", place, exc)
             return None
+
+    def _values(self, role: str) -> list[dict[str, Any]]:
+        sql = "SELECT key FROM calls WHERE run = ? AND role = ? ORDER BY created"
+        keys = [row[0] for row in self._connection().execute(sql, (self.run, role)).fetchall()]
+        return [value for key in keys if (value := self._read(key)) is not None]
 
     def _read_fence_key(self) -> bytes:
         return bytes(self._one("SELECT value FROM secrets WHERE name = 'fence'")[0])

@@ -13,6 +13,8 @@ import math
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib.metadata import version
+from inspect import signature
+from typing import Any
 from urllib.parse import urlsplit
 
 from moa_graph.mixture.price_overrides import Override, Rates, rates
@@ -58,6 +60,7 @@ def price(
     *,
     prices: Mapping[str, Override] | None = None,
     reported: float | None = None,
+    batch: bool = False,
 ) -> float | None:
     """Return the dollars of one call. Every cost in this package comes from here.
 
@@ -82,8 +85,8 @@ def price(
     if usage is None:
         return None
     if own := _override(spec.label, prices or {}):
-        return _dollars(own, usage)
-    return _list_price(spec, usage) if listed(spec) else None
+        return _dollars(own, usage) * (own.batch if batch else 1.0)
+    return _list_price(spec, usage, batch=batch) if listed(spec) else None
 
 
 async def cost_of(
@@ -92,11 +95,12 @@ async def cost_of(
     *,
     prices: Mapping[str, Override] | None = None,
     reported: float | None = None,
+    batch: bool = False,
 ) -> float | None:
     """Return what `price` returns without blocking the event loop: the price list is first read in a thread."""
     if not _loaded and listed(spec):
         await asyncio.to_thread(load)
-    return price(spec, usage, prices=prices, reported=reported)
+    return price(spec, usage, prices=prices, reported=reported, batch=batch)
 
 
 def is_free(spec: Proposer) -> bool:
@@ -151,9 +155,9 @@ def _override(model: str, overrides: Mapping[str, Override]) -> Rates | None:
     return None
 
 
-def _list_price(spec: Proposer, usage: Usage) -> float | None:
+def _list_price(spec: Proposer, usage: Usage, *, batch: bool) -> float | None:
     provider, _, name = spec.label.partition(":")
-    found = _genai(_GENAI_IDS.get(provider, provider), name, spec.base_url, *_counts(usage))
+    found = _genai(_GENAI_IDS.get(provider, provider), name, spec.base_url, *_counts(usage), batch=batch)
     if found is None and spec.base_url is None and spec.label in PAPER:
         return _dollars(Rates.of(*PAPER[spec.label]), usage)
     return found
@@ -185,7 +189,7 @@ def load() -> None:
 
 @lru_cache(maxsize=4096)
 def _genai(
-    provider: str, name: str, url: str | None, tokens_in: int, tokens_out: int, read: int, written: int
+    provider: str, name: str, url: str | None, tokens_in: int, tokens_out: int, read: int, written: int, *, batch: bool
 ) -> float | None:
     """Return the price that genai-prices has for the model at its provider, or at the provider whose URL is given."""
     load()
@@ -195,10 +199,11 @@ def _genai(
         usage = genai_prices.Usage(
             input_tokens=tokens_in, output_tokens=tokens_out, cache_read_tokens=read, cache_write_tokens=written
         )
-        if url is None:
-            found = genai_prices.calc_price(usage, name, provider_id=provider)
-        else:
-            found = genai_prices.calc_price(usage, name, provider_api_url=url)
+        where: dict[str, Any] = {"provider_id": provider} if url is None else {"provider_api_url": url}
+        # Earlier versions of genai-prices have no prices of batches.
+        if batch and "price_context" in signature(genai_prices.calc_price).parameters:
+            where["price_context"] = {"processing": "batch"}
+        found = genai_prices.calc_price(usage, name, **where)
     except (LookupError, ValueError):
         return None  # unknown provider, model or date
     return float(found.total_price)

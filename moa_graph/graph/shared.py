@@ -120,6 +120,8 @@ class SharedRequest:
         mine = self._of(slot)
         mine.answered(sent.choices[place])
         mine.seconds = sent.seconds
+        if sent.of_batch:
+            mine.batched()
         await settled(call, mine)
 
 

@@ -21,6 +21,7 @@ from moa_graph.graph.recording import as_json
 from moa_graph.graph.runs import Run
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.models import rate_limit, registry
+from moa_graph.models.batching import batched
 from moa_graph.models.rate_limit import RateLimiter
 from moa_graph.models.tools import bound_model, bound_to
 
@@ -107,7 +108,7 @@ def _made(run: Run, spec: Proposer, role: str, *, quiet: bool) -> Target:
         source=run.state["messages"],
         model=model,
         options=options,
-        limiter=rate_limit.limiter_for(spec),
+        limiter=None if batched(spec) else rate_limit.limiter_for(spec),
         conversation=conversation,
         messages=with_system(conversation, before=settings.system, after=after),
         after=after,

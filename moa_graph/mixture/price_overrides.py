@@ -16,12 +16,13 @@ _MOST = 1e9
 
 
 class Dated(TypedDict):
-    """A price with its cached tokens, and the day it was looked up."""
+    """A price with that of cached tokens, the part of it that a batch costs, and the day it was looked up."""
 
     input: float
     output: float
     cache_read: NotRequired[float]
     cache_write: NotRequired[float]
+    batch: NotRequired[float]
     date: NotRequired[str]
 
 
@@ -33,21 +34,34 @@ Override = Sequence[float] | Mapping[str, Any]
 
 
 class Rates(NamedTuple):
-    """Dollars per million tokens."""
+    """Dollars per million tokens.
+
+    Attributes:
+        batch: The part of these prices that a request in a batch costs, such as 0.5.
+    """
 
     input: float
     output: float
     cache_read: float
     cache_write: float
+    batch: float = 1.0
 
     @classmethod
-    def of(cls, input: float, output: float, cache_read: float | None = None, cache_write: float | None = None) -> Self:
+    def of(
+        cls,
+        input: float,
+        output: float,
+        cache_read: float | None = None,
+        cache_write: float | None = None,
+        batch: float = 1.0,
+    ) -> Self:
         """Return rates in which cached tokens cost as much as other input unless they have a price."""
         return cls(
             float(input),
             float(output),
             float(input if cache_read is None else cache_read),
             float(input if cache_write is None else cache_write),
+            float(batch),
         )
 
 

@@ -19,6 +19,7 @@ from langgraph.errors import GraphBubbleUp
 from moa_graph.costs.prices import cost_of
 from moa_graph.mixture.price_overrides import Override
 from moa_graph.mixture.proposer import Proposer
+from moa_graph.models.batching import of_batch
 from moa_graph.models.faults import Fault, judged, own_cancellation
 from moa_graph.models.rate_limit import RateLimiter
 from moa_graph.models.reply import IN_THREAD, Reply, read, read_reply
@@ -55,6 +56,7 @@ class Outcome:
         started: Value of `time.perf_counter` when the call began.
         pieces: The streamed reply so far.
         choices: The further replies to a request for several.
+        of_batch: Whether the reply came from a Batch API, which has a price of its own.
     """
 
     status: Status = "failed"
@@ -72,6 +74,7 @@ class Outcome:
     started: float = field(default_factory=time.perf_counter)
     pieces: Pieces | None = field(default=None, repr=False)
     choices: list[Reply] = field(default_factory=list, repr=False)
+    of_batch: bool = False
 
     @property
     def counts(self) -> bool:
@@ -100,6 +103,10 @@ class Outcome:
         self.usage = total_usage([self.usage, reply.usage]) if self.usage and reply.usage else reply.usage or self.usage
         if reply.cost is not None:
             self.reported = reply.cost + (self.reported or 0.0)
+
+    def batched(self) -> None:
+        """Write that the reply came from a Batch API."""
+        self.of_batch = True
 
     def chose(self, others: Sequence[Reply]) -> None:
         """Write the further replies to a request for several."""
@@ -229,7 +236,9 @@ async def settled(call: Call, outcome: Outcome) -> None:
     if outcome.message is None:
         outcome.settle()
     elif call.spec is not None:
-        outcome.cost = await cost_of(call.spec, outcome.usage, prices=call.prices, reported=outcome.reported)
+        outcome.cost = await cost_of(
+            call.spec, outcome.usage, prices=call.prices, reported=outcome.reported, batch=outcome.of_batch
+        )
 
 
 async def _attempts(outcome: Outcome, call: Call, terms: Terms) -> None:
@@ -279,11 +288,15 @@ async def _attempt(outcome: Outcome, call: Call) -> Fault | None:
 async def _reply(outcome: Outcome, call: Call) -> Reply:
     if call.samples > 1:
         given_all = await choices_of(call.model, call.messages, call.config, samples=call.samples, options=call.options)
+        if any(map(of_batch, given_all)):
+            outcome.batched()
         first, *others = shared_usage([await read_reply(each, tools=call.tools) for each in given_all or [None]])
         outcome.chose(others)
         return first
     if call.sink is None:
         given: object = await call.model.ainvoke(call.messages, call.config, **call.options)
+        if of_batch(given):
+            outcome.batched()
         return await read_reply(given, tools=call.tools)
     sink, outcome.pieces = call.sink(), Pieces()
     chunks = call.model.astream(call.messages, call.config, **call.options)

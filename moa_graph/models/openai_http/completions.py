@@ -13,6 +13,7 @@ import httpx2
 import openai
 import orjson
 
+from moa_graph.models.batching import BatchReply, batcher_for
 from moa_graph.models.limits import MAX_ERROR_BYTES, MAX_REPLY_BYTES, ReplyTooLarge
 from moa_graph.models.openai_http.sse import loads
 from moa_graph.models.openai_http.stream import chunks_of, sdk_errors
@@ -46,6 +47,10 @@ class Completions:
         body = encoded(payload)
         if body is None or payload.get("stream"):
             return await self.sdk.chat.completions.with_raw_response.create(**payload)
+        if (batcher := batcher_for(self._base_url)) is not None:
+            reply = await batcher.send(self._base_url, self._headers, body)
+            if reply is not None:
+                return await self._of_batch(reply, payload)
         response = await self._post(body, payload)
         received = await self._read(response, MAX_REPLY_BYTES)
         try:
@@ -57,6 +62,13 @@ class Completions:
         if isinstance(data, dict) and _is_plain(data):
             return SimpleNamespace(parse=lambda: data, headers=response.headers)
         return await self._as_the_sdk_reads(response, received, payload)
+
+    async def _of_batch(self, reply: BatchReply, payload: dict[str, Any]) -> Any:
+        """Return the reply to a request of a batch. Errors are raised as the SDK raises them."""
+        if reply.status < 300 and _plain(reply.body):
+            return SimpleNamespace(parse=lambda: reply.body, headers={})
+        response: Any = SimpleNamespace(status=reply.status, headers={"content-type": "application/json"})
+        return await self._as_the_sdk_reads(response, orjson.dumps(reply.body), payload)
 
     async def _post(self, body: bytes, payload: dict[str, Any]) -> aiohttp.ClientResponse:
         """Return the head of a successful reply; its body is still to be read.

@@ -1,0 +1,294 @@
+"""Collect the requests of many runs until all of them wait, send them as batches, and hand out the replies.
+
+The runs know nothing of it: each waits for its model's reply. A run that is killed finds its batches in the ledger; its
+requests then get the replies of those batches and are not sent again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections import Counter, defaultdict, deque
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from moa_graph.batch.api.endpoints import ENDED, MAX_BYTES, MAX_LINES, EndpointError, Endpoints, Line
+from moa_graph.batch.api.store import Started, Store
+from moa_graph.batch.results import Graph
+from moa_graph.costs.ledger import Ledger
+from moa_graph.models.batching import BatchReply, active
+from moa_graph.models.redaction import one_line
+
+__all__ = ["HOSTS", "BatchApi", "BatchedGraph"]
+
+_log = logging.getLogger("moa_graph.batch")
+
+HOSTS = frozenset({"api.openai.com", "api.together.xyz"})
+"""Hosts that document a Batch API for chat completions."""
+
+_run: ContextVar[object | None] = ContextVar("batched_run", default=None)
+
+
+@dataclass
+class _Waiting:
+    """A request that waits for its reply."""
+
+    base_url: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    digest: str
+    model: str
+    reply: asyncio.Future[BatchReply | None] = field(repr=False)
+
+
+@dataclass
+class BatchApi:
+    """Sends the requests of runs through Batch APIs.
+
+        async with BatchApi(ledger).running() as api:
+            ...  # runs inside `with api.run():`
+
+    Attributes:
+        ledger: Records batches, so that a killed run resumes them.
+        hosts: The hosts whose requests are sent in batches.
+        direct: Whether requests that a batch did not answer are sent directly, at the full price. Otherwise they are
+            sent in another batch.
+        quiet: Seconds without a further request after which a layer is taken to be complete.
+        poll: The longest time in seconds between two looks at a batch.
+        sent: Batches that this process has started.
+    """
+
+    ledger: Ledger
+    hosts: frozenset[str] = HOSTS
+    direct: bool = False
+    quiet: float = 0.5
+    poll: float = 30.0
+    sent: int = 0
+
+    def __post_init__(self) -> None:
+        self._store = Store(self.ledger)
+        self._runs: Counter[object] = Counter()
+        self._queue: list[_Waiting] = []
+        self._numbers: Counter[str] = Counter()
+        self._kept: dict[str, deque[tuple[str, Started]]] = defaultdict(deque)
+        self._endpoints: dict[str, Endpoints] = {}
+        self._fetched: dict[tuple[str, str], asyncio.Task[dict[str, BatchReply]]] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._moved = asyncio.Event()
+        self._arrived = 0
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[BatchApi]:
+        """Take the requests of all runs that are started inside."""
+        for started in await self._store.started():
+            for custom in started.ids:
+                digest, _, number = custom.rpartition("-")
+                self._numbers[digest] = max(self._numbers[digest], int(number) + 1)
+                self._kept[f"{started.base_url} {digest}"].append((custom, started))
+        token = active.set(self)
+        flusher = asyncio.create_task(self._flush_layers())
+        try:
+            yield self
+        finally:
+            active.reset(token)
+            for task in (flusher, *self._tasks, *self._fetched.values()):
+                task.cancel()
+            await asyncio.gather(flusher, *self._tasks, *self._fetched.values(), return_exceptions=True)
+            for endpoints in self._endpoints.values():
+                await endpoints.close()
+
+    @contextmanager
+    def run(self) -> Iterator[None]:
+        """Count what happens inside as one run: a layer is sent when every run waits for a reply."""
+        mine = object()
+        token = _run.set(mine)
+        self._runs[mine] = 0
+        try:
+            yield
+        finally:
+            _run.reset(token)
+            del self._runs[mine]
+            self._moved.set()
+
+    def takes(self, host: str) -> bool:
+        return host in self.hosts
+
+    async def send(self, base_url: str, headers: Mapping[str, str], body: bytes) -> BatchReply | None:
+        digest = hashlib.sha256(base_url.encode() + b"\0" + body).hexdigest()[:40]
+        model = str(orjson.loads(body).get("model"))
+        request = _Waiting(base_url, headers, body, digest, model, asyncio.get_running_loop().create_future())
+        mine = _run.get()
+        if mine in self._runs:
+            self._runs[mine] += 1
+        try:
+            if (kept := await self._of_earlier(request)) is not None:
+                return kept
+            self._queue.append(request)
+            self._arrived += 1
+            self._moved.set()
+            return await request.reply
+        finally:
+            if mine in self._runs:
+                self._runs[mine] -= 1
+            if request in self._queue:
+                self._queue.remove(request)
+            self._moved.set()
+
+    async def _of_earlier(self, request: _Waiting) -> BatchReply | None:
+        """Return the reply from a batch of an earlier process; None when there is none, or it has failed."""
+        kept = self._kept[f"{request.base_url} {request.digest}"]
+        while kept:
+            custom, started = kept.popleft()
+            replies = await asyncio.shield(self._fetch(started, request))
+            if (found := replies.get(custom)) is not None and found.status < 300:
+                return found
+        return None
+
+    def _fetch(self, started: Started, request: _Waiting) -> asyncio.Task[dict[str, BatchReply]]:
+        place = started.base_url, started.file
+        if place not in self._fetched:
+            self._fetched[place] = asyncio.create_task(self._replies_of(started, self._at(request)))
+        return self._fetched[place]
+
+    async def _replies_of(self, started: Started, endpoints: Endpoints) -> dict[str, BatchReply]:
+        batch = started.batch
+        if batch is None:
+            # The process ended between the batch and its record, or before the batch.
+            batch = await _patiently(endpoints.find, started.file)
+            if batch is None:
+                return {}
+            await self._store.made(started.base_url, started.file, batch)
+        return await self._replies(endpoints, batch)
+
+    def _at(self, request: _Waiting) -> Endpoints:
+        if request.base_url not in self._endpoints:
+            self._endpoints[request.base_url] = Endpoints(request.base_url, request.headers)
+        return self._endpoints[request.base_url]
+
+    async def _flush_layers(self) -> None:
+        while True:
+            await self._moved.wait()
+            self._moved.clear()
+            while self._queue and self._complete():
+                before = self._arrived
+                await asyncio.sleep(self.quiet)
+                if before == self._arrived and self._queue and self._complete():
+                    self._flush()
+
+    def _complete(self) -> bool:
+        """Return whether every run waits for a reply."""
+        return all(self._runs.values())
+
+    def _flush(self) -> None:
+        """Send what has been collected: one batch for each server and model, since OpenAI takes one model a file."""
+        groups: dict[tuple[str, str], list[_Waiting]] = defaultdict(list)
+        for request in self._queue:
+            groups[request.base_url, request.model].append(request)
+        self._queue.clear()
+        for group in groups.values():
+            for part in _parts(group):
+                task = asyncio.create_task(self._send(part))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    async def _send(self, group: Sequence[_Waiting]) -> None:
+        endpoints, lines = self._at(group[0]), list[Line]()
+        for request in group:
+            number = self._numbers[request.digest]
+            self._numbers[request.digest] += 1
+            lines.append(Line(f"{request.digest}-{number}", request.body))
+        try:
+            file = await _patiently(endpoints.upload, lines)
+            await self._store.uploaded(group[0].base_url, file, [line.id for line in lines])
+            batch = await self._made(endpoints, file)
+            await self._store.made(group[0].base_url, file, batch)
+            self.sent += 1
+            replies = await self._replies(endpoints, batch)
+        except EndpointError as exc:
+            replies = {}
+            missing = BatchReply(exc.status or 502, {"error": {"message": one_line(f"batch: {exc}")}})
+        else:
+            missing = BatchReply(502, {"error": {"message": f"batch {batch} ended without a reply to this request"}})
+        for request, line in zip(group, lines, strict=True):
+            reply = replies.get(line.id, missing)
+            if not request.reply.done():
+                request.reply.set_result(None if self.direct and reply.status >= 300 else reply)
+
+    async def _made(self, endpoints: Endpoints, file: str) -> str:
+        """Make the batch of a file once, whatever becomes of the connection."""
+        while True:
+            try:
+                return await endpoints.create(file)
+            except EndpointError as exc:
+                if exc.status is not None and exc.status < 500 and exc.status != 429:
+                    raise
+                _log.warning("batch: %s. It is tried again.", one_line(str(exc)))
+            await asyncio.sleep(1.0)
+            # The batch may have been made although the reply was lost.
+            if (found := await _patiently(endpoints.find, file)) is not None:
+                return str(found)
+
+    async def _replies(self, endpoints: Endpoints, batch: str) -> dict[str, BatchReply]:
+        """Wait for the end of a batch and return its replies by custom id, failed ones included.
+
+        Raises:
+            EndpointError: The batch was refused as a whole.
+        """
+        wait = min(1.0, self.poll)
+        while (status := await _patiently(endpoints.status, batch)).state not in ENDED:
+            await asyncio.sleep(wait)
+            wait = min(wait * 1.5, self.poll)
+        found: dict[str, BatchReply] = {}
+        for file in status.files:
+            # Where a request stands in both files, the reply that counts wins.
+            for custom, reply in (await _patiently(endpoints.replies, file)).items():
+                if custom not in found or reply.status < 300:
+                    found[custom] = reply
+        if status.state == "failed" and not found:
+            raise EndpointError(f"batch {batch} failed: {status.reason or 'no reason given'}", 400)
+        return found
+
+
+def _parts(group: Sequence[_Waiting]) -> Iterator[list[_Waiting]]:
+    """Yield the group in parts that one file may hold."""
+    part, size = list[_Waiting](), 0
+    for request in group:
+        if part and (len(part) >= MAX_LINES or size + len(request.body) > MAX_BYTES):
+            yield part
+            part, size = [], 0
+        part.append(request)
+        size += len(request.body) + 200
+    yield part
+
+
+async def _patiently(call: Any, *arguments: Any) -> Any:
+    """Make a call that changes nothing that is paid for, again after a while where the server cannot answer."""
+    wait = 0.5
+    while True:
+        try:
+            return await call(*arguments)
+        except EndpointError as exc:
+            if exc.status is not None and exc.status < 500 and exc.status not in (408, 409, 429):
+                raise
+            _log.warning("batch: %s. It is tried again.", one_line(str(exc)))
+        await asyncio.sleep(wait)
+        wait = min(2 * wait, 30.0)
+
+
+@dataclass
+class BatchedGraph:
+    """A mixture whose runs send their requests through a Batch API."""
+
+    graph: Graph
+    api: BatchApi
+
+    async def ainvoke(self, input: Any, config: Any = None, *, context: Any = None) -> Any:
+        """Run the mixture and return its final state."""
+        with self.api.run():
+            return await self.graph.ainvoke(input, config, context=context)

@@ -1,0 +1,115 @@
+"""`moa batch --batch-api`: a layer is one batch per model, with the answers of the direct way at half the price."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from moa_graph.batch.api import endpoints
+from moa_graph.cli import main
+from tests.batch_server import BatchServer
+
+PRICES = {"input": 1.0, "output": 2.0, "batch": 0.5}
+
+
+def mixture(folder: Path, server: BatchServer, **fields: Any) -> Path:
+    def spec(name: str) -> dict[str, Any]:
+        return {"model": f"openai:{name}", "base_url": server.url}
+
+    names = ("one", "two", "agg")
+    whole = {
+        "proposers": [spec("one"), spec("two")],
+        "aggregator": spec("agg"),
+        "layers": 3,
+        "prices": {f"openai:{name}": PRICES for name in names},
+        **fields,
+    }
+    path = folder / "mine.yaml"
+    path.write_text(json.dumps(whole))
+    return path
+
+
+def ask(folder: Path, file: Path, name: str, *options: str, questions: int = 6) -> tuple[int, list[dict[str, Any]]]:
+    source, target = folder / "in.jsonl", folder / f"{name}.jsonl"
+    source.write_text("".join(json.dumps(f"Question {n}?") + "\n" for n in range(questions)))
+    code = main(["batch", str(source), str(target), "-f", str(file), "-q", "--drafts", *options])
+    rows = [json.loads(line) for line in target.read_text().splitlines()] if target.exists() else []
+    return code, rows
+
+
+def in_batches(server: BatchServer, *more: str) -> tuple[str, ...]:
+    return ("--batch-api", "--batch-host", server.host, "--batch-poll", "0.05", *more)
+
+
+def without_cost(rows: list[dict[str, Any]]) -> list[Any]:
+    return [{**row, "cost": None, "drafts": [{**draft, "cost": None} for draft in row["drafts"]]} for row in rows]
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_the_answers_are_those_of_the_direct_way_at_half_the_price(
+    tmp_path: Path, together: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with BatchServer(together=together) as server:
+        if together:
+            monkeypatch.setattr(endpoints, "_TOGETHER", "127.0.0.1")
+        file = mixture(tmp_path, server)
+        code, direct = ask(tmp_path, file, "direct")
+        assert code == 0 and sum(server.state.direct.values()) == 6 * 5
+        server.state.direct.clear()
+        code, batched = ask(tmp_path, file, "batched", *in_batches(server))
+        assert code == 0 and not server.state.direct
+        assert without_cost(batched) == without_cost(direct)
+        assert sum(r["cost"] for r in batched) == pytest.approx(sum(r["cost"] for r in direct) / 2)
+        # Two models in each of two rounds, and the aggregator: each layer of each model is one batch.
+        assert len(server.state.batches) == 5 and set(server.state.run.values()) == {1}
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [{"lose": 4}, {"drop": 5}, {"expire": 2}, {"refuse": 6}, {"seconds": 0.6}],
+    ids=lambda each: next(iter(each)),
+)
+def test_what_a_batch_does_not_answer_is_sent_in_another_one(tmp_path: Path, faults: dict[str, Any]) -> None:
+    with BatchServer() as plain:
+        _, direct = ask(tmp_path, mixture(tmp_path, plain), "direct")
+    with BatchServer(**faults) as server:
+        code, batched = ask(tmp_path, mixture(tmp_path, server), "batched", *in_batches(server))
+        assert code == 0 and not server.state.direct
+        assert [row["answer"] for row in batched] == [row["answer"] for row in direct]
+        assert set(server.state.run.values()) == {1}
+
+
+def test_what_a_batch_does_not_answer_is_sent_directly_on_request(tmp_path: Path) -> None:
+    with BatchServer(expire=1, lose=3) as server:
+        code, rows = ask(tmp_path, mixture(tmp_path, server), "batched", *in_batches(server, "--batch-direct"))
+        assert code == 0 and all(row["answer"] for row in rows)
+        assert server.state.direct and set(server.state.run.values()) == {1}
+
+
+def test_a_batch_that_fails_says_why(tmp_path: Path) -> None:
+    with BatchServer(fail=100) as server:
+        code, rows = ask(tmp_path, mixture(tmp_path, server), "batched", *in_batches(server))
+        assert code == 1 and all("a file of one model" in row["error"]["message"] for row in rows)
+
+
+def test_a_host_without_a_batch_api_is_called_directly(tmp_path: Path) -> None:
+    with BatchServer() as server, BatchServer() as other:
+        file = mixture(tmp_path, server, aggregator={"model": "openai:agg", "base_url": other.url})
+        code, rows = ask(tmp_path, file, "batched", *in_batches(server))
+        assert code == 0 and all(row["answer"] for row in rows)
+        assert not server.state.direct and sum(other.state.direct.values()) == 6 and not other.state.batches
+
+
+def test_samples_share_a_request_of_a_batch(tmp_path: Path) -> None:
+    with BatchServer() as server:
+        one = {"model": "openai:one", "base_url": server.url, "samples": 4, "one_request": True}
+        code, rows = ask(tmp_path, mixture(tmp_path, server, proposers=[one]), "batched", *in_batches(server))
+        assert code == 0 and len(rows[0]["drafts"]) == 8 and len(server.state.batches) == 3
+        assert all(row["cost"] is not None for row in rows)
+
+
+def test_options_that_do_not_go_together_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with BatchServer() as server:
+        code, _ = ask(tmp_path, mixture(tmp_path, server), "x", "--batch-direct")
+    assert code == 2 and "go with --batch-api" in capsys.readouterr().err
