@@ -65,7 +65,7 @@ class Completions:
 
     async def _of_batch(self, reply: BatchReply, payload: dict[str, Any]) -> Any:
         """Return the reply to a request of a batch. Errors are raised as the SDK raises them."""
-        if reply.status < 300 and _plain(reply.body):
+        if reply.status < 300 and _is_plain(reply.body):
             return SimpleNamespace(parse=lambda: reply.body, headers={})
         response: Any = SimpleNamespace(status=reply.status, headers={"content-type": "application/json"})
         return await self._as_the_sdk_reads(response, orjson.dumps(reply.body), payload)
