@@ -23,9 +23,9 @@ from moa_graph.models.batching import of_batch
 from moa_graph.models.faults import Fault, judged, own_cancellation
 from moa_graph.models.rate_limit import RateLimiter
 from moa_graph.models.reply import IN_THREAD, Reply, read, read_reply
+from moa_graph.models.reply_samples import choices_of, shared_usage
 from moa_graph.models.reply_stream import Pieces
 from moa_graph.models.retries import RetryBudget, backoff
-from moa_graph.models.samples import choices_of, shared_usage
 from moa_graph.models.streaming import Sink, call_chunks, read_stream
 from moa_graph.state import COUNTED, Status, Usage, as_usage, total_usage
 
