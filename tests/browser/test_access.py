@@ -67,7 +67,7 @@ def test_the_keyboard_alone_is_enough(page):
     page.wait_for_selector("#send:visible")
     assert page.inner_text(".turn h2") == "asked without a mouse"
     assert page.evaluate("document.activeElement.id") == "question"
-    assert "answer is whole" in page.inner_text("#say").lower()
+    assert "answer is complete" in page.inner_text("#say").lower()
 
 
 def test_options_and_a_vote_by_keyboard_alone(page, provider):

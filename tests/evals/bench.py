@@ -72,7 +72,7 @@ def lines(rows: list[dict[str, Any]]) -> str:
 
 
 def small_assets(folder: Path, monkeypatch: pytest.MonkeyPatch, *, items: int = 6) -> None:
-    """MOA_ASSETS with a small benchmark of each kind; the catalogue knows their hashes."""
+    """Make MOA_ASSETS with a small benchmark of each kind, and a catalogue with their hashes."""
     texts = {
         "alpaca_eval/reference_outputs_gpt4_1106_preview.json": json.dumps(references(items)),
         "alpaca_eval/judge_prompt/alpaca_eval_clf.txt": TEMPLATE,
@@ -123,7 +123,7 @@ def mixture(
 
 
 def moa(*args: object) -> int:
-    """The command in this process; its exit code."""
+    """Run the command in this process and return its exit code."""
     return main(["eval", *map(str, args)])
 
 
@@ -135,14 +135,14 @@ def scores(folder: Path) -> dict[str, Any]:
 
 
 def final_bytes(folder: Path) -> dict[str, bytes]:
-    """The files that must not depend on when, or how often, a run was made."""
+    """Return the files that must not depend on the time or the number of runs."""
     timed = {"timing.json", "report.md", "report.html"}
     files = [p for p in folder.rglob("*") if p.is_file() and p.name not in timed and not p.name.startswith("ledger")]
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(files)}
 
 
 def recorded(folder: Path, which: str = "role != 'answer'") -> int:
-    """Model calls in the ledger (finished answers of mixtures are kept beside them and are no calls); none before
+    """Model calls in the ledger (finished answers of mixtures are not counted); none before
     there is a table."""
     with closing(sqlite3.connect(folder / "ledger.db")) as db:
         if not db.execute("SELECT name FROM sqlite_master WHERE name = 'calls'").fetchone():

@@ -17,7 +17,7 @@ def asset_folder(shared: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
 
 @pytest.fixture
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small benchmarks as the asset folder, no keys, and a working folder of the test's own."""
+    """Small benchmarks as the asset folder, no keys, and an own working folder for the test."""
     bench.small_assets(tmp_path / "assets", monkeypatch)
     for name in ("OPENAI_API_KEY", "LANGSMITH_API_KEY"):
         monkeypatch.delenv(name, raising=False)

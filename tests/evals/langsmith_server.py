@@ -11,7 +11,7 @@ NOW = "2026-01-01T00:00:00+00:00"
 
 
 class LangSmith:
-    """A server in a thread. `datasets`, `examples`, `sessions` and `feedback` hold what came in."""
+    """A server in a thread. `datasets`, `examples`, `sessions` and `feedback` have the received data."""
 
     def __init__(self) -> None:
         self.datasets: dict[str, dict[str, Any]] = {}

@@ -95,7 +95,7 @@ def test_an_unknown_digest_is_never_fetched_unasked(source: str) -> None:
 def test_a_folder_brings_what_can_be_had_and_names_the_rest(
     source: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What can only be had in another way fails nothing, wherever it stands in the list; a failed download does."""
+    """Assets that cannot be downloaded do not cause a failure, at any place in the list; a failed download does."""
     broken = ("a/wrong.txt", "a/absent.txt")
     entries = assets.catalog()[::-1]
     monkeypatch.setattr(eval_recorded, "catalog", lambda: [e for e in entries if e.name not in broken])
@@ -113,7 +113,7 @@ def test_a_folder_brings_what_can_be_had_and_names_the_rest(
     for arguments in (("a/",), ()):
         assert moa("fetch", *arguments) == 1
         assert "missing 2 of 5 files: a/absent.txt, a/wrong.txt" in capsys.readouterr().err
-    # Asked for by its own name, there is nothing else to do, so that is an error.
+    # If it is requested by name, it is an error.
     assert moa("fetch", "a/folder.txt") == 3
     assert moa("fetch", "a/wrong.txt") == 2
     assert moa("fetch", "a", "typo") == 2
@@ -149,7 +149,7 @@ def test_the_folder_replaces_the_download(source: str, tmp_path: Path, monkeypat
 
 
 def test_the_shared_layout_works_as_the_folder(asset_folder: Path) -> None:
-    """What the folder has passes the check; what it lacks is what a download gets."""
+    """Files of the folder pass the check; missing ones can be downloaded."""
     missing = [entry for entry in catalog() if assets.present(entry.name) is None]
     assert "alpaca_eval/df_gamed.csv" in {entry.name for entry in missing}
     assert len(missing) < len(catalog()) / 2

@@ -40,7 +40,7 @@ def test_judgments(asset_folder: Path, capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_judges(asset_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Computed and published rows say which they are; the report plots bias against variance."""
+    """Computed and published rows are marked; the report plots bias against variance."""
     folder = asset_folder / "meta_eval"
     files = ("--humans", folder / "pandalm_testset-v1.json.gz",
              "--judge", f"pandalm={folder / 'pandalm_pandalm-7b-testset-v1.json.gz'}")  # fmt: skip

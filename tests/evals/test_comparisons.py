@@ -102,7 +102,7 @@ def test_flask_is_corrected_over_skills(tmp_path: Path, capsys: pytest.CaptureFi
 def test_flask_ids_in_every_published_form(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str, text: bool
 ) -> None:
-    """The original's files say `question_id`, and as text; they join with ours."""
+    """The original's files say `question_id`, and as text; they are joined with integer ids."""
     other = reviews({"Factuality": 1.0}, key=key, text=text)
     paths = files(tmp_path, {"a.jsonl": reviews({"Factuality": 0.0}), "b.jsonl": other})
     assert compared(capsys, *paths)["pairs"][0]["n"] == 40
@@ -117,7 +117,7 @@ def judgments(judge: str, model: str = "m") -> str:
 
 
 def test_two_models_of_one_provider_are_two_judges(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The name of a judge may hold slashes; all of it counts, and the prompt's name does not."""
+    """The name of a judge may have slashes. The whole name is compared, without the prompt's name."""
     big, small = "together:Qwen/Qwen3-235B", "together:Qwen/Qwen2.5-7B"
     a, b, c = files(tmp_path, {"a.jsonl": judgments(big), "b.jsonl": judgments(small), "c.jsonl": judgments(big)})
     assert moa("compare", a, b) == 2
@@ -126,7 +126,7 @@ def test_two_models_of_one_provider_are_two_judges(tmp_path: Path, capsys: pytes
 
 
 def test_files_of_one_name_are_told_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """By the system in them, else by their folders, else by numbers: never "x is better" than x."""
+    """Systems are named by their recorded name, else by their folder, else by numbers, so that names differ."""
     good, poor = [1.0] * 12, [0.0] * 12
     texts = {
         "one/run/annotations.json": annotations("left", good),

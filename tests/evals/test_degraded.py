@@ -19,7 +19,7 @@ def asked(provider: Provider, model: str) -> int:
 def test_a_missing_proposer_is_counted_told_once_and_asked_again(
     tmp_path: Path, provider: Provider, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The drafts that were had are not paid again, and a second run writes the same bytes."""
+    """Existing drafts are not paid again, and a second run writes the same bytes."""
     out = tmp_path / "run"
     args = ("alpaca", "-f", mixture(tmp_path, provider, two="openai:two-err401"), "--judge", "none", "--out", out)
     assert moa(*args) == 0
@@ -42,7 +42,7 @@ def test_a_proposer_that_comes_back_makes_the_answers_whole(tmp_path: Path, prov
     assert scores(out)["degraded"] == 6
     assert moa(*args) == 0
     assert (scores(out)["degraded"], scores(out)["warnings"]) == (0, [])
-    # The answers are made anew, now of two drafts; of these one was paid for before.
+    # The answers are made again from two drafts, one of which was paid for before.
     assert [asked(provider, model) for model in ("one-tok=4", "two-err400x1", "agg-tok=6")] == [6, 12, 12]
     paid = provider.stats()["requests"]
     assert moa(*args) == 0
@@ -50,7 +50,7 @@ def test_a_proposer_that_comes_back_makes_the_answers_whole(tmp_path: Path, prov
 
 
 def test_what_asking_again_cannot_mend_is_finished(tmp_path: Path, provider: Provider) -> None:
-    """A refusal and a draft that a quorum did not wait for are told, and not paid for again."""
+    """A refusal and a draft that was late for the quorum are reported, and not paid for again."""
     for name, more in (("refused", {"two": "openai:two-refuse"}), ("late", {"two": "openai:two-hang", "quorum": 1})):
         out, file = tmp_path / name, mixture(tmp_path, provider, **more)
         args = ("alpaca", "-f", file, "--judge", "none", "--out", out)
@@ -79,7 +79,7 @@ def drafts(folder: Path) -> tuple[object, ...]:
 
 
 def test_recorded_drafts_go_through_the_mixtures_own_last_step(tmp_path: Path, provider: Provider) -> None:
-    """Its system prompt, its shuffling, its cut of drafts and its fallbacks hold; its proposers are not asked."""
+    """Its system prompt, shuffling, draft limit and fallbacks apply; its proposers are not called."""
     fields: dict[str, Any] = {
         "system": "Speak like a pirate.",
         "shuffle": True,
@@ -94,7 +94,7 @@ def test_recorded_drafts_go_through_the_mixtures_own_last_step(tmp_path: Path, p
     sent = [request.messages for request in provider.requests("spare-tok=6")]
     assert len(sent) == 6 == asked(provider, "agg-err400")
     assert all(messages[0]["content"].startswith("Speak like a pirate.") for messages in sent)
-    # Fenced drafts are the last thing sent.
+    # Fenced drafts are at the end of the request.
     shown = [messages[-1]["content"] for messages in sent]
     assert all("[cut here:" in text for text in shown)
     both = [text for text in shown if "second draft" in text]

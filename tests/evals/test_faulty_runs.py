@@ -43,7 +43,7 @@ def test_a_faulty_reference_file_is_told_before_anything_is_paid(
 def test_a_judge_that_never_judges_is_an_error(
     tmp_path: Path, provider: Provider, capsys: pytest.CaptureFixture[str], kind: str
 ) -> None:
-    """A wrong key of the judge is one line, and the exit code says that there is no figure."""
+    """A wrong key of the judge is one line, and the exit code shows that there are no figures."""
     judge = ("--judge", "openai:judge=0.7-err401", "--judge-url", provider.url)
     assert moa(kind, "-m", "openai:solo", "--base-url", provider.url, *judge, "--out", tmp_path / "run") == 1
     told = capsys.readouterr().err
@@ -55,7 +55,7 @@ def test_a_judge_that_never_judges_is_an_error(
 def test_a_ledger_that_cannot_be_written_ends_the_run(
     tmp_path: Path, provider: Provider, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Whatever is asked after that would be paid for and lost: it ends with the first answer, not with the last."""
+    """Further calls would be paid for and lost, so the run ends after the first answer."""
     out = tmp_path / "run"
     args = ("alpaca", "-f", mixture(tmp_path, provider), "--judge", "none", "--concurrency", 1, "--out", out)
     assert moa(*args, "--ids", "0") == 0
@@ -77,7 +77,7 @@ def test_files_of_an_earlier_run_do_not_stand_beside_new_scores(tmp_path: Path, 
 
 
 def test_figures_for_each_answer_leave_out_what_was_not_answered(tmp_path: Path, provider: Provider) -> None:
-    """MT-Bench gives two answers an item, and an item without any is none."""
+    """MT-Bench has two answers per item; an item without answers is not counted."""
     judge = ("--judge", "openai:say=[[7]]", "--judge-url", provider.url)
     prices = ("--price", "openai:solo=10,10", "--price", "openai:say=[[7]]=1,1")
     args = ("mt-bench", "-m", "openai:solo", "--base-url", provider.url, *judge, *prices, "--out", tmp_path / "run")

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("small")
 
 
 def printed(capsys: pytest.CaptureFixture[str], *args: object, code: int = 0) -> tuple[Any, str]:
-    """A command's JSON and what it said on standard error."""
+    """Return a command's JSON and its standard error."""
     capsys.readouterr()
     assert moa(*args, "--json") == code, capsys.readouterr().err
     found = capsys.readouterr()
@@ -207,7 +207,7 @@ def test_numbers_of_the_hard_set_alone_are_refused(
 def test_reviews_of_the_other_set_are_refused(
     tmp_path: Path, provider: Provider, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """By the set that our rows name, and by the skills that others' rows have; a comparison refuses them as well."""
+    """By the set named in rows of this package, or by the skills in other rows. A comparison refuses them as well."""
     review = "{'Readability': 4, 'Conciseness': 2, 'Logical Correctness': 3}".replace(",", "%2C")
     judge = ("--judge", f"openai:say={review}", "--judge-url", provider.url)
     solo = ("flask", "-m", "openai:solo", "--base-url", provider.url, *judge)
@@ -322,7 +322,7 @@ def test_pairs_that_cannot_be_compared_are_refused(
 def test_another_reference_is_another_run(
     tmp_path: Path, provider: Provider, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Also one of the same name: its bytes count."""
+    """Also a file of the same name: its bytes are compared."""
     judge = ("--judge", "openai:judge=0.7", "--judge-url", provider.url)
     args = ("alpaca", "-m", "openai:solo", "--base-url", provider.url, *judge, "--out", tmp_path / "run")
     path = write(tmp_path / "ref.json", references(3))
@@ -338,7 +338,7 @@ def test_another_reference_is_another_run(
 
 
 def test_a_cost_cap_measures_a_random_part(tmp_path: Path, provider: Provider) -> None:
-    """Items run in the order the seed draws, so what fits is what a `--limit` of that size would take."""
+    """Items run in the order the seed draws, so the items that fit are those of a `--limit` of that size."""
     rows = [{**row, "dataset": f"part {n // 20}"} for n, row in enumerate(references(60))]
     reference = write(tmp_path / "ref.json", rows)
     price = ("--price", "openai:solo-tok=10=0,1000")

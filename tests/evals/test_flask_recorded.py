@@ -22,7 +22,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ("key", "text"), [("idx", False), ("idx", True), ("question_id", False), ("question_id", True)]
 )
 def test_reviews(small: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str, text: bool) -> None:
-    """Means, what could not be read, what was left out; ids as ours or as the original's files have them."""
+    """Means, unreadable reviews, omitted skills; ids of this package or of the original's files."""
     said = {5: "Fine. {'Logical Correctness': 4}", 9: "{'readability': 3, 'conciseness': 'N/A'}"}
     rows = [{key: str(idx) if text else idx, "review": review} for idx, review in said.items()]
     (tmp_path / "reviews.jsonl").write_text(lines(rows))

@@ -44,7 +44,7 @@ def test_an_instruction_judged_twice_is_a_duplicate_or_refused() -> None:
 
 
 def test_the_judges_template_is_filled_in_one_pass() -> None:
-    """A field name inside an answer stays text, where sequential replacing would put the other answer there."""
+    """A field name inside an answer stays text, whereas sequential replacing would insert the other answer."""
     template = (
         "<|im_start|>system\nJudge.\n<|im_end|>\n<|im_start|>user\n{instruction}|{output_1}|{output_2}\n<|im_end|>"
     )
@@ -121,7 +121,7 @@ def test_flask_means_join_by_idx() -> None:
 
 
 def test_votes_of_alpaca_farms_form_and_runs_of_a_judge() -> None:
-    """Bias and variance on a case small enough to see: two runs that disagree on one of two pairs."""
+    """Bias and variance on a small case: two runs that disagree on one of two pairs."""
     texts = {"instruction": "i", "output_1": "x" * 50, "output_2": "y"}
     humans = meta_data.humans(
         [{**texts, "preference": p} for p in (1, 1, 1, 2)]

@@ -39,7 +39,7 @@ def test_one_unreadable_verdict_costs_its_pair_and_nothing_else() -> None:
 
 
 def test_the_reason_for_no_bias_is_the_true_one() -> None:
-    """One run is too few; two runs of which no pair has two readable verdicts are another matter."""
+    """One run is too few; two runs in which no pair has two readable verdicts get another reason."""
     assert meta.rate(judged([1], [1], [2], [2]), four_pairs()).reasons["bias"] == meta.NO_RUNS
     apart = meta.rate(judged([1, None], [None, 1], [None, None], [2, None]), four_pairs())
     assert (apart.n, apart.runs, apart.parse_failures) == (3, 2, 5)

@@ -49,7 +49,7 @@ def judged_by(folder: Path, provider: Provider, judge: str, *more: object) -> li
 def test_a_judge_that_refuses_logprobs_is_asked_for_a_word(
     tmp_path: Path, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Once: the refusal is remembered, also by the next process; what a verdict was asked with is recorded."""
+    """Once: the refusal is remembered, also by the next process. The parameters of a verdict are recorded."""
     bench.small_assets(tmp_path / "assets", monkeypatch)
     name = "judge=0.7,nologprobs"
     rows = judged_by(tmp_path / "run", provider, name)
@@ -80,7 +80,7 @@ def test_a_judge_that_takes_only_its_own_temperature(
 def test_other_faults_do_not_change_how_a_judge_is_asked(
     tmp_path: Path, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A refusal that names no parameter, or a prompt that is too long, fails its own verdict and no other one."""
+    """A refusal that names no parameter, or a prompt that is too long, fails only its own verdict."""
     bench.small_assets(tmp_path / "assets", monkeypatch)
     for name in ("judge=0.7,err400x1", "judge=0.7,overflowx1"):
         provider.reset()

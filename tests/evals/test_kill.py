@@ -25,7 +25,7 @@ sys.exit(bench.moa(*sys.argv[1:]))
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_killed_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The soak of `make eval-soak`, small."""
+    """A small form of `make eval-soak`."""
     monkeypatch.delenv("LANGSMITH_API_KEY", raising=False)
     found = soak(tmp_path, prompts=20, kills=2, concurrency=3)
     assert found["calls"] == 20 * CALLS_EACH == 260
@@ -35,7 +35,7 @@ def test_a_killed_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     # Killed when a quarter and a half was recorded, or a little later: a busy machine looks less often.
     first, second = found["recorded_at_kills"]
     assert 65 <= first <= second < 260 and second >= 130
-    # What was under way at a kill is asked again: at most every call of the items then open.
+    # Calls that were active at a kill are made again: at most every call of the open items.
     assert 0 <= found["asked_again_unrecorded"] <= 2 * 3 * 6
 
 

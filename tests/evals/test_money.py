@@ -28,7 +28,7 @@ def spent(out: Path) -> float:
 
 
 def test_a_call_of_unknown_cost_is_booked_and_ends_no_run(tmp_path: Path, provider: Provider) -> None:
-    """Calls that hang until the deadline may be billed: each item is booked as the dearest, and the run goes on."""
+    """Calls that hang until the deadline may be billed: each item counts as the most expensive one."""
     model, out = "solo-hangx1-p=0.5", tmp_path / "run"
     args = (*solo(provider, model, out), "--deadline", 1, *priced(model, rate=1.0), "--max-cost", 1)
     assert moa(*args) == 0
@@ -84,7 +84,7 @@ def test_a_cap_waits_for_what_is_under_way(tmp_path: Path, provider: Provider) -
 
 
 def test_what_is_recorded_passes_any_cap(tmp_path: Path, provider: Provider) -> None:
-    """Also when judging would pass it: then the answers stay, and only verdicts are missing."""
+    """Also if judging would exceed it: then the answers stay, and only verdicts are missing."""
     for name, args in (
         ("model", solo(provider, "solo-tok=4", tmp_path / "model")),
         ("mixture", ("alpaca", "-f", mixture(tmp_path, provider, prices=1000.0), "--judge", "none")),
@@ -117,7 +117,7 @@ def test_another_seed_pays_for_no_answer_again(tmp_path: Path, provider: Provide
 
 
 def test_a_degraded_answer_is_kept_where_nothing_more_may_be_asked(tmp_path: Path, provider: Provider) -> None:
-    """It would be asked again if there were room; that there is none does not throw away what was paid for."""
+    """It would be requested again if the cap allowed it; otherwise the paid answer is kept."""
     file = mixture(tmp_path, provider, two="openai:two-err401", prices=1000.0)
     args = ("alpaca", "-f", file, "--judge", "none", "--out", tmp_path / "run")
     assert moa(*args) == 0

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 with warnings.catch_warnings():
-    # It imports pkg_resources and re-seeds global state; none of that is ours to mend.
+    # It imports pkg_resources and re-seeds global state; neither can be changed here.
     warnings.simplefilter("ignore")
     pytest.importorskip("alpaca_eval", reason="alpaca-eval is not installed (an oracle, not a dependency)")
     import pandas as pd
@@ -36,7 +36,7 @@ if not ASSETS.is_dir():
 
 @pytest.mark.parametrize("model", ["claude-2", "alpaca-7b", "NullModel", "gpt-3.5-turbo-0301"])
 def test_refit_equals_the_official_code(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same gamed baselines through their GLM and through ours."""
+    """The same gamed baselines through their GLM and through the one of this package."""
     derived = ASSETS / "alpaca_eval/derived"
     gamed = str(derived / "df_gamed_reconstructed.csv")
     monkeypatch.setattr(glm_winrate, "hf_hub_download", lambda **_: gamed)

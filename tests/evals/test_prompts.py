@@ -113,7 +113,7 @@ def test_a_regression_against_a_baseline_ends_with_1(
 def test_a_check_command_runs_without_a_shell(
     tmp_path: Path, provider: Provider, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It reads the answer, knows the prompt, sees no secret, and is ended when its time is over."""
+    """It reads the answer, knows the prompt, sees no secret, and is ended at its time limit."""
     monkeypatch.setenv("SOME_API_KEY", "hidden")
     code = "import os, sys; text = sys.stdin.read(); assert 'SOME_API_KEY' not in os.environ; "
     (tmp_path / "check.py").write_text(code + "print(text, os.environ['MOA_ID']); sys.exit('five' not in text)")
@@ -168,7 +168,7 @@ def test_repeats_have_a_mean_and_a_deviation(
 def test_a_published_set_is_run_by_its_name(
     tmp_path: Path, provider: Provider, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """GSM8K's own rows from the asset folder, checked by SHA-256; a file of the user's of that name comes first."""
+    """GSM8K's own rows from the asset folder, checked by SHA-256; a file of the user takes precedence."""
     rows = [{"question": f"{n}?", "answer": f"It is {n}.\n#### {n}"} for n in (5, 6)]
     (tmp_path / "assets/objective").mkdir()
     data = write(tmp_path / "assets/objective/gsm8k.jsonl", rows).read_bytes()

@@ -52,7 +52,7 @@ def test_stored_logprobs_and_seeded_order_give_every_stored_preference(asset_fol
     for row in annotated(asset_folder, model):
         completion = row["raw_completion"]
         if completion is None:
-            # Identical outputs are a tie that no judge was asked about.
+            # Identical outputs are a tie without a call of the judge.
             assert row["output_1"] == row["output_2"]
             assert row["preference"] == 1.5
             continue

@@ -31,7 +31,7 @@ def rows(path: Path) -> list[dict[str, Any]]:
 
 
 def test_alpaca_from_nothing_to_report(tmp_path: Path, provider: Provider, capsys: pytest.CaptureFixture[str]) -> None:
-    """Outputs and annotations in AlpacaEval's format; the seeded order; a verdict says who gave it; nothing twice."""
+    """Outputs and annotations in AlpacaEval's format; the seeded order; a verdict has its judge; no duplicates."""
     out = tmp_path / "run"
     args = ("alpaca", "-f", mixture(tmp_path, provider), "--judge", JUDGE, "--judge-url", provider.url, "--out", out)
     assert moa(*args, "--json") == 0
@@ -69,7 +69,7 @@ def test_alpaca_from_nothing_to_report(tmp_path: Path, provider: Provider, capsy
 
 
 def test_both_orders_and_canary(tmp_path: Path, provider: Provider, capsys: pytest.CaptureFixture[str]) -> None:
-    """A judge that always prefers the second answer is shown to be one: never consistent, a draw in the mean."""
+    """A judge that always prefers the second answer is detected: never consistent, a draw in the mean."""
     judge = ("--judge", JUDGE, "--judge-url", provider.url)
     assert (
         moa("alpaca", "-m", "openai:solo", "--base-url", provider.url, *judge, "--both-orders", "--canary", "--json")
@@ -84,7 +84,7 @@ def test_both_orders_and_canary(tmp_path: Path, provider: Provider, capsys: pyte
 
 
 def test_a_judge_without_logprobs_is_read_by_its_word(tmp_path: Path, provider: Provider) -> None:
-    """And what is not a word it was asked for is a parse failure with its own count, never a verdict."""
+    """Any other word is a parse failure with its own count, never a verdict."""
     for said, failures in (("M", 0), ("The%20first", 6)):
         out = tmp_path / said
         judge = ("--judge", f"openai:say={said}", "--judge-url", provider.url)
@@ -96,7 +96,7 @@ def test_a_judge_without_logprobs_is_read_by_its_word(tmp_path: Path, provider: 
 
 
 def test_what_a_provider_refuses_is_counted_and_asked_again(tmp_path: Path, provider: Provider) -> None:
-    """A judge that fails gives no verdict and no parse failure; the next run asks only for what is missing."""
+    """A judge that fails gives no verdict and no parse failure; the next run requests only the missing ones."""
     out = tmp_path / "run"
     judge = ("--judge", "openai:judge=0.7-err400x1", "--judge-url", provider.url)
     args = ("alpaca", "-m", "openai:solo", "--base-url", provider.url, *judge, "--out", out)
@@ -111,7 +111,7 @@ def test_what_a_provider_refuses_is_counted_and_asked_again(tmp_path: Path, prov
 
 
 def test_mt_bench_two_turns(tmp_path: Path, provider: Provider) -> None:
-    """Only the answer enters the history, temperatures go by category to every model, math sees its reference."""
+    """Only the answer enters the history, every model gets the temperature of the category, math has its reference."""
     out = tmp_path / "run"
     judge = ("--judge", "openai:say=Rating%3A%20[[7]]", "--judge-url", provider.url)
     args = ("mt-bench", "-f", mixture(tmp_path, provider), *judge, "--out", out)
@@ -138,7 +138,7 @@ def test_mt_bench_two_turns(tmp_path: Path, provider: Provider) -> None:
 
 
 def test_mt_bench_pairwise_in_both_orders(tmp_path: Path, provider: Provider) -> None:
-    """A judge that always says A favours a place, so every pair is a tie."""
+    """A judge that always answers A prefers a position, so every pair is a tie."""
     other = tmp_path / "other.jsonl"
     turns = {81: ["w", "w2"], 111: ["2", "4"]}
     made = [{"question_id": q, "model_id": "o", "choices": [{"index": 0, "turns": t}]} for q, t in turns.items()]
@@ -179,7 +179,7 @@ def test_recorded_drafts_are_joined_by_instruction(tmp_path: Path, provider: Pro
     files = ("--drafts", paths[0], "--drafts", paths[1])
     args = ("alpaca", *files, "-f", mixture(tmp_path, provider), "--judge", "none", "--out", tmp_path / "run")
     assert moa(*args) == 0
-    # Fenced drafts are the last thing sent, in the last user message, after the question.
+    # Fenced drafts are at the end of the last user message, after the question.
     sent = [r.messages[-1]["content"] for r in provider.requests("agg-tok=6")]
     shown = {f"Question {i}?": text for i in range(6) for text in sent if f"Question {i}?" in text}
     assert len(shown) == 6
@@ -276,7 +276,7 @@ def test_a_judge_has_the_temperature_that_it_is_given(tmp_path: Path, provider: 
 
 
 def test_limit_ids_and_seed(tmp_path: Path, provider: Provider) -> None:
-    """A higher limit contains a lower one's items, so what was paid for stays useful."""
+    """A higher limit includes the items of a lower one, so paid answers stay useful."""
     solo = ("alpaca", "-m", "openai:solo", "--base-url", provider.url, "--judge", "none", "--out", tmp_path / "run")
     chosen = []
     for limit in (2, 4):

@@ -63,7 +63,7 @@ def test_every_benchmarks_examples_hold_the_question(
     tmp_path: Path, provider: Provider, monkeypatch: pytest.MonkeyPatch,
     name: str, says: str, inputs: dict[str, Any], feedback: set[str],
 ) -> None:  # fmt: skip
-    """An id alone says nothing to whoever looks at the dataset; each example has its answer and its scores too."""
+    """An id alone is not readable in the dataset; each example has its answer and its scores as well."""
     bench.small_assets(tmp_path / "assets", monkeypatch)
     judge = ("--judge", f"openai:say={quote(says)}", "--judge-url", provider.url)
     item = str(inputs.get("question_id", inputs.get("idx", 0)))
@@ -93,7 +93,7 @@ def test_an_experiment_says_what_was_measured_and_has_pairwise_verdicts(
         monkeypatch.setenv("LANGSMITH_ENDPOINT", langsmith.url)
         monkeypatch.setenv("LANGSMITH_API_KEY", "lsv2_test")
         monkeypatch.delenv("LANGSMITH_TRACING", raising=False)
-        # [[A]] is a verdict of a pair, and no rating.
+        # [[A]] is a verdict of a pair, not a rating.
         assert moa(*args, "--out", tmp_path / "run") == 0
     manifest = json.loads((tmp_path / "run/run.json").read_text())
     metadata = langsmith.sessions[0]["extra"]["metadata"]

@@ -26,14 +26,14 @@ def mixture(provider: Provider, *models: str, aggregator: str = "agg-echo", **fi
 
 
 class Bench:
-    """Batches in one folder; each `run` is a new process's worth of objects over the same files."""
+    """Batches in one folder. Each `run` uses new objects with the same files, like a new process."""
 
     def __init__(self, folder: Path, provider: Provider) -> None:
         self.folder, self.provider = folder, provider
         self.source = folder / "in.jsonl"
 
     def questions(self, *values: Any) -> None:
-        """A line each; bytes stand as they are."""
+        """Write one line each; bytes are written unchanged."""
         self.source.write_bytes(b"".join(v if isinstance(v, bytes) else json.dumps(v).encode() + b"\n" for v in values))
 
     async def run(self, mix: Mixture, out: str = "out.jsonl", **options: Any) -> Totals:
@@ -200,7 +200,7 @@ async def test_a_server_that_comes_back_is_asked_again_and_one_that_does_not_end
     away = 3
 
     class Restarting:
-        """The graph behind a server that is away for the first requests."""
+        """The graph behind a server that is unreachable for the first requests."""
 
         async def ainvoke(self, input: Any, config: Any = None, *, context: Any = None) -> Any:
             nonlocal away

@@ -133,7 +133,7 @@ def claude(api: Messages) -> ChatAnthropic:
 
 
 def test_the_server_refuses_a_tool_turn_without_its_thinking(api: Messages) -> None:
-    """The rule is in force: a turn rebuilt from text and calls fails."""
+    """The server enforces the rule: a turn rebuilt from text and calls fails."""
     call = {"name": "weather", "args": {"city": "Bern"}, "id": "toolu_1", "type": "tool_call"}
     turns = [
         HumanMessage("weather?"),

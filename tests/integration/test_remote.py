@@ -24,7 +24,7 @@ SECONDS = ("seconds", "first_token_seconds")
 
 
 def timeless(value: Any) -> Any:
-    """`value` without what differs from run to run: times, and the ids of messages."""
+    """Return `value` without times and message ids, which differ between runs."""
     if isinstance(value, dict):
         return {k: timeless(v) for k, v in value.items() if k not in (*SECONDS, "id")}
     if isinstance(value, list | tuple):
@@ -33,7 +33,7 @@ def timeless(value: Any) -> Any:
 
 
 def in_slot_order(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Events with those of one round's proposers in the order of their slots: who answers first is chance."""
+    """Events with those of one round's proposers in the order of their slots: the order of answers is random."""
     return sorted(timeless(events), key=lambda e: (e.get("layer", 99), ORDER.index(e["moa"]), e.get("slot", 0)))
 
 

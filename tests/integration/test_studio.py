@@ -27,7 +27,7 @@ async def started(client, **options):
 
 
 def shown(provider):
-    """What the aggregator was shown, in its last request."""
+    """Return the messages of the aggregator's last request."""
     request = [each for each in provider.requests() if each.model.startswith("agg")][-1]
     return request.json["messages"][0]["content"]
 

@@ -29,7 +29,7 @@ SECRETS = {
 
 @pytest.fixture(autouse=True)
 def victim(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A folder of somebody else's, and a user with secrets in the environment."""
+    """A folder of another person, and a user with secrets in the environment."""
     for name in ("MOA_PRESET", "MOA_SERVE", "MOA_SERVE_HOSTS", "MOA_SERVE_ORIGINS", "MOA_SERVE_KEY", "MOA_SERVER_KEY"):
         monkeypatch.delenv(name, raising=False)
     for name, value in SECRETS.items():

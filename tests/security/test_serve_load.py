@@ -164,7 +164,7 @@ def test_idle_clients_do_not_lock_others_out_and_a_run_under_way_stays(limited: 
 
 
 def test_the_command_has_the_limits(provider: Provider, tmp_path: Path) -> None:
-    """1,100 half-open requests at 1,024 descriptors: nobody else got in before."""
+    """1,100 half-open requests at 1,024 descriptors: other clients could not connect before."""
     spec = {"model": "openai:tok=4", "base_url": provider.url}
     (tmp_path / "m.yaml").write_text(json.dumps({"proposers": [spec], "aggregator": spec}))
     start = "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (400, 400)); "

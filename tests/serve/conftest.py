@@ -11,7 +11,7 @@ from tests.serving import Served, mixture, model
 
 @pytest.fixture(scope="session")
 def served(provider_server: Provider) -> Iterator[Served]:
-    """`good` answers, `prompt` shows what the aggregator got, the others fail as they are named."""
+    """`good` answers, `prompt` answers with the aggregator's request, the others fail like their names."""
     drafts = ("one-say=draft%20one", "two-say=draft%20two")
     mixtures = {
         "good": mixture(provider_server, *drafts, aggregator="agg-say=the%20whole%20answer"),

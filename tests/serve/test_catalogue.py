@@ -33,7 +33,7 @@ def keyless(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def not_installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """As where the extra `local` is absent: its runtime is not to be found."""
+    """Hide the runtime, as if the extra `local` is not installed."""
     locate.cache_clear()
     monkeypatch.setitem(sys.modules, "xllamacpp", None)
     yield

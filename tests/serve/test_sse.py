@@ -12,7 +12,7 @@ FULL = 256
 
 
 async def sent(stream: EventStream) -> bytes:
-    """What a client gets that reads to the end."""
+    """Return the text that a client gets if it reads to the end."""
     body, left = bytearray(), asyncio.Event()
 
     async def receive():

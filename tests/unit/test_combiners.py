@@ -18,7 +18,7 @@ _DRAFT = re.compile(r"\[draft (\d+) of \d+ begins: ([0-9a-f]{16})\]\n(.*?)\n\[dr
 
 
 class Fake(BaseChatModel):
-    """Answers by a function of what it is sent; an exception is raised. Keeps what it was sent."""
+    """Answers with a function of the request, or raises its exception. Keeps all requests."""
 
     model: str
     reply: Any = Field(exclude=True)

@@ -16,7 +16,7 @@ SLOW = 2.0
 
 
 class Case(NamedTuple):
-    """A run before and after one change. `see` says what differs: it gets the run and the fakes by name."""
+    """A run before and after one change. `see` returns the observed value; it gets the run and the fakes by name."""
 
     before: dict[str, Any]
     change: Any

@@ -18,7 +18,7 @@ HEAVY = {
 
 
 def modules(*statements: str) -> set[str]:
-    """What a fresh interpreter has loaded after `statements`."""
+    """Return the modules that a new interpreter has loaded after `statements`."""
     code = "; ".join([*statements, "import json, sys", "print(json.dumps(list(sys.modules)))"])
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return set(json.loads(out.stdout))

@@ -48,7 +48,7 @@ def test_a_server_of_ones_own_uses_the_key_it_names_and_no_other() -> None:
 
 
 def test_a_model_is_made_anew_when_its_key_changes_and_for_no_other_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What models are kept under, for those whose keys we know and those whose packages read their own."""
+    """The cache keys of models with known key variables, and of models whose packages read their own."""
     names = {"openai:a": "OPENAI_API_KEY", "anthropic:a": "ANTHROPIC_API_KEY", "bedrock:a": "AWS_SESSION_TOKEN"}
     for name in names.values():
         monkeypatch.setenv(name, "first-1")

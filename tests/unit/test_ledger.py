@@ -82,7 +82,7 @@ async def test_misuse_is_one_typed_error(tmp_path: Path) -> None:
 
 
 async def test_a_full_disk_is_told_as_what_it_is_and_loses_no_other_row(tmp_path: Path) -> None:
-    """SQLite rolls back by itself then; rolling back once more would hide why."""
+    """SQLite then rolls back itself; a second rollback would hide the cause."""
     with Ledger(tmp_path / "l.db", run="r") as ledger:
         await ledger.put("before", {"n": 1}, item="\ud800")
         ledger._submit(lambda: ledger._one("PRAGMA max_page_count = 8")).result()

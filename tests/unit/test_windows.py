@@ -8,7 +8,7 @@ from moa_graph.graph.windows import fit
 
 
 def kept(text: str) -> str:
-    """What is shown of a draft, without the note that it was cut."""
+    """Return the visible part of a draft, without the note that it was cut."""
     return text.partition("\n[cut here")[0]
 
 

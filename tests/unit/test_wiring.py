@@ -15,7 +15,7 @@ from moa_graph import ConfigError, InputError, MoAContext, create_moa
 
 
 class Own(BaseChatModel):
-    """A caller's own chat model: says its name and how many messages it was shown."""
+    """A caller's own chat model. It answers with its name and the number of messages."""
 
     model: str = "own"
     seen: list[list[BaseMessage]] = Field(default_factory=list)

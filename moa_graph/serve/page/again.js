@@ -1,4 +1,4 @@
-// The aggregator once more, over the drafts that are there: one call is paid. Options may name another aggregator.
+// Call the aggregator again with the existing drafts, which costs one call. Options may name another aggregator.
 async function aggregate(before) {
   if (running) return waits();
   const chosen = mixtures.find((each) => each.name === before.mixture);
@@ -13,7 +13,7 @@ async function aggregate(before) {
   await follow(turn, { mixture: before.mixture, ...turn.sent, drafts: turn.drafts.map(plainDraft), notes: turn.notes });
 }
 
-// A draft as the server knows it.
+// A draft in the form of the server.
 function plainDraft({ layer, slot, proposer, model, status, text, error, usage, cost, seconds, first_token_seconds, attempts }) {
   return { layer, slot, proposer, model, status, text, error, usage, cost, seconds, first_token_seconds, attempts };
 }

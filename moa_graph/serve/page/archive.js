@@ -1,4 +1,4 @@
-// The dialog of this browser's runs: search, rename, forget, save.
+// The dialog with this browser's runs: search, rename, delete, save.
 
 function forget(id) {
   store.write("moa.runs", store.read("moa.runs", []).filter((each) => each.id !== id));
@@ -9,7 +9,7 @@ function rename(id, title) {
   store.write("moa.runs", store.read("moa.runs", []).map((each) => (each.id === id ? { ...each, title } : each)));
 }
 
-// Whether every word stands in the questions or answers of a run.
+// Whether every word occurs in the questions or answers of a run.
 function matches(each, words) {
   const text = [each.title ?? "", ...each.turns.flatMap((turn) => [turn.question, turn.answer ?? ""])].join("\n").toLowerCase();
   return words.every((word) => text.includes(word));

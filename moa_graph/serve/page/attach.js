@@ -1,7 +1,7 @@
-// Files of a question: chosen, dropped or pasted; kept in this browser's database, since its storage is too small.
+// Files of a question: chosen, dropped or pasted. They are kept in IndexedDB, because localStorage is too small.
 
 const MOST_FILES = 8;
-const MOST_BYTES = 14_000_000; // together: the server takes requests of 20 MB, and files grow by a third on the way
+const MOST_BYTES = 14_000_000; // in total: the server accepts requests of 20 MB, and base64 makes files a third larger
 const IMAGES = ["image/png", "image/jpeg", "image/gif", "image/webp"];
 const texts = new Map(); // data URLs by the files' ids
 
@@ -14,7 +14,7 @@ function database() {
   });
 }
 
-// The result of one request to the database; null where the browser refuses one (private windows) or it is full.
+// The result of one request to the database; null if the browser refuses one (private windows) or it is full.
 async function stored(mode, work) {
   try {
     const db = await database();
@@ -35,7 +35,7 @@ const address = (file) => new Promise((done, failed) => {
   reader.readAsDataURL(file);
 });
 
-// Whether a file is text: without a byte that no text has, and UTF-8.
+// Whether a file is text: valid UTF-8 without control bytes.
 async function isText(file) {
   try {
     return !new TextDecoder("utf-8", { fatal: true }).decode(await file.arrayBuffer()).includes("\0");
@@ -44,7 +44,7 @@ async function isText(file) {
   }
 }
 
-// Adds files to those of the next question; returns what cannot be sent, in words.
+// Add files to those of the next question. Returns an error message for a file that cannot be sent.
 async function attach(files, attached) {
   for (const file of files) {
     const kind = IMAGES.includes(file.type) ? "image" : file.type === "application/pdf" ? "pdf" : (await isText(file)) ? "text" : null;
@@ -59,7 +59,7 @@ async function attach(files, attached) {
   return "";
 }
 
-// The content of a question with files, as the server takes it. A file that this browser has no longer is named.
+// The content of a question with files, in the form of the server. A file that was deleted is replaced by its name.
 async function contentOf(turn) {
   const blocks = [{ type: "text", text: turn.question }];
   for (const file of turn.files) {
@@ -106,7 +106,7 @@ function showFiles() {
   }));
 }
 
-// Forgets files that no run names any longer.
+// Delete files that no run refers to.
 async function pruneFiles() {
   const turns = [...store.read("moa.runs", []).flatMap((each) => each.turns), ...conversation.turns];
   const named = new Set([...turns.flatMap((turn) => turn.files ?? []), ...attached].map(({ id }) => id));

@@ -10,9 +10,9 @@ const OVER = (draft) => !["waiting", "writing"].includes(draft.status);
 
 const nameOf = (draft) => draft.proposer.replace(/^p\d+-/, "");
 const letter = (turn, draft) => "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[turn.blind.order[draft.layer].indexOf(draft.slot)] ?? `${draft.slot + 1}`;
-// What a blind vote is about: the drafts that the aggregator reads, once the turn is over.
+// The drafts of a blind vote: those that the aggregator reads, after the end of the turn.
 const choices = (turn) => (turn.status === "running" ? [] : turn.drafts.filter((draft) => draft.layer === turn.layers - 1 && COUNTED.includes(draft.status)));
-// Where nothing can be voted on, there is nothing to hide.
+// Without drafts to vote on, nothing is hidden.
 const hidden = (turn) => turn.blind && turn.blind.best === undefined && (turn.status === "running" || choices(turn).length > 0);
 const shownName = (turn, draft) => (hidden(turn) ? `Draft ${letter(turn, draft)}` : nameOf(draft));
 const hue = (turn, draft) => (hidden(turn) ? "" : `hue-${draft.slot % 8}`);
@@ -43,7 +43,7 @@ function layersView(turn, onVote) {
     const view = cardView(turn, draft, onVote);
     cards.set(key(draft), view);
     grid.append(view.node);
-    // Shown in the drawn order while blind, so that a place does not give a name away.
+    // In blind mode in random order, so that a position does not reveal a name.
     if (turn.blind) {
       const order = turn.blind.order[draft.layer] ?? [];
       for (const slot of order) if (cards.has(`${draft.layer}:${slot}`)) grid.append(cards.get(`${draft.layer}:${slot}`).node);
@@ -82,9 +82,9 @@ function cardView(turn, first, onVote) {
   const vote = button("This draft is best", () => onVote(draftAt(turn, first.layer, first.slot)), "plain vote", { hidden: true });
   const node = el("article", { class: "card" }, el("header", {}, el("div", { class: "who" }, name, model), chip),
     el("div", { class: "body" }, clip, more), foot, vote);
-  let text = null; // the draft's text, as it grows
+  let text = null; // the draft's text so far
   let current = first;
-  let shown = null; // what the body was made from, so that it is made once
+  let shown = null; // the state for which the body was rendered, so that it is rendered once
   const render = seldom(() => {
     text.update(current.text);
     clip.scrollTop = clip.scrollHeight;

@@ -1,6 +1,6 @@
-// What the answer shares with each draft, and what combiners wrote down.
+// The comparison of the answer with each draft, and the notes of combiners.
 
-// The comparison of the answer with each draft that its writer was shown; made when it is opened.
+// The comparison of the answer with each draft in the aggregator's prompt. It is computed when it is opened.
 function compareView(turn) {
   const body = el("div", { class: "body" });
   const node = el("details", { class: "part compare", hidden: true }, el("summary", {}, "What the answer shares with each draft"), body);
@@ -32,7 +32,7 @@ function compareView(turn) {
   return { node, update };
 }
 
-// What combiners' own calls came to, a row each, and how the drafts agree.
+// The results of combiners' own calls, one row each, and the agreement of the drafts.
 function notesView(turn) {
   const list = el("div");
   const node = el("section", { class: "part", "aria-label": "How the answer was made", hidden: true }, el("h3", {}, "How the answer was made"), list);

@@ -1,4 +1,4 @@
-// What two texts have in common, word by word.
+// The common words of two texts.
 
 const MOST_WORDS = 2_000; // The comparison takes time in proportion to the product of both lengths.
 

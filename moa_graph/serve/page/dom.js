@@ -1,9 +1,9 @@
-// Elements, numbers as people read them, and this browser's storage.
+// Elements, formatted numbers, and this browser's storage.
 
 const $ = (id) => document.getElementById(id);
 
 // An element: properties by name, `on` with listeners, `data` and `aria` as attributes. Children are nodes or text.
-// There is no way to hand it HTML.
+// HTML text is not accepted.
 function el(tag, props = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(props)) {
@@ -37,7 +37,7 @@ function say(text) {
   $("say").textContent = text;
 }
 
-// Calls `work` soon, but so seldom that it takes at most a fifth of the time.
+// Call `work` soon, but so rarely that it takes at most a fifth of the time.
 function seldom(work) {
   let timer = 0;
   let due = 0;
@@ -99,7 +99,7 @@ async function copy(text, from) {
   try {
     await navigator.clipboard.writeText(text);
   } catch {
-    // Where a page has no clipboard (plain http on a network), an old way remains.
+    // Without clipboard access (plain http on a network), use the older API.
     const area = el("textarea", { value: text, class: "hidden", "aria-hidden": "true" });
     from.after(area);
     area.select();

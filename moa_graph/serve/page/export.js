@@ -1,6 +1,6 @@
-// What is kept of a conversation, and the buttons that save it.
+// The stored form of a conversation, and the buttons that save it.
 
-// What is kept of a turn: no clock of this page, nothing that is empty while it runs.
+// The stored form of a turn: without the page's clock, and without fields that are empty during a run.
 function plainTurn({ question, mixture, created, status, layers, drafts, starts, answer, aggregator, record, error, blind, notes, took, firstToken, replaced, reused, sent, files }) {
   return { question, mixture, created, status, layers, answer, aggregator, record, error, drafts, notes, starts, took, firstToken, ...(replaced ? { replaced } : {}), ...(reused ? { reused } : {}), ...(files ? { files } : {}), sent, ...(blind ? { blind } : {}) };
 }

@@ -1,4 +1,4 @@
-// This browser's runs, newest first, on this computer only. When storage is full the oldest go.
+// This browser's runs, newest first, on this computer only. If storage is full, the oldest are deleted.
 
 const KEPT = 500;
 

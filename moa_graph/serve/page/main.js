@@ -1,20 +1,20 @@
-// The page at work: choices, asking, stopping, follow-ups, theme.
+// The interactive page: options, asking, stopping, further questions, theme.
 
 const data = JSON.parse($("data").textContent);
 const TITLE = document.title;
 const EXAMPLES = ["What is the difference between a cold and the flu?", "Why is the sky blue?", "Plan a weekend in Lisbon.", "Explain recursion to a child."];
-// What a model of 135 million parameters can answer.
+// Questions that a model of 135 million parameters can answer.
 const SIMPLE = ["What is the capital of France?", "Give me three tips for better sleep.", "What is photosynthesis?", "What are the benefits of walking?"];
 const newId = () => crypto.randomUUID?.() ?? `${Date.now()}`;
 const conversation = { id: newId(), title: null, turns: [] };
 const views = new Map(); // of the turns on the page
 let mixtures = [];
-let running = null; // the AbortController of the run under way
+let running = null; // the AbortController of the active run
 let attached = []; // the files of the next question
-let editing = null; // the turn whose question is being written anew
+let editing = null; // the turn whose question is edited
 let placed = 0; // where the last turn was put, to see whether the reader has moved since
 
-// A conversation on the page; its address names it, so that reload, Back and a bookmark lead to it.
+// A conversation on the page. Its id is in the address, so that reload, Back and bookmarks work.
 function open({ id, title = null, turns }, address = "push") {
   Object.assign(conversation, { id, title, turns: turns.map(knownTurn) });
   if (address !== "keep") history.pushState(null, "", turns.length ? `#run=${id}` : location.pathname + location.search);
@@ -23,7 +23,7 @@ function open({ id, title = null, turns }, address = "push") {
 }
 
 function show(turns) {
-  // At hand from now on, so that what is shown can be saved when the server has gone.
+  // Loaded now, so that the page can save runs when the server has stopped.
   if (turns.length) more().catch(() => {});
   $("turns").replaceChildren();
   views.clear();
@@ -40,7 +40,7 @@ function named() {
   $("spent").textContent = calls ? `So far: ${plural(calls, "call")}, ${cost === null ? "cost unknown" : dollars(cost)}` : "";
 }
 
-// What records count again: drafts and notes that an earlier turn paid for.
+// Costs that records contain again: drafts and notes of an earlier turn.
 function reused(what) {
   const parts = conversation.turns.filter((turn) => turn.reused && turn.record).flatMap((turn) => [...turn.drafts, ...turn.notes]);
   return parts.reduce((sum, part) => sum + (what === "cost" ? part.cost ?? 0 : Number(part.attempts > 0)), 0);
@@ -57,13 +57,13 @@ function addView(turn) {
   return view;
 }
 
-// Whether somebody reads elsewhere than where the turn was put, and must not be moved.
+// Whether the reader has scrolled away from the turn, so that the page must not scroll.
 function reading(node) {
   const top = node.getBoundingClientRect().top;
   return running && (Math.abs(top - placed) > 60 || node.querySelector(".layers").contains(document.activeElement));
 }
 
-// Once the answer begins it is on the screen, unless somebody reads elsewhere: then a button leads to it.
+// When the answer begins, scroll to it. If the reader has scrolled away, show a button instead.
 function lead(view) {
   const { top } = view.answer.node.getBoundingClientRect();
   if (!reading(view.node) && top > innerHeight * 0.55) {
@@ -99,7 +99,7 @@ async function ask(question, files = []) {
   await follow(turn, body);
 }
 
-// A run from its first event to its last. What has come is kept at every step, since it is paid for.
+// A run from its first event to its last. Received parts are stored at every step, because they are paid for.
 async function follow(turn, body) {
   const earlier = [...conversation.turns];
   if (!earlier.length) history.pushState(null, "", `#run=${conversation.id}`);
@@ -127,10 +127,10 @@ async function follow(turn, body) {
       shown(turn, view, event, now());
       if (["draft", "note", "finished"].includes(event.moa)) remember(conversation);
     }
-    if (turn.status === "running" && !signal.aborted) apply(turn, { moa: "failed", message: "The connection ended before the answer was whole." }, now());
+    if (turn.status === "running" && !signal.aborted) apply(turn, { moa: "failed", message: "The connection ended before the answer was complete." }, now());
     if (turn.status === "running") stopped(turn, now());
   } catch (error) {
-    // A page that is being left loses its connection first: that is no failure of the run.
+    // When the page is closed, its connection ends first. This is not a failure of the run.
     await new Promise((later) => setTimeout(later, 300));
     if (signal.aborted) stopped(turn, now());
     else apply(turn, { moa: "failed", message: inWords(error) }, now());
@@ -141,17 +141,17 @@ async function follow(turn, body) {
   view.all();
   busy(false);
   named();
-  say({ done: "The answer is whole.", failed: `No answer. ${turn.error}`, stopped: "Stopped." }[turn.status]);
+  say({ done: "The answer is complete.", failed: `No answer. ${turn.error}`, stopped: "Stopped." }[turn.status]);
   remember(conversation);
 }
 
 // Browsers say "Failed to fetch" or "network error" when a server is gone.
 function inWords(error) {
-  if (error instanceof TypeError) return "The server does not answer. Start `moa ui` or `moa serve` again, reload this page if its address changed, and ask again. What has come is kept.";
+  if (error instanceof TypeError) return "The server does not answer. Start `moa ui` or `moa serve` again, reload this page if its address changed, and ask again. Received drafts are kept.";
   return error.message;
 }
 
-// The same question once more. The earlier answer stays on the page, and is no part of the conversation any longer.
+// Ask the same question again. The earlier answer stays on the page, but is not a part of the conversation any more.
 function again(turn) {
   if (running) return waits();
   replace(turn);
@@ -165,7 +165,7 @@ function replace(turn) {
   }
 }
 
-// Puts a question back into the composer; null ends that.
+// Edit a question in the composer; null ends the edit.
 function edit(turn) {
   editing = turn;
   $("editing").hidden = !turn;
@@ -176,7 +176,7 @@ function edit(turn) {
   $("question").focus();
 }
 
-// Shows what an event changed, and only that: tokens come by the hundred.
+// Update only the parts that an event changed, because there are hundreds of tokens.
 function shown(turn, view, event, now) {
   const { layers, answer } = view;
   if (event.moa === "draft_token") layers.token(event);
@@ -192,7 +192,7 @@ function shown(turn, view, event, now) {
   }
 }
 
-// What went wrong beside the turns; nothing when `text` is empty.
+// Show an error that does not belong to a turn; hide it if `text` is empty.
 function notice(text) {
   $("notice").hidden = !text;
   $("notice").textContent = text;
@@ -221,7 +221,7 @@ function choose() {
   count();
 }
 
-// Who answers, before anybody is asked.
+// Describe the mixture before the first question.
 function members(chosen) {
   const rows = chosen.rounds.map((round, index) => el("li", {}, el("b", {}, chosen.rounds.length > 1 ? `Layer ${index + 1}: ` : "Drafts: "),
     round.map(({ name, model }) => (name === model ? model : `${name} (${model})`)).join(", ")));
@@ -257,7 +257,7 @@ function theme(name) {
 }
 
 function waits() {
-  notice("A run is under way. Press Escape or Stop to end it, then ask.");
+  notice("A run is active. Press Escape or Stop to end it, then ask.");
 }
 
 function submit(event) {
@@ -272,7 +272,7 @@ function submit(event) {
   ask(question, files);
 }
 
-// Takes files into the next question: chosen, dropped or pasted.
+// Add files to the next question: chosen, dropped or pasted.
 const take = (files) => withMore(() => takeFiles([...files]));
 
 function showAttached() {
@@ -280,14 +280,14 @@ function showAttached() {
   if (attached.length) withMore(showFiles);
 }
 
-// Shows the conversation that the address names.
+// Show the conversation of the address.
 function route() {
   running?.abort();
   const id = /^#run=([\w-]{1,64})$/.exec(location.hash)?.[1];
   const known = store.read("moa.runs", []).find((each) => each.id === id);
   if (id === conversation.id && conversation.turns.length) return;
   open(known ?? { id: newId(), turns: [] }, "keep");
-  notice(id && !known ? "This browser does not have that run: runs are kept only in the browser that asked, and the oldest make room for new ones." : "");
+  notice(id && !known ? "This browser does not have that run: runs are kept only in the browser that asked, and the oldest are deleted for new ones." : "");
 }
 
 function live() {

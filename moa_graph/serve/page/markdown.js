@@ -1,9 +1,9 @@
-// Markdown to elements. Every text ends in a text node and every link is http, https or mailto, so whatever a model
-// writes, it stays text. Images become links: showing one would tell its host that somebody reads this.
+// Markdown to elements. Every text ends in a text node and every link is http, https or mailto, so everything that
+// a model writes stays text. Images become links, because loading one would notify its host.
 
 const PART = 60_000; // Characters that are formatted at once; the rest follows on request, so that the page never stalls.
 
-// Each takes time in proportion to the line, whatever the line: no two repetitions may share a text between them.
+// Each takes time in proportion to the line: no two adjacent repetitions may match the same text.
 const FENCE = /^ {0,3}(`{3,}|~{3,})\s*([^\s`]{0,30})/;
 const HEADING = /^ {0,3}(#{1,6})(?=\s)/;
 const RULE = /^ {0,3}([-*_])(?: *\1){2,} *$/;
@@ -23,7 +23,7 @@ function markdown(text) {
   return view.node;
 }
 
-// A text that grows: only its last block is made again, so the whole takes time in proportion to its length.
+// A growing text. Only its last block is rendered again, so the total time is proportional to its length.
 function growing() {
   const node = el("div", { class: "md" });
   let source = "";

@@ -1,4 +1,4 @@
-// A turn: what was asked, what came, and how the server's events change it. No elements here.
+// A turn: its question, its results, and its changes by the server's events. It has no elements.
 
 // draft: as the package has it (layer, slot, proposer, model, status, text, error, usage, cost, seconds, ...), and while
 // it is being written `status: "writing"` with the text so far.
@@ -10,7 +10,7 @@ function newTurn(question, chosen, blind) {
     status: "running",
     layers: chosen.layers,
     drafts: [],
-    notes: [], // what combiners wrote down
+    notes: [], // the notes of combiners
     starts: {}, // seconds from the beginning to each layer's, the aggregator's under "answer"
     answer: "",
     aggregator: "",
@@ -20,12 +20,12 @@ function newTurn(question, chosen, blind) {
   };
 }
 
-// A turn of a file or of the history, whatever is missing filled in.
+// A turn of a file or of the history, with defaults for missing fields.
 function knownTurn(given) {
   const turn = { ...newTurn("", {}, false), ...given, drafts: given.drafts ?? [], notes: given.notes ?? [] };
   turn.layers = given.record?.layers ?? given.layers ?? 1 + Math.max(0, ...turn.drafts.map((d) => d.layer));
   turn.aggregator = given.record?.aggregator ?? given.aggregator ?? "";
-  // A run that was under way when its page was closed ended with it.
+  // A run ends when its page is closed.
   const status = given.status === "running" ? "stopped" : given.status;
   turn.status = turn.error ? "failed" : status === "stopped" ? "stopped" : "done";
   for (const draft of turn.drafts) if (["waiting", "writing"].includes(draft.status)) draft.status = "stopped";
@@ -33,7 +33,7 @@ function knownTurn(given) {
   return turn;
 }
 
-// A layer begins when the slowest draft before it has come: exact, since nothing else happens in between.
+// A layer begins when the slowest draft of the previous one ends.
 function startsOf(drafts, layers) {
   const starts = {};
   let at = 0;
@@ -69,7 +69,7 @@ function apply(turn, event, now) {
     const same = (each) => each.layer === event.layer && each.slot === event.slot && each.kind === event.kind;
     turn.notes = [...turn.notes.filter((each) => !same(each)), event.note];
   } else if (event.moa === "aggregating") {
-    // Said again when a fallback takes over: what the one before wrote is gone.
+    // Sent again when a fallback is called: the text so far is void.
     Object.assign(turn, { aggregator: event.model, answer: "", firstToken: undefined });
     turn.starts.answer = now;
   } else if (event.moa === "answer_token") {
@@ -98,10 +98,10 @@ function shuffled(list) {
   return out;
 }
 
-// The turns that models are to see: those that were answered whole.
+// The turns that are sent to models: those with a complete answer.
 const answeredTurns = (turns) => turns.filter((turn) => turn.answer && turn.status === "done" && !turn.replaced);
 
-// The conversation as texts: questions and the whole answers to them, never a draft or a half.
+// The conversation as texts: questions and complete answers, never drafts or partial answers.
 function plainMessages(turns, last) {
   const said = answeredTurns(turns).flatMap((turn) => [{ role: "user", content: turn.question }, { role: "assistant", content: turn.answer }]);
   return [...said, { role: "user", content: last.question }];

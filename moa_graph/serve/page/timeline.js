@@ -1,4 +1,4 @@
-// Who took how long: a lane for each call on one scale; the pale part is the wait for the first token.
+// The time line: a lane for each call on one scale. The pale part is the wait for the first token.
 
 function timelineView(turn) {
   const list = el("ol", { class: "lanes" });
@@ -6,7 +6,7 @@ function timelineView(turn) {
 
   function update(now) {
     const lanes = lanesOf(turn, now);
-    // The scale begins with the first call: what the server did before is no model's time.
+    // The scale begins with the first call, so that it excludes the server's own time.
     const start = Math.min(...lanes.map((lane) => lane.start));
     for (const lane of lanes) Object.assign(lane, { start: lane.start - start, end: lane.end - start });
     const end = Math.max(0.1, ...lanes.map((lane) => lane.end));

@@ -16,7 +16,7 @@ function turnView(turn, actions) {
   const drafts = el("div", { class: "drafts" }, el("p", { class: "row" }, folding, none), layers.node);
   const node = el("article", { class: "turn" }, questionView(turn), ...filesOf(turn), state, drafts, alarm, answer.node, notes.node, compared.node, el("div", { class: "below" }, timeline.node, totals));
   let folded = null; // null until the answer begins, or a person decides
-  let leads = false; // whether the answer stands first on a phone
+  let leads = false; // whether the answer is first on a phone
 
   function fold(yes) {
     folded = yes;
@@ -38,7 +38,7 @@ function turnView(turn, actions) {
     arrange();
   }
 
-  // Once there is an answer it leads: the drafts fold to their headers, and on a phone they come after it.
+  // When there is an answer, the drafts fold to their headers, and on a phone they come after it.
   function arrange() {
     const answered = !answer.node.hidden && turn.status !== "failed" && !hidden(turn);
     folding.hidden = !actions.live || !answered || !turn.drafts.length;
@@ -91,7 +91,7 @@ function stateOf(turn, now) {
   else if (turn.status === "stopped") parts.push(el("span", { class: "chip warn" }, "stopped"));
   else if (turn.record?.degraded && !hidden(turn)) parts.push(el("span", { class: "chip warn" }, whyDegraded(turn)));
   if (turn.mixture) parts.push(el("span", {}, `mixture ${turn.mixture}`));
-  if (turn.reused) parts.push(el("span", {}, "the drafts of before, one new call"));
+  if (turn.reused) parts.push(el("span", {}, "reused drafts, one new call"));
   if (turn.status === "running") parts.push(el("span", {}, seconds(now)));
   if (hidden(turn) && turn.status !== "running") parts.push(el("span", {}, "Which draft is best? Names come after your vote."));
   return parts;
@@ -132,7 +132,7 @@ function answerView(turn, { live, again, aggregate, edit }) {
   function update() {
     token.cancel();
     const over = turn.status !== "running";
-    // After a failure without a word of an answer there is nothing to show but the ways on.
+    // After a failure without any answer text, only the buttons are shown.
     node.hidden = !over && !turn.aggregator && !turn.answer;
     model.textContent = turn.aggregator;
     render();

@@ -1,4 +1,4 @@
-// Blind votes: giving one, keeping and saving them.
+// Blind votes: cast, store and save them.
 
 function vote(turn, draft) {
   const view = views.get(turn);
@@ -30,7 +30,8 @@ function voteOf(turn, messages) {
   };
 }
 
-// Votes are a person's work: runs make room for them. What this browser will not keep is held until the page is closed.
+// Votes are more important than runs, which are deleted for them. A vote that cannot be stored is held until the page
+// is closed.
 let unkept = [];
 const votes = () => [...store.read("moa.votes", []), ...unkept];
 
