@@ -119,7 +119,7 @@ def item_id(row: Row, where: str) -> int:
         InputError: There is no number, or it is not an integer.
     """
     name = "idx" if "idx" in row else "question_id"
-    found = identifier(row.get(name, ""), where, name)
+    found = identifier(row[name], where, name) if name in row else None
     if not isinstance(found, int):
         raise InputError(f"{where} has no idx or question_id that is a number: {row.get(name)!r}")
     return found
