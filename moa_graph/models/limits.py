@@ -14,6 +14,7 @@ __all__ = [
     "MAX_HEADER_BYTES",
     "MAX_INTERIM_REPLIES",
     "MAX_JSON_VALUES",
+    "MAX_LOGPROBS",
     "MAX_REPLY_BYTES",
     "MAX_STREAM_BYTES",
     "MAX_TEXT_CHARS",
@@ -30,8 +31,11 @@ MAX_STREAM_BYTES = 64 * 2**20
 MAX_EVENT_BYTES = 4 * 2**20
 """Decoded bytes of one server-sent event, or of one line of a stream that is not framed as events."""
 
-MAX_CHUNKS = 10_000
-"""Chunks of a stream that cannot be joined with their neighbours, such as chunks with log probabilities."""
+MAX_CHUNKS = 3_000
+"""Chunks of a stream that cannot be joined with their neighbours, and so are kept until its end."""
+
+MAX_LOGPROBS = 50_000
+"""Tokens of one reply with log probabilities."""
 
 MAX_ERROR_BYTES = 64 * 2**10
 """Decoded bytes of an error body. Reading stops there; what was read is still used for the error message."""

@@ -124,6 +124,8 @@ def _read(raw: Raw, tools: bool) -> Reply:
     if len(said) > MAX_TEXT_CHARS:
         raise ReplyTooLarge("answer", MAX_TEXT_CHARS, "characters")
     text, finish = clean(said), finish_of(raw.reasons)
+    if _INVISIBLE.fullmatch(text):
+        text = ""
     calls, invalid = checked_calls(raw.calls, cut=finish.status == "truncated") if raw.calls else ([], [])
     offered = calls if tools else []
     status, error, fault = _judge(raw, text, finish, offered, invalid if tools else [])
@@ -231,6 +233,12 @@ _NOT_KEPT: Final = frozenset({BLOCKS, "tool_calls", "function_call", "refusal", 
 def _extra(given: Mapping[str, Any]) -> dict[str, Any]:
     kept = plain({key: value for key, value in given.items() if key not in _NOT_KEPT}, text=MAX_ARGUMENT_CHARS)
     return kept if isinstance(kept, dict) else {}
+
+
+_INVISIBLE: Final = re.compile(
+    r"[\s\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0]*"
+)
+"""White space and characters that show nothing: a text of only these is no answer."""
 
 
 # Metadata.

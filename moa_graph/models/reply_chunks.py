@@ -14,17 +14,17 @@ from langchain_core.messages import AIMessageChunk
 from langchain_core.messages.ai import UsageMetadata, add_usage
 from langchain_core.outputs import ChatGenerationChunk
 
-from moa_graph.models.limits import MAX_CHUNKS, ReplyTooLarge
+from moa_graph.models.limits import MAX_CHUNKS, MAX_LOGPROBS, ReplyTooLarge
 
 __all__ = ["Joining"]
 
-_AS_THEY_COME: Final = 2000
+_AS_THEY_COME: Final = 1000
 """Chunks at the beginning of a stream that are passed on as they come."""
 
-_PAUSE: Final = 0.1
+_PAUSE: Final = 0.05
 """Seconds for which chunks are joined after that."""
 
-_GROWING: Final = frozenset({"text", "thinking", "reasoning", "partial_json", "reasoning_content"})
+_GROWING: Final = frozenset({"text", "thinking", "reasoning", "partial_json", "reasoning_content", "refusal"})
 """Fields of content blocks, and of `additional_kwargs`, whose pieces are joined."""
 
 
@@ -35,6 +35,7 @@ class _Shape(NamedTuple):
     extra: Any
     calls: Any
     metadata: Any
+    info: Any
 
 
 class Joining:
@@ -44,6 +45,8 @@ class Joining:
         self._count = 0
         self._shape: _Shape | None = None
         self._texts: list[list[str]] = []
+        self._logprobs: dict[str, list[Any] | None] = {}
+        self._tokens = 0
         self._usage: UsageMetadata | None = None
         self._first: ChatGenerationChunk | None = None
         self._since = 0.0
@@ -62,6 +65,7 @@ class Joining:
             for parts, text in zip(self._texts, texts, strict=True):
                 parts.append(text)
             self._add_usage(chunk)
+            self._add_logprobs(chunk)
             return self.rest() if time.monotonic() - self._since > _PAUSE else []
         done = self.rest()
         self._count += 1
@@ -71,6 +75,7 @@ class Joining:
             return [*done, chunk]
         self._first, self._shape, self._texts = chunk, shape, [[text] for text in texts]
         self._usage = _usage_of(chunk)
+        self._add_logprobs(chunk)
         if not done:
             self._since = time.monotonic()
         return done
@@ -80,7 +85,9 @@ class Joining:
         if self._first is None or self._shape is None:
             return []
         whole = _joined(self._first, self._shape, ["".join(parts) for parts in self._texts], self._usage)
-        self._first = self._shape = None
+        if self._logprobs:
+            whole.generation_info = {**(whole.generation_info or {}), "logprobs": self._logprobs}
+        self._first, self._shape, self._logprobs = None, None, {}
         return [whole]
 
     def _add_usage(self, chunk: ChatGenerationChunk) -> None:
@@ -90,6 +97,16 @@ class Joining:
         if given is not None:
             self._usage = given if totals else add_usage(self._usage, given)
 
+    def _add_logprobs(self, chunk: ChatGenerationChunk) -> None:
+        for name, tokens in ((chunk.generation_info or {}).get("logprobs") or {}).items():
+            held = self._logprobs.setdefault(name, None if tokens is None else [])
+            if tokens is not None:
+                self._logprobs[name] = held = [] if held is None else held
+                held.extend(tokens)
+                self._tokens += len(tokens)
+        if self._tokens > MAX_LOGPROBS:
+            raise ReplyTooLarge("list of log probabilities", MAX_LOGPROBS, "tokens")
+
 
 def _usage_of(chunk: ChatGenerationChunk) -> UsageMetadata | None:
     return chunk.message.usage_metadata if isinstance(chunk.message, AIMessageChunk) else None
@@ -98,14 +115,15 @@ def _usage_of(chunk: ChatGenerationChunk) -> UsageMetadata | None:
 def _parts(chunk: ChatGenerationChunk) -> tuple[_Shape | None, list[str]]:
     """Return a chunk's shape and its growing texts; None for a chunk that must stay as it is."""
     message = chunk.message
-    if chunk.generation_info or type(message) is not AIMessageChunk or message.chunk_position:
+    info = dict(chunk.generation_info or {})
+    if type(message) is not AIMessageChunk or message.chunk_position or not _are_lists(info.pop("logprobs", None)):
         return None, []
     texts: list[str] = []
     content, extra = _content(message.content, texts), _grown(message.additional_kwargs, texts)
     calls = [_call(each, texts) for each in message.tool_call_chunks]
     if content is None or extra is None or None in calls:
         return None, []
-    return _Shape(content, extra, calls, message.response_metadata), texts
+    return _Shape(content, extra, calls, message.response_metadata, info), texts
 
 
 def _content(content: Any, texts: list[str]) -> Any:
@@ -130,11 +148,20 @@ def _grown(given: Mapping[str, Any], texts: list[str]) -> dict[str, Any] | None:
     return rest
 
 
+def _are_lists(logprobs: Any) -> bool:
+    """Whether log probabilities are lists by name, as in OpenAI's protocol, or missing."""
+    return logprobs is None or (
+        isinstance(logprobs, Mapping) and all(isinstance(each, list | None) for each in logprobs.values())
+    )
+
+
 def _call(piece: Mapping[str, Any], texts: list[str]) -> dict[str, Any] | None:
-    if piece.get("name") or piece.get("id"):
-        return None  # it begins a call
+    name, id_ = piece.get("name"), piece.get("id")
+    if name and not id_:
+        return None  # it begins a call, and the next piece of this name another one
     texts.append(piece.get("args") or "")
-    return {**piece, "args": ""}
+    # Some servers repeat the name and the id in every piece, some make up an id for every piece without a name.
+    return {**piece, "args": "", "id": id_ if name else None}
 
 
 def _joined(first: ChatGenerationChunk, shape: _Shape, texts: list[str], usage: Any) -> ChatGenerationChunk:
@@ -155,4 +182,4 @@ def _joined(first: ChatGenerationChunk, shape: _Shape, texts: list[str], usage: 
         id=first.message.id,
         name=first.message.name,
     )
-    return ChatGenerationChunk(message=message)
+    return ChatGenerationChunk(message=message, generation_info=shape.info or None)

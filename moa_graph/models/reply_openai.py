@@ -140,6 +140,23 @@ def _keep(message: Any, given: Any, cost: float | None) -> None:
     }
     if found:
         message.additional_kwargs[EXTRAS] = found
+    refusal = given.get("refusal") if isinstance(given, Mapping) else None
+    if refusal and isinstance(refusal, str):
+        message.additional_kwargs["refusal"] = refusal
+
+
+def _object_text(arguments: str) -> str:
+    """Return arguments that LangChain reads: it rejects the whole message for valid JSON that is not an object."""
+    try:
+        value = json.loads(arguments, strict=False)
+    except (ValueError, RecursionError):
+        return arguments
+    if isinstance(value, str):  # some servers encode the text once more
+        try:
+            arguments, value = value, json.loads(value, strict=False)
+        except (ValueError, RecursionError):
+            value = None
+    return arguments if isinstance(value, dict) else f"{arguments} (not a JSON object)"
 
 
 def _extras_of(messages: Iterable[Any]) -> dict[str, Any]:
@@ -157,11 +174,13 @@ def repaired(data: dict[str, Any], *, chunk: bool = False) -> dict[str, Any]:
     for choice in choices if isinstance(choices, list) else ():
         if not isinstance(choice, dict):
             continue
-        if chunk:
-            choice.setdefault("delta", choice.get("message"))
+        if chunk and not isinstance(choice.get("delta"), dict):
+            choice["delta"] = choice.get("message") or {}
+        if not isinstance(reason := choice.get("finish_reason"), str | None):
+            choice["finish_reason"] = f"a value of type {type(reason).__name__}"
         for name in ("message", "delta"):
             if isinstance(message := choice.get(name), dict):
-                _repair(message)
+                _repair(message, whole=not chunk)
         if not isinstance(choice.get("logprobs"), dict | None):
             choice["logprobs"] = None
     return data
@@ -190,7 +209,7 @@ def _count(value: object) -> int | None:
     return round(value) if 0 <= value < 2**53 else None
 
 
-def _repair(message: dict[str, Any]) -> None:
+def _repair(message: dict[str, Any], *, whole: bool) -> None:
     """Repair a message, or the piece of one."""
     message["role"] = "assistant"
     for name in ("name", "id"):
@@ -198,12 +217,12 @@ def _repair(message: dict[str, Any]) -> None:
             del message[name]
     message["content"] = _content(message.get("content"))
     if isinstance(calls := message.get("tool_calls"), list):
-        message["tool_calls"] = [_call(call) for call in calls if isinstance(call, dict)]
+        message["tool_calls"] = [_call(call, whole=whole) for call in calls if isinstance(call, dict)]
     elif calls is not None:
         del message["tool_calls"]
     legacy = message.get("function_call")
     if isinstance(legacy, dict):
-        message["function_call"] = _function(legacy)
+        message["function_call"] = _function(legacy, whole=whole)
     elif legacy is not None:
         del message["function_call"]
 
@@ -216,16 +235,18 @@ def _content(given: Any) -> Any:
     return str(given) if isinstance(given, int | float) and not isinstance(given, bool) else None
 
 
-def _call(call: dict[str, Any]) -> dict[str, Any]:
+def _call(call: dict[str, Any], *, whole: bool) -> dict[str, Any]:
     function = call.get("function")
-    repaired_call = {**call, "function": _function(function if isinstance(function, dict) else {})}
+    repaired_call = {**call, "function": _function(function if isinstance(function, dict) else {}, whole=whole)}
     if not isinstance(call.get("id"), str | None):
         repaired_call["id"] = None
     return repaired_call
 
 
-def _function(function: dict[str, Any]) -> dict[str, Any]:
+def _function(function: dict[str, Any], *, whole: bool) -> dict[str, Any]:
     name, arguments = function.get("name"), function.get("arguments")
     if not isinstance(arguments, str | None):
         arguments = json.dumps(arguments)
+    if whole and arguments:
+        arguments = _object_text(arguments)
     return {**function, "name": name if isinstance(name, str) else None, "arguments": arguments}

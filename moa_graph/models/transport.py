@@ -233,6 +233,7 @@ async def body_of(response: aiohttp.ClientResponse, limit: int) -> AsyncGenerato
     with translated():
         try:
             async for received in response.content.iter_any():
+                total += len(received) if inflate.compressed else 0
                 for piece in inflate(received):
                     total += len(piece)
                     if total > limit:
@@ -259,17 +260,24 @@ class Turns:
 
 
 class _Inflate:
-    """Decodes a body that came compressed although it was asked for as it is."""
+    """Decodes a body that came compressed although it was asked for as it is. Gzip may have several members."""
 
     def __init__(self, encoding: str) -> None:
         if encoding not in ("", "identity", "gzip", "x-gzip", "deflate"):
             raise httpx2.DecodingError(f"the reply has the encoding {encoding[:40]!r}, which was not asked for")
-        self._zlib = zlib.decompressobj(wbits=47) if encoding not in ("", "identity") else None
+        self.compressed = encoding not in ("", "identity")
+        self._zlib = zlib.decompressobj(wbits=47)
+        self._over = False
 
     def __call__(self, data: bytes) -> Iterator[bytes]:
-        if self._zlib is None:
+        if not self.compressed:
             yield from (data[start : start + _PIECE] for start in range(0, len(data), _PIECE))
             return
-        while piece := self._zlib.decompress(data, _PIECE):
+        while data and not self._over:
+            piece = self._zlib.decompress(data, _PIECE)
             data = self._zlib.unconsumed_tail
+            if self._zlib.eof:
+                data = self._zlib.unused_data
+                self._zlib = zlib.decompressobj(wbits=47)
+                self._over = bool(data) and not data.startswith(b"\x1f")  # no further member: it is ignored
             yield piece

@@ -121,6 +121,10 @@ async def test_every_fault_looks_as_it_does_through_the_sdk(provider, asked, pla
         theirs = await outcome(asked, plain(provider.url, name), patience=patience)
         if ours != theirs:
             differences[fault] = (ours, theirs)
+    # LangChain drops the words of a streamed refusal.
+    if asked is streamed:
+        ours, _ = differences.pop("refuse")
+        assert ours["additional_kwargs"] == {"refusal": "I can't help with that."}
     assert differences == {}
 
 

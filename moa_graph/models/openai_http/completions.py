@@ -16,7 +16,7 @@ import orjson
 from moa_graph.models.batching import BatchReply, batcher_for
 from moa_graph.models.limits import MAX_ERROR_BYTES, MAX_REPLY_BYTES, ReplyTooLarge
 from moa_graph.models.openai_http.sse import loads
-from moa_graph.models.openai_http.stream import chunks_of, sdk_errors
+from moa_graph.models.openai_http.stream import chunks_of, raise_error_in, sdk_errors
 from moa_graph.models.transport import Transport, body_of, decoded_headers
 
 
@@ -40,7 +40,8 @@ class Completions:
         body = encoded(payload)
         if body is None:
             return await self.sdk.chat.completions.create(**payload)
-        return contextlib.aclosing(chunks_of(self._url, await self._post(body, payload)))
+        asked = bool(payload.get("logprobs") or (payload.get("extra_body") or {}).get("logprobs"))
+        return contextlib.aclosing(chunks_of(self._url, await self._post(body, payload), logprobs=asked))
 
     async def _raw(self, **payload: Any) -> Any:
         """Return the reply with its headers, to be parsed by the caller."""
@@ -59,6 +60,8 @@ class Completions:
             if len(received) > MAX_ERROR_BYTES:  # the SDK could not read it either, only slower
                 raise ValueError(f"{len(received):,} bytes that are not JSON") from None
             data = None
+        if isinstance(data, dict) and not data.get("error"):  # which LangChain reports
+            raise_error_in(data, self._url)
         if isinstance(data, dict) and _is_plain(data):
             return SimpleNamespace(parse=lambda: data, headers=response.headers)
         return await self._as_the_sdk_reads(response, received, payload)

@@ -38,12 +38,18 @@ def loads(data: bytes) -> Any:
         raise ValueError("the JSON is nested too deeply") from None
 
 
+def _error(said: bytes) -> bytes:
+    """Return an event in OpenAI's form for what a server says of an error."""
+    return b'{"error": %b}' % (said if said.startswith(b"{") else json.dumps(said.decode("utf-8", "replace")).encode())
+
+
 class Events:
     """Splits a stream into the data of its events. Lines may end in LF, CRLF or CR."""
 
     def __init__(self) -> None:
         self._partial: list[bytes] = [b""]
         self._data: list[bytes] = []
+        self._name = b""
         self._after_cr = False
         self._started = False
 
@@ -73,13 +79,13 @@ class Events:
         elif line.startswith(b"{"):
             return line  # JSON without a frame, as some servers report errors
         elif line.startswith(b"error:"):  # llama.cpp reports errors in a field of that name
-            said = line[6:].strip()
-            return b'{"error": %b}' % (
-                said if said.startswith(b"{") else json.dumps(said.decode("utf-8", "replace")).encode()
-            )
-        elif not line and self._data:
-            event, self._data = b"\n".join(self._data), []
-            return event.strip()
+            return _error(line[6:].strip())
+        elif line.startswith(b"event:"):
+            self._name = line[6:].strip()
+        elif not line:
+            event, name = b"\n".join(self._data).strip(), self._name
+            self._data, self._name = [], b""
+            return _error(event) if event and name == b"error" else event
         return None
 
     def _newlines(self, data: bytes) -> bytes:

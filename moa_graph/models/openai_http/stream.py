@@ -11,6 +11,7 @@ import aiohttp
 import httpx2
 import openai
 
+from moa_graph.models.fault_reading import message_in
 from moa_graph.models.limits import MAX_STREAM_BYTES
 from moa_graph.models.openai_http.sse import Events, loads
 from moa_graph.models.transport import Turns, body_of
@@ -19,6 +20,7 @@ MERGED = 8
 """The most chunks that are merged into one: an answer that comes all at once still streams."""
 _DRAIN = 0.1
 """Seconds to wait for the end of a body after its last event, so that the connection can be used again."""
+_JSON_LINES = ("ndjson", "stream+json")
 _TEXTS = ("content", "reasoning_content", "reasoning")
 
 
@@ -32,14 +34,20 @@ def sdk_errors(url: str) -> Iterator[None]:
         raise kind(request=httpx2.Request("POST", url)) from (error.__cause__ or error)
 
 
-async def chunks_of(url: str, response: aiohttp.ClientResponse) -> AsyncGenerator[Any]:
-    """Yield the chunks of a streamed answer. Leaving it early closes the connection at once."""
+async def chunks_of(url: str, response: aiohttp.ClientResponse, *, logprobs: bool = True) -> AsyncGenerator[Any]:
+    """Yield the chunks of a streamed answer. Leaving it early closes the connection at once.
+
+    Args:
+        url: the request's address, for errors.
+        response: the head of the reply; its body is still to be read.
+        logprobs: whether log probabilities were asked for; others are dropped, because they are kept until the end.
+    """
     turns = Turns()
     try:
         with sdk_errors(url):
             async with contextlib.aclosing(_events(response)) as events:
                 async for found in events:
-                    for chunk in merged(_chunk(event, url) for event in found):
+                    for chunk in merged(_chunk(event, url, logprobs) for event in found):
                         yield chunk
                         await turns.share()
     finally:
@@ -49,7 +57,8 @@ async def chunks_of(url: str, response: aiohttp.ClientResponse) -> AsyncGenerato
 async def _events(response: aiohttp.ClientResponse) -> AsyncGenerator[list[bytes]]:
     """The events of every read; `[DONE]` and what follows it are left out."""
     pieces = body_of(response, MAX_STREAM_BYTES)
-    if "event-stream" not in (kind := response.headers.get("content-type", "")) and kind.endswith("json"):
+    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind.endswith("json") and not kind.endswith(_JSON_LINES):
         yield [b"".join([piece async for piece in pieces])]  # the server ignored `stream`
         return
     events = Events()
@@ -67,13 +76,25 @@ async def _events(response: aiohttp.ClientResponse) -> AsyncGenerator[list[bytes
     yield [event for event in events.end() if not event.startswith(b"[DONE]")]
 
 
-def _chunk(event: bytes, url: str) -> Any:
+def _chunk(event: bytes, url: str, logprobs: bool) -> Any:
     chunk = loads(event)
-    if isinstance(chunk, dict) and (error := chunk.get("error")):
-        said = error.get("message") if isinstance(error, dict) else None
-        text = said if isinstance(said, str) and said else "An error occurred during streaming"
-        raise openai.APIError(text, httpx2.Request("POST", url), body=error)
+    if isinstance(chunk, dict):
+        raise_error_in(chunk, url)
+        for choice in chunk.get("choices") or () if not logprobs else ():
+            if isinstance(choice, dict):
+                choice.pop("logprobs", None)
     return chunk
+
+
+def raise_error_in(data: dict[str, Any], url: str) -> None:
+    """Raise the error that a server reports with a status of success, in the field `error` or instead of an answer."""
+    error = data.get("error")
+    said = error.get("message") if isinstance(error, dict) else None
+    text = said if isinstance(said, str) and said else "An error occurred during streaming" if error else ""
+    if not error and data.get("choices") is None:
+        error, text = data, message_in(data)
+    if text:
+        raise openai.APIError(text, httpx2.Request("POST", url), body=error)
 
 
 def merged(chunks: Iterable[Any]) -> Iterator[Any]:
