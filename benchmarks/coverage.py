@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import binom
 
+from moa_graph.evals.formats.style_control import Battle, style_controlled
 from moa_graph.evals.stats import Interval, fraction_interval, kappa, kappa_interval, mean_interval, paired
 
 OUT = Path("reports/coverage.json")
@@ -159,6 +160,51 @@ def _kappa(n: int) -> Sampled:
     return draw
 
 
+def arena_hard() -> Iterator[Row]:
+    """Arena-Hard's win rates: two games of a question go together, and strong verdicts count three times."""
+    for n in (20, 50, 150, 500):
+        for strength in (0.0, 1.0):
+            case = f"two games, strength {strength:g}"
+            yield simulated("Arena-Hard win rate", case, n, _games(n, strength, styled=False), samples=600)
+    for n in (50, 150, 500):
+        yield simulated(
+            "Arena-Hard style-controlled", "length moves verdicts", n, _games(n, 0.5, styled=True), samples=300
+        )
+
+
+def _games(n: int, strength: float, *, styled: bool) -> Sampled:
+    """Verdicts of a model against the baseline: quality by question, and length where it is to be controlled."""
+
+    def drawn(rng: np.random.Generator, size: int, effect: float) -> tuple[list[Battle], list[Any]]:
+        long = rng.normal(0.1, 0.25, size)
+        # A question's own difficulty is a random effect, so both of its games go together.
+        logit = strength + effect * (long - 0.1) + rng.normal(0, 0.0 if styled else 0.8, size)
+        battles: list[Battle] = []
+        for question in range(size):
+            for _ in range(2):
+                won = float(rng.random() < 1 / (1 + np.exp(-logit[question])))
+                battles += [("m", str(question), won)] * (3 if rng.random() < 0.3 else 1)
+        lengths = np.round(500 * np.exp(2 * long)).astype(int)
+        rows = [{"model": "m", "uid": str(q), "metadata": {"token_len": int(v)}} for q, v in enumerate(lengths)]
+        rows += [{"model": "base", "uid": str(q), "metadata": {"token_len": 500}} for q in range(size)]
+        return battles, rows
+
+    def shown(battles: list[Battle], rows: list[Any]) -> tuple[Interval | None, float]:
+        if styled:
+            rate, interval = style_controlled(battles, rows, "base")["m"]
+            return interval, rate
+        values = [score for _, _, score in battles]
+        return fraction_interval(values, clusters=[question for _, question, _ in battles]), sum(values) / len(values)
+
+    effect = 3.0 if styled else 0.0
+    truth = shown(*drawn(np.random.default_rng(1), 60_000 if styled else 300_000, effect))[1]
+
+    def draw(rng: np.random.Generator) -> tuple[Interval | None, float]:
+        return shown(*drawn(rng, n, effect))[0], truth
+
+    return draw
+
+
 def length_controlled() -> Iterator[Row]:
     """The length-controlled win rate: samples of the 805 prompts of four published models, where they are on disk."""
     from moa_graph.errors import MoAError
@@ -197,7 +243,7 @@ def _length(rows: Any, gamed: Any, strength: float, truth: float, n: int) -> Sam
 
 def main() -> int:
     rows: list[Row] = []
-    for part in (win_rates, mean_scores, agreements, length_controlled):
+    for part in (win_rates, mean_scores, agreements, arena_hard, length_controlled):
         for row in part():
             rows.append(row)
             print(

@@ -110,6 +110,21 @@ def test_a_regression_against_a_baseline_ends_with_1(
     assert moa(*base, "--out", tmp_path / "same", "--baseline", tmp_path / "nowhere") == 2
 
 
+def test_a_prompt_that_lost_its_answer_is_a_regression(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The other prompts have the baseline's score, so that the mean alone would not show it."""
+    path = prompts(tmp_path, [{"id": f"q{n}", "prompt": f"{n} + 0?", "gold": "x"} for n in range(3)])
+    outputs = [{"id": f"q{n}", "output": "x"} for n in range(3)]
+    whole, part = write(tmp_path / "whole.json", outputs), write(tmp_path / "part.json", outputs[:2])
+    assert moa("run", path, "--drafts", whole, "--out", tmp_path / "base") == 0
+    now = ("run", path, "--drafts", part, "--out", tmp_path / "now")
+    assert moa(*now) == 0
+    capsys.readouterr()
+    assert moa(*now, "--baseline", tmp_path / "base") == 1
+    assert "1 prompts that the baseline has a grade for have none now: q2" in capsys.readouterr().err
+    # Prompts outside of this run's selection are not missing.
+    assert moa(*now[:4], "--ids", "q0,q1", "--out", tmp_path / "some", "--baseline", tmp_path / "base") == 0
+
+
 def test_a_check_command_runs_without_a_shell(
     tmp_path: Path, provider: Provider, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,7 +18,7 @@ from moa_graph.evals.prompts.bench import PromptOptions, own_benchmark, regressi
 from moa_graph.evals.prompts.grade import Match
 from moa_graph.evals.prompts.questions import OwnPrompt
 from moa_graph.evals.reports.matrix import matrix_page
-from moa_graph.evals.session import Benchmark
+from moa_graph.evals.session import Benchmark, FinishedRun
 
 
 def run_prompts(
@@ -37,7 +37,7 @@ def run_prompts(
 
     Raises:
         InputError: An option or the file cannot be used.
-        MoAError: The score is lower than the baseline's or than `fail_under`.
+        MoAError: The score is lower than the baseline's or than `fail_under`, or a prompt of the baseline has no grade.
     """
     if match is not None and match not in get_args(Match):
         raise InputError(f"--match {match}: must be one of {', '.join(get_args(Match))}")
@@ -57,7 +57,13 @@ def run_prompts(
         return
     score: dict[str, float | None] = {"now": outcome.scores["score"]}
     if before:
-        score |= _against(load(str(outcome.folder)), before)
+        now = load(str(outcome.folder))
+        score |= _against(now, before)
+        if missing := _missing(outcome, now, before):
+            raise MoAError(
+                f"regression: {len(missing)} prompts that the baseline has a grade for have none now: "
+                f"{', '.join(missing[:10])}. Run again to retry the calls that failed"
+            )
     if reason := regression(score, fail_under=fail_under):
         raise MoAError(f"regression: {reason}")
 
@@ -77,6 +83,12 @@ def _against(now: ScoredSystem, before: ScoredSystem) -> Mapping[str, float]:
         print_status(f"paired comparison with the baseline: {verdict(row)} (p {row['p']:.3g}, {row['n']} prompts)")
     sides = {"now": now, "before": before}
     return {name: sum(side.values[key] for key in shared) / len(shared) for name, side in sides.items()}
+
+
+def _missing(outcome: FinishedRun, now: ScoredSystem, before: ScoredSystem) -> list[str]:
+    """Return the prompts of this run that are graded in the baseline only; those skipped for cost are not counted."""
+    here, there = ({str(key[0]) for key in side.values} for side in (now, before))
+    return [one.item for one in outcome.done if not one.skipped and one.item in there - here]
 
 
 def write_matrix(runs: Sequence[str], out: Path) -> None:

@@ -17,6 +17,8 @@ from moa_graph.evals.stats.intervals import NORMAL, Floats
 
 Battle = tuple[str, str, float]
 """(model, question, score of one counted game)."""
+_FEW = 100
+"""Below this number of prompts the interval carries a caution: the fit has four more coefficients than a plain mean."""
 _STYLE = ("token_len", "header_count", "list_count", "bold_count")
 
 
@@ -46,10 +48,12 @@ def style_controlled(
     design, outcome = np.hstack([own, features]), np.array([score for _, _, score in games])
     fitted, covariance = _fit(design, outcome, [question for _, question, _ in games])
     found = {}
+    questions = len({question for _, question, _ in games})
+    caution = f"{questions} prompts; below {_FEW} the interval is rough" if questions < _FEW else None
     for place, model in enumerate(models):
         half = NORMAL * float(np.sqrt(covariance[place, place]))
         low, rate, high = (float(100 / (1 + np.exp(-(fitted[place] + sign * half)))) for sign in (-1, 0, 1))
-        found[model] = (rate, Interval(low, high))
+        found[model] = (rate, Interval(low, high, caution))
     return found
 
 
