@@ -35,6 +35,8 @@ def adapted(model: BaseChatModel, wanted: dict[str, Any], *, quiet: bool) -> Bas
         update["disable_streaming"] = True
     if "max_retries" in fields and getattr(model, "max_retries", 0) != 0:
         update["max_retries"] = 0
+    if "stream_chunk_timeout" in fields:
+        update["stream_chunk_timeout"] = None  # a task for every chunk; deadlines belong to the call
     update |= _openai_clients(model) if hasattr(model, "root_async_client") else _resource(model)
     return model.model_copy(update=update) if update else model
 

@@ -52,12 +52,16 @@ async def read_stream(chunks: Any, pieces: Pieces, sink: Sink, *, on_first: Call
     """
     begun = False
     paused = time.perf_counter()
+    before = cancellations()
     try:
         async for piece in _texts(chunks, pieces):
             if time.perf_counter() - paused > _SLICE:
                 # Thousands of events that arrived in one read must not hold up the event loop.
                 await asyncio.sleep(0)
                 paused = time.perf_counter()
+            if cancellations() > before:
+                # A package swallowed it: `asyncio.wait_for` of Python 3.11 does when a chunk is there at that moment.
+                raise asyncio.CancelledError
             if not begun and (piece or pieces.calls_begun):
                 begun = True
                 on_first()
@@ -73,6 +77,12 @@ async def read_stream(chunks: Any, pieces: Pieces, sink: Sink, *, on_first: Call
             raise
     if pieces.broken:
         raise ProviderError(STREAM_CUT)
+
+
+def cancellations() -> int:
+    """Return how many requests to cancel the current task are pending."""
+    task = asyncio.current_task()
+    return task.cancelling() if task else 0
 
 
 async def _texts(chunks: Any, pieces: Pieces) -> AsyncIterator[str]:
