@@ -14,7 +14,7 @@ import typer
 
 from moa_graph.cli.options import Aggregator, BaseUrl, File, Json, KeyEnv, Preset, Proposers, Trust, chosen
 from moa_graph.costs.amounts import number_of
-from moa_graph.errors import ConfigError
+from moa_graph.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
     from moa_graph.mixture.mixture import Mixture
@@ -22,6 +22,10 @@ from moa_graph.mixture.proposer import Proposer
 
 app = typer.Typer(add_completion=False)
 Wait = Annotated[float, typer.Option("--deadline", min=0.1, help="Maximum seconds for a model's test call.")]
+Fix = Annotated[
+    bool,
+    typer.Option("--fix", help="For each model that does not answer, propose models that its provider offers now."),
+]
 Offline = Annotated[bool, typer.Option("--offline", help="Call no model.")]
 
 PARTS = {
@@ -57,6 +61,7 @@ def doctor(
     api_key_env: KeyEnv = None,
     deadline: Wait = 30.0,
     offline: Offline = False,
+    fix: Fix = False,
     as_json: Json = False,
     trust: Trust = False,
 ) -> None:
@@ -66,8 +71,10 @@ def doctor(
     """
     mixture = chosen(preset, file, proposers, aggregator, base_url=base_url, api_key_env=api_key_env, trust=trust)
     findings = [*_keys(mixture), *_parts(mixture)]
+    if fix and offline:
+        raise InputError("--fix asks providers for their models, and --offline asks none: use one of them.")
     if not offline:
-        findings += asyncio.run(_answers(mixture, deadline))
+        findings += asyncio.run(_answers(mixture, deadline, fix=fix))
     _print(findings, as_json=as_json)
     code = max((finding.bad for finding in findings), default=0)
     if code:
@@ -81,7 +88,7 @@ def _print(findings: list[Finding], *, as_json: bool) -> None:
     from moa_graph.models.terminal_text import for_terminal
 
     for finding in findings:
-        mark = "ok " if finding.ok else ("BAD" if finding.bad else "-  ")
+        mark = "ok " if finding.ok else ("BAD" if finding.bad else "fix" if finding.about == "fix" else "-  ")
         sys.stdout.write(for_terminal(f"{mark} {finding.about:<6} {finding.name}: {finding.detail}") + "\n")
     sys.stdout.write(for_terminal(_verdict(findings)) + "\n")
 
@@ -123,10 +130,31 @@ def _parts(mixture: Mixture) -> Iterable[Finding]:
             yield Finding("part", "embedded model", False, str(exc), 3)
 
 
-async def _answers(mixture: Mixture, deadline: float) -> list[Finding]:
-    """Make a one-token call to every model, all at once, each model once."""
-    specs = {(spec.label, spec.base_url): spec for spec in mixture.specs}
-    return list(await asyncio.gather(*(_answer(spec, deadline) for spec in specs.values())))
+async def _answers(mixture: Mixture, deadline: float, *, fix: bool) -> list[Finding]:
+    """Make a one-token call to every model, all at once, each model once; `fix` looks for replacements of dead ones."""
+    specs = list({(spec.label, spec.base_url): spec for spec in mixture.specs}.values())
+    answers = list(await asyncio.gather(*(_answer(spec, deadline) for spec in specs)))
+    dead = [spec for spec, answer in zip(specs, answers, strict=True) if answer.bad == 1] if fix else []
+    return [*answers, *await asyncio.gather(*(_replacement(spec, deadline) for spec in dead))]
+
+
+async def _replacement(spec: Proposer, deadline: float) -> Finding:
+    """Propose models that the provider of a dead model offers now."""
+    from moa_graph.models.live_models import closest, live_models
+
+    provider, _, model = spec.label.partition(":")
+    try:
+        live = await live_models(spec, seconds=deadline)
+    except LookupError as exc:
+        return Finding("fix", spec.label, False, str(exc))
+    if model in live:
+        return Finding("fix", spec.label, False, "the provider lists this model; its fault is another one")
+    near = [f"{provider}:{each}" for each in closest(model, live) or live[:3]]
+    if not near:
+        return Finding("fix", spec.label, False, "the provider lists no models")
+    return Finding(
+        "fix", spec.label, False, f"not among the provider's {number_of(len(live), 'model')}; try {' or '.join(near)}"
+    )
 
 
 async def _answer(spec: Proposer, deadline: float) -> Finding:

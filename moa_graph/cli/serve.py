@@ -16,10 +16,11 @@ import typer
 from moa_graph.cli.complete import mixture_files
 from moa_graph.cli.complete import presets as preset_completion
 from moa_graph.cli.home import resolve
-from moa_graph.cli.options import Trust
+from moa_graph.cli.options import Aggregator, BaseUrl, KeyEnv, Proposers, Trust, chosen
 from moa_graph.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
+    from moa_graph.mixture.mixture import Mixture
     from moa_graph.serve.catalogue import Catalogue
 
 app = typer.Typer(add_completion=False)
@@ -45,18 +46,28 @@ Browser = Annotated[bool, typer.Option(help="Open a web browser.")]
 
 @app.command()
 def serve(
-    presets: Presets = None, files: Files = None, port: Port = 8000, host: Host = "127.0.0.1", trust: Trust = False
+    presets: Presets = None,
+    files: Files = None,
+    proposers: Proposers = None,
+    aggregator: Aggregator = None,
+    base_url: BaseUrl = None,
+    api_key_env: KeyEnv = None,
+    port: Port = 8000,
+    host: Host = "127.0.0.1",
+    trust: Trust = False,
 ) -> None:
     """Serve mixtures as models of an OpenAI-compatible endpoint, and the page that shows every draft.
 
     Without --preset and --file, it offers every preset whose keys are set, starting with the default of `moa ask`, and
-    `local` if it is installed. MOA_SERVE_KEY sets the key that clients must send.
+    `local` if it is installed. With --proposer it offers that mixture as the model `moa`. MOA_SERVE_KEY sets the key
+    that clients must send.
     """
-    listen(_sources(presets, files), port, host, trust=trust)
+    given = _given(proposers, aggregator, base_url=base_url, api_key_env=api_key_env)
+    listen([*given, *_sources(presets, files)], port, host, trust=trust)
 
 
 def listen(
-    sources: list[str | Path],
+    sources: list[str | Path | Mixture],
     port: int,
     host: str,
     *,
@@ -146,7 +157,19 @@ def ui(
     listen(_sources(presets, files), port, host, ready=_open if browser else None, trust=trust, editor=True)
 
 
-def _sources(presets: list[str] | None, files: list[Path] | None) -> list[str | Path]:
+def _given(
+    proposers: list[str] | None, aggregator: str | None, *, base_url: str | None, api_key_env: str | None
+) -> list[Mixture]:
+    """Return the mixture that options describe model by model; empty without --proposer."""
+    if proposers:
+        return [chosen(proposers=proposers, aggregator=aggregator, base_url=base_url, api_key_env=api_key_env)]
+    names = {"--aggregator": aggregator, "--base-url": base_url, "--api-key-env": api_key_env}
+    if unused := [name for name, value in names.items() if value]:
+        raise InputError(f"{unused[0]} needs --proposer: presets and files name their own models and hosts.")
+    return []
+
+
+def _sources(presets: list[str] | None, files: list[Path] | None) -> list[str | Path | Mixture]:
     return [*map(resolve, presets or []), *(files or [])]
 
 

@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
-__all__ = ["adapted"]
+__all__ = ["adapted", "call_options", "without_litellm_retries"]
 
 _LIMITS = ("max_tokens", "num_predict", "max_output_tokens", "max_tokens_to_sample", "max_completion_tokens")
 """What LangChain's model classes call the limit of an answer's tokens."""
@@ -38,7 +38,24 @@ def adapted(model: BaseChatModel, wanted: dict[str, Any], *, quiet: bool) -> Bas
     if "stream_chunk_timeout" in fields:
         update["stream_chunk_timeout"] = None  # a task for every chunk; deadlines belong to the call
     update |= _openai_clients(model) if hasattr(model, "root_async_client") else _resource(model)
-    return model.model_copy(update=update) if update else model
+    return without_litellm_retries(model.model_copy(update=update) if update else model)
+
+
+def without_litellm_retries(model: BaseChatModel) -> BaseChatModel:
+    """Return the model; for ChatLiteLLM a copy whose clients never retry: its `max_retries` does not reach them."""
+    if not _is_of(model, "langchain_litellm"):
+        return model
+    options: dict[str, Any] = getattr(model, "model_kwargs", {})
+    return model.model_copy(update={"model_kwargs": {**options, "max_retries": 0}})
+
+
+def call_options(model: BaseChatModel) -> dict[str, Any]:
+    """Return the options that each call of a model needs so that its SDK makes one request (Cohere's)."""
+    return {"request_options": {"max_retries": 0}} if _is_of(model, "langchain_cohere") else {}
+
+
+def _is_of(model: BaseChatModel, package: str) -> bool:
+    return any(each.__module__.partition(".")[0] == package for each in type(model).__mro__)
 
 
 def _openai_clients(model: Any) -> dict[str, Any]:

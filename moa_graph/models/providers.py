@@ -28,6 +28,8 @@ class Provider:
         limit: The request parameter that limits the answer's tokens.
         prices: The provider's identifier in genai-prices, where it differs.
         preset: The preset to use when only this provider's key is set; None if it depends on the installed models.
+        models: For a provider with a protocol of its own, the path of its list of models after `base_url`.
+        key_header: For such a provider, the header of that list that holds the key.
     """
 
     base_url: str
@@ -44,6 +46,8 @@ class Provider:
     limit: str = "max_tokens"
     prices: str = ""
     preset: str | None = None
+    models: str = "/models"
+    key_header: str = "authorization"
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -93,6 +97,8 @@ PROVIDERS: dict[str, Provider] = {
         package="langchain-anthropic",
         extra="anthropic",
         address_variable="ANTHROPIC_BASE_URL",
+        models="/v1/models",
+        key_header="x-api-key",
         preset="anthropic",
     ),
     "google_genai": Provider(
@@ -103,6 +109,8 @@ PROVIDERS: dict[str, Provider] = {
         protocol="own",
         package="langchain-google-genai",
         extra="google",
+        models="/v1beta/models",
+        key_header="x-goog-api-key",
         prices="google",
         preset="google",
     ),
@@ -153,6 +161,7 @@ PROVIDERS: dict[str, Provider] = {
         extra="ollama",
         address_variable="OLLAMA_HOST",
         limit="num_predict",
+        models="/api/tags",
     ),
     "lmstudio": Provider(
         title="LM Studio",

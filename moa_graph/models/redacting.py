@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
+from types import MappingProxyType
 from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -19,6 +20,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableBinding
 from langgraph.errors import GraphBubbleUp
+from pydantic import Field
 
 from moa_graph.models.answer_filter import FILTER, ChunkFilter, filtered
 from moa_graph.models.faults import STREAM_CUT, ProviderError, judged, own_cancellation
@@ -31,8 +33,10 @@ _SHARED = tuple(BaseChatModel.model_fields)
 """LangChain's own switches (cache, rate limiter, streaming, callbacks, ...), which the delegating model implements."""
 
 
-def redacting(model: BaseChatModel) -> BaseChatModel:
+def redacting(model: BaseChatModel, options: Mapping[str, Any] = MappingProxyType({})) -> BaseChatModel:
     """Return a chat model that answers as `model` does and raises `ProviderError` for every fault.
+
+    `options` are passed with each call, beside those of the caller.
 
     The caller's object is not changed. Traces show its own name, class and settings. A mixture used as a model is
     returned unchanged: its errors are already redacted, and it handles the surrounding run itself.
@@ -46,13 +50,14 @@ def redacting(model: BaseChatModel) -> BaseChatModel:
     if "streaming" in model.model_fields_set:
         fields["streaming"] = getattr(model, "streaming", None)
     # Without validation: the values come from a model that has validated them.
-    return (_RedactingStream if streams else _Redacting).model_construct(inner=model, **fields)
+    return (_RedactingStream if streams else _Redacting).model_construct(inner=model, options=dict(options), **fields)
 
 
 class _Redacting(BaseChatModel):
     """Delegates to `inner`; for models that do not stream."""
 
     inner: BaseChatModel
+    options: builtins.dict[str, Any] = Field(default_factory=builtins.dict)
     streaming: bool | None = None
 
     @property
@@ -80,8 +85,8 @@ class _Redacting(BaseChatModel):
         """Bind tools as the real model's class does."""
         bound: Any = self.inner.bind_tools(tools, **kwargs)
         if isinstance(bound, RunnableBinding) and isinstance(bound.bound, BaseChatModel):
-            return bound.model_copy(update={"bound": redacting(bound.bound)})
-        return redacting(bound) if isinstance(bound, BaseChatModel) else bound
+            return bound.model_copy(update={"bound": redacting(bound.bound, self.options)})
+        return redacting(bound, self.options) if isinstance(bound, BaseChatModel) else bound
 
     def _generate(
         self,
@@ -91,7 +96,7 @@ class _Redacting(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         try:
-            return self.inner._generate(messages, stop, run_manager, **kwargs)
+            return self.inner._generate(messages, stop, run_manager, **{**self.options, **kwargs})
         except Exception as exc:
             raise _redacted(exc) from None
 
@@ -103,7 +108,7 @@ class _Redacting(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         try:
-            result = await self.inner._agenerate(messages, stop, run_manager, **kwargs)
+            result = await self.inner._agenerate(messages, stop, run_manager, **{**self.options, **kwargs})
             return result if FILTER.get() is None else filtered(result)
         except (Exception, asyncio.CancelledError) as exc:
             raise _redacted(exc) from None
@@ -120,7 +125,7 @@ class _RedactingStream(_Redacting):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         try:
-            chunks: Any = self.inner._astream(messages, stop, run_manager, **kwargs)
+            chunks: Any = self.inner._astream(messages, stop, run_manager, **{**self.options, **kwargs})
             end, joining, text = StreamEnd(), Joining(), ChunkFilter()
             try:
                 async with aclosing(chunks):

@@ -103,19 +103,20 @@ def chat_model(
         "max_tokens": spec.max_tokens if max_tokens is None else max_tokens,
     }
     # Imported here, because LangChain's model classes are slow to import and a graph is built without them.
+    from moa_graph.models.adapted import adapted, call_options
     from moa_graph.models.redacting import redacting
 
     kept = _models.setdefault(asyncio.get_running_loop(), OrderedDict())
     if not isinstance(spec.model, str):
-        from moa_graph.models.adapted import adapted
-
-        return redacting(adapted(spec.model, {**sampling, **spec.params}, quiet=quiet))
+        own = adapted(spec.model, {**sampling, **spec.params}, quiet=quiet)
+        return redacting(own, call_options(own))
     key = (spec.fingerprint, *sampling.values(), quiet, _keys_now(spec))
     if key in kept:
         kept.move_to_end(key)
         return kept[key]
     model = _made(spec, {name: value for name, value in sampling.items() if value is not None})
-    kept[key] = redacting(model.model_copy(update={"disable_streaming": True}) if quiet else model)
+    made = model.model_copy(update={"disable_streaming": True}) if quiet else model
+    kept[key] = redacting(made, call_options(made))
     if len(kept) > _KEPT:
         kept.popitem(last=False)
     return kept[key]
@@ -215,9 +216,11 @@ def _by_package(spec: Proposer, provider: Provider, name: str, model: str, sampl
 def _by_langchain(provider: str, name: str, fields: dict[str, Any]) -> BaseChatModel:
     from langchain.chat_models import init_chat_model
 
+    from moa_graph.models.adapted import without_litellm_retries
+
     try:
         model: BaseChatModel = init_chat_model(name, model_provider=provider, max_retries=0, **fields)
     except Exception as exc:
         # Every provider's package reports a missing package, a missing key or wrong settings in its own way.
         raise _cannot_be_made(f"{provider}:{name}", exc) from None
-    return model
+    return without_litellm_retries(model)

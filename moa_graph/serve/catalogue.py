@@ -39,8 +39,8 @@ class Catalogue:
         """The owner's choice, without mixtures that were added later."""
 
     @classmethod
-    def of(cls, sources: Iterable[str | Path] = (), *, trust: bool = False) -> Catalogue:
-        """Return the mixtures of `sources` (presets' names or files).
+    def of(cls, sources: Iterable[str | Path | Mixture] = (), *, trust: bool = False) -> Catalogue:
+        """Return the mixtures of `sources` (presets' names, files, mixtures).
 
         Without sources, return all presets that can answer here: the default of `moa ask` first, the small embedded
         model last.
@@ -84,7 +84,7 @@ class Catalogue:
         return self._graphs[name]
 
 
-def _named(sources: Iterable[str | Path], trust: bool) -> dict[str, Mixture]:
+def _named(sources: Iterable[str | Path | Mixture], trust: bool) -> dict[str, Mixture]:
     mixtures: dict[str, Mixture] = {}
     for mixture, name in (_loaded(source, trust) for source in sources):
         _require(mixture)
@@ -139,6 +139,8 @@ def _require(mixture: Mixture) -> None:
     require_embedded(filter(is_embedded, mixture.specs))
 
 
-def _loaded(source: str | Path, trust: bool) -> tuple[Mixture, str]:
+def _loaded(source: str | Path | Mixture, trust: bool) -> tuple[Mixture, str]:
+    if isinstance(source, Mixture):
+        return source, source.name or "moa"
     mixture = Mixture.load(source, trust=trust)
     return mixture, mixture.name or Path(source).stem

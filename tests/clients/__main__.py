@@ -12,10 +12,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,20 +25,21 @@ from tests.clients.rows import ABSENT, PROGRAMS, Program
 from tests.clients.servers import langgraph_dev, mixture_files, moa_serve
 from tests.provider import Provider
 
-TIMEOUT = 240.0
-"""Seconds that one mode may take."""
+SECONDS = 120.0
+"""Seconds that one mode may take; a program has as much again to start."""
 
 
 def main(words: list[str]) -> int:
     """Run the modes whose program or name holds one of `words` (all without words); return the exit code."""
-    wanted = [(program, mode) for program in PROGRAMS for mode in program.modes if _matches(program, mode, words)]
+    found = [(program, [mode for mode in program.modes if _matches(program, mode, words)]) for program in PROGRAMS]
+    wanted = [(program, modes) for program, modes in found if modes]
     if not wanted:
         print(f"no program or mode is named {' or '.join(words)}")
         return 2
     for name in sorted({program.environment for program, _ in wanted}):
         install(name)
     with _variables({program.server for program, _ in wanted}) as variables:
-        rows = [_run(program, mode, variables) for program, mode in wanted]
+        rows = [row for program, modes in wanted for row in _run(program, modes, variables)]
     failed = sum(not row["passed"] for row in rows)
     counts = {"programs": len(rows), "passed": len(rows) - failed, "failed": failed}
     packages = len({row["program"] for row in rows})
@@ -81,23 +82,31 @@ def _variables(servers: set[str]) -> Iterator[dict[str, str]]:
         yield variables
 
 
-def _run(program: Program, mode: str, variables: dict[str, str]) -> dict[str, Any]:
-    begun = time.monotonic()
-    code, output = _output(command(program, mode), _environment(variables))
-    passed = code == 0 and output.rstrip().endswith("OK")
-    row = {
+def _run(program: Program, modes: list[str], variables: dict[str, str]) -> list[dict[str, Any]]:
+    """Run modes of a program in one process; return a row for each."""
+    output = _output(command(program, modes), _environment(variables), SECONDS * (1 + len(modes)))
+    told = {row["mode"]: row for line in output.splitlines() if (row := _row(line))}
+    about = {
         "program": program.package + (" (node)" if program.environment == "node" else ""),
-        "mode": mode,
         "version": version(program),
         "server": program.server,
-        "passed": passed,
-        "seconds": round(time.monotonic() - begun, 1),
-        "output": "" if passed else output[-2000:],
     }
-    word = "ok  " if passed else "FAIL"
-    print(f"{word} {row['program']} {row['version']} {mode} {row['seconds']} s", flush=True)
-    if not passed:
-        print(row["output"], flush=True)
+    rows = []
+    for mode in modes:
+        row = {**about, **told.get(mode, {"mode": mode, "passed": False, "seconds": None, "output": output[-3000:]})}
+        rows.append(row)
+        word = "ok  " if row["passed"] else "FAIL"
+        print(f"{word} {row['program']} {row['version']} {mode} {row['seconds']} s", flush=True)
+        if not row["passed"]:
+            print(row["output"], flush=True)
+    return rows
+
+
+def _row(line: str) -> dict[str, Any] | None:
+    """Return the row that a line of a program's output holds, None for other lines."""
+    if not line.startswith('{"mode":'):
+        return None
+    row: dict[str, Any] = json.loads(line)
     return row
 
 
@@ -120,18 +129,18 @@ def _environment(variables: dict[str, str]) -> dict[str, str]:
     }
 
 
-def _output(command: list[str], environment: dict[str, str]) -> tuple[int, str]:
-    """Run a command; return its exit code and its output with standard error."""
+def _output(command: list[str], environment: dict[str, str], seconds: float) -> str:
+    """Run a command; return its output with standard error."""
     options: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "stdin": subprocess.DEVNULL}
     with subprocess.Popen(command, text=True, env=environment, cwd=HOME, **options) as process:
         try:
-            output, _ = process.communicate(timeout=TIMEOUT)
+            return process.communicate(timeout=seconds)[0]
         except subprocess.TimeoutExpired:
             process.kill()
-            output, _ = process.communicate()
-            output += f"\nno end after {TIMEOUT:g} s"
-    return process.returncode, output
+            return process.communicate()[0] + f"\nno end after {seconds:g} s"
 
 
 if __name__ == "__main__":
+    # The servers that were started end with this process.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(main(sys.argv[1:]))

@@ -48,14 +48,14 @@ def install(name: str) -> None:
     stamp.write_text(json.dumps(list(packages)))
 
 
-def command(program: Program, mode: str) -> list[str]:
-    """Return the command that runs one mode of a program."""
+def command(program: Program, modes: list[str]) -> list[str]:
+    """Return the command that runs modes of a program in one process."""
     if program.environment != "node":
-        return [str(HOME / program.environment / "bin" / "python"), str(PROGRAM_FOLDER / program.file), mode]
+        return [str(HOME / program.environment / "bin" / "python"), str(PROGRAM_FOLDER / program.file), *modes]
     # Copied beside its packages, where node looks for them.
-    file = HOME / "node" / program.file
-    shutil.copy(PROGRAM_FOLDER / program.file, file)
-    return ["node", str(file), mode]
+    for name in (program.file, "_run.mjs"):
+        shutil.copy(PROGRAM_FOLDER / name, HOME / "node" / name)
+    return ["node", str(HOME / "node" / program.file), *modes]
 
 
 def version(program: Program) -> str:

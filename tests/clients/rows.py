@@ -28,6 +28,7 @@ PYTHON_PACKAGES: dict[str, tuple[str, ...]] = {
     "fastmcp": ("fastmcp",),
     "langgraph": ("langgraph", "langgraph-sdk", "a2a-sdk[http-server]"),
     "graphs": ("{root}", "langchain", "deepagents", "langgraph-supervisor", "langgraph-swarm", "trustcall"),
+    "providers": ("{root}", "langchain-cohere", "langchain-litellm", "langchain-groq"),
     "ag-ui": ("{root}", "ag-ui-langgraph", "fastapi"),
 }
 """Python environments by name, and the packages of each. They are apart because their requirements conflict.
@@ -241,4 +242,7 @@ PROGRAMS = (
     Program("langgraph-swarm", "graphs", "graphs_py.py", ("swarm",), "none"),
     Program("ag-ui-langgraph", "ag-ui", "graphs_py.py", ("ag_ui",), "none"),
     Program("trustcall", "graphs", "graphs_py.py", ("trustcall",), "none"),
+    Program("langchain-cohere", "providers", "providers_py.py", ("cohere",), "none"),
+    Program("langchain-litellm", "providers", "providers_py.py", ("litellm",), "none"),
+    Program("langchain-groq", "providers", "providers_py.py", ("groq",), "none"),
 )

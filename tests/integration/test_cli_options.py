@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -213,3 +214,22 @@ def test_a_batch_warns_before_it_replaces_answers_of_another_mixture(
             assert main(["batch", "in.jsonl", "out.jsonl", "-f", mixture(provider, model), "-q"]) == 0
     err = capsys.readouterr().err
     assert err.count("answers of another mixture") == 1, err
+
+
+def test_the_doctor_proposes_live_models_for_dead_ones(provider: Provider, capsys: pytest.CaptureFixture[str]) -> None:
+    """The loopback provider lists `echo` and `fast`."""
+    file = mixture(provider, "a", "fasst-nomodel")
+    assert main(["doctor", "-f", file, "--fix"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith("fix")] == [
+        "fix fix    openai:fasst-nomodel: not among the provider's 2 models; try openai:fast"
+    ]
+    assert main(["doctor", "-f", file]) == 1
+    assert "not among" not in capsys.readouterr().out
+    assert main(["doctor", "-f", file, "--fix", "--offline"]) == 2
+
+
+def test_a_dead_provider_has_no_list_to_propose_from(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--proposer", "openai:x", "--base-url", "http://127.0.0.1:9/v1", "--deadline", "5"]
+    assert main(["doctor", *options, "--fix"]) == 1
+    assert re.search(r"^fix .*openai:x: its list of models cannot be read", capsys.readouterr().out, re.MULTILINE)

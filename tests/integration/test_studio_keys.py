@@ -1,4 +1,4 @@
-"""The repository's langgraph.json without MOA_PRESET: the keys that are set decide, and the log says what is missing."""
+"""langgraph.json without MOA_PRESET: the keys that are set decide, and the log says what is missing."""
 
 import os
 import subprocess
@@ -49,7 +49,7 @@ def test_a_key_that_no_preset_uses_is_named(tmp_path: Path) -> None:
 async def test_the_server_answers_with_one_key_only(tmp_path: Path, provider: Provider) -> None:
     """OpenRouter's address is replaced by the loopback provider's, as its own client allows."""
     only = {"MOA_PRESET": "", "OPENROUTER_API_KEY": "sk-none", "OPENROUTER_API_BASE": provider.url}
-    other = {name: "" for name in ("OPENAI_API_KEY", "TOGETHER_API_KEY", "ANTHROPIC_API_KEY", "GOOGLE_API_KEY")}
+    other = dict.fromkeys(("OPENAI_API_KEY", "TOGETHER_API_KEY", "ANTHROPIC_API_KEY", "GOOGLE_API_KEY"), "")
     with LangGraphDev({}, folder=tmp_path, env={**other, **only}) as server:
         client = get_client(url=server.url)
         ask = {"messages": [{"role": "user", "content": "What is it?"}]}

@@ -74,3 +74,26 @@ def test_what_cannot_be_served_is_said_in_one_line(clean, capsys):
 def test_a_taken_port_is_said(clean, capsys, served):
     assert main(["serve", "--preset", "local", "--port", str(served.port)]) == 3
     assert "Use another --port" in capsys.readouterr().err
+
+
+def test_models_of_one_server_are_served_without_a_file(clean, provider):
+    models = ["--proposer", "openai:one-say=first", "--aggregator", "openai:agg-say=whole"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "moa_graph", "serve", *models, "--base-url", provider.url, "--port", "0"],
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            url = process.stderr.readline().split()[1].removesuffix("/moa")
+            client = OpenAI(base_url=f"{url}/v1", api_key="none")
+            assert [model.id for model in client.models.list()] == ["moa"]
+            answer = client.chat.completions.create(model="moa", messages=[{"role": "user", "content": "x"}])
+            assert answer.choices[0].message.content == "whole"
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def test_a_host_without_a_model_is_refused(clean, capsys):
+    assert main(["serve", "--base-url", "http://127.0.0.1:9/v1"]) == 2
+    assert "--base-url needs --proposer" in capsys.readouterr().err

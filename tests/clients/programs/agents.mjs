@@ -1,5 +1,6 @@
 // Coding agents: each is asked one question, calls its shell tool through the endpoint, and prints the answer.
 import assert from "node:assert";
+import { main } from "./_run.mjs";
 import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -68,5 +69,4 @@ const modes = {
   },
 };
 
-modes[process.argv[2]]();
-console.log("OK");
+await main(modes);

@@ -1,5 +1,6 @@
 // JavaScript clients of `langgraph dev`: the SDK, RemoteGraph, React's useStream, A2A.
 import assert from "node:assert";
+import { main } from "./_run.mjs";
 
 const URL = process.env.LANGGRAPH_URL;
 const ANSWER = "the whole answer";
@@ -109,6 +110,4 @@ const modes = {
   },
 };
 
-await modes[process.argv[2]]();
-console.log("OK");
-process.exit(0);
+await main(modes);

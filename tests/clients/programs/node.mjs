@@ -1,5 +1,6 @@
 // Programs of the npm registry: `node node.mjs MODE`. It ends with 0 when the mode's assertions hold.
 import assert from "node:assert";
+import { main } from "./_run.mjs";
 
 const BASE = process.env.BASE;
 const V1 = `${BASE}/v1`;
@@ -160,5 +161,4 @@ Object.assign(modes, {
   },
 });
 
-await modes[process.argv[2]]();
-console.log("OK");
+await main(modes);
