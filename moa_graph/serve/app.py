@@ -21,6 +21,7 @@ from moa_graph.serve.endpoint import Endpoint
 from moa_graph.serve.openai.routes import OpenAIRoutes
 from moa_graph.serve.page.routes import PageRoutes
 from moa_graph.serve.sse import HEARTBEAT
+from moa_graph.serve.tracing import ClientTrace
 
 if TYPE_CHECKING:
     from moa_graph.serve.mcp.endpoint import McpEndpoint
@@ -50,7 +51,7 @@ def create_app(
     v1, anthropic = OpenAIRoutes(endpoint), AnthropicRoutes(endpoint)
     mcp = _mcp(catalogue, policy.max_bytes)
     page = PageRoutes(catalogue, policy.max_bytes, heartbeat, editor)
-    program, browser = [Middleware(Guard, policy)], [Middleware(Guard, policy, basic=True)]
+    program, browser = [Middleware(Guard, policy), Middleware(ClientTrace)], [Middleware(Guard, policy, basic=True)]
     routes = [
         *([Route("/health", _health, methods=["GET"]), Route("/healthz", _health, methods=["GET"])] if home else []),
         Route("/v1/models", v1.models, methods=["GET", "OPTIONS"], middleware=program),

@@ -11,7 +11,7 @@ from langgraph_sdk import get_client
 from tests.langgraph_dev import ROOT, LangGraphDev
 from tests.provider import Provider
 
-PRINT = "from moa_graph.studio import moa; print(*moa.nodes)"
+PRINT = "from moa_graph.studio import GRAPHS; print(*GRAPHS['moa'].nodes)"
 
 
 def studio(folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
