@@ -29,6 +29,7 @@ PYTHON_PACKAGES: dict[str, tuple[str, ...]] = {
     "langgraph": ("langgraph", "langgraph-sdk", "a2a-sdk[http-server]"),
     "graphs": ("{root}", "langchain", "deepagents", "langgraph-supervisor", "langgraph-swarm", "trustcall"),
     "providers": ("{root}", "langchain-cohere", "langchain-litellm", "langchain-groq"),
+    "langfuse": ("{root}", "langchain", "langfuse"),
     "ag-ui": ("{root}", "ag-ui-langgraph", "fastapi"),
 }
 """Python environments by name, and the packages of each. They are apart because their requirements conflict.
@@ -245,4 +246,5 @@ PROGRAMS = (
     Program("langchain-cohere", "providers", "providers_py.py", ("cohere",), "none"),
     Program("langchain-litellm", "providers", "providers_py.py", ("litellm",), "none"),
     Program("langchain-groq", "providers", "providers_py.py", ("groq",), "none"),
+    Program("langfuse", "langfuse", "langfuse_py.py", ("graph",), "none"),
 )

@@ -1,10 +1,12 @@
 """The traces of a run, received by a server that speaks LangSmith's ingest protocol."""
 
 import asyncio
+import itertools
 import json
 
 import pytest
-from langchain_core.messages import HumanMessage
+from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage, HumanMessage
 from langsmith import traceable, tracing_context
 from langsmith.anonymizer import create_anonymizer
 
@@ -175,3 +177,12 @@ def test_a_mixture_within_a_mixture_is_under_its_slot(provider, sink):
     (slot,) = [span for span in sink.tree().children if span.name.startswith("p0-")]
     (call,) = slot.children[:1]
     assert call.name.startswith("layer 1 slot 0 ChatMoA:moa:") and [c.name for c in call.children] == ["moa"]
+
+
+def test_cached_tokens_are_where_langsmith_reads_them(sink):
+    usage = {"input_tokens": 100, "output_tokens": 5, "total_tokens": 105, "input_token_details": {"cache_read": 80}}
+    cached = GenericFakeChatModel(messages=itertools.cycle([AIMessage("yes", usage_metadata=usage)]))
+    with sink.tracing():
+        create_moa(proposers=[cached], aggregator=cached).invoke({"messages": "hi"})
+    calls = [span for span in sink.tree().walk() if span.run["run_type"] == "llm"]
+    assert [span.metadata["usage_metadata"] for span in calls] == [usage, usage]

@@ -96,6 +96,7 @@ async def client_langgraph_dev():
     """The Agent Server with our langgraph.json has the same tool."""
     async with _client(f"{os.environ['LANGGRAPH_URL']}/mcp") as client:
         result = await client.call_tool(*ASK)
+    assert not result.is_error, result.content
     assert result.structured_content["answer"] == ANSWER and len(result.structured_content["drafts"]) == 3
 
 
