@@ -71,6 +71,13 @@ bench: $(VENV)/dev.stamp  ## measure the cost of a question against raw asyncio,
 combine: $(VENV)/dev.stamp  ## replay recorded drafts and answers through each combiner; reports/combine.json
 	$(BIN)/python -m benchmarks.combine
 
+.PHONY: cheap batch-api
+cheap: $(VENV)/dev.stamp  ## what prompt caches, shared requests and Batch APIs save; reports/cheap.json
+	$(BIN)/python -m benchmarks.cheap
+
+batch-api: $(VENV)/dev.stamp  ## 1,000 prompts through a loopback Batch API, killed ten times; reports/cheap.json
+	$(BIN)/python -m benchmarks.cheap --only batch
+
 bench-peers: $(VENV)/dev.stamp  ## the same for other packages, each in its own environment
 	$(BIN)/python -m benchmarks.peers
 

@@ -11,6 +11,7 @@ import email.policy
 import hashlib
 import json
 import re
+import sys
 import threading
 import time
 from collections import Counter
@@ -32,6 +33,10 @@ class Batches:
         fail: How many batches fail as a whole.
         refuse: How many further requests to the batch endpoints get a 503.
         together: Whether the endpoints have Together's form.
+        pause: Seconds between the work of a request to the batch endpoints and its reply.
+        seen: Requests to the batch endpoints.
+        run: How often each request was run in a batch.
+        direct: How often each request was sent directly.
     """
 
     seconds: float = 0.05
@@ -41,6 +46,8 @@ class Batches:
     fail: int = 0
     refuse: int = 0
     together: bool = False
+    pause: float = 0.0
+    seen: int = 0
     files: dict[str, bytes] = field(default_factory=dict)
     batches: dict[str, dict[str, Any]] = field(default_factory=dict)
     run: Counter[str] = field(default_factory=Counter)
@@ -106,6 +113,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _refused(self) -> bool:
         with self.state.lock:
+            self.state.seen += 1
             if not self.state.refuse:
                 return False
             self.state.refuse -= 1
@@ -183,11 +191,22 @@ class Handler(BaseHTTPRequestHandler):
 
     def _send(self, value: Any, status: int = 200) -> None:
         data = value if isinstance(value, bytes) else json.dumps(value).encode()
+        if not self.path.endswith("/chat/completions"):
+            time.sleep(self.state.pause)
         self.send_response(status)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Let clients be killed in the middle of a request; anything else is shown."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class BatchServer:
@@ -203,8 +222,7 @@ class BatchServer:
 
     def __enter__(self) -> BatchServer:
         handler = type("Bound", (Handler,), {"state": self.state})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), handler)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self._thread.start()
         return self

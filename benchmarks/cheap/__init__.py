@@ -1,0 +1,1 @@
+"""`python -m benchmarks.cheap`: what prompt caches, shared requests and Batch APIs save; reports/cheap.json."""
