@@ -134,10 +134,11 @@ def plain_message(message: BaseMessage) -> bytes:
 def fenced_block(instruction: str, parts: Sequence[Part], code: str) -> str:
     """Return the instruction and the parts, each between two boundary lines with `code`, the whole between two more."""
     fenced = [f"[{part.begins} begins: {code}]\n{part.text}\n[{part.ends} ends: {code}]" for part in parts]
-    return "\n\n".join([_opening(code) + "\n" + instruction, *fenced, _closing(code)])
+    return "\n\n".join([opening(code) + "\n" + instruction, *fenced, _closing(code)])
 
 
-def _opening(code: str) -> str:
+def opening(code: str) -> str:
+    """Return the line with which the fenced part of a prompt begins."""
     return f"[drafts begin: {code}]"
 
 
@@ -194,7 +195,7 @@ class BoundaryFilter:
         bracket = self._held[: size + 1]
         if end is None or end[0] != "]" or self._code not in bracket.lower():
             return self._shown(size, cut=end is not None and end[0] == "\n" and self._is_cut_off(self._held[:size]))
-        if self._block and bracket == _opening(self._code):
+        if self._block and bracket == opening(self._code):
             closing = self._held.find(_closing(self._code), self._searched)
             if closing < 0:
                 self._searched = max(len(self._held) - _LONGEST_LINE, 0)

@@ -13,7 +13,7 @@ from langgraph.constants import TAG_NOSTREAM
 
 from moa_graph.costs.tokens import prompt_tokens, tokens
 from moa_graph.errors import ConfigError
-from moa_graph.graph.fence import BoundaryFilter, FilteredSink, Part, without_boundaries
+from moa_graph.graph.fence import BoundaryFilter, FilteredSink, Part, opening, without_boundaries
 from moa_graph.graph.prompts import FENCED, Prompt, build_prompt
 from moa_graph.graph.recording import Recording, scope_of
 from moa_graph.graph.runs import Run
@@ -22,6 +22,7 @@ from moa_graph.graph.targets import AGGREGATOR, PROPOSER, Target, target_of
 from moa_graph.graph.windows import Fitted, fit
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.models.answer_filter import filtering
+from moa_graph.models.cache_marks import cache_key, marked
 from moa_graph.models.call import Call, Outcome, Sink, Terms, ask
 from moa_graph.models.retries import RetryBudget
 from moa_graph.models.tools import bound_to
@@ -135,13 +136,13 @@ class SlotCall:
             return
         call = Call(
             model=target.model,
-            messages=messages,
+            messages=marked(self.spec, messages, tail=None if code is None else opening(code)),
             config=self._config(),
             spec=self.spec,
             prices=run.settings.mixture.prices,
             sink=self.sink if code is None or self.sink is None else FilteredSink.of(self.sink, code),
             on_restart=self.on_restart,
-            options=target.options,
+            options={**cache_key(self.spec, target.messages[:2]), **target.options},
             tools=target.tools,
         )
         with nullcontext() if code is None else filtering(lambda: BoundaryFilter(code)):
