@@ -28,7 +28,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from os import PathLike
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 from weakref import WeakSet
 
 from moa_graph.costs import ledger_file
@@ -49,6 +49,36 @@ _PATIENCE = 60.0
 
 _WRITE_WAIT, _OPEN_WAIT = 50, 5_000
 """Milliseconds that one attempt to write, or any other statement, may block the worker thread."""
+
+
+class CallLog(Protocol):
+    """Where a graph records its paid calls, and looks for calls that it has made before: a `Ledger`, or memory."""
+
+    def call_key(
+        self,
+        *,
+        item: str,
+        layer: int,
+        slot: int,
+        role: str,
+        repeat: int,
+        model: str,
+        params: Mapping[str, Any],
+        messages: Sequence[Any],
+    ) -> str:
+        """Return the key of a call."""
+
+    async def check(self, *, wait: float = math.inf) -> None:
+        """Check that the next paid call can be recorded."""
+
+    async def get(self, key: str, *, wait: float = math.inf) -> dict[str, Any] | None:
+        """Return the recorded value, or None."""
+
+    async def fence_key(self) -> bytes:
+        """Return the key for fence codes."""
+
+    async def keep(self, key: str, value: Mapping[str, Any], *, wait: float = math.inf, **columns: Any) -> None:
+        """Record a call that is paid for already. Never raises."""
 
 
 class Ledger:

@@ -14,7 +14,7 @@ from langgraph.store.base import BaseStore
 from langgraph.stream.transformers import CustomTransformer
 from langgraph.types import All, Checkpointer
 
-from moa_graph.costs.ledger import Ledger
+from moa_graph.costs.ledger import CallLog
 from moa_graph.graph.delta_state import DeltaInput, DeltaOutput, DeltaState
 from moa_graph.graph.nodes import Node, Nodes
 from moa_graph.mixture.context import MoAContext
@@ -43,7 +43,7 @@ def create_moa(
     name: str = "moa",
     output: Literal["full", "answer"] = "full",
     history: Literal["whole", "delta"] = "whole",
-    ledger: Ledger | None = None,
+    ledger: CallLog | None = None,
     interrupt_before: All | list[str] | None = None,
     interrupt_after: All | list[str] | None = None,
     cache: BaseCache[Any] | None = None,
@@ -107,7 +107,7 @@ def create_moa(
     return graph.with_config(recursion_limit=2 * MAX_LAYERS + 10 + whole.steps(), metadata=stamp)
 
 
-def create_last_steps(mixture: Mixture, *, ledger: Ledger | None = None) -> MoAGraph:
+def create_last_steps(mixture: Mixture, *, ledger: CallLog | None = None) -> MoAGraph:
     """Build the graph of what follows a mixture's last round, for drafts that exist already.
 
     Its input is the whole state: messages, the drafts of `layer`, `next` with the nodes of that round, and `run`.
@@ -124,7 +124,7 @@ def _wired(
     mixture: Mixture,
     output: Literal["full", "answer"],
     history: Literal["whole", "delta"],
-    ledger: Ledger | None,
+    ledger: CallLog | None,
     *,
     recorded: bool = False,
 ) -> StateGraph[MoAState, MoAContext | ContextFields, MoAInput, MoAOutput]:

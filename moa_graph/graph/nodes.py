@@ -15,7 +15,7 @@ from langgraph.runtime import get_runtime
 from langgraph.types import Overwrite
 from langsmith.run_helpers import get_current_run_tree
 
-from moa_graph.costs.ledger import Ledger
+from moa_graph.costs.ledger import CallLog
 from moa_graph.errors import MoAError
 from moa_graph.graph.answer import answered
 from moa_graph.graph.background import run_sync
@@ -77,7 +77,7 @@ class Nodes:
         ledger: Where paid calls are recorded, if anywhere.
     """
 
-    def __init__(self, mixture: Mixture, ledger: Ledger | None = None) -> None:
+    def __init__(self, mixture: Mixture, ledger: CallLog | None = None) -> None:
         self.mixture = mixture
         self.ledger = ledger
         self.runs = Runs(mixture, ledger)

@@ -10,7 +10,7 @@ from typing import Any
 
 from langchain_core.messages import BaseMessage, messages_from_dict, messages_to_dict
 
-from moa_graph.costs.ledger import Ledger
+from moa_graph.costs.ledger import CallLog
 from moa_graph.graph.fence import Scope, process_key
 from moa_graph.graph.runs import Run
 from moa_graph.mixture.proposer import Proposer
@@ -34,7 +34,7 @@ class Recording:
         wait: Seconds to wait for the file while another process holds it.
     """
 
-    ledger: Ledger
+    ledger: CallLog
     key: str
     columns: dict[str, Any]
     wait: float
@@ -42,7 +42,7 @@ class Recording:
     @classmethod
     def of(
         cls,
-        ledger: Ledger,
+        ledger: CallLog,
         run: Run,
         spec: Proposer,
         messages: Sequence[BaseMessage],

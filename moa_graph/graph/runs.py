@@ -19,7 +19,7 @@ from typing import Any
 
 from langgraph.runtime import get_runtime
 
-from moa_graph.costs.ledger import Ledger
+from moa_graph.costs.ledger import CallLog
 from moa_graph.errors import ConfigError
 from moa_graph.graph.latch import Latch, Rule
 from moa_graph.mixture.context import Settings, settings
@@ -208,7 +208,7 @@ class Run:
     settings: Settings
     state: MoAState
     live: Live
-    ledger: Ledger | None = None
+    ledger: CallLog | None = None
     emit: Callable[[Event], None] = field(default=_no_stream)
 
     @property
@@ -232,7 +232,7 @@ class Runs:
     """
 
     mixture: Mixture
-    ledger: Ledger | None = None
+    ledger: CallLog | None = None
 
     @contextmanager
     def node(self, state: MoAState, *, last: bool = False) -> Iterator[Run]:

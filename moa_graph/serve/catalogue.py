@@ -14,6 +14,7 @@ from moa_graph.models.default_mixture import default_mixture
 from moa_graph.models.keys import key_name, require_keys
 from moa_graph.models.registry import missing_extra, require_embedded
 from moa_graph.serve.problems import Problem
+from moa_graph.serve.retries import RecentCalls
 
 _MOST_ADDED = 20
 """Mixtures that are added while the server runs; the oldest are dropped."""
@@ -34,7 +35,7 @@ class Catalogue:
             lack = "".join(f" `{name}` needs {', '.join(needs)}." for name, needs in self.missing.items())
             raise ConfigError(f"nothing to serve: choose a preset or a mixture file.{lack}")
         # Made here, because making them reads files, which would block an event loop.
-        self._graphs = {name: create_moa(mixture, name="moa") for name, mixture in self.mixtures.items()}
+        self._graphs = {name: _graph(mixture) for name, mixture in self.mixtures.items()}
         self.owned = dict(mixtures)
         """The owner's choice, without mixtures that were added later."""
 
@@ -82,6 +83,16 @@ class Catalogue:
         """Return the graph of the mixture of that name."""
         self.mixture(name)
         return self._graphs[name]
+
+
+def _graph(mixture: Mixture) -> MoAGraph:
+    """Return the graph of a mixture, which records calls for retries unless its models cannot be told apart."""
+    try:
+        for spec in mixture.specs:
+            spec.identity()
+    except ConfigError:
+        return create_moa(mixture, name="moa")
+    return create_moa(mixture, name="moa", ledger=RecentCalls())
 
 
 def _named(sources: Iterable[str | Path | Mixture], trust: bool) -> dict[str, Mixture]:

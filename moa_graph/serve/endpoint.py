@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import uuid
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from langchain_core.messages import AnyMessage
@@ -23,8 +25,12 @@ from moa_graph.mixture.mixture import Mixture
 from moa_graph.serve.bodies import json_body
 from moa_graph.serve.catalogue import Catalogue
 from moa_graph.serve.problems import Problem, problem
+from moa_graph.serve.retries import Attempt, FailedRuns
 from moa_graph.serve.runs import answer_parts, checked
 from moa_graph.serve.sse import HEARTBEAT, EventStream, OnFailure, unless_gone
+
+Recording = Callable[[], AbstractContextManager[None]]
+"""Records the calls of one run for the request's retry."""
 
 __all__ = ["ApiRequest", "Encoder", "Endpoint", "RunRequest", "request_id"]
 
@@ -85,11 +91,13 @@ class Endpoint:
         catalogue: The mixtures that are served.
         max_bytes: The largest request body.
         heartbeat: Seconds of silence after which a stream sends a comment.
+        failed: What runs that failed have paid for, until their clients ask again.
     """
 
     catalogue: Catalogue
     max_bytes: int
     heartbeat: float = HEARTBEAT
+    failed: FailedRuns = field(default_factory=FailedRuns)
 
     async def answer(
         self,
@@ -114,23 +122,28 @@ class Endpoint:
             return response
 
         try:
-            api = parse(await json_body(request, self.max_bytes))
+            body = await json_body(request, self.max_bytes)
+            api = parse(body)
             mixture = self.catalogue.mixture(api.run.model)
             messages = checked(mixture, api.run.messages, api.run.context)
             encoder = api.encoder(mixture)
-            if api.run.stream:
-                return self._stream(api.run, messages, encoder, refused, headers)
-            result = await unless_gone(request.receive, self._result(api.run, messages))
+            attempt = self.failed.attempt(request, body)
+            run = _of_attempt(api.run, attempt)
+            recording = partial(self.failed.recording, attempt, request, body)
+            if run.stream:
+                return self._stream(run, messages, encoder, refused, headers, recording)
+            result = await unless_gone(request.receive, self._result(run, messages, recording))
         except Exception as exc:
             return refused(exc)
         return JSONResponse(encoder.whole(result), headers=headers) if result else Response(status_code=499)
 
-    async def _result(self, run: RunRequest, messages: list[AnyMessage]) -> RunResult:
-        parts = answer_parts(self.catalogue.graph(run.model), messages, run.context)
-        async with contextlib.aclosing(parts):
-            async for part in parts:
-                if isinstance(part, RunResult):
-                    return part
+    async def _result(self, run: RunRequest, messages: list[AnyMessage], recording: Recording) -> RunResult:
+        with recording():
+            parts = answer_parts(self.catalogue.graph(run.model), messages, run.context)
+            async with contextlib.aclosing(parts):
+                async for part in parts:
+                    if isinstance(part, RunResult):
+                        return part
         raise RuntimeError("the run ended without a result")
 
     def _stream(
@@ -140,24 +153,34 @@ class Endpoint:
         encoder: Encoder,
         refused: Callable[[Exception], Response],
         headers: dict[str, str],
+        recording: Recording,
     ) -> EventStream:
         return EventStream(
-            self._events(run, messages, encoder),
+            self._events(run, messages, encoder, recording),
             heartbeat=self.heartbeat,
             headers=headers,
             opening=encoder.first(),
             failure=OnFailure(before=refused, after=lambda error: encoder.failed(problem(error))),
         )
 
-    async def _events(self, run: RunRequest, messages: list[AnyMessage], encoder: Encoder) -> AsyncGenerator[str]:
+    async def _events(
+        self, run: RunRequest, messages: list[AnyMessage], encoder: Encoder, recording: Recording
+    ) -> AsyncGenerator[str]:
         said = False
-        async with contextlib.aclosing(answer_parts(self.catalogue.graph(run.model), messages, run.context)) as parts:
-            async for part in parts:
-                if isinstance(part, RunResult):
-                    yield encoder.last(part, said=said)
-                else:
-                    said = True
-                    yield encoder.text(part)
+        parts = answer_parts(self.catalogue.graph(run.model), messages, run.context)
+        with recording():
+            async with contextlib.aclosing(parts):
+                async for part in parts:
+                    if isinstance(part, RunResult):
+                        yield encoder.last(part, said=said)
+                    else:
+                        said = True
+                        yield encoder.text(part)
+
+
+def _of_attempt(run: RunRequest, attempt: Attempt) -> RunRequest:
+    """Return the run with the id of its request, which keeps the codes of its boundaries its own."""
+    return run._replace(context=run.context.model_copy(update={"item": run.context.item or attempt.id}))
 
 
 def request_id(request: Request) -> str:
