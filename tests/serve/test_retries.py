@@ -1,0 +1,80 @@
+"""A client's retry of a request that failed does not buy the drafts again."""
+
+from collections import Counter
+from typing import Any
+
+import httpx2
+import pytest
+
+from moa_graph.serve import retries
+from tests.provider import Provider
+from tests.serving import Served, mixture
+
+BODY: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "Why is the sky blue?"}]}
+
+
+def ask(served: Served, body: dict[str, Any] = BODY, **headers: str) -> httpx2.Response:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return httpx2.post(f"{served.url}/v1/chat/completions", json=body, headers=named, timeout=30)
+
+
+def calls(provider: Provider) -> Counter[str]:
+    return Counter(request.model.split("-")[0] for request in provider.requests())
+
+
+def serving(provider: Provider, aggregator: str = "agg-err500x1-say=fine", **fields: Any) -> Served:
+    return Served({"m": mixture(provider, "one-say=a", "two-say=b", aggregator=aggregator, **fields)})
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_retry_pays_for_the_answer_only(provider: Provider, stream: bool) -> None:
+    body = {**BODY, "stream": stream}
+    with serving(provider) as served:
+        first, second = ask(served, body), ask(served, body)
+        assert '"error"' in first.text and second.status_code == 200 and '"error"' not in second.text
+        assert calls(provider) == {"one": 1, "two": 1, "agg": 2}
+
+
+def test_a_question_that_was_answered_is_asked_anew(provider: Provider) -> None:
+    with serving(provider, "agg-say=fine") as served:
+        assert [ask(served).status_code for _ in range(2)] == [200, 200]
+    assert calls(provider) == {"one": 2, "two": 2, "agg": 2}
+
+
+def test_a_failed_proposer_is_called_again_and_the_others_are_not(provider: Provider) -> None:
+    models = Served(
+        {"m": mixture(provider, "one-say=a", "two-err500x1-say=b", aggregator="agg-say=fine", min_drafts=2)}
+    )
+    with models as served:
+        assert ask(served).status_code == 424
+        assert ask(served).status_code == 200
+    assert calls(provider) == {"one": 1, "two": 2, "agg": 1}
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"idempotency_key": "a"}, {"idempotency_key": "b"}),
+        ({"authorization": "Bearer a"}, {"authorization": "Bearer b"}),
+        ({}, {"body": {**BODY, "messages": [{"role": "user", "content": "And the sea?"}]}}),
+    ],
+)
+def test_another_request_takes_nothing_from_it(provider: Provider, first: Any, second: Any) -> None:
+    with serving(provider) as served:
+        assert ask(served, **first).status_code == 424
+        ask(served, **second)
+    assert calls(provider) == {"one": 2, "two": 2, "agg": 2}
+
+
+def test_after_a_minute_all_is_asked_anew(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retries, "SECONDS", 0.0)
+    with serving(provider) as served:
+        assert [ask(served).status_code for _ in range(2)] == [424, 200]
+    assert calls(provider) == {"one": 2, "two": 2, "agg": 2}
+
+
+def test_layers_after_a_failed_one_are_paid_for_once(provider: Provider) -> None:
+    with serving(provider, layers=3) as served:
+        ask(served)
+        assert ask(served).status_code == 200
+    assert calls(provider) == {"one": 2, "two": 2, "agg": 2}
