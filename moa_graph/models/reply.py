@@ -238,7 +238,7 @@ def _extra(given: Mapping[str, Any]) -> dict[str, Any]:
 _INVISIBLE: Final = re.compile(
     r"[\s\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0]*"
 )
-"""White space and characters that show nothing: a text of only these is no answer."""
+"""White space and characters that show nothing: a text of only these is not an answer."""
 
 
 # Metadata.
