@@ -95,6 +95,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         sys.stdout.write(f"moa {__version__}\n")
         return 0
+    if args == ["presets", "list"] and (listed := _listed_presets()):
+        return _written(listed)
     if args[0] in COMMANDS:
         return _command(args[0], args[1:])
     if args[0].startswith("-") or len(args[0].split()) > 1:
@@ -115,6 +117,28 @@ def usage() -> str:
         f"Commands:\n{rows}\n\nMore: `moa COMMAND --help`, `moa --version`, `moa --install-completion`.\n\n"
         f"Examples:\n{EXAMPLES}\n"
     )
+
+
+def _listed_presets() -> str | None:
+    """Return the list of presets; None where a file is wrong, which the command then reports."""
+    from moa_graph.cli.preset_list import as_text, preset_rows
+    from moa_graph.errors import MoAError
+
+    try:
+        return as_text(preset_rows())
+    except (MoAError, OSError, AttributeError, KeyError, TypeError):
+        return None
+
+
+def _written(text: str) -> int:
+    from moa_graph.cli.messages import silence_stdout
+
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError:  # `moa presets list | head` has read enough
+        silence_stdout()
+    return 0
 
 
 def _command(name: str, args: list[str]) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 import typer
 
 from moa_graph.cli.langsmith import finish_traces
-from moa_graph.cli.messages import message
+from moa_graph.cli.messages import message, silence_stdout
 from moa_graph.errors import ConfigError, InputError, MoAError
 
 FAILED, USAGE, CONFIG, INTERRUPTED = 1, 2, 3, 130
@@ -36,7 +36,7 @@ def run(load: Callable[[], typer.Typer], args: list[str], name: str, extra: str 
     try:
         sys.stdout.flush()
     except OSError:
-        _silence_stdout()
+        silence_stdout()
     finish_traces(code)
     return code
 
@@ -48,7 +48,7 @@ def _guarded(load: Callable[[], typer.Typer], args: list[str], name: str, extra:
         result = INTERRUPTED
     except BrokenPipeError:
         # The reader of standard output has exited (`moa ask ... | head`), so there is nothing to report.
-        _silence_stdout()
+        silence_stdout()
         return FAILED
     except MoAError as exc:
         _print(f"{name}: {error_text(exc)}")
@@ -100,8 +100,3 @@ def _print(text: Any) -> None:
     from moa_graph.models.terminal_text import for_terminal
 
     message(for_terminal(str(text)))
-
-
-def _silence_stdout() -> None:
-    """Redirect standard output, so that the interpreter's last flush does not fail on a closed pipe."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

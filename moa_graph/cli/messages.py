@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import textwrap
 
-__all__ = ["message", "wrapped"]
+__all__ = ["message", "silence_stdout", "wrapped"]
 
 
 def message(text: str) -> None:
@@ -32,3 +33,8 @@ def wrapped(text: str, width: int) -> str:
         )
         lines += broken or [""]
     return "\n".join(lines)
+
+
+def silence_stdout() -> None:
+    """Redirect standard output, so that the interpreter's last flush does not fail on a closed pipe."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from moa_graph.cli.complete import mixture_files, presets
-from moa_graph.cli.home import add_preset, own_presets, remove_preset
+from moa_graph.cli.home import add_preset, own_presets, remove_preset, resolve
 from moa_graph.cli.options import (
     Aggregator,
     BaseUrl,
@@ -22,7 +22,7 @@ from moa_graph.cli.options import (
     Trust,
     chosen,
 )
-from moa_graph.costs.amounts import number_of
+from moa_graph.cli.preset_list import as_text, preset_rows
 
 app = typer.Typer(help="Presets (named mixtures): the package's and your own.", add_completion=False)
 graph_app = typer.Typer(add_completion=False)
@@ -33,52 +33,22 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="The preset's name.", 
 @app.command("list")
 def list_presets(as_json: Json = False) -> None:
     """List the presets: model calls per question, layers, description."""
-    rows = _rows()
+    rows = preset_rows()
     if as_json:
-        sys.stdout.write(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
-        return
-    import shutil
-    import textwrap
-
-    name = max(len(row["name"]) for row in rows)
-    width = max(shutil.get_terminal_size((100, 24)).columns, 40)
-    indent = " " * (name + 2) if width >= 72 else "  "
-    for row in rows:
-        calls = f"{number_of(row['calls'], 'call')}, {number_of(row['layers'], 'layer')}"
-        about = " ".join(f"{calls}. {row['description']}".split())
-        about += f" Note: {row['note']}" if row["note"] else ""
-        head = f"{row['name']:<{name}}  "
-        if width < 72:
-            sys.stdout.write(f"{row['name']}\n")
-            head = indent
-        text = textwrap.fill(about, width, initial_indent=head, subsequent_indent=indent, break_on_hyphens=False)
-        sys.stdout.write(f"{text}\n")
-
-
-def _rows() -> list[dict[str, Any]]:
-    """Return the contents of the files. They are not validated, because that would import pydantic (a second)."""
-    from moa_graph.mixture.files import preset_names, read
-
-    sources: dict[str, str | Path] = {**{name: name for name in preset_names()}, **own_presets()}
-    rows = []
-    for name, source in sources.items():
-        fields = read(source)
-        rounds = fields.get("rounds") or [fields.get("proposers") or []] * (fields.get("layers", 2) - 1)
-        specs = [spec if isinstance(spec, dict) else {"model": spec} for each in rounds for spec in each]
-        aggregator = fields.get("aggregator")
-        last = aggregator.get("model") if isinstance(aggregator, dict) else aggregator
-        rows.append(
-            {
-                "name": name,
-                "calls": sum(spec.get("samples", 1) for spec in specs) + 1,
-                "layers": len(rounds) + 1,
-                "models": list(dict.fromkeys([*(spec["model"] for spec in specs), last])),
-                "date": str(fields.get("date") or "") or None,
-                "description": fields.get("description") or (f"Your own: {source}" if name in own_presets() else ""),
-                "note": fields.get("note"),
-            }
+        sys.stdout.write(
+            json.dumps([{**row, "calls": _calls(row)} for row in rows], indent=2, ensure_ascii=False) + "\n"
         )
-    return rows
+        return
+    sys.stdout.write(as_text(rows))
+
+
+def _calls(row: dict[str, Any]) -> int:
+    """Return the most calls of a question; those of a combiner need the whole mixture."""
+    if row["calls"] is not None:
+        return int(row["calls"])
+    from moa_graph.mixture.mixture import Mixture
+
+    return Mixture.load(resolve(row["name"])).calls()
 
 
 @app.command()

@@ -368,7 +368,10 @@ def test_another_aggregator_answers_over_the_drafts_of_before(page, provider):
     sent = provider.requests()[0].json["messages"]
     assert "beta says" in str(sent[-1]["content"]) and "first" in str(sent)
     last = page.locator(".turn").last
-    assert last.locator(".answer .body").inner_text() == "beta says" and "one new call" in last.inner_text(".state")
+    assert (
+        last.locator(".answer .body").inner_text() == "beta says"
+        and "one new call" in last.locator(".state").inner_text()
+    )
     assert (
         page.inner_text("#spent").startswith("So far: 4 calls")
         and "replaced" in page.locator(".state").first.inner_text()
