@@ -82,9 +82,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is None:  # a process of our own
         _start_fast()
     if "_MOA_COMPLETE" in os.environ or (args and args[0] in _COMPLETION):
+        from moa_graph.cli.completion import run_completion
         from moa_graph.cli.errors import run
 
-        return run(_whole, args, "moa")
+        return run_completion(lambda: run(_whole, args, "moa"))
     if args and args[0] == "help":
         args = [*args[1:2], "--help"]
     if not args or args[0] in ("-h", "--help"):
