@@ -1,4 +1,4 @@
-"""An agent that may ask several models at once when a question deserves it."""
+"""An agent that may ask several models at once when a question deserves it. Needs: pip install langchain"""
 
 from langchain.agents import create_agent
 from langchain_core.language_models import GenericFakeChatModel

@@ -84,7 +84,9 @@ def code_of(error: MoAError) -> int:
 def _unforeseen(exc: Exception, name: str) -> int:
     # Usage errors of typer (of click below typer 0.26) have their own code and text.
     if isinstance(code := getattr(exc, "exit_code", None), int) and hasattr(exc, "format_message"):
-        _print(f"{name}: {exc.format_message()}\n`{name} --help` shows the usage.")
+        # A command group without a command has printed its help, and has no message.
+        if text := exc.format_message():
+            _print(f"{name}: {text}\n`{name} --help` shows the usage.")
         return code
     if isinstance(exc, OSError):
         _print(f"{name}: {exc}")

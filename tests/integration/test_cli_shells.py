@@ -18,10 +18,6 @@ PROMPTS = {
     "zsh": "PS1='now> '",
     "fish": "set -g fish_autosuggestion_enabled 0; function fish_prompt; echo -n 'now> '; end",
 }
-    "bash": "PS1='now> '",
-    "zsh": "PS1='now> '",
-    "fish": "set -g fish_autosuggestion_enabled 0; function fish_prompt; echo -n 'now> '; end",
-}
 
 
 @pytest.fixture(params=["bash", "zsh", "fish"])
