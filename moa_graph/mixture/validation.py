@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any, ClassVar, Self
 
@@ -31,6 +31,13 @@ class Checked(BaseModel):
             return handler(data)
         except ValidationError as exc:
             raise ConfigError(explain(exc, what=cls.called)) from None
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Yield the fields that differ from their defaults, so that a mixture is printed as it was written."""
+        for name, value in super().__repr_args__():
+            field = type(self).model_fields.get(name or "")
+            if field is None or value != field.get_default(call_default_factory=True, validated_data={}):
+                yield name, value
 
     @classmethod
     def _known(cls, data: Mapping[str, Any]) -> Mapping[str, Any]:
