@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import time
 from collections.abc import AsyncIterator
 
 import uvicorn
@@ -12,33 +11,13 @@ from benchmarks.report import Row, row
 from moa_graph import Mixture, MoAContext, Proposer, create_moa
 from moa_graph.serve.app import create_app
 from moa_graph.serve.catalogue import Catalogue
+from tests.loop_watch import LoopWatch
 
 SIZES = {3: 450_000, 10: 1_500_000}
 """Megabytes of a draft, and the loopback provider's words for it. Texts above 4 MB are refused."""
 REQUEST_BYTES = 19_000_000
 MESSAGES = 600_000
 LONGEST_MS = 50.0
-
-
-class Watch:
-    """Milliseconds that the running loop's thread worked without a break. Time of other processes does not count."""
-
-    def __init__(self) -> None:
-        self.freeze_ms = 0.0
-
-    async def __aenter__(self) -> "Watch":
-        self._task = asyncio.ensure_future(self._run())
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await asyncio.sleep(0)
-        self._task.cancel()
-
-    async def _run(self) -> None:
-        while True:
-            before = time.thread_time()
-            await asyncio.sleep(0.001)
-            self.freeze_ms = max(self.freeze_ms, (time.thread_time() - before) * 1000)
 
 
 async def standstill(base: str) -> list[Row]:
@@ -54,7 +33,7 @@ async def standstill(base: str) -> list[Row]:
             worst = []
             await graph.ainvoke({"messages": "What is imported by the first call does not count."})
             for _ in range(3):
-                async with Watch() as watch:
+                async with LoopWatch() as watch:
                     out = await graph.ainvoke({"messages": "Why?"}, context=MoAContext(stream_drafts=streamed))
                 worst.append(watch.freeze_ms)
             key = f"standstill_draft_{megabytes}mb{'_streamed' * streamed}"
@@ -69,7 +48,7 @@ async def standstill(base: str) -> list[Row]:
     for name, body in bodies.items():
         worst = []
         for _ in range(3):
-            async with _served(base) as port, Watch() as watch:
+            async with _served(base) as port, LoopWatch() as watch:
                 status = await asyncio.to_thread(_post, port, body)
             worst.append(watch.freeze_ms)
         title = f"standstill, a request of {len(body) / 1e6:.0f} MB to `moa serve` (status {status})"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from langchain_core.messages import BaseMessage
@@ -29,6 +31,9 @@ from moa_graph.models.tools import bound_to
 from moa_graph.state import Draft
 
 __all__ = ["Shown", "SlotCall", "fitted", "note_part"]
+
+_LARGE = 1_000_000
+"""Characters of a prompt from which it is built in a thread, because a boundary code is a hash of all of it."""
 
 _CUTS: tuple[tuple[int, int | None], ...] = ((1, None), (2, None), (4, None), (8, None), (8, 500))
 """How drafts are cut while a provider finds the prompt too long: to a half, a quarter, an eighth, and at last to at
@@ -225,7 +230,8 @@ class SlotCall:
         if not texts and self.shown.instruction is None:
             return Prompt([*target.messages])
         settings, own, drafts = self.run.settings, self.shown.instruction, len(self.shown.texts)
-        return build_prompt(
+        build = partial(
+            build_prompt,
             target.conversation,
             texts[:drafts],
             form=settings.prompt if own is None else "fenced",
@@ -239,6 +245,8 @@ class SlotCall:
             shuffle=settings.mixture.shuffle and own is None,
             strict_turns=target.strict_turns,
         )
+        large = sum(map(len, texts)) + sum(len(message.content) for message in target.conversation) > _LARGE
+        return await asyncio.to_thread(build) if large else build()
 
     def _recording(self, terms: Terms, messages: list[BaseMessage], slot: int) -> Recording:
         assert self.run.ledger is not None
