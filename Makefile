@@ -78,6 +78,11 @@ cheap: $(VENV)/dev.stamp  ## what prompt caches, shared requests and Batch APIs 
 batch-api: $(VENV)/dev.stamp  ## 1,000 prompts through a loopback Batch API, killed ten times; reports/cheap.json
 	$(BIN)/python -m benchmarks.cheap --only batch
 
+.PHONY: tune-demo
+tune-demo: $(VENV)/dev.stamp  ## moa tune on recorded models and on planted cases, without a network; reports/tune.json
+	$(BIN)/python -m benchmarks.tune
+	MOA_LONG=1 $(BIN)/python -m pytest -q tests/tune/test_choice.py
+
 bench-peers: $(VENV)/dev.stamp  ## the same for other packages, each in its own environment
 	$(BIN)/python -m benchmarks.peers
 

@@ -219,11 +219,6 @@ class Ledger:
         sql = "SELECT count(*) FROM calls WHERE run = ?"
         return int(self._submit(lambda: self._one(sql, self.run)).result()[0])
 
-    def spent(self) -> float:
-        """Return the dollars of this run's recorded calls, as far as their prices were known."""
-        sql = "SELECT total(cost) FROM calls WHERE run = ?"
-        return float(self._submit(lambda: self._one(sql, self.run)).result()[0])
-
     def close(self) -> None:
         """Write all pending rows and close the file. A second call does nothing."""
         try:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from moa_graph.errors import ConfigError, InputError
+from moa_graph.evals.tune.in_process import identifiable
 from moa_graph.mixture.combiners.checks import Check
 from moa_graph.mixture.files import read
 from moa_graph.mixture.mixture import Mixture
@@ -86,7 +87,7 @@ class Pool(Checked):
             InputError: The list is empty.
         """
         if isinstance(source, Pool):
-            return source
+            return source._identifiable()
         if not isinstance(source, str | Path):
             if not source:
                 raise InputError("the pool is empty: give at least one model")
@@ -99,7 +100,16 @@ class Pool(Checked):
                 pool = cls._of_file(Path(source), given, trust=trust)
         for spec in (*pool.models, *pool.aggregators):
             require_known(spec)
-        return pool
+        return pool._identifiable()
+
+    def _identifiable(self) -> Pool:
+        """Return the pool with objects that a ledger can identify; one object stays one model."""
+        made = {id(spec.model): identifiable(spec).model for spec in (*self.models, *self.aggregators)}
+        models, writers = (
+            [spec.model_copy(update={"model": made[id(spec.model)]}) for spec in specs]
+            for specs in (self.models, self.aggregators)
+        )
+        return self.model_copy(update={"models": models, "aggregators": writers})
 
     @classmethod
     def _of_file(cls, path: Path, given: dict[str, Any], *, trust: bool) -> Pool:

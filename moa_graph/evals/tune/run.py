@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from moa_graph.costs.budget import Estimate, expected_calls, sum_of
+from moa_graph.costs.budget import ANSWER_TOKENS, Estimate, expected_calls, sum_of
+from moa_graph.costs.prices import price
 from moa_graph.costs.spending_cap import SpendingCap
+from moa_graph.costs.tokens import tokens
 from moa_graph.errors import ConfigError, InputError, MoAError
 from moa_graph.evals.judge import Judge, how_to_read
 from moa_graph.evals.judge_family import warning
@@ -40,6 +42,7 @@ from moa_graph.evals.tune.sweep import grid
 from moa_graph.mixture.context import settings
 from moa_graph.mixture.proposer import Proposer, is_embedded
 from moa_graph.models import keys, registry
+from moa_graph.state import new_usage
 
 __all__ = ["How", "Prepared", "atune", "estimate", "prepare", "tune"]
 
@@ -208,7 +211,8 @@ async def run(prepared: Prepared, *, progress: StageProgress | None = None) -> T
     with SharedLedger(options.ledger or ledger_path(), run=prepared.run) as ledger:
         await ledger.check()
         cap = SpendingCap(options.max_cost, expected=expected)
-        cap.spent = await asyncio.to_thread(ledger.spent)
+        ledger.expected = _expected_calls(prepared)
+        cap.spent = await ledger.spent()
         payer = Payer(ledger, prepared.pool.deadline, prepared.pool.prices)
         grader = Grader(_grading(prepared, payer))
         paying = Paying(ledger, cap, grader, options.concurrency, progress)
@@ -223,6 +227,7 @@ async def run(prepared: Prepared, *, progress: StageProgress | None = None) -> T
         criteria = prepared.how.criteria
         decider = Decider(sampled.samples, sampled.prompts, prepared.pool, options, paying, criteria=criteria)
         found = await decider.decide(prepared.run, cautions=cautions, settings=_asked(prepared))
+        await ledger.finish()
     found = dataclasses.replace(found, spent={"dollars": cap.spent, "unknown": cap.unknown}, folder=options.out)
     if options.out:
         write_files(found, options.out)
@@ -238,6 +243,18 @@ def _expected(prepared: Prepared) -> float | None:
         missing = ", ".join(whole.unpriced)
         raise ConfigError(f"max_cost: the price of {missing} is unknown; give it under `prices` in the pool")
     return whole.cost / len(prepared.prompts)
+
+
+def _expected_calls(prepared: Prepared) -> dict[str, float]:
+    """Return the dollars that a call of each model is expected to cost; empty without a cap."""
+    if prepared.options.max_cost is None:
+        return {}
+    longest = max(prepared.prompts, key=lambda prompt: len(prompt.text))
+    # The last step of a candidate reads about five drafts.
+    size = 5 * ANSWER_TOKENS + tokens(longest.text)
+    specs = [*prepared.pool.models, *prepared.pool.aggregators, *prepared.how.judges]
+    costs = {spec.label: price(spec, new_usage(size, ANSWER_TOKENS), prices=prepared.pool.prices) for spec in specs}
+    return {label: cost for label, cost in costs.items() if cost}
 
 
 def _grading(prepared: Prepared, payer: Payer) -> Grading:

@@ -7,9 +7,11 @@ paid for. Prompt files, run folders and candidates do not enter the keys, so all
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import math
+import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,6 +30,17 @@ __all__ = ["Draw", "PaidCall", "SharedLedger", "Trace", "prompt_key", "traced", 
 
 SCOPE = "tune"
 _DRAFT = "proposer"
+_OPEN, _LOST = "open", "lost"
+_SPENT = "SELECT total(cost) FROM calls WHERE run = ? AND role != 'open'"
+_UNDER_WAY = """
+    SELECT total(coalesce((SELECT max(paid.cost) FROM calls paid
+                           WHERE paid.run = sent.run AND paid.model = sent.model AND paid.role NOT IN ('open', 'lost')),
+                          sent.cost))
+    FROM calls sent WHERE sent.run = ? AND sent.role = 'open'
+    AND sent.created > (SELECT coalesce(max(created), 0) FROM calls WHERE run = ? AND role = 'lost')
+    AND NOT EXISTS (SELECT 1 FROM calls paid WHERE paid.key = substr(sent.key, ?))
+"""
+"""Dollars of the calls that were sent and not recorded since the last time that this was counted."""
 
 
 @dataclass(frozen=True)
@@ -139,11 +152,18 @@ def prompt_key(turns: Sequence[tuple[str, str]]) -> str:
 
 
 class SharedLedger(Ledger):
-    """A ledger whose keys are the calls' contents. `run` only says who paid for a row."""
+    """A ledger whose keys are the calls' contents. `run` only says who paid for a row.
+
+    Attributes:
+        expected: Dollars that a call is expected to cost, by model. With it, every call is noted before it is sent, so
+            that calls that were under way when the process was killed count as spent: a provider may bill them.
+    """
 
     def __init__(self, path: str | PathLike[str], *, run: str) -> None:
         super().__init__(path, run=run, scope=SCOPE)
+        self.expected: Mapping[str, float] = {}
         self._places: dict[str, _Place] = {}
+        self._process = uuid.uuid4().hex
 
     def call_key(
         self,
@@ -176,9 +196,39 @@ class SharedLedger(Ledger):
         value = await super().get(key, wait=wait)
         if value is not None:
             self._note(key, value, new=False)
-        elif _DRAW.get() is not None:
+            return value
+        if _DRAW.get() is not None:
             await await_permission()
-        return value
+        place = self._places.get(key)
+        if self.expected and place is not None and place.role != "refusal":
+            await self._open(key, place.model)
+        return None
+
+    async def _open(self, key: str, model: str) -> None:
+        """Note that a call is about to be sent."""
+        cost = self.expected.get(model, max(self.expected.values()))
+        await super().put(f"{_OPEN}:{self._process}:{key}", {}, role=_OPEN, model=model, cost=cost)
+
+    async def spent(self) -> float:
+        """Return the dollars of this run so far. Calls that a killed process left under way count as spent, once.
+
+        Each counts as much as the most expensive recorded call of its model.
+        """
+        lost = await self._query(_UNDER_WAY, self.run, self.run, len(f"{_OPEN}:{self._process}:") + 1)
+        if lost:
+            await self._settle(lost)
+        return await self._query(_SPENT, self.run)
+
+    async def finish(self) -> None:
+        """Note that no call of this run is under way."""
+        if self.expected:
+            await self._settle(0.0)
+
+    async def _settle(self, cost: float) -> None:
+        await super().put(f"{_LOST}:{uuid.uuid4().hex}", {}, role=_LOST, cost=cost)
+
+    async def _query(self, sql: str, *values: Any) -> float:
+        return float((await asyncio.to_thread(self._submit(lambda: self._one(sql, *values)).result))[0])
 
     async def put(self, key: str, value: Mapping[str, Any], **columns: Any) -> None:
         """Record a call and note it in the current traces."""

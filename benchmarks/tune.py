@@ -1,0 +1,99 @@
+"""`python -m benchmarks.tune`: `moa tune` on every recorded set, and on planted cases; reports/tune.json.
+
+Nothing is sent anywhere: the recorded models answer inside real graphs. Sets are taken from the folders
+`recorded_drafts` and `recorded_answers` of the assets, or from the paths that are given. Each gets a report and a
+mixture file in reports/tune/NAME.
+"""
+
+import asyncio
+import json
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from moa_graph.evals.figures import Figures
+from moa_graph.evals.tune.run_recorded import tune_recorded
+from moa_graph.evals.tune.settings import Options
+from tests.combine.recorded import ASSETS
+from tests.tune.planted import HELPS, HURTS, Planted, decided, truth
+
+REPORT = Path("reports/tune.json")
+REPETITIONS = 100
+
+
+def recorded_sets() -> list[Path]:
+    """Return every recorded set of the assets."""
+    drafts = sorted((ASSETS / "recorded_drafts").glob("*.jsonl*"))
+    return [*drafts, *sorted(path for path in (ASSETS / "recorded_answers").glob("*") if path.is_dir())]
+
+
+def one_set(path: Path) -> Figures:
+    """Run one set and return what its report has, shortened."""
+    name = path.name.split(".json")[0]
+    begun = time.monotonic()
+    result = asyncio.run(tune_recorded(path, Options(out=REPORT.parent / "tune" / name)))
+    figures = result.figures()
+    kept = ("verdict", "sentence", "winner", "best_single", "mixture", "run", "n", "ceiling", "honest", "hidden_gain",
+            "finalists", "pareto", "agreement", "replayed", "cautions")  # fmt: skip
+    rows = [_short(row) for row in figures["candidates"]]
+    found = {name: figures[name] for name in kept}
+    return {**found, "candidates": rows, "seconds": round(time.monotonic() - begun, 1)}
+
+
+def _short(row: Figures) -> Figures:
+    names = (
+        "name",
+        "kind",
+        "status",
+        "score",
+        "interval",
+        "gain",
+        "gain_interval",
+        "helped",
+        "hurt",
+        "calls",
+        "tokens",
+    )
+    return {name: row[name] for name in names}
+
+
+def planted(case: Planted, right: str) -> Figures:
+    """Return how often the verdict is right on a planted case, at 200 and at 30 questions."""
+    single, gain = truth(case)
+    at: dict[str, Any] = {}
+    for prompts in (200, 30):
+        found = Counter(decided(case, prompts, 5, seed)[0].use for seed in range(REPETITIONS))
+        at[f"{prompts} prompts"] = dict(found)
+    return {"best_single": 100 * single, "true_gain": 100 * gain, "right": right, "repetitions": REPETITIONS, **at}
+
+
+def main() -> None:
+    paths = [Path(each) for each in sys.argv[1:]] or recorded_sets()
+    report: dict[str, Any] = {"sets": {}, "planted": {}}
+    for path in paths:
+        found = report["sets"][path.name.split(".json")[0]] = one_set(path)
+        ceiling = found["ceiling"]
+        bound = ceiling["co_failure_upper"]
+        print(f"\n{path.name}: {found['n']} questions, {found['seconds']} s")
+        print(
+            f"  ceiling {ceiling['oracle']:.2f} %, best single {ceiling['best_single']:.2f} % ({found['best_single']})"
+        )
+        print(f"  co-failure {ceiling['co_failure']:.2f} %" + ("" if bound is None else f", at most {bound:.2f} %"))
+        for row in sorted(found["candidates"], key=lambda row: -row["score"])[:4]:
+            print(f"    {row['score']:6.2f} %  {row['calls']:6.2f} calls  {row['name']}")
+        for row in found["candidates"]:
+            if row["kind"] == "adaptive vote":
+                print(f"    {row['score']:6.2f} %  {row['calls']:6.2f} calls  {row['name']}")
+        print(f"  {found['sentence']}")
+    for name, case, right in (("helps", HELPS, "mixture"), ("hurts", HURTS, "single")):
+        found = report["planted"][name] = planted(case, right)
+        print(f"\nplanted, {name}: true gain {found['true_gain']:.2f} points, right is {right}")
+        print(f"  200 prompts {found['200 prompts']}, 30 prompts {found['30 prompts']}")
+    REPORT.parent.mkdir(exist_ok=True)
+    REPORT.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

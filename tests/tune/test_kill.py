@@ -1,0 +1,110 @@
+"""A run that is killed five times: nothing recorded is lost or paid again, and the cap holds."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from tests.provider import Provider
+from tests.tune.test_command import say, write_pool, write_prompts
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+PROMPTS, SAMPLES = 24, 2
+
+
+def calls(ledger: Path) -> dict[str, float | None]:
+    """The recorded calls with their costs, by key."""
+    if not ledger.exists():
+        return {}
+    with closing(sqlite3.connect(ledger)) as db:
+        if not db.execute("SELECT name FROM sqlite_master WHERE name = 'calls'").fetchone():
+            return {}
+        return dict(db.execute("SELECT key, cost FROM calls WHERE role NOT IN ('open', 'lost')").fetchall())
+
+
+def command(tmp_path: Path, provider: Provider, *more: object) -> list[str]:
+    rows = [{"id": f"q{n}", "prompt": f"{n}?", "criteria": "It is right."} for n in range(PROMPTS)]
+    path = write_prompts(tmp_path / "mine.jsonl", rows)
+    names = ["openai:30ms-one-tok=8", "openai:30ms-two-tok=8", say("30ms")]
+    pool = write_pool(tmp_path / "pool.yaml", provider, *names)
+    judge = f"openai:30ms-say={quote('[[7]]', safe='')}"
+    prices = f"{judge.partition(':')[2]}: [10.0, 10.0]"
+    pool.write_text(pool.read_text().replace("prices:\n", f"prices:\n  {prices}\n"))
+    return [sys.executable, "-m", "moa_graph", "tune", str(path), "--pool", str(pool), "-k", str(SAMPLES), "--judge",
+            judge, "--judge-url", provider.url, "--concurrency", "3", "--ledger", str(tmp_path / "drafts.db"),
+            "--out", str(tmp_path / "run"), *map(str, more)]  # fmt: skip
+
+
+def run(args: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(args, capture_output=True, text=True, timeout=300, env=environment())
+
+
+def environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name != "OPENAI_API_KEY"}
+
+
+def kill_at(args: list[str], ledger: Path, more: int) -> bool:
+    """Start the command and kill it once it has recorded so many further calls; False when it ended before."""
+    wanted = len(calls(ledger)) + more
+    process = subprocess.Popen(args, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment())
+    deadline = time.monotonic() + 120
+    try:
+        while len(calls(ledger)) < wanted:
+            assert time.monotonic() < deadline
+            if process.poll() is not None:
+                return False
+            time.sleep(0.01)
+        os.kill(process.pid, signal.SIGKILL)
+    finally:
+        process.kill()
+        process.wait()
+    return True
+
+
+def test_killed_five_times(tmp_path: Path, provider: Provider) -> None:
+    """Every recorded call survives, none is sent again, and the result is that of a run without kills."""
+    args, ledger = command(tmp_path, provider), tmp_path / "drafts.db"
+    for _ in range(5):
+        before = calls(ledger)
+        assert kill_at(args, ledger, 40)
+        assert before.items() <= calls(ledger).items()
+    kept, sent = calls(ledger), provider.stats()["requests"]
+    done = run(args)
+    assert done.returncode == 0, done.stderr
+    whole = calls(ledger)
+    assert kept.items() <= whole.items()
+    assert provider.stats()["requests"] - sent == len(whole) - len(kept)
+    first = (tmp_path / "run/tune.json").read_text()
+    sent = provider.stats()["requests"]
+    assert run(args).returncode == 0
+    assert provider.stats()["requests"] == sent
+    again = (tmp_path / "run/tune.json").read_text()
+    assert [line for line in first.splitlines() if 'dollars"' not in line] == [
+        line for line in again.splitlines() if 'dollars"' not in line
+    ]
+
+
+def test_the_cap_holds_over_kills(tmp_path: Path, provider: Provider) -> None:
+    """Calls that were under way at a kill may be billed, so they count: all requests together stay near the cap."""
+    cap = 0.3
+    args, ledger = command(tmp_path, provider, "--max-cost", cap), tmp_path / "drafts.db"
+    for _ in range(5):
+        if not kill_at(args, ledger, 12):
+            break
+    last: Any = run(args)
+    assert last.returncode == 0, last.stderr
+    assert "the cap on cost" in last.stderr
+    costs = [cost for cost in calls(ledger).values() if cost is not None]
+    # A request that was broken off costs what the others do: the provider saw it and may bill it.
+    billed = provider.stats()["requests"] * sum(costs) / len(costs)
+    assert cap / 3 < sum(costs) <= billed <= cap
+    with closing(sqlite3.connect(ledger)) as db:
+        assert db.execute("SELECT count(*) FROM calls WHERE role = 'lost' AND cost > 0").fetchone()[0] > 0
