@@ -13,10 +13,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from benchmarks.combine.__main__ import ASSETS
 from moa_graph.evals.figures import Figures
 from moa_graph.evals.tune.run_recorded import tune_recorded
 from moa_graph.evals.tune.settings import Options
-from tests.combine.recorded import ASSETS
 from tests.tune.planted import HELPS, HURTS, Planted, decided, truth
 
 REPORT = Path("reports/tune.json")

@@ -6,7 +6,7 @@ from scipy.stats import binomtest
 
 from moa_graph.evals.tune.ceiling import ceiling, judge_noise, lower_bound, upper_bound
 from moa_graph.evals.tune.recorded import read_recorded
-from tests.combine.recorded import ASSETS, needs_assets
+from tests.tune.assets import ASSETS, needs_assets
 
 
 @pytest.mark.parametrize(("cases", "n"), [(0, 30), (12, 400), (69, 400), (399, 400), (400, 400)])

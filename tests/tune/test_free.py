@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.combine.answers import counted
 from moa_graph.evals.tune import free
 from moa_graph.evals.tune.recorded import read_recorded
 from moa_graph.evals.tune.samples import GradedDraft, Samples, best_reader
 from moa_graph.graph.agreement import compare
 from moa_graph.mixture.answers import AnswerReader
 from moa_graph.state import new_usage
-from tests.combine.recorded import ASSETS, needs_assets
-from tests.combine.replays import counted
+from tests.tune.assets import ASSETS, needs_assets
 
 READER = AnswerReader(read="last_line")
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from benchmarks.combine.models import recorded
 from moa_graph import ConfigError, InputError, create_moa
 from moa_graph.evals.tune import Pool, TuneResult, atune, tune
-from tests.combine.recorded import recorded
 from tests.tune.fakes import CALLS, Sums, prompts
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

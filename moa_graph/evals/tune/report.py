@@ -137,6 +137,9 @@ def cost_quality(rows: Sequence[Figures], figures: Figures) -> str:
                 text = row["name"] if len(row["name"]) < 44 else row["name"][:42] + "..."
                 axes.annotate(text, (row[name], row["score"]), xytext=(5, 4), textcoords="offset points", fontsize=7)
         axes.margins(0.15)
+        costs = [row[name] for row in rows]
+        if min(costs) > 0 and max(costs) > 10 * min(costs):
+            axes.set_xscale("log")
         axes.set_xlabel(label[name])
         axes.set_ylabel("score (%)")
 
