@@ -11,7 +11,7 @@ from playwright.sync_api import sync_playwright
 
 from moa_graph import Mixture
 from tests.browser.conftest import FLAGS, ask
-from tests.combine.recorded import recorded
+from tests.fakes import fake
 from tests.serving import Served
 
 FOLDER = Path(__file__).parents[2] / "docs" / "img"
@@ -85,11 +85,11 @@ def main() -> int:
 
 def scripted() -> Mixture:
     """Return a mixture of scripted models: the embedded model is too small for an analysis."""
-    writers = [recorded(name, lambda _, text=text: text) for name, text in DRAFTS.items()]
-    analyst = recorded("analyst", lambda _: json.dumps(ANALYSIS))
+    writers = [fake(name, text) for name, text in DRAFTS.items()]
+    analyst = fake("analyst", json.dumps(ANALYSIS))
     return Mixture(
         proposers=[{"model": each, "name": each.model} for each in writers],
-        aggregator=recorded("writer", lambda _: ANSWER),
+        aggregator=fake("writer", ANSWER),
         combine={"name": "analyze", "analyst": analyst},
     )
 
