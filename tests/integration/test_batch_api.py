@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.cheap import batches
 from moa_graph.batch.api import endpoints
 from moa_graph.cli import main
 from tests.batch_server import BatchServer
@@ -113,3 +114,12 @@ def test_options_that_do_not_go_together_are_refused(tmp_path: Path, capsys: pyt
     with BatchServer() as server:
         code, _ = ask(tmp_path, mixture(tmp_path, server), "x", "--batch-direct")
     assert code == 2 and "go with --batch-api" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_killed_run_waits_for_its_batches_and_pays_for_nothing_twice(tmp_path: Path) -> None:
+    found = batches.measure(tmp_path, prompts=10, kills=3)
+    assert found["batch_kills"] >= 2 and found["batch_exit_code"] == 0
+    assert (found["batch_lost"], found["batch_paid_twice"], found["batch_price_ratio"]) == (0, 0, 0.5)
+    assert found["batch_equal"]
