@@ -24,7 +24,7 @@ from moa_graph.graph.targets import AGGREGATOR, PROPOSER, Target, target_of
 from moa_graph.graph.windows import Fitted, fit
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.models.answer_filter import filtering
-from moa_graph.models.cache_marks import cache_key, marked
+from moa_graph.models.cache_marks import marked
 from moa_graph.models.call import Call, Outcome, Sink, Terms, ask
 from moa_graph.models.retries import RetryBudget
 from moa_graph.models.tools import bound_to
@@ -141,13 +141,13 @@ class SlotCall:
             return
         call = Call(
             model=target.model,
-            messages=marked(self.spec, messages, tail=None if code is None else opening(code)),
+            messages=marked(messages, tail=code and opening(code)) if target.marks else messages,
             config=self._config(),
             spec=self.spec,
             prices=run.settings.mixture.prices,
             sink=self.sink if code is None or self.sink is None else FilteredSink.of(self.sink, code),
             on_restart=self.on_restart,
-            options={**cache_key(self.spec, target.messages[:2]), **target.options},
+            options=target.options,
             tools=target.tools,
         )
         with nullcontext() if code is None else filtering(lambda: BoundaryFilter(code)):

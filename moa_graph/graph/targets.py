@@ -22,6 +22,7 @@ from moa_graph.graph.runs import Run
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.models import rate_limit, registry
 from moa_graph.models.batching import batched
+from moa_graph.models.cache_marks import cache_key, wants_marks
 from moa_graph.models.rate_limit import RateLimiter
 from moa_graph.models.tools import bound_model, bound_to
 
@@ -50,6 +51,7 @@ class Target:
         tools: Whether the caller's tools are offered.
         strict_turns: Whether the model's template refuses a user message after a tool result.
         refusal: Why the model cannot read the conversation; None when it can.
+        marks: Whether the model's host wants marks for its prompt cache.
     """
 
     spec: Proposer
@@ -64,6 +66,7 @@ class Target:
     tools: bool
     strict_turns: bool
     refusal: str | None
+    marks: bool
 
 
 def target_of(run: Run, spec: Proposer, role: str, *, quiet: bool) -> Target:
@@ -103,19 +106,21 @@ def _made(run: Run, spec: Proposer, role: str, *, quiet: bool) -> Target:
         for kind in kinds_in([message for message in conversation if not isinstance(message, ToolMessage)])
         if not getattr(takes, kind)
     ]
+    messages = with_system(conversation, before=settings.system, after=after)
     return Target(
         spec=spec,
         source=run.state["messages"],
         model=model,
-        options=options,
+        options={**cache_key(spec, messages[:2]), **options},
         limiter=None if batched(spec) else rate_limit.limiter_for(spec),
         conversation=conversation,
-        messages=with_system(conversation, before=settings.system, after=after),
+        messages=messages,
         after=after,
         also=json.dumps(as_json(given.bound), ensure_ascii=False) if acts else "",
         tools=tools,
         strict_turns=strict,
         refusal=f"the model takes no {' and no '.join(map(_PLURALS.__getitem__, refused))}" if refused else None,
+        marks=wants_marks(spec),
     )
 
 

@@ -15,7 +15,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.models.keys import host
 
-__all__ = ["cache_key", "marked"]
+__all__ = ["cache_key", "marked", "wants_marks"]
 
 _ANTHROPIC, _OPENAI = "api.anthropic.com", "api.openai.com"
 _MARK = {"type": "ephemeral"}
@@ -34,19 +34,23 @@ def cache_key(spec: Proposer, beginning: Sequence[BaseMessage]) -> dict[str, Any
     return {"prompt_cache_key": hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).hexdigest()[:32]}
 
 
-def marked(spec: Proposer, messages: Sequence[BaseMessage], *, tail: str | None) -> list[BaseMessage]:
-    """Return `messages` with a mark at the end of what later requests repeat; as they are for other hosts.
+def wants_marks(spec: Proposer) -> bool:
+    """Return whether the model's host caches up to a mark."""
+    return host(spec) == _ANTHROPIC
+
+
+def marked(messages: Sequence[BaseMessage], *, tail: str | None) -> list[BaseMessage]:
+    """Return `messages` with a mark at the end of what later requests repeat.
 
     The text that the model reads does not change. Messages in which the caller has set marks are left alone.
 
     Args:
-        spec: The model.
         messages: The whole request.
         tail: The line with which the last message's part begins that no other request repeats (the drafts); None where
             the whole request is repeated.
     """
     found = list(messages)
-    if host(spec) != _ANTHROPIC or any(_has_mark(message) for message in found):
+    if any(_has_mark(message) for message in found):
         return found
     place, blocks = len(found) - 1, None
     if tail is not None:

@@ -19,7 +19,7 @@ from langgraph.errors import GraphBubbleUp
 from moa_graph.costs.prices import cost_of
 from moa_graph.mixture.price_overrides import Override
 from moa_graph.mixture.proposer import Proposer
-from moa_graph.models.batching import of_batch
+from moa_graph.models.batching import active, of_batch
 from moa_graph.models.faults import Fault, judged, own_cancellation
 from moa_graph.models.rate_limit import RateLimiter
 from moa_graph.models.reply import IN_THREAD, Reply, read, read_reply
@@ -288,14 +288,14 @@ async def _attempt(outcome: Outcome, call: Call) -> Fault | None:
 async def _reply(outcome: Outcome, call: Call) -> Reply:
     if call.samples > 1:
         given_all = await choices_of(call.model, call.messages, call.config, samples=call.samples, options=call.options)
-        if any(map(of_batch, given_all)):
+        if active.get() is not None and any(map(of_batch, given_all)):
             outcome.batched()
         first, *others = shared_usage([await read_reply(each, tools=call.tools) for each in given_all or [None]])
         outcome.chose(others)
         return first
     if call.sink is None:
         given: object = await call.model.ainvoke(call.messages, call.config, **call.options)
-        if of_batch(given):
+        if active.get() is not None and of_batch(given):
             outcome.batched()
         return await read_reply(given, tools=call.tools)
     sink, outcome.pieces = call.sink(), Pieces()

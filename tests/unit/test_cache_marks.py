@@ -10,7 +10,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import Field
 
 from moa_graph import Proposer, create_moa
-from moa_graph.models.cache_marks import cache_key, marked
+from moa_graph.models.cache_marks import cache_key, marked, wants_marks
 
 CLAUDE, GPT = Proposer("anthropic:claude-x"), Proposer("openai:gpt-x")
 OPENING = "[drafts begin: 0123456789abcdef]"
@@ -52,11 +52,15 @@ CASES: dict[str, tuple[list[BaseMessage], str | None, list[str]]] = {
 def test_the_mark_stands_where_the_repeated_part_ends(name: str) -> None:
     messages, tail, wanted = CASES[name]
     before = json.dumps([message.model_dump() for message in messages])
-    found = marked(CLAUDE, messages, tail=tail)
+    found = marked(messages, tail=tail)
     assert marks(found) == wanted and texts(found) == texts(messages)
     assert json.dumps([message.model_dump() for message in messages]) == before
-    for other in (GPT, Proposer("anthropic:claude-x", base_url="https://claude.example/v1"), Proposer("local:m")):
-        assert marked(other, messages, tail=tail) == messages
+
+
+def test_only_anthropics_own_host_gets_marks() -> None:
+    assert wants_marks(CLAUDE)
+    elsewhere = Proposer("anthropic:claude-x", base_url="https://claude.example/v1")
+    assert not any(map(wants_marks, (GPT, elsewhere, Proposer("local:m"))))
 
 
 def test_the_key_is_that_of_the_conversations_beginning() -> None:
