@@ -66,7 +66,7 @@ NODE_PACKAGES = (
 ABSENT = {
     "ChatGPT desktop, Claude Desktop, Cursor, LM Studio": "installers from their makers; not on PyPI or npm",
     "LangGraph Studio": "a hosted page; the calls it makes are in tests/integration/test_studio.py",
-    "Cline, Roo Code, Continue for VS Code": "extensions of an editor; the Continue CLI is a row",
+    "Cline, Roo Code, Continue for VS Code": "extensions of an editor",
 }
 """Clients that are not run, with the reason."""
 
