@@ -46,7 +46,9 @@ def last_user(messages: list[dict[str, Any]]) -> str:
 
 def asked_by_user(messages: list[dict[str, Any]]) -> str:
     """The text of the last user message without the fenced drafts at its end, which differ between attempts."""
-    return re.split(r"\s*\[[^\[\]\n]*\b[0-9a-f]{16}\]\n", last_user(messages), maxsplit=1)[0]
+    text = last_user(messages)
+    fence = re.search(r"\[[^\[\]\n]{0,99}\b[0-9a-f]{16}\]\n", text)
+    return text[: fence.start()].rstrip() if fence else text
 
 
 def text_of(content: Any) -> str:
