@@ -11,6 +11,8 @@ import re
 import threading
 from collections.abc import Callable
 
+from moa_graph.models.terminal_text import for_terminal
+
 __all__ = ["HIDDEN", "one_line", "remember_secret", "scrub", "well_formed"]
 
 HIDDEN = "[hidden]"
@@ -21,6 +23,9 @@ _SECRET_NAME = re.compile(
 )
 _SHORTEST = 8
 """Minimum length in characters. Shorter values are too likely to be ordinary words."""
+
+_BLANKS = re.compile("[ \t-\r\x1c-\x1f\x85\u2028\u2029]+")
+"""Spaces, tabs and line ends. No-break and ideographic spaces are characters of the text."""
 
 _A_LETTER = re.compile("[A-Za-z]")
 _A_DIGIT = re.compile("[0-9]")
@@ -108,15 +113,22 @@ def well_formed(text: str) -> str:
 
 
 def one_line(text: str, *, limit: int = 300) -> str:
-    """Return `text` without secrets, on one line, printable, at most `limit` characters long.
+    """Return `text` without secrets and control sequences, on one line, at most `limit` characters long.
+
+    What a terminal may show stays as it is, see `for_terminal`: joiners, no-break and ideographic spaces, new emoji.
 
     Secrets are redacted before the text is cut, so that no part of a secret remains. Known secrets are searched in the
     whole text, shapes only in its beginning. A word at the end of that beginning may be part of a secret and is
     dropped.
     """
     known = _without_known(text)
-    head = well_formed(known[: 20 * limit])
-    line = " ".join("".join(c if c.isprintable() else " " for c in _without_shapes(head)).split())
+    # A control character within a secret hides it from the first search, so that the cleaned text is searched again.
+    head = _without_known(_without_breaks(well_formed(known[: 20 * limit])))
+    line = _without_shapes(head)
     if len(known) > 20 * limit and len(line) <= limit:
         line = line.rpartition(" ")[0][: limit - 1].rstrip() + "…"
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
+
+
+def _without_breaks(text: str) -> str:
+    return _BLANKS.sub(" ", for_terminal(_BLANKS.sub(" ", text))).strip(" ")

@@ -68,7 +68,18 @@ def test_pieces_of_a_stream_show_no_control_character_either() -> None:
 
 
 def test_a_line_about_a_fault_has_no_control_sequence() -> None:
-    assert one_line("a\x1b[31m\u202e\nb") == "a [31m b"
+    assert one_line("a\x1b[31m\u202e\nb") == "a b"
+
+
+@pytest.mark.parametrize("text", [each for each in KEPT if "\n" not in each])
+def test_a_line_about_a_fault_loses_no_character_either(text: str) -> None:
+    assert one_line(f"the server said: {text}.") == f"the server said: {text}."
+
+
+@pytest.mark.parametrize("part", ["\x9d", "\x90", "\x1b]", "\x9b1", "\x1b[1", "\x1b "])
+def test_every_text_is_searched_in_linear_time(part: str) -> None:
+    # Time that grows with the square of the length would make hours of this, and the test's time limit ends those.
+    assert "\x1b" not in for_terminal(part * 300_000)
 
 
 @pytest.mark.parametrize("text", [*KEPT, *GONE, '"\\', "\x9b", "\u2029"])

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from moa_graph.models.fault_reading import text_of
 from moa_graph.models.redaction import HIDDEN, one_line, remember_secret, scrub, well_formed
+from moa_graph.models.terminal_text import for_terminal
 
 TOGETHER = "0f" * 32
 SECRETS = [
@@ -41,6 +42,12 @@ def test_keys_of_the_environment_are_hidden_word_for_word(monkeypatch: pytest.Mo
 def test_a_remembered_secret_is_hidden() -> None:
     remember_secret("from a dotenv file")
     assert "dotenv" not in scrub("key was: from a dotenv file")
+
+
+@pytest.mark.parametrize("within", ["\0", "\x1b[31m", "\u202e", "\x7f"])
+def test_a_control_sequence_within_a_secret_does_not_bring_it_out(within: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_PROVIDER_API_KEY", "correcthorse")
+    assert one_line(f"no such key: correct{within}horse") == f"no such key: {HIDDEN}"
 
 
 def test_a_secret_that_contains_another_is_hidden_whole(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,10 +134,10 @@ def test_every_text_is_searched_in_linear_time(part: str) -> None:
 
 
 @given(st.text(max_size=500))
-def test_a_line_is_one_printable_line(text: str) -> None:
+def test_a_line_is_one_line_that_a_terminal_may_show(text: str) -> None:
     line = one_line(text, limit=80)
     assert len(line) <= 80
-    assert line.isprintable()
+    assert line == for_terminal(line) and len(line.splitlines()) <= 1 and "\t" not in line
     line.encode()
 
 
