@@ -215,11 +215,13 @@ def translated() -> Iterator[None]:
         raise httpx2.NetworkError(str(error) or type(error).__name__) from error
 
 
-def decoded_headers(response: aiohttp.ClientResponse) -> list[tuple[str, str]]:
-    """The reply's headers without those that describe an encoding which the body no longer has."""
+def decoded_headers(response: aiohttp.ClientResponse) -> list[tuple[bytes, bytes]]:
+    """Return the reply's headers without those that describe an encoding which the body no longer has.
+
+    They are bytes as they arrived: as texts, httpx takes only ASCII.
+    """
     gone = ("content-encoding", "content-length", "transfer-encoding")
-    return [(name, value.encode("utf-8", "replace").decode("latin-1")) for name, value in response.headers.items()
-            if name.lower() not in gone]  # fmt: skip
+    return [(name, value) for name, value in response.raw_headers if name.decode("latin-1").lower() not in gone]
 
 
 async def body_of(response: aiohttp.ClientResponse, limit: int) -> AsyncGenerator[bytes]:

@@ -1,4 +1,4 @@
-"""With random 500s, no more runs fail than the attempts of the aggregator predict, with and without hedges."""
+"""With random 500s or 429s, no more runs fail than the attempts of the aggregator predict, with and without hedges."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 
 from moa_graph import MoAError, Proposer, create_moa
+from moa_graph.models import rate_limit
+from tests.fakes import ServerFault
 
 RUNS = 200
 
 
-class InternalError(Exception):
-    status_code = 500
-
-
 class Unreliable(BaseChatModel):
-    """Fails a quarter of its calls; half of the others take a while."""
+    """Fails a share of its calls at random; half of the others take a while."""
 
     model: str = "unreliable"
     chance: Any
+    status: int = 500
+    share: float = 0.25
 
     @property
     def _llm_type(self) -> str:
@@ -34,10 +34,19 @@ class Unreliable(BaseChatModel):
         raise NotImplementedError
 
     async def _agenerate(self, *args: Any, **kwargs: Any) -> ChatResult:
-        if self.chance.random() < 0.25:
-            raise InternalError("boom")
+        if self.chance.random() < self.share:
+            raise ServerFault(self.status)
         await asyncio.sleep(0.3 if self.chance.random() < 0.5 else 0.01)
         return ChatResult(generations=[ChatGeneration(message=AIMessage("fine"))])
+
+
+async def lost(graph: Any) -> bool:
+    """Return whether a run fails."""
+    try:
+        await graph.ainvoke({"messages": "hi"})
+    except MoAError:
+        return True
+    return False
 
 
 # Lost are the runs whose aggregator fails at every attempt: 200 * 0.25 ** attempts on average, 3.1 and 0.2. The bounds
@@ -52,14 +61,22 @@ async def test_runs_lost_under_random_500s(attempts: int, hedge: float | None, m
         hedge=hedge,
         deadline=60.0,
     )
-
-    async def lost() -> bool:
-        try:
-            await graph.ainvoke({"messages": "hi"})
-        except MoAError:
-            return True
-        return False
-
-    found = sum(await asyncio.gather(*(lost() for _ in range(RUNS))))
+    found = sum(await asyncio.gather(*(lost(graph) for _ in range(RUNS))))
     print(f"{attempts} attempts, hedge {hedge}: {found} of {RUNS} runs lost")
     assert found <= most
+
+
+async def test_runs_lost_under_random_429s() -> None:
+    """One call in ten is refused whatever the load is. The limit stays, so that all runs end in time.
+
+    Lost are 200 * 0.1 ** 3 = 0.2 runs on average. When each 429 halved the limit it fell to 4, and two runs of five
+    were lost.
+    """
+    rate_limit.clear()
+    model = Unreliable(chance=random.Random(7), status=429, share=0.1)
+    proposer = Proposer(model=model, samples=3)
+    graph = create_moa(proposers=[proposer], aggregator=model, max_attempts=3, deadline=60.0)
+    found = sum(await asyncio.gather(*(lost(graph) for _ in range(RUNS))))
+    limiter = rate_limit.limiter_for(proposer)
+    assert limiter is not None and limiter.peak > 32, "the calls did not pass the limiter"
+    assert (found <= 2, limiter.limit >= 64) == (True, True), (found, limiter.limit)

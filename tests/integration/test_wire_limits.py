@@ -153,6 +153,18 @@ async def test_an_endless_error_keeps_its_status_and_its_first_words() -> None:
     assert judged(caught.value).status == 503
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_header_that_is_not_ascii_leaves_a_429_what_it_is(streamed: bool) -> None:
+    words = b'{"error": {"message": "slow down"}}'
+    reply = http(words, "x-a: gr\u00f6\u00dfe \U0001f600", "retry-after: 3", status="429 Busy")
+    async with serving(always(reply)) as url, asyncio.timeout(60):
+        model = chat_openai(model="m", base_url=url, api_key="k", disable_streaming=not streamed)
+        with pytest.raises(openai.RateLimitError, match="slow down") as caught:
+            await anext(model.astream("hi"))
+    fault = judged(caught.value)
+    assert (fault.kind, fault.status, fault.retryable, fault.retry_after) == ("rate_limit", 429, True, 3.0)
+
+
 @pytest.mark.parametrize("wait", [0.0, 0.05])
 async def test_a_reply_that_nobody_asked_for_is_not_taken_for_the_next_answer(wait: float) -> None:
     async def twice(writer: asyncio.StreamWriter) -> None:

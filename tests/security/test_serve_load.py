@@ -56,8 +56,11 @@ def slowest(server: Any, stop: threading.Event) -> float:
 
 USER = b'{"role":"user","content":"x"}'
 GREEDY = {
-    "messages": (b'{"model":"good","messages":[' + USER + (b"," + USER) * 620_000 + b"]}", 413, "too_many_messages"),
-    "empty lists": (b'{"model":"good","messages":[' + b"[]," * 6_000_000 + b"[]]}", 413, "too_many_messages"),
+    "messages": (b'{"model":"good","messages":[' + USER + (b"," + USER) * 6_200 + b"]}", 413, "too_many_messages"),
+    "a body of messages": (
+        b'{"model":"good","messages":[' + USER + (b"," + USER) * 620_000 + b"]}", 413, "too_many_values",
+    ),
+    "empty lists": (b'{"model":"good","messages":[' + b"[]," * 6_000_000 + b"[]]}", 413, "too_many_values"),
     "blocks": (
         b'{"model":"good","messages":[{"role":"user","content":[' + b'{"type":"text","text":"x"},' * 600_000
         + b'{"type":"text","text":"x"}]}]}', 413, "too_many_values",
@@ -65,7 +68,11 @@ GREEDY = {
     "tools": (
         b'{"model":"good","messages":[' + USER + b'],"tools":[' + b"{}," * 200_000 + b"{}]}", 413, "too_many_values",
     ),
-    "depth": (b'{"model":"good","messages":' + b"[" * 1_000_000 + b"]" * 1_000_000 + b"}", 400, "invalid_json"),
+    "depth": (b'{"model":"good","messages":' + b"[" * 1_000_000 + b"]" * 1_000_000 + b"}", 413, "too_many_values"),
+    "depth within the limits": (
+        b'{"model":"good","messages":' + b"[" * 40_000 + b"]" * 40_000 + b"}", 400, "invalid_json",
+    ),
+    "escaped quotes": (b'{"model":"good","messages":"' + b'\\"[{' * 4_000_000, 400, "invalid_json"),
 }  # fmt: skip
 
 
@@ -83,6 +90,14 @@ def test_a_greedy_body_is_refused_and_others_are_answered_meanwhile(
     assert (found[0], found[1]["error"]["code"]) == (status, code)
     assert worst[0] < 3, "15 s before bodies were bounded"
     assert provider.stats()["requests"] == 0
+
+
+def test_brackets_in_a_text_are_no_values(served: Served) -> None:
+    """Source code in a question holds any number of them."""
+    content = 'x = {"a": [1, 2]}\\\n' * 100_000
+    body = json.dumps({"model": "good", "messages": [{"role": "user", "content": content}]}).encode()
+    assert body.count(b"[") + body.count(b"{") > bodies.MAX_VALUES
+    assert post(served, body)[0] == 200
 
 
 def test_as_many_messages_as_are_accepted_pass(served: Served) -> None:

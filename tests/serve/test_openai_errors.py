@@ -91,7 +91,8 @@ def post(served, body, *, headers=None, path="/v1/chat/completions"):
         ({"model": "good", "messages": ASK, "moa": {"aggregator": "openai:other"}}, 400, "moa"),
         ([], 400, None),
         (b"{", 400, None),
-        (b"[" * 100_000, 400, None),
+        (b"[" * 40_000, 400, None),
+        (b"[" * 100_000, 413, None),
     ],
 )
 def test_a_wrong_request_is_refused_before_anything_is_sent(served, provider, body, status, param):

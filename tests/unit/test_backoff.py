@@ -5,7 +5,7 @@ import random
 import pytest
 
 from moa_graph.models.faults import Fault
-from moa_graph.models.retries import backoff
+from moa_graph.models.retries import MIN_WAIT, backoff
 
 
 class Draw(random.Random):
@@ -38,3 +38,10 @@ def test_a_wait_that_the_provider_asks_for_is_never_undercut() -> None:
     asked = Fault("rate_limit", True, 3.0, 429, "slow down")
     assert backoff(1, asked, rng=Draw(0.0)) == 3.0
     assert backoff(1, asked, rng=Draw(1.0)) == pytest.approx(3.75)
+
+
+@pytest.mark.parametrize("asked", [0.0, 0.001])
+def test_a_wait_of_nothing_has_a_floor(asked: float) -> None:
+    """A provider that sends "Retry-After: 0", or a date in the past, is not asked three times within 20 ms."""
+    fault = Fault("rate_limit", True, asked, 429, "slow down")
+    assert min(backoff(attempt, fault, rng=Draw(0.0)) for attempt in range(1, 5)) == MIN_WAIT >= 0.2

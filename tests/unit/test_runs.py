@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -57,6 +58,14 @@ async def test_a_fault_that_may_pass_is_retried_and_another_is_not() -> None:
     assert [draft["attempts"] for draft in run.result["drafts"]] == [3, 1]
     assert run.statuses == ["ok", "failed"] and "no such model" in run.result["drafts"][1]["error"]
     assert run.result["record"]["degraded"]
+
+
+async def test_a_clock_that_is_set_back_changes_no_duration(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, true_time = time.time(), time.time
+    monkeypatch.setattr(time, "time", lambda: now - 100 * (true_time() - now))
+    run = await came(mixture(fake("a", delay=0.05)))
+    assert 0.05 <= run.result["record"]["seconds"] <= run.seconds
+    assert all(0.05 <= draft["seconds"] <= run.seconds for draft in run.result["drafts"])
 
 
 async def test_the_last_attempt_is_the_last() -> None:

@@ -70,7 +70,7 @@ class Completions:
         """Return the reply to a request of a batch. Errors are raised as the SDK raises them."""
         if reply.status < 300 and _is_plain(reply.body):
             return SimpleNamespace(parse=lambda: reply.body, headers={})
-        response: Any = SimpleNamespace(status=reply.status, headers={"content-type": "application/json"})
+        response: Any = SimpleNamespace(status=reply.status, raw_headers=[(b"content-type", b"application/json")])
         return await self._as_the_sdk_reads(response, orjson.dumps(reply.body), payload)
 
     async def _post(self, body: bytes, payload: dict[str, Any]) -> aiohttp.ClientResponse:
