@@ -47,6 +47,14 @@ def test_several_drafts_of_each_model() -> None:
     assert found.gain_upper == pytest.approx(100 * upper_bound(1, 3))
 
 
+def test_the_bound_of_the_gain_with_many_drafts_is_no_more_than_the_prompts_say() -> None:
+    """Twenty drafts a model, right in 8 of 10: nearly every prompt has a right draft, and a fifth can be won."""
+    rng = np.random.default_rng(2)
+    found = ceiling((rng.random((1, 50, 20)) < 0.8).astype(float))
+    assert found.gain == pytest.approx(20, abs=3)
+    assert found.gain < found.gain_upper < found.gain + 4  # type: ignore[operator]
+
+
 def test_scores_between_0_and_1_have_no_binomial_bound() -> None:
     scores = np.array([[[0.5], [0.25]], [[0.75], [np.nan]]])
     found = ceiling(scores)

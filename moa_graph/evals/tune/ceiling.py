@@ -92,7 +92,7 @@ def ceiling(scores: Floats) -> Ceiling:
     binary = bool(np.isin(scores[~np.isnan(scores)], (0.0, 1.0)).all())
     failures = int((top == 0).sum())
     # A prompt can be won only as far as the best single model falls short of the best draft there.
-    winnable = int(((top == 1) & (np.nan_to_num(singles[best]) < 1)).sum())
+    gains = top - np.nan_to_num(singles[best])
     firsts = np.nan_to_num(scores[:, :, 0]).max(axis=0)
     single = float(np.nanmean(singles[best]))
     return Ceiling(
@@ -102,9 +102,19 @@ def ceiling(scores: Floats) -> Ceiling:
         co_failure=100 * float(1 - top.mean()),
         co_failure_upper=100 * upper_bound(failures, n) if binary else None,
         gain=100 * (float(top.mean()) - single),
-        gain_upper=100 * upper_bound(winnable, n) if binary else None,
+        gain_upper=100 * _mean_upper(gains) if binary else None,
         one_each=100 * float(firsts.mean()),
     )
+
+
+def _mean_upper(gains: Floats) -> float:
+    """Return the one-sided 95 % upper bound of a mean gain: exact for 0 and 1, else by Student's t over prompts."""
+    from scipy.stats import t
+
+    n = len(gains)
+    if np.isin(gains, (0.0, 1.0)).all():
+        return upper_bound(int(gains.sum()), n)
+    return min(1.0, float(gains.mean() + t.ppf(LEVEL, n - 1) * gains.std(ddof=1) / np.sqrt(n)))
 
 
 @dataclass(frozen=True)
