@@ -80,6 +80,7 @@ class ItemOutcome:
         degraded: The reasons of each degraded answer.
         unreadable: Verdicts that could not be read; the next run requests them again.
         drafts: The drafts of each answer.
+        whole: False when a part of its cost was paid earlier, so that it says nothing about the next item's cost.
     """
 
     item: str
@@ -92,6 +93,7 @@ class ItemOutcome:
     degraded: list[Sequence[str]] = field(default_factory=list)
     unreadable: int = 0
     drafts: list[Row] = field(default_factory=list)
+    whole: bool = True
 
     def answered(self, answer: SystemAnswer, ask: SystemRequest) -> None:
         """Add one answer of the system. Its drafts keep their prompt."""
@@ -196,7 +198,7 @@ async def run(
                 return None
             except BudgetError:
                 done.skipped = True
-            whole = not done.skipped and not done.failures
+            whole = done.whole and not done.skipped and not done.failures
             if recorded_costs or permission.taken:
                 cap.pay(done.known_cost if done.priced else None, least=done.known_cost, whole=whole)
             if notify:

@@ -62,6 +62,7 @@ class Paying:
                     unknown = done.generation.cost is None or any(call.cost is None for call in trace.new)
                     done.generation = Spending(len(trace.new), None if unknown else known, known)
                     done.judging = Spending()
+                    done.whole = len(trace.new) == len(trace.calls)
 
         return await engine.run(
             prompts,
