@@ -266,7 +266,7 @@ def test_a_second_question_during_a_run_is_refused_in_words(page):
     page.wait_for_selector(".card:has-text('here')")
     page.fill("#question", "impatient")
     page.press("#question", "Enter")
-    assert "under way" in page.inner_text("#notice") and page.input_value("#question") == "impatient"
+    assert "A run is active" in page.inner_text("#notice") and page.input_value("#question") == "impatient"
     page.click("#stop")
     page.wait_for_selector("#send:visible")
 
