@@ -122,6 +122,10 @@ scale: $(VENV)/dev.stamp  ## moa batch at scale: memory, kills, servers; reports
 	@$(MAKE) --no-print-directory aegra || echo "the part that needs it is left out"
 	$(BIN)/python -m benchmarks.scale
 
+.PHONY: injection
+injection: $(VENV)/dev.stamp  ## how often an answer follows the order of an injected draft; reports/injection.json
+	$(BIN)/python -m benchmarks.injection
+
 .PHONY: coverage published
 coverage: $(VENV)/dev.stamp  ## the coverage of every interval that `moa eval` shows, by simulation; reports/coverage.json
 	$(BIN)/python -m benchmarks.coverage

@@ -56,6 +56,8 @@ class Pieces:
         self.chars = 0
         self._content = _Content()
         self._calls = GrowingCalls()
+        # The older form of a call. LangChain's Gemini class sends each call in both forms.
+        self._legacy = GrowingCalls()
         self._metadata: dict[str, Any] = {}
         self._logprobs: dict[str, list[Any]] = {}
         self._extra: dict[str, Any] = {}
@@ -89,14 +91,14 @@ class Pieces:
         if isinstance(raw.id, str) and (not self._id or str(self._id).startswith(("lc_", "run-"))):
             self._id = raw.id
         self.chars += len(text)
-        if self.chars + self._content.others + self._calls.chars > MAX_TEXT_CHARS:
+        if self.chars + self._content.others + self._calls.chars + self._legacy.chars > MAX_TEXT_CHARS:
             raise ReplyTooLarge("answer", MAX_TEXT_CHARS, "characters")
         return text
 
     @property
     def calls_begun(self) -> bool:
         """Whether there is a piece of a tool call."""
-        return bool(self._calls.calls)
+        return bool(self._calls.calls or self._legacy.calls)
 
     @property
     def broken(self) -> bool:
@@ -113,7 +115,8 @@ class Pieces:
         if self._reasons:
             metadata.setdefault("finish_reason", self._reasons[-1])
         reasons = [*self._reasons, *reasons_in(_status(self._metadata))]
-        return Raw(self._content.joined(), self._calls.joined(), metadata, extra, self._usage(), reasons, self._id)
+        calls = self._calls.joined() or self._legacy.joined()
+        return Raw(self._content.joined(), calls, metadata, extra, self._usage(), reasons, self._id)
 
     def _add_metadata(self, given: Mapping[str, Any]) -> None:
         for key, value in given.items():
@@ -130,7 +133,7 @@ class Pieces:
     def _add_extra(self, given: Mapping[str, Any]) -> None:
         for key, value in given.items():
             if key == "function_call" and isinstance(value, Mapping):
-                self._calls.add(value.get("name"), value.get("arguments"), None, "function_call")
+                self._legacy.add(value.get("name"), value.get("arguments"), None, "function_call")
             elif key in _GROWING_EXTRA and isinstance(value, str):
                 self._grown.setdefault(key, []).append(value)
                 self._content.others += len(value)

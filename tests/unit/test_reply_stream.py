@@ -113,6 +113,14 @@ def test_arguments_as_an_object_and_the_legacy_function_call() -> None:
     assert reply.message.tool_calls[0]["args"] == {"x": 1}
 
 
+def test_a_call_in_both_forms_is_one_call() -> None:
+    """LangChain's Gemini class sends each call as a piece of a call and in the older form."""
+    pieces = [chunk("", {"index": 0, "id": name, "name": name, "args": "{}"}) for name in "fg"]
+    for piece in pieces:
+        piece.additional_kwargs["function_call"] = {"name": piece.tool_call_chunks[0]["name"], "arguments": "{}"}
+    assert [call["id"] for call in joined(*pieces).message.tool_calls] == ["f", "g"]
+
+
 def test_arguments_cut_in_mid_stream_are_not_handed_out() -> None:
     reply = joined(chunk("", {"index": 0, "id": "a", "name": "f", "args": '{"city": "Os'}), ending("length"))
     assert reply.message.tool_calls == [] and reply.status == "empty"

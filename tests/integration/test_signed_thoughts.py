@@ -1,0 +1,264 @@
+"""Signed reasoning goes back unchanged in a tool loop: loopback Gemini and Responses APIs that enforce their rules.
+
+Gemini answers 400 when a function call comes back without the thought signature that it sent. OpenAI's Responses API
+answers 400 when a function call comes back without the reasoning item before it; with `store=False` that item holds its
+encrypted content. `test_native_blocks.py` has the same for Anthropic's thinking blocks.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from langchain.agents import create_agent
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_openai import ChatOpenAI
+from pydantic import SecretStr
+
+from moa_graph import AggregationError, ChatMoA
+from tests.fakes import fake
+
+pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning")  # Google's
+
+SIGNED = "c2lnbmVk" * 20
+REASONING = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": SIGNED}
+CALL = {"name": "weather", "args": {"city": "Bern"}, "id": "call_1", "type": "tool_call"}
+
+
+class Api(ThreadingHTTPServer):
+    """A loopback API; `bodies` are the requests it took, `refused` counts those it answered with a 400."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.bodies: list[dict[str, Any]] = []
+        self.refused = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def model(self) -> Any:
+        """Return a chat model, or the description of one, that sends its requests here."""
+        raise NotImplementedError
+
+    def broken(self, body: dict[str, Any]) -> str:
+        """Return the rule that a request breaks, in the API's words; empty when it breaks none."""
+        raise NotImplementedError
+
+    def answer(self, body: dict[str, Any], path: str) -> Any:
+        """Return the answer: an object, or the events of a stream."""
+        raise NotImplementedError
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Api
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.server.bodies.append(body)
+        if words := self.server.broken(body):
+            self.server.refused += 1
+            error = {"message": words, "type": "invalid_request_error", "code": 400, "status": "INVALID_ARGUMENT"}
+            return self.send(400, "application/json", json.dumps({"error": error}))
+        answer = self.server.answer(body, self.path)
+        if not isinstance(answer, list):
+            return self.send(200, "application/json", json.dumps(answer))
+        named = (f"event: {each['type']}\n" if "type" in each else "" for each in answer)
+        events = "".join(f"{name}data: {json.dumps(each)}\n\n" for name, each in zip(named, answer, strict=True))
+        return self.send(200, "text/event-stream", events)
+
+    def send(self, status: int, kind: str, text: str) -> None:
+        data = text.encode()
+        self.send_response(status)
+        self.send_header("content-type", kind)
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+
+class Gemini(Api):
+    def model(self) -> Any:
+        google = pytest.importorskip("langchain_google_genai")
+        return google.ChatGoogleGenerativeAI(
+            model="gemini-3-loopback", google_api_key="none", base_url=self.url, max_retries=1
+        )
+
+    def broken(self, body: dict[str, Any]) -> str:
+        for part in (part for turn in body["contents"] for part in turn["parts"]):
+            if "functionCall" in part and part.get("thoughtSignature") != SIGNED:
+                return "Function call is missing a thought_signature in functionCall parts."
+        return ""
+
+    def answer(self, body: dict[str, Any], path: str) -> Any:
+        done = any("functionResponse" in part for turn in body["contents"] for part in turn["parts"])
+        call = {"functionCall": {"name": "weather", "args": CALL["args"]}, "thoughtSignature": SIGNED}
+        parts = [{"text": "It is sunny."}] if done else [call]
+        candidate = {"content": {"role": "model", "parts": parts}, "finishReason": "STOP", "index": 0}
+        usage = {"promptTokenCount": 5, "candidatesTokenCount": 7, "totalTokenCount": 12}
+        whole = {"candidates": [candidate], "usageMetadata": usage, "modelVersion": "gemini-3-loopback"}
+        return [whole] if "streamGenerateContent" in path else whole
+
+
+class CompatibleGemini(Api):
+    """Gemini through OpenAI's protocol: the signature is in the `extra_content` of a call."""
+
+    signature = {"google": {"thought_signature": SIGNED}}  # noqa: RUF012
+
+    def model(self) -> Any:
+        return {"model": "openai:gemini-3-loopback", "base_url": f"{self.url}/v1"}
+
+    def broken(self, body: dict[str, Any]) -> str:
+        calls = (call for message in body["messages"] for call in message.get("tool_calls") or [])
+        signed = all(call.get("extra_content") == self.signature for call in calls)
+        return "" if signed else "Function call is missing a thought_signature in functionCall parts."
+
+    def answer(self, body: dict[str, Any], path: str) -> Any:
+        done = any(message["role"] == "tool" for message in body["messages"])
+        function = {"name": "weather", "arguments": json.dumps(CALL["args"])}
+        call = {"id": "call_1", "type": "function", "function": function, "extra_content": self.signature}
+        said = {"content": "It is sunny."} if done else {"content": None, "tool_calls": [call]}
+        end = {"index": 0, "finish_reason": "stop" if done else "tool_calls"}
+        whole = {"id": "c", "created": 1, "model": "gemini-3-loopback"}
+        if not body.get("stream"):
+            choice = {**end, "message": {"role": "assistant", **said}}
+            return {**whole, "object": "chat.completion", "choices": [choice]}
+        if not done:
+            said["tool_calls"] = [{"index": 0, **call}]
+        deltas = [{"index": 0, "delta": {"role": "assistant", **said}, "finish_reason": None}, {**end, "delta": {}}]
+        return [{**whole, "object": "chat.completion.chunk", "choices": [choice]} for choice in deltas]
+
+
+class Responses(Api):
+    def model(self) -> Any:
+        return ChatOpenAI(
+            model="gpt-loopback",
+            base_url=f"{self.url}/v1",
+            api_key=SecretStr("none"),
+            use_responses_api=True,
+            store=False,
+            include=["reasoning.encrypted_content"],
+            max_retries=0,
+        )
+
+    def broken(self, body: dict[str, Any]) -> str:
+        before: Any = None
+        for item in body["input"]:
+            if item.get("type") == "function_call":
+                if not isinstance(before, dict) or before.get("type") != "reasoning":
+                    return "Item 'fc_1' of type 'function_call' was provided without its required 'reasoning' item."
+                if (before["id"], before.get("encrypted_content")) != ("rs_1", SIGNED):
+                    return "The encrypted content could not be verified."
+            before = item
+        return ""
+
+    def answer(self, body: dict[str, Any], path: str) -> Any:
+        text = {"type": "output_text", "text": "It is sunny.", "annotations": []}
+        message = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": [text]}
+        call = {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": "weather", "status": "completed"}
+        call["arguments"] = json.dumps(CALL["args"])
+        done = any(item.get("type") == "function_call_output" for item in body["input"])
+        items: list[dict[str, Any]] = [message] if done else [REASONING, call]
+        usage = {
+            "input_tokens": 5,
+            "output_tokens": 7,
+            "total_tokens": 12,
+            "input_tokens_details": {"cached_tokens": 0},
+            "output_tokens_details": {"reasoning_tokens": 3},
+        }
+        whole = {
+            "id": "resp_1",
+            "object": "response",
+            "created_at": 1,
+            "model": "gpt-loopback",
+            "status": "completed",
+            "output": items,
+            "parallel_tool_calls": True,
+            "tool_choice": "auto",
+            "tools": [],
+            "usage": usage,
+        }
+        return _events(whole) if body.get("stream") else whole
+
+
+def _events(whole: dict[str, Any]) -> list[dict[str, Any]]:
+    begun = {**whole, "status": "in_progress", "output": [], "usage": None}
+    events: list[dict[str, Any]] = [{"type": "response.created", "response": begun}]
+    for place, item in enumerate(whole["output"]):
+        at = {"output_index": place, "item_id": item["id"]}
+        empty = {"arguments": ""} if item["type"] == "function_call" else {}
+        empty |= {"content": []} if item["type"] == "message" else {}
+        events.append({"type": "response.output_item.added", "output_index": place, "item": {**item, **empty}})
+        if item["type"] == "function_call":
+            for part in (item["arguments"][:5], item["arguments"][5:]):
+                events.append({"type": "response.function_call_arguments.delta", **at, "delta": part})
+            events.append({"type": "response.function_call_arguments.done", **at, "arguments": item["arguments"]})
+        if item["type"] == "message":
+            (block,) = item["content"]
+            at["content_index"] = 0
+            events.append({"type": "response.content_part.added", **at, "part": {**block, "text": ""}})
+            events.append({"type": "response.output_text.delta", **at, "delta": block["text"], "logprobs": []})
+            events.append({"type": "response.output_text.done", **at, "text": block["text"], "logprobs": []})
+            events.append({"type": "response.content_part.done", **at, "part": block})
+        events.append({"type": "response.output_item.done", "output_index": place, "item": item})
+    events.append({"type": "response.completed", "response": whole})
+    return [{**event, "sequence_number": number} for number, event in enumerate(events)]
+
+
+@pytest.fixture(params=[Gemini, CompatibleGemini, Responses])
+def api(request: pytest.FixtureRequest) -> Iterator[Api]:
+    with request.param() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def weather(city: str) -> str:
+    """The weather in a city."""
+    return f"sunny in {city}"
+
+
+@pytest.mark.parametrize("api", [CompatibleGemini, Responses], indirect=True)
+async def test_the_server_refuses_a_turn_without_its_signature(api: Api) -> None:
+    """The server enforces the rule: a turn rebuilt from calls fails.
+
+    LangChain's own class for Gemini adds a placeholder where a signature is missing.
+    """
+    turns = [HumanMessage("weather?"), AIMessage("", tool_calls=[CALL]), ToolMessage("x", tool_call_id="call_1")]
+    moa = ChatMoA(proposers=[fake("a")], aggregator=api.model())
+    with pytest.raises(AggregationError, match=r"missing a thought_signature|without its required 'reasoning' item"):
+        await moa.bind_tools([weather]).ainvoke(turns)
+    assert api.refused == len(api.bodies) == 1
+
+
+@pytest.mark.parametrize("streaming", [False, True], ids=["whole", "streamed"])
+async def test_an_agents_second_turn_is_accepted(api: Api, streaming: bool) -> None:
+    moa = ChatMoA(proposers=[fake("a"), fake("b")], aggregator=api.model(), streaming=streaming)
+    agent = create_agent(moa, [weather])
+    if streaming:
+        parts = [part async for part in agent.astream({"messages": "weather?"}, stream_mode=["messages", "values"])]
+        done: Any = next(part for mode, part in reversed(parts) if mode == "values")
+    else:
+        done = await agent.ainvoke({"messages": "weather?"})
+    assert [message.type for message in done["messages"]] == ["human", "ai", "tool", "ai"]
+    assert done["messages"][-1].text == "It is sunny."
+    assert (len(api.bodies), api.refused) == (2, 0)
+    assert json.dumps(api.bodies[1]).count(SIGNED) == 1
+
+
+async def test_another_aggregator_reads_the_turn_without_the_signature(api: Api) -> None:
+    moa = ChatMoA(proposers=[fake("a")], aggregator=api.model())
+    turn = await moa.bind_tools([weather]).ainvoke("weather?")
+    other = fake("other")
+    call = turn.tool_calls[0]["id"]
+    turns = [HumanMessage("weather?"), turn, ToolMessage("sunny", tool_call_id=call)]
+    await ChatMoA(proposers=[other], aggregator=other).ainvoke(turns)
+    assert "[Called the tool weather" in other.sent[0].text and SIGNED not in str(other.sent[0].messages)
