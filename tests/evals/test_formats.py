@@ -83,7 +83,7 @@ def test_wildbench_scores(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert (figures["score"], figures["wb_score"], figures["parse_failures"]) == (7, 4, 2)
     assert "row 3 has the score '11'" in told
     assert moa("score", write(tmp_path / "other.json", [{"a": 1}])) == 2
-    assert "its first row has a" in capsys.readouterr().err
+    assert "the first row has a" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
