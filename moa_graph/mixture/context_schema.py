@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from pydantic import GetJsonSchemaHandler
-from pydantic_core import CoreSchema
 
 from moa_graph.mixture.context import MoAContext, answering_models
 from moa_graph.mixture.mixture import Mixture
@@ -28,7 +27,7 @@ def context_schema(mixture: Mixture) -> type[MoAContext]:
 
     class Context(MoAContext):
         @classmethod
-        def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        def __get_pydantic_json_schema__(cls, core_schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
             schema = handler(core_schema)
             properties = handler.resolve_ref_schema(schema)["properties"]
             for name, change in changes.items():
