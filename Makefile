@@ -141,7 +141,7 @@ security: $(VENV)/dev.stamp  ## attack the promises of SECURITY.md, also in a br
 
 faults: $(VENV)/dev.stamp  ## every fault in every place, kill -9, refusals, fence, secrets; reports/faults.json
 	$(BIN)/python -m tests.faults
-	MOA_LONG=1 $(BIN)/python -m pytest -q tests/faults/test_many.py tests/faults/test_served.py
+	MOA_LONG=1 $(BIN)/python -m pytest -q tests/faults/test_many.py tests/faults/test_served.py tests/faults/test_odd_replies.py
 
 clients: $(VENV)/dev.stamp  ## programs from PyPI and npm against `moa serve` on loopback; needs node; reports/clients.json
 	$(BIN)/python -m tests.clients

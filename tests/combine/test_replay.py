@@ -10,12 +10,15 @@ from benchmarks.combine.__main__ import ASSETS, failures
 from benchmarks.combine.answers import answers_table, full_count, voting
 from benchmarks.combine.drafts import drafts_table
 from benchmarks.combine.sets import AnswerSet, answer_sets, draft_sets
+from tests.faults import LONG
 
 pytestmark = [
     pytest.mark.skipif(not (ASSETS / "recorded_drafts").is_dir(), reason="needs the recorded drafts"),
     pytest.mark.slow,
     pytest.mark.timeout(900),
 ]
+
+in_make_combine = pytest.mark.skipif(not LONG, reason="a minute more: `make combine` or MOA_LONG=1 has it")
 
 FIGURES = {
     "gsm8k": {
@@ -40,7 +43,7 @@ FIGURES = {
 QUARTILES = {"gsm8k": [82, 86, 92, 95], "math": [45, 64, 71, 72]}
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", ["gsm8k", pytest.param("math", marks=in_make_combine)])
 async def test_recorded_drafts_give_the_published_figures(name: str) -> None:
     found = await drafts_table(next(each for each in draft_sets(ASSETS) if each.name == name))
     accuracy = {row["combiner"]: row["accuracy"] for row in found["table"]}
@@ -61,7 +64,7 @@ def benches() -> list[AnswerSet]:
     return answer_sets(Path(ASSETS)) if (ASSETS / "recorded_answers").is_dir() else []
 
 
-@pytest.mark.parametrize("name", ["aime2024", "gpqa_diamond", "math500"])
+@pytest.mark.parametrize("name", ["aime2024", "gpqa_diamond", pytest.param("math500", marks=in_make_combine)])
 async def test_votes_and_escalation_on_recorded_answers(name: str) -> None:
     bench = next(each for each in benches() if each.name == name)
     # Every problem of the smallest set, every 20th of the others; `make combine` takes them all.

@@ -18,11 +18,17 @@ from pydantic import SecretStr
 from moa_graph import MoAContext, MoAError, create_moa
 from moa_graph.models import rate_limit
 from moa_graph.state import Draft
-from tests.faults import odd_replies
+from tests.faults import LONG, odd_replies
 from tests.faults.odd_replies import GROUPS, REPLIES, serving
 from tests.loop_watch import LoopWatch
 
 MAX_GROWTH_MB = 100.0
+long = pytest.mark.skipif(not LONG, reason="endless streams run until their deadlines: `make faults` has them")
+WAYS = [
+    pytest.param(group, streamed, id=f"{group}-{way}", marks=[long] if group == "endless" and streamed else [])
+    for group in GROUPS
+    for streamed, way in ((False, "whole"), (True, "streamed"))
+]
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +74,8 @@ def kept(drafts: list[Draft]) -> bool:
     return any("good" in draft["proposer"] and draft["status"] == "ok" for draft in drafts)
 
 
-@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
-@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("group", "streamed"), WAYS)
 async def test_what_a_draft_says_of_an_odd_reply(group: str, streamed: bool, url: str, monkeypatch: Any) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-test-0123456789")
     wrong: list[str] = []
@@ -94,9 +100,8 @@ async def test_what_a_draft_says_of_an_odd_reply(group: str, streamed: bool, url
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")  # of the SDK's objects
-@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("client", ["wire", "sdk"])
-@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize(("group", "streamed"), WAYS)
 async def test_an_odd_reply_is_an_answer_or_a_typed_error(
     group: str, client: str, streamed: bool, url: str, monkeypatch: Any
 ) -> None:
