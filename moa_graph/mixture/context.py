@@ -176,9 +176,7 @@ def settings(mixture: Mixture, context: object) -> Settings:
             raise ConfigError(f"context.{name}: {value} drafts wanted, but a round has {smallest} proposers.")
     quorum, min_drafts = choose("quorum"), choose("min_drafts")
     if quorum is not None and quorum < min_drafts:
-        raise ConfigError(
-            f"context: {quorum} drafts (quorum) would close a round that needs {min_drafts} (min_drafts)."
-        )
+        raise ConfigError(f"context: a quorum of {quorum} would close a round before its min_drafts of {min_drafts}.")
     return Settings(
         mixture=mixture,
         rounds=rounds,

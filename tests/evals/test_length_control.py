@@ -88,3 +88,8 @@ def test_the_interval_holds_the_estimate_and_narrows() -> None:
     assert wide and narrow
     assert wide.caution and narrow.caution is None
     assert (wide.high - wide.low) / (narrow.high - narrow.low) == pytest.approx(math.sqrt(8), rel=0.3)
+
+
+def test_length_gaps_are_divided_by_the_deviation_over_n_minus_1() -> None:
+    rows, _ = length.model_rows(annotations(), table())
+    assert np.arctanh(rows.x[:, 0]).std(ddof=1) == pytest.approx(1.0, abs=1e-9)

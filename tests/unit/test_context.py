@@ -61,3 +61,9 @@ async def test_every_name_in_the_schema_is_taken_by_a_run() -> None:
             assert done["record"]["aggregator" if name == "aggregator" else "combine"]
     with pytest.raises(ConfigError, match="not a model of this mixture"):
         await graph.ainvoke({"messages": "hi"}, context={"aggregator": "other"})
+
+
+async def test_a_context_whose_quorum_is_below_the_needed_drafts_is_refused() -> None:
+    graph = create_moa(proposers=[fake("a"), fake("b"), fake("c")], aggregator=fake("z"), min_drafts=2)
+    with pytest.raises(ConfigError, match="a quorum of 1 would close a round before its min_drafts of 2"):
+        await graph.ainvoke({"messages": "hi"}, context={"quorum": 1})

@@ -166,3 +166,11 @@ def test_kill_9_loses_no_row_that_was_confirmed_and_leaves_no_half_row(tmp_path:
     assert not set(confirmed) - set(rows)
     for key, value in rows.items():
         assert json.loads(value) == {"key": key, "text": key * 200}
+
+
+def test_the_ids_of_messages_are_not_in_the_key(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "l.db", run="r") as ledger:
+        plain = [{"role": "user", "content": "hi"}, {"role": "user", "content": "hi", "id": "1"}]
+        objects = [HumanMessage("hi", id="1"), HumanMessage("hi", id="2")]
+        for one, other in (plain, objects):
+            assert ledger.call_key(**{**CALL, "messages": [one]}) == ledger.call_key(**{**CALL, "messages": [other]})

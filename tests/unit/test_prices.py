@@ -104,3 +104,9 @@ def test_the_table_is_dated_and_loaded_lazily() -> None:
     assert "2024-06" in price_source()
     code = "import sys, moa_graph.costs.prices as p; p.price_source(); print('genai_prices' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"
+
+
+@pytest.mark.parametrize("reported", [-1.0, float("nan"), float("inf")])
+def test_a_reported_cost_that_is_no_cost_is_not_believed(reported: float) -> None:
+    assert cost("openai:gpt-4o", usage(), reported=reported) == pytest.approx(12.5)
+    assert cost("openai:no-such-model", usage(), reported=reported) is None

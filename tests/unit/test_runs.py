@@ -245,3 +245,22 @@ async def test_drafts_stand_in_slot_order_whoever_is_first(seed: int) -> None:
     fakes = [fake(name, delay=0.05 * ((place + seed) % 3)) for place, name in enumerate(names)]
     run = await came(mixture(*fakes))
     assert [draft["text"] for draft in run.result["drafts"]] == [f"I am {name}." for name in names]
+
+
+def cut(text: str) -> AIMessage:
+    """A reply that ended at its token limit."""
+    return AIMessage(text, response_metadata={"finish_reason": "length"})
+
+
+async def test_a_truncated_draft_counts() -> None:
+    z = fake("z")
+    run = await came(mixture(fake("a", cut("half a dra")), aggregator=z))
+    assert run.statuses == ["truncated"] and "half a dra" in z.sent[0].text
+    assert [slot["slot"] for slot in run.result["record"]["used"]] == [0] and not run.result["record"]["degraded"]
+
+
+async def test_a_whole_draft_stands_for_the_answer_before_a_truncated_one() -> None:
+    drafts = fake("a", cut("red green blue")), fake("b", cut("red green blue pink")), fake("c", "grey")
+    down = fake("z", ServerFault(400))
+    run = await came(mixture(*drafts, aggregator=down, on_failure="best_draft", max_attempts=1))
+    assert run.answer == "grey" and run.result["record"]["status"] == "best_draft"
