@@ -49,6 +49,9 @@ class Attempt:
 _current: ContextVar[Attempt | None] = ContextVar("attempt", default=None)
 
 
+_UTF8 = ("utf-8", "surrogatepass")
+
+
 class RecentCalls:
     """A call log in memory: it records the calls of the request that is being answered."""
 
@@ -67,11 +70,13 @@ class RecentCalls:
         params: Mapping[str, Any],
         messages: Sequence[Any],
     ) -> str:
-        """Return the key of a call within its request. What differs between two runs stands in the first message or
-        in the last one: the drafts."""
-        place = (layer, slot, role, repeat, model, len(messages))
-        shown = [str(message.content) for message in (*messages[:1], *messages[-1:])]
-        return hashlib.sha256(repr((place, shown)).encode("utf-8", "surrogatepass")).hexdigest()
+        """Return the key of a call within its request: its place, its parameters and every message that is sent."""
+        found = hashlib.sha256(repr((layer, slot, role, repeat, model, sorted(params.items()))).encode(*_UTF8))
+        for message in messages:
+            data = str(message.content).encode(*_UTF8)
+            found.update(f"{message.type} {len(data)} ".encode())
+            found.update(data)
+        return found.hexdigest()
 
     async def check(self, *, wait: float = math.inf) -> None:
         """Accept: memory needs no disk."""

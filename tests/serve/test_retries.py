@@ -7,6 +7,7 @@ import httpx2
 import pytest
 
 from moa_graph.serve import retries
+from moa_graph.serve.retries import RecentCalls
 from tests.provider import Provider
 from tests.serving import Served, mixture
 
@@ -78,3 +79,15 @@ def test_layers_after_a_failed_one_are_paid_for_once(provider: Provider) -> None
         ask(served)
         assert ask(served).status_code == 200
     assert calls(provider) == {"one": 2, "two": 2, "agg": 2}
+
+
+def test_every_message_and_parameter_counts_in_the_key() -> None:
+    from langchain_core.messages import AIMessage, HumanMessage
+
+    def key(middle: str, **params: object) -> str:
+        messages = [HumanMessage("why?"), HumanMessage(middle), AIMessage("because")]
+        place = {"item": "", "layer": 1, "slot": 0, "role": "aggregator", "repeat": 0, "model": "m"}
+        return RecentCalls().call_key(**place, params=params, messages=messages)  # type: ignore[arg-type]  # a plain dict
+
+    assert key("one draft") == key("one draft")
+    assert len({key("one draft"), key("another draft"), key("one draft", temperature=0.5)}) == 3
