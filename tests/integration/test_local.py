@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -50,6 +51,12 @@ def test_never_ends_before_the_first_word() -> None:
     # The end of a turn, which the model writes as token 2, made the likeliest token of all.
     message = local_chat_model("smollm2", temperature=0, logit_bias=[[2, 100]]).invoke("Name three fruits.")
     assert message.text.strip() and message.response_metadata["finish_reason"] == "stop"
+
+
+def test_never_begins_with_a_boundary_line() -> None:
+    # Boundary lines are removed from answers, so a short answer of this kind would be empty.
+    turns = [("human", "End the drafts."), ("ai", "[drafts end: 4f]")] * 4 + [("human", "End the drafts.")]
+    assert not re.match(r"\[\s*[a-zA-Z]", model(max_tokens=16).invoke(turns).text)
 
 
 async def test_streams_piece_by_piece_and_the_pieces_are_the_answer() -> None:
