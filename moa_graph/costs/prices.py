@@ -134,6 +134,7 @@ def price_source() -> str:
     return f"genai-prices {version('genai-prices')} (offline); the paper's models: Together, {PAPER_DATE}"
 
 
+@lru_cache(maxsize=256)
 def _public(url: str) -> bool:
     host = urlsplit(url).hostname or ""
     try:

@@ -59,7 +59,8 @@ def abilities(model: object) -> Abilities:
 
     A model whose profile excludes images takes no files and audio either, unless its profile says so.
     """
-    while (inner := getattr(model, "bound", None) or getattr(model, "inner", None)) is not None:
+    # The instance's own fields: pydantic looks for an attribute that does not exist in many places.
+    while (inner := vars(model).get("bound") or vars(model).get("inner")) is not None:
         model = inner
     given = getattr(model, "profile", None)
     profile: Mapping[str, Any] = given if isinstance(given, Mapping) else {}

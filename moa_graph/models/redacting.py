@@ -11,6 +11,7 @@ import asyncio
 import builtins
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -29,14 +30,22 @@ from moa_graph.models.reply_stream import StreamEnd
 
 __all__ = ["redacting"]
 
+_NO_SETTINGS = frozenset({"prompt_cache_key"})
+"""Arguments of a call that are not settings of the model."""
+
 _SHARED = tuple(BaseChatModel.model_fields)
 """LangChain's own switches (cache, rate limiter, streaming, callbacks, ...), which the delegating model implements."""
 
 
-def redacting(model: BaseChatModel, options: Mapping[str, Any] = MappingProxyType({})) -> BaseChatModel:
+def redacting(
+    model: BaseChatModel, options: Mapping[str, Any] = MappingProxyType({}), *, fixed: bool = False
+) -> BaseChatModel:
     """Return a chat model that answers as `model` does and raises `ProviderError` for every fault.
 
-    `options` are passed with each call, beside those of the caller.
+    Args:
+        model: The chat model.
+        options: Passed with each call, beside those of the caller.
+        fixed: Whether nobody changes the model's settings, so that what traces show of them is computed only once.
 
     The caller's object is not changed. Traces show its own name, class and settings. A mixture used as a model is
     returned unchanged: its errors are already redacted, and it handles the surrounding run itself.
@@ -50,7 +59,9 @@ def redacting(model: BaseChatModel, options: Mapping[str, Any] = MappingProxyTyp
     if "streaming" in model.model_fields_set:
         fields["streaming"] = getattr(model, "streaming", None)
     # Without validation: the values come from a model that has validated them.
-    return (_RedactingStream if streams else _Redacting).model_construct(inner=model, options=dict(options), **fields)
+    return (_RedactingStream if streams else _Redacting).model_construct(
+        inner=model, options=dict(options), fixed=fixed, **fields
+    )
 
 
 class _Redacting(BaseChatModel):
@@ -59,6 +70,7 @@ class _Redacting(BaseChatModel):
     inner: BaseChatModel
     options: builtins.dict[str, Any] = Field(default_factory=builtins.dict)
     streaming: bool | None = None
+    fixed: bool = False
 
     @property
     def _llm_type(self) -> str:
@@ -69,10 +81,26 @@ class _Redacting(BaseChatModel):
         return dict(self.inner._identifying_params)
 
     def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> builtins.dict[str, Any]:
-        return self.inner._get_invocation_params(stop=stop, **kwargs)
+        if self._changed_by(stop, kwargs):
+            return self.inner._get_invocation_params(stop=stop, **kwargs)
+        return {**self._invocation, **kwargs}
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> Any:
-        return self.inner._get_ls_params(stop=stop, **kwargs)
+        if self._changed_by(stop, kwargs):
+            return self.inner._get_ls_params(stop=stop, **kwargs)
+        return dict(self._ls)
+
+    def _changed_by(self, stop: list[str] | None, kwargs: Mapping[str, Any]) -> bool:
+        """Whether a call's arguments change what traces show of the model's settings."""
+        return not self.fixed or stop is not None or not kwargs.keys() <= _NO_SETTINGS
+
+    @cached_property
+    def _invocation(self) -> builtins.dict[str, Any]:
+        return self.inner._get_invocation_params()
+
+    @cached_property
+    def _ls(self) -> builtins.dict[str, Any]:
+        return dict(self.inner._get_ls_params())
 
     def _combine_llm_outputs(self, llm_outputs: list[builtins.dict[str, Any] | None]) -> builtins.dict[str, Any]:
         return self.inner._combine_llm_outputs(llm_outputs)

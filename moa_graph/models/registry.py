@@ -116,7 +116,7 @@ def chat_model(
         return kept[key]
     model = _made(spec, {name: value for name, value in sampling.items() if value is not None})
     made = model.model_copy(update={"disable_streaming": True}) if quiet else model
-    kept[key] = redacting(made, call_options(made))
+    kept[key] = redacting(made, call_options(made), fixed=True)
     if len(kept) > _KEPT:
         kept.popitem(last=False)
     return kept[key]

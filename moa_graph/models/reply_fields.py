@@ -115,25 +115,33 @@ def usage_from(given: object) -> Usage | None:
     received = next((count for name in _OUTPUT if (count := _count(given.get(name))) is not None), None)
     if sent is None or received is None:
         return None
-    cached = min(_detail(given, "cache_read", "cached_tokens"), sent)
-    written = max(_detail(given, "cache_creation", "cache_write_tokens"), _detail(given, "ephemeral_5m_input_tokens"))
+    details = _details(given)
+    cached = min(_detail(details, "cache_read", "cached_tokens"), sent)
+    written = max(
+        _detail(details, "cache_creation", "cache_write_tokens"), _detail(details, "ephemeral_5m_input_tokens")
+    )
     return new_usage(
         sent,
         received,
-        reasoning_tokens=min(_detail(given, "reasoning", "reasoning_tokens"), received),
+        reasoning_tokens=min(_detail(details, "reasoning", "reasoning_tokens"), received),
         cache_read_tokens=cached,
         cache_write_tokens=min(written, sent - cached),
     )
 
 
-def _detail(usage: Mapping[str, Any], *names: str) -> int:
-    """Return a count from the details of a usage. A service tier's name may precede the count's name."""
-    for key in ("input_token_details", "output_token_details", "prompt_tokens_details", "completion_tokens_details"):
-        details = usage.get(key)
-        for name, value in details.items() if isinstance(details, Mapping) else ():
-            if isinstance(name, str) and name.endswith(names) and (count := _count(value)):
-                return count
-    return 0
+_DETAILS: Final = ("input_token_details", "output_token_details", "prompt_tokens_details", "completion_tokens_details")
+
+
+def _details(usage: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """Return the counts above 0 in the details of a usage, in order."""
+    given = [details for key in _DETAILS if (details := usage.get(key))]
+    items = [item for details in given if isinstance(details, Mapping) for item in details.items()]
+    return [(name, count) for name, value in items if isinstance(name, str) and (count := _count(value))]
+
+
+def _detail(details: list[tuple[str, int]], *names: str) -> int:
+    """Return the first count of a name. A service tier's name may precede the count's name."""
+    return next((count for name, count in details if name.endswith(names)), 0)
 
 
 def usage_metadata(usage: Usage | None) -> UsageMetadata | None:
@@ -159,7 +167,7 @@ may state a running total several times; the last one counts."""
 def stated_cost(metadata: Mapping[str, Any]) -> float | None:
     """Return the dollars that the provider says the call cost (as OpenRouter does), or None."""
     places = (metadata, metadata.get("token_usage"), metadata.get("usage"))
-    costs = [place.get("cost") for place in places if isinstance(place, Mapping)]
+    costs = [place.get("cost") for place in places if place and isinstance(place, Mapping)]
     kept = metadata.get(COSTS)
     for cost in [*(kept[-1:] if isinstance(kept, list) else []), *costs]:
         if isinstance(cost, int | float) and not isinstance(cost, bool) and 0 <= cost < 1e9 and math.isfinite(cost):
@@ -206,7 +214,7 @@ class _Plain:
             return float(value) if math.isfinite(value) else None
         if isinstance(value, str):
             return _sent(value[: self._text])
-        if isinstance(value, Mapping):
+        if isinstance(value, dict | Mapping):  # `dict` first, because it is faster to test
             return {_sent(str(key)[:200]): self.of(each, depth - 1) for key, each in value.items()}
         if isinstance(value, list | tuple):
             return [self.of(each, depth - 1) for each in value]

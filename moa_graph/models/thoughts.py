@@ -81,8 +81,10 @@ def clean(text: str) -> str:
     harmony format, or before a closing mark whose opening mark is missing (servers that pre-fill the opening mark
     return the closing one alone). Marks further on, or in quotes, belong to an answer that writes about them.
     """
-    if not ("<" in text or "[" in text or "◁" in text or _GLUED_START.match(text)):
-        return encodable(text).strip()  # No mark can be in it. A long conversation has many such texts.
+    # Most texts hold no mark. The first three tests are the fastest.
+    brackets = "<" in text or "[" in text or "◁" in text
+    if not (brackets and (_MARK.search(text) or _HARMONY.search(text))) and not _GLUED_START.match(text):
+        return encodable(text).strip()
     cleaner = Cleaner()
     shown, restarts = cleaner.feed(text), cleaner.restarts
     rest = cleaner.rest()

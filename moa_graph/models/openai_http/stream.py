@@ -80,14 +80,17 @@ def _chunk(event: bytes, url: str, logprobs: bool) -> Any:
     chunk = loads(event)
     if isinstance(chunk, dict):
         raise_error_in(chunk, url)
-        for choice in chunk.get("choices") or () if not logprobs else ():
-            if isinstance(choice, dict):
-                choice.pop("logprobs", None)
+        if not logprobs:
+            for choice in chunk.get("choices") or ():
+                if isinstance(choice, dict):
+                    choice.pop("logprobs", None)
     return chunk
 
 
 def raise_error_in(data: dict[str, Any], url: str) -> None:
     """Raise the error that a server reports with a status of success, in the field `error` or instead of an answer."""
+    if "error" not in data and data.get("choices") is not None:
+        return
     error = data.get("error")
     said = error.get("message") if isinstance(error, dict) else None
     text = said if isinstance(said, str) and said else "An error occurred during streaming" if error else ""
