@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from langchain_core.callbacks import AsyncCallbackManager, BaseCallbackManager, BaseRunManager, CallbackManager
+from langchain_core.callbacks import (
+    AsyncCallbackManager,
+    BaseCallbackHandler,
+    BaseCallbackManager,
+    BaseRunManager,
+    CallbackManager,
+)
+from langchain_core.language_models import LangSmithParams
 from langchain_core.runnables import RunnableConfig, ensure_config
 from langchain_core.runnables.config import var_child_runnable_config
-from langchain_core.tracers import BaseTracer
+from langchain_core.tracers import BaseTracer, LangChainTracer
 from langchain_core.utils.uuid import uuid7
 
 from moa_graph.mixture.context import BoundContext
+
+_OBSERVERS = ("langfuse",)
+"""Packages whose callback handlers record a tree of runs, as LangChain's tracers do, without being one."""
 
 
 class CallbackRun(NamedTuple):
@@ -30,10 +40,17 @@ class Parent:
     Args:
         source: Has the callbacks.
         run_id: The id of the run.
+        described: Names of metadata that describe the model of the run, and no other run.
     """
 
-    def __init__(self, source: BaseCallbackManager | BaseRunManager, run_id: UUID | None) -> None:
+    def __init__(
+        self,
+        source: BaseCallbackManager | BaseRunManager,
+        run_id: UUID | None,
+        described: Iterable[str] = (),
+    ) -> None:
         self._source, self._run_id = source, run_id
+        self._described = frozenset([*LangSmithParams.__annotations__, *described])
 
     def __repr__(self) -> str:
         # LangChain's cache makes its keys from the repr of a call's arguments. This one does not change the answer.
@@ -45,10 +62,26 @@ class Parent:
         All other callbacks see one chat model. Otherwise they would get, and count, every token twice.
         """
         child = CallbackManager(handlers=[], parent_run_id=self._run_id)
-        child.set_handlers([each for each in self._source.inheritable_handlers if isinstance(each, BaseTracer)])
+        child.set_handlers([self._for_others(each) for each in self._source.inheritable_handlers if _traces(each)])
         child.add_tags(self._source.inheritable_tags)
-        child.add_metadata(self._source.inheritable_metadata)
+        child.add_metadata(self._without_own(self._source.inheritable_metadata))
         return child
+
+    def _for_others(self, handler: BaseCallbackHandler) -> BaseCallbackHandler:
+        """Return a tracer that does not write the parameters of this run's model into the runs below it."""
+        defaults = getattr(handler, "tracing_metadata", None)
+        if not defaults or not isinstance(handler, LangChainTracer):
+            return handler
+        copied = handler.copy_with_metadata_defaults()
+        copied.tracing_metadata = self._without_own(defaults)
+        return copied
+
+    def _without_own(self, metadata: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in metadata.items() if name not in self._described}
+
+
+def _traces(handler: BaseCallbackHandler) -> bool:
+    return isinstance(handler, BaseTracer) or type(handler).__module__.partition(".")[0] in _OBSERVERS
 
 
 def own_run(

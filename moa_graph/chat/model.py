@@ -290,7 +290,8 @@ class ChatMoA(BaseChatModel):
         options.pop("stream", None)
         mine = {"temperature": self.temperature, "max_tokens": self.max_tokens, "stop": stop or self.stop}
         bound = {**{name: value for name, value in mine.items() if value is not None}, **options}
-        parent = Parent(manager, manager.run_id) if manager else parent or around()
+        if parent is None:
+            parent = Parent(manager, manager.run_id, self._get_invocation_params()) if manager else around()
         # Copies without ids: the state's reducer would write ids into the caller's messages, and merge equal ids.
         own = [message.model_copy(update={"id": None}) for message in messages]
         return CallbackRun(

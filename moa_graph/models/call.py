@@ -27,6 +27,7 @@ from moa_graph.models.reply_samples import choices_of, shared_usage
 from moa_graph.models.reply_stream import Pieces
 from moa_graph.models.retries import RetryBudget, backoff
 from moa_graph.models.streaming import Sink, call_chunks, read_stream
+from moa_graph.models.traced_cost import with_traced_cost
 from moa_graph.state import COUNTED, Status, Usage, as_usage, total_usage
 
 if TYPE_CHECKING:
@@ -286,20 +287,21 @@ async def _attempt(outcome: Outcome, call: Call) -> Fault | None:
 
 
 async def _reply(outcome: Outcome, call: Call) -> Reply:
+    config = with_traced_cost(call.config, call.spec, call.prices)
     if call.samples > 1:
-        given_all = await choices_of(call.model, call.messages, call.config, samples=call.samples, options=call.options)
+        given_all = await choices_of(call.model, call.messages, config, samples=call.samples, options=call.options)
         if active.get() is not None and any(map(of_batch, given_all)):
             outcome.batched()
         first, *others = shared_usage([await read_reply(each, tools=call.tools) for each in given_all or [None]])
         outcome.chose(others)
         return first
     if call.sink is None:
-        given: object = await call.model.ainvoke(call.messages, call.config, **call.options)
+        given: object = await call.model.ainvoke(call.messages, config, **call.options)
         if active.get() is not None and of_batch(given):
             outcome.batched()
         return await read_reply(given, tools=call.tools)
     sink, outcome.pieces = call.sink(), Pieces()
-    chunks = call.model.astream(call.messages, call.config, **call.options)
+    chunks = call.model.astream(call.messages, config, **call.options)
     await read_stream(chunks, outcome.pieces, sink, on_first=outcome.first_token)
     reply = await read_reply(outcome.pieces.raw(), tools=call.tools)
     sink.close()

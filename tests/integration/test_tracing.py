@@ -186,3 +186,91 @@ def test_cached_tokens_are_where_langsmith_reads_them(sink):
         create_moa(proposers=[cached], aggregator=cached).invoke({"messages": "hi"})
     calls = [span for span in sink.tree().walk() if span.run["run_type"] == "llm"]
     assert [span.metadata["usage_metadata"] for span in calls] == [usage, usage]
+
+
+@pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream", "generate", "agenerate"])
+def test_spans_inside_a_chat_model_do_not_claim_its_name(provider, sink, way):
+    """`ls_model_name` of a mixture is no provider's model: only the chat model's own span has it."""
+    moa = ChatMoA(proposers=[model(provider, "one-tok=3")], aggregator=model(provider, "agg-tok=4"), name="mine")
+
+    async def streamed():
+        return [chunk async for chunk in moa.astream("hi")]
+
+    with sink.tracing():
+        if way == "invoke":
+            moa.invoke("hi", config={"metadata": {"mine": 1}})
+        elif way == "stream":
+            list(moa.stream("hi", config={"metadata": {"mine": 1}}))
+        elif way == "generate":
+            moa.generate([[HumanMessage("hi")]], metadata={"mine": 1})
+        elif way == "agenerate":
+            asyncio.run(moa.agenerate([[HumanMessage("hi")]], metadata={"mine": 1}))
+        else:
+            asyncio.run(streamed() if way == "astream" else moa.ainvoke("hi"))
+    root, *inner = sink.tree().walk()
+    assert root.metadata["ls_model_name"] == "moa:mine"
+    for span in inner:
+        if span.run["run_type"] == "llm":
+            assert span.metadata["ls_model_name"] == span.metadata["model_name"] in ("one-tok=3", "agg-tok=4")
+        else:
+            assert not {"ls_model_name", "ls_provider", "ls_model_type", "model_name"} & span.metadata.keys(), span.name
+    if way in ("invoke", "stream", "generate", "agenerate"):
+        assert all(span.metadata["mine"] == 1 for span in inner)
+
+
+def usages(sink):
+    """Return the usage of each model call in the only trace, by the call's name."""
+    calls = [span for span in sink.tree().walk() if span.run["run_type"] == "llm"]
+    return {span.name: span.metadata["usage_metadata"] for span in calls}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_cost_that_a_provider_states_is_where_langsmith_reads_it(provider, sink, stream):
+    moa = create_moa(proposers=[model(provider, "one-cost=0.25")], aggregator=model(provider, "agg-cost=0.5"))
+    with sink.tracing():
+        done = moa.invoke({"messages": "hi"}, context={"stream_answer": stream, "stream_drafts": stream})
+    found = usages(sink)
+    assert found["layer 1 slot 0 openai:one-cost=0.25"]["total_cost"] == 0.25
+    assert found["aggregate openai:agg-cost=0.5"]["total_cost"] == 0.5
+    assert done["record"]["cost"] == 0.75 and all(usage["input_tokens"] for usage in found.values())
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_cost_from_the_mixtures_prices_has_its_parts(provider, sink, stream):
+    """The span and the record state the same dollars, and the answer's own usage stays LangChain's."""
+    prices = {"openai:one": [1.0, 2.0], "openai:agg": [10.0, 20.0]}
+    moa = create_moa(proposers=[model(provider, "one")], aggregator=model(provider, "agg"), prices=prices)
+    with sink.tracing():
+        done = moa.invoke({"messages": "hi"}, context={"stream_answer": stream, "stream_drafts": stream})
+    found = usages(sink)["layer 1 slot 0 openai:one"]
+    assert found["input_cost"] == pytest.approx(found["input_tokens"] * 1e-6)
+    assert found["output_cost"] == pytest.approx(found["output_tokens"] * 2e-6)
+    assert found["total_cost"] == pytest.approx(done["drafts"][0]["cost"])
+    assert sum(usage["total_cost"] for usage in usages(sink).values()) == pytest.approx(done["record"]["cost"])
+    assert "total_cost" not in done["messages"][-1].usage_metadata
+
+
+def test_one_request_for_several_samples_states_its_cost_once(provider, sink):
+    proposer = model(provider, "one", samples=3, one_request=True)
+    moa = create_moa(proposers=[proposer], aggregator=model(provider, "agg"), prices={"openai:one": [1.0, 2.0]})
+    with sink.tracing():
+        done = moa.invoke({"messages": "hi"})
+    found = usages(sink)["layer 1 slot 0 openai:one"]
+    assert len(provider.requests("one")) == 1
+    assert found["total_cost"] == pytest.approx(sum(draft["cost"] for draft in done["drafts"]))
+    assert found["output_tokens"] == sum(draft["usage"]["output_tokens"] for draft in done["drafts"])
+
+
+def test_without_a_price_no_cost_is_stated(provider, sink):
+    with sink.tracing():
+        create_moa(proposers=[model(provider, "one")], aggregator=model(provider, "agg")).invoke({"messages": "hi"})
+    assert not any("total_cost" in usage for usage in usages(sink).values())
+
+
+def test_a_mixture_within_a_mixture_states_each_cost_once(provider, sink):
+    inner = ChatMoA(proposers=[model(provider, "one-cost=0.25")], aggregator=model(provider, "agg-cost=0.5"))
+    outer = create_moa(proposers=[inner], aggregator=model(provider, "top-cost=1"))
+    with sink.tracing():
+        outer.invoke({"messages": "hi"})
+    costs = [usage["total_cost"] for usage in usages(sink).values() if "total_cost" in usage]
+    assert sorted(costs) == [0.25, 0.5, 1.0]
