@@ -67,7 +67,8 @@ def _list_of(spec: Proposer) -> tuple[str, dict[str, str]]:
     provider = find(name)
     if not isinstance(spec.model, str) or is_embedded(spec) or not (provider or spec.base_url):
         raise LookupError("this provider has no known list of models")
-    base = (spec.base_url or (provider.address() if provider else "")).rstrip("/")
+    base = spec.base_url or (provider.address() if provider else "")
+    base = (provider.root(base) if provider else base).rstrip("/")
     key = _secret(spec)
     own = provider is not None and provider.protocol == "own"
     path = provider.models if provider and own else "/models"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 from urllib.parse import urlsplit
@@ -67,12 +68,21 @@ class Provider:
             return given.rstrip("/") + urlsplit(self.base_url).path
         return given.rstrip("/")
 
+    def root(self, base_url: str) -> str:
+        """Return an address as the provider's own client wants it: without the version path that the client adds."""
+        if self.protocol == "openai" or urlsplit(self.base_url).path:
+            return base_url
+        return _VERSION.sub("", base_url)
+
+
+_VERSION = re.compile(r"/(v1(beta)?/?)?$")
 
 PROVIDERS: dict[str, Provider] = {
     "openai": Provider(
         title="OpenAI",
         base_url="https://api.openai.com/v1",
         key="OPENAI_API_KEY",
+        address_variable="OPENAI_BASE_URL",
         limit="max_completion_tokens",
         preset="openai",
     ),
@@ -80,6 +90,7 @@ PROVIDERS: dict[str, Provider] = {
         title="Together AI",
         base_url="https://api.together.xyz/v1",
         key="TOGETHER_API_KEY",
+        address_variable="TOGETHER_BASE_URL",
         preset="together",
     ),
     "openrouter": Provider(
@@ -109,6 +120,7 @@ PROVIDERS: dict[str, Provider] = {
         protocol="own",
         package="langchain-google-genai",
         extra="google",
+        address_variable="GOOGLE_GEMINI_BASE_URL",
         models="/v1beta/models",
         key_header="x-goog-api-key",
         prices="google",
@@ -143,6 +155,7 @@ PROVIDERS: dict[str, Provider] = {
         title="xAI",
         base_url="https://api.x.ai/v1",
         key="XAI_API_KEY",
+        address_variable="XAI_API_BASE",
         prices="x-ai",
         preset="xai",
     ),

@@ -209,7 +209,7 @@ def _by_package(spec: Proposer, provider: Provider, name: str, model: str, sampl
         # Always passed: otherwise the package would send the key of the environment to another host.
         fields["api_key"] = secret or "none"
     if spec.base_url:
-        fields[provider.address_field] = spec.base_url
+        fields[provider.address_field] = provider.root(spec.base_url)
     return _by_langchain(provider.integration or name, model, {**fields, **spec.params})
 
 

@@ -14,9 +14,9 @@ from moa_graph.models.live_models import closest, live_models
 SHAPES: list[tuple[str, str, str, Any]] = [
     ("openai", "/v1/models", "authorization", {"object": "list", "data": [{"id": "b"}, {"id": "a"}]}),
     ("together", "/v1/models", "authorization", [{"id": "b"}, {"id": "a"}]),
-    ("anthropic", "/v1/v1/models", "x-api-key", {"data": [{"id": "b", "type": "model"}, {"id": "a"}]}),
-    ("google_genai", "/v1/v1beta/models", "x-goog-api-key", {"models": [{"name": "models/b"}, {"name": "models/a"}]}),
-    ("ollama", "/v1/api/tags", "", {"models": [{"name": "b"}, {"name": "a"}]}),
+    ("anthropic", "/v1/models", "x-api-key", {"data": [{"id": "b", "type": "model"}, {"id": "a"}]}),
+    ("google_genai", "/v1beta/models", "x-goog-api-key", {"models": [{"name": "models/b"}, {"name": "models/a"}]}),
+    ("ollama", "/api/tags", "", {"models": [{"name": "b"}, {"name": "a"}]}),
 ]
 
 

