@@ -61,8 +61,9 @@ $(VENV)/studio.stamp: pyproject.toml | $(BIN)/python
 	@touch $@ $(VENV)/run.stamp $(VENV)/serve.stamp
 
 .PHONY: studio
+studio: PORT = 2024
 studio: $(VENV)/studio.stamp  ## LangGraph Studio in the browser, over `langgraph dev` on this machine
-	@$(BIN)/langgraph dev
+	@$(BIN)/langgraph dev --port $(PORT)
 
 bench: $(VENV)/dev.stamp  ## measure the cost of a question against raw asyncio, the SDK and a simple graph; reports/bench.json
 	$(BIN)/python -m benchmarks

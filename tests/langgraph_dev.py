@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -43,7 +43,7 @@ class LangGraphDev:
     """The server in its own process and in `folder`, which has links to the package and to langgraph.json.
 
     `mixture` is written to a file that `MOA_PRESET` names; `env` overrides this process's environment, from which all
-    LangSmith variables are removed. `changes` override keys of langgraph.json.
+    LangSmith variables are removed. `changes` override keys of langgraph.json. `ServedFolder` serves a folder as it is.
     """
 
     def __init__(
@@ -72,16 +72,20 @@ class LangGraphDev:
             "LANGGRAPH_NO_VERSION_CHECK": "true",
             **(env or {}),
         }
+        self.command = [str(Path(sys.executable).parent / "langgraph"), "dev", "--no-browser", "--no-reload"]
+        self._choose_port()
+        self.command += ["--port", str(self.port), "--n-jobs-per-worker", "10"]
+
+    def _choose_port(self) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Self:
-        command = [str(Path(sys.executable).parent / "langgraph"), "dev", "--no-browser", "--no-reload"]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [*command, "--port", str(self.port), "--n-jobs-per-worker", "10"],
+                self.command,
                 cwd=self.folder,
                 env=self.env,
                 stdout=log,
@@ -110,7 +114,7 @@ class LangGraphDev:
                 os.killpg(self.process.pid, signal.SIGKILL)
                 self.process.wait()
 
-    def _wait(self, seconds: float = 90) -> None:
+    def _wait(self, seconds: float = 120) -> None:
         end = time.monotonic() + seconds
         while time.monotonic() < end and self.process.poll() is None:
             try:
@@ -119,6 +123,20 @@ class LangGraphDev:
             except OSError:
                 time.sleep(0.1)
         raise RuntimeError(f"langgraph dev did not start:\n{self.log.read_text()[-5000:]}")
+
+
+class ServedFolder(LangGraphDev):
+    """The server that `command` starts in `folder` as the folder is, with the environment `env` and no other variable.
+
+    `{port}` in a part of the command stands for the port.
+    """
+
+    def __init__(self, command: Sequence[str], *, folder: Path, log: Path, env: Mapping[str, str]) -> None:
+        self.folder, self.log = folder, log
+        self.env = {"PATH": os.environ["PATH"], "LANGGRAPH_CLI_NO_ANALYTICS": "1", "LANGGRAPH_NO_VERSION_CHECK": "true"}
+        self.env |= {"HOME": str(log.parent), "LANGSMITH_TRACING": "false", **env}
+        self._choose_port()
+        self.command = [part.replace("{port}", str(self.port)) for part in command]
 
 
 @pytest.fixture(scope="session")
