@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.clients.environments import HOME, ROOT, command, install, version
-from tests.clients.rows import ABSENT, PROGRAMS, Program
+from tests.clients.rows import ABSENT, NODE_PACKAGES, PROGRAMS, Program
 from tests.clients.servers import langgraph_dev, mixture_files, moa_serve
 from tests.provider import Provider
 
@@ -72,7 +72,6 @@ def _variables(servers: set[str]) -> Iterator[dict[str, str]]:
             "PROVIDER": provider.url,
             "MIXTURE": str(files["text"]),
             "MOA_MCP": json.dumps({"command": stdio, "env": {"PYTHONPATH": str(ROOT)}}),
-            "NODE_FOLDER": str(HOME / "node"),
         }
         if "moa serve" in servers:
             variables["BASE"] = stack.enter_context(moa_serve(files))
@@ -87,7 +86,7 @@ def _run(program: Program, modes: list[str], variables: dict[str, str]) -> list[
     output = _output(command(program, modes), _environment(variables), SECONDS * (1 + len(modes)))
     told = {row["mode"]: row for line in output.splitlines() if (row := _row(line))}
     about = {
-        "program": program.package + (" (node)" if program.environment == "node" else ""),
+        "program": program.package + (" (node)" if program.environment in NODE_PACKAGES else ""),
         "version": version(program),
         "server": program.server,
     }

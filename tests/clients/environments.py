@@ -20,13 +20,13 @@ PROGRAM_FOLDER = Path(__file__).parent / "programs"
 
 def install(name: str) -> None:
     """Make the environment of that name, unless it is there with the same packages."""
-    folder, packages = HOME / name, NODE_PACKAGES if name == "node" else PYTHON_PACKAGES[name]
+    folder, packages = HOME / name, {**NODE_PACKAGES, **PYTHON_PACKAGES}[name]
     stamp = folder / "packages.json"
     if stamp.exists() and json.loads(stamp.read_text()) == list(packages):
         return
     print(f"installing {name}: {', '.join(packages)}", flush=True)
     folder.mkdir(parents=True, exist_ok=True)
-    if name == "node":
+    if name in NODE_PACKAGES:
         (folder / "package.json").write_text('{"private": true, "type": "module"}\n')
         subprocess.run(["npm", "install", "--no-audit", "--no-fund", *packages], cwd=folder, check=True)
     else:
@@ -50,18 +50,19 @@ def install(name: str) -> None:
 
 def command(program: Program, modes: list[str]) -> list[str]:
     """Return the command that runs modes of a program in one process."""
-    if program.environment != "node":
+    if program.environment not in NODE_PACKAGES:
         return [str(HOME / program.environment / "bin" / "python"), str(PROGRAM_FOLDER / program.file), *modes]
     # Copied beside its packages, where node looks for them.
+    folder = HOME / program.environment
     for name in (program.file, "_run.mjs"):
-        shutil.copy(PROGRAM_FOLDER / name, HOME / "node" / name)
-    return ["node", str(HOME / "node" / program.file), *modes]
+        shutil.copy(PROGRAM_FOLDER / name, folder / name)
+    return ["node", str(folder / program.file), *modes]
 
 
 def version(program: Program) -> str:
     """Return the installed version of the program's package."""
-    if program.environment == "node":
-        about = HOME / "node" / "node_modules" / program.package / "package.json"
+    if program.environment in NODE_PACKAGES:
+        about = HOME / program.environment / "node_modules" / program.package / "package.json"
         return str(json.loads(about.read_text(encoding="utf-8"))["version"])
     code = f"from importlib.metadata import version; print(version({program.package!r}))"
     python = HOME / program.environment / "bin" / "python"

@@ -29,39 +29,46 @@ PYTHON_PACKAGES: dict[str, tuple[str, ...]] = {
     "langgraph": ("langgraph", "langgraph-sdk", "a2a-sdk[http-server]"),
     "graphs": ("{root}", "langchain", "deepagents", "langgraph-supervisor", "langgraph-swarm", "trustcall"),
     "providers": ("{root}", "langchain-cohere", "langchain-litellm", "langchain-groq"),
+    "every-provider": ("{root}[anthropic,google,mistral,ollama]",),
     "langfuse": ("{root}", "langchain", "langfuse"),
     "ag-ui": ("{root}", "ag-ui-langgraph", "fastapi"),
+    "aider": ("aider-chat",),
 }
 """Python environments by name, and the packages of each. They are apart because their requirements conflict.
 
 `{root}` stands for this project, for programs that build a graph in their own process.
 """
 
-NODE_PACKAGES = (
-    "@openai/codex",
-    "@anthropic-ai/claude-code",
-    "opencode-ai",
-    "@qwen-code/qwen-code",
-    "openai",
-    "@openai/agents",
-    "@anthropic-ai/sdk",
-    "ai",
-    "@ai-sdk/openai",
-    "@ai-sdk/anthropic",
-    "@ai-sdk/openai-compatible",
-    "@langchain/openai",
-    "@langchain/anthropic",
-    "@langchain/core",
-    "@langchain/langgraph",
-    "@langchain/langgraph-sdk",
-    "@langchain/react",
-    "@modelcontextprotocol/sdk",
-    "@a2a-js/sdk",
-    "react",
-    "react-dom",
-    "jsdom",
-    "zod",
-)
+NODE_PACKAGES: dict[str, tuple[str, ...]] = {
+    "node": (
+        "@openai/codex",
+        "@anthropic-ai/claude-code",
+        "opencode-ai",
+        "@qwen-code/qwen-code",
+        "openai",
+        "@openai/agents",
+        "@anthropic-ai/sdk",
+        "ai",
+        "@ai-sdk/openai",
+        "@ai-sdk/anthropic",
+        "@ai-sdk/openai-compatible",
+        "@langchain/openai",
+        "@langchain/anthropic",
+        "@langchain/core",
+        "@langchain/langgraph",
+        "@langchain/langgraph-sdk",
+        "@langchain/react",
+        "@modelcontextprotocol/sdk",
+        "@a2a-js/sdk",
+        "react",
+        "react-dom",
+        "jsdom",
+        "zod",
+    ),
+    "node-continue": ("@continuedev/cli",),
+    "node-promptfoo": ("promptfoo",),
+}
+"""Node environments by name, and the packages of each."""
 
 ABSENT = {
     "ChatGPT desktop, Claude Desktop, Cursor, LM Studio": "installers from their makers; not on PyPI or npm",
@@ -76,7 +83,7 @@ class Program(NamedTuple):
 
     Attributes:
         package: The package whose version is reported.
-        environment: A name of PYTHON_PACKAGES, or "node".
+        environment: A name of PYTHON_PACKAGES or NODE_PACKAGES.
         file: The file in `programs/` that uses the package.
         modes: The modes of that file to run.
         server: What the modes call.
@@ -163,6 +170,7 @@ PROGRAMS = (
     Program("agno", "agno", "frameworks_py.py", ("agno",)),
     Program("inspect-ai", "inspect", "frameworks_py.py", ("inspect_ai",)),
     Program("lm-eval", "lm-eval", "commands_py.py", ("lm_eval_chat", "lm_eval_completions")),
+    Program("aider-chat", "aider", "commands_py.py", ("aider",)),
     Program("mcp", "mcp", "mcp_py.py", ("client_http",)),
     Program("mcp", "mcp", "mcp_py.py", ("client_stdio",), "moa mcp"),
     Program("mcp", "mcp", "mcp_py.py", ("client_langgraph_dev",), "langgraph dev"),
@@ -203,6 +211,8 @@ PROGRAMS = (
     Program("@anthropic-ai/claude-code", "node", "agents.mjs", ("claude",)),
     Program("opencode-ai", "node", "agents.mjs", ("opencode",)),
     Program("@qwen-code/qwen-code", "node", "agents.mjs", ("qwen",)),
+    Program("@continuedev/cli", "node-continue", "agents.mjs", ("continue_cli",)),
+    Program("promptfoo", "node-promptfoo", "agents.mjs", ("promptfoo",)),
     Program(
         "langgraph-sdk",
         "langgraph",
@@ -226,7 +236,13 @@ PROGRAMS = (
         ("remote_graph", "remote_graph_node", "remote_graph_error"),
         "langgraph dev",
     ),
-    Program("a2a-sdk", "langgraph", "langgraph_py.py", ("a2a", "a2a_stream"), "langgraph dev"),
+    Program(
+        "a2a-sdk",
+        "langgraph",
+        "langgraph_py.py",
+        ("a2a", "a2a_stream", "a2a_error", "a2a_stream_error"),
+        "langgraph dev",
+    ),
     Program(
         "@langchain/langgraph-sdk",
         "node",
@@ -246,5 +262,27 @@ PROGRAMS = (
     Program("langchain-cohere", "providers", "providers_py.py", ("cohere",), "none"),
     Program("langchain-litellm", "providers", "providers_py.py", ("litellm",), "none"),
     Program("langchain-groq", "providers", "providers_py.py", ("groq",), "none"),
-    Program("langfuse", "langfuse", "langfuse_py.py", ("graph",), "none"),
+    Program(
+        "moa_graph",
+        "every-provider",
+        "every_provider_py.py",
+        (
+            "openai",
+            "together",
+            "openrouter",
+            "groq",
+            "deepseek",
+            "xai",
+            "fireworks",
+            "lmstudio",
+            "compatible",
+            "anthropic",
+            "google",
+            "mistral",
+            "ollama",
+            "unusable_key",
+        ),
+        "none",
+    ),
+    Program("langfuse", "langfuse", "langfuse_py.py", ("graph", "chat_model"), "none"),
 )

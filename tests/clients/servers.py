@@ -37,6 +37,7 @@ def mixture_files(provider: Provider, folder: Path) -> dict[str, Path]:
         "codex": calling("exec_command", {"cmd": shell}),
         "claude": calling("Bash", {"command": shell, "description": "x"}),
         "opencode": calling("bash", {"command": shell, "description": "x"}),
+        "continue": calling("Bash", {"command": shell}),
         "qwen": calling("run_shell_command", {"command": shell, "description": "x", "is_background": False}),
     }
     files = {name: mixture_file(provider, folder, name, aggregator) for name, aggregator in aggregators.items()}

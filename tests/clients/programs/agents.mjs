@@ -1,25 +1,32 @@
-// Coding agents: each is asked one question, calls its shell tool through the endpoint, and prints the answer.
+// Programs that are used as commands. Coding agents are asked one question, call their shell tool through the endpoint,
+// and print the answer.
 import assert from "node:assert";
 import { main } from "./_run.mjs";
 import { spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 
 const BASE = process.env.BASE;
-const bin = join(process.env.NODE_FOLDER, "node_modules", ".bin");
+const bin = join(dirname(fileURLToPath(import.meta.url)), "node_modules", ".bin");
 const home = mkdtempSync(join(tmpdir(), "moa-agent-"));
 const work = join(home, "work");
 mkdirSync(work);
 
-function run(command, args, env) {
+function said(command, args, env) {
   const settings = { cwd: work, env: { PATH: process.env.PATH, HOME: home, ...env }, timeout: 120000, encoding: "utf8" };
   const done = spawnSync(join(bin, command), args, { ...settings, input: "" });
-  const said = `${done.stdout}\n${done.stderr}`;
-  console.log(said.slice(-4000));
-  assert.equal(done.status, 0, said.slice(-2000));
-  assert.match(said, /tool-ran-42/);
-  assert.match(said, /the whole answer/);
+  const output = `${done.stdout}\n${done.stderr}`;
+  console.log(output.slice(-4000));
+  assert.equal(done.status, 0, output.slice(-2000));
+  return output;
+}
+
+function run(command, args, env) {
+  const output = said(command, args, env);
+  assert.match(output, /tool-ran-42/);
+  assert.match(output, /the whole answer/);
 }
 
 const modes = {
@@ -66,6 +73,27 @@ const modes = {
   qwen() {
     const args = ["--yolo", "--auth-type", "openai", "--output-format", "stream-json", "--model", "qwen"];
     run("qwen", [...args, "-p", "Run the tool."], { OPENAI_BASE_URL: `${BASE}/v1`, OPENAI_API_KEY: "none" });
+  },
+  continue_cli() {
+    const model = { name: "moa", provider: "openai", model: "continue", apiBase: `${BASE}/v1`, apiKey: "none", roles: ["chat"] };
+    const file = join(home, "config.yaml");
+    writeFileSync(file, JSON.stringify({ name: "moa", version: "0.0.1", schema: "v1", models: [model] }));
+    const output = said("cn", ["-p", "Run the tool.", "--config", file, "--auto"], { CONTINUE_TELEMETRY_ENABLED: "0" });
+    assert.match(output, /the whole answer/);
+  },
+  promptfoo() {
+    const config = { apiBaseUrl: `${BASE}/v1`, apiKey: "none" };
+    const tests = [{ vars: { question: "What is it?" }, assert: [{ type: "equals", value: "the whole answer" }] }];
+    const providers = [{ id: "openai:chat:text", config }];
+    writeFileSync(join(work, "promptfooconfig.json"), JSON.stringify({ prompts: ["{{question}}"], providers, tests }));
+    const results = join(work, "results.json");
+    said("promptfoo", ["eval", "-c", "promptfooconfig.json", "--no-cache", "--no-write", "-o", results], {
+      PROMPTFOO_DISABLE_TELEMETRY: "1",
+      PROMPTFOO_DISABLE_UPDATE: "1",
+      PROMPTFOO_DISABLE_REMOTE_GENERATION: "1",
+      PROMPTFOO_CONFIG_DIR: home,
+    });
+    assert.deepEqual(JSON.parse(readFileSync(results)).results.stats.successes, 1);
   },
 };
 

@@ -72,4 +72,22 @@ def lm_eval_completions():
     _lm_eval("local-completions", "/completions")
 
 
+def aider():
+    said = _run(
+        *(BIN / "aider", "--model", "openai/text", "--openai-api-base", V1, "--openai-api-key", "none"),
+        *("--message", "What is it?", "--chat-mode", "ask", "--no-git", "--yes-always", "--analytics-disable"),
+        *(
+            "--no-check-update",
+            "--no-show-model-warnings",
+            "--no-pretty",
+            "--map-tokens",
+            "0",
+            "--no-show-release-notes",
+        ),
+        HOME=tempfile.mkdtemp(),
+        LITELLM_LOCAL_MODEL_COST_MAP="True",
+    )
+    assert ANSWER in said
+
+
 main(globals())

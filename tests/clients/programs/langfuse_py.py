@@ -1,4 +1,4 @@
-"""Langfuse's callback handler: a run of a graph is one trace that shows the proposers."""
+"""Langfuse's callback handler: a run of a graph, or of a ChatMoA, is one trace that shows the proposers."""
 
 import gzip
 import http.server
@@ -8,7 +8,7 @@ import threading
 from _run import main
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from moa_graph import create_moa
+from moa_graph import ChatMoA, create_moa
 
 SPANS = []
 
@@ -31,7 +31,9 @@ class Sink(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def graph():
+def traced(ask):
+    """Return the spans of one run under Langfuse's handler, and the root among them."""
+    SPANS.clear()
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Sink)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     host = f"http://127.0.0.1:{server.server_port}"
@@ -39,17 +41,37 @@ def graph():
     from langfuse import get_client
     from langfuse.langchain import CallbackHandler
 
-    create_moa(os.environ["MIXTURE"]).invoke({"messages": "hi"}, config={"callbacks": [CallbackHandler()]})
+    ask({"callbacks": [CallbackHandler()]})
     get_client().flush()
-    ids = {span.span_id: span for span in SPANS}
+    ids = {span.span_id for span in SPANS}
     (root,) = [span for span in SPANS if span.parent_span_id not in ids]
-    assert root.name == "moa" and len({span.trace_id for span in SPANS}) == 1
+    assert len({span.trace_id for span in SPANS}) == 1
+    return root
+
+
+def shows_proposers(root):
+    """Check that both proposers are generations below their nodes, with their usage."""
+    ids = {span.span_id: span for span in SPANS}
     parents = {span.name: ids[span.parent_span_id].name for span in SPANS if span is not root}
     calls = [name for name in parents if name.startswith("layer 1 slot ")]
     assert len(calls) == 2 and all(parents[name].startswith(f"p{name[13]}-") for name in calls), parents
     attributes = {a.key: a.value.string_value for s in SPANS if s.name in calls for a in s.attributes}
     assert attributes["langfuse.observation.type"] == "generation"
     assert "input" in attributes["langfuse.observation.usage_details"]
+
+
+def graph():
+    moa = create_moa(os.environ["MIXTURE"])
+    root = traced(lambda config: moa.invoke({"messages": "hi"}, config=config))
+    assert root.name == "moa"
+    shows_proposers(root)
+
+
+def chat_model():
+    moa = ChatMoA(os.environ["MIXTURE"])
+    root = traced(lambda config: moa.invoke("hi", config=config))
+    assert root.name == "ChatMoA"
+    shows_proposers(root)
 
 
 main(globals())

@@ -125,12 +125,15 @@ def remote_graph_error():
         raise AssertionError("no error")
 
 
-async def _a2a(streaming):
+async def _a2a(streaming, assistant_id=None):
+    """Return the replies of an A2A client as texts; without an id, of the assistant of the graph `moa_answer`."""
     from a2a.client import A2ACardResolver, ClientConfig, ClientFactory
     from a2a.types import Message, Part, Role, SendMessageRequest
 
-    (assistant,) = await client().assistants.search(graph_id="moa_answer", limit=1)
-    path = f"/.well-known/agent-card.json?assistant_id={assistant['assistant_id']}"
+    if assistant_id is None:
+        (assistant,) = await client().assistants.search(graph_id="moa_answer", metadata={"created_by": "system"})
+        assistant_id = assistant["assistant_id"]
+    path = f"/.well-known/agent-card.json?assistant_id={assistant_id}"
     async with httpx.AsyncClient(timeout=60) as http:
         card = await A2ACardResolver(http, URL).get_agent_card(relative_card_path=path)
     if streaming:
@@ -138,16 +141,38 @@ async def _a2a(streaming):
         card.supported_interfaces[0].protocol_version = "0.3"
     agent = ClientFactory(ClientConfig(streaming=streaming)).create(card)
     message = Message(role=Role.ROLE_USER, message_id=str(uuid.uuid4()), parts=[Part(text="What is it?")])
-    replies = [str(reply) async for reply in agent.send_message(SendMessageRequest(message=message))]
-    assert any(ANSWER in reply for reply in replies), replies
+    return [str(reply) async for reply in agent.send_message(SendMessageRequest(message=message))]
 
 
 async def a2a():
-    await _a2a(False)
+    replies = await _a2a(False)
+    assert any(ANSWER in reply for reply in replies), replies
 
 
 async def a2a_stream():
-    await _a2a(True)
+    replies = await _a2a(True)
+    assert any(ANSWER in reply for reply in replies), replies
+
+
+async def _a2a_error(streaming):
+    """Return the replies of an assistant whose context is wrong."""
+    async with client() as sdk:
+        made = await sdk.assistants.create("moa_answer", context={"layers": 99}, name="wrong")
+        try:
+            return await _a2a(streaming, made["assistant_id"])
+        finally:
+            await sdk.assistants.delete(made["assistant_id"])
+
+
+async def a2a_error():
+    """The server passes on the name of an error alone when the client does not stream."""
+    replies = await _a2a_error(False)
+    assert any("TASK_STATE_FAILED" in reply and "ConfigError" in reply for reply in replies), replies
+
+
+async def a2a_stream_error():
+    replies = await _a2a_error(True)
+    assert any("TASK_STATE_FAILED" in reply and "layers" in reply for reply in replies), replies
 
 
 main(globals())
