@@ -1,1 +1,4 @@
-"""What `moa batch` does at scale: memory, kills, servers. `make scale`, or `python -m benchmarks.scale --short`."""
+"""What `moa batch` does at scale: memory, kills, servers, and how long it takes.
+
+`make scale`, or `python -m benchmarks.scale --short`.
+"""

@@ -1,10 +1,13 @@
-"""`python -m benchmarks.scale [--short] [--only NAME ...]`: one table, and reports/scale.json. Ends with 1 when a goal
-is missed."""
+"""`python -m benchmarks.scale [--short] [--only NAME ...]`: print one table and write reports/scale.json.
+
+Exits with 1 when a goal is missed.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import platform
 import tempfile
 import time
@@ -12,22 +15,28 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.scale import kills, memory, servers
+from benchmarks.scale import kills, memory, prediction, servers
 from benchmarks.scale.command import ROOT
 
 MOST_GROWTH_MB = 50.0
+MOST_ERROR_PERCENT = 10.0
+
+Part = Callable[[Path, argparse.Namespace], dict[str, Any]]
+"""Measures something in an empty folder."""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--short", action="store_true", help="the same with few questions")
     parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS))
+    parser.add_argument("--prompts", type=int, metavar="N", help="questions of the part memory: 10000, short 400")
+    parser.add_argument("--calls", type=int, choices=range(2, 6), default=5, help="calls a question of the part memory")
     parser.add_argument("--out", type=Path, default=ROOT / "reports" / "scale.json")
     options = parser.parse_args()
     begun, found = time.monotonic(), {}
     for name in options.only:
         print(f"{name} ...", flush=True)
-        found[name] = measured(PARTS[name], short=options.short)
+        found[name] = measured(PARTS[name], options)
     report = {**summary(found), "seconds": round(time.monotonic() - begun, 1), "parts": found, **machine()}
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(report, indent=2) + "\n")
@@ -40,19 +49,31 @@ def main() -> int:
     return bool(failures)
 
 
-def measured(part: Callable[[Path, bool], dict[str, Any]], *, short: bool) -> dict[str, Any]:
+def measured(part: Part, options: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="moa-scale-") as folder:
         try:
-            return part(Path(folder), short)
+            return part(Path(folder), options)
         except servers.Missing as exc:
             return {"skipped": str(exc)}
 
 
-PARTS: dict[str, Callable[[Path, bool], dict[str, Any]]] = {
-    "memory": lambda folder, short: memory.measure(folder, 400 if short else 10_000),
-    "kills": lambda folder, short: kills.measure(folder, 60 if short else 800, 3 if short else 20),
-    "langgraph dev": lambda folder, short: servers.langgraph_dev(folder, 12 if short else 60),
-    "aegra": lambda folder, short: servers.aegra(folder, 30 if short else 120),
+def _memory(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    return memory.measure(folder, options.prompts or (400 if options.short else 10_000), calls=options.calls)
+
+
+def _simulation(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    counts = (500, 20_000) if options.short else (10_000, 1_000_000)
+    found = prediction.measure(folder, *counts)
+    # Of a few hundred prompts, the first burst and the slowest last answers take most of the time.
+    return found if options.short else {**found, "goal_percent": MOST_ERROR_PERCENT}
+
+
+PARTS: dict[str, Part] = {
+    "memory": _memory,
+    "kills": lambda folder, given: kills.measure(folder, 60 if given.short else 800, 3 if given.short else 20),
+    "simulation": _simulation,
+    "langgraph dev": lambda folder, given: servers.langgraph_dev(folder, 12 if given.short else 60),
+    "aegra": lambda folder, given: servers.aegra(folder, 30 if given.short else 120),
 }
 
 
@@ -70,6 +91,8 @@ def summary(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "recorded_paid_twice": of("kills", "recorded_paid_twice"),
         "memory_growth_mb": of("memory", "memory_growth_mb"),
         "remote_equal": all(equal) if equal else None,
+        "prediction_error_percent": of("simulation", "error_percent"),
+        "million_hours": of("simulation", "simulated_hours"),
         "workers_killed": of("aegra", "workers_killed"),
     }
 
@@ -81,6 +104,7 @@ def missed(found: dict[str, dict[str, Any]]) -> list[str]:
         wrong = [key for key in ("lost", "exit_code", "recorded_paid_twice") if part.get(key)]
         wrong += [key for key in ("byte_equal", "equal") if part.get(key) is False]
         wrong += ["memory_growth_mb"] if (part.get("memory_growth_mb") or 0) >= MOST_GROWTH_MB else []
+        wrong += ["error_percent"] if abs(part.get("error_percent", 0.0)) > part.get("goal_percent", math.inf) else []
         wrong += ["kills"] if part.get("kills") == 0 else []
         lines += [f"MISSED {name}: {key} is {part[key]}" for key in wrong]
     return lines

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +15,13 @@ ROOT = Path(__file__).parents[2]
 PROPOSERS = ("a", "b", "c", "d")
 
 
-def mixture(url: str, *, traits: str = "echo") -> dict[str, Any]:
-    """Four proposers and an aggregator: five calls a question. `traits` are the loopback provider's words."""
+def mixture(url: str, *, traits: str = "echo", proposers: int = len(PROPOSERS)) -> dict[str, Any]:
+    """Return a mixture of `proposers` proposers and an aggregator. `traits` are the loopback provider's words."""
 
     def model(name: str) -> dict[str, Any]:
         return {"model": f"openai:{name}-{traits}", "base_url": url}
 
-    return {"name": "scale", "proposers": [model(n) for n in PROPOSERS], "aggregator": model("agg")}
+    return {"name": "scale", "proposers": [model(n) for n in PROPOSERS[:proposers]], "aggregator": model("agg")}
 
 
 def questions(path: Path, count: int) -> Path:
@@ -55,12 +54,11 @@ def run(source: Path, target: Path, *options: Any) -> int:
     return start(source, target, *options).wait()
 
 
-def rows(path: Path) -> list[dict[str, Any]]:
-    """Its output, or nothing when there is none."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
-def missing(found: Sequence[dict[str, Any]], count: int) -> int:
-    """Questions without an answer of their own: the aggregator echoes each."""
-    right = {row["id"] for row in found if str(row["answer"]).startswith(f"question {row['id']}:")}
+def missing(path: Path, count: int) -> int:
+    """Return how many of `count` questions have no answer of their own in an output: the aggregator echoes each."""
+    if not path.exists():
+        return count
+    with path.open() as file:
+        found = map(json.loads, file)
+        right = {row["id"] for row in found if str(row["answer"]).startswith(f"question {row['id']}:")}
     return count - len(right)

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.scale.command import missing, mixture, questions, rows, run, start, written
+from benchmarks.scale.command import missing, mixture, questions, run, start, written
 from tests.provider import Provider, Request
 
 Call = tuple[str, str]
@@ -42,7 +42,7 @@ def measure(folder: Path, count: int, kills: int, *, concurrency: int = 16, seed
     return {
         "prompts": count,
         "kills": done,
-        "lost": missing(rows(out), count),
+        "lost": missing(out, count),
         "exit_code": code,
         "recorded_paid_twice": len(twice),
         "in_flight_paid_twice": len(requests) - 5 * count - len(twice),

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.scale.command import missing, mixture, questions, rows, run, start, written
+from benchmarks.scale.command import missing, mixture, questions, run, start, written
 from tests.aegra import Aegra, Missing
 from tests.langgraph_dev import LangGraphDev
 from tests.provider import Provider
@@ -47,7 +47,7 @@ def aegra(folder: Path, count: int) -> dict[str, Any]:
         "server": "aegra-api, one of two workers killed",
         "prompts": count,
         "workers_killed": len(server.killed),
-        "lost": missing(rows(out), count),
+        "lost": missing(out, count),
         "exit_code": code,
         "equal": out.exists() and out.read_bytes() == here.read_bytes(),
         "calls_made_again": asked - 5 * count,
@@ -68,7 +68,7 @@ def _remote(out: Path, source: Path, here: Path, url: str, count: int) -> dict[s
     code = run(source, out, "--url", url, "-q")
     return {
         "prompts": count,
-        "lost": missing(rows(out), count),
+        "lost": missing(out, count),
         "exit_code": code,
         "equal": out.exists() and out.read_bytes() == here.read_bytes(),
         "seconds": round(time.monotonic() - begun, 1),

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import orjson
 
 from tests.provider import render
+from tests.provider.limits import Limits
 from tests.provider.profile import Profile, parse
 from tests.provider.record import Log, Request
 from tests.provider.replies import asked_by_user, limit_of, reply
@@ -66,6 +67,11 @@ class Chat:
     def start(self) -> None:
         """Decide what happens, then wait as long as the model does."""
         profile = self.profile
+        if (wait := self._over_limits()) is not None:
+            headers = (("retry-after", f"{wait:g}"),)
+            body = render.error(429, "Rate limit reached.", "requests", "rate_limit_exceeded")
+            self.line.write(render.response(429, body, headers=headers))
+            return self._end("error")
         dice = random.Random()
         if profile.draws:
             question = asked_by_user(self.asked["messages"])
@@ -73,7 +79,16 @@ class Chat:
             dice = random.Random(f"{profile.model}\0{question}\0{nth}")
             if profile.faults and profile.due(nth, dice):
                 self.faults = frozenset(profile.faults)
-        self._later(profile.latency(dice), self._answer)
+        return self._later(profile.latency(dice), self._answer)
+
+    def _over_limits(self) -> float | None:
+        """Return the Retry-After of a request over the model's limits."""
+        model, profile = self.profile.model, self.profile
+        if profile.rpm is None and profile.most is None:
+            return None
+        limits = self.log.limits.setdefault(model, Limits(profile.rpm, profile.most))
+        # This request is counted as under way already.
+        return limits.refused(time.monotonic(), self.log.in_flight[model] - 1)
 
     def gone(self) -> None:
         """Handle a disconnect of the client."""

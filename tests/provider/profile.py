@@ -5,6 +5,7 @@ Latency and length
     p50=300 p99=5000     log-normal latency in ms; drawn by (model, last user message, nth time)
     ttft=100 tps=50      first token after 100 ms, then 50 tokens a second (a whole answer takes both)
     tok=200 chunk=4      tokens in the answer (64), tokens in an SSE chunk (1)
+    rpm=600 most=8       requests a minute, requests at once; more get a 429 with Retry-After
 Answers
     (default)            "[model] word word ..."
     echo                 the text of the last user message        prompt   all messages, as JSON
@@ -109,6 +110,8 @@ class Profile:
     call: str | None = None
     judge: float | None = None
     cost: float | None = None
+    rpm: float | None = None
+    most: int | None = None
     status: int | None = None
     first: int | None = None
     faults: set[str] = field(default_factory=set)
@@ -136,12 +139,12 @@ class Profile:
 
 def _value(profile: Profile, key: str, text: str) -> None:
     seconds = {"p50": "p50", "p99": "p99", "ttft": "ttft", "drip": "drip"}
-    numbers = {"tps": "tps", "judge": "judge", "cost": "cost", "p": "probability"}
+    numbers = {"tps": "tps", "rpm": "rpm", "judge": "judge", "cost": "cost", "p": "probability"}
     if key in seconds:
         setattr(profile, seconds[key], float(text) / 1e3)
     elif key in numbers:
         setattr(profile, numbers[key], float(text))
-    elif key in ("tok", "chunk"):
+    elif key in ("tok", "chunk", "most"):
         setattr(profile, key, int(text))
     elif key in ("ra", "rams", "radate"):
         profile.retry_after.append((key, text))

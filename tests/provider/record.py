@@ -8,6 +8,8 @@ from typing import Any
 
 import orjson
 
+from tests.provider.limits import Limits
+
 
 @dataclass
 class Request:
@@ -46,6 +48,7 @@ class Log:
     in_flight: Counter[str] = field(default_factory=Counter)
     peaks: Counter[str] = field(default_factory=Counter)
     asked: Counter[tuple[str, str]] = field(default_factory=Counter)
+    limits: dict[str, Limits] = field(default_factory=dict)
     connections: int = 0
     total: int = 0
     peak: int = 0

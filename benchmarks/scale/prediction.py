@@ -1,0 +1,104 @@
+"""Predict the time of a batch from its first prompts and the provider's limits, and compare with the batch itself."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psutil
+
+from benchmarks.provider import provider, stats
+from benchmarks.scale.command import missing, mixture, questions, start, written
+from benchmarks.scale.simulation import plan_of, simulate
+
+MODEL = "p50=600-p99=3000-rpm=1800"
+"""Every model's latency in ms and its limit: 30 requests a second."""
+PROPOSERS = 2
+CONCURRENCY = 64
+FIRST, LAST = 100, 400
+"""The prompts between which the processor time of a question is measured."""
+
+
+class _Real(NamedTuple):
+    """One real batch.
+
+    Attributes:
+        seconds: Its duration.
+        start: Seconds before its first request.
+        cpu: Seconds of processor time of a question, with the time that the main thread waited for a processor.
+        failed: Questions without an answer.
+        refused: Requests that were refused with 429.
+    """
+
+    seconds: float
+    start: float
+    cpu: float
+    failed: int
+    refused: int
+
+
+def measure(folder: Path, count: int, many: int) -> dict[str, Any]:
+    """Return the predicted and the measured time of `count` prompts, and the predicted time of `many`.
+
+    Args:
+        folder: An empty folder.
+        count: Prompts of the real batch.
+        many: Prompts that are only simulated.
+    """
+    with provider() as host:
+        real = _batch(folder, count, host)
+    plan = plan_of(count, model=MODEL, proposers=PROPOSERS, concurrency=CONCURRENCY, cpu=real.cpu)
+    result = simulate(plan)
+    predicted = real.start + result.seconds
+    began = time.monotonic()
+    far = simulate(replace(plan, prompts=many))
+    return {
+        "prompts": count,
+        "model": MODEL,
+        "calls_a_question": plan.calls,
+        "concurrency": CONCURRENCY,
+        "cpu_ms_per_question": round(1e3 * real.cpu, 1),
+        "measured_seconds": round(real.seconds, 1),
+        "predicted_seconds": round(predicted, 1),
+        "error_percent": round(100 * (predicted / real.seconds - 1), 1),
+        "measured_failed": real.failed,
+        "predicted_failed": result.failed,
+        "measured_refused": real.refused,
+        "predicted_refused": result.refused,
+        "simulated_prompts": many,
+        "simulated_hours": round((real.start + far.seconds) / 3600, 2),
+        "simulation_seconds": round(time.monotonic() - began, 1),
+    }
+
+
+def _batch(folder: Path, count: int, host: str) -> _Real:
+    source, out = questions(folder / "limited.jsonl", count), folder / "limited.out.jsonl"
+    mix = mixture(f"{host}/v1", traits=f"{MODEL}-echo", proposers=PROPOSERS)
+    began = time.monotonic()
+    process = start(source, out, "--file", written(folder, mix), "-c", CONCURRENCY, "-q")
+    first = 0.0
+    marks: list[tuple[float, float]] = []
+    while process.poll() is None:
+        time.sleep(0.1)
+        done = stats(host)["answered"] / (PROPOSERS + 1)
+        first = first or (time.monotonic() - began if done else 0.0)
+        if len(marks) < 2 and done >= (FIRST, LAST)[len(marks)]:
+            with contextlib.suppress(OSError, psutil.NoSuchProcess):
+                marks.append((done, _occupied(process.pid)))
+    seconds = time.monotonic() - began
+    if len(marks) < 2:
+        raise RuntimeError(f"the batch ended early:\n{out.with_suffix('.log').read_text()[-2000:]}")
+    (done, cpu), (done_later, cpu_later) = marks
+    refused = stats(host)["error"]
+    return _Real(seconds, first, (cpu_later - cpu) / (done_later - done), missing(out, count), refused)
+
+
+def _occupied(pid: int) -> float:
+    """Return the seconds for which a process used a processor or, where Linux counts it, waited for one."""
+    schedule = Path(f"/proc/{pid}/schedstat")
+    waited = int(schedule.read_text().split()[1]) / 1e9 if schedule.exists() else 0.0
+    times = psutil.Process(pid).cpu_times()
+    return times.user + times.system + waited
