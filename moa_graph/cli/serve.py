@@ -7,7 +7,7 @@ import socket
 import sys
 import threading
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -41,6 +41,14 @@ Files = Annotated[
 Port = Annotated[int, typer.Option("--port", min=0, max=65_535, help="The port; 0 chooses a free one.")]
 Host = Annotated[str, typer.Option("--host", help="The address to listen on; other than loopback needs MOA_SERVE_KEY.")]
 
+TuneFolders = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--tune",
+        metavar="FOLDER",
+        help="Show the runs of `moa tune` in this folder too, beside those in moa-evals; repeatable.",
+    ),
+]
 Browser = Annotated[bool, typer.Option(help="Open a web browser.")]
 
 
@@ -74,6 +82,7 @@ def listen(
     ready: Callable[[str], object] | None = None,
     trust: bool = False,
     editor: bool = False,
+    tune: Sequence[Path] = (),
 ) -> None:
     """Serve until interrupted. `ready` is called with the page's address when the server answers.
 
@@ -106,7 +115,7 @@ def listen(
 
         # When the server stops, active runs get a moment to finish and are then cancelled.
         config = uvicorn.Config(
-            create_app(catalogue, policy, editor=editor and not policy.hosts and _loopback(host)),
+            create_app(catalogue, policy, editor=editor and not policy.hosts and _loopback(host), tune=tune),
             log_level="warning",
             timeout_graceful_shutdown=2,
             http=limited_protocol(),
@@ -151,10 +160,20 @@ def ui(
     port: Port = 0,
     host: Host = "127.0.0.1",
     browser: Browser = True,
+    tune: TuneFolders = None,
     trust: Trust = False,
 ) -> None:
-    """Open the page: ask, and see every draft beside the answer. It serves like `moa serve`, on a free port."""
-    listen(_sources(presets, files), port, host, ready=_open if browser else None, trust=trust, editor=True)
+    """Open the page: ask, and see every draft beside the answer. It serves like `moa serve`, on a free port.
+
+    *History* leads to the reports of `moa tune`.
+    """
+    from moa_graph.serve.page.tune_runs import DEFAULT, require_runs
+
+    require_runs(tune or ())
+    listen(
+        _sources(presets, files), port, host, ready=_open if browser else None, trust=trust, editor=True,
+        tune=[DEFAULT, *(tune or ())],
+    )  # fmt: skip
 
 
 def _given(

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-__all__ = ["Agreement", "compare", "longest"]
+__all__ = ["Agreement", "compare", "longest", "similarity", "words"]
 
 _WORD = re.compile(r"\w+")
 _CLOSE = 1e-9
@@ -47,20 +47,30 @@ class Agreement(NamedTuple):
         return [place for place in places if self.each[place] >= top - _CLOSE]
 
 
-def compare(texts: Sequence[str]) -> Agreement:
-    r"""Compare texts pair by pair: the Jaccard similarity of their sets of lower-cased `\w+` words.
+def words(text: str) -> frozenset[str]:
+    r"""Return the set of lower-cased `\w+` words of a text."""
+    return frozenset(_WORD.findall(text.lower()))
+
+
+def similarity(left: frozenset[str], right: frozenset[str]) -> float:
+    """Return the Jaccard similarity of two sets of words.
 
     Two texts without any word are equal, and nothing else is similar to them.
     """
-    words = [frozenset(_WORD.findall(text.lower())) for text in texts]
-    many, sizes = len(words), [len(text) for text in texts]
+    union = len(left | right)
+    return len(left & right) / union if union else 1.0
+
+
+def compare(texts: Sequence[str]) -> Agreement:
+    """Compare texts pair by pair by their `similarity`."""
+    found = [words(text) for text in texts]
+    many, sizes = len(found), [len(text) for text in texts]
     if many < 2:
         return Agreement(None, [1.0] * many, sizes)
     sums = [0.0] * many
     for i in range(many):
         for j in range(i):
-            union = len(words[i] | words[j])
-            alike = len(words[i] & words[j]) / union if union else 1.0
+            alike = similarity(found[i], found[j])
             sums[i] += alike
             sums[j] += alike
     return Agreement(sum(sums) / (many * (many - 1)), [each / (many - 1) for each in sums], sizes)

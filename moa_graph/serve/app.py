@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -36,6 +37,7 @@ def create_app(
     home: bool = True,
     heartbeat: float = HEARTBEAT,
     editor: bool = False,
+    tune: Sequence[Path] = (),
 ) -> Starlette:
     """Return the app: the OpenAI and Anthropic endpoints, the MCP tool and the page over the mixtures of `catalogue`.
 
@@ -44,7 +46,8 @@ def create_app(
         policy: What the owner allows.
         home: Redirect `/` to the page. Under the Agent Server `/` is in use.
         heartbeat: Seconds of silence after which a stream sends a comment.
-        editor: Serve the mixture editor. For the owner at this machine only.
+        editor: Serve the mixture editor and the runs of `moa tune`. For the owner at this machine only.
+        tune: Folders with runs of `moa tune`.
     """
     policy = policy or Policy()
     endpoint = Endpoint(catalogue, policy.max_bytes, heartbeat)
@@ -74,7 +77,7 @@ def create_app(
         Route("/moa/report", page.report, methods=["GET"], middleware=browser),
         Route("/moa/mixtures", page.mixtures, methods=["GET"], middleware=browser),
         Route("/moa/run", page.run, methods=["POST"], middleware=browser),
-        *(_editor(catalogue, browser) if editor else []),
+        *(_for_the_owner(catalogue, browser, tune) if editor else []),
     ]
 
     @asynccontextmanager
@@ -85,15 +88,18 @@ def create_app(
     return Starlette(routes=[*routes, *([Route("/", _to_page)] if home else [])], lifespan=lifespan)
 
 
-def _editor(catalogue: Catalogue, middleware: list[Middleware]) -> list[Route]:
+def _for_the_owner(catalogue: Catalogue, middleware: list[Middleware], tune: Sequence[Path]) -> list[Route]:
     from moa_graph.serve.page.editor import EditorRoutes
+    from moa_graph.serve.page.tune_runs import TuneRoutes
 
-    editor = EditorRoutes(catalogue)
+    editor, runs = EditorRoutes(catalogue), TuneRoutes(tune)
     return [
         Route("/moa/editor", editor.page, methods=["GET"], middleware=middleware),
         Route("/moa/editor/choices", editor.choices, methods=["GET"], middleware=middleware),
         Route("/moa/editor/check", editor.check, methods=["POST"], middleware=middleware),
         Route("/moa/editor/add", editor.add, methods=["POST"], middleware=middleware),
+        Route("/moa/tune", runs.runs, methods=["GET"], middleware=middleware),
+        Route("/moa/tune/{name}", runs.report, methods=["GET"], middleware=middleware),
     ]
 
 

@@ -141,7 +141,7 @@ def test_only_the_owners_command_switches_it_on(monkeypatch, command, host, host
     made = []
     monkeypatch.setenv("MOA_SERVE_HOSTS", hosts)
     monkeypatch.setenv("MOA_SERVE_KEY", "secret")
-    monkeypatch.setattr("moa_graph.serve.app.create_app", lambda *args, editor: made.append(editor))
+    monkeypatch.setattr("moa_graph.serve.app.create_app", lambda *args, editor, tune: made.append(editor))
     monkeypatch.setattr("uvicorn.Server.run", lambda self, sockets: sockets[0].close())
     run = serve.ui if command == "ui" else serve.serve
     run(presets=["local"], port=0, host=host)

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from moa_graph.evals.tune.candidates import free_plans
+from moa_graph.evals.tune.candidates import offers
 from moa_graph.evals.tune.choice import TuneChoice, choose
 from moa_graph.evals.tune.free import deal
 from moa_graph.evals.tune.samples import Floats, Samples
+from moa_graph.evals.tune.splits import Splits
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,9 @@ def decided(case: Planted, prompts: int, depth: int, seed: int) -> tuple[TuneCho
     """Return the decision on one repetition, the candidates' names and their scores."""
     samples = case.samples(prompts, depth, seed)
     draws = deal(samples, seed=seed)
-    plans = free_plans(samples, texts=False)
+    splits = Splits.of(prompts, seed=seed)
+    found = offers(samples, splits, texts=False)
+    plans = found.plans
     outcomes = [plan.compute(samples, draws) for plan in plans if plan.compute]
     scores = np.stack([outcome.scores for outcome in outcomes])
     choice = choose(
@@ -75,6 +78,9 @@ def decided(case: Planted, prompts: int, depth: int, seed: int) -> tuple[TuneCho
         [plan.single for plan in plans],
         kinds=[plan.kind for plan in plans],
         seed=seed,
+        splits=splits,
+        offers=found.halves,
+        offered=found.whole,
     )
     return choice, [plan.name for plan in plans], scores
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from moa_graph.evals.tune.choice import choose, highest_gain, honest, pick
+from moa_graph.evals.tune.splits import Splits
 from tests.tune.planted import HELPS, HURTS, Planted, decided, truth
 
 LONG = bool(os.environ.get("MOA_LONG"))
@@ -61,7 +62,7 @@ def test_the_honest_gain_is_not_lifted_by_the_choice() -> None:
         scores = (rng.random((40, 100)) < 0.6).astype(float)
         single = np.arange(40) == 0
         ahead.append(scores.mean(axis=1).max() - scores[0].mean())
-        fair.append(honest(scores, np.ones(40), single, splits=50, seed=seed).gain)
+        fair.append(honest(scores, np.ones(40), single, Splits.of(100, many=50, seed=seed)).gain)
     assert np.mean(ahead) > 0.08
     assert abs(np.mean(fair)) < 0.02
 
@@ -73,7 +74,8 @@ def test_the_interval_of_the_honest_gain_holds_its_level() -> None:
         rng = np.random.default_rng(seed)
         base = rng.random(100) < 0.6
         better = np.where(rng.random(100) < 0.25, True, base)
-        found = honest(np.stack([base, better]).astype(float), np.array([1.0, 3.0]), np.array([True, False]), seed=seed)
+        table = np.stack([base, better]).astype(float)
+        found = honest(table, np.array([1.0, 3.0]), np.array([True, False]), Splits.of(100, seed=seed))
         held += found.low <= 0.1 <= found.high
     assert held >= 186
 

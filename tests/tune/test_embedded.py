@@ -15,15 +15,8 @@ from tests.tune.test_command import write_prompts
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
-def test_from_a_file_to_a_decision(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Two prompts of the embedded model as a pool; one paid candidate of a sweep writes with it."""
-    try:
-        locate("smollm2")
-    except ConfigError as missing:
-        pytest.skip(str(missing))
-    monkeypatch.chdir(tmp_path)
+def capitals(tmp_path: Path) -> list[str]:
+    """Write four prompts, and two system prompts of the embedded model as a pool; return the arguments."""
     golds = {"France": "Paris", "Italy": "Rome", "Japan": "Tokyo", "Spain": "Madrid"}
     rows = [
         {"prompt": f"What is the capital of {name}?", "gold": gold, "match": "regex"} for name, gold in golds.items()
@@ -33,8 +26,21 @@ def test_from_a_file_to_a_decision(
         {"model": "local:smollm2", "name": name, "system": system, "temperature": 0, "max_tokens": 24}
         for name, system in (("plain", "You are a helpful assistant."), ("brief", "Answer in one word."))
     ]
-    (tmp_path / "pool.yaml").write_text(yaml.safe_dump({"models": models}))
-    args = ["tune", str(path), "--pool", "pool.yaml", "-k", "1", "--sweep", "prompt=paper", "--json", "-o", "mine.yaml"]
+    pool = tmp_path / "pool.yaml"
+    pool.write_text(yaml.safe_dump({"models": models}))
+    return ["tune", str(path), "--pool", str(pool)]
+
+
+def test_from_a_file_to_a_decision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two prompts of the embedded model as a pool; one paid candidate of a sweep writes with it."""
+    try:
+        locate("smollm2")
+    except ConfigError as missing:
+        pytest.skip(str(missing))
+    monkeypatch.chdir(tmp_path)
+    args = [*capitals(tmp_path), "-k", "1", "--sweep", "prompt=paper", "--json", "-o", "mine.yaml"]
     assert main(args) == 0
     figures = json.loads(capsys.readouterr().out)
     assert figures["n"] == 4

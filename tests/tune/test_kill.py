@@ -1,5 +1,6 @@
 """A run that is killed five times: nothing recorded is lost or paid again, and the cap holds."""
 
+import json
 import os
 import signal
 import sqlite3
@@ -13,8 +14,13 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.provider import Provider
+from moa_graph.errors import ConfigError
+from moa_graph.models.local import locate
+from tests.provider import Provider, Request
+from tests.provider.profile import parse
+from tests.provider.replies import reply
 from tests.tune.test_command import say, write_pool, write_prompts
+from tests.tune.test_embedded import capitals
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 PROMPTS, SAMPLES = 24, 2
@@ -30,6 +36,14 @@ def calls(ledger: Path) -> dict[str, float | None]:
         return dict(db.execute("SELECT key, cost FROM calls WHERE role NOT IN ('open', 'lost')").fetchall())
 
 
+def recorded(ledger: Path) -> dict[str, float]:
+    """When each call was recorded, by key."""
+    if not calls(ledger):
+        return {}
+    with closing(sqlite3.connect(ledger)) as db:
+        return dict(db.execute("SELECT key, created FROM calls").fetchall())
+
+
 def command(tmp_path: Path, provider: Provider, *more: object) -> list[str]:
     rows = [{"id": f"q{n}", "prompt": f"{n}?", "criteria": "It is right."} for n in range(PROMPTS)]
     path = write_prompts(tmp_path / "mine.jsonl", rows)
@@ -41,6 +55,13 @@ def command(tmp_path: Path, provider: Provider, *more: object) -> list[str]:
     return [sys.executable, "-m", "moa_graph", "tune", str(path), "--pool", str(pool), "-k", str(SAMPLES), "--judge",
             judge, "--judge-url", provider.url, "--concurrency", "3", "--ledger", str(tmp_path / "drafts.db"),
             "--out", str(tmp_path / "run"), *map(str, more)]  # fmt: skip
+
+
+def bill(request: Request) -> float:
+    """Dollars of a request by the provider's own count of tokens, at 10 dollars a million, however it ended."""
+    usage = reply(parse(request.model), request.json, request.body, frozenset()).usage
+    assert usage is not None
+    return float(10e-6 * usage["total_tokens"])
 
 
 def run(args: list[str]) -> subprocess.CompletedProcess[str]:
@@ -111,3 +132,39 @@ def test_the_cap_holds_over_kills(tmp_path: Path, provider: Provider) -> None:
     assert len(costs) < provider.stats()["requests"] <= noted[0]
     assert lost[1] > 0
     assert cap / 3 < sum(costs) < sum(costs) + lost[1] <= cap
+    # By the provider's account, too: every request that arrived is billed, those that a kill broke off included.
+    billed = sum(bill(request) for request in provider.requests())
+    assert sum(costs) < billed <= sum(costs) + lost[1] <= cap
+
+
+def test_the_providers_bill_is_the_ledgers(tmp_path: Path, provider: Provider) -> None:
+    """Without a kill, the ledger's calls and dollars are the provider's requests and tokens."""
+    args, ledger = command(tmp_path, provider, "--max-cost", 5), tmp_path / "drafts.db"
+    done = run(args)
+    assert done.returncode == 0, done.stderr
+    costs = calls(ledger)
+    assert len(costs) == provider.stats()["answered"] == provider.stats()["requests"]
+    assert sum(cost or 0 for cost in costs.values()) == pytest.approx(sum(map(bill, provider.requests())))
+
+
+def test_the_embedded_model_is_killed_five_times(tmp_path: Path) -> None:
+    """No recorded draft is lost or made again: its row has the time of its first recording."""
+    try:
+        locate("smollm2")
+    except ConfigError as missing:
+        pytest.skip(str(missing))
+    given = [*capitals(tmp_path), "-k", "2", "--free-only", "--concurrency", "1", "--out", str(tmp_path / "run")]
+    args, ledger = (
+        [sys.executable, "-m", "moa_graph", *given, "--ledger", str(tmp_path / "drafts.db")],
+        (tmp_path / "drafts.db"),
+    )
+    for _ in range(5):
+        before = recorded(ledger)
+        assert kill_at(args, ledger, 2)
+        assert before.items() <= recorded(ledger).items()
+    kept = recorded(ledger)
+    done = run(args)
+    assert done.returncode == 0, done.stderr
+    assert kept.items() <= recorded(ledger).items()
+    assert len(recorded(ledger)) == 4 * 2 * 2
+    assert json.loads((tmp_path / "run/tune.json").read_text())["n"] == 4

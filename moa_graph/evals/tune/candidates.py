@@ -12,9 +12,10 @@ import numpy as np
 from moa_graph.evals.tune import free
 from moa_graph.evals.tune.ceiling import coverage
 from moa_graph.evals.tune.free import Draws, FreeOutcome
-from moa_graph.evals.tune.samples import Samples, known_mean
+from moa_graph.evals.tune.samples import Floats, Samples, known_mean
+from moa_graph.evals.tune.splits import Bools, Splits
 
-__all__ = ["CandidatePlan", "by_score", "complement", "free_plans", "greedy", "paid_plans"]
+__all__ = ["CandidatePlan", "Offers", "by_score", "free_plans", "greedy", "label", "offers"]
 
 LARGEST = 5
 """Members of the largest subset that is tried."""
@@ -55,26 +56,26 @@ class CandidatePlan:
         return self.combine is None
 
 
-def greedy(samples: Samples, first: int, *, largest: int = LARGEST) -> list[tuple[int, ...]]:
+def greedy(scores: Floats, first: int, *, largest: int = LARGEST) -> list[tuple[int, ...]]:
     """Return growing subsets: each adds the model that is right on the most prompts that the others miss.
 
     Args:
-        samples: The drafts.
+        scores: Grades of the drafts, shape (models, prompts, drafts).
         first: The model to begin with.
         largest: Members of the largest subset.
     """
     chosen = [first]
     found: list[tuple[int, ...]] = []
-    while len(chosen) < min(largest, len(samples.models)):
-        left = [model for model in range(len(samples.models)) if model not in chosen]
-        chosen.append(max(left, key=lambda model: (coverage(samples, [*chosen, model]), -model)))
+    while len(chosen) < min(largest, len(scores)):
+        left = [model for model in range(len(scores)) if model not in chosen]
+        chosen.append(max(left, key=lambda model: (coverage(scores, [*chosen, model]), -model)))
         found.append(tuple(chosen))
     return found
 
 
-def by_score(samples: Samples) -> list[int]:
-    """Return the models, the best first."""
-    means = np.nan_to_num(known_mean(known_mean(samples.scores, axis=2), axis=1))
+def by_score(scores: Floats) -> list[int]:
+    """Return the models, the best first, from grades of shape (models, prompts, drafts)."""
+    means = np.nan_to_num(known_mean(known_mean(scores, axis=2), axis=1))
     return sorted(range(len(means)), key=lambda model: -float(means[model]))
 
 
@@ -85,10 +86,21 @@ def free_plans(samples: Samples, *, texts: bool = True) -> list[CandidatePlan]:
         samples: The drafts.
         texts: Whether drafts are texts that can be compared; recorded final answers are not.
     """
-    order = by_score(samples)
+    return _plans(samples, texts, *_basis(samples.scores))
+
+
+def _basis(scores: Floats) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
+    """Return what proposals depend on, by these grades: the best two models, and the subsets to try."""
+    order = by_score(scores)
+    return tuple(order[:2]), tuple(_subsets(scores, order))
+
+
+def _plans(
+    samples: Samples, texts: bool, best: tuple[int, ...], groups: tuple[tuple[int, ...], ...]
+) -> list[CandidatePlan]:
     plans = [_single(samples, model) for model in range(len(samples.models))]
-    subsets = _subsets(samples, order)
-    for model in order[:2]:
+    subsets = list(groups)
+    for model in best:
         subsets += [(model,) * many for many in (3, 5, samples.counts[model]) if 3 <= many <= samples.counts[model]]
     for members in dict.fromkeys(subsets):
         if samples.votable and len(members) > 2:
@@ -96,28 +108,56 @@ def free_plans(samples: Samples, *, texts: bool = True) -> list[CandidatePlan]:
         if texts:
             plans.append(_medoid(samples, members))
     if samples.votable:
-        plans += _escalations(samples, order)
-        plans += _adaptives(samples, order)
+        plans += _escalations(samples, best[0])
+        plans += [_adaptive(samples, model) for model in best if samples.counts[model] >= 5]
     return plans
 
 
-def _subsets(samples: Samples, order: Sequence[int]) -> list[tuple[int, ...]]:
-    """Return all subsets of a small pool; of a large one the complementary ones and the best models."""
+def _subsets(scores: Floats, order: Sequence[int]) -> list[tuple[int, ...]]:
+    """Return all subsets of a small pool; of a large one the complementary ones and the best models.
+
+    The best member comes first, so that it decides a tie; the others are in the pool's order.
+    """
     if len(order) <= EVERY:
-        return [group for many in range(2, len(order) + 1) for group in combinations(range(len(order)), many)]
-    best = [tuple(order[:many]) for many in range(2, min(LARGEST, len(order)) + 1)]
-    return list(dict.fromkeys([*greedy(samples, order[0]), *best]))
+        found = [group for many in range(2, len(order) + 1) for group in combinations(order, many)]
+    else:
+        best = [tuple(order[:many]) for many in range(2, min(LARGEST, len(order)) + 1)]
+        found = [*greedy(scores, order[0]), *best]
+    return list(dict.fromkeys((group[0], *sorted(group[1:])) for group in found))
 
 
-def complement(samples: Samples) -> tuple[int, ...]:
-    """Return the subset whose drafts the paid candidates use: it grows while another model adds half a point."""
-    order = by_score(samples)
-    chosen: tuple[int, ...] = (order[0],)
-    for group in greedy(samples, order[0], largest=4):
-        if len(group) > 2 and coverage(samples, group) < coverage(samples, chosen) + 0.005:
-            break
-        chosen = group
-    return chosen
+@dataclass(frozen=True)
+class Offers:
+    """The free candidates, and who proposes them.
+
+    Attributes:
+        plans: Every candidate that all prompts together, or the choosing half of a split, propose.
+        whole: Which of them all prompts together propose: one of these can be the winner.
+        halves: Which of them each choosing half proposes, shape (splits, plans).
+    """
+
+    plans: list[CandidatePlan]
+    whole: list[bool]
+    halves: Bools
+
+
+def offers(samples: Samples, splits: Splits, *, texts: bool = True) -> Offers:
+    """Return the free candidates that all prompts propose, and those that each choosing half proposes.
+
+    The best models and the complementary subsets of a half are found on that half alone, so that nothing about a split
+    is decided by the prompts that report it.
+    """
+    plans = {plan.name: plan for plan in free_plans(samples, texts=texts)}
+    whole = len(plans)
+    bases = [_basis(samples.scores[:, train]) for train in splits.train]
+    proposed = {basis: _plans(samples, texts, *basis) for basis in dict.fromkeys(bases)}
+    for found in proposed.values():
+        plans |= {plan.name: plan for plan in found if plan.name not in plans}
+    places = {name: place for place, name in enumerate(plans)}
+    halves = np.zeros((len(bases), len(plans)), dtype=bool)
+    for row, basis in zip(halves, bases, strict=True):
+        row[[places[plan.name] for plan in proposed[basis]]] = True
+    return Offers(list(plans.values()), [place < whole for place in range(len(plans))], halves)
 
 
 def _single(samples: Samples, model: int) -> CandidatePlan:
@@ -155,9 +195,9 @@ def _medoid(samples: Samples, members: tuple[int, ...]) -> CandidatePlan:
     )
 
 
-def _escalations(samples: Samples, order: Sequence[int]) -> list[CandidatePlan]:
+def _escalations(samples: Samples, best: int) -> list[CandidatePlan]:
     """Return pairs of cheap models that ask the best one where they differ."""
-    best, cheap = order[0], [model for model in range(len(samples.models)) if model != order[0]]
+    cheap = [model for model in range(len(samples.models)) if model != best]
     pairs = [(a, b) for place, a in enumerate(cheap) for b in cheap[place + 1 :]]
     pairs += [(model, model) for model in cheap if samples.counts[model] >= 2]
     return [_escalate(samples, pair, best) for pair in pairs]
@@ -174,10 +214,6 @@ def _escalate(samples: Samples, pair: tuple[int, int], best: int) -> CandidatePl
     )
 
 
-def _adaptives(samples: Samples, order: Sequence[int]) -> list[CandidatePlan]:
-    return [_adaptive(samples, model) for model in order[:2] if samples.counts[model] >= 5]
-
-
 def _adaptive(samples: Samples, model: int) -> CandidatePlan:
     most = min(samples.counts[model], ADAPTIVE)
     return CandidatePlan(
@@ -187,46 +223,3 @@ def _adaptive(samples: Samples, model: int) -> CandidatePlan:
         {"name": "vote", "answer": samples.reader, "batch": 1, "sure": SURE},
         compute=lambda table, draws: free.adaptive(table, draws, model, most=most, sure=SURE),
     )
-
-
-def paid_plans(
-    samples: Samples, *, writers: Sequence[str], subset: Sequence[int], verify: Any = None, criteria: str | None = None
-) -> list[CandidatePlan]:
-    """Return the candidates whose last step is a call, the most promising ones first.
-
-    Args:
-        samples: The drafts.
-        writers: The names of the models that may write or judge.
-        subset: The members of the most complementary subset.
-        verify: What `verify` checks drafts with; None leaves it out.
-        criteria: What judges are to judge by.
-    """
-    order, members = by_score(samples), tuple(subset)
-    best = order[0]
-    own = (best,) * min(samples.counts[best], max(len(members), 3))
-    groups = [group for group in dict.fromkeys([members, own]) if len(group) > 1]
-    judged = {"name": "select", **({"criteria": criteria} if criteria else {})}
-    plans: list[CandidatePlan] = []
-    for group in groups:
-        who = label(samples, group)
-        for place, writer in enumerate(writers):
-            plans.append(CandidatePlan(f"synthesize by {writer}: {who}", "synthesize", group, "synthesize", place))
-        plans.append(CandidatePlan(f"select by {writers[0]}: {who}", "select", group, judged, 0))
-    if not groups:
-        return plans
-    group, who = groups[0], label(samples, groups[0])
-    if len(set(group)) > 1:
-        plans.append(CandidatePlan(f"select by peers: {who}", "select", group, {**judged, "by": "peers"}, 0))
-    for name in ("analyze", "critique"):
-        plans.append(CandidatePlan(f"{name} by {writers[0]}: {who}", name, group, name, 0))
-    plans.append(
-        CandidatePlan(
-            f"synthesize by {writers[0]}, paper prompt: {who}", "prompt", group, "synthesize", 0, {"prompt": "paper"}
-        )
-    )
-    plans.append(
-        CandidatePlan(f"synthesize by {writers[0]}, 3 layers: {who}", "layers", group, "synthesize", 0, {"layers": 3})
-    )
-    if verify is not None:
-        plans.append(CandidatePlan(f"verify: {who}", "verify", group, {"name": "verify", "check": verify}, 0))
-    return plans

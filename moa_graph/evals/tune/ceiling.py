@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from moa_graph.evals.tune.samples import Floats, Samples, known_mean
+from moa_graph.evals.tune.samples import Floats, known_mean
 
 __all__ = ["Ceiling", "JudgeNoise", "ceiling", "judge_noise", "lower_bound", "upper_bound"]
 
@@ -163,9 +163,14 @@ def judge_noise(random_pairs: Sequence[tuple[float, float]], best_pairs: Sequenc
     )
 
 
-def coverage(samples: Samples, members: Sequence[int]) -> float:
-    """Return the ceiling of some of the models, each with its first draft: what greedy selection climbs."""
-    return float(np.nan_to_num(samples.scores[list(members), :, 0]).max(axis=0).mean())
+def coverage(scores: Floats, members: Sequence[int]) -> float:
+    """Return the ceiling of some of the models with one draft each: what greedy selection climbs.
+
+    The mean over the drafts that all of them have, so that it does not depend on the luck of the first ones.
+    """
+    table = scores[list(members)]
+    known = ~np.isnan(table).any(axis=0)
+    return float(table.max(axis=0)[known].mean()) if known.any() else 0.0
 
 
 def as_figures(found: Ceiling | JudgeNoise) -> Mapping[str, Any]:

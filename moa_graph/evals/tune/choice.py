@@ -16,18 +16,16 @@ from numpy.typing import NDArray
 from moa_graph.evals.stats import Difference, holm, paired
 from moa_graph.evals.stats.intervals import LEVEL, t_quantile
 from moa_graph.evals.tune.samples import Floats
+from moa_graph.evals.tune.splits import Bools, Splits
 
 __all__ = ["Finalist", "Honest", "TuneChoice", "Use", "choose", "honest", "pick"]
 
 Use = Literal["mixture", "single", "cannot tell"]
 TIED = 0.005
 """Candidates within half a point of the best are tied; the cheapest of them is taken."""
-SPLITS = 200
 FINALISTS = 3
 WORTH = 0.05
 """The gain that would matter: while one of this size cannot be ruled out, the verdict is "cannot tell"."""
-
-Bools = NDArray[np.bool_]
 
 
 def pick(means: Floats, costs: Floats) -> NDArray[np.intp]:
@@ -68,38 +66,33 @@ class Honest:
     splits: int
 
 
-def honest(scores: Floats, costs: Floats, single: Bools, *, splits: int = SPLITS, seed: int = 0) -> Honest:
+def honest(scores: Floats, costs: Floats, single: Bools, splits: Splits, *, offers: Bools | None = None) -> Honest:
     """Choose on one half and report on the other, many times.
 
-    The interval is the corrected resampled t interval of C. Nadeau and Y. Bengio, "Inference for the generalization
-    error", Machine Learning 52 (2003) 239-281: the halves overlap between splits, so the variance over splits is
-    multiplied by 1/splits + n_test/n_train.
+    The interval is the corrected resampled t interval of Nadeau and Bengio; see `Splits.correction`.
 
     Args:
         scores: Scores 0 to 1, shape (candidates, prompts).
         costs: What an answer of each candidate costs.
         single: Which candidates are single models.
-        splits: How many random halves.
-        seed: Seed of the splits.
+        splits: The halves.
+        offers: Which candidates each choosing half proposes, shape (splits, candidates); all by default. Single models
+            always are.
     """
-    n = scores.shape[1]
-    rng = np.random.default_rng(seed)
-    train = np.zeros((splits, n))
-    half = n // 2
-    for row in train:
-        row[rng.permutation(n)[:half]] = 1.0
-    fitted = train @ scores.T / half
-    tested = (1.0 - train) @ scores.T / (n - half)
-    chosen = pick(fitted, costs)
+    train = splits.train.astype(float)
+    test = 1.0 - train
+    fitted = train @ scores.T / train.sum(axis=1, keepdims=True)
+    tested = test @ scores.T / test.sum(axis=1, keepdims=True)
+    chosen = pick(fitted if offers is None else np.where(offers, fitted, -np.inf), costs)
     alone = np.flatnonzero(single)
     base = alone[pick(fitted[:, alone], costs[alone])]
-    places = np.arange(splits)
+    places = np.arange(len(train))
     gains = tested[places, chosen] - tested[places, base]
     gain = float(gains.mean())
-    error = float(np.sqrt(gains.var(ddof=1) * (1 / splits + (n - half) / half)))
-    reach = t_quantile(n - half) * error
+    error = float(np.sqrt(gains.var(ddof=1) * splits.correction))
+    reach = t_quantile(int(test.sum(axis=1).mean())) * error
     score = float(tested[places, chosen].mean())
-    return Honest(gain, gain - reach, gain + reach, score, dict(Counter(chosen.tolist()).most_common()), splits)
+    return Honest(gain, gain - reach, gain + reach, score, dict(Counter(chosen.tolist()).most_common()), len(train))
 
 
 @dataclass(frozen=True)
@@ -160,7 +153,9 @@ def choose(
     kinds: Sequence[str] | None = None,
     worth: float = WORTH,
     seed: int = 0,
-    splits: int = SPLITS,
+    splits: Splits | None = None,
+    offers: Bools | None = None,
+    offered: Sequence[bool] | None = None,
 ) -> TuneChoice:
     """Decide between the best mixture and the best single model.
 
@@ -171,20 +166,22 @@ def choose(
         kinds: What candidates are alike in. At most one finalist of a kind, so that Holm does not correct for copies.
         worth: The gain that would matter, 0 to 1.
         seed: Seed of the splits.
-        splits: How many random halves.
+        splits: The halves; random ones by default.
+        offers: Which candidates each choosing half proposes, shape (splits, candidates); all by default.
+        offered: Which candidates all prompts together propose, so that one of them can be the winner; all by default.
     """
     alone = np.asarray(single, dtype=bool)
     price = np.array([np.inf if cost is None else cost for cost in costs])
     means = scores.mean(axis=1)
     solo = np.flatnonzero(alone)
     base = int(solo[pick(means[solo], price[solo])])
-    mixed = np.flatnonzero(~alone)
+    mixed = np.flatnonzero(~alone if offered is None else ~alone & np.asarray(offered, dtype=bool))
     if not len(mixed):
         return TuneChoice("single", base, base, None, None, reason="There is no mixture to compare with.")
     best = int(mixed[pick(means[mixed], price[mixed])])
     if scores.shape[1] < 4:
         return TuneChoice("cannot tell", base, base, best, None, [], 1.0, f"{scores.shape[1]} prompts are too few.")
-    halves = honest(scores, price, alone, splits=splits, seed=seed)
+    halves = honest(scores, price, alone, splits or Splits.of(scores.shape[1], seed=seed), offers=offers)
     finalists = _finalists(scores, means, mixed, best, base, kinds, seed)
     hidden = max(0.0, float(highest_gain(scores[mixed] - scores[base]).max()))
     winner = next(each for each in finalists if each.place == best)

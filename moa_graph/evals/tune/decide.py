@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,17 +13,19 @@ import numpy as np
 from moa_graph.evals.engine import ItemOutcome
 from moa_graph.evals.prompts.questions import OwnPrompt
 from moa_graph.evals.tune.answers import Candidate
-from moa_graph.evals.tune.candidates import CandidatePlan, by_score, complement, free_plans, paid_plans
+from moa_graph.evals.tune.candidates import CandidatePlan, by_score, offers
 from moa_graph.evals.tune.ceiling import JudgeNoise, ceiling, judge_noise
 from moa_graph.evals.tune.choice import choose
-from moa_graph.evals.tune.free import Draws, deal
+from moa_graph.evals.tune.free import deal
 from moa_graph.evals.tune.mixtures import mixture_of
+from moa_graph.evals.tune.paid_candidates import complement, paid_plans
 from moa_graph.evals.tune.pool import Pool, names_of
 from moa_graph.evals.tune.race import Measured, race
 from moa_graph.evals.tune.result import TuneResult, expenses
 from moa_graph.evals.tune.samples import Floats, Samples
 from moa_graph.evals.tune.sampling import Paying
 from moa_graph.evals.tune.settings import Options
+from moa_graph.evals.tune.splits import Splits, design_size
 from moa_graph.evals.tune.sweep import grid, main_effects
 from moa_graph.graph.agreement import compare
 from moa_graph.mixture.mixture import Mixture
@@ -70,8 +73,8 @@ class Decider:
             cautions: What is to be said about the drafts.
             settings: What the run was asked for.
         """
-        draws = deal(self.samples, seed=self.options.seed)
-        measured = self._free(draws)
+        found = offers(self.samples, self.splits, texts=self.texts)
+        measured = self._free(found.plans, found.whole)
         noise = await self._noise() if self.paying and self.paying.grader.grading.judged else None
         effects: list[Any] = []
         if self.paying and (self.options.paid or self.options.sweep):
@@ -79,8 +82,11 @@ class Decider:
             measured += paid
             effects = main_effects(self.options.sweep, paid) if self.options.sweep else []
         finished = [each for each in measured if each.whole]
+        # Paid candidates were proposed by prompts that are in every choosing half, so every half proposes them.
+        proposed = np.ones((len(self.splits.train), len(measured)), dtype=bool)
+        proposed[:, : len(found.plans)] = found.halves
         table = np.stack([each.scores for each in finished])
-        common = ~np.isnan(table).any(axis=0)
+        common = np.asarray(~np.isnan(table).any(axis=0))
         choice = choose(
             table[:, common],
             expenses(finished),
@@ -88,8 +94,11 @@ class Decider:
             kinds=[each.plan.kind for each in finished],
             worth=self.options.worth / 100,
             seed=self.options.seed,
+            splits=self.splits.on(common),
+            offers=proposed[:, [each.whole for each in measured]],
+            offered=[each.offered for each in finished],
         )
-        found = TuneResult(
+        result = TuneResult(
             run=run,
             prompts=self.samples.prompts,
             measured=measured,
@@ -101,12 +110,32 @@ class Decider:
             settings=settings,
             effects=effects,
         )
-        replayed = await self._replay(self.paying, found) if self.paying else {}
-        return found.with_replay(replayed)
+        replayed = await self._replay(self.paying, result) if self.paying else {}
+        return result.with_replay(replayed)
 
-    def _free(self, draws: Draws) -> list[Measured]:
+    @cached_property
+    def _design(self) -> list[int]:
+        """The prompts that choose the members and the writer of paid candidates; none where the user chose them."""
+        if self.paying is None or self.subset is not None or not (self.options.paid or self.options.sweep):
+            return []
+        places = list(range(len(self.prompts)))
+        random.Random(self.options.seed).shuffle(places)
+        return places[: design_size(len(places))]
+
+    @cached_property
+    def splits(self) -> Splits:
+        """The halves that choose and report."""
+        return Splits.of(len(self.prompts), seed=self.options.seed, design=self._design)
+
+    @cached_property
+    def _seen(self) -> Floats:
+        """The grades that paid candidates are proposed by."""
+        return self.samples.scores[:, self._design] if self._design else self.samples.scores
+
+    def _free(self, plans: Sequence[CandidatePlan], whole: Sequence[bool]) -> list[Measured]:
+        draws = deal(self.samples, seed=self.options.seed)
         found = []
-        for plan in free_plans(self.samples, texts=self.texts):
+        for plan, offered in zip(plans, whole, strict=True):
             if plan.compute is None:
                 continue
             outcome = plan.compute(self.samples, draws)
@@ -121,6 +150,7 @@ class Decider:
                     outcome.seconds,
                     done=len(self.prompts),
                     first=outcome.first,
+                    offered=offered,
                 )
             )
         return found
@@ -136,16 +166,21 @@ class Decider:
             return pool.aggregators
         if "aggregator" in self.options.sweep:
             return pool.models
-        return [pool.models[by_score(self.samples)[0]]]
+        return [pool.models[by_score(self._seen)[0]]]
 
     async def _paid(self, paying: Paying, free: Sequence[Measured]) -> list[Measured]:
         names = names_of(self._writers_of(self.pool))
         if self.options.sweep:
             plans = grid(self.options.sweep, self.samples.models, names, depth=min(self.samples.counts))
         else:
-            subset = self.subset or complement(self.samples)
-            verify = self.pool.verify
-            plans = paid_plans(self.samples, writers=names, subset=subset, verify=verify, criteria=self.criteria)
+            plans = paid_plans(
+                self.samples,
+                best=by_score(self._seen)[0],
+                writers=names,
+                subset=self.subset or complement(self._seen),
+                verify=self.pool.verify,
+                criteria=self.criteria,
+            )
         plans = [plan for plan in plans if self.tried is None or self.tried(plan)]
         pairs = [(plan, self._runnable(plan)) for plan in plans]
         best = max(free, key=lambda each: float(np.nanmean(each.scores)))
@@ -186,14 +221,15 @@ class Decider:
         if common < 50:
             found.append(f"{common} prompts: intervals are rough below 50, and small gains cannot be seen")
         if missing := self.samples.missing:
-            found.append(f"{missing} drafts are missing and score 0; run again to request them")
+            again = "" if self.named else "; run again to request them"
+            found.append(f"{missing} drafts are missing and score 0{again}")
         if unpaid := sum(each.status == "unpaid" for each in measured):
             found.append(f"{unpaid} candidates were not measured: the cap on cost left no room")
         return found
 
     async def _replay(self, paying: Paying, found: TuneResult) -> dict[str, Any]:
         """Have the graph of the best free mixture answer every prompt, and compare with what was computed."""
-        free = [each for each in found.finished if each.first is not None and not each.plan.single]
+        free = [each for each in found.offered if each.whole and each.first is not None and not each.plan.single]
         if not free:
             return {}
         best = max(free, key=lambda each: (each is found.best_mixture, float(np.nanmean(each.scores))))

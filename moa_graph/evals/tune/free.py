@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from moa_graph.evals.tune.samples import Floats, Ints, Samples, known_mean
-from moa_graph.graph.agreement import compare
 from moa_graph.graph.combine.vote import ahead
 
 __all__ = ["Draws", "FreeOutcome", "adaptive", "alone", "deal", "escalated", "medoids", "voted", "votes"]
@@ -109,19 +108,9 @@ def medoids(samples: Samples, draws: Draws, members: Sequence[int]) -> FreeOutco
     numbers = Draws(draws.orders[:MEDOID_DRAWS]).slots(members)
     winners = np.zeros(numbers.shape[:2], dtype=np.int64)
     for draw, prompt in np.ndindex(*winners.shape):
-        texts = [
-            _text(samples, member, prompt, int(n)) for member, n in zip(members, numbers[draw, prompt], strict=True)
-        ]
-        there = [slot for slot, text in enumerate(texts) if text]
-        if there:
-            winners[draw, prompt] = there[compare([texts[slot] for slot in there]).medoid or 0]
+        drafts = [(member, int(n)) for member, n in zip(members, numbers[draw, prompt], strict=True)]
+        winners[draw, prompt] = samples.likeness.medoid(prompt, drafts)
     return _verbatim(samples, members, numbers, winners)
-
-
-def _text(samples: Samples, member: int, prompt: int, number: int) -> str:
-    drafts = samples.rows[member][prompt]
-    found = drafts[number] if number < len(drafts) else None
-    return found.text if found else ""
 
 
 def escalated(samples: Samples, draws: Draws, cheap: Sequence[int], strong: int) -> FreeOutcome:

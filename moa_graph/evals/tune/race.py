@@ -40,6 +40,7 @@ class Measured:
         why: The reason in words.
         done: Prompts that it was run on.
         first: The (model, draft) that is its answer in the first draw, for one that returns a draft.
+        offered: Whether all prompts together propose it, so that it can be the winner; some of the halves do.
     """
 
     plan: CandidatePlan
@@ -54,6 +55,7 @@ class Measured:
     why: str = ""
     done: int = 0
     first: Ints | None = None
+    offered: bool = True
 
     @property
     def whole(self) -> bool:

@@ -29,7 +29,7 @@ class TuneResult:
     Attributes:
         run: The run's hash: prompts, pool, drafts per model, seed and package decide it.
         prompts: The prompts' names, in the order of `scores`.
-        measured: The candidates with their scores; single models first.
+        measured: The candidates with their scores; single models first. See `offered`.
         choice: The decision. Places in it are places in `measured` without those that were stopped: see `finished`.
         ceiling: What can be won at all.
         noise: How noisy the judge is; None without a judge.
@@ -65,6 +65,11 @@ class TuneResult:
     def finished(self) -> list[Measured]:
         """The candidates that were measured on every prompt."""
         return [each for each in self.measured if each.whole]
+
+    @property
+    def offered(self) -> list[Measured]:
+        """The candidates that all prompts propose. The others were proposed only by a choosing half."""
+        return [each for each in self.measured if each.offered]
 
     @property
     def verdict(self) -> Use:
@@ -122,8 +127,8 @@ class TuneResult:
             "honest": self._honest(),
             "hidden_gain": 100 * choice.hidden,
             "finalists": [self._finalist(place) for place in range(len(choice.finalists))],
-            "candidates": [self._row(each) for each in self.measured],
-            "pareto": [each.plan.name for each in front(self.finished)],
+            "candidates": [self._row(each) for each in self.offered],
+            "pareto": [each.plan.name for each in front([each for each in self.offered if each.whole])],
             "effects": list(self.effects),
             "agreement": self._agreement(),
             "replayed": dict(self.replayed),

@@ -14,8 +14,9 @@ from moa_graph.evals.tune.candidates import LARGEST, CandidatePlan
 from moa_graph.evals.tune.decide import Decider
 from moa_graph.evals.tune.files import open_folder, write_files
 from moa_graph.evals.tune.grading import Grader, Grading
-from moa_graph.evals.tune.recorded import RecordedSet, read_recorded
+from moa_graph.evals.tune.recorded import read_recorded
 from moa_graph.evals.tune.recorded_models import named_pool, recorded_pool
+from moa_graph.evals.tune.recorded_set import RecordedSet
 from moa_graph.evals.tune.result import TuneResult
 from moa_graph.evals.tune.sampling import Paying
 from moa_graph.evals.tune.settings import Options, StageProgress, check_options, run_hash
@@ -59,12 +60,21 @@ async def tune_recorded(path: Path, options: Options, *, progress: StageProgress
             tried=lambda plan: _recorded(plan, recorded),
             subset=range(len(recorded.models)) if len(recorded.models) <= LARGEST else None,
         )
-        notes = [f"{recorded.dropped} questions were left out: a model has no row for them"] if recorded.dropped else []
+        notes = _notes(recorded)
         asked = {"recorded": recorded.name, "models": recorded.models, "seed": options.seed, "worth": options.worth}
         found = await decider.decide(run, cautions=notes, settings=asked)
     found = dataclasses.replace(found, folder=options.out)
     if options.out:
         write_files(found, options.out)
+    return found
+
+
+def _notes(recorded: RecordedSet) -> list[str]:
+    found = []
+    if recorded.dropped:
+        found.append(f"{recorded.dropped} questions were left out: a model has no answer to them")
+    if recorded.repeated:
+        found.append(f"{recorded.repeated} rows repeat a question and were added to it")
     return found
 
 

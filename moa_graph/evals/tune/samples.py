@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from moa_graph.evals.tune.likeness import Likeness
 from moa_graph.mixture.answers import AnswerReader, key, normalized
 from moa_graph.state import Usage
 
@@ -101,6 +103,11 @@ class Samples:
             reader=reader,
             rows=rows,
         )
+
+    @cached_property
+    def likeness(self) -> Likeness:
+        """How alike the drafts of each prompt are."""
+        return Likeness([[[each.text for each in drafts] for drafts in model] for model in self.rows])
 
     @property
     def depth(self) -> int:

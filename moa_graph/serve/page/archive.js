@@ -40,6 +40,8 @@ function openHistory(onOpen) {
     }, "plain", { "aria-label": `Rename ${name}` });
     return el("li", {}, open, renaming, button("Forget", () => { forget(each.id); show(); }, "plain", { "aria-label": `Forget ${name}` }));
   };
+  // The owner's server has the runs of `moa tune`; it is the one with the editor.
+  if (!$("editor").hidden && !$("tune-runs")) $("history").append(el("p", { id: "tune-runs" }, el("a", { class: "link", href: "moa/tune" }, "Runs of moa tune")));
   $("history-search").value = "";
   $("history-search").oninput = show;
   $("history-save").onclick = saveAll;

@@ -21,7 +21,7 @@ from moa_graph.serve.page.edited import EditedMixture, form_of, read_form, summa
 from moa_graph.serve.page.routes import document_response
 from moa_graph.serve.problems import Problem, problem
 
-__all__ = ["EditorRoutes"]
+__all__ = ["EditorRoutes", "require_local"]
 
 _MAX_BYTES = 1_000_000
 
@@ -35,7 +35,7 @@ class EditorRoutes:
     async def page(self, request: Request) -> Response:
         """GET /moa/editor: the document."""
         try:
-            _require_local(request)
+            require_local(request)
         except Problem as refusal:
             return refusal.response()
         return document_response(Kind.EDITOR, request)
@@ -43,7 +43,7 @@ class EditorRoutes:
     async def choices(self, request: Request) -> Response:
         """GET /moa/editor/choices: the models that the keys allow, the combiners, and the served mixtures as forms."""
         try:
-            _require_local(request)
+            require_local(request)
             models = await asyncio.to_thread(usable_models)
         except Exception as exc:
             return problem(exc).response()
@@ -61,7 +61,7 @@ class EditorRoutes:
 
     async def _answer(self, request: Request, *, add: bool) -> Response:
         try:
-            _require_local(request)
+            require_local(request)
             form = await json_body(request, _MAX_BYTES)
             found = await asyncio.to_thread(read_form, form, self.catalogue.owned)
             answer = {"problems": found.problems, "yaml": _yaml(found), "name": None}
@@ -83,7 +83,9 @@ def _yaml(found: EditedMixture) -> str:
     return str(yaml.safe_dump({**fields, **found.fields}, sort_keys=False, allow_unicode=True, width=100))
 
 
-def _require_local(request: Request) -> None:
+def require_local(request: Request) -> None:
     """Refuse a request that does not name this machine itself: one that comes through a proxy or a tunnel."""
     if host_name(request.headers) not in LOOPBACK:
-        raise Problem(403, "The editor is only for the owner, at http://127.0.0.1.", code="editor_is_local")
+        raise Problem(
+            403, "This page is only for the owner of the server, at http://127.0.0.1.", code="editor_is_local"
+        )

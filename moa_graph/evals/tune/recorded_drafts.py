@@ -1,0 +1,149 @@
+"""A file of recorded drafts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from moa_graph.errors import InputError
+from moa_graph.evals.data.files import Row
+from moa_graph.evals.prompts.questions import OwnPrompt
+from moa_graph.evals.tune.recorded_answers import gold_of, set_name
+from moa_graph.evals.tune.recorded_set import RecordedSet
+from moa_graph.evals.tune.samples import GradedDraft, best_reader
+from moa_graph.mixture.answers import AnswerReader
+from moa_graph.state import new_usage
+
+__all__ = ["read_drafts"]
+
+_LABELS = {"true": 1.0, "yes": 1.0, "correct": 1.0, "1": 1.0, "false": 0.0, "no": 0.0, "incorrect": 0.0, "wrong": 0.0,
+           "0": 0.0}  # fmt: skip
+MISSING = "it is not recorded"
+
+
+@dataclass
+class _Question:
+    """A question with its drafts by model, and each judge's scores of the first drafts by model."""
+
+    prompt: OwnPrompt
+    drafts: dict[str, list[GradedDraft]] = field(default_factory=dict)
+    judges: dict[str, dict[str, float]] = field(default_factory=dict)
+
+
+def read_drafts(path: Path, rows: Sequence[Row]) -> RecordedSet:
+    """Return the set of a file's rows.
+
+    Raises:
+        InputError: A row is malformed, or there is no question that every model has a draft for.
+    """
+    found, repeated = _questions(path, rows)
+    models = list(dict.fromkeys(model for each in found for model in each.drafts))
+    whole = [each for each in found if all(model in each.drafts for model in models)]
+    if not whole:
+        raise InputError(f"{path}: there is no question that every model has a draft for. Models: {', '.join(models)}")
+    table = [[each.drafts[model] for each in whole] for model in models]
+    prompts = [each.prompt for each in whole]
+    judges: dict[str, dict[str, Sequence[float]]] = {}
+    for each in whole:
+        for judge, scores in each.judges.items():
+            judges.setdefault(judge, {})[each.prompt.id] = [scores[model] for model in models]
+    reader = best_reader(table, [prompt.gold for prompt in prompts], AnswerReader())
+    # A judge counts where it judged every question.
+    judges = {judge: scores for judge, scores in judges.items() if len(scores) == len(whole)}
+    return RecordedSet(set_name(path), prompts, models, table, reader, True, judges, len(found) - len(whole), repeated)
+
+
+def _questions(path: Path, rows: Sequence[Row]) -> tuple[list[_Question], int]:
+    """Return the questions in order, and how many rows repeat one."""
+    found: dict[str, _Question] = {}
+    ids: set[str] = set()
+    repeated = 0
+    for number, row in enumerate(rows, 1):
+        where = f"{path}, row {number}"
+        prompt = _prompt(row, number, where)
+        known = found.get(prompt.text)
+        if known is None:
+            # Ids may begin anew, such as for every subject.
+            name = prompt.id if prompt.id not in ids else f"{prompt.id} (row {number})"
+            known = found[prompt.text] = _Question(replace(prompt, id=name))
+            ids.add(name)
+        elif known.prompt.gold != prompt.gold:
+            raise InputError(f"{where}: its question is that of {known.prompt.id}, but `gold` is another one")
+        else:
+            repeated += 1
+        _add(known, row, where)
+    return list(found.values()), repeated
+
+
+def _add(question: _Question, row: Row, where: str) -> None:
+    """Add a row's drafts, and verdicts on them, to its question."""
+    drafts = row.get("drafts")
+    if not isinstance(drafts, list) or not drafts or not all(isinstance(each, dict) for each in drafts):
+        raise InputError(f"{where}: `drafts` must be a list of objects, one or more")
+    names = []
+    new: dict[str, list[GradedDraft]] = {}
+    for draft in drafts:
+        name = draft.get("model")
+        if not isinstance(name, str) or not name.strip():
+            raise InputError(f"{where}: every draft must name its `model`")
+        names.append(name.strip())
+        new.setdefault(names[-1], []).append(_draft(draft, question.prompt, where))
+    for name, each in new.items():
+        before = question.drafts.setdefault(name, [])
+        # The same row twice is the same evidence once.
+        before += [] if before == each else each
+    for judge, scores in _verdicts(row, names, where).items():
+        question.judges.setdefault(judge, scores)
+
+
+def _verdicts(row: Row, names: Sequence[str], where: str) -> dict[str, dict[str, float]]:
+    given = row.get("scores_side_by_side") or {}
+    if not isinstance(given, Mapping):
+        raise InputError(f"{where}: `scores_side_by_side` must be an object: a judge's scores by its name")
+    found = {}
+    for judge, scores in given.items():
+        numbers = isinstance(scores, list) and all(
+            isinstance(score, int | float) and not isinstance(score, bool) for score in scores
+        )
+        if not numbers or len(scores) != len(names):
+            raise InputError(f"{where}: `scores_side_by_side` of {judge} must be one number for each of the drafts")
+        # Of a model's drafts the first one is judged beside the others'.
+        found[str(judge)] = {name: float(score) for name, score in reversed(list(zip(names, scores, strict=True)))}
+    return found
+
+
+def _draft(draft: Mapping[str, Any], prompt: OwnPrompt, where: str) -> GradedDraft:
+    text = draft.get("text")
+    if text is None or text == "":
+        return GradedDraft("", 0.0, 0.0, error=MISSING)
+    if not isinstance(text, str):
+        raise InputError(f"{where}: a draft's `text` must be text, or null for a draft that is missing")
+    usage = new_usage(len(prompt.text) // 4, len(text) // 4)
+    seconds = draft.get("seconds")
+    took = float(seconds) if isinstance(seconds, int | float) else 0.0
+    return GradedDraft(text, _grade(draft, text, prompt, where), 0.0, took, usage)
+
+
+def _grade(draft: Mapping[str, Any], text: str, prompt: OwnPrompt, where: str) -> float:
+    right = draft.get("correct")
+    right = draft.get("score") if right is None else right
+    if right is None:
+        from moa_graph.evals.prompts.grade import is_right
+
+        if not prompt.gold:
+            raise InputError(f"{where}: a draft has no `correct`, and the row has no `gold`")
+        return float(is_right(text, prompt.gold, prompt.match))
+    if isinstance(right, str):
+        right = _LABELS.get(right.strip().casefold(), right)
+    if not isinstance(right, bool | int | float) or not 0 <= right <= 1:
+        raise InputError(f"{where}: `correct` must be true, false or a score from 0 to 1; it is {right!r}")
+    return float(right)
+
+
+def _prompt(row: Row, number: int, where: str) -> OwnPrompt:
+    name = str(number if row.get("id") is None else row["id"])
+    texts = (row.get(field) for field in ("prompt", "question", "problem"))
+    text = next((text for text in texts if isinstance(text, str) and text.strip()), f"Question {name}")
+    return OwnPrompt(name, (("user", text),), gold_of(row.get("gold", row.get("answer")), where))

@@ -1,0 +1,199 @@
+"""Recorded sets of other models and questions: what is read, and what is refused with one clear error."""
+
+import asyncio
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from moa_graph import Mixture
+from moa_graph.errors import InputError
+from moa_graph.evals.tune import TuneResult
+from moa_graph.evals.tune.recorded import read_recorded
+from moa_graph.evals.tune.run_recorded import tune_recorded
+from moa_graph.evals.tune.settings import Options
+
+Rows = list[dict[str, Any]]
+
+
+def lines(path: Path, rows: Rows) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+    return path
+
+
+def draft(model: str, text: str | None, correct: Any = None) -> dict[str, Any]:
+    return {"model": model, "text": text, "correct": correct}
+
+
+def drafts(many: int = 6) -> Rows:
+    """Two models: one is always right, the other on every second question."""
+    return [
+        {
+            "id": n, "question": f"Question number {n}?", "gold": str(n),
+            "drafts": [draft("org/a", f"The answer is {n}", True), draft("b:1", f"It is {n + n % 2}", n % 2 == 0)],
+        }
+        for n in range(many)
+    ]  # fmt: skip
+
+
+def answers(many: int = 6, **fields: Any) -> Rows:
+    return [{"id": n, "gold": "5", "answers": ["5", "5", "6"], "tokens": [10, 20, 30], **fields} for n in range(many)]
+
+
+def run(path: Path, **options: Any) -> TuneResult:
+    return asyncio.run(tune_recorded(path, Options(**options)))
+
+
+def test_a_set_of_drafts_with_other_models(tmp_path: Path) -> None:
+    path = lines(tmp_path / "mine.jsonl.gz", drafts())
+    found = run(path, out=tmp_path / "run")
+    assert (found.best_single.plan.name, found.ceiling.best_single) == ("org/a", 100)
+    assert found.replayed["same"] == found.replayed["prompts"] == 6
+    assert Mixture.load(tmp_path / "run/mixture.yaml").hash == found.mixture.hash
+
+
+def test_what_may_differ_between_rows_of_drafts(tmp_path: Path) -> None:
+    """The order of models, labels as words or numbers, several drafts of a model, missing drafts, ids, no label."""
+    rows = drafts(8)
+    rows[0]["drafts"].reverse()
+    rows[1]["drafts"][0]["correct"], rows[2]["drafts"][0]["correct"] = "True", 1
+    rows[3]["drafts"].append(draft("b:1", "It is 3", "yes"))
+    rows[4]["drafts"][1] = draft("b:1", None)
+    rows[5]["drafts"].pop()
+    rows[6]["id"] = rows[7]["id"] = None
+    del rows[7]["drafts"][0]["correct"]
+    found = read_recorded(lines(tmp_path / "mine.jsonl", rows))
+    assert found.models == ["b:1", "org/a"]
+    assert [prompt.id for prompt in found.prompts] == ["0", "1", "2", "3", "4", "7", "8"]
+    assert found.dropped == 1
+    own = found.samples
+    assert own.scores[1, :, 0].tolist() == [1.0] * 7
+    assert [row.score for row in found.rows[0][3]] == [0.0, 1.0]
+    assert (own.missing, own.counts, own.depth) == (1, [1, 1], 2)
+    result = run(tmp_path / "mine.jsonl")
+    assert {"1 questions were left out: a model has no answer to them", "1 drafts are missing and score 0"} <= set(
+        result.cautions
+    )
+
+
+def test_a_question_in_several_rows_is_one_question(tmp_path: Path) -> None:
+    """The same row again changes nothing; other drafts of it are further drafts; an id may name two questions."""
+    rows = drafts(5)
+    more = {**rows[0], "drafts": [draft("org/a", "The answer is 9", False), draft("b:1", "It is 9", False)]}
+    other = {**rows[1], "question": "Another one?"}
+    found = read_recorded(lines(tmp_path / "mine.jsonl", [*rows, rows[2], more, other]))
+    assert [prompt.id for prompt in found.prompts] == ["0", "1", "2", "3", "4", "1 (row 8)"]
+    assert [len(each) for each in found.rows[0]] == [2, 1, 1, 1, 1, 1]
+    assert found.repeated == 2
+
+
+def test_verdicts_follow_their_drafts(tmp_path: Path) -> None:
+    """Scores stand in the row's own order of drafts; the recorded judges choose by them."""
+    rows = drafts(6)
+    for place, row in enumerate(rows):
+        row["scores_side_by_side"] = {"org/a": [9, 1], "b:1": [8, 2]}
+        if place % 2:
+            row["drafts"].reverse()
+            row["scores_side_by_side"] = {"org/a": [1, 9], "b:1": [2, 8]}
+    found = run(lines(tmp_path / "mine.jsonl", rows))
+    peers = next(each for each in found.measured if each.plan.name.startswith("select by peers"))
+    assert (peers.status, peers.scores.tolist()) == ("measured", [1.0] * 6)
+
+
+@pytest.mark.parametrize("many", [1, 2])
+def test_one_model_alone(tmp_path: Path, many: int) -> None:
+    """One draft of one model leaves nothing to combine; several can vote."""
+    rows = [{**row, "drafts": [row["drafts"][1]] * 1} for row in drafts()]
+    found = run(lines(tmp_path / "one.jsonl", rows))
+    assert (found.verdict, found.choice.reason) == ("single", "There is no mixture to compare with.")
+    folder = lines(tmp_path / "answers/only.jsonl", answers(tokens=None)).parent
+    voted = run(folder)
+    assert voted.best_single.plan.name == "only"
+    assert any(each.plan.kind == "self-vote" for each in voted.measured)
+
+
+def test_a_set_of_answers_with_numbers_ties_and_gaps(tmp_path: Path) -> None:
+    """Numbers equal texts, an answer that is missing is wrong, a question without answers is left out."""
+    lines(tmp_path / "set/a.jsonl", [*answers(5), {"id": "x", "gold": 7, "answers": [7, 7.0, "7", None]}])
+    rows = [{"id": n, "gold": 5, "answers": [5, "6"]} for n in range(5)]
+    lines(tmp_path / "set/b.jsonl.gz", [*rows, {"id": "x", "gold": "7", "answers": []}])
+    found = read_recorded(tmp_path / "set")
+    assert (found.models, len(found.prompts), found.dropped) == (["a", "b"], 5, 1)
+    assert found.samples.counts == [3, 2]
+    assert found.samples.scores[1, 0].tolist()[:2] == [1.0, 0.0]
+    alone = read_recorded(lines(tmp_path / "alone/a.jsonl", [*answers(3), *[
+        {"id": "x", "gold": True, "answers": [True, "True", None, False]}]]).parent)  # fmt: skip
+    assert alone.samples.scores[0, 3].tolist() == [1.0, 1.0, 0.0, 0.0]
+    tied = run(tmp_path / "set")
+    assert tied.best_single.scores.mean() == pytest.approx(2 / 3)
+
+
+def test_rows_of_one_question_are_further_answers(tmp_path: Path) -> None:
+    found = read_recorded(
+        lines(tmp_path / "set/a.jsonl", [*answers(4), *answers(4), {"id": 0, "gold": "5", "answers": ["8"]}]).parent
+    )
+    assert [len(each) for each in found.rows[0]] == [4, 3, 3, 3]
+    assert found.repeated == 5
+
+
+def changed(rows: Rows, place: int, **fields: Any) -> Rows:
+    rows[place] |= fields
+    return rows
+
+
+BAD_DRAFTS = {
+    "empty": ([], "is empty"),
+    "too few": (drafts(3), "3 questions are too few"),
+    "no drafts": (changed(drafts(), 2, drafts=None), "row 3: `drafts` must be a list"),
+    "no names": (changed(drafts(), 1, drafts=[{"text": "5"}]), "row 2: every draft must name its `model`"),
+    "text": (changed(drafts(), 1, drafts=[draft("a", 5)]), "row 2: a draft's `text` must be text"),  # type: ignore[arg-type]
+    "label": (changed(drafts(), 0, drafts=[draft("a", "5", "maybe")]), "row 1: `correct` must be .* 'maybe'"),
+    "score": (changed(drafts(), 0, drafts=[draft("a", "5", 7)]), "row 1: `correct` must be"),
+    "no gold": (changed(drafts(), 0, gold=None, drafts=[draft("a", "5")]), "row 1: a draft has no `correct`"),
+    "gold": (changed(drafts(), 0, gold={"a": 1}), "row 1: `gold` must be"),
+    "other gold": ([*drafts(), {**drafts()[0], "gold": "9"}], "row 7: its question is that of 0"),
+    "verdicts": (changed(drafts(), 3, scores_side_by_side={"x": [1]}), "row 4: `scores_side_by_side` of x"),
+    "disjoint": (
+        [{**row, "drafts": [row["drafts"][n % 2]]} for n, row in enumerate(drafts())],
+        "no question that every model has a draft for",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD_DRAFTS)
+def test_a_bad_file_of_drafts_is_one_error(tmp_path: Path, name: str) -> None:
+    rows, told = BAD_DRAFTS[name]
+    with pytest.raises(InputError, match=told):
+        read_recorded(lines(tmp_path / "mine.jsonl", rows))
+
+
+BAD_ANSWERS = {
+    "no file": ({}, "no file of recorded answers"),
+    "no gold": ({"a": changed(answers(), 1, gold=None)}, "row 2: it needs `gold`"),
+    "no answers": ({"a": changed(answers(), 1, answers="5")}, "row 2: it needs `gold` and a list of `answers`"),
+    "other gold": ({"a": [*answers(), *answers(1, gold="6")]}, "row 7: its id is that of an earlier row"),
+    "disagree": ({"a": answers(), "b": answers(gold="6")}, "disagree on the right answer to 0: 5, 6"),
+    "disjoint": ({"a": answers(), "b": [{**row, "id": f"x{row['id']}"} for row in answers()]}, "every model answered"),
+    "too few": ({"a": answers(3)}, "3 questions are too few"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD_ANSWERS)
+def test_a_bad_folder_of_answers_is_one_error(tmp_path: Path, name: str) -> None:
+    files, told = BAD_ANSWERS[name]
+    (tmp_path / "set").mkdir()
+    for model, rows in files.items():
+        lines(tmp_path / f"set/{model}.jsonl", rows)
+    with pytest.raises(InputError, match=told):
+        read_recorded(tmp_path / "set")
+
+
+def test_two_files_of_one_model_are_refused(tmp_path: Path) -> None:
+    for ending in ("jsonl", "jsonl.gz"):
+        lines(tmp_path / f"set/a.{ending}", answers())
+    with pytest.raises(InputError, match="two files are named a"):
+        read_recorded(tmp_path / "set")
