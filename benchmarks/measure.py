@@ -68,12 +68,21 @@ async def interleaved(
     rounds: int,
     at_once: int = 1,
     warm: int = 3,
+    frozen: bool = True,
 ) -> dict[str, list[Sample]]:
-    """`rounds` samples of every system, forth and back; `questions` each, the same ones for all."""
+    """`rounds` samples of every system, forth and back; `questions` each, the same ones for all.
+
+    With `frozen`, what is loaded after the warm-up is excluded from garbage collection, as `moa serve` and
+    `moa batch` do. Otherwise a full collection examines the modules of all systems that this process has loaded,
+    which takes longer than ten questions, whichever system's questions it happens to interrupt.
+    """
     found: dict[str, list[Sample]] = {name: [] for name in systems}
     count = questions if isinstance(questions, Mapping) else dict.fromkeys(systems, questions)
     for system in systems.values():
         await sample(system, _questions("warm", warm), at_once=min(at_once, warm))
+    if frozen:
+        gc.collect()
+        gc.freeze()
     for number in range(rounds):
         order = list(systems) if number % 2 == 0 else list(systems)[::-1]
         for name in order:
@@ -81,6 +90,7 @@ async def interleaved(
             made = await sample(systems[name], _questions(str(number), count[name]), at_once=at_once)
             connections = (await asyncio.to_thread(stats, base))["connections"] - 1
             found[name].append(Sample(**{**vars(made), "connections": connections}))
+    gc.unfreeze()
     return found
 
 
