@@ -25,8 +25,8 @@ def _thread(make: Callable[..., list[Row]], *, base: bool = True) -> Callable[[s
 
 
 GROUPS: dict[str, Callable[[str], Awaitable[list[Row]]]] = {
-    "cpu": rows.cpu,
     "paced": rows.paced,
+    "cpu": rows.cpu,
     "wall": rows.wall,
     "profile": profile,
     "crowd": rows.crowd,

@@ -3,6 +3,7 @@
 import asyncio
 import statistics
 import time
+from collections.abc import Callable
 
 from benchmarks.measure import Sample, closed, interleaved, ratios
 from benchmarks.provider import reset, stats
@@ -50,14 +51,24 @@ def _cpu_rows(key: str, target: float, found: dict[str, list[Sample]]) -> list[R
 
 
 async def paced(base: str) -> list[Row]:
-    """The same with tokens that arrive one by one, as a provider sends them: first after 10 ms, then 400 a second."""
-    systems = _systems(base, "raw script moa", latency="ttft=10-tps=400")
-    found = await interleaved(base, systems, questions=4, rounds=5, warm=1)
+    """Tokens that arrive as a provider sends them: the first after 100 ms, then 80 a second. 64 tokens, 4 at once."""
+    systems = _systems(base, "raw script moa", latency="ttft=100-tps=80")
+    found = await interleaved(base, systems, questions=4, rounds=5, at_once=4, warm=2)
     await closed(systems)
-    names = ("moa", "script")
+    measured: tuple[tuple[str, str, Callable[[Sample], float]], ...] = (
+        ("first_token", "first token", lambda one: one.first),
+        ("answer", "whole answer", lambda one: one.wall),
+        ("cpu", "CPU per question", _cpu),
+    )
     return [
-        row(f"cpu_paced_{name}", f"CPU, paced tokens, {name}", ratios(found[name], found["raw"], _cpu), "x raw")
-        for name in names
+        row(
+            f"paced_{key}_{name}",
+            f"80 tokens a second: {title}, {name}",
+            ratios(found[name], found["raw"], of),
+            "x raw",
+        )
+        for key, title, of in measured
+        for name in ("moa", "script")
     ]
 
 
