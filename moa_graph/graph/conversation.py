@@ -185,11 +185,24 @@ def _acting(message: AIMessage, *, native: bool) -> AIMessage:
 
 
 def _assistant(message: AIMessage) -> AIMessage:
+    """Return an assistant's turn as text and a name, without what came with it: metadata, usage, calls."""
+    if _is_plain(message):
+        text = clean(str(message.content)) or NO_ANSWER
+        if text == message.content and not message.response_metadata and not message.usage_metadata:
+            return message
+        # A copy is not validated again, which takes half the time in a long conversation.
+        return message.model_copy(update={"content": text, "response_metadata": {}, "usage_metadata": None})
     calls = [(call["name"], json.dumps(call["args"], ensure_ascii=False)) for call in message.tool_calls]
     calls += [(str(call["name"]), str(call["args"])) for call in message.invalid_tool_calls]
     notes = [encodable(f"[Called the tool {name} with {args}]") for name, args in calls]
     parts = [clean(str(message.text)), *_said_otherwise(message), *notes]
     return AIMessage("\n".join(part for part in parts if part) or NO_ANSWER, name=message.name)
+
+
+def _is_plain(message: AIMessage) -> bool:
+    """Return whether a turn is a text and nothing else."""
+    others = message.tool_calls or message.invalid_tool_calls or message.additional_kwargs
+    return type(message) is AIMessage and isinstance(message.content, str) and not others
 
 
 def _said_otherwise(message: AIMessage) -> Iterator[str]:

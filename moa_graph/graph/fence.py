@@ -1,22 +1,14 @@
 """Boundary lines around drafts that nothing else in a request can forge, and their removal from answers.
 
-A boundary holds a code: an HMAC over the place of the call, its conversation and its drafts, under a key that no
-prompt, state, stream or checkpoint contains. Pure functions, apart from the key of this process.
+A boundary holds the code that `fence_code.py` makes.
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import json
-import random
 import re
-import secrets
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
-import orjson
-from langchain_core.messages import BaseMessage
 from langchain_core.messages.tool import ToolCallChunk
 
 from moa_graph.models.streaming import Sink
@@ -25,41 +17,12 @@ __all__ = [
     "BoundaryFilter",
     "FilteredSink",
     "Part",
-    "Scope",
     "draft_parts",
-    "fence_code",
     "fenced_block",
-    "process_key",
-    "shuffled",
 ]
-
-_PROCESS_KEY = secrets.token_bytes(32)
 
 _LONGEST_LINE = 120
 """Characters. A boundary line is shorter; a longer text in brackets is not one."""
-
-
-def process_key() -> bytes:
-    """Return this process's random key, for runs without a ledger."""
-    return _PROCESS_KEY
-
-
-class Scope(NamedTuple):
-    """What a code is made from, so that the code of one call is not valid in another.
-
-    Attributes:
-        key: The secret key of the process or of the ledger.
-        run: The run's id; with a ledger the item and its repetition, so that a repeated run sends the same bytes.
-        layer: The layer, from 1.
-        slot: The slot, from 0.
-        role: The role of the call.
-    """
-
-    key: bytes
-    run: str
-    layer: int
-    slot: int
-    role: str = "proposer"
 
 
 class Part(NamedTuple):
@@ -79,56 +42,6 @@ class Part(NamedTuple):
 def draft_parts(drafts: Sequence[str]) -> list[Part]:
     """Return the drafts as parts: anonymous, numbered from 1."""
     return [Part(f"draft {n} of {len(drafts)}", f"draft {n}", draft) for n, draft in enumerate(drafts, start=1)]
-
-
-def fence_code(scope: Scope, texts: Sequence[str], *, request: Iterable[str | bytes]) -> str:
-    """Return 16 hexadecimal digits that do not occur in `request`.
-
-    Args:
-        scope: The key, and the call that the code is for.
-        texts: The texts between the boundaries.
-        request: Everything else that is sent. The code depends on both, and another one is taken while either contains
-            it, in lower or upper case.
-    """
-    sent = [_bytes(each) for each in (*texts, *request)]
-    mac = _mac(scope, "fence", sent)
-    lower = [each.lower() for each in sent]
-    while any(mac.hexdigest()[:16].encode() in each for each in lower):
-        mac.update(b"\0")
-    return mac.hexdigest()[:16]
-
-
-def shuffled(scope: Scope, texts: Sequence[str]) -> list[str]:
-    """Return `texts` in an order drawn from a keyed hash of them.
-
-    No draft can choose its place, and the order reveals nothing of the fence code.
-    """
-    order = list(texts)
-    random.Random(_mac(scope, "shuffle", texts).digest()).shuffle(order)
-    return order
-
-
-def _bytes(text: str | bytes) -> bytes:
-    return text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
-
-
-def _mac(scope: Scope, purpose: str, texts: Sequence[str | bytes]) -> hmac.HMAC:
-    mac = hmac.new(scope.key, digestmod=hashlib.sha256)
-    for each in (purpose, scope.run, str(scope.layer), str(scope.slot), scope.role, *texts):
-        data = _bytes(each)
-        mac.update(len(data).to_bytes(8, "big"))
-        mac.update(data)
-    return mac
-
-
-def plain_message(message: BaseMessage) -> bytes:
-    """Return what a provider is sent of a message as JSON, without the message's id, which changes from run to run."""
-    names, fields = ("content", "name", "tool_calls", "tool_call_id"), vars(message)
-    sent: dict[str, Any] = {name: value for name in names if (value := fields.get(name))}
-    try:
-        return orjson.dumps([message.type, sent], default=str, option=orjson.OPT_SORT_KEYS)
-    except TypeError:  # what orjson refuses: lone surrogates, integers above 64 bits, keys that are not texts
-        return json.dumps([message.type, sent], sort_keys=True, default=str).encode()
 
 
 def fenced_block(instruction: str, parts: Sequence[Part], code: str) -> str:

@@ -12,7 +12,8 @@ from typing import Any, Literal, NamedTuple
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
-from moa_graph.graph.fence import Part, Scope, draft_parts, fence_code, fenced_block, plain_message, shuffled
+from moa_graph.graph.fence import Part, draft_parts, fenced_block
+from moa_graph.graph.fence_code import Scope, Sent, fence_code, shuffled
 
 Form = Literal["paper", "fenced"]
 
@@ -79,6 +80,7 @@ def build_prompt(
     also: str = "",
     shuffle: bool = False,
     strict_turns: bool = False,
+    sent: Sent | None = None,
 ) -> Prompt:
     """Return the request of one model.
 
@@ -98,6 +100,7 @@ def build_prompt(
         also: Other content of the request (tools, a schema), which must not contain the fence code.
         shuffle: Put fenced drafts in an order that does not depend on their slots.
         strict_turns: The model's template refuses a user message after a tool result.
+        sent: The bytes of `conversation`, for several calls that send it.
     """
     texts = [text for text in (draft.strip() for draft in drafts) if text]
     if form == "paper" and texts:
@@ -105,8 +108,12 @@ def build_prompt(
     messages = with_system(conversation, before=before, after=after)
     if not texts and not notes and instruction == FENCED:
         return Prompt(messages)
-    sent: list[str | bytes] = [*map(plain_message, messages), instruction, also]
-    code = fence_code(scope, [*texts, *(note.text for note in notes)], request=sent)
+    code = fence_code(
+        scope,
+        [*texts, *(note.text for note in notes)],
+        request=[before, *after, instruction, also],
+        conversation=sent or Sent(conversation),
+    )
     ordered = shuffled(scope, texts) if shuffle else texts
     block = fenced_block(instruction, [*draft_parts(ordered), *notes], code)
     return Prompt(_with_last(messages, block, strict_turns=strict_turns), code)

@@ -244,6 +244,7 @@ class SlotCall:
             # An instruction of a combiner's own speaks of drafts by their numbers.
             shuffle=settings.mixture.shuffle and own is None,
             strict_turns=target.strict_turns,
+            sent=target.sent,
         )
         large = sum(map(len, texts)) + sum(len(message.content) for message in target.conversation) > _LARGE
         return await asyncio.to_thread(build) if large else build()

@@ -15,6 +15,7 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.runnables import Runnable
 
 from moa_graph.graph.conversation import passed_on
+from moa_graph.graph.fence_code import Sent
 from moa_graph.graph.media import Abilities, abilities, kinds_in
 from moa_graph.graph.prompts import bound_text, wants_strict_turns, with_system
 from moa_graph.graph.recording import as_json
@@ -45,6 +46,7 @@ class Target:
         options: Further arguments of the model's call.
         limiter: The model's rate limiter; None for a model in this process.
         conversation: The messages in the form that the model takes.
+        sent: The bytes of `conversation`.
         messages: The whole request when it shows no drafts: the conversation with the system texts.
         after: System texts after the caller's own system message.
         also: What the request contains beside messages, as JSON.
@@ -60,6 +62,7 @@ class Target:
     options: dict[str, Any]
     limiter: RateLimiter | None
     conversation: list[BaseMessage]
+    sent: Sent
     messages: list[BaseMessage]
     after: list[str]
     also: str
@@ -98,7 +101,7 @@ def _made(run: Run, spec: Proposer, role: str, *, quiet: bool) -> Target:
     tools, takes, strict = acts and "tools" in given.bound, abilities(model), wants_strict_turns(spec.label)
     # A fallback of another maker cannot read the first aggregator's reasoning blocks.
     native = spec is settings.aggregator
-    conversation = _conversation(run, tools=tools, native=native, takes=takes, strict=strict)
+    conversation, sent = _conversation(run, tools=tools, native=native, takes=takes, strict=strict)
     duty = bound_text(given.bound, form=given.form, acts=acts) if role in (PROPOSER, AGGREGATOR) else ""
     after = [spec.system or "", duty]
     refused = [
@@ -114,6 +117,7 @@ def _made(run: Run, spec: Proposer, role: str, *, quiet: bool) -> Target:
         options={**cache_key(spec, messages[:2]), **options},
         limiter=None if batched(spec) else rate_limit.limiter_for(spec),
         conversation=conversation,
+        sent=sent,
         messages=messages,
         after=after,
         also=json.dumps(as_json(given.bound), ensure_ascii=False) if acts else "",
@@ -124,11 +128,13 @@ def _made(run: Run, spec: Proposer, role: str, *, quiet: bool) -> Target:
     )
 
 
-def _conversation(run: Run, *, tools: bool, native: bool, takes: Abilities, strict: bool) -> list[BaseMessage]:
-    """Return the repaired conversation, one for all models that take the same."""
+def _conversation(
+    run: Run, *, tools: bool, native: bool, takes: Abilities, strict: bool
+) -> tuple[list[BaseMessage], Sent]:
+    """Return the repaired conversation and its bytes, one for all models that take the same."""
     messages, key = run.state["messages"], (tools, native and tools, takes, strict)
-    found: tuple[Sequence[BaseMessage], list[BaseMessage]] | None = run.live.conversations.get(key)
+    found: tuple[Sequence[BaseMessage], list[BaseMessage], Sent] | None = run.live.conversations.get(key)
     if found is None or found[0] is not messages:
         made = passed_on(messages, keep_tools=tools, native=native, takes=takes, strict_turns=strict)
-        found = run.live.conversations[key] = messages, made
-    return found[1]
+        found = run.live.conversations[key] = messages, made, Sent(made)
+    return found[1], found[2]

@@ -400,3 +400,14 @@ def test_lookalikes_of_private_addresses_are_refused(url: str) -> None:
 )  # fmt: skip
 def test_public_addresses_pass(url: str) -> None:
     assert is_public_https(url)
+
+
+@pytest.mark.parametrize("text", ["a", " a\n", "<think>x</think>a", "", "\0a"])
+@pytest.mark.parametrize("metadata", [{}, {"model_provider": "openai", "id": "resp_1"}])
+def test_an_assistants_turn_is_sent_without_what_came_with_it(text: str, metadata: dict[str, Any]) -> None:
+    usage = {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2} if metadata else None
+    turn = AIMessage(text, id="1", name="n", response_metadata=metadata, usage_metadata=usage)  # type: ignore[arg-type]
+    sent = passed_on([HumanMessage("q"), turn, HumanMessage("r")])[1]
+    assert isinstance(sent, AIMessage) and sent.name == "n"
+    assert (sent.content, sent.response_metadata, sent.usage_metadata) == ("a" if text else NO_ANSWER, {}, None)
+    assert (turn.content, turn.response_metadata, turn.usage_metadata) == (text, metadata, usage)

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
-from moa_graph.graph import fence
-from moa_graph.graph.fence import BoundaryFilter, Part, Scope, fence_code, shuffled, without_boundaries
+from moa_graph.graph import fence_code as fence_codes
+from moa_graph.graph.fence import BoundaryFilter, Part, without_boundaries
+from moa_graph.graph.fence_code import Scope, Sent, fence_code, shuffled
 from moa_graph.graph.prompts import (
     FENCED,
     PAPER,
@@ -140,7 +141,7 @@ def test_the_code_moves_on_wherever_it_stands(where: str, monkeypatch: pytest.Mo
         def update(self, data: bytes) -> None:
             self.code = "d" * 16
 
-    monkeypatch.setattr(fence, "_mac", lambda *args: Fixed())
+    monkeypatch.setattr(fence_codes, "_mac", lambda *args: Fixed())
     code = "C" * 16
     conversation: list[BaseMessage] = [HumanMessage(code if where == "question" else "q")]
     if where == "tool call":
@@ -230,3 +231,28 @@ def test_blocks_stay_blocks_and_join_to_the_same_bytes() -> None:
 def test_nothing_to_say_adds_no_system_message() -> None:
     question = HumanMessage("q")
     assert with_system([question], before="", after=["", ""]) == [question]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ([HumanMessage("ab"), HumanMessage("c")], [HumanMessage("a"), HumanMessage("bc")]),
+        ([HumanMessage("a"), AIMessage("b")], [AIMessage("a"), HumanMessage("b")]),
+        ([HumanMessage("a", name="x")], [HumanMessage("a", name="y")]),
+        ([HumanMessage("a")], [HumanMessage([{"type": "text", "text": "a"}])]),
+        ([HumanMessage("a")], [HumanMessage("a\nhuman None 1\na")]),
+        ([HumanMessage("q"), CALL], [HumanMessage("q"), AIMessage("")]),
+        ([HumanMessage("\ud800")], [HumanMessage("\ud801")]),
+        ([HumanMessage("a", name="\ud800")], [HumanMessage("a", name="\ud801")]),
+    ],
+)
+def test_different_conversations_have_different_codes(one: list[BaseMessage], other: list[BaseMessage]) -> None:
+    assert Sent(one).digest != Sent(other).digest
+    assert Sent(one).digest == Sent([m.model_copy(update={"id": "9"}) for m in one]).digest
+
+
+def test_one_conversation_is_read_once_for_all_calls() -> None:
+    """The bytes of the conversation that several calls share give the code that each would compute itself."""
+    shared = Sent([HumanMessage("q")])
+    assert sent(["one"], [HumanMessage("q")], sent=shared).code == sent(["one"], [HumanMessage("q")]).code
+    assert shared.digest is shared.digest
