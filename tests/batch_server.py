@@ -34,6 +34,7 @@ class Batches:
         refuse: How many further requests to the batch endpoints get a 503.
         together: Whether the endpoints have Together's form.
         pause: Seconds between the work of a request to the batch endpoints and its reply.
+        vary: Whether equal requests get different replies, as at a temperature above 0.
         seen: Requests to the batch endpoints.
         run: How often each request was run in a batch.
         direct: How often each request was sent directly.
@@ -47,6 +48,7 @@ class Batches:
     refuse: int = 0
     together: bool = False
     pause: float = 0.0
+    vary: bool = False
     seen: int = 0
     files: dict[str, bytes] = field(default_factory=dict)
     batches: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -59,11 +61,15 @@ class Batches:
 
 
 def completion(body: dict[str, Any]) -> dict[str, Any]:
-    """The reply to a chat request: the same for the same conversation, whatever the codes of its boundaries."""
+    """The reply to a chat request: the same for the same conversation, whatever the codes of its boundaries.
+
+    Models whose name begins with "judge" give a rating.
+    """
     sent = re.sub(r"\b[0-9a-f]{16}\b", "code", json.dumps(body["messages"], sort_keys=True))
     mark = hashlib.sha256(f"{body['model']} {sent}".encode()).hexdigest()[:12]
+    text = f"[[{1 + int(mark[0], 16) % 10}]]" if body["model"].startswith("judge") else f"reply {mark}"
     choices = [
-        {"index": n, "finish_reason": "stop", "message": {"role": "assistant", "content": f"reply {mark} {n}"}}
+        {"index": n, "finish_reason": "stop", "message": {"role": "assistant", "content": f"{text} {n}"}}
         for n in range(int(body.get("n") or 1))
     ]
     usage = {"prompt_tokens": len(sent) // 4, "completion_tokens": 5 * len(choices)}
@@ -167,7 +173,10 @@ class Handler(BaseHTTPRequestHandler):
                 failed.append({"custom_id": line["custom_id"], "response": {"status_code": 500, "body": body}})
             else:
                 state.run[json.dumps(line["body"], sort_keys=True)] += 1
-                reply = {"status_code": 200, "request_id": "r", "body": completion(line["body"])}
+                body = completion(line["body"])
+                if state.vary:
+                    body["choices"][0]["message"]["content"] += f" number {sum(state.run.values())}"
+                reply = {"status_code": 200, "request_id": "r", "body": body}
                 done.append({"id": "batch_req", "custom_id": line["custom_id"], "response": reply, "error": None})
         for kind, rows in (("output_file_id", done), ("error_file_id", failed)):
             if rows:

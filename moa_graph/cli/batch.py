@@ -11,6 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from moa_graph.cli.batch_files import STANDARD, opened_files, other_mixtures
+from moa_graph.cli.batch_options import (
+    AT_ONCE,
+    POLL,
+    BatchDirect,
+    BatchHost,
+    BatchMode,
+    BatchPoll,
+    batch_sender,
+    check_batch_options,
+)
 from moa_graph.cli.complete import files
 from moa_graph.cli.options import (
     Aggregator,
@@ -37,12 +47,6 @@ if TYPE_CHECKING:
     from moa_graph.mixture.mixture import Mixture
 
 app = typer.Typer(add_completion=False)
-
-_DAY = 86_400.0
-"""Seconds that a call in a batch may take."""
-
-_IN_BATCHES = 10_000
-"""Questions at once with --batch-api: all of a layer's requests go into one batch."""
 
 _SHOWN = 20
 """Maximum number of problems on standard error; the output file has all of them."""
@@ -100,22 +104,10 @@ def batch(
             metavar="FILE", help="The file that stores paid calls (default: OUT.ledger).", autocompletion=files
         ),
     ] = None,
-    batch_api: Annotated[
-        bool,
-        typer.Option("--batch-api", help="Send each layer through the provider's Batch API: cheaper, within a day."),
-    ] = False,
-    batch_host: Annotated[
-        list[str] | None,
-        typer.Option(metavar="HOST", help="With --batch-api: another host, as host:port, that has OpenAI's endpoints."),
-    ] = None,
-    batch_direct: Annotated[
-        bool,
-        typer.Option("--batch-direct", help="With --batch-api: send directly what a batch left unanswered."),
-    ] = False,
-    batch_poll: Annotated[
-        float,
-        typer.Option(metavar="SECONDS", min=0.01, help="With --batch-api: time between two looks."),
-    ] = 30.0,
+    batch_api: BatchMode = False,
+    batch_host: BatchHost = None,
+    batch_direct: BatchDirect = False,
+    batch_poll: BatchPoll = POLL,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
     trust: Trust = False,
 ) -> int:
@@ -137,20 +129,20 @@ def batch(
     asked["aggregator"] = aggregator
     fields: dict[str, Any] = {
         "shard": Shard.parse(shard),
-        "concurrency": concurrency or (_IN_BATCHES if batch_api else _concurrency(asker)),
+        "concurrency": concurrency or (AT_ONCE if batch_api else _concurrency(asker)),
         "max_cost": max_cost,
         "context": {name: value for name, value in asked.items() if value is not None},
         "keep_drafts": drafts,
     }
-    options: dict[str, Any] | None = None
+    options: dict[str, Any] = {"mode": batch_api, "hosts": batch_host, "direct": batch_direct, "poll": batch_poll}
+    check_batch_options(mode=batch_api, hosts=batch_host, direct=batch_direct)
     if batch_api:
+        from moa_graph.batch.api import DAY, without_limits
+
         if isinstance(asker, Server):
             raise InputError("--batch-api: the server makes the calls. Run the batch where the mixture's keys are.")
-        asker, options = _for_batches(asker), {"direct": batch_direct, "poll": batch_poll}
-        options["hosts"] = frozenset(batch_host or ())
-        fields["context"] = {**fields["context"], "deadline": _DAY}
-    elif batch_host or batch_direct:
-        raise InputError("--batch-host and --batch-direct go with --batch-api.")
+        asker = without_limits(asker)
+        fields["context"] = {**fields["context"], "deadline": DAY}
     with opened_files(source, target, text=text) as (given, results):
         fields |= {"source": given, "target": results}
         path = ledger or results.with_name(results.name + ".ledger")
@@ -174,17 +166,12 @@ def _concurrency(asker: Mixture | Server) -> int:
     return 1 if not isinstance(asker, Server) and any(map(is_embedded, asker.specs)) else 16
 
 
-def _for_batches(mixture: Mixture) -> Mixture:
-    """Return the mixture without the time limits of direct calls. A batch takes up to a day."""
-    return mixture.changed(hedge=None, run_deadline=None)
-
-
 async def _run(
     asker: Mixture | Server,
     ledger_path: Path,
     quiet: bool,
     fields: dict[str, Any],
-    options: dict[str, Any] | None,
+    options: dict[str, Any],
 ) -> int:
     from moa_graph.batch import Batch
     from moa_graph.costs.ledger import Ledger
@@ -193,11 +180,11 @@ async def _run(
     MoAContext(**fields["context"])  # errors are raised here, before any file is touched
     with Ledger(ledger_path, run="batch") as ledger:
         async with opened(asker, ledger=ledger) as (graph, who):
-            if options is None:
+            api = batch_sender(ledger, **options)
+            if api is None:
                 return await _watched(Batch(graph=graph, who=who, ledger=ledger, **fields), quiet)
-            from moa_graph.batch.api import HOSTS, BatchApi, BatchedGraph
+            from moa_graph.batch.api import BatchedGraph
 
-            api = BatchApi(ledger, **{**options, "hosts": HOSTS | options["hosts"]})
             async with api.running():
                 batched = BatchedGraph(graph, api)
                 return await _watched(Batch(graph=batched, who=who, ledger=ledger, **fields), quiet)

@@ -5,7 +5,7 @@ The one estimate: `--estimate`, `max_cost` and the evaluations' dry run all call
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from langchain_core.messages import BaseMessage
@@ -75,10 +75,23 @@ class Estimate(NamedTuple):
         return "free" if self.free else f"about {in_dollars(self.cost)}"
 
 
-def sum_of(calls: Iterable[ExpectedCall], prices: Mapping[str, Override] | None = None) -> Estimate:
-    """Return the estimate of all `calls`, with a mixture's own `prices` for models that it names."""
+def sum_of(
+    calls: Iterable[ExpectedCall],
+    prices: Mapping[str, Override] | None = None,
+    *,
+    in_batch: Callable[[Proposer], bool] = lambda spec: False,
+) -> Estimate:
+    """Return the estimate of all `calls`.
+
+    Args:
+        calls: The calls.
+        prices: A mixture's own prices, for models that it names.
+        in_batch: Whether a model's calls go through a Batch API, which has prices of its own.
+    """
     calls = list(calls)
-    costs = [price(spec, new_usage(shown, answer), prices=prices) for spec, shown, answer in calls]
+    costs = [
+        price(spec, new_usage(shown, answer), prices=prices, batch=in_batch(spec)) for spec, shown, answer in calls
+    ]
     unpriced = [call.spec.label for call, dollars in zip(calls, costs, strict=True) if dollars is None]
     return Estimate(
         calls=len(calls),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from moa_graph.batch.api import BatchApi
 from moa_graph.batch.in_order import in_order
 from moa_graph.costs.spending_cap import SpendingCap
 from moa_graph.errors import BudgetError, InputError, UnrecordedError
@@ -18,9 +19,11 @@ from moa_graph.evals.data.files import Row
 from moa_graph.evals.systems import paid_calls as paid
 from moa_graph.evals.systems.mixture import SystemAnswer, SystemRequest
 from moa_graph.evals.systems.paid_calls import PaidReply
+from moa_graph.models.batching import active
 from moa_graph.state import Usage, total_usage
 
 Item = TypeVar("Item")
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,19 @@ class ItemOutcome:
             self.answers += 1
             self.degraded += [answer.degraded] if answer.degraded else []
 
+    def include(self, part: ItemOutcome) -> None:
+        """Add the outcome of a part of the item's work."""
+        for kind, rows in part.rows.items():
+            self.rows.setdefault(kind, []).extend(rows)
+        self.generation.add(part.generation)
+        self.judging.add(part.judging)
+        self.failures += part.failures
+        self.answers += part.answers
+        self.degraded += part.degraded
+        self.unreadable += part.unreadable
+        self.drafts += part.drafts
+        self.whole = self.whole and part.whole
+
     @property
     def known_cost(self) -> float:
         """The sum of the known prices in dollars."""
@@ -126,6 +142,7 @@ class _Permission:
     cap: SpendingCap
     held: AsyncExitStack
     recorded: bool
+    waiting: Callable[[], AbstractContextManager[None]] = nullcontext
     taken: bool = False
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -139,8 +156,31 @@ class _Permission:
             return
         if self.recorded:
             raise UnrecordedError("a call of it is not recorded")
-        await self.held.enter_async_context(self.cap.reserve())
+        with self.waiting():
+            await self.held.enter_async_context(self.cap.reserve())
         self.taken = True
+
+
+async def at_once(done: ItemOutcome, parts: Sequence[Callable[[ItemOutcome], Awaitable[Part]]]) -> list[Part]:
+    """Do independent parts of an item's work and return their results in order.
+
+    Directly, one part follows the other. Through a Batch API they run at once, because each may take a day.
+
+    Args:
+        done: Receives the parts' outcomes in order.
+        parts: Each fills in the outcome that it is given.
+    """
+    if active.get() is None:
+        return [await part(done) for part in parts]
+    outcomes = [ItemOutcome(done.item) for _ in parts]
+    work = (part(outcome) for part, outcome in zip(parts, outcomes, strict=True))
+    results = await asyncio.gather(*work, return_exceptions=True)
+    for outcome in outcomes:
+        done.include(outcome)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return [result for result in results if not isinstance(result, BaseException)]
 
 
 def choose(items: Sequence[Item], name: Callable[[Item], str], options: RunOptions) -> list[Item]:
@@ -171,6 +211,7 @@ async def run(
     cap: SpendingCap,
     notify: Callable[[ItemOutcome, SpendingCap], None] | None = None,
     recorded_costs: bool = True,
+    api: BatchApi | None = None,
 ) -> list[ItemOutcome]:
     """Return every item's outcome, in the order given. `work` fills in the outcome, so no paid result is lost at a cap.
 
@@ -185,15 +226,17 @@ async def run(
         cap: Counts what items cost.
         notify: Called after every item.
         recorded_costs: Whether an item whose calls are all recorded counts under the cap.
+        api: Sends the items' requests through Batch APIs; None sends them directly. It must be running.
     """
 
     async def one(item: Item, *, recorded: bool) -> ItemOutcome | None:
         done = ItemOutcome(name(item))
         async with AsyncExitStack() as held:
-            permission = _Permission(cap, held, recorded)
+            permission = _Permission(cap, held, recorded, api.waiting if api else nullcontext)
             paid.PERMISSION.set(permission.take)
             try:
-                await work(item, done)
+                with api.run() if api else nullcontext():
+                    await work(item, done)
             except UnrecordedError:
                 return None
             except BudgetError:

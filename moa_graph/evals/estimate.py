@@ -17,15 +17,27 @@ from moa_graph.evals.systems.mixture import MixtureSystem, System, messages
 from moa_graph.evals.systems.recorded import SynthesisSystem
 from moa_graph.mixture.context import MoAContext, settings
 from moa_graph.mixture.price_overrides import Override
+from moa_graph.models.keys import host
 
 _JUDGE_FRAME = 500
 """Tokens of a judge's instructions, in addition to the judged text."""
 
 
 def of_run(
-    bench: Benchmark[Any], *, max_tokens: int | None = None, prices: Mapping[str, Override] | None = None
+    bench: Benchmark[Any],
+    *,
+    max_tokens: int | None = None,
+    prices: Mapping[str, Override] | None = None,
+    batch_hosts: frozenset[str] = frozenset(),
 ) -> Estimate:
-    """Estimate the whole benchmark. An answer is assumed to have `max_tokens`, or 700. Recorded calls count as new."""
+    """Estimate the whole benchmark. Recorded calls count as new.
+
+    Args:
+        bench: The benchmark.
+        max_tokens: The assumed length of an answer; 700 when None.
+        prices: Prices given for the run.
+        batch_hosts: Hosts whose models have the price of batches.
+    """
     calls: list[ExpectedCall] = []
     for item in bench.items:
         for turns in _conversations(item):
@@ -34,7 +46,7 @@ def of_run(
             for judge in bench.judges:
                 verdict = ExpectedCall(judge.spec, input_tokens, judge.spec.max_tokens or ANSWER_TOKENS)
                 calls += [verdict] * bench.verdicts
-    return sum_of(calls * bench.repeats, _prices(bench.system, prices))
+    return sum_of(calls * bench.repeats, _prices(bench.system, prices), in_batch=lambda spec: host(spec) in batch_hosts)
 
 
 def _prices(system: System, prices: Mapping[str, Override] | None) -> dict[str, Override]:

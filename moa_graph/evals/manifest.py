@@ -18,8 +18,9 @@ _IDENTITY = ("benchmark", "system", "judge", "jury", "reference", "data", "setti
 def claim(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
     """Assign the folder to this run and return its manifest.
 
-    Benchmark, system, judge, settings, reference and data must be those of the folder. The selection and the package
-    version may change: the manifest has the current selection and every version that was used.
+    Benchmark, system, judge, settings, reference and data must be those of the folder. The selection, the package
+    version and the way through Batch APIs may change: the manifest has the current selection, and every version and
+    every host's Batch API that was used.
 
     Raises:
         ConfigError: The folder belongs to another run, or its manifest is damaged.
@@ -37,6 +38,7 @@ def claim(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
             )
         now["started"] = before.get("started", now["started"])
         now["versions"] = list(dict.fromkeys([*before.get("versions", []), *now["versions"]]))
+        now["batch_api"] = sorted({*before.get("batch_api", []), *now["batch_api"]})
         now["passes"] = before.get("passes", 0)
     write(path, json_bytes(now))
     return now

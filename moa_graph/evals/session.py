@@ -10,12 +10,14 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import moa_graph
+from moa_graph.batch.api import BatchApi
 from moa_graph.costs.spending_cap import SpendingCap
 from moa_graph.evals import engine
 from moa_graph.evals.data.files import Row, inside, json_bytes, jsonl_bytes, write
@@ -25,6 +27,7 @@ from moa_graph.evals.judge_family import warning
 from moa_graph.evals.jury import name_of
 from moa_graph.evals.manifest import claim, finished, models_of
 from moa_graph.evals.systems.mixture import System
+from moa_graph.mixture.proposer import Proposer
 from moa_graph.state import new_usage
 
 Item = TypeVar("Item")
@@ -89,6 +92,7 @@ async def run(
     *,
     expected_cost: float | None = None,
     notify: Callable[[ItemOutcome, SpendingCap], None] | None = None,
+    api: BatchApi | None = None,
 ) -> FinishedRun:
     """Run the items that are not recorded yet and write the final files.
 
@@ -97,17 +101,19 @@ async def run(
         options: The user's options.
         expected_cost: Assumed cost of an item in dollars, used under a cap until an item has finished.
         notify: Called after every item.
+        api: Sends requests through Batch APIs; None sends them directly.
 
     Raises:
         ConfigError: The folder belongs to another run.
     """
-    manifest = claim(options.folder, _manifest(bench, options))
+    manifest = claim(options.folder, _manifest(bench, options, api))
     for judge in bench.judges:
         judge.form.passes = manifest["passes"]
     cap = SpendingCap(options.max_cost, expected=expected_cost)
-    done = await engine.run(
-        bench.items, bench.identify, bench.work, concurrency=options.concurrency, cap=cap, notify=notify
-    )
+    async with api.running() if api else nullcontext():
+        done = await engine.run(
+            bench.items, bench.identify, bench.work, concurrency=options.concurrency, cap=cap, notify=notify, api=api
+        )
     places = {name: place for place, name in enumerate(bench.order)}
     done.sort(key=lambda one: places.get(one.item, len(places)))
     rows = {kind: [row for one in done for row in one.rows.get(kind, [])] for kind in bench.files}
@@ -125,7 +131,12 @@ async def run(
     return FinishedRun(options.folder, scores, timing, failures, dict(degraded.most_common()), done, rows)
 
 
-def _manifest(bench: Benchmark[Any], options: RunOptions) -> dict[str, Any]:
+def specs_of(bench: Benchmark[Any]) -> list[Proposer]:
+    """Return the models that a run calls: those of the system, and the judges."""
+    return [*bench.system.specs, *(judge.spec for judge in bench.judges)]
+
+
+def _manifest(bench: Benchmark[Any], options: RunOptions, api: BatchApi | None) -> dict[str, Any]:
     judges = [{"model": judge.spec.label, **judge.parameters} for judge in bench.judges]
     return {
         "benchmark": bench.name,
@@ -142,6 +153,7 @@ def _manifest(bench: Benchmark[Any], options: RunOptions) -> dict[str, Any]:
             "ids": list(options.ids),
             "seed": options.seed,
         },
+        "batch_api": api.hosts_of(specs_of(bench)) if api else [],
         "versions": [f"moa_graph {moa_graph.__version__}"],
         # The date without the time, so that a repeated run has the same bytes.
         "started": datetime.now(UTC).date().isoformat(),

@@ -149,6 +149,7 @@ class SlotCall:
             on_restart=self.on_restart,
             options=target.options,
             tools=target.tools,
+            key=recording.key if recording else "",
         )
         with nullcontext() if code is None else filtering(lambda: BoundaryFilter(code)):
             if group and takes_samples(self.spec):

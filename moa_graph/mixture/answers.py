@@ -178,7 +178,8 @@ def choice(text: str, letters: str = "ABCD") -> str | None:
         if part and (found := re.match(rf"[\s({{\[*_]*(?:\\text\{{)?[\s(]*({one})(?![A-Za-z])", part.strip())):
             return found[1]
     bracketed = re.findall(rf"[(\[]({one})[)\]]", text)
-    alone = re.findall(rf"(?<![A-Za-z'])({one})(?![A-Za-z'])", text)
+    # "I" before a lower-case word is the pronoun, unless the word is "is".
+    alone = re.findall(rf"(?<![A-Za-z'])(?!I[ \t]+(?!is\b)[a-z])({one})(?![A-Za-z'])", text)
     letters_found = bracketed or alone
     return str(letters_found[-1]) if letters_found else None
 

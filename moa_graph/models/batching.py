@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.models.keys import host
 
-__all__ = ["TIER", "BatchReply", "Batcher", "active", "batched", "batcher_for", "of_batch"]
+__all__ = ["TIER", "BatchReply", "Batcher", "active", "batched", "batcher_for", "call_key", "of_batch"]
 
 TIER = "batch"
 """The service tier of a reply that came from a batch, as OpenAI names the others."""
@@ -39,6 +39,9 @@ class Batcher(Protocol):
 
 active: ContextVar[Batcher | None] = ContextVar("batcher", default=None)
 """The batcher of this task and of the tasks that it starts."""
+
+call_key: ContextVar[str] = ContextVar("call_key", default="")
+"""The key of the call that this task makes. Equal requests of different calls keep their own replies after a kill."""
 
 
 def batched(spec: Proposer) -> bool:

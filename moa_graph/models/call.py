@@ -19,7 +19,7 @@ from langgraph.errors import GraphBubbleUp
 from moa_graph.costs.prices import cost_of
 from moa_graph.mixture.price_overrides import Override
 from moa_graph.mixture.proposer import Proposer
-from moa_graph.models.batching import active, of_batch
+from moa_graph.models.batching import active, call_key, of_batch
 from moa_graph.models.faults import Fault, judged, own_cancellation
 from moa_graph.models.rate_limit import RateLimiter
 from moa_graph.models.reply import IN_THREAD, Reply, read, read_reply
@@ -173,6 +173,7 @@ class Call:
         options: Further keyword arguments of the model's call.
         tools: Whether tools are offered, so that a reply that only calls a tool counts.
         samples: How many replies are asked for; more than 1 are not streamed.
+        key: The call's key in a ledger; empty without one.
     """
 
     model: Runnable[LanguageModelInput, AIMessage]
@@ -185,6 +186,7 @@ class Call:
     options: dict[str, Any] = field(default_factory=dict)
     tools: bool = False
     samples: int = 1
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +223,7 @@ async def ask(call: Call, terms: Terms, outcome: Outcome) -> None:
         outcome: Receives the result, within `terms.deadline` seconds of `outcome.started`.
     """
     work = _hedged if terms.hedge and call.sink is None else _attempts
+    call_key.set(call.key)
     try:
         # A call that is repeated with a shorter prompt keeps its outcome, and so has only the time that is left.
         async with asyncio.timeout(max(outcome.started + terms.deadline - time.perf_counter(), 0.0)):

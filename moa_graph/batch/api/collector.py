@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import logging
 from collections import Counter, defaultdict, deque
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -22,15 +22,21 @@ from moa_graph.batch.api.endpoints import ENDED, MAX_BYTES, MAX_LINES, EndpointE
 from moa_graph.batch.api.store import Started, Store
 from moa_graph.batch.results import Graph
 from moa_graph.costs.ledger import Ledger
-from moa_graph.models.batching import BatchReply, active
+from moa_graph.mixture.mixture import Mixture
+from moa_graph.mixture.proposer import Proposer
+from moa_graph.models.batching import BatchReply, active, call_key
+from moa_graph.models.keys import host
 from moa_graph.models.redaction import one_line
 
-__all__ = ["HOSTS", "BatchApi", "BatchedGraph"]
+__all__ = ["DAY", "HOSTS", "BatchApi", "BatchedGraph", "without_limits"]
 
 _log = logging.getLogger("moa_graph.batch")
 
 HOSTS = frozenset({"api.openai.com", "api.together.xyz"})
 """Hosts that document a Batch API for chat completions."""
+
+DAY = 86_400.0
+"""Seconds that a call in a batch may take."""
 
 _run: ContextVar[object | None] = ContextVar("batched_run", default=None)
 
@@ -116,11 +122,30 @@ class BatchApi:
             del self._runs[mine]
             self._moved.set()
 
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Count the run as waiting, so that the requests of others are sent meanwhile: it waits for its turn."""
+        mine = _run.get()
+        known = mine in self._runs
+        if known:
+            self._runs[mine] += 1
+            self._moved.set()
+        try:
+            yield
+        finally:
+            if known and mine in self._runs:
+                self._runs[mine] -= 1
+
+    def hosts_of(self, specs: Iterable[Proposer]) -> list[str]:
+        """Return the hosts of these models whose requests are sent in batches."""
+        return sorted({where for spec in specs if (where := host(spec)) in self.hosts and where is not None})
+
     def takes(self, host: str) -> bool:
         return host in self.hosts
 
     async def send(self, base_url: str, headers: Mapping[str, str], body: bytes) -> BatchReply | None:
-        digest = hashlib.sha256(base_url.encode() + b"\0" + body).hexdigest()[:40]
+        # The call's key keeps equal requests apart, such as samples: a resumed call gets its own reply.
+        digest = hashlib.sha256(b"\0".join([base_url.encode(), call_key.get().encode(), body])).hexdigest()[:40]
         model = str(orjson.loads(body).get("model"))
         request = _Waiting(base_url, headers, body, digest, model, asyncio.get_running_loop().create_future())
         mine = _run.get()
@@ -279,6 +304,11 @@ async def _patiently(call: Any, *arguments: Any) -> Any:
             _log.warning("batch: %s. It is tried again.", one_line(str(exc)))
         await asyncio.sleep(wait)
         wait = min(2 * wait, 30.0)
+
+
+def without_limits(mixture: Mixture) -> Mixture:
+    """Return the mixture without the time limits of direct calls. A batch takes up to a day."""
+    return mixture.changed(hedge=None, run_deadline=None)
 
 
 @dataclass

@@ -98,8 +98,8 @@ def own_prompts(
     prompts: Annotated[
         Path,
         typer.Argument(
-            help="Your prompts: JSON Lines with `prompt` or `messages`, and `gold` or `criteria`; or a published set: "
-            "objective/gsm8k.jsonl or objective/math500.jsonl."
+            help="Your prompts: JSON Lines, CSV or Parquet with `prompt` or `messages`, and `gold` or `criteria`; or a "
+            "published set: objective/gsm8k.jsonl, math500.jsonl, mmlu_pro.parquet or gpqa_diamond.csv."
         ),
     ],
     criteria: Annotated[str | None, typer.Option(help="The judges' criteria for every answer.")] = None,

@@ -9,7 +9,7 @@ from typing import Any
 
 from moa_graph.cli.eval.options import Choice
 from moa_graph.cli.eval.recorded import named
-from moa_graph.cli.eval.run import dry_run, judge_of, run_benchmark
+from moa_graph.cli.eval.run import dry_run, items_at_once, judge_of, run_benchmark
 from moa_graph.cli.eval.show import notes, print_status, show_json, table
 from moa_graph.costs.ledger import Ledger
 from moa_graph.errors import InputError, MoAError
@@ -97,7 +97,7 @@ def _ask(
         payer = Payer(ledger, choice.deadline, choice.prices)
         asked = [judge_of(name, choice, payer) for name in models]
         specs = [judge.spec for judge in asked]
-        at_once = choice.concurrency or (1 if any(map(is_embedded, specs)) else 8)
+        at_once = items_at_once(choice, specs)
         options = RunOptions(folder, choice.limit, choice.chosen_ids, choice.seed, choice.max_cost, at_once)
         system = RecordedSystem(RecordedOutputs(humans, {}), name=humans.name)
         setup = Setup(system, asked, options, payer, notify=print_status)

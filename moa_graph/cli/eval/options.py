@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from moa_graph.cli.batch_options import POLL, BatchDirect, BatchHost, BatchMode, BatchPoll
 from moa_graph.errors import InputError
 
 Preset = Annotated[str | None, typer.Option("--preset", "-p", help="Measure a preset.")]
@@ -47,7 +48,10 @@ Ids = Annotated[str | None, typer.Option(help="Run only these items: ids separat
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the draw and of the order in which a judge sees answers.")]
 MaxCost = Annotated[float | None, typer.Option(min=0, help="Start no item that may exceed this total cost in dollars.")]
 Concurrency = Annotated[
-    int | None, typer.Option(min=1, max=1000, help="Items that run at once: 8, or 1 with an embedded model.")
+    int | None,
+    typer.Option(
+        min=1, max=10_000, help="Items that run at once: 8, 1 with an embedded model, or 10,000 with --batch-api."
+    ),
 ]
 Deadline = Annotated[float, typer.Option(min=1, max=86_400, help="Time limit of one model call in seconds.")]
 Temperature = Annotated[float | None, typer.Option(min=0, max=2, help="Temperature of every generating call.")]
@@ -82,6 +86,10 @@ class Choice:
     seed: Seed = 0
     max_cost: MaxCost = None
     concurrency: Concurrency = None
+    batch_api: BatchMode = False
+    batch_host: BatchHost = None
+    batch_direct: BatchDirect = False
+    batch_poll: BatchPoll = POLL
     deadline: Deadline = 600.0
     temperature: Temperature = None
     max_tokens: MaxTokens = None

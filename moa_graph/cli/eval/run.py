@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from moa_graph.batch.api import DAY, BatchApi, without_limits
+from moa_graph.cli.batch_options import AT_ONCE, batch_sender, check_batch_options
 from moa_graph.cli.eval.options import Choice
 from moa_graph.cli.eval.show import figures_table, notes, print_status, show_json, table
 from moa_graph.costs.amounts import number_of
@@ -39,6 +41,7 @@ DEFAULT_JUDGE, KEYLESS_JUDGE = "openai:gpt-4.1-2025-04-14", "local:smollm2"
 
 def start(name: str, choice: Choice, build: Callable[[Setup], Benchmark[Any]]) -> session.FinishedRun | None:
     """Run one benchmark with the user's options; return None if only its cost is estimated."""
+    check_batch_options(mode=choice.batch_api, hosts=choice.batch_host, direct=choice.batch_direct)
     mixture = _mixture(choice)
     label = choice.name or _system_name(choice, mixture)
     folder = choice.out or Path("moa-evals") / f"{name}-{slug(label)}"
@@ -46,9 +49,14 @@ def start(name: str, choice: Choice, build: Callable[[Setup], Benchmark[Any]]) -
         payer = Payer(ledger, choice.deadline, mixture.prices if mixture else choice.prices)
         system, judges = _system(choice, mixture, ledger, payer, label), _judges(choice, payer)
         specs = [*system.specs, *(judge.spec for judge in judges)]
-        at_once = choice.concurrency or (1 if any(map(is_embedded, specs)) else 8)
         options = RunOptions(
-            folder, choice.limit, choice.chosen_ids, choice.seed, choice.max_cost, at_once, choice.intervals
+            folder,
+            choice.limit,
+            choice.chosen_ids,
+            choice.seed,
+            choice.max_cost,
+            items_at_once(choice, specs),
+            choice.intervals,
         )
         bench = build(
             Setup(system, judges, options, payer, choice.majority, choice.temperature, choice.max_tokens, print_status)
@@ -72,6 +80,7 @@ def _mixture(choice: Choice) -> Mixture | None:
     from moa_graph.cli.options import chosen
 
     mixture = chosen(preset=choice.preset, file=choice.file)
+    mixture = without_limits(mixture) if choice.batch_api else mixture
     given = {name: list(rates) for name, rates in choice.prices.items()}
     return mixture.changed(prices={**mixture.prices, **given}) if given else mixture
 
@@ -82,19 +91,27 @@ def _system_name(choice: Choice, mixture: Mixture | None) -> str:
     return " on ".join(part for part in (base, drafts) if part) or "system"
 
 
+def items_at_once(choice: Choice, specs: Sequence[Proposer]) -> int:
+    """Return how many items run at once. Through a Batch API all of them do, so that a layer is one batch."""
+    if choice.concurrency or choice.batch_api:
+        return choice.concurrency or AT_ONCE
+    return 1 if any(map(is_embedded, specs)) else 8
+
+
 def _system(choice: Choice, mixture: Mixture | None, ledger: Ledger, payer: Payer, label: str) -> System:
     spec = _spec(choice.model, choice.base_url, choice.api_key_env) if choice.model else None
+    deadline = DAY if choice.batch_api else choice.deadline
     if choice.drafts:
         read = [RecordedOutputs.read(path) for path in choice.drafts]
         if spec:
             mixture = Mixture(proposers=[spec], aggregator=spec, prices={k: list(v) for k, v in choice.prices.items()})
         if mixture:
-            return SynthesisSystem(read, mixture, ledger, name=label, deadline=choice.deadline)
+            return SynthesisSystem(read, mixture, ledger, name=label, deadline=deadline)
         if len(read) > 1:
             raise InputError("several files of drafts need a model (or a mixture's aggregator) to synthesize them")
         return RecordedSystem(read[0], name=label)
     if mixture:
-        return MixtureSystem(mixture, ledger, name=label, deadline=choice.deadline)
+        return MixtureSystem(mixture, ledger, name=label, deadline=deadline)
     assert spec is not None
     return ModelSystem(spec, payer, name=label)
 
@@ -140,7 +157,9 @@ def judge_of(name: str, choice: Choice, payer: Payer) -> Judge:
 
 
 def dry_run(bench: Benchmark[Any], choice: Choice, payer: Payer) -> None:
-    expected = estimate.of_run(bench, max_tokens=choice.max_tokens, prices=payer.prices)
+    api = _batch_api(choice, payer)
+    hosts = api.hosts if api else frozenset()
+    expected = estimate.of_run(bench, max_tokens=choice.max_tokens, prices=payer.prices, batch_hosts=hosts)
     figures = {"items": len(bench.items), **expected._asdict()}
     if choice.as_json:
         return show_json(figures)
@@ -157,11 +176,32 @@ async def run_benchmark(
             missing = ", ".join(whole.unpriced)
             raise ConfigError(f"--max-cost: the price of {missing} is unknown; use --price, or `prices` in a mixture")
         expected = whole.cost / max(1, len(bench.items))
+    api = _batch_api(choice, payer)
+    if api:
+        hosts = ", ".join(api.hosts_of(session.specs_of(bench)))
+        print_status(
+            f"requests to {hosts} go through its Batch API; a batch may take a day. A killed run waits for its batches"
+            if hosts
+            else "--batch-api: no model of this run is at a host with a Batch API, so all calls are made directly"
+        )
     with ItemProgress(len(bench.items)) as progress:
-        outcome = await session.run(bench, options, expected_cost=expected, notify=progress.moved)
+        outcome = await session.run(bench, options, expected_cost=expected, notify=progress.moved, api=api)
     if tracking.wanted() and bench.name in tracking.BENCHMARKS:
-        await _publish(bench, outcome)
+        if any(getattr(item, "confidential", False) for item in bench.items):
+            print_status("LangSmith: not published, because the authors of the questions ask not to publish them")
+        else:
+            await _publish(bench, outcome)
     return outcome
+
+
+def _batch_api(choice: Choice, payer: Payer) -> BatchApi | None:
+    return batch_sender(
+        payer.ledger,
+        mode=choice.batch_api,
+        hosts=choice.batch_host,
+        direct=choice.batch_direct,
+        poll=choice.batch_poll,
+    )
 
 
 async def _publish(bench: Benchmark[Any], outcome: session.FinishedRun) -> None:
@@ -188,7 +228,18 @@ async def _publish(bench: Benchmark[Any], outcome: session.FinishedRun) -> None:
 def _metadata(outcome: session.FinishedRun) -> dict[str, Any]:
     """Return the run's identity for LangSmith: judge, models, mixture, reference, selection and version."""
     manifest = read_manifest(outcome.folder)
-    names = ("benchmark", "system", "models", "judge", "settings", "reference", "data", "selection", "versions")
+    names = (
+        "benchmark",
+        "system",
+        "models",
+        "judge",
+        "settings",
+        "reference",
+        "data",
+        "selection",
+        "versions",
+        "batch_api",
+    )
     return {**{name: manifest[name] for name in names}, "seed": outcome.scores["seed"]}
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from moa_graph.errors import InputError
 from moa_graph.evals.alpaca_eval import judge as weighted
 from moa_graph.evals.data.files import Row
-from moa_graph.evals.engine import ItemOutcome
+from moa_graph.evals.engine import ItemOutcome, at_once
 from moa_graph.evals.judge import Judge
 from moa_graph.evals.jury import name_of, preference
 from moa_graph.evals.systems.mixture import System, SystemRequest
@@ -90,9 +91,9 @@ class Alpaca:
             }
         ]
         if self.judges:
-            await self._judge(item, answer.text, self.system.name, ANNOTATIONS, done)
-            if self.canary is not None:
-                await self._judge(item, self.canary, "canary", CANARY, done)
+            outputs = [(answer.text, self.system.name, ANNOTATIONS)]
+            outputs += [] if self.canary is None else [(self.canary, "canary", CANARY)]
+            await at_once(done, [partial(self._judge, item, *output) for output in outputs])
 
     async def _judge(self, item: AlpacaItem, output: str, generator: str, file: str, done: ItemOutcome) -> None:
         seeded = weighted.switched(item.instruction, self.seed)
@@ -110,11 +111,14 @@ class Alpaca:
             row |= {"annotator": name, "preference": 1.5, "price_per_example": 0.0, "raw_completion": None}
             done.rows[file] = [row]
             return
+        pairs = [(judge, order) for judge in self.judges for order in orders]
+        verdicts = await at_once(
+            done, [partial(self._verdict, judge, item, output, order, generator) for judge, order in pairs]
+        )
         found = []
         for judge in self.judges:
-            verdicts = [await self._verdict(judge, item, output, order, generator, done) for order in orders]
-            if all(verdict is not None for verdict in verdicts):
-                found.append(merged(judge.name, [v for v in verdicts if v is not None]))
+            own = [v for (each, _), v in zip(pairs, verdicts, strict=True) if each is judge and v is not None]
+            found += [merged(judge.name, own)] if len(own) == len(orders) else []
         if found:
             done.rows[file] = [row | (found[0] if len(self.judges) == 1 else self._jury(found))]
 

@@ -7,8 +7,10 @@ is downloaded from its source. In every case its bytes must have the SHA-256 rec
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import urllib.request
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +88,8 @@ def fetch(name: str, *, notify: Callable[[str], None] | None = None, unverified:
     if notify:
         notify(entry.describe())
     data = _download(entry)
+    if entry.member is not None:
+        data = _unpacked(entry, data)
     _check(entry, data, entry.url)
     path = cache_folder() / entry.name
     write(path, data)
@@ -121,6 +125,19 @@ def _check(entry: Asset, data: bytes, where: str) -> None:
             f"{where} is not the {entry.name} this version knows: {len(data)} bytes, SHA-256 {digest}; "
             f"expected {entry.size} bytes, {entry.sha256}"
         )
+
+
+def _unpacked(entry: Asset, archive: bytes) -> bytes:
+    """Return the file from its archive. Nothing of other bytes than the catalogue's is unpacked."""
+    assert entry.member is not None
+    digest = hashlib.sha256(archive).hexdigest()
+    if digest != entry.archive_sha256:
+        raise InputError(
+            f"{entry.url} is not the archive of {entry.name} that this version knows: SHA-256 {digest}; expected "
+            f"{entry.archive_sha256}"
+        )
+    with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+        return opened.read(entry.member, pwd=entry.password.encode())
 
 
 def _download(entry: Asset) -> bytes:

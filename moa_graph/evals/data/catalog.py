@@ -16,6 +16,9 @@ class Asset:
         licence: Its licence.
         url: Its address; None if it is only taken from the asset folder.
         sha256: SHA-256 of the unpacked bytes; None if unknown, then it is never downloaded automatically.
+        member: Its name in the zip archive at `url`; None if `url` is the file itself.
+        archive_sha256: SHA-256 of the archive.
+        password: The archive's password, which its authors publish beside it.
         size: Size of the unpacked bytes.
         note: A remark for the user.
     """
@@ -26,6 +29,9 @@ class Asset:
     sha256: str | None = None
     size: int | None = None
     note: str = ""
+    member: str | None = None
+    archive_sha256: str | None = None
+    password: str = ""
 
     def describe(self) -> str:
         """Return the details that a user should know before the download."""

@@ -1,7 +1,7 @@
 """Read and write the rows that every benchmark shares.
 
-Readers take JSON lists and JSON Lines, plain or gzipped, recognized by content. Writers are atomic: a killed run leaves
-the old file or the new one, never a part of one.
+Readers take JSON lists, JSON Lines and Parquet, recognized by content, and CSV, recognized by its name; plain or
+gzipped. Writers are atomic: a killed run leaves the old file or the new one, never a part of one.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from moa_graph.errors import InputError
+from moa_graph.evals.data import tables
 
 Row = dict[str, Any]
 _MARKS = (
@@ -33,7 +34,6 @@ _KINDS = (
     (re.compile(rb"version https://git-lfs"), "a pointer of Git LFS: fetch the file with `git lfs pull`"),
     (re.compile(rb"PK\x03\x04"), "a zip archive: unpack it"),
     (re.compile(rb"\x28\xb5\x2f\xfd"), "a zstd file: unpack it"),
-    (re.compile(rb"PAR1"), "a Parquet file: save its rows as JSON Lines"),
     (re.compile(rb"BZh|\xfd7zXZ"), "a bzip2 or xz file: unpack it, or use gzip"),
 )
 """How files that are not JSON begin, and what they are."""
@@ -69,7 +69,10 @@ def read_text(path: Path) -> str:
     Raises:
         InputError: The file cannot be read, or is not text.
     """
-    data = read_bytes(path)
+    return _decoded(read_bytes(path), path)
+
+
+def _decoded(data: bytes, path: Path) -> str:
     encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
     try:
         return data.decode(encoding)
@@ -80,12 +83,18 @@ def read_text(path: Path) -> str:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Return the rows of a JSON list, of JSON Lines, or of a JSON object whose only list of objects they are.
+    """Return the rows of JSON Lines, CSV, Parquet, a JSON list, or a JSON object whose only list of objects they are.
 
     Raises:
         InputError: The file cannot be read, or a line is not a JSON object; the message names it.
+        ConfigError: It is a Parquet file and pyarrow is not installed.
     """
-    text = read_text(path)
+    data = read_bytes(path)
+    if data.startswith(tables.PARQUET):
+        return tables.parquet_rows(data, path, largest=LARGEST)
+    text = _decoded(data, path)
+    if ".csv" in path.suffixes and not text.lstrip().startswith(("{", "[", "<")):
+        return tables.csv_rows(text, str(path))
     if kind := _kind(text[:200].encode("utf-8", "replace")):
         raise InputError(f"{path} is not JSON but {kind}")
     if text.lstrip().startswith("["):

@@ -12,8 +12,7 @@ from moa_graph.evals.data.files import Row, read_rows
 from moa_graph.evals.drafts import diversity
 from moa_graph.evals.drafts.ensemble import ensemble_figures, majority
 from moa_graph.evals.figures import Figures
-from moa_graph.evals.prompts.grade import is_right
-from moa_graph.mixture import answers
+from moa_graph.evals.prompts.grade import final_key, is_right
 from moa_graph.state import COUNTED
 
 DRAFTS = "drafts.jsonl"
@@ -166,13 +165,13 @@ def _ensemble(run: RunDrafts, graded: Sequence[Row]) -> Figures:
     proposers: dict[str, dict[Hashable, float]] = {name: {} for name in run.proposers}
     voted: dict[Hashable, float] = {}
     for row in graded:
-        item, gold, match = str(row["id"]), row["gold"], row["match"]
-        answer[item] = 100.0 * is_right(str(row["answer"]), gold, match)
+        item, gold, match, options = str(row["id"]), row["gold"], row["match"], row.get("options")
+        answer[item] = 100.0 * is_right(str(row["answer"]), gold, match, options=options)
         drafts = run.drafts.get(item, ())
         for draft in drafts:
-            proposers[draft["proposer"]][item] = 100.0 * is_right(draft["text"], gold, match)
-        keys = [answers.key(draft["text"]) for draft in drafts]
+            proposers[draft["proposer"]][item] = 100.0 * is_right(draft["text"], gold, match, options=options)
+        keys = [final_key(draft["text"], match, options=options) for draft in drafts]
         if (most := majority(keys)) is not None:
-            voted[item] = 100.0 * is_right(drafts[keys.index(most)]["text"], gold, match)
+            voted[item] = 100.0 * is_right(drafts[keys.index(most)]["text"], gold, match, options=options)
     figures = ensemble_figures(answer, proposers)
     return {**figures, "majority_vote": _mean(list(voted.values()))}

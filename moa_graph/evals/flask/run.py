@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from moa_graph.errors import InputError
 from moa_graph.evals.data.files import Row
-from moa_graph.evals.engine import ItemOutcome
+from moa_graph.evals.engine import ItemOutcome, at_once
 from moa_graph.evals.flask import scores as flask
 from moa_graph.evals.judge import Judge
 from moa_graph.evals.jury import name_of, rating
@@ -65,23 +66,29 @@ class Flask:
             "response": text,
         }
         turns = [("system", self.prompt["system_prompt"]), ("user", fill(template, values))]
-        members = []
-        for judge in self.judges:
-            reply = await judge.ask(
-                turns, item=str(item.idx), readable=lambda reply: flask.parse(reply.text, item.skills) is not None
-            )
-            done.judging.add(reply)
-            if not reply.counts and reply.status != "empty":
-                done.failures.append(f"judge {judge.name}: {reply.error}")
-                continue
-            own = {"review": reply.text, "score": flask.parse(reply.text, item.skills)}
-            done.unreadable += own["score"] is None
-            members.append({**own, "judge_record": judge.record(self.prompt["system_prompt"] + template, reply)})
+        reviews = await at_once(done, [partial(self._reviewed, judge, item, turns) for judge in self.judges])
+        members = [review for review in reviews if review is not None]
         if not members:
             return
         verdict = members[0] if len(self.judges) == 1 else self._jury(members)
         row = {"idx": item.idx, "set": item.set, "model_id": self.system.name, "skill": list(item.skills)}
         done.rows[REVIEWS] = [{**row, **verdict}]
+
+    async def _reviewed(
+        self, judge: Judge, item: flask.FlaskItem, turns: Sequence[tuple[str, str]], done: ItemOutcome
+    ) -> Row | None:
+        """Return one judge's review; None if the call failed."""
+        reply = await judge.ask(
+            turns, item=str(item.idx), readable=lambda reply: flask.parse(reply.text, item.skills) is not None
+        )
+        done.judging.add(reply)
+        if not reply.counts and reply.status != "empty":
+            done.failures.append(f"judge {judge.name}: {reply.error}")
+            return None
+        own = {"review": reply.text, "score": flask.parse(reply.text, item.skills)}
+        done.unreadable += own["score"] is None
+        sent = self.prompt["system_prompt"] + self.prompt["prompt_template"]
+        return {**own, "judge_record": judge.record(sent, reply)}
 
     def _jury(self, members: Sequence[Row]) -> Row:
         """Return the scores of several judges as one review, with each member's own."""

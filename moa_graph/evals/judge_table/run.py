@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from moa_graph.evals.alpaca_eval import judge as weighted
@@ -15,7 +16,7 @@ from moa_graph.evals.alpaca_eval.run import TEMPLATE, merged, readable, share_of
 from moa_graph.evals.alpaca_eval.scores import position_figures, position_warning
 from moa_graph.evals.benchmarks import Setup, weighing
 from moa_graph.evals.data.files import Row, read_rows, slug
-from moa_graph.evals.engine import ItemOutcome, choose
+from moa_graph.evals.engine import ItemOutcome, at_once, choose
 from moa_graph.evals.figures import Figures
 from moa_graph.evals.judge import Judge
 from moa_graph.evals.judge_table import votes
@@ -55,9 +56,8 @@ class JudgePairs:
 
     async def work(self, item: JudgedPair, done: ItemOutcome) -> None:
         """Ask every judge about one pair."""
-        for judge in self.judges:
-            for run in range(self.runs):
-                await self._run(judge, item, run, done)
+        each = [(judge, run) for judge in self.judges for run in range(self.runs)]
+        await at_once(done, [partial(self._run, judge, item, run) for judge, run in each])
         done.answers += bool(done.rows)
 
     async def _run(self, judge: Judge, item: JudgedPair, run: int, done: ItemOutcome) -> None:

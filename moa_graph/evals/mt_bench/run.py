@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from moa_graph.errors import InputError
 from moa_graph.evals.data.files import Row
-from moa_graph.evals.engine import ItemOutcome
-from moa_graph.evals.judge import Judge
+from moa_graph.evals.engine import ItemOutcome, at_once
+from moa_graph.evals.judge import Judge, JudgeReply
 from moa_graph.evals.jury import most_frequent, name_of, rating
 from moa_graph.evals.mt_bench import pairs
 from moa_graph.evals.mt_bench import scores as mt_bench
@@ -76,10 +77,9 @@ class MTBench:
             return
         done.rows[ANSWERS] = [answer_row(question, self.system.name, texts)]
         if self.judges:
-            for turn in range(len(texts)):
-                await self._rate(question, texts, turn, done)
-                if self.other:
-                    await self._compare(question, texts, turn, done)
+            verdicts = (self._rate, self._compare) if self.other else (self._rate,)
+            parts = [partial(judge, question, texts, turn) for turn in range(len(texts)) for judge in verdicts]
+            await at_once(done, parts)
 
     async def _answers(self, question: MTBenchQuestion, done: ItemOutcome) -> list[str] | None:
         """Return the system's answers. Only answers, never drafts, enter the history of the second turn."""
@@ -103,22 +103,8 @@ class MTBench:
         prompt = self.prompts[name]
         filled = fill(prompt["prompt_template"], _fields(question, turn) | _own(texts, turn))
         turns = [("system", prompt["system_prompt"]), ("user", filled)]
-        members = []
-        for judge in self.judges:
-            reply = await judge.ask(
-                turns,
-                item=question.name,
-                slot=turn + 1,
-                readable=lambda reply: mt_bench.rating(reply.text) != mt_bench.FAILED,
-            )
-            done.judging.add(reply)
-            if not reply.counts and reply.status != "empty":
-                done.failures.append(f"judge {judge.name}: {reply.error}")
-                continue
-            record = judge.record(prompt["system_prompt"] + prompt["prompt_template"], reply)
-            own = {"judgment": reply.text, "score": mt_bench.rating(reply.text)}
-            done.unreadable += own["score"] == mt_bench.FAILED
-            members.append({"judge": [judge.name, name], **own, "judge_record": record})
+        found = await at_once(done, [partial(self._rated, judge, question, turn, turns, name) for judge in self.judges])
+        members = [member for member in found if member is not None]
         if not members:
             return
         verdict = members[0] if len(self.judges) == 1 else self._jury(name, members)
@@ -135,6 +121,32 @@ class MTBench:
                 **{key: verdict[key] for key in ("judge_record", "jury") if key in verdict},
             }
         )
+
+    async def _rated(
+        self,
+        judge: Judge,
+        question: MTBenchQuestion,
+        turn: int,
+        turns: Sequence[tuple[str, str]],
+        name: str,
+        done: ItemOutcome,
+    ) -> Row | None:
+        """Return one judge's rating by the prompt `name`; None if the call failed."""
+        reply = await judge.ask(
+            turns,
+            item=question.name,
+            slot=turn + 1,
+            readable=lambda reply: mt_bench.rating(reply.text) != mt_bench.FAILED,
+        )
+        done.judging.add(reply)
+        if not reply.counts and reply.status != "empty":
+            done.failures.append(f"judge {judge.name}: {reply.error}")
+            return None
+        prompt = self.prompts[name]
+        record = judge.record(prompt["system_prompt"] + prompt["prompt_template"], reply)
+        own = {"judgment": reply.text, "score": mt_bench.rating(reply.text)}
+        done.unreadable += own["score"] == mt_bench.FAILED
+        return {"judge": [judge.name, name], **own, "judge_record": record}
 
     def _jury(self, prompt: str, members: Sequence[Row]) -> Row:
         """Return the rating of several judges as one, with each member's own."""
@@ -158,7 +170,8 @@ class MTBench:
         prompt = self.prompts[name]
         orders = ((texts, theirs), (theirs, texts))
         filled = [fill(prompt["prompt_template"], _fields(question, turn) | _pair(a, b, turn)) for a, b in orders]
-        members = [await self._games(judge, question, turn, prompt, filled, done) for judge in self.judges]
+        games = [partial(self._games, judge, question, turn, prompt, filled) for judge in self.judges]
+        members = await at_once(done, games)
         found = [member for member in members if member is not None]
         if not found:
             return
@@ -178,22 +191,11 @@ class MTBench:
         done: ItemOutcome,
     ) -> Row | None:
         """Return one judge's verdicts in both orders; None if a call failed."""
-        games = []
-        for game, text in enumerate(filled):
-            reply = await judge.ask(
-                [("system", prompt["system_prompt"]), ("user", text)],
-                item=question.name,
-                slot=10 + 2 * turn + game,
-                role="judge pair",
-                readable=lambda reply: pairs.verdict(reply.text) is not None,
-            )
-            done.judging.add(reply)
-            if not reply.counts and reply.status != "empty":
-                done.failures.append(f"judge {judge.name}: {reply.error}")
-                return None
-            done.unreadable += pairs.verdict(reply.text) is None
-            games.append(reply)
-        first, second = games
+        turns = [[("system", prompt["system_prompt"]), ("user", text)] for text in filled]
+        games = [partial(self._game, judge, question, sent, 10 + 2 * turn + game) for game, sent in enumerate(turns)]
+        first, second = await at_once(done, games)
+        if first is None or second is None:
+            return None
         return {
             "g1_winner": _winner(pairs.verdict(first.text), swapped=False),
             "g2_winner": _winner(pairs.verdict(second.text), swapped=True),
@@ -202,6 +204,24 @@ class MTBench:
             "g2_judgment": second.text,
             "judge_record": judge.record(prompt["system_prompt"] + prompt["prompt_template"], first),
         }
+
+    async def _game(
+        self, judge: Judge, question: MTBenchQuestion, turns: Sequence[tuple[str, str]], slot: int, done: ItemOutcome
+    ) -> JudgeReply | None:
+        """Return one judge's verdict in one order; None if the call failed."""
+        reply = await judge.ask(
+            turns,
+            item=question.name,
+            slot=slot,
+            role="judge pair",
+            readable=lambda reply: pairs.verdict(reply.text) is not None,
+        )
+        done.judging.add(reply)
+        if not reply.counts and reply.status != "empty":
+            done.failures.append(f"judge {judge.name}: {reply.error}")
+            return None
+        done.unreadable += pairs.verdict(reply.text) is None
+        return reply
 
     def _jury_games(self, prompt: str, members: Sequence[Row]) -> Row:
         """Return the jury's winner of each game."""

@@ -10,6 +10,7 @@ import re
 import shlex
 import shutil
 import signal
+import string
 import sys
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
@@ -30,6 +31,8 @@ _SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.I)
 _OUTPUT = 2000
 """Maximum characters kept of a check's output."""
 _RELATIVE = 1e-6
+_OPTIONS = 10
+"""Options of a multiple choice without a list of them."""
 
 
 def check_gold(match: Match, gold: Sequence[str], where: str) -> None:
@@ -50,16 +53,32 @@ def check_gold(match: Match, gold: Sequence[str], where: str) -> None:
             raise InputError(f"{where}: the right answer {value!r} is not an option letter; set another `match`")
 
 
-def is_right(text: str, gold: Sequence[str], match: Match) -> bool:
-    """Return whether an answer matches any of the right ones."""
-    return any(_matches(text, value, match) for value in gold)
+def is_right(text: str, gold: Sequence[str], match: Match, *, options: int | None = None) -> bool:
+    """Return whether an answer matches any of the right ones.
+
+    Args:
+        text: The answer.
+        gold: The right answers.
+        match: How they are compared.
+        options: For `choice`: the number of options; ten when unknown.
+    """
+    return any(_matches(text, value, match, options) for value in gold)
 
 
-def _matches(text: str, gold: str, match: Match) -> bool:
+def final_key(text: str, match: Match, *, options: int | None = None) -> str | None:
+    """Return what an answer's vote is counted by: its option letter for `choice`, else its final answer."""
+    return answers.key(text, _choice(options)) if match == "choice" else answers.key(text)
+
+
+def _choice(options: int | None) -> AnswerReader:
+    return AnswerReader(read="choice", choices=string.ascii_uppercase[: options or _OPTIONS])
+
+
+def _matches(text: str, gold: str, match: Match, options: int | None) -> bool:
     if match == "regex":
         return re.search(gold, text) is not None
     if match == "choice":
-        letter = answers.read(text, AnswerReader(read="choice", choices="ABCDEFGHIJ"))
+        letter = answers.read(text, _choice(options))
         return letter is not None and letter.upper() == gold.strip(" ().").upper()
     if match == "number":
         said = answers.read(text, AnswerReader(read="final"))

@@ -5,8 +5,8 @@
 {"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Capital of Peru?"}],
  "gold": ["Lima"], "tags": ["geography"]}
 
-Rows of GSM8K (`answer` ends with "#### 72"), MATH-500 (`problem`, `answer`) and MMLU-Pro (`options`, `answer`) are
-accepted in their published formats.
+Rows of GSM8K (`answer` ends with "#### 72"), MATH-500 (`problem`, `answer`), MMLU-Pro (`options`, `answer`) and GPQA
+(`Correct Answer`, `Incorrect Answer 1`) are accepted in their published formats.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ from typing import Any, get_args
 from moa_graph.errors import InputError
 from moa_graph.evals.data.files import Row
 from moa_graph.evals.prompts.grade import Match, check_gold
+from moa_graph.evals.prompts.published import as_prompts
 
 _TEXT = ("prompt", "question", "problem", "instruction", "input")
 _GOLD = ("gold", "answer", "expected")
 _ROLES = ("system", "user", "assistant")
+_ENDING = 'End with a line "Answer: X", where X is the letter of the right option.'
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class OwnPrompt:
         match: How an answer is compared with them.
         criteria: A judge's criteria for this prompt; None for the run's criteria.
         tags: Its groups.
+        options: The number of its options, for multiple choice; None without a list of them.
+        confidential: Whether pages do not show its text and its answers, because its authors ask for that.
     """
 
     id: str
@@ -44,6 +48,8 @@ class OwnPrompt:
     match: Match = "final"
     criteria: str | None = None
     tags: tuple[str, ...] = ()
+    options: int | None = None
+    confidential: bool = False
 
     @property
     def text(self) -> str:
@@ -65,7 +71,7 @@ def own_prompts(rows: Sequence[Row], source: str, *, match: Match | None = None)
     if not rows:
         raise InputError(f"{source} is empty: it needs one JSON object with a `prompt` per line")
     found: dict[str, OwnPrompt] = {}
-    for number, row in enumerate(rows, 1):
+    for number, row in enumerate(as_prompts(rows, source), 1):
         made = _own_prompt(row, number, f"{source}, row {number}", match)
         if made.id in found:
             raise InputError(f"{source}, row {number}: the id {made.id!r} is used by an earlier row. Change it")
@@ -94,8 +100,9 @@ def _own_prompt(row: Row, number: int, where: str, match: Match | None) -> OwnPr
     turns = _turns(row, where)
     if lettered:
         letters = "\n".join(f"{chr(65 + place)}. {option}" for place, option in enumerate(lettered))
-        turns = (*turns[:-1], ("user", f"{turns[-1][1]}\n\n{letters}"))
-    return OwnPrompt(str(name), turns, gold, kind, criteria, tuple(tags))
+        turns = (*turns[:-1], ("user", f"{turns[-1][1]}\n\n{letters}\n\n{_ENDING}"))
+    confidential = row.get("confidential") is True
+    return OwnPrompt(str(name), turns, gold, kind, criteria, tuple(tags), len(lettered) or None, confidential)
 
 
 def _turns(row: Row, where: str) -> tuple[tuple[str, str], ...]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from moa_graph.evals.data.files import Row
-from moa_graph.evals.engine import ItemOutcome
+from moa_graph.evals.engine import ItemOutcome, at_once
 from moa_graph.evals.judge import Judge
 from moa_graph.evals.mt_bench.scores import FAILED, rating
 from moa_graph.evals.prompts.figures import PASSES
@@ -62,16 +63,18 @@ class PromptsWork:
 
     async def work(self, item: OwnPrompt, done: ItemOutcome) -> None:
         """Answer and grade one prompt, including its repetitions."""
-        for repeat in range(self.repeats):
-            ask = SystemRequest(
-                item.id, (item.id, item.text), item.turns, 0, self.temperature, self.max_tokens, repeat=repeat
-            )
-            answer = await self.system.answer(ask)
-            done.answered(answer, ask)
-            if answer.text is not None:
-                row = await self.graded(item, answer.text, done, repeat=repeat)
-                whose = {"model_id": self.system.name, "degraded": list(answer.degraded)}
-                done.rows.setdefault(RESULTS, []).append({**row, **whose})
+        await at_once(done, [partial(self._repetition, item, repeat) for repeat in range(self.repeats)])
+
+    async def _repetition(self, item: OwnPrompt, repeat: int, done: ItemOutcome) -> None:
+        ask = SystemRequest(
+            item.id, (item.id, item.text), item.turns, 0, self.temperature, self.max_tokens, repeat=repeat
+        )
+        answer = await self.system.answer(ask)
+        done.answered(answer, ask)
+        if answer.text is not None:
+            row = await self.graded(item, answer.text, done, repeat=repeat)
+            whose = {"model_id": self.system.name, "degraded": list(answer.degraded)}
+            done.rows.setdefault(RESULTS, []).append({**row, **whose})
 
     async def graded(self, item: OwnPrompt, text: str, done: ItemOutcome, *, repeat: int = 0) -> Row:
         """Return an answer's grades and its score from 0 to 1; None where no verdict could be read.
@@ -83,9 +86,12 @@ class PromptsWork:
             repeat: Tells several verdicts on one answer apart.
         """
         row: Row = {"id": item.id, "repeat": repeat, "prompt": item.text, "tags": list(item.tags), "answer": text}
+        row |= {"confidential": True} if item.confidential else {}
         grades: list[float] = []
         if item.gold:
-            row |= {"gold": list(item.gold), "match": item.match, "right": is_right(text, item.gold, item.match)}
+            right = is_right(text, item.gold, item.match, options=item.options)
+            row |= {"gold": list(item.gold), "match": item.match, "right": right}
+            row |= {"options": item.options} if item.options else {}
             grades.append(float(row["right"]))
         if self.check:
             variables = {"MOA_ID": item.id, "MOA_PROMPT": item.text, "MOA_GOLD": "\n".join(item.gold)}
@@ -95,7 +101,8 @@ class PromptsWork:
         unread = False
         criteria = item.criteria or self.criteria
         if self.judges and criteria:
-            row["ratings"] = [await self._rating(judge, item, repeat, text, criteria, done) for judge in self.judges]
+            ratings = [partial(self._rating, judge, item, repeat, text, criteria) for judge in self.judges]
+            row["ratings"] = await at_once(done, ratings)
             read = [found["rating"] for found in row["ratings"] if found["rating"] is not None]
             unread = not read
             grades += [] if unread else [self._verdict(read)]

@@ -35,7 +35,11 @@ def matrix_page(systems: Sequence[ScoredSystem]) -> Page:
         [[prompt, *(_score(system, prompt) for system in systems)] for prompt in prompts],
     )
     page.heading("Answers")
+    if withheld := {row["id"] for system in systems for row in system.rows if row.get("confidential")}:
+        page.text("Some questions are not shown with their answers, because their authors ask not to publish them.")
     for prompt in prompts:
+        if prompt in withheld:
+            continue
         page.text(f"{prompt}: {_text(systems, prompt)}")
         page.table(["system", "score", "answer"], [_answer(system, prompt) for system in systems])
     return page

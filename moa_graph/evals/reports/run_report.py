@@ -58,7 +58,7 @@ def of_run(
         page.table(["data set", "prompts", "win rate (%)"], cells)
     if any(row.get("preference") is not None for row in rows):
         _length(page, rows)
-    _cost(page, scores, timing)
+    _cost(page, scores, timing, (manifest or {}).get("batch_api") or [])
     if manifest:
         _what_was_measured(page, manifest)
     if degraded:
@@ -165,7 +165,9 @@ def _length(page: Page, rows: Sequence[Row]) -> None:
     )
 
 
-def _cost(page: Page, scores: Mapping[str, Any], timing: Mapping[str, Mapping[str, float]]) -> None:
+def _cost(
+    page: Page, scores: Mapping[str, Any], timing: Mapping[str, Mapping[str, float]], batch_hosts: Sequence[str]
+) -> None:
     page.heading("Calls, cost and time")
     rows = []
     for part in ("generation", "judging"):
@@ -177,4 +179,9 @@ def _cost(page: Page, scores: Mapping[str, Any], timing: Mapping[str, Mapping[st
     time, dollars = per_answer(scores, timing)
     each = [["seconds", formatted(time)], ["dollars for 1000", formatted(None if dollars is None else 1000 * dollars)]]
     page.table(["per answer", ""], each)
+    if batch_hosts:
+        page.text(
+            f"Calls to {', '.join(batch_hosts)} went through its Batch API. They have the price that the list has for "
+            "batches, and their seconds include the wait for the batch."
+        )
     page.text("Seconds depend on the machine and the time of day; every other figure is the same if this is run again.")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any, Protocol
 
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
@@ -20,6 +21,7 @@ from moa_graph.graph.prompts import with_system
 from moa_graph.mixture.context import MoAContext
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.mixture.proposer import Proposer
+from moa_graph.models.batching import batched
 from moa_graph.models.reply import read
 from moa_graph.state import Record, Usage, total_usage
 
@@ -126,7 +128,7 @@ class MixtureSystem:
         except MoAError as error:
             return _failed(error)
         answer, again = _whole(state), _to_be_asked_again(state["record"])
-        row = {**asdict(answer), "bill": [] if again else _bill(state)}
+        row = {**asdict(answer), "bill": [] if again else self._bill(state)}
         await self.ledger.put(unfinished if again else finished, row, **place, seconds=answer.seconds)
         return answer
 
@@ -152,16 +154,39 @@ class MixtureSystem:
 
     def _recalled(self, kept: dict[str, Any]) -> SystemAnswer:
         """Return a recorded answer. Calls whose price was unknown get the current price."""
-        specs = {node.name: node.spec for node in self.mixture.plan[0]}
-        writer, prices = self.mixture.aggregator, self.mixture.prices
-        bill = [
-            price(specs.get(call["by"], writer), call["usage"], prices=prices, reported=call["cost"])
-            for call in kept.pop("bill")
-        ]
-        if not bill:
+        bill = kept.pop("bill")
+        if not bill or kept["cost"] is not None:
             return SystemAnswer(**kept)
-        known = [cost for cost in bill if cost is not None]
-        return replace(SystemAnswer(**kept), cost=sum(known) if len(known) == len(bill) else None)
+        costs = list(map(self._priced, bill))
+        known = [cost for cost in costs if cost is not None]
+        return replace(SystemAnswer(**kept), cost=sum(known) if len(known) == len(costs) else None)
+
+    def _priced(self, call: Mapping[str, Any]) -> float | None:
+        """Return the dollars of a recorded call; None when its price is unknown."""
+        spec, known = self._callers.get(call["by"]), call["cost"]
+        if spec is None or known is not None:
+            return None if known is None else float(known)
+        return price(spec, call["usage"], prices=self.mixture.prices, batch=call.get("batch", False))
+
+    @cached_property
+    def _callers(self) -> dict[str, Proposer]:
+        """The models by node, except those of a combiner's own calls."""
+        return {**{node.name: node.spec for node in self.mixture.plan[0]}, _WRITER: self.mixture.aggregator}
+
+    def _bill(self, state: Any) -> list[dict[str, Any]]:
+        """Return the usage of every call by node, so that the cost can be computed when a price becomes known."""
+        drafts = [draft for draft in state["drafts"] if draft["attempts"] or draft["usage"]]
+        answer = read(state["messages"][-1])
+        calls = [(draft["proposer"], draft["usage"], draft["cost"]) for draft in drafts]
+        calls += [(f"note {note['by']}", note["usage"], note["cost"]) for note in state["notes"] if note["usage"]]
+        calls += [(_WRITER, answer.usage, answer.cost)]
+        return [
+            {"by": by, "usage": usage, "cost": cost, "batch": by in self._callers and batched(self._callers[by])}
+            for by, usage, cost in calls
+        ]
+
+
+_WRITER = "aggregator"
 
 
 def _whole(state: Any) -> SystemAnswer:
@@ -192,17 +217,6 @@ def _to_be_asked_again(record: Record) -> bool:
     """
     failed = any(unused["status"] in ("failed", "empty") for unused in record["unused"])
     return failed or record["fallback"] is not None or record["status"] == "best_draft"
-
-
-def _bill(state: Any) -> list[dict[str, Any]]:
-    """Return the usage of every call by node, so that the cost can be computed when a price becomes known."""
-    calls = [
-        {"by": draft["proposer"], "usage": draft["usage"], "cost": draft["cost"]}
-        for draft in state["drafts"]
-        if draft["attempts"] or draft["usage"]
-    ]
-    answer = read(state["messages"][-1])
-    return [*calls, {"by": "aggregator", "usage": answer.usage, "cost": answer.cost}]
 
 
 def _failed(error: MoAError) -> SystemAnswer:

@@ -11,12 +11,14 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.runnables import RunnableConfig
 
+from moa_graph.batch.api import DAY
 from moa_graph.costs.ledger import Ledger
 from moa_graph.costs.prices import price
 from moa_graph.evals.alpaca_eval.judge import logprob, top_logprobs
 from moa_graph.mixture.price_overrides import Override
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.models import rate_limit, registry
+from moa_graph.models.batching import batched
 from moa_graph.models.call import Call, Outcome, Terms, ask
 from moa_graph.models.keys import host
 from moa_graph.models.reply import read
@@ -55,6 +57,7 @@ class PaidReply:
         served: The model id that the provider reports.
         top: The first token's alternatives with their log probabilities.
         reported: The cost in dollars that the provider reports.
+        batch: Whether it came from a Batch API, which has a price of its own.
     """
 
     text: str
@@ -66,6 +69,7 @@ class PaidReply:
     served: str
     top: list[dict[str, Any]] = field(default_factory=list)
     reported: float | None = None
+    batch: bool = False
 
     @property
     def counts(self) -> bool:
@@ -99,9 +103,10 @@ class Payer:
         await await_permission()
         model = registry.chat_model(spec, temperature=temperature, max_tokens=max_tokens, quiet=True)
         outcome = Outcome()
-        terms = Terms(self.deadline, RetryBudget(ATTEMPTS), ATTEMPTS, rate_limit.limiter_for(spec))
+        deadline, limiter = (DAY, None) if batched(spec) else (self.deadline, rate_limit.limiter_for(spec))
+        terms = Terms(deadline, RetryBudget(ATTEMPTS), ATTEMPTS, limiter)
         config: RunnableConfig = {"run_name": f"{role} {spec.label}"}
-        await ask(Call(model, list(messages), config, spec, self.prices), terms, outcome)
+        await ask(Call(model, list(messages), config, spec, self.prices, key=key), terms, outcome)
         reply = self._reply(spec, outcome)
         if outcome.message is not None and outcome.status not in ("empty", "failed"):
             await self.ledger.put(key, asdict(reply), **place, cost=reply.cost, seconds=reply.seconds)
@@ -145,7 +150,8 @@ class Payer:
         """Return a recorded reply with its cost at current prices; the price may have been unknown when it was made."""
         usage = as_usage(kept["usage"]) if kept["usage"] else None
         reply = PaidReply(**{**kept, "top": _alternatives(kept["top"]), "usage": usage})
-        return replace(reply, cost=price(spec, reply.usage, prices=self.prices, reported=reply.reported))
+        cost = price(spec, reply.usage, prices=self.prices, reported=reply.reported, batch=reply.batch)
+        return replace(reply, cost=cost)
 
     def _reply(self, spec: Proposer, outcome: Outcome) -> PaidReply:
         said = read(outcome.message or AIMessage(content=""))
@@ -159,6 +165,7 @@ class Payer:
             served=said.model or spec.label,
             top=_alternatives(top_logprobs({"logprobs": said.logprobs})),
             reported=outcome.reported,
+            batch=outcome.of_batch,
         )
 
 

@@ -134,7 +134,7 @@ def _grade(draft: Mapping[str, Any], text: str, prompt: OwnPrompt, where: str) -
 
         if not prompt.gold:
             raise InputError(f"{where}: a draft has no `correct`, and the row has no `gold`")
-        return float(is_right(text, prompt.gold, prompt.match))
+        return float(is_right(text, prompt.gold, prompt.match, options=prompt.options))
     if isinstance(right, str):
         right = _LABELS.get(right.strip().casefold(), right)
     if not isinstance(right, bool | int | float) or not 0 <= right <= 1:

@@ -58,7 +58,7 @@ class RecordedSet:
             raise InputError(f"{self.name}: nothing says whether an answer to {prompt.id} is right")
         from moa_graph.evals.prompts.grade import is_right
 
-        return float(is_right(text, prompt.gold, prompt.match))
+        return float(is_right(text, prompt.gold, prompt.match, options=prompt.options))
 
     def place(self, message: str) -> int | None:
         """Return the place of the question that a message is, or begins with; None for another one."""

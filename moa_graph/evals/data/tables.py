@@ -1,0 +1,68 @@
+"""Tables: CSV and Parquet files as rows."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+from moa_graph.errors import ConfigError, InputError
+
+PARQUET = b"PAR1"
+"""The first bytes of a Parquet file."""
+
+_LONGEST_FIELD = 1 << 24
+"""Maximum characters of a field in CSV."""
+
+
+def csv_rows(text: str, where: str) -> list[dict[str, Any]]:
+    """Return the rows of a CSV file with a header. Empty fields are left out.
+
+    Raises:
+        InputError: It has no header, a row has more fields than the header, or a quote is not closed.
+    """
+    csv.field_size_limit(_LONGEST_FIELD)
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    found = []
+    try:
+        if not reader.fieldnames or len(set(reader.fieldnames)) < len(reader.fieldnames):
+            raise InputError(f"{where}: the first line must have the names of the columns, each once")
+        for row in reader:
+            if None in row:
+                raise InputError(f"{where}:{reader.line_num} has more fields than the header")
+            found.append({name: value for name, value in row.items() if value not in (None, "")})
+    except csv.Error as error:
+        raise InputError(f"{where}:{reader.line_num} is not CSV: {error}") from error
+    return found
+
+
+def parquet_rows(data: bytes, path: Path, *, largest: int) -> list[dict[str, Any]]:
+    """Return the rows of a Parquet file.
+
+    Args:
+        data: The file's bytes.
+        path: The file, for messages.
+        largest: Maximum size of the unpacked columns in bytes.
+
+    Raises:
+        ConfigError: pyarrow is not installed.
+        InputError: The file is damaged or too large.
+    """
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise ConfigError(
+            f"{path} is a Parquet file, and reading it needs pyarrow: pip install 'moa_graph[parquet]'. "
+            "Or save its rows as JSON Lines"
+        ) from error
+    try:
+        file = parquet.ParquetFile(io.BytesIO(data))
+        groups = range(file.metadata.num_row_groups)
+        if sum(file.metadata.row_group(number).total_byte_size for number in groups) > largest:
+            raise InputError(f"cannot read {path}: it has more than {largest >> 20} MiB. Split it.")
+        rows: list[dict[str, Any]] = file.read().to_pylist()
+    except (pyarrow.ArrowException, OSError) as error:
+        raise InputError(f"{path} is a damaged Parquet file: {error}") from error
+    return rows

@@ -1,0 +1,54 @@
+"""Rows of published question sets in the form of own prompts."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from moa_graph.errors import InputError
+from moa_graph.evals.data.files import Row
+
+_RIGHT = "Correct Answer"
+_WRONG = tuple(f"Incorrect Answer {number}" for number in (1, 2, 3))
+_FILLER = "N/A"
+"""What MMLU-Pro's first revisions fill the list of options with."""
+
+
+def as_prompts(rows: Sequence[Row], source: str) -> list[Row]:
+    """Return rows of GPQA or MMLU-Pro as rows of own prompts; other rows unchanged.
+
+    GPQA's options get the order that OpenAI's simple-evals gives them, so that figures can be compared.
+
+    Raises:
+        InputError: A row of GPQA lacks its question or an option.
+    """
+    if rows and _RIGHT in rows[0]:
+        draw = random.Random(0)
+        return [_of_gpqa(row, draw.sample(range(4), 4), f"{source}, row {n}") for n, row in enumerate(rows, 1)]
+    return [_without_filler(row) for row in rows]
+
+
+def _of_gpqa(row: Row, order: Sequence[int], where: str) -> Row:
+    fields = ("Question", _RIGHT, *_WRONG)
+    if missing := [name for name in fields if not (isinstance(row.get(name), str) and row[name].strip())]:
+        raise InputError(f"{where} has no {', '.join(missing)}: it is not a row of GPQA")
+    question, *options = (row[name].strip() for name in fields)
+    domain = row.get("High-level domain")
+    return {
+        **({"id": row["Record ID"]} if row.get("Record ID") else {}),
+        "prompt": question,
+        "options": [options[place] for place in order],
+        "gold": "ABCD"[list(order).index(0)],
+        "tags": [domain] if domain else [],
+        "confidential": True,
+    }
+
+
+def _without_filler(row: Row) -> Row:
+    options = row.get("options")
+    if not isinstance(options, list) or _FILLER not in options[2:]:
+        return row
+    kept = list(options)
+    while len(kept) > 2 and kept[-1] == _FILLER:
+        kept.pop()
+    return {**row, "options": kept}

@@ -1,0 +1,218 @@
+"""Objective sets: MMLU-Pro and GPQA in their published formats, and tables as files of own prompts."""
+
+import csv
+import hashlib
+import io
+import json
+import random
+import threading
+import zipfile
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from moa_graph.errors import ConfigError, InputError
+from moa_graph.evals.data import assets
+from moa_graph.evals.data.catalog import Asset, catalog
+from moa_graph.evals.data.files import read_rows
+from moa_graph.evals.prompts.grade import final_key, is_right
+from moa_graph.evals.prompts.questions import own_prompts
+from moa_graph.mixture.answers import choice
+from tests.evals.bench import moa, scores
+from tests.provider import Provider
+
+GPQA = [
+    {"Record ID": f"rec{n}", "Question": f"Which law {n}?\n", "Correct Answer": f"right {n}\n",
+     "Incorrect Answer 1": "first", "Incorrect Answer 2": "second", "Incorrect Answer 3": "third",
+     "High-level domain": "Physics", "Explanation": 'A "quoted", long\nexplanation.', "Canary String": "GPQA:none"}
+    for n in range(6)
+]  # fmt: skip
+MMLU_PRO: list[dict[str, Any]] = [
+    {"question_id": 70, "question": "Which gas?", "options": [f"gas {n}" for n in range(10)], "answer": "I",
+     "answer_index": 8, "cot_content": "", "category": "chemistry", "src": "made"},
+    {"question_id": 71, "question": "Which sum?", "options": ["3", "4", "5", "N/A", "N/A"], "answer": "B",
+     "answer_index": 1, "cot_content": "", "category": "math", "src": "made"},
+]  # fmt: skip
+
+
+def gpqa_csv() -> str:
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(GPQA[0]))
+    writer.writeheader()
+    writer.writerows(GPQA)
+    return text.getvalue()
+
+
+def test_gpqa_is_read_as_its_authors_publish_it(tmp_path: Path) -> None:
+    path = tmp_path / "gpqa_main.csv"
+    path.write_text(gpqa_csv(), newline="")
+    found = own_prompts(read_rows(path), path.name)
+    draw = random.Random(0)
+    for number, prompt in enumerate(found):
+        order = draw.sample(range(4), 4)
+        texts = [f"right {number}", "first", "second", "third"]
+        lines = "\n".join(f"{letter}. {texts[place]}" for letter, place in zip("ABCD", order, strict=True))
+        assert prompt.text.startswith(f"Which law {number}?\n\n{lines}\n\nEnd with a line")
+        assert prompt.gold == ("ABCD"[order.index(0)],) and prompt.match == "choice" and prompt.options == 4
+        assert prompt.id == f"rec{number}" and prompt.tags == ("Physics",) and prompt.confidential
+    assert len({prompt.gold for prompt in found}) > 1
+
+
+def test_a_row_of_gpqa_without_an_option_is_named() -> None:
+    broken = [GPQA[0], {**GPQA[1], "Incorrect Answer 2": " "}]
+    with pytest.raises(InputError, match="row 2 has no Incorrect Answer 2"):
+        own_prompts(broken, "gpqa.csv")
+
+
+def test_mmlu_pro_is_read_as_its_authors_publish_it(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    path = tmp_path / "test-00000-of-00001.parquet"
+    parquet.write_table(pyarrow.Table.from_pylist(MMLU_PRO), path)
+    ten, three = own_prompts(read_rows(path), path.name)
+    assert ten.id == "70" and ten.options == 10 and ten.gold == ("I",) and ten.tags == ("chemistry",)
+    assert "\nJ. gas 9\n\nEnd" in ten.text
+    assert three.options == 3 and "N/A" not in three.text
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(InputError, match="damaged Parquet file"):
+        read_rows(path)
+
+
+def test_parquet_without_its_library_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    (tmp_path / "x.parquet").write_bytes(b"PAR1....PAR1")
+    with pytest.raises(ConfigError, match=r"pip install 'moa_graph\[parquet\]'"):
+        read_rows(tmp_path / "x.parquet")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("prompt,prompt\na,b\n", "each once"),
+        ("prompt,gold\na,b,c\n", "more fields"),
+        ('prompt,gold\n"a,b\n', "is not CSV"),
+        ("", "each once"),
+    ],
+)
+def test_a_damaged_csv_file_is_one_clear_error(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_rows(path)
+
+
+def test_own_prompts_may_be_a_table(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text('id,prompt,gold,match,criteria\nsum,"2 + 3, in digits?",5,number,\nrain,Write.,,,Be brief.\n')
+    one, two = own_prompts(read_rows(path), path.name)
+    assert (one.text, one.gold, one.match, one.criteria) == ("2 + 3, in digits?", ("5",), "number", None)
+    assert (two.gold, two.criteria) == ((), "Be brief.")
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "letter"),
+    [
+        ("The answer is (I).", 10, "I"),
+        ("Answer: J", 10, "J"),
+        ("B. I chose it because I know the law", 10, "B"),
+        ("I think it is C, and I am sure", 4, "C"),
+        ("Option I is right", 10, "I"),
+        ("So it is D.", 4, "D"),
+        ("So it is (E)", 4, None),
+        ("Answer: K", 11, "K"),
+        ("\\boxed{H}", 10, "H"),
+    ],
+)
+def test_options_are_read_up_to_their_number(text: str, options: int, letter: str | None) -> None:
+    assert final_key(text, "choice", options=options) == (letter and letter.lower())
+    for each in "ABCDEFGHIJK":
+        assert is_right(text, [each], "choice", options=options) == (each == letter)
+
+
+def test_the_pronoun_is_no_option() -> None:
+    assert choice("I am sure.", "ABCDEFGHIJ") is None
+    assert choice("I", "ABCDEFGHIJ") == "I"
+
+
+@pytest.fixture
+def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+    """A loopback source with a zip archive, and a catalogue with a member of it."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as made:
+        made.writestr("dataset/gpqa_diamond.csv", gpqa_csv())
+    body = packed.getvalue()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    fields = {
+        "name": "objective/gpqa_diamond.csv",
+        "licence": "free",
+        "url": f"http://127.0.0.1:{server.server_port}/dataset.zip",
+        "sha256": hashlib.sha256(gpqa_csv().encode()).hexdigest(),
+        "member": "dataset/gpqa_diamond.csv",
+        "archive_sha256": hashlib.sha256(body).hexdigest(),
+        "password": "published",
+    }
+    monkeypatch.setattr(assets, "catalog", lambda: (Asset(**fields),))
+    monkeypatch.delenv("MOA_ASSETS", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    yield fields
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_a_file_is_taken_out_of_its_archive_and_both_are_checked(archive: dict[str, Any]) -> None:
+    found = assets.fetch(archive["name"])
+    assert found.path.read_bytes() == gpqa_csv().encode() and assets.present(archive["name"]) is not None
+    found.path.unlink()
+    for field, message in (("archive_sha256", "not the archive"), ("sha256", "is not the objective")):
+        right, archive[field] = archive[field], "0" * 64
+        with pytest.raises(InputError, match=message):
+            assets.fetch(archive["name"])
+        archive[field] = right
+        assert assets.present(archive["name"]) is None
+
+
+def test_pages_do_not_show_what_its_authors_ask_not_to_publish(
+    archive: dict[str, Any], tmp_path: Path, provider: Provider, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-none")
+    monkeypatch.setenv("LANGSMITH_API_KEY", "ls-none")
+    monkeypatch.delenv("LANGSMITH_TRACING", raising=False)
+    model = ["--model", "openai:say=Which law, I think: Answer: A", "--base-url", provider.url, "--name", "one"]
+    assert moa("run", archive["name"], *model, "--out", "run") == 0
+    found = scores(tmp_path / "run")
+    assert found["right"] + found["wrong"] == len(GPQA) and "Physics" in found["tags"]
+    assert "LangSmith: not published" in capsys.readouterr().err
+    assert moa("matrix", "run", "--out", "page") == 0
+    pages = [path.read_text() for folder in ("run", "page") for path in (tmp_path / folder).glob("report.*")]
+    assert len(pages) == 4 and not any("Which law" in page for page in pages)
+    assert any("ask not to publish" in page for page in pages)
+    rows = [json.loads(line) for line in (tmp_path / "run/results.jsonl").read_text().splitlines()]
+    assert all("Which law" in row["prompt"] for row in rows)
+
+
+def test_the_catalogue_pins_every_objective_set() -> None:
+    known = {entry.name: entry for entry in catalog() if entry.name.startswith("objective/")}
+    assert len(known) == 4 and all(entry.sha256 and entry.url for entry in known.values())
+    gpqa = known["objective/gpqa_diamond.csv"]
+    assert gpqa.member and gpqa.archive_sha256 and gpqa.url and gpqa.url.endswith("dataset.zip")
