@@ -32,7 +32,7 @@ def mixture(folder: Path, server: BatchServer, **fields: Any) -> Path:
         "proposers": [spec("one"), spec("two")],
         "aggregator": spec("agg"),
         "layers": 3,
-        "prices": {f"openai:{name}": PRICES for name in ("one", "two", "agg")},
+        "prices": {f"openai:{name}": PRICES for name in ("one", "two", "agg", "judge")},
         **fields,
     }
     path = folder / "pair.yaml"
@@ -61,16 +61,18 @@ def rows(folder: Path) -> list[dict[str, Any]]:
 def test_a_run_has_the_answers_of_the_direct_way_at_half_the_price(tmp_path: Path) -> None:
     direct, batched = tmp_path / "direct", tmp_path / "batched"
     with BatchServer() as server:
-        given = arguments(tmp_path, server)
+        judge = ["--judge", "openai:judge", "--judge-url", server.url, "--criteria", "Be brief."]
+        given = [*arguments(tmp_path, server), *judge]
         assert moa(*given, "--out", direct) == 0
-        assert sum(server.state.direct.values()) == PROMPTS * 5 and not server.state.batches
+        assert sum(server.state.direct.values()) == PROMPTS * 6 and not server.state.batches
         server.state.direct.clear()
         assert moa(*given, *in_batches(server), "--out", batched) == 0
-        assert not server.state.direct and len(server.state.batches) == ROUNDS
-        assert set(server.state.run.values()) == {1} and len(server.state.run) == PROMPTS * 5
+        assert not server.state.direct and len(server.state.batches) == ROUNDS + 1
+        assert set(server.state.run.values()) == {1} and len(server.state.run) == PROMPTS * 6
         assert rows(batched) == rows(direct)
-        costs = [scores(folder)["generation"]["cost"] for folder in (batched, direct)]
-        assert costs[0] == pytest.approx(costs[1] / 2)
+        for part in ("generation", "judging"):
+            costs = [scores(folder)[part]["cost"] for folder in (batched, direct)]
+            assert costs[0] == pytest.approx(costs[1] / 2)
         assert json.loads((batched / "run.json").read_text())["batch_api"] == [server.host]
         assert json.loads((direct / "run.json").read_text())["batch_api"] == []
         assert "went through its Batch API" in (batched / "report.md").read_text()
@@ -175,7 +177,7 @@ def test_a_killed_run_waits_for_its_batches(tmp_path: Path) -> None:
     """Killed after each few requests to the Batch API: uploads, batches, looks and downloads."""
     with BatchServer(seconds=0.4, pause=0.1) as server:
         judge = ["--judge", "openai:judge", "--judge-url", server.url, "--criteria", "Be brief."]
-        given = [*arguments(tmp_path, server), *judge, "--price", "openai:judge=1,1", *in_batches(server)]
+        given = [*arguments(tmp_path, server), *judge, *in_batches(server)]
         command = [sys.executable, "-c", "import sys; from moa_graph.cli import main; sys.exit(main())", "eval"]
         env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OPENAI_API_KEY": "sk-none"}
         kills = 0
