@@ -113,7 +113,8 @@ class Endpoint:
             parse: Reads its JSON body; raises Problem for a wrong field.
             refuse: Writes an error in the format's shape.
         """
-        headers = {"x-request-id": request_id(request)}
+        # OpenAI's name of the header, and Anthropic's.
+        headers = dict.fromkeys(("x-request-id", "request-id"), request_id(request))
 
         def refused(error: Exception) -> Response:
             # The client gets an error in its format; `problem` logs unexpected errors.

@@ -143,3 +143,14 @@ def test_a_failed_run_raises_in_both_ways(client):
 def test_an_unknown_model_is_a_404(client):
     with pytest.raises(anthropic.NotFoundError, match="nothing"):
         client.messages.create(model="nothing", max_tokens=5, messages=ASK)
+
+
+def test_every_answer_has_a_request_id_under_the_name_that_the_sdk_reads(client):
+    assert client.messages.create(model="good", max_tokens=9, messages=ASK)._request_id.startswith("req_")
+    with pytest.raises(anthropic.APIStatusError) as caught:
+        client.messages.create(model="none", max_tokens=9, messages=ASK)
+    assert caught.value.request_id.startswith("req_")
+
+
+def test_the_models_are_listed(client):
+    assert "good" in [each.id for each in client.models.list()]

@@ -178,3 +178,27 @@ def test_the_list_of_models_takes_a_slash_and_health_needs_no_host(served):
     answer = connection.getresponse()
     assert (answer.status, json.loads(answer.read())) == (200, {"status": "ok"})
     connection.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("/v1/responses", {"input": "x", "top_logprobs": 2}, "top_logprobs"),
+        ("/v1/responses", {"input": "x", "include": ["message.output_text.logprobs"]}, "include"),
+        ("/v1/responses", {"input": "x", "include": 3}, "include"),
+        ("/v1/completions", {"prompt": ["x", "y"]}, "prompt"),
+        (
+            "/v1/chat/completions",
+            {"messages": [{"role": "user", "content": "x"}], "modalities": ["audio"]},
+            "modalities",
+        ),
+    ],
+)
+def test_what_a_mixture_cannot_give_is_refused_by_name(served, path, body, field):
+    status, answer = post(served, {"model": "good", **body}, path=path)
+    assert status == 400 and answer["error"]["param"] == field, answer
+
+
+def test_the_reasoning_that_agents_include_is_no_error(client):
+    answer = client.responses.create(model="good", input="x", include=["reasoning.encrypted_content"])
+    assert answer.output_text == "the whole answer"

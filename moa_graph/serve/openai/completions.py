@@ -59,6 +59,8 @@ class CompletionRequest:
         prompt = fields.get("prompt")
         if isinstance(prompt, list) and len(prompt) == 1 and isinstance(prompt[0], str):
             fields["prompt"] = prompt[0]
+        elif isinstance(prompt, list):
+            raise Problem(400, "prompt: must be one text, because a mixture gives one answer.", param="prompt")
         validate(_Body, fields)
         if fields.get("n", 1) != 1 or fields.get("best_of", 1) != 1:
             raise Problem(400, "n: must be 1, because a mixture gives one answer.", param="n")

@@ -126,6 +126,8 @@ class ChatRequest:
             raise Problem(400, "n: must be 1, because a mixture gives one answer.", param="n")
         if fields.get("logprobs") or fields.get("top_logprobs"):
             raise Problem(400, "logprobs: a mixture's answer has no log probabilities.", param="logprobs")
+        if fields.get("modalities", ["text"]) != ["text"]:
+            raise Problem(400, "modalities: a mixture answers in text only.", param="modalities")
         if fields.get("functions"):
             raise Problem(400, "functions: this field is obsolete; use tools.", param="functions")
         bound = {name: fields[name] for name in _TO_AGGREGATOR if name in fields and fields[name] != []}

@@ -50,6 +50,7 @@ class _Body(Object):
     text: _Text = Field(default_factory=_Text)
     reasoning: _Reasoning = Field(default_factory=_Reasoning)
     metadata: dict[str, Any] = Field(default_factory=dict)
+    include: list[str] = Field(default_factory=list)
     background: bool = False
     previous_response_id: str = ""
     moa: dict[str, Any] = Field(default_factory=dict)
@@ -69,6 +70,8 @@ _STORED = {
     "prompt": "send the prompt's text in `instructions`",
 }
 """Fields that need a response or a prompt stored on the server, and what to do instead."""
+
+_LOGPROBS = "message.output_text.logprobs"
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,9 @@ class ResponsesRequest:
         for name, advice in _STORED.items():
             if fields.get(name):
                 raise Problem(400, f"{name}: this server stores nothing; {advice}.", param=name)
+        if fields.get("top_logprobs") or _LOGPROBS in fields.get("include", ()):
+            name = "top_logprobs" if fields.get("top_logprobs") else "include"
+            raise Problem(400, f"{name}: a mixture's answer has no log probabilities.", param=name)
         tools, custom = _tools(fields.get("tools", []))
         bound = {
             **_sampling(fields),
