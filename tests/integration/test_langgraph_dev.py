@@ -63,3 +63,16 @@ async def test_without_keys_the_embedded_model_answers_and_the_server_still_ends
         server.process.terminate()
         server.process.wait(60)
     assert "Blocking call" not in server.log.read_text()
+
+
+async def test_the_reason_of_a_failed_run_is_where_studio_and_the_sdk_look(client):
+    """Studio shows the error of the step in a thread's state, and that of the run's stream."""
+    thread = (await client.threads.create())["thread_id"]
+    with pytest.raises(Exception, match="max_calls"):
+        await client.runs.wait(thread, "moa", input=ASK, context={"max_calls": 1})
+    state = await client.threads.get_state(thread)
+    errors = [task["error"] for task in state["tasks"] if task["error"]]
+    assert state["next"] == ["begin"] and len(errors) == 1 and "max_calls" in errors[0], state["tasks"]
+    parts = [part async for part in client.runs.stream(None, "moa", input=ASK, context={"max_calls": 1})]
+    (error,) = [part.data for part in parts if part.event == "error"]
+    assert error["error"] == "BudgetError" and "max_calls" in error["message"]
