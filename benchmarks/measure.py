@@ -39,7 +39,7 @@ async def sample(system: System, questions: Sequence[str], *, at_once: int = 1) 
             began = time.perf_counter()
             try:
                 answer = await system.ask(question, lambda _: seen.append(time.perf_counter() - began))
-                assert answer, "an empty answer is no answer"
+                assert answer, "the answer is empty"
             except Exception as error:
                 # Any exception counts as a lost question.
                 errors += 1

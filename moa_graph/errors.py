@@ -38,6 +38,10 @@ __all__ = [
 class MoAError(RuntimeError):
     """Base class of all errors of this package.
 
+    Args:
+        message: What is wrong, where, and what to do.
+        drafts: The drafts that the run had received.
+
     Attributes:
         drafts: The drafts (`moa_graph.Draft`) that the run had received; empty when nothing was sent.
         cost: Dollars that failed aggregator calls cost besides the drafts; None when unknown.
@@ -56,6 +60,10 @@ class ConfigError(MoAError):
 
 class MissingKeyError(ConfigError):
     """API keys are missing. The message lists every missing variable.
+
+    Args:
+        message: What is wrong, where, and what to do.
+        names: The names of the missing environment variables.
 
     Attributes:
         names: The names of the missing environment variables.

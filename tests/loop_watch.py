@@ -24,7 +24,7 @@ class LoopWatch:
 
     async def __aenter__(self) -> LoopWatch:
         with contextlib.suppress(OSError):
-            Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+            Path("/proc/self/clear_refs").write_text("5")  # reset the peak
         self._before = _memory("VmRSS")
         self._task = asyncio.ensure_future(self._watch())
         return self

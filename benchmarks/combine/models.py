@@ -96,7 +96,7 @@ def _verdict(row: DraftRow, judge: str, shown: Sequence[str]) -> str:
     given: dict[str, float | None] = {}
     for number, text in enumerate(shown, start=1):
         slot = next((slot for slot, each in left.items() if each == same_text(text)), None)
-        assert slot is not None, f"{row.id}: the prompt contains a text that is none of the recorded drafts"
+        assert slot is not None, f"{row.id}: the prompt contains a text that is not a recorded draft"
         del left[slot]
         given[str(number)] = row.scores[judge][slot]
     return f"Here is my verdict: {json.dumps({'scores': given})}"

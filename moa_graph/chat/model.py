@@ -39,6 +39,7 @@ from moa_graph.mixture.context import BoundContext
 from moa_graph.mixture.fields import ChatFields
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.mixture.validation import explain, refuse_unknown
+from moa_graph.models.answer_filter import ChunkFilter, filtered
 from moa_graph.models.registry import profile_of
 
 _PARENT, _FORM = "moa_parent", "moa_form"
@@ -247,7 +248,8 @@ class ChatMoA(BaseChatModel):
     ) -> ChatResult:
         run = self._run(messages, stop, run_manager, kwargs)
         with alone():
-            return result(await self._graph.ainvoke(run.input, run.config, context=run.context), self.model_name)
+            made = await self._graph.ainvoke(run.input, run.config, context=run.context)
+        return filtered(result(made, self.model_name))
 
     def _stream(
         self,
@@ -270,11 +272,13 @@ class ChatMoA(BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         run = self._run(messages, stop, run_manager, kwargs, stream=True)
-        answer = Answer(self.model_name)
+        answer, text = Answer(self.model_name), ChunkFilter()
         async with aclosing(follow(self._graph, run.input, run.config, context=run.context)) as parts:
             while (part := await anext_part(parts)) is not None:
                 for chunk in answer.chunks(part):
-                    yield chunk
+                    yield text.add(chunk)
+        for chunk in text.rest():
+            yield chunk
 
     def _run(
         self,

@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     0 success, 1 failure, 2 usage or input, 3 configuration or keys, 130 interrupted.
     """
     args = list(sys.argv[1:] if argv is None else argv)
-    if argv is None:  # a process of our own
+    if argv is None:  # run as its own process
         _start_fast()
     if "_MOA_COMPLETE" in os.environ or (args and args[0] in _COMPLETION):
         from moa_graph.cli.completion import run_completion

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -219,8 +219,11 @@ async def _ask(
     from moa_graph.graph.follow import RunResult, follow
     from moa_graph.models.reply import read
 
-    async with opened(source) as (graph, _):
-        async for part in follow(graph, {"messages": list(messages)}, context=context):
+    async with (
+        opened(source) as (graph, _),
+        aclosing(follow(graph, {"messages": list(messages)}, context=context)) as parts,
+    ):
+        async for part in parts:
             if isinstance(part, RunResult):
                 result = part
             else:

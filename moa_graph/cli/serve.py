@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import socket
 import sys
@@ -109,6 +110,10 @@ def listen(
         class ReadyServer(uvicorn.Server):
             async def startup(self, sockets: list[socket.socket] | None = None) -> None:
                 await super().startup(sockets)
+                # What exists now lives as long as the server. A full collection would examine all of it each time, and
+                # hold up every open stream meanwhile.
+                gc.collect()
+                gc.freeze()
                 _print_addresses(url, catalogue)
                 if ready:
                     ready(f"{url}/moa")

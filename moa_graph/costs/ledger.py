@@ -17,8 +17,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
-import json
 import logging
 import math
 import sqlite3
@@ -28,11 +26,13 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from os import PathLike
 from pathlib import Path
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Self, TypeVar
 from weakref import WeakSet
 
 from moa_graph.costs import ledger_file
+from moa_graph.costs.call_log import call_key, canonical
 from moa_graph.costs.forks import after_fork
+from moa_graph.costs.ledger_rows import LedgerRows
 from moa_graph.errors import ConfigError
 
 __all__ = ["COLUMNS", "Ledger"]
@@ -46,39 +46,6 @@ COLUMNS = ("item", "layer", "slot", "role", "repeat", "model", "cost", "seconds"
 
 _PATIENCE = 60.0
 """Seconds to wait for another process's write. Reads continue meanwhile; a run waits no longer than its deadline."""
-
-_WRITE_WAIT, _OPEN_WAIT = 50, 5_000
-"""Milliseconds that one attempt to write, or any other statement, may block the worker thread."""
-
-
-class CallLog(Protocol):
-    """Where a graph records its paid calls, and looks for calls that it has made before: a `Ledger`, or memory."""
-
-    def call_key(
-        self,
-        *,
-        item: str,
-        layer: int,
-        slot: int,
-        role: str,
-        repeat: int,
-        model: str,
-        params: Mapping[str, Any],
-        messages: Sequence[Any],
-    ) -> str:
-        """Return the key of a call."""
-
-    async def check(self, *, wait: float = math.inf) -> None:
-        """Check that the next paid call can be recorded."""
-
-    async def get(self, key: str, *, wait: float = math.inf) -> dict[str, Any] | None:
-        """Return the recorded value, or None."""
-
-    async def fence_key(self) -> bytes:
-        """Return the key for fence codes."""
-
-    async def keep(self, key: str, value: Mapping[str, Any], *, wait: float = math.inf, **columns: Any) -> None:
-        """Record a call that is paid for already. Never raises."""
 
 
 class Ledger:
@@ -101,10 +68,8 @@ class Ledger:
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="moa-ledger")
         self._pending: list[tuple[tuple[Any, ...], Future[None]]] = []
         self._lock = threading.Lock()
-        self._db: sqlite3.Connection | None = None
+        self._rows = LedgerRows(self.path)
         self._warned = False
-        self._damaged = set[str]()
-        self._failed = False
         self._blocked_since: float | None = None
         self._fence_key: bytes | None = None
 
@@ -132,9 +97,7 @@ class Ledger:
             params: Everything else that is sent.
             messages: LangChain messages or dicts. Their ids do not count.
         """
-        sent = [_sent_part(m) for m in messages]
-        parts = [ledger_file.VERSION, self.scope, item, layer, slot, role, repeat, model, dict(params), sent]
-        return hashlib.sha256(_canonical(parts, opaque=True).encode()).hexdigest()
+        return call_key(self.scope, (item, layer, slot, role, repeat, model), params, messages)
 
     async def check(self, *, wait: float = math.inf) -> None:
         """Check that the file is a ledger and that the next paid call can be recorded in it.
@@ -145,15 +108,19 @@ class Ledger:
         Raises:
             ConfigError: The file is not a ledger, is locked for longer than `wait`, or its disk is full.
         """
-        await self._within(wait, self._submit(self._check_room))
+        await self._within(wait, self._submit(self._rows.check_room))
 
     async def get(self, key: str, *, wait: float = math.inf) -> dict[str, Any] | None:
         """Return the recorded value, or None. A row that cannot be read counts as absent, and that is logged.
 
+        Args:
+            key: The call's key, from `call_key`.
+            wait: Seconds to wait at most.
+
         Raises:
             ConfigError: The file is not a ledger or is locked for longer than `wait` seconds.
         """
-        return await self._within(wait, self._submit(lambda: self._read(key)))
+        return await self._within(wait, self._submit(lambda: self._rows.read(key)))
 
     async def fence_key(self) -> bytes:
         """Return the file's random key for fence codes, the same for every process and every run that uses the file.
@@ -162,13 +129,18 @@ class Ledger:
             ConfigError: The file cannot be read or written.
         """
         if self._fence_key is None:
-            self._fence_key = await _wait(self._submit(self._read_fence_key))
+            self._fence_key = await _wait(self._submit(self._rows.fence_key))
         return self._fence_key
 
     async def put(self, key: str, value: Mapping[str, Any], **columns: Any) -> None:
-        """Record `value` (plain JSON) and return when it is on disk. The first value of a key stays.
+        """Record `value` and return when it is on disk. The first value of a key stays.
 
         The write continues when the awaiting task is cancelled.
+
+        Args:
+            key: The call's key, from `call_key`.
+            value: Plain JSON.
+            **columns: Values of `COLUMNS`, for queries with SQL.
 
         Raises:
             ConfigError: The row cannot be recorded, or a column is unknown.
@@ -179,7 +151,7 @@ class Ledger:
         noted = [columns.get(name) for name in COLUMNS]
         # SQLite takes no lone surrogates. The key distinguishes such texts all the same.
         noted = [v.encode("utf-8", "replace").decode() if isinstance(v, str) else v for v in noted]
-        text = _canonical(dict(value))
+        text = canonical(dict(value))
         row = (key, self.run, text, ledger_file.digest(key, text.encode()), time.time(), *noted)
         written: Future[None] = Future()
         with self._lock:
@@ -209,15 +181,17 @@ class Ledger:
     async def values(self, role: str) -> list[dict[str, Any]]:
         """Return the readable values of this run's rows of one role, the oldest first.
 
+        Args:
+            role: "proposer", "aggregator" or a combiner's role.
+
         Raises:
             ConfigError: The file is not a ledger.
         """
-        return await _wait(self._submit(lambda: self._values(role)))
+        return await _wait(self._submit(lambda: self._rows.values(self.run, role)))
 
     def count(self) -> int:
         """Return the number of calls recorded for this run."""
-        sql = "SELECT count(*) FROM calls WHERE run = ?"
-        return int(self._submit(lambda: self._one(sql, self.run)).result()[0])
+        return self._submit(lambda: self._rows.count(self.run)).result()
 
     def close(self) -> None:
         """Write all pending rows and close the file. A second call does nothing."""
@@ -255,52 +229,13 @@ class Ledger:
 
     # Everything below runs in the worker thread.
 
-    def _connection(self) -> sqlite3.Connection:
-        if self._db is None:
-            self._db = ledger_file.connect(self.path, busy_timeout=_OPEN_WAIT)
-        return self._db
-
-    def _check_room(self) -> None:
-        db = self._connection()
-        ledger_file.require_room(self.path)
-        if self._failed:
-            # Only a write shows whether there is room again, for this user and in this file.
-            ledger_file.try_write(db)
-            self._failed = False
-
-    def _one(self, sql: str, *values: Any) -> Any:
-        return self._connection().execute(sql, values).fetchone()
-
-    def _read(self, key: str) -> dict[str, Any] | None:
-        row = self._one("SELECT CAST(value AS BLOB), digest, item FROM calls WHERE key = ?", key)
-        if row is None:
-            return None
-        try:
-            if ledger_file.digest(key, row[0]) != row[1]:
-                raise ValueError("its checksum is wrong")
-            return dict(json.loads(row[0]))
-        except (ValueError, TypeError) as exc:
-            if key not in self._damaged:
-                self._damaged.add(key)
-                place = f"ledger {self.path.name}: the row of item {row[2]!r} with key {key[:12]}..."
-                _log.warning("%s cannot be read (%s). The call is made again.", place, exc)
-            return None
-
-    def _values(self, role: str) -> list[dict[str, Any]]:
-        sql = "SELECT key FROM calls WHERE run = ? AND role = ? ORDER BY created"
-        keys = [row[0] for row in self._connection().execute(sql, (self.run, role)).fetchall()]
-        return [value for key in keys if (value := self._read(key)) is not None]
-
-    def _read_fence_key(self) -> bytes:
-        return bytes(self._one("SELECT value FROM secrets WHERE name = 'fence'")[0])
-
     def _flush(self) -> None:
         with self._lock:
             batch, self._pending = self._pending, []
         if not batch:
             return
         try:
-            self._write([row for row, _ in batch])
+            self._rows.write([row for row, _ in batch])
         except sqlite3.OperationalError as exc:
             if exc.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY and self._may_wait():
                 with self._lock:
@@ -327,39 +262,16 @@ class Ledger:
 
     def _fail(self, batch: list[tuple[tuple[Any, ...], Future[None]]], exc: Exception) -> None:
         """Set the error on the future of each row."""
-        self._failed = True
+        self._rows.write_failed = True
         for _, written in batch:
             error = ConfigError(f"ledger {self.path.name}: {exc}. Is it a ledger, on a disk with free space?")
             error.__cause__ = exc
             written.set_exception(error)
 
-    def _write(self, rows: list[tuple[Any, ...]]) -> None:
-        db = self._connection()
-        db.execute(f"PRAGMA busy_timeout = {_WRITE_WAIT}")
-        try:
-            db.execute("BEGIN IMMEDIATE")
-            for row in rows:
-                db.execute(ledger_file.REPLACE if row[0] in self._damaged else ledger_file.INSERT, row)
-            db.execute("COMMIT")
-            self._damaged.difference_update(row[0] for row in rows)
-        except BaseException:
-            if db.in_transaction:  # after a full disk, SQLite has rolled back by itself
-                db.execute("ROLLBACK")
-            raise
-        finally:
-            db.execute(f"PRAGMA busy_timeout = {_OPEN_WAIT}")
-
     def _close(self) -> None:
         while self._pending:
             self._flush()
-        if self._db is not None:
-            self._db.close()
-            self._db = None
-
-    def __del__(self) -> None:
-        # A ledger may be dropped without `close`; Python 3.13 warns of connections that are still open.
-        if (db := getattr(self, "_db", None)) is not None:
-            db.close()
+        self._rows.close()
 
 
 _open: WeakSet[Ledger] = WeakSet()
@@ -373,7 +285,8 @@ def _after_fork() -> None:
     The parent's connection must not be closed here: that would release the parent's locks.
     """
     for ledger in _open:
-        _parents.append(ledger._db)
+        _parents.append(ledger._rows.db)
+        ledger._rows.db = None
         ledger._begin()
 
 
@@ -395,25 +308,3 @@ async def _wait(work: Future[T]) -> T:
     work.add_done_callback(notify)
     await here
     return work.result()
-
-
-_MESSAGE_FIELDS = (
-    "role", "name", "tool_calls", "invalid_tool_calls", "tool_call_id", "status", "additional_kwargs",
-)  # fmt: skip
-
-
-def _sent_part(message: Any) -> Any:
-    """Return what a provider is sent of a message: its id, its metadata and empty fields are left out."""
-    if isinstance(message, Mapping):
-        return {k: v for k, v in message.items() if k != "id"}
-    extras = {name: value for name in _MESSAGE_FIELDS if (value := getattr(message, name, None))}
-    return {"type": message.type, "content": message.content, **extras}
-
-
-def _canonical(value: Any, *, opaque: bool = False) -> str:
-    """Return canonical JSON. With `opaque`, values that are not JSON are named by their class, for a key."""
-    kind = (lambda each: f"<{type(each).__module__}.{type(each).__qualname__}>") if opaque else None
-    try:
-        return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, default=kind)
-    except (TypeError, ValueError) as exc:
-        raise ConfigError(f"ledger: only plain JSON can be recorded ({exc}).") from exc

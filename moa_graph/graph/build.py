@@ -14,7 +14,7 @@ from langgraph.store.base import BaseStore
 from langgraph.stream.transformers import CustomTransformer
 from langgraph.types import All, Checkpointer
 
-from moa_graph.costs.ledger import CallLog
+from moa_graph.costs.call_log import CallLog
 from moa_graph.graph.delta_state import DeltaInput, DeltaOutput, DeltaState
 from moa_graph.graph.nodes import Node, Nodes
 from moa_graph.mixture.context import MoAContext

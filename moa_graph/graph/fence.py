@@ -69,6 +69,8 @@ class BoundaryFilter:
     """
 
     def __init__(self, code: str) -> None:
+        self.removed = False
+        """Whether a boundary was removed."""
         self._code = code
         self._held = ""
         self._block = True
@@ -117,7 +119,7 @@ class BoundaryFilter:
         after = self._held[size + 1 :].lstrip(" \t")
         if not after:
             return None
-        self._held, self._searched = after.removeprefix("\n"), 0
+        self._held, self._searched, self.removed = after.removeprefix("\n"), 0, True
         return ""
 
     def _shown(self, size: int, *, cut: bool) -> str:

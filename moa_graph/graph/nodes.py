@@ -15,7 +15,7 @@ from langgraph.runtime import get_runtime
 from langgraph.types import Overwrite
 from langsmith.run_helpers import get_current_run_tree
 
-from moa_graph.costs.ledger import CallLog
+from moa_graph.costs.call_log import CallLog
 from moa_graph.errors import MoAError
 from moa_graph.graph.answer import answered
 from moa_graph.graph.background import run_sync

@@ -10,7 +10,7 @@ from typing import Any
 
 from langchain_core.messages import BaseMessage, messages_from_dict, messages_to_dict
 
-from moa_graph.costs.ledger import CallLog
+from moa_graph.costs.call_log import CallLog
 from moa_graph.graph.fence_code import Scope, process_key
 from moa_graph.graph.runs import Run
 from moa_graph.mixture.proposer import Proposer

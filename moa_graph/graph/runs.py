@@ -19,7 +19,7 @@ from typing import Any
 
 from langgraph.runtime import get_runtime
 
-from moa_graph.costs.ledger import CallLog
+from moa_graph.costs.call_log import CallLog
 from moa_graph.errors import ConfigError
 from moa_graph.graph.latch import Latch, Rule
 from moa_graph.mixture.context import Settings, settings

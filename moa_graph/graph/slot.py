@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -23,7 +23,7 @@ from moa_graph.graph.shared import SharedRequest, takes_samples
 from moa_graph.graph.targets import AGGREGATOR, PROPOSER, Target, target_of
 from moa_graph.graph.windows import Fitted, fit
 from moa_graph.mixture.proposer import Proposer
-from moa_graph.models.answer_filter import filtering
+from moa_graph.models.answer_filter import TextFilter, filtering
 from moa_graph.models.cache_marks import marked
 from moa_graph.models.call import Call, Outcome, Sink, Terms, ask
 from moa_graph.models.retries import RetryBudget
@@ -151,7 +151,10 @@ class SlotCall:
             tools=target.tools,
             key=recording.key if recording else "",
         )
-        with nullcontext() if code is None else filtering(lambda: BoundaryFilter(code)):
+        removal: AbstractContextManager[list[TextFilter]] = (
+            nullcontext([]) if code is None else filtering(lambda: BoundaryFilter(code))
+        )
+        with removal as filters:
             if group and takes_samples(self.spec):
                 key = self.layer, group[0], tuple(texts)
                 shared: SharedRequest = run.live.shared.setdefault(key, SharedRequest(group))
@@ -164,7 +167,7 @@ class SlotCall:
                 )
             else:
                 await ask(call, terms, outcome)
-        self._cut_boundaries(code)
+        self._cut_boundaries(code, before=bool(filters and filters[-1].removed))
         if recording is not None:
             await recording.keep(outcome)
 
@@ -264,9 +267,9 @@ class SlotCall:
             wait=max(min(terms.deadline, self.run.left), 0.0),
         )
 
-    def _cut_boundaries(self, code: str | None) -> None:
-        if code is not None and self.outcome.text:
-            self.outcome.cut(without_boundaries(self.outcome.text, code))
+    def _cut_boundaries(self, code: str | None, *, before: bool = False) -> None:
+        if code is not None and (self.outcome.text or before):
+            self.outcome.cut(without_boundaries(self.outcome.text, code), before=before)
 
 
 def fitted(run: Run, spec: Proposer, texts: list[str], *, shrink: int = 1, most: int | None = None) -> Fitted:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +14,7 @@ from moa_graph.mixture.combiner import Combiner, Outline, PlannedCall
 from moa_graph.mixture.combiners import AnyCombiner, Synthesize
 from moa_graph.mixture.consistency import check_combiners, check_counts, check_rounds, check_sees
 from moa_graph.mixture.fields import MixtureFields
+from moa_graph.mixture.hashing import hash_of
 from moa_graph.mixture.loading import from_file
 from moa_graph.mixture.plan import Plan, PlannedNode, plan_of, split_rounds
 from moa_graph.mixture.price_overrides import Price, checked_prices
@@ -33,14 +32,6 @@ def _as_list(value: Any) -> Any:
 
 
 Round = Annotated[list[Spec], BeforeValidator(_as_list), Field(min_length=1)]
-
-_HASHED = frozenset(
-    ("rounds", "proposers", "aggregator", "fallbacks", "layers", "prompt", "system", "shuffle", "draft_tokens")
-)
-"""The fields that decide the answers."""
-
-_LIMITS = frozenset({"max_concurrent", "one_request"})
-"""Fields of a proposer that decide how requests are sent and not what is sent."""
 
 
 class Mixture(Checked):
@@ -159,7 +150,11 @@ class Mixture(Checked):
         return len(self.rounds) + 1 if self.rounds else self.layers
 
     def round_nodes(self, layer: int) -> list[str]:
-        """Node names of the round of `layer` (1-based), in slot order."""
+        """Return the node names of a round in slot order.
+
+        Args:
+            layer: The layer, from 1.
+        """
         rounds = self.plan[1]
         return rounds[layer - 1] if self.rounds else rounds[0]
 
@@ -169,7 +164,10 @@ class Mixture(Checked):
         return {each.name: each for each in (self.combine, *self.combiners)}
 
     def combiner(self, name: str | None) -> Combiner:
-        """Return the combiner called `name`, or the mixture's own.
+        """Return a combiner of the mixture.
+
+        Args:
+            name: The combiner's name; None for the mixture's own.
 
         Raises:
             ConfigError: The mixture does not list it.
@@ -193,7 +191,11 @@ class Mixture(Checked):
         return [*base, *(extra if base else [])], len(base)
 
     def seen(self, layer: int) -> int | None:
-        """Return how many drafts of the round before a slot of `layer` is shown; None means all."""
+        """Return how many drafts of the round before a slot is shown; None means all.
+
+        Args:
+            layer: The slot's layer, from 1.
+        """
         return self.sees[layer - 1] if isinstance(self.sees, list) else self.sees
 
     def planned(
@@ -223,7 +225,16 @@ class Mixture(Checked):
         return chosen.planned(Outline(rounds[:base], rounds[base:], writer, sees), least=least)
 
     def calls(self, layers: int | None = None, combine: str | None = None, *, least: bool = False) -> int:
-        """Return how many model calls one question makes, at most or at least, when nothing fails."""
+        """Return how many model calls one question makes when nothing fails.
+
+        Args:
+            layers: Layers, the aggregator's included; the mixture's by default.
+            combine: The combiner's name; the mixture's own by default.
+            least: Whether the fewest calls are wanted, or the most.
+
+        Raises:
+            ConfigError: The mixture does not list the combiner.
+        """
         return len(self.planned(layers, combine, least=least))
 
     def steps(self) -> int:
@@ -245,15 +256,17 @@ class Mixture(Checked):
         """16 hexadecimal digits over all that decides the answers; limits, prices and descriptions are left out."""
         # Left out where they are not used, so that ledgers of mixtures without them stay valid.
         unused: dict[str, Any] = {"sees": None, "combine": Synthesize(), "combiners": []}
-        parts = _HASHED | {name for name, default in unused.items() if getattr(self, name) != default}
-        data: list[Any] = [_without_limits(self.model_dump(mode="json", include=set(parts)))]
-        # In the data, a chat model object is only its class and its model's name.
-        data += [spec.identity(strict=False) for spec in self.specs if not isinstance(spec.model, str)]
-        text = json.dumps(data if len(data) > 1 else data[0], sort_keys=True, default=str)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return hash_of(self, self.specs, unused)
 
     def changed(self, **fields: Unpack[MixtureFields]) -> Mixture:
-        """Return a copy with other fields, validated as a whole."""
+        """Return a copy with other fields, validated as a whole.
+
+        Args:
+            **fields: Fields of `Mixture`. `rounds` replaces `proposers` and `layers`, and the reverse.
+
+        Raises:
+            ConfigError: Names the field, the reason and the way out.
+        """
         mine = {name: getattr(self, name) for name in self.model_fields_set}
         if fields.get("rounds"):
             mine.pop("proposers", None)
@@ -298,10 +311,3 @@ class Mixture(Checked):
             )
         loaded = from_file(cls, Path(source), trust=trust)
         return loaded.changed(**fields) if fields else loaded
-
-
-def _without_limits(value: Any) -> Any:
-    """Return a mixture's data without the proposers' `_LIMITS`."""
-    if isinstance(value, dict):
-        return {key: _without_limits(each) for key, each in value.items() if key not in _LIMITS}
-    return [_without_limits(each) for each in value] if isinstance(value, list) else value

@@ -17,7 +17,13 @@ __all__ = ["FILTER", "ChunkFilter", "TextFilter", "filtered", "filtering"]
 
 
 class TextFilter(Protocol):
-    """Removes something from a text that arrives in pieces."""
+    """Removes something from a text that arrives in pieces.
+
+    Attributes:
+        removed: Whether it has removed anything.
+    """
+
+    removed: bool
 
     def feed(self, piece: str) -> str:
         """Add a piece and return what can be shown now."""
@@ -31,15 +37,24 @@ FILTER: ContextVar[Callable[[], TextFilter] | None] = ContextVar("answer_filter"
 
 
 @contextmanager
-def filtering(make: Callable[[], TextFilter]) -> Iterator[None]:
+def filtering(make: Callable[[], TextFilter]) -> Iterator[list[TextFilter]]:
     """Filter the replies of the model calls inside this block.
 
     Args:
         make: Makes the filter of one reply.
+
+    Yields:
+        The filters so far, one for each reply.
     """
-    token = FILTER.set(make)
+    made: list[TextFilter] = []
+
+    def recorded() -> TextFilter:
+        made.append(make())
+        return made[-1]
+
+    token = FILTER.set(recorded)
     try:
-        yield
+        yield made
     finally:
         FILTER.reset(token)
 
@@ -54,10 +69,11 @@ class ChunkFilter:
     def add(self, chunk: ChatGenerationChunk) -> ChatGenerationChunk:
         """Return the chunk with what can be shown of its text now."""
         message = chunk.message
-        if self._filter is None or not message.content:
+        last = getattr(message, "chunk_position", None) == "last"
+        if self._filter is None or not (message.content or last):
             return chunk
         content = _changed(message.content, self._filter.feed)
-        if getattr(message, "chunk_position", None) == "last" and isinstance(content, str):
+        if last and isinstance(content, str):
             content += self._filter.rest()
         if content == message.content:
             return chunk

@@ -143,10 +143,16 @@ class Outcome:
         self.usage = as_usage(kept["usage"]) if kept["usage"] else None
         self.cost, self.seconds, self.attempts = kept["cost"], kept["seconds"], kept["attempts"]
 
-    def cut(self, text: str) -> None:
-        """Replace the text by what is left of it without the boundaries of the prompt."""
+    def cut(self, text: str, *, before: bool = False) -> None:
+        """Replace the text by what is left of it without the boundaries of the prompt.
+
+        Args:
+            text: What is left.
+            before: Boundaries were removed before the reply was read.
+        """
         self.text = text
-        if not text and self.counts and not (self.message is not None and self.message.tool_calls):
+        counted = self.counts and not (self.message is not None and self.message.tool_calls)
+        if not text and (counted or (before and self.status == "empty")):
             self.status, self.error = "empty", "the answer only repeated the prompt's boundaries"
 
     def settle(self) -> None:

@@ -8,24 +8,22 @@ of the openai SDK, botocore, LangChain, httpx and aiohttp, and of chat models it
 from __future__ import annotations
 
 import asyncio
-import json
-import re
 import ssl
 from dataclasses import dataclass
-from typing import Literal
 
-from langchain_core.exceptions import (
-    ContextOverflowError,
-    ModelAPIError,
-    ModelAuthenticationError,
-    ModelConnectionError,
-    ModelInvalidRequestError,
-    ModelNotFoundError,
-    ModelPermissionDeniedError,
-    ModelRateLimitError,
-    ModelTimeoutError,
+from moa_graph.models.fault_kinds import (
+    BY_CODE,
+    BY_NAME,
+    BY_STATUS,
+    BY_TYPE,
+    CONTENT_CODES,
+    OVERFLOW_CODES,
+    OVERFLOW_WORDS,
+    QUOTA_CODES,
+    QUOTA_WORDS,
+    RETRYABLE,
+    Kind,
 )
-
 from moa_graph.models.fault_reading import (
     broken_http,
     chain_of,
@@ -33,12 +31,12 @@ from moa_graph.models.fault_reading import (
     get,
     header,
     response_of,
-    retry_after,
     status_of,
     words_of,
 )
 from moa_graph.models.limits import ReplyTooLarge
 from moa_graph.models.redaction import one_line
+from moa_graph.models.retry_after import retry_after
 
 __all__ = [
     "STREAM_CUT",
@@ -49,24 +47,6 @@ __all__ = [
     "judged",
     "own_cancellation",
 ]
-
-Kind = Literal[
-    "rate_limit",
-    "server",
-    "timeout",
-    "connection",
-    "malformed",
-    "auth",
-    "not_found",
-    "bad_request",
-    "context_overflow",
-    "quota",
-    "content",
-    "unknown",
-]
-"""`malformed`: the reply does not keep to the protocol. `content`: the provider's policy forbids the request."""
-
-RETRYABLE: frozenset[str] = frozenset({"rate_limit", "server", "timeout", "connection", "malformed"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,124 +72,6 @@ class Fault:
 
 STREAM_CUT = Fault("connection", True, None, None, "the stream ended before the answer did")
 
-_BY_STATUS: dict[int, Kind] = {
-    401: "auth",
-    402: "quota",
-    403: "auth",
-    404: "not_found",
-    408: "timeout",
-    409: "server",  # a conflict or a lock timeout, which the SDKs retry as well
-    413: "context_overflow",
-    425: "server",
-    429: "rate_limit",
-    451: "content",
-    504: "timeout",
-}
-_BY_CODE: dict[str, Kind] = {
-    "server_error": "server",
-    "internal_error": "server",
-    "internal_server_error": "server",
-    "api_error": "server",
-    "overloaded_error": "server",
-    "service_unavailable": "server",
-    "rate_limit_exceeded": "rate_limit",
-    "rate_limit_error": "rate_limit",
-    "too_many_requests": "rate_limit",
-    "invalid_api_key": "auth",
-    "authentication_error": "auth",
-    "model_not_found": "not_found",
-    "invalid_request_error": "bad_request",
-    "overloaded": "server",
-    "unavailable": "server",
-    "internal": "server",
-    "timeout": "timeout",
-    "deadline_exceeded": "timeout",
-    "rate_limited": "rate_limit",
-    "rate_limit": "rate_limit",
-    "resource_exhausted": "rate_limit",
-    "unauthenticated": "auth",
-    "unauthorized": "auth",
-    "permission_denied": "auth",
-    "forbidden": "auth",
-    "not_found": "not_found",
-    "not_found_error": "not_found",
-    "invalid_argument": "bad_request",
-    "bad_request": "bad_request",
-    # Amazon Bedrock.
-    "throttlingexception": "rate_limit",
-    "toomanyrequestsexception": "rate_limit",
-    "serviceunavailableexception": "server",
-    "internalserverexception": "server",
-    "modelerrorexception": "server",
-    "modelstreamerrorexception": "server",
-    "modelnotreadyexception": "server",
-    "modeltimeoutexception": "timeout",
-    "accessdeniedexception": "auth",
-    "unrecognizedclientexception": "auth",
-    "expiredtokenexception": "auth",
-    "resourcenotfoundexception": "not_found",
-    "validationexception": "bad_request",
-    "servicequotaexceededexception": "quota",
-}
-"""For an error object without a status: in a stream, or in a reply with status 200."""
-
-_BY_TYPE: list[tuple[type[BaseException], Kind]] = [
-    (ContextOverflowError, "context_overflow"),
-    (ModelRateLimitError, "rate_limit"),
-    (ModelAuthenticationError, "auth"),
-    (ModelPermissionDeniedError, "auth"),
-    (ModelNotFoundError, "not_found"),
-    (ModelInvalidRequestError, "bad_request"),
-    (ModelTimeoutError, "timeout"),
-    (ModelConnectionError, "connection"),
-    (ModelAPIError, "server"),
-    (json.JSONDecodeError, "malformed"),
-    (UnicodeEncodeError, "bad_request"),
-    (TimeoutError, "timeout"),
-    (ConnectionError, "connection"),
-    (ssl.SSLError, "connection"),
-    (EOFError, "connection"),
-]
-_BY_NAME: list[tuple[re.Pattern[str], Kind]] = [
-    (re.compile(r"Timeout"), "timeout"),
-    (re.compile(r"RateLimit|TooManyRequests|ResourceExhausted"), "rate_limit"),
-    (re.compile(r"ResponseValidation|DecodingError"), "malformed"),
-    (
-        re.compile(
-            r"^(?:APIConnection|Connect(?:ion)?|Network|Transport|Protocol|Read|Write|Close"
-            r"|Server(?:Disconnected)?|Client(?:OS|Connection|Connector|ConnectorDNS|Payload)|gai|Proxy)(?:Error)?$|^gaierror$"
-        ),
-        "connection",
-    ),
-]
-_QUOTA_CODES = re.compile(
-    r"insufficient_quota|billing_hard_limit_reached|billing_not_active|insufficient_balance|"
-    r"insufficient_credits|credits_exhausted|credit_limit|payment_required|"
-    r"account_deactivated|access_terminated"
-)
-_OVERFLOW_CODES = re.compile(
-    r"context_length_exceeded|context_window_exceeded|model_context_window_exceeded|string_above_max_length|"
-    r"prompt_too_long|request_too_large|input_too_long|context_overflow|"
-    r"max_tokens_exceeded|exceed_context_size_error"
-)
-_CONTENT_CODES = re.compile(
-    r"content_policy_violation|content_filter|content_filtered|moderation_blocked|"
-    r"safety|responsibleaipolicyviolation|data_inspection_failed|sensitive_content"
-)
-_QUOTA_WORDS = re.compile(
-    r"exceeded your current quota|credit balance is too low|insufficient (?:balance|credit|fund)|billing",
-    re.I,
-)
-_OVERFLOW_WORDS = re.compile(
-    r"(?:maximum|max|model'?s?) context (?:length|window|size)|context[_ ](?:length|window|size)[_ ]exceeded"
-    r"|exceeds? (?:the )?(?:available |model'?s? |maximum )*(?:context|input token)"
-    r"|(?:prompt|input|request) (?:is )?too (?:long|large)|input length .{0,40}exceed"
-    r"|tokens? \+ .?max_(?:new_)?tokens.? must be|input tokens exceed"
-    r"|reduce the length of the (?:messages|prompt|input)"
-    r"|too many (?:input )?tokens in|token count .{0,40}exceed",
-    re.I,
-)
-
 
 def classify(exc: BaseException) -> Fault:
     """Classify what a chat model raised. Never raises, whatever the exception is made of."""
@@ -231,31 +93,31 @@ def _kind(chain: list[BaseException], status: int | None, codes: set[str], words
         return "malformed"
     if any(map(broken_http, chain)):
         return "connection"
-    if any(map(_QUOTA_CODES.fullmatch, codes)):
+    if any(map(QUOTA_CODES.fullmatch, codes)):
         return "quota"
-    if any(map(_OVERFLOW_CODES.fullmatch, codes)):
+    if any(map(OVERFLOW_CODES.fullmatch, codes)):
         return "context_overflow"
-    if any(map(_CONTENT_CODES.fullmatch, codes)):
+    if any(map(CONTENT_CODES.fullmatch, codes)):
         return "content"
-    if status in (400, 422, None) and _OVERFLOW_WORDS.search(words):
+    if status in (400, 422, None) and OVERFLOW_WORDS.search(words):
         return "context_overflow"
-    if status in (400, 403, 429) and wait is None and _QUOTA_WORDS.search(words):
+    if status in (400, 403, 429) and wait is None and QUOTA_WORDS.search(words):
         # Some providers say "quota" for a plain rate limit; those also say when to come back.
         return "quota"
-    if status is None and (named := next((_BY_CODE[c] for c in codes if c in _BY_CODE), None)):
+    if status is None and (named := next((BY_CODE[c] for c in codes if c in BY_CODE), None)):
         return named
     if status is not None and status >= 400:
-        return _BY_STATUS.get(status, "server" if status >= 500 else "bad_request")
+        return BY_STATUS.get(status, "server" if status >= 500 else "bad_request")
     return _kind_by_type(chain)
 
 
 def _kind_by_type(chain: list[BaseException]) -> Kind:
     for exc in chain:
-        for known, kind in _BY_TYPE:
+        for known, kind in BY_TYPE:
             if isinstance(exc, known):
                 return kind
         names = [c.__name__ for c in type(exc).__mro__ if c is not OSError]
-        for pattern, kind in _BY_NAME:
+        for pattern, kind in BY_NAME:
             if any(pattern.search(name) for name in names):
                 return kind
     if isinstance(chain[0], TypeError | LookupError | AttributeError | ValueError) and _from_client(chain[0]):

@@ -12,10 +12,12 @@ import functools
 import json
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import aclosing
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pydantic import PrivateAttr
 
+from moa_graph.models.faults import Fault, ProviderError
 from moa_graph.models.reply import EXTRAS
 from moa_graph.models.reply_fields import COSTS, stated_cost
 
@@ -23,6 +25,22 @@ __all__ = ["repaired", "repairing"]
 
 _COUNTS: Final = ("prompt_tokens", "completion_tokens", "total_tokens")
 _DETAILS: Final = ("prompt_tokens_details", "completion_tokens_details")
+
+_NO_CHOICES: Final = Fault("malformed", True, None, None, "the reply does not keep to the protocol (it has no choices)")
+"""A stream that ended without any choice. LangChain reports it for whole replies only."""
+
+
+@dataclass
+class _StreamState:
+    """What is known of one stream.
+
+    Attributes:
+        calls: The ids of the tool calls so far, in order, for each choice.
+        choices: Whether a chunk had choices; None before the first chunk, and with the Responses API.
+    """
+
+    calls: dict[str, list[Any]] = field(default_factory=dict)
+    choices: bool | None = None
 
 
 @functools.cache
@@ -38,14 +56,16 @@ def repairing(kind: type[Any], provider: str | None = None) -> type[Any]:
     """
 
     class Repairing(kind):  # type: ignore[misc]  # the base class is a parameter
-        _calls: dict[str, list[Any]] = PrivateAttr(default_factory=dict)
+        _stream_state: _StreamState = PrivateAttr(default_factory=_StreamState)
 
         async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
             one_stream = self.model_copy()
-            one_stream._calls = {}
+            state = one_stream._stream_state = _StreamState()
             async with aclosing(super(Repairing, one_stream)._astream(*args, **kwargs)) as chunks:
                 async for chunk in chunks:
                     yield chunk
+            if state.choices is False:
+                raise ProviderError(_NO_CHOICES)
 
         def _create_chat_result(self, response: Any, generation_info: Any = None) -> Any:
             response, cost = _readable(response)
@@ -62,10 +82,11 @@ def repairing(kind: type[Any], provider: str | None = None) -> type[Any]:
 
         def _convert_chunk_to_generation_chunk(self, chunk: Any, default_chunk_class: Any, base: Any) -> Any:
             cost = stated_cost(chunk)
+            state, choices = self._stream_state, chunk.get("choices")
+            state.choices = bool(state.choices or choices)
             made = super()._convert_chunk_to_generation_chunk(
-                _indexed(repaired(chunk, chunk=True), self._calls), default_chunk_class, base
+                _indexed(repaired(chunk, chunk=True), state.calls), default_chunk_class, base
             )
-            choices = chunk.get("choices")
             if made is not None:
                 _keep(made.message, choices[0].get("delta") if choices else None, cost)
             return made

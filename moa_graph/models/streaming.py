@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any, Protocol
 
@@ -54,21 +54,23 @@ async def read_stream(chunks: Any, pieces: Pieces, sink: Sink, *, on_first: Call
     paused = time.perf_counter()
     before = cancellations()
     try:
-        async for piece in _texts(chunks, pieces):
-            if time.perf_counter() - paused > _SLICE:
-                # Thousands of events that arrived in one read must not hold up the event loop.
-                await asyncio.sleep(0)
-                paused = time.perf_counter()
-            if cancellations() > before:
-                # A package swallowed it: `asyncio.wait_for` of Python 3.11 does when a chunk is there at that moment.
-                raise asyncio.CancelledError
-            if not begun and (piece or pieces.calls_begun):
-                begun = True
-                on_first()
-            for start in range(0, len(piece), _PIECE):
-                sink(piece[start : start + _PIECE], [])
-                if start:
+        # Closed here, and so is the connection below it, when this task is cancelled between two pieces.
+        async with aclosing(_texts(chunks, pieces)) as texts:
+            async for piece in texts:
+                if time.perf_counter() - paused > _SLICE:
+                    # Thousands of events that arrived in one read must not hold up the event loop.
                     await asyncio.sleep(0)
+                    paused = time.perf_counter()
+                if cancellations() > before:
+                    # A package swallowed it: `asyncio.wait_for` of Python 3.11 does when a chunk is there already.
+                    raise asyncio.CancelledError
+                if not begun and (piece or pieces.calls_begun):
+                    begun = True
+                    on_first()
+                for start in range(0, len(piece), _PIECE):
+                    sink(piece[start : start + _PIECE], [])
+                    if start:
+                        await asyncio.sleep(0)
     except GraphBubbleUp:
         raise
     except Exception:
@@ -85,7 +87,7 @@ def cancellations() -> int:
     return task.cancelling() if task else 0
 
 
-async def _texts(chunks: Any, pieces: Pieces) -> AsyncIterator[str]:
+async def _texts(chunks: Any, pieces: Pieces) -> AsyncGenerator[str]:
     """Yield the texts of a stream, and end soon after its finish reason even when the server does not."""
     async with aclosing(chunks):
         try:

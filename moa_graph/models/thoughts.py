@@ -10,68 +10,24 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from moa_graph.models.thought_marks import (
+    GLUED,
+    GLUED_END,
+    GLUED_START,
+    HARMONY,
+    LONGEST,
+    MARK,
+    RUN,
+    closed,
+    ends_thought,
+    may_be_mark,
+    opened,
+)
+
 __all__ = ["Cleaner", "clean", "encodable"]
 
-_NAME: Final = r"(?:[a-z][\w-]{0,19}:)?(?:longcat_)?(?:think|thinking|thoughts?|reasoning|reflection|scratchpad)"
-"""Names of reasoning tags, with an optional namespace (``<seed:think>``)."""
-
-_ATTRIBUTES: Final = r"(?:\s[^<>]{0,99})?"
-
-_SPECIAL: Final = {
-    "[think]": "[/think]",  # Mistral
-    "◁think▷": "◁/think▷",  # Kimi
-    "<|start_thinking|>": "<|end_thinking|>",  # Cohere
-    "<|begin_of_thought|>": "<|end_of_thought|>",  # Sky-T1, OpenThinker
-    "<|think|>": "<|/think|>",
-    "<|thinking|>": "<|/thinking|>",
-    "<|inner_prefix|>": "<|inner_suffix|>",  # Apertus
-    "<|channel>thought": "<channel|>",  # Gemma
-    "<unused94>thought": "<unused95>",  # MedGemma
-}
-"""Opening and closing marks that are not tags, in lower case."""
-
-_WRAPPERS: Final = ("<|start_response|>", "<|end_response|>", "<|begin_of_solution|>", "<|end_of_solution|>")
-"""Marks around the answer of models that also mark their thoughts."""
-
-
-def _any(marks: object) -> str:
-    """Return a pattern for any of `marks` without their first character, which `[<[◁]` has matched already."""
-    return "|".join(re.escape(str(mark)[1:]) for mark in marks)  # type: ignore[attr-defined]  # any iterable
-
-
-_FLAGS: Final = re.ASCII | re.IGNORECASE
-_MARK: Final = re.compile(
-    rf"[<\[◁](?:(?P<tag>{_NAME}){_ATTRIBUTES}>|/(?P<end>{_NAME})\s*>"
-    rf"|(?P<open>{_any(_SPECIAL)})|(?P<close>{_any(_SPECIAL.values())})|(?P<wrapper>{_any(_WRAPPERS)}))",
-    _FLAGS,
-)
-"""Every mark. The leading character class lets the regular expression engine skip other text quickly."""
-
-_RUN: Final = re.compile(rf"(?:\s*<({_NAME})>[^<]*(?<![`\"'“”‘’«»])</\1>)*+\s*", _FLAGS)
-"""Any number of complete simple tags in a row, matched at once because a hostile reply may hold 100,000 of them."""
-
 _SPACE: Final = re.compile(r"\s*")
-
-_UNFINISHED: Final = re.compile(rf"</?(?:[a-z][\w:-]{{0,40}})?|<{_NAME}\s[^<>]{{0,99}}|</{_NAME}\s{{0,99}}", _FLAGS)
-"""The beginning of a tag that more text may complete."""
-
-_HARMONY: Final = re.compile(r"<\|(start|channel|message|constrain|end|return|call)\|>")
-"""The tokens of OpenAI's harmony format."""
-
-_LITERALS: Final = (*_SPECIAL, *_SPECIAL.values(), *_WRAPPERS)
-_HARMONY_TOKENS: Final = tuple(
-    f"<|{name}|>" for name in ("start", "channel", "message", "constrain", "end", "return", "call")
-)
-_GLUED: Final = re.compile(r"analysis(?=[A-Z])")
-"""Harmony's analysis channel after a server dropped its special tokens; the answer follows `_GLUED_END`."""
-_GLUED_END: Final = "assistantfinal"
-
-_GLUED_START: Final = re.compile(r"[\s\0]*analysis")
-
-_LONGEST: Final = 150
-"""Characters of the longest mark."""
 _QUOTES: Final = "`\"'“”‘’«»"
-_SENTENCE_ENDS: Final = ".!?:;…。！？；：)]}*"
 
 
 def clean(text: str) -> str:
@@ -83,7 +39,7 @@ def clean(text: str) -> str:
     """
     # Most texts hold no mark. The first three tests are the fastest.
     brackets = "<" in text or "[" in text or "◁" in text
-    if not (brackets and (_MARK.search(text) or _HARMONY.search(text))) and not _GLUED_START.match(text):
+    if not (brackets and (MARK.search(text) or HARMONY.search(text))) and not GLUED_START.match(text):
         return encodable(text).strip()
     cleaner = Cleaner()
     shown, restarts = cleaner.feed(text), cleaner.restarts
@@ -164,17 +120,17 @@ class Cleaner:
 
     def _start(self, end: bool) -> bool:
         """Skip white space and find out whether reasoning or the answer begins."""
-        self._at = _end_of(_RUN.match(self._held, self._at))
+        self._at = _end_of(RUN.match(self._held, self._at))
         self._at = _end_of(_SPACE.match(self._held, self._at))
         if self._at >= len(self._held):
             return False
-        mark = _MARK.match(self._held, self._at)
-        if mark and (key := _opened(mark)):
+        mark = MARK.match(self._held, self._at)
+        if mark and (key := opened(mark)):
             self._at, self._key, self._surplus = mark.end(), key, 0
             self._state = self._thought
         elif mark and mark["wrapper"]:
             self._at = mark.end()
-        elif glued := _GLUED.match(self._held, self._at):
+        elif glued := GLUED.match(self._held, self._at):
             self._at = glued.end()
             self._state = self._glued
         elif self._held.startswith(("<|start|>", "<|channel|>"), self._at):
@@ -188,8 +144,8 @@ class Cleaner:
         return True
 
     def _undecided(self) -> bool:
-        head = self._held[self._at : self._at + _LONGEST]
-        return len(head) < _LONGEST and (_may_be_mark(head) or "analysis".startswith(head))
+        head = self._held[self._at : self._at + LONGEST]
+        return len(head) < LONGEST and (may_be_mark(head) or "analysis".startswith(head))
 
     def _begin_answer(self) -> None:
         self._context = _Context()
@@ -197,7 +153,7 @@ class Cleaner:
 
     def _thought(self, end: bool) -> bool:
         """Look for the closing mark of the current reasoning."""
-        mark = _MARK.search(self._held, self._at)
+        mark = MARK.search(self._held, self._at)
         if mark is None or (mark.end() == len(self._held) and not end):
             # Keep one character before the mark: it may be a quotation mark.
             kept = mark.start() if mark else self._tail(end)
@@ -207,26 +163,26 @@ class Cleaner:
         self._at = mark.end()
         if before in _QUOTES and after in _QUOTES and after:
             return True
-        if _opened(mark) == self._key:
+        if opened(mark) == self._key:
             self._surplus += 1
-        elif _closed(mark) == self._key:
+        elif closed(mark) == self._key:
             self._state = self._start
         return True
 
     def _glued(self, end: bool) -> bool:
         """Look for the end of an analysis channel whose special tokens were dropped."""
-        found = self._held.find(_GLUED_END, self._at)
+        found = self._held.find(GLUED_END, self._at)
         if found < 0:
-            self._at = max(self._at, len(self._held) - len(_GLUED_END))
+            self._at = max(self._at, len(self._held) - len(GLUED_END))
             return False
-        self._at = found + len(_GLUED_END)
+        self._at = found + len(GLUED_END)
         self._surplus = 0
         self._state = self._start
         return True
 
     def _channels(self, end: bool) -> bool:
         """Read messages in the harmony format and show the bodies of the final channel."""
-        token = _HARMONY.search(self._held, self._at)
+        token = HARMONY.search(self._held, self._at)
         stop = token.start() if token else self._tail(end)
         text = self._held[self._at : stop]
         if self._between and text.strip():
@@ -239,7 +195,7 @@ class Cleaner:
             if self._final:
                 self._emit(text)
         elif self._channel is not None:
-            self._channel = (self._channel + text)[:_LONGEST]
+            self._channel = (self._channel + text)[:LONGEST]
         if token is None:
             return False
         self._at = token.end()
@@ -259,7 +215,7 @@ class Cleaner:
 
     def _answer(self, end: bool) -> bool:
         """Show the answer, up to a closing mark that makes it reasoning."""
-        mark = _MARK.search(self._held, self._at)
+        mark = MARK.search(self._held, self._at)
         stop = mark.start() if mark else self._tail(end)
         self._emit(self._held[self._at : stop])
         self._at = stop
@@ -277,13 +233,13 @@ class Cleaner:
 
     def _closes_what_precedes(self, mark: re.Match[str], end: bool) -> bool | None:
         """Return whether all text before `mark` is reasoning; None when more text must decide."""
-        after = self._held[mark.end() : mark.end() + 2 * _LONGEST]
+        after = self._held[mark.end() : mark.end() + 2 * LONGEST]
         if not after and not end:
             return None
         quoted = self._context.code or (self._context.last in _QUOTES and self._context.last != "")
         if quoted or mark["wrapper"] or (after and after[0] in _QUOTES):
             return False
-        if _opened(mark):
+        if opened(mark):
             self._open += 1
             return False
         if self._open:
@@ -291,7 +247,7 @@ class Cleaner:
             return False
         if self._surplus or self._context.blank_line:
             return True
-        return _ends_thought(self._context.last, after, end)
+        return ends_thought(self._context.last, after, end)
 
     def _discard(self) -> None:
         """Discard all text so far and start again."""
@@ -308,9 +264,9 @@ class Cleaner:
         size = len(self._held)
         if end or size == self._at:
             return size
-        floor = max(self._at, size - _LONGEST)
+        floor = max(self._at, size - LONGEST)
         place = max(self._held.rfind(first, floor) for first in "<[◁")
-        if place >= 0 and _may_be_mark(self._held[place:]):
+        if place >= 0 and may_be_mark(self._held[place:]):
             return place
         if "\ud800" <= self._held[-1] <= "\udbff":
             return size - 1
@@ -342,40 +298,3 @@ class Cleaner:
 
 def _end_of(match: re.Match[str] | None) -> int:
     return match.end() if match else 0
-
-
-def _opened(mark: re.Match[str]) -> str:
-    """Return the closing mark that belongs to an opening mark; empty for other marks."""
-    if mark["tag"]:
-        return mark["tag"].lower()
-    return _SPECIAL[mark[0].lower()] if mark["open"] else ""
-
-
-def _closed(mark: re.Match[str]) -> str:
-    return (mark["end"] or "").lower() or (mark[0].lower() if mark["close"] else "")
-
-
-def _may_be_mark(text: str) -> bool:
-    """Whether `text` is the beginning of a mark."""
-    low = text.lower()
-    return bool(_UNFINISHED.fullmatch(text)) or any(mark.startswith(low) for mark in (*_LITERALS, *_HARMONY_TOKENS))
-
-
-def _ends_thought(before: str, after: str, end: bool) -> bool | None:
-    """Whether a closing mark between `before` and `after` ends reasoning whose opening mark is missing.
-
-    A text about the mark has it between spaces or quotes; a model that ends its reasoning sets it at the end
-    of a line or directly after its last word. None: `after` is too short to decide.
-    """
-    rest = after.lstrip(" \t\r")
-    if not rest:
-        return not before.isspace() if end else None
-    if rest[0] == "\n":
-        if not before.isspace():
-            return True
-        following = rest[1:].lstrip(" \t\r")
-        return end if not following and (end or len(after) >= _LONGEST) else following[0] == "\n" if following else None
-    if before in _SENTENCE_ENDS:
-        return True
-    glued = before.isascii() and before.isalnum() and after[0].isascii()
-    return glued and (after[0].isalnum() or after[0] in "*#{[<$\\|-")

@@ -140,7 +140,7 @@ class EventStream:
                 first = await queue.get()
         except TimeoutError:
             return ": still working\n\n"
-        # What has piled up goes out in one write.
+        # All waiting parts are sent in one write.
         parts = [first]
         while not queue.empty() and parts[-1] is not None:
             parts.append(queue.get_nowait())

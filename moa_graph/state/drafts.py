@@ -32,13 +32,22 @@ def merge_drafts(left: Sequence[Draft], right: Any) -> list[Draft]:
 
 
 def by_place(drafts: Sequence[Draft]) -> list[Draft]:
-    """Return the last draft of every (layer, slot), ordered by layer, then slot."""
+    """Return the last draft of every (layer, slot), ordered by layer, then slot.
+
+    Args:
+        drafts: Drafts in the order in which they were written.
+    """
     last = {(d["layer"], d["slot"]): d for d in drafts}
     return [last[key] for key in sorted(last)]
 
 
 def merge_notes(left: Sequence[Note], right: Sequence[Note]) -> list[Note]:
-    """Return notes keyed by (layer, kind, slot): a later one replaces an earlier one; ordered by that key."""
+    """Return notes keyed by (layer, kind, slot): a later one replaces an earlier one; ordered by that key.
+
+    Args:
+        left: The notes of the state.
+        right: What a node writes.
+    """
     merged = {(note["layer"], note["kind"], note["slot"]): note for note in (*left, *right)}
     return [merged[key] for key in sorted(merged)]
 

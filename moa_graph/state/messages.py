@@ -17,6 +17,10 @@ __all__ = ["add_checked"]
 def add_checked(left: Any, right: Any) -> Any:
     """Return the messages of `left` and `right` as LangGraph's reducer joins them.
 
+    Args:
+        left: The messages of the state.
+        right: A message, or a list of messages: LangChain's, or dicts with `role` and `content`.
+
     Raises:
         InputError: `right` has malformed messages.
     """

@@ -544,7 +544,7 @@ def test_hostile_files_are_one_clear_error(
     assert "it has more than 1 MiB" in capsys.readouterr().err
 
 
-# Unreadable verdicts are asked for anew, once a run.
+# Unreadable verdicts are requested again, once a run.
 
 
 @pytest.mark.parametrize("kind", ["alpaca", "mt-bench", "flask"])

@@ -1,4 +1,4 @@
-"""Our formulas against alpaca-eval's own code, where that package is installed (it is no dependency).
+"""Our formulas against alpaca-eval's own code, where that package is installed (it is not a dependency).
 
 It needs setuptools below 81, so it lives best in an environment of its own:
 

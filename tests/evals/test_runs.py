@@ -150,7 +150,7 @@ def test_mt_bench_pairwise_in_both_orders(tmp_path: Path, provider: Provider) ->
     wanted = {"opponent": "other", "wins": 0, "losses": 0, "ties": 4, "parse_failures": 0, "adjusted_win_rate": 50}
     assert {**scores["pairwise"], **wanted, "consistency": 0} == scores["pairwise"]
     assert scores["pairwise"]["cautions"] == {"adjusted_win_rate_interval": "2 prompts; below 50 the interval is rough"}
-    assert scores["parse_failures"] == 4  # [[A]] is no rating
+    assert scores["parse_failures"] == 4  # [[A]] is not a rating
 
 
 def test_flask_sends_its_temperature_and_joins_by_idx(tmp_path: Path, provider: Provider) -> None:

@@ -80,7 +80,7 @@ async def run(cell: Cell, provider: Provider) -> str | None:
             result = await _asked(graph, cell.mode)
     except MoAError as error:
         return f"refused where synthesize answers: {type(error).__name__}: {error}"
-    except BaseException as error:  # whatever else comes out is what the table looks for
+    except BaseException as error:  # any other exception is a finding
         return f"untyped {type(error).__name__}: {error}"
     return _check(cell, result, provider, wanted)
 
@@ -137,13 +137,13 @@ def _combine(cell: Cell, provider: Provider) -> Any:
 
 
 def _written(provider: Provider) -> list[str]:
-    """What the aggregator was sent, without the codes of the boundaries."""
+    """Return what the aggregator was sent, without the codes of the boundaries."""
     sent = [json.dumps(request.messages) for request in provider.requests() if "goodaggregator" in request.model]
     return [re.sub(r"\b[0-9a-f]{16}\b", "code", each) for each in sent]
 
 
 async def run_cells(todo: list[Cell], *, workers: int) -> list[str]:
-    """Try all cells, a few at a time, each on a provider of its own; return what was wrong."""
+    """Try all cells, a few at a time, each on its own provider; return what was wrong."""
     left, wrong = list(reversed(todo)), list[str]()
 
     async def worker() -> None:

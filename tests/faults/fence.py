@@ -55,7 +55,7 @@ def hostile(count: int, seed: int = 0) -> Iterator[list[str]]:
         drafts = [_draft(dice, known) for _ in range(dice.randint(1, 6))]
         made += len(drafts)
         known = boundary(drafts)
-        # The best a draft can do is to name the code that would have been used without it.
+        # The best attack is a draft with the code that would have been used without the draft.
         drafts.append(_draft(dice, known))
         made += 1
         yield drafts
@@ -79,7 +79,7 @@ def forged(drafts: list[str]) -> int:
         if (m := _LINE.match(line.strip())) and code in (m[3] or m[5]).casefold()
     ]
     lost = sum(draft not in text for draft in drafts)
-    # Anyone may write the code in another case or width: it must stand in no draft in any of these.
+    # Anyone may write the code in another case or width: no draft may contain it in any of these forms.
     inside = sum(code in draft.casefold() for draft in drafts)
     return abs(len(seen) - len(wanted)) + sum(a != b for a, b in zip(seen, wanted, strict=False)) + lost + inside
 

@@ -155,7 +155,7 @@ async def trial(name: str, position: str, streamed: bool, bad: str, good: str) -
                 drafts = (await _run(graph, streamed))["drafts"]
         except MoAError as error:
             done.error, drafts = type(error).__name__, list(error.drafts)
-        except BaseException as error:  # whatever else comes out is what is looked for
+        except BaseException as error:  # any other exception is a finding
             done.error, done.untyped, drafts = f"{type(error).__name__}: {error}"[:300], True, []
     healthy = [draft for draft in drafts if "good" in draft["proposer"]]
     done.sibling_lost = not healthy or any(draft["status"] != "ok" for draft in healthy)

@@ -1,6 +1,6 @@
 """The process that is killed: one question on a thread of a checkpointer, or with a ledger alone.
 
-It is forked from a server that has imported this module, so that a kill strikes a run and not the imports.
+It is forked from a server that has imported this module, so that a kill interrupts a run and not the imports.
 """
 
 import asyncio
@@ -52,7 +52,7 @@ async def saver_of(store: str, where: str) -> AsyncIterator[Any]:
 
 def work(store: str, where: str, url: str, begin: bool, ready: Any) -> None:
     """Start or resume the run; report it through `ready` immediately before."""
-    warnings.simplefilter("ignore")  # what a killed process leaves unclosed is not the matter here
+    warnings.simplefilter("ignore")  # a killed process may leave files open
     asked = QUESTION if begin or store.startswith("ledger") else None
     if store == "sqlite, sync":
         with SqliteSaver.from_conn_string(where) as saver:

@@ -86,9 +86,9 @@ def _start(store: str, where: str, provider: Provider, begin: bool, dice: random
             process.join(dice.uniform(0.0, 0.02))
             process.kill()
     except EOFError:
-        pass  # it ended before it was ready; its exit code tells
+        pass  # it ended before it was ready; its exit code shows why
     process.join(60)
-    time.sleep(0.02)  # what was on the wire reaches the provider's log
+    time.sleep(0.02)  # requests under way reach the provider's log
     code = process.exitcode
     process.close()
     if code not in (0, -9):

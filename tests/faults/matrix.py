@@ -67,7 +67,7 @@ def survivable(cell: Cell) -> bool:
     """Return whether an answer is expected: enough models are healthy, or the unusual reply has a usable text."""
     if cell.position in ("first", "last") or cell.fault in ANSWERED or cell.fault in RECOVERED:
         return True
-    # Without a stream there is nothing that can end too soon.
+    # A whole reply cannot be cut as a stream can.
     return cell.fault == "nodone" and (cell.position == "all" or cell.mode != "stream")
 
 
@@ -93,7 +93,7 @@ async def _once(cell: Cell, provider: Provider) -> Result:
     except MoAError as error:
         wrong = _check_error(cell, error)
         outcome = "refused"
-    except BaseException as error:  # whatever else comes out is what the matrix looks for
+    except BaseException as error:  # any other exception is a finding
         wrong, outcome = f"untyped {type(error).__name__}: {error}", "refused"
     else:
         wrong, outcome = _check_answer(cell, result), "answered"

@@ -548,7 +548,7 @@ async def serve() -> None:
 
 @contextlib.contextmanager
 def serving() -> Iterator[str]:
-    """A server in a process of its own, so that its work does not count as ours; its address."""
+    """Run a server in its own process, so that its work is not measured with the run; yield its address."""
     process = subprocess.Popen([sys.executable, "-m", __name__], stdout=subprocess.PIPE, text=True)
     assert process.stdout
     try:

@@ -34,7 +34,7 @@ def cluster() -> Iterator[str]:
             shutil.chown(folder, _unprivileged())
         folder.chmod(0o755)
         data = folder / "data"
-        # Nothing here outlives the test, so nothing need reach the disk.
+        # The data is needed for this test only, so it need not reach the disk.
         settings = f"-c listen_addresses= -c unix_socket_directories={folder} -c fsync=off"
         _run(program("initdb"), "-D", data, "-A", "trust", "-U", "tester", "--no-sync")
         _run(program("pg_ctl"), "-D", data, "-w", "-l", folder / "log", "-o", settings, "start")
@@ -55,5 +55,5 @@ def _run(*command: object) -> None:
     words = [str(word) for word in command]
     if os.geteuid() == 0:
         words = ["runuser", "-u", _unprivileged(), "--", *words]
-    # pg_ctl's server keeps inherited pipes open: output goes nowhere rather than to a pipe that never ends.
+    # pg_ctl's server keeps inherited pipes open: its output is discarded, because a pipe to it would never end.
     subprocess.run(words, check=True, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

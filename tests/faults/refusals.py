@@ -124,7 +124,7 @@ REFUSALS: dict[str, tuple[type[MoAError], str, Try]] = {
     "private image": (INPUT, "10.0.0.1", _image("https://10.0.0.1/x.png")),
     "http image": (INPUT, "http://example.com", _image("http://example.com/x.png")),
     "no image address": (INPUT, "neither data nor an address", _image(None)),
-    "data that is no image": (INPUT, "data:text/html", _image("data:text/html;base64,PGI+")),
+    "data that is not an image": (INPUT, "data:text/html", _image("data:text/html;base64,PGI+")),
     "prompt over the window": (INPUT, "window", _window),
     "zero proposers": (CONFIG, "proposers", _mixture(proposers=[])),
     "a round without proposers": (CONFIG, "rounds", _mixture(proposers=[], rounds=[[]])),
@@ -234,7 +234,7 @@ async def refuse(name: str, provider: Provider) -> Refusal:
             wrong = f"{type(error).__name__} instead of {kind.__name__}: {shown}"
         elif words not in shown or not _is_short(shown):
             wrong = f"does not say {words!r} in one line: {shown}"
-    except Exception as error:  # any other class is what this looks for
+    except Exception as error:  # any other class is a finding
         wrong = f"untyped {type(error).__name__}: {error}"
     return Refusal(name, shown, provider.stats()["requests"] - before, wrong)
 

@@ -10,11 +10,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.mark.parametrize("place", PLACES)
-async def test_a_combiners_own_calls_may_fail_in_every_way(place: str) -> None:
+async def test_a_run_survives_every_fault_of_a_combiners_own_calls(place: str) -> None:
     assert await run_cells([cell for cell in cells() if cell.place == place], workers=4) == []
 
 
-def test_every_combiner_with_calls_of_its_own_is_tried() -> None:
+def test_every_combiner_with_its_own_calls_is_tried() -> None:
     with Provider() as provider:
         tried = {_combine(cell, provider)["name"] for cell in cells() if cell.fault == "err500"}
     assert tried == set(NAMES) - {"synthesize", "vote"}

@@ -24,11 +24,11 @@ def test_no_generated_draft_forges_a_boundary(drafts: list[str]) -> None:
 
 
 @given(st.lists(st.text(alphabet=string.hexdigits, min_size=16, max_size=64), min_size=1, max_size=4))
-def test_the_code_stands_in_no_draft(drafts: list[str]) -> None:
+def test_the_code_is_in_no_draft(drafts: list[str]) -> None:
     assert all(boundary(drafts) not in draft.casefold() for draft in drafts)
 
 
-def test_a_draft_that_guesses_its_own_code_moves_it() -> None:
+def test_a_draft_that_contains_the_code_changes_it() -> None:
     """A fixed point cannot be found even with the key: a draft that contains its code changes the code."""
     drafts = ["honest"]
     for _ in range(50):
@@ -36,7 +36,7 @@ def test_a_draft_that_guesses_its_own_code_moves_it() -> None:
         assert forged(drafts) == 0
 
 
-async def test_nothing_in_a_draft_or_a_question_is_a_template() -> None:
+async def test_drafts_and_questions_are_not_templates() -> None:
     tricky = "{x} {} {0} {q.__class__} %s %(x)s ${y} {{z}} \\n"
     aggregator = Own(seen=[])
     graph = create_moa(proposers=[Own(text=tricky)], aggregator=aggregator)

@@ -8,7 +8,7 @@ pytestmark = pytest.mark.skipif(bool(hostile.missing()), reason=hostile.missing(
 
 
 @pytest.mark.timeout(500)
-async def test_whatever_a_provider_sends_ends_typed_and_leaves_its_siblings_alone(
+async def test_every_reply_ends_typed_and_keeps_the_siblings(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-test-0123456789")

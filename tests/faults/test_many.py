@@ -50,7 +50,7 @@ async def test_many_runs_of_one_graph_do_not_cross(provider: Provider, monkeypat
         mark = f"question {number:04d}!"
         result = await graph.ainvoke(question(mark))
         shown = result["messages"][-1].content
-        # The aggregator repeats all it was shown: its question and both drafts, and nobody else's.
+        # The aggregator repeats its prompt: the question and drafts of this run, and of no other.
         return all(d["text"] == mark for d in result["drafts"]) and shown.count("question ") == shown.count(mark) == 3
 
     runs = 1000 if LONG else 250
@@ -72,7 +72,7 @@ def test_a_hundred_loops_one_after_the_other(provider: Provider) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_eight_threads_with_loops_of_their_own_and_sync_callers_beside_them(provider: Provider) -> None:
+def test_eight_threads_with_their_own_loops_and_sync_callers(provider: Provider) -> None:
     graph = moa(provider, "tok=4-a", "hangx1-b", quorum=1, aggregator="tok=4-agg", deadline=60.0)
     answers: list[str] = []
 
@@ -107,7 +107,7 @@ async def _cancelled(task: asyncio.Task[Any]) -> None:
 
 @pytest.mark.parametrize("where", ["proposers", "aggregator", "stream"])
 @pytest.mark.timeout(120)
-async def test_cancelling_closes_every_request_and_leaves_nothing(provider: Provider, where: str) -> None:
+async def test_cancelling_closes_every_request_and_task(provider: Provider, where: str) -> None:
     graph = moa(provider, *(("hang-a", "hang-b", "hang-c") if where == "proposers" else ("tok=4-a",)),
                 aggregator="tok=4-agg" if where == "proposers" else "hangmid-tok=9", deadline=100.0)  # fmt: skip
     calls = 3 if where == "proposers" else 2

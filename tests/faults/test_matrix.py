@@ -1,4 +1,4 @@
-"""A short form of the matrix: every fault in every position once, with alternating modes.
+"""The short form of the matrix: every fault in every position once, with alternating modes.
 
 `make faults` runs all of it.
 """

@@ -1,4 +1,4 @@
-"""Odd and hostile replies beyond the attack kit, in both positions, streamed and not, by our wire and the SDK's.
+"""Odd and hostile replies beyond the attack kit, in both positions, streamed and not, by `openai_http` and the SDK.
 
 A proposer's reply never ends the run, its healthy sibling keeps its draft, and the draft says what came. The
 aggregator's reply is an answer or one typed error with the drafts.
@@ -38,7 +38,7 @@ def url() -> Iterator[str]:
 
 
 def sdk(name: str, url: str) -> ChatOpenAI:
-    """A chat model of the caller's own: its replies go through the SDK."""
+    """The caller's own chat model: its replies go through the SDK."""
     return ChatOpenAI(model=name, base_url=url, api_key=SecretStr("k"))
 
 
@@ -76,7 +76,9 @@ def kept(drafts: list[Draft]) -> bool:
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(("group", "streamed"), WAYS)
-async def test_what_a_draft_says_of_an_odd_reply(group: str, streamed: bool, url: str, monkeypatch: Any) -> None:
+async def test_odd_replies_become_drafts_with_the_expected_status(
+    group: str, streamed: bool, url: str, monkeypatch: Any
+) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-test-0123456789")
     wrong: list[str] = []
     for name in (f"{group}: {each}" for each in GROUPS[group]):

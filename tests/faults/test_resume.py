@@ -24,7 +24,7 @@ def moa(provider: Provider, *proposers: str, **fields: Any) -> Any:
 
 @pytest.mark.parametrize("store", ["sqlite", "sqlite, sync", "ledger", "ledger, critique"])
 @pytest.mark.timeout(300)
-def test_kill_9_loses_nothing_recorded_and_pays_for_nothing_twice(store: str) -> None:
+def test_after_kill_9_no_recorded_call_is_lost_or_paid_again(store: str) -> None:
     result = kills.many({store: None}, runs=1, kills=4)[store]
     assert result.kills >= 2 and result.finished == 1, result
     assert (result.drafts_lost, result.recorded_paid_twice) == (0, 0), result

@@ -49,8 +49,8 @@ async def lost(graph: Any) -> bool:
     return False
 
 
-# Lost are the runs whose aggregator fails at every attempt: 200 * 0.25 ** attempts on average, 3.1 and 0.2. The bounds
-# lie three standard deviations above. With one common budget 7, 7 and 24 runs were lost.
+# The lost runs are those whose aggregator fails at every attempt: 200 * 0.25 ** attempts on average, 3.1 and 0.2. The
+# bounds are three standard deviations above. With one common budget 7, 7 and 24 runs were lost.
 @pytest.mark.parametrize(("attempts", "hedge", "most"), [(3, None, 8), (5, None, 2), (3, 0.1, 8), (5, 0.1, 2)])
 async def test_runs_lost_under_random_500s(attempts: int, hedge: float | None, most: int) -> None:
     model = Unreliable(chance=random.Random(7))
@@ -69,7 +69,7 @@ async def test_runs_lost_under_random_500s(attempts: int, hedge: float | None, m
 async def test_runs_lost_under_random_429s() -> None:
     """One call in ten is refused whatever the load is. The limit stays, so that all runs end in time.
 
-    Lost are 200 * 0.1 ** 3 = 0.2 runs on average. When each 429 halved the limit it fell to 4, and two runs of five
+    On average 200 * 0.1 ** 3 = 0.2 runs are lost. When each 429 halved the limit it fell to 4, and two runs of five
     were lost.
     """
     rate_limit.clear()

@@ -91,7 +91,7 @@ async def test_a_quorum_counts_drafts_and_not_failures(provider: Provider) -> No
     assert statuses(result) == ["failed", "empty", "refused", "ok"]
 
 
-async def test_every_layer_has_a_latch_of_its_own(provider: Provider) -> None:
+async def test_every_layer_has_its_own_latch(provider: Provider) -> None:
     graph = moa(provider, "tok=4-a", "hang-b", quorum=1, layers=4, deadline=30.0)
     async with asyncio.timeout(40):
         results = await asyncio.gather(*(graph.ainvoke(QUESTION) for _ in range(20)))
@@ -100,7 +100,7 @@ async def test_every_layer_has_a_latch_of_its_own(provider: Provider) -> None:
     assert open_latches() == 0
 
 
-async def test_a_deadline_takes_what_is_there(provider: Provider) -> None:
+async def test_a_deadline_keeps_the_drafts_so_far(provider: Provider) -> None:
     result = await moa(provider, "tok=4-a", "hang-b", deadline=1.0).ainvoke(QUESTION)
     assert statuses(result) == ["ok", "failed"]
     assert result["drafts"][1]["error"] == "no answer within 1 s"
@@ -145,7 +145,7 @@ def test_the_runs_time_is_shared_out_for_sync_callers_too(provider: Provider) ->
 
 
 async def test_too_few_drafts_may_use_all_of_the_time(provider: Provider) -> None:
-    """What is over at the share's end is not cut before there are `min_drafts`: the slow one still makes the answer."""
+    """A round is not cut at its share of the time before it has `min_drafts`: the slow draft still counts."""
     graph = moa(provider, "1200ms-tok=4-a", "hang-b", run_deadline=2.4, deadline=60.0)
     assert statuses(await graph.ainvoke(QUESTION)) == ["ok", "late"]
     with pytest.raises(DeadlineError):
@@ -200,7 +200,7 @@ async def test_retries_have_one_owner_and_a_budget(provider: Provider) -> None:
 
 
 @pytest.mark.parametrize("fault", ["err400", "err401", "err403", "err404", "err422", "quota", "nomodel", "redirect"])
-async def test_what_cannot_succeed_is_asked_once(provider: Provider, fault: str) -> None:
+async def test_permanent_faults_are_not_retried(provider: Provider, fault: str) -> None:
     with pytest.raises(NotEnoughDraftsError):
         await moa(provider, fault).ainvoke(QUESTION)
     assert provider.stats()["requests"] == 1
@@ -249,7 +249,7 @@ async def test_or_the_best_draft_labelled_as_such(provider: Provider) -> None:
 
 @pytest.mark.parametrize("fault", ["resetmid", "cut", "errmid", "hangmid", "nodone", "truncated"])
 @pytest.mark.parametrize("mode", ["messages", "custom"])
-async def test_a_broken_stream_is_never_passed_off_as_whole(provider: Provider, fault: str, mode: str) -> None:
+async def test_a_broken_stream_is_not_reported_as_whole(provider: Provider, fault: str, mode: str) -> None:
     graph = moa(provider, "tok=4-a", aggregator=f"{fault}-tok=20", deadline=2.0, max_attempts=1)
     context = MoAContext(stream_answer=True) if mode == "custom" else None
     parts = []
@@ -259,7 +259,7 @@ async def test_a_broken_stream_is_never_passed_off_as_whole(provider: Provider, 
     assert parts
 
 
-async def test_a_broken_stream_is_finished_by_a_fallback_which_begins_anew(provider: Provider) -> None:
+async def test_a_fallback_restarts_the_answer_after_a_broken_stream(provider: Provider) -> None:
     graph = moa(
         provider,
         "tok=4-a",
@@ -275,7 +275,7 @@ async def test_a_broken_stream_is_finished_by_a_fallback_which_begins_anew(provi
     assert result["messages"][-1].content.startswith("[tok=5-whole]")
 
 
-async def test_a_retried_stream_begins_anew(provider: Provider) -> None:
+async def test_a_retried_stream_starts_again(provider: Provider) -> None:
     graph = moa(provider, "tok=4-a", aggregator="resetmidx1-tok=20", deadline=20.0)
     told, result = await events_of(graph, MoAContext(stream_answer=True))
     begun = [place for place, event in enumerate(told) if event["moa"] == "aggregating"]
@@ -320,7 +320,7 @@ async def test_an_unknown_price_is_unknown(provider: Provider) -> None:
     assert result["record"]["cost"] is None and result["drafts"][0]["cost"] is None
 
 
-async def test_a_refused_call_costs_nothing_and_a_broken_one_is_unknown(provider: Provider) -> None:
+async def test_a_refused_call_costs_zero_and_a_broken_one_is_unknown(provider: Provider) -> None:
     prices = {"openai:tok=4-a": [1.0, 1.0], "openai:tok=4-agg": [1.0, 1.0]}
     refused = await moa(provider, "tok=4-a", "err401-b", prices=prices).ainvoke(QUESTION)
     assert refused["drafts"][1]["cost"] == 0.0 and refused["record"]["cost"] is not None
@@ -328,7 +328,7 @@ async def test_a_refused_call_costs_nothing_and_a_broken_one_is_unknown(provider
     assert broken["drafts"][1]["cost"] is None and broken["record"]["cost"] is None
 
 
-async def test_what_never_reached_a_provider_costs_nothing() -> None:
+async def test_a_request_that_was_not_sent_costs_zero() -> None:
     """A connection refused, and a name that does not exist cannot have been billed."""
     away = [{"model": "openai:m", "base_url": f"http://{host}/v1"} for host in ("127.0.0.1:9", "nowhere.invalid")]
     good = Own(text="fine", seen=[])
@@ -337,9 +337,7 @@ async def test_what_never_reached_a_provider_costs_nothing() -> None:
     assert [draft["cost"] for draft in drafts[1:]] == [0.0, 0.0]
 
 
-async def test_a_call_that_never_had_its_turn_costs_nothing(
-    provider: Provider, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_call_without_a_permit_costs_zero(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MOA_MAX_CONCURRENCY", "1")
     limits.clear()
     waiting, good = Proposer(**spec(provider, "tok=4-a")), Own(text="fine", seen=[])
@@ -351,7 +349,7 @@ async def test_a_call_that_never_had_its_turn_costs_nothing(
     assert not provider.requests()
 
 
-async def test_what_the_provider_reports_is_the_cost(provider: Provider) -> None:
+async def test_the_cost_that_the_provider_reports_is_used(provider: Provider) -> None:
     result = await moa(provider, "cost=0.25-tok=4", aggregator="cost=0.5-tok=4").ainvoke(QUESTION)
     assert result["record"]["cost"] == pytest.approx(0.75)
 
@@ -394,7 +392,7 @@ async def test_a_window_too_small_leaves_that_proposer_out(provider: Provider) -
     assert "tok=4-small" not in provider.stats()["models"]
 
 
-async def test_a_prompt_that_fits_nobody_is_refused_before_any_request(provider: Provider) -> None:
+async def test_a_prompt_too_long_for_all_models_is_refused_before_any_request(provider: Provider) -> None:
     long = {"messages": [{"role": "user", "content": "word " * 4000}]}
     graph = create_moa(proposers=[spec(provider, "a", window=2000)], aggregator=spec(provider, "agg"))
     with pytest.raises(InputError, match="too long"):
@@ -412,13 +410,13 @@ async def test_an_overflow_the_provider_reports_cuts_the_drafts_and_asks_again(p
     assert result["messages"][-1].content and result["record"]["degraded"]
 
 
-async def test_without_drafts_an_overflow_is_asked_once(provider: Provider) -> None:
+async def test_without_drafts_an_overflow_is_not_retried(provider: Provider) -> None:
     with pytest.raises(NotEnoughDraftsError, match="Too much of it"):
         await moa(provider, "overflowcode").ainvoke(QUESTION)
     assert provider.stats()["requests"] == 1
 
 
-async def test_a_context_can_only_tighten_what_exists(provider: Provider) -> None:
+async def test_a_context_can_only_lower_the_limits(provider: Provider) -> None:
     graph = moa(provider, "tok=4-a")
     for context in (
         {"quorum": 2},

@@ -89,7 +89,7 @@ async def test_bad_lines_and_failed_questions_are_data_and_the_rest_goes_on(benc
     assert (totals.failed, totals.bad) == (4, 2)
 
 
-async def test_a_stopped_batch_goes_on_and_pays_nothing_twice(bench: Bench, provider: Provider) -> None:
+async def test_a_stopped_batch_continues_and_pays_no_call_twice(bench: Bench, provider: Provider) -> None:
     mix = mixture(provider, "a-5ms-echo", "b-5ms-echo", layers=3)
     bench.questions(*prompts(80))
     await bench.run(mix, "whole.jsonl")
@@ -126,7 +126,7 @@ def recorded(path: Path) -> list[tuple[str, str, int, str]]:
     return rows
 
 
-async def test_failed_questions_are_asked_again_with_what_was_paid(bench: Bench, provider: Provider) -> None:
+async def test_failed_questions_are_repeated_with_the_paid_drafts(bench: Bench, provider: Provider) -> None:
     bench.questions(*prompts(4))
     mix = mixture(provider, "a-echo", aggregator="agg-echo-err500x1")
     assert (await bench.run(mix)).failed == 4
@@ -158,14 +158,14 @@ async def test_max_cost_is_kept_and_more_money_goes_on(bench: Bench, provider: P
     totals = await bench.run(mix, max_cost=1.0, concurrency=8)
     assert (totals.failed, totals.resumed) == (0, 10) and totals.cost == pytest.approx(0.90)
     assert provider.stats()["requests"] == 90
-    # What earlier runs paid is counted before new questions are asked, though these stand in front of it.
+    # What earlier runs paid is counted before new questions are asked, though these come before it.
     bench.questions(*({"id": f"new{n}", "prompt": f"new {n}"} for n in range(5)), *prompts(30))
     totals = await bench.run(mix, max_cost=0.96, concurrency=1)
     assert (totals.failed, totals.resumed) == (3, 30) and totals.cost == pytest.approx(0.96)
     assert provider.stats()["requests"] == 96
 
 
-async def test_what_is_wrong_for_all_ends_the_batch_at_once(
+async def test_an_error_of_all_questions_ends_the_batch_at_once(
     bench: Bench, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("NOWHERE_KEY", raising=False)

@@ -1,4 +1,4 @@
-"""`moa batch --batch-api`: a layer is one batch per model, with the answers of the direct way at half the price."""
+"""`moa batch --batch-api`: a layer is one batch per model, with the answers of direct requests at half the price."""
 
 import json
 from pathlib import Path
@@ -71,7 +71,7 @@ def test_the_answers_are_those_of_the_direct_way_at_half_the_price(
     [{"lose": 4}, {"drop": 5}, {"expire": 2}, {"refuse": 6}, {"seconds": 0.6}],
     ids=lambda each: next(iter(each)),
 )
-def test_what_a_batch_does_not_answer_is_sent_in_another_one(tmp_path: Path, faults: dict[str, Any]) -> None:
+def test_unanswered_requests_are_sent_in_another_batch(tmp_path: Path, faults: dict[str, Any]) -> None:
     with BatchServer() as plain:
         _, direct = ask(tmp_path, mixture(tmp_path, plain), "direct")
     with BatchServer(**faults) as server:
@@ -81,7 +81,7 @@ def test_what_a_batch_does_not_answer_is_sent_in_another_one(tmp_path: Path, fau
         assert set(server.state.run.values()) == {1}
 
 
-def test_what_a_batch_does_not_answer_is_sent_directly_on_request(tmp_path: Path) -> None:
+def test_unanswered_requests_are_sent_directly_if_wanted(tmp_path: Path) -> None:
     with BatchServer(expire=1, lose=3) as server:
         code, rows = ask(tmp_path, mixture(tmp_path, server), "batched", *in_batches(server, "--batch-direct"))
         assert code == 0 and all(row["answer"] for row in rows)
@@ -118,7 +118,7 @@ def test_options_that_do_not_go_together_are_refused(tmp_path: Path, capsys: pyt
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_a_killed_run_waits_for_its_batches_and_pays_for_nothing_twice(tmp_path: Path) -> None:
+def test_a_killed_run_waits_for_its_batches_and_pays_no_call_twice(tmp_path: Path) -> None:
     found = batches.measure(tmp_path, prompts=10, kills=3)
     assert found["batch_kills"] >= 2 and found["batch_exit_code"] == 0
     assert (found["batch_lost"], found["batch_paid_twice"], found["batch_price_ratio"]) == (0, 0, 0.5)

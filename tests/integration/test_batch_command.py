@@ -117,7 +117,7 @@ def test_killed_over_a_server_it_goes_on(
     assert Path(out).read_bytes() == Path(here).read_bytes()
 
 
-def test_progress_says_where_it_is_and_what_is_unknown() -> None:
+def test_progress_shows_the_position_and_unknown_costs() -> None:
     totals = Totals(lines=1000, done=300, resumed=100, failed=3, cost=1.5)
     assert line(totals, 100) == "300/1000  2.0/s  $1.5000  5:50 left  3 failed"
     assert line(Totals(lines=10), 0) == "0/10  0.0/min  $0.0000"

@@ -79,7 +79,7 @@ def test_usage_is_the_sum_over_all_calls(moa, provider):
     assert ChatMoA(mixture(provider, "a-nousage", aggregator="b-nousage")).invoke("hi").usage_metadata is None
 
 
-def test_settings_go_to_the_aggregator_alone(provider):
+def test_settings_apply_only_to_the_aggregator(provider):
     ChatMoA(mixture(provider), temperature=0.25, max_tokens=3, stop=["END"]).invoke("hi")
     ChatMoA(mixture(provider)).bind(temperature=0.5, seed=7).invoke("hi", stop=["STOP"])
     sent = [request.json for request in provider.requests("agg-tok=6")]
@@ -90,13 +90,13 @@ def test_settings_go_to_the_aggregator_alone(provider):
 
 
 @pytest.mark.parametrize("retries", [0, 1])
-def test_max_retries_is_the_one_owner_of_retries(provider, retries):
+def test_max_retries_alone_decides_about_retries(provider, retries):
     with pytest.raises(NotEnoughDraftsError):
         ChatMoA(mixture(provider, "x-err503"), max_retries=retries).invoke("hi")
     assert len(provider.requests("x-err503")) == 1 + retries
 
 
-def test_the_aggregator_holds_the_tools_and_proposers_are_told_of_them(moa, provider):
+def test_the_aggregator_gets_the_tools_and_proposers_their_descriptions(moa, provider):
     answer = moa.bind_tools([add]).invoke("What is 2 plus 3?")
     (call,) = answer.tool_calls
     assert (call["name"], call["args"]) == ("add", {"a": 2, "b": 2})
@@ -240,7 +240,7 @@ def in_a_graph(moa: Any, saver: Any = None) -> Any:
 
 
 @pytest.mark.parametrize("subgraphs", [False, True])
-async def test_in_a_node_its_tokens_show_once_and_nothing_else_of_it(provider, subgraphs):
+async def test_in_a_node_only_its_tokens_are_streamed_and_once(provider, subgraphs):
     moa = ChatMoA({**mixture(provider), "aggregator": speaking("It is a fine day.")})
     parts = [
         part
@@ -257,7 +257,7 @@ async def test_in_a_node_its_tokens_show_once_and_nothing_else_of_it(provider, s
     assert {m.id for m in shown} == {last.id}
 
 
-async def test_it_writes_no_checkpoints_of_its_own(moa):
+async def test_it_writes_no_checkpoints(moa):
     saver = InMemorySaver()
     config = {"configurable": {"thread_id": "1"}}
     await in_a_graph(moa, saver).ainvoke({"messages": "hi"}, config)
@@ -287,7 +287,7 @@ def test_a_nested_mixture_works_in_sync_too(moa, provider):
     assert len(provider.requests("one-tok=4")) == 2
 
 
-def test_the_callers_messages_stay_as_they_are_and_none_is_lost(moa, provider):
+def test_the_callers_messages_are_all_sent_and_not_changed(moa, provider):
     again = HumanMessage("again")
     moa.invoke([again, AIMessage("no"), again])
     assert again.id is None

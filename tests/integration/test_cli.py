@@ -107,7 +107,7 @@ def test_prompt_and_pipe_are_joined_and_the_system_prompt_arrives(provider: Prov
     assert system == {"role": "system", "content": "Be kind."}
 
 
-def test_one_proposer_fails_the_answer_comes_and_the_reason_is_told(provider: Provider) -> None:
+def test_when_one_proposer_fails_the_answer_and_the_reason_are_shown(provider: Provider) -> None:
     done = moa("ask", "-f", mixture(provider, "good", "err500-bad"), "hi")
     assert done.returncode == 0 and done.stdout.strip()
     assert b"p1-err500-bad (openai:err500-bad): failed: " in done.stderr and b"loopback says 500" in done.stderr
@@ -150,7 +150,7 @@ def test_an_estimate_of_a_run_that_would_be_refused_is_refused(
     assert capsys.readouterr().out.startswith("2 calls")
 
 
-def test_input_that_is_no_text_is_refused() -> None:
+def test_input_that_is_not_text_is_refused() -> None:
     done = moa("ask", "--preset", "local", stdin=b"\xff\xfe\x00")
     assert done.returncode == 2 and b"not UTF-8" in done.stderr
 
@@ -229,7 +229,7 @@ def test_ctrl_c_ends_with_130_and_no_traceback_and_closes_every_request(provider
     assert (provider.stats()["disconnected"], provider.stats()["requests"]) == (3, 3)
 
 
-def test_a_closed_pipe_is_no_error_report(provider: Provider) -> None:
+def test_a_closed_pipe_prints_no_error(provider: Provider) -> None:
     file = mixture(provider, "a", aggregator="agg-tok=400")
     done = subprocess.run(
         f"'{sys.executable}' -m moa_graph ask -f {file} hi | head -c 1",
@@ -242,7 +242,7 @@ def test_a_closed_pipe_is_no_error_report(provider: Provider) -> None:
 
 
 @pytest.mark.parametrize("answers", [False, True], ids=["refuses", "never answers"])
-def test_an_unreachable_langsmith_never_stalls_the_end_and_is_told(provider: Provider, answers: bool) -> None:
+def test_an_unreachable_langsmith_is_reported_and_delays_nothing(provider: Provider, answers: bool) -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         port = mute.getsockname()[1] if answers else 9  # the discard port: refused at once
         traced = {

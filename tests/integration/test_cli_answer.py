@@ -29,7 +29,7 @@ def _read(terminal: int) -> bytes:
     try:
         return os.read(terminal, 65_536)
     except OSError:
-        return b""  # how Linux says that the last writer has gone
+        return b""  # Linux's error after the last writer has closed
 
 
 def broken(provider: Provider, how: str) -> tuple[str, str]:
@@ -46,7 +46,7 @@ def broken(provider: Provider, how: str) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("how", ["best draft", "fallback", "retry"])
-def test_a_pipe_gets_the_answer_and_nothing_of_what_broke_off(
+def test_a_pipe_gets_the_whole_answer_without_the_interrupted_text(
     how: str, provider: Provider, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file, answer = broken(provider, how)
@@ -57,7 +57,7 @@ def test_a_pipe_gets_the_answer_and_nothing_of_what_broke_off(
 
 
 @pytest.mark.parametrize("how", ["best draft", "fallback", "retry"])
-def test_a_terminal_gets_the_whole_answer_after_what_broke_off_and_is_told(how: str, provider: Provider) -> None:
+def test_a_terminal_shows_the_restart_and_then_the_whole_answer(how: str, provider: Provider) -> None:
     file, answer = broken(provider, how)
     out, err = on_a_terminal("ask", "--raw", "-f", file, "hi")
     void, _, rest = out.partition("\n\n")

@@ -98,7 +98,7 @@ def test_settings_that_do_not_go_together_are_refused_and_change_nothing(say, pr
     assert [len(provider.requests(name)) for name in ("one", "two", "three")] == [0, 2, 1], "two aggregates, too"
 
 
-def test_what_the_options_say_goes_over_the_loaded_chat(say, provider: Provider, capsys) -> None:
+def test_options_replace_settings_of_the_loaded_chat(say, provider: Provider, capsys) -> None:
     Path("talk.json").write_text(json.dumps({"messages": [], "layers": 5, "system": "Be brief."}))
     file = rounds(provider, "two", "three")
     assert main(["chat", "-f", file, "--load", "talk.json"]) == 3, "more layers than the mixture has"
@@ -108,7 +108,7 @@ def test_what_the_options_say_goes_over_the_loaded_chat(say, provider: Provider,
     assert main(["chat", "-f", file, "--layers", "4"]) == 3
 
 
-def test_what_is_no_text_does_not_end_the_chat(say, provider: Provider, capsys) -> None:
+def test_input_that_is_not_text_does_not_end_the_chat(say, provider: Provider, capsys) -> None:
     file = mixture(provider, "one")
     done = moa("chat", "-f", file, stdin=b"caf\xe9?\n/save talk.json\n")
     assert done.returncode == 0 and b"2 messages saved to talk.json" in done.stderr, done.stderr
@@ -119,7 +119,7 @@ def test_what_is_no_text_does_not_end_the_chat(say, provider: Provider, capsys) 
     assert json.loads(Path("again.json").read_text()).items() >= json.loads(half).items()
 
 
-def test_mistakes_and_faults_leave_the_chat_and_its_history_whole(say, provider: Provider, capsys) -> None:
+def test_errors_keep_the_chat_and_its_history(say, provider: Provider, capsys) -> None:
     file = mixture(provider, "one", aggregator="err400x1-agg")
     Path("bad.json").write_text("[]")
     lines = ["Lost?", "/nope", "/layers many", "/preset nope", "/load bad.json", "/load none.json", "/help", "Kept?"]

@@ -75,7 +75,7 @@ def test_ask_continues_the_last_conversation(provider: Provider, capsys: pytest.
     assert [turn["content"] for turn in provider.requests("a")[-1].json["messages"]] == ["First?", "fine", "Second?"]
 
 
-def test_a_preset_of_ones_own_is_added_used_and_removed(provider: Provider, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_users_preset_is_added_used_and_removed(provider: Provider, capsys: pytest.CaptureFixture[str]) -> None:
     file = mixture(provider, "a", description="Mine alone.")
     assert main(["presets", "add", file]) == 0
     assert main(["presets", "add", file]) == 2
@@ -91,7 +91,7 @@ def test_a_preset_of_ones_own_is_added_used_and_removed(provider: Provider, caps
     assert "mine" not in [row["name"] for row in rows(capsys, "presets", "list")]
 
 
-def test_a_file_that_is_no_mixture_is_not_added(capsys: pytest.CaptureFixture[str], own_home: Path) -> None:
+def test_a_file_that_is_not_a_mixture_is_not_added(capsys: pytest.CaptureFixture[str], own_home: Path) -> None:
     Path("bad.yaml").write_text("proposers: []\n")
     assert main(["presets", "add", "bad.yaml"]) == 3
     assert "bad.yaml" in capsys.readouterr().err and not (own_home / "presets").exists()
@@ -100,7 +100,7 @@ def test_a_file_that_is_no_mixture_is_not_added(capsys: pytest.CaptureFixture[st
 PRICES = {"a": [10, 10], "b": [20, 20], "agg": [30, 30]}
 
 
-def test_the_cost_of_a_ledger_is_the_batchs_own(provider: Provider, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_cost_of_a_ledger_equals_the_batchs(provider: Provider, capsys: pytest.CaptureFixture[str]) -> None:
     Path("in.jsonl").write_text('"one"\n"two"\n')
     file = mixture(provider, "a", "b", prices=PRICES)
     assert main(["batch", "in.jsonl", "out.jsonl", "-f", file, "-q"]) == 0
@@ -118,7 +118,7 @@ def test_the_cost_of_a_ledger_is_the_batchs_own(provider: Provider, capsys: pyte
     assert "total: 6 calls, $" in capsys.readouterr().out
 
 
-def test_the_cost_of_the_log_is_the_records_own(provider: Provider, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_cost_of_the_log_equals_the_records(provider: Provider, capsys: pytest.CaptureFixture[str]) -> None:
     file = mixture(provider, "a", "b", prices=PRICES)
     capsys.readouterr()
     assert main(["ask", "-f", file, "--json", "hi"]) == 0
@@ -127,7 +127,7 @@ def test_the_cost_of_the_log_is_the_records_own(provider: Provider, capsys: pyte
     assert json.loads(capsys.readouterr().out)["total"] == {"calls": 3, "cost": pytest.approx(cost), "unknown": 0}
 
 
-def test_what_is_no_ledger_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_is_not_a_ledger_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     Path("text").write_text("not SQLite, and longer than a header of SQLite would have to be " * 3)
     with sqlite3.connect("other.db") as db:
         db.execute("CREATE TABLE calls (x)")

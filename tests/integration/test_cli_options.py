@@ -32,7 +32,7 @@ def test_a_question_needs_no_command(provider: Provider) -> None:
     assert asked(provider, "a") == ["Why is it so?"]
 
 
-def test_a_word_that_is_no_command_is_not_asked(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_command_is_not_sent_as_a_question(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["France"]) == 2
     assert "moa ask France" in capsys.readouterr().err
 
@@ -102,7 +102,7 @@ def test_files_are_attached(provider: Provider) -> None:
         ("missing.txt", None, "No such file"),
     ],
 )
-def test_what_cannot_be_attached_is_refused_before_a_request(
+def test_an_unusable_attachment_is_refused_before_a_request(
     name: str, data: bytes | None, words: str, provider: Provider, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if data is not None:
@@ -112,7 +112,7 @@ def test_what_cannot_be_attached_is_refused_before_a_request(
     assert name in err and words in err and not provider.requests()
 
 
-def test_without_drafts_the_aggregator_is_asked_alone(provider: Provider) -> None:
+def test_without_drafts_only_the_aggregator_is_called(provider: Provider) -> None:
     assert main(["ask", "-f", mixture(provider, "a", "b"), "--no-drafts", "hi"]) == 0
     assert [request.model for request in provider.requests() if request.model] == ["agg"]
 

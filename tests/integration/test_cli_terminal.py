@@ -106,7 +106,7 @@ def asked(provider: Provider, model: str) -> list[str]:
     return [request.json["messages"][-1]["content"] for request in provider.requests(model)]
 
 
-def test_the_first_line_says_what_is_asked_and_the_line_can_be_edited(
+def test_the_first_line_names_the_mixture_and_input_can_be_edited(
     provider: Provider, terminal: Callable[..., Terminal]
 ) -> None:
     file = mixture(provider, "one", aggregator="say=fine", prices={"one": [1, 1], "say=fine": [1, 1]})
@@ -237,9 +237,7 @@ def test_tab_completes_commands_and_presets(provider: Provider, terminal: Callab
 
 
 @pytest.mark.parametrize("width", [40, 60, 100])
-def test_errors_stand_below_the_table_and_destroy_nothing(
-    width: int, provider: Provider, terminal: Callable[..., Terminal]
-) -> None:
+def test_errors_are_printed_below_the_table(width: int, provider: Provider, terminal: Callable[..., Terminal]) -> None:
     screen = terminal(width=width)
     file = mixture(provider, "err500-bad", "err401-worse", "good", aggregator="say=fine")
     screen.enter(f"clear; {MOA} ask -f {file} hi")

@@ -18,7 +18,7 @@ async def client(langgraph_dev) -> AsyncIterator[LangGraphClient]:
         yield client
 
 
-async def test_moa_shows_everything_and_moa_answer_the_answer_alone(client):
+async def test_moa_shows_everything_and_moa_answer_only_the_answer(client):
     full = await client.runs.wait(None, "moa", input=ASK)
     assert full["messages"][-1]["content"] == ANSWER
     assert [d["text"] for d in full["drafts"]] == ["draft one", "draft two", "draft three"]

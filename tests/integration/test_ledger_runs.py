@@ -20,7 +20,7 @@ QUESTION = {"messages": [{"role": "user", "content": "Why is the sky blue?"}]}
 
 
 class Dating(Own):
-    """Puts into its message what no JSON holds, as some providers' packages do."""
+    """Puts a value that is not JSON into its message, as some providers' packages do."""
 
     async def _agenerate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
         self.seen.append(messages)
@@ -32,7 +32,7 @@ def spec(provider: Provider, model: str) -> dict[str, Any]:
     return {"model": f"openai:{model}", "base_url": provider.url}
 
 
-async def test_a_message_that_is_no_json_is_kept_as_json(provider: Provider, tmp_path: Path) -> None:
+async def test_a_message_that_is_not_json_is_recorded_as_json(provider: Provider, tmp_path: Path) -> None:
     mine = Dating()
     fields = {"proposers": [mine, spec(provider, "tok=4-a")], "aggregator": spec(provider, "tok=4-agg")}
     for _ in range(2):
@@ -63,7 +63,7 @@ async def test_a_ledger_that_cannot_be_written_loses_no_paid_draft(
     assert told.startswith("ledger l.db: database is locked.") and told.endswith("paid calls are not recorded.")
 
 
-async def test_what_is_no_ledger_is_refused_before_any_request(provider: Provider, tmp_path: Path) -> None:
+async def test_a_file_that_is_not_a_ledger_is_refused_before_any_request(provider: Provider, tmp_path: Path) -> None:
     (tmp_path / "bad.db").write_bytes(b"this is no database, it is a text file that is long enough" * 20)
     with Ledger(tmp_path / "bad.db", run="r") as bad:
         graph = create_moa(proposers=[spec(provider, "a")], aggregator=spec(provider, "agg"), ledger=bad)
@@ -72,8 +72,8 @@ async def test_what_is_no_ledger_is_refused_before_any_request(provider: Provide
     assert provider.stats()["requests"] == 0
 
 
-async def test_a_ledger_that_breaks_in_the_middle_pays_nothing_twice(provider: Provider, tmp_path: Path) -> None:
-    """What cannot be looked up is not asked: a draft that fails, beside others that live."""
+async def test_a_ledger_that_fails_during_a_run_pays_no_call_twice(provider: Provider, tmp_path: Path) -> None:
+    """A call that cannot be looked up in the ledger is not made: its draft fails, and the others are kept."""
     with Ledger(tmp_path / "l.db", run="r") as kept:
         graph = create_moa(
             proposers=[spec(provider, "300ms-tok=4-a")], aggregator=spec(provider, "tok=4-agg"), ledger=kept

@@ -63,7 +63,7 @@ async def test_streams_piece_by_piece_and_the_pieces_are_the_answer() -> None:
     chunks = [chunk async for chunk in model(max_tokens=16).astream("Count to fifty in words.")]
     assert sum(bool(chunk.text) for chunk in chunks) > 3
     whole = sum(chunks[1:], chunks[0])
-    # Where the model ends by itself depends on what it was asked before in this process.
+    # The place where the model ends depends on earlier questions in this process.
     count = whole.usage_metadata["output_tokens"] if whole.usage_metadata else 0
     assert 3 < count <= 16
     assert count == 16 or whole.response_metadata["finish_reason"] == "stop"
@@ -127,7 +127,7 @@ def test_one_runtime_serves_many_loops_and_threads() -> None:
 
 async def until_idle() -> None:
     runtime = running(locate("smollm2"))
-    while runtime.busy() or runtime.open:  # the test's timeout bounds it
+    while runtime.busy() or runtime.open:  # until the test's timeout
         await asyncio.sleep(0.02)
 
 
@@ -168,7 +168,7 @@ def test_images_are_refused_before_anything_runs() -> None:
         model().invoke([HumanMessage([{"type": "text", "text": "What is this?"}, image])])
 
 
-def test_what_is_missing_is_named_with_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_part_is_named_with_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match=r"Known: smollm2; or give a file"):
         locate("gpt-5")
     with pytest.raises(ConfigError, match="does not exist"):
@@ -235,7 +235,7 @@ ENDINGS = {
 
 
 @pytest.mark.parametrize("code", ENDINGS.values(), ids=ENDINGS)
-def test_the_process_ends_cleanly_and_says_nothing(code: str) -> None:
+def test_the_process_ends_cleanly_and_silently(code: str) -> None:
     done = python(code)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     assert len(done.stdout.splitlines()) >= 1

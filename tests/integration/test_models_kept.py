@@ -41,5 +41,5 @@ def test_a_client_that_varies_its_sampling_leaves_few_models_and_connections(pro
             assert httpx.post(f"{served.url}/v1/chat/completions", json=sent).status_code == 200
         sizes = [len(kept) for kept in registry._models.values() if id(kept) not in before]
     assert sizes and max(sizes) <= few
-    # One connection of the wire's own for the drafts, one of the SDK for the structured answers.
+    # One connection of `openai_http` for the drafts, one of the SDK for the structured answers.
     assert provider.stats()["connections"] <= 2

@@ -82,7 +82,7 @@ async def test_a_server_that_ignores_n_gets_the_other_requests(
     assert "1 of 4 replies came" in caplog.text
 
 
-async def test_a_server_that_refuses_n_is_asked_once(
+async def test_a_server_that_refuses_n_gets_one_such_request(
     provider: Provider, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Refusing(Own):
@@ -124,7 +124,7 @@ def test_sync_callers_one_slot_at_a_time(provider: Provider) -> None:
     assert [body.get("n") for body in bodies(provider)] == [6]
 
 
-async def test_the_ledger_holds_every_slot_and_a_missing_one_is_asked_for_alone(
+async def test_the_ledger_has_every_slot_and_only_a_missing_one_is_requested(
     provider: Provider, tmp_path: Path
 ) -> None:
     async def run() -> dict[str, Any]:

@@ -16,7 +16,7 @@ def own(provider: Provider, model: str, **fields: object) -> ChatOpenAI:
     return ChatOpenAI(model=model, base_url=provider.url, api_key="key-1", **fields)  # type: ignore[arg-type]
 
 
-def test_a_model_of_the_callers_own_works_in_every_asyncio_run(provider: Provider) -> None:
+def test_the_callers_model_works_in_every_asyncio_run(provider: Provider) -> None:
     graph = create_moa(proposers=[own(provider, "a")], aggregator=own(provider, "b"), max_attempts=1)
     for _ in range(6):
         result = asyncio.run(graph.ainvoke({"messages": "hi"}))
@@ -33,7 +33,7 @@ def test_its_sdk_makes_no_retries_and_its_object_stays_as_it_was(provider: Provi
     assert model.max_retries != 0
 
 
-async def test_a_client_of_the_callers_own_making_stays(provider: Provider) -> None:
+async def test_the_callers_own_client_is_kept(provider: Provider) -> None:
     seen: list[str] = []
 
     async def note(request: httpx2.Request) -> None:
@@ -45,7 +45,7 @@ async def test_a_client_of_the_callers_own_making_stays(provider: Provider) -> N
     assert len(seen) == 2
 
 
-async def test_a_time_limit_of_the_callers_own_still_holds(provider: Provider) -> None:
+async def test_the_callers_own_time_limit_still_holds(provider: Provider) -> None:
     slow = own(provider, "hang", timeout=0.2)
     graph = create_moa(proposers=[own(provider, "a"), slow], aggregator=own(provider, "b"), max_attempts=1)
     async with asyncio.timeout(20):

@@ -150,7 +150,7 @@ def mute_server(status: str) -> Iterator[tuple[str, list[str]]]:
     thread.join(10)
 
 
-async def test_a_run_whose_end_is_never_told_is_a_fault_of_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_run_without_an_end_event_is_a_server_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("moa_graph.graph.remote.SILENCE", 0.2)
     with mute_server("success") as (url, ended):
         async with RemoteMoA(url) as remote:

@@ -125,7 +125,7 @@ async def test_a_key_put_right_in_the_file_is_used_at_once(
 
 @pytest.mark.parametrize("kind", [ChatOpenAI, ChatTogether])
 @pytest.mark.parametrize("responses", [False, True])
-async def test_a_model_of_the_callers_own_makes_no_retries_of_its_own(
+async def test_the_callers_model_makes_no_retries(
     provider: loopback.Provider, kind: type[Any], responses: bool
 ) -> None:
     """Retries are made in one place: 3 attempts are 3 requests, not 9. The caller's object is not changed."""

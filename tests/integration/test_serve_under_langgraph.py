@@ -104,7 +104,7 @@ def test_other_pages_may_not(langgraph_dev):
         assert status in (400, 403) and "access-control-allow-origin" not in headers
         status, headers, _ = request(langgraph_dev, "POST", "/assistants/search", {"limit": 1}, Origin=origin)
         assert status in (400, 403) and "access-control-allow-origin" not in headers
-    # Pages that may use the server's API may still not drive ours: they are no part of it.
+    # Pages that may use the server's API may not use this package's routes, which are not a part of it.
     body = {"mixture": "scripted", "messages": ASK}
     assert request(langgraph_dev, "POST", "/moa/run", body, Origin="http://localhost:3000")[0] == 403
 
@@ -166,5 +166,5 @@ def test_a_providers_key_is_found_without_blocking_the_servers_loop(tmp_path, wh
         assert "NotEnoughDrafts" in answer and "Blocking" not in server.log.read_text()
 
 
-def test_nothing_of_ours_blocked_the_servers_loop(langgraph_dev):
+def test_this_package_did_not_block_the_servers_loop(langgraph_dev):
     assert "Blocking call" not in langgraph_dev.log.read_text()

@@ -66,7 +66,7 @@ async def test_without_it_the_parent_gets_exactly_one_whole_message(moa):
 
 
 @pytest.mark.parametrize("subgraphs", [False, True])
-async def test_drafts_are_never_messages(moa, subgraphs):
+async def test_drafts_are_not_messages(moa, subgraphs):
     for _, mode, part in await parts_of(parent(moa), subgraphs=subgraphs):
         if mode == "messages":
             assert "[one-" not in part[0].content and "[two-" not in part[0].content
@@ -100,7 +100,7 @@ class Customer:
 
 
 @pytest.mark.parametrize("context", [None, Customer(), {"layers": 99, "name": "Ann"}])
-def test_a_parents_own_context_changes_nothing(moa, context):
+def test_a_parents_context_has_no_effect(moa, context):
     schema = dict if isinstance(context, dict) else Customer
     done = parent(moa, context_schema=schema).invoke({"messages": "hi"}, context=context)
     assert len(done["messages"]) == 2

@@ -129,7 +129,7 @@ def test_a_run_that_fails_is_marked_at_its_root(provider, sink):
 
 
 @pytest.mark.parametrize("traced", [True, False])
-def test_a_span_of_the_callers_own_is_left_alone(provider, sink, traced):
+def test_the_callers_own_span_is_not_changed(provider, sink, traced):
     failing = create_moa(
         proposers=[model(provider, "bad-err500"), model(provider, "ok")],
         aggregator=model(provider, "agg-tok=2"),

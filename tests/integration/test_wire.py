@@ -102,7 +102,7 @@ async def outcome(asked, model, *, patience=60.0):
     try:
         async with asyncio.timeout(patience):
             return shown(await asked(model))
-    except Exception as error:  # whatever it is, it is compared
+    except Exception as error:  # an exception of any class is compared
         return shown(error)
 
 
@@ -172,14 +172,14 @@ async def test_tools_streamed_and_not_log_probabilities_and_pictures(provider, p
         assert seen.content == "see"
 
 
-async def test_together_is_its_own_class_over_the_same_path(provider):
+async def test_together_uses_its_own_class_over_the_same_path(provider):
     answer = await whole(cheap(provider.url, "echo", "together"))
     assert answer.content == HELLO[1].content
     assert answer.usage_metadata["output_tokens"] > 0
 
 
-async def test_what_it_does_not_know_goes_through_the_sdk(provider, plain):
-    """Extra headers are the SDK's; a body that is no plain JSON ends in the SDK's own error."""
+async def test_unknown_parameters_go_through_the_sdk(provider, plain):
+    """Extra headers are the SDK's; a body that is not plain JSON ends in the SDK's own error."""
     await cheap(provider.url, "m").ainvoke(HELLO, extra_headers={"x-mine": "1"})
     assert provider.requests("m")[0].headers["x-mine"] == "1"
     assert "x-stainless-lang" in provider.requests("m")[0].headers
@@ -233,7 +233,7 @@ def test_a_hundred_loops_in_a_row_leave_nothing_open(provider):
 
 
 def test_loops_that_are_just_closed_do_no_harm(provider):
-    """No shutdown of generators: the sockets go with the garbage, the next loop has a session of its own."""
+    """Generators are not shut down: garbage collection closes the sockets, and the next loop has its own session."""
     model = cheap(provider.url, "echo")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)  # asyncio's own, for transports left open
@@ -241,12 +241,12 @@ def test_loops_that_are_just_closed_do_no_harm(provider):
             loop = asyncio.new_event_loop()
             assert loop.run_until_complete(model.ainvoke(f"question {number}")).content == f"question {number}"
             loop.close()
-        assert asyncio.run(model.ainvoke("last")).content == "last"  # tidies the last closed loop's session away
+        assert asyncio.run(model.ainvoke("last")).content == "last"  # closes the session of the last closed loop
         gc.collect()
     assert sum(1 for _ in Path("/proc/self/fd").iterdir()) < 200
 
 
-def test_eight_threads_with_loops_of_their_own(provider):
+def test_eight_threads_with_their_own_loops(provider):
     model = cheap(provider.url, "echo")
 
     async def ask(number: int) -> None:

@@ -101,7 +101,7 @@ TOO_LARGE: dict[str, tuple[Reply, bool]] = {
 
 
 @pytest.mark.parametrize("name", TOO_LARGE)
-async def test_what_is_too_large_ends_the_call_without_holding_up_the_loop(
+async def test_a_reply_that_is_too_large_ends_the_call_without_blocking_the_loop(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # 64 MB of comments take a while to send.
@@ -122,7 +122,7 @@ async def test_what_is_too_large_ends_the_call_without_holding_up_the_loop(
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-async def test_an_upgrade_that_nobody_asked_for_leaves_no_connection_open(streamed: bool) -> None:
+async def test_an_unrequested_upgrade_closes_its_connection(streamed: bool) -> None:
     gone = asyncio.Event()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -154,7 +154,7 @@ async def test_an_endless_error_keeps_its_status_and_its_first_words() -> None:
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-async def test_a_header_that_is_not_ascii_leaves_a_429_what_it_is(streamed: bool) -> None:
+async def test_a_429_with_a_header_that_is_not_ascii_is_a_429(streamed: bool) -> None:
     words = b'{"error": {"message": "slow down"}}'
     reply = http(words, "x-a: gr\u00f6\u00dfe \U0001f600", "retry-after: 3", status="429 Busy")
     async with serving(always(reply)) as url, asyncio.timeout(60):
@@ -166,7 +166,7 @@ async def test_a_header_that_is_not_ascii_leaves_a_429_what_it_is(streamed: bool
 
 
 @pytest.mark.parametrize("wait", [0.0, 0.05])
-async def test_a_reply_that_nobody_asked_for_is_not_taken_for_the_next_answer(wait: float) -> None:
+async def test_an_unrequested_reply_is_not_the_next_answer(wait: float) -> None:
     async def twice(writer: asyncio.StreamWriter) -> None:
         writer.write(http(completion("asked for")))
         await asyncio.sleep(wait)

@@ -45,13 +45,13 @@ FINDINGS = {
         "a reply ends the run with an untyped error",
         _in("unit/test_reply.py", "any_message_class_is_read", "any_reply_is_read_and_can_be_stored")
         + _in("unit/test_reply.py", "counts_are_integers_that_can_be_trusted_or_unknown")
-        + _in("faults/test_odd_replies.py", "what_a_draft_says_of_an_odd_reply"),
+        + _in("faults/test_odd_replies.py", "odd_replies_become_drafts_with_the_expected_status"),
     ),
     "B3": Finding(
         "a large or compressed reply stops the event loop and exhausts the memory",
-        _in("integration/test_wire_limits.py", "what_is_too_large_ends_the_call_without_holding_up_the_loop")
+        _in("integration/test_wire_limits.py", "a_reply_that_is_too_large_ends_the_call_without_blocking_the_loop")
         + _in("unit/test_thoughts.py", "time_grows_with_the_length_and_not_faster")
-        + _in("faults/test_odd_replies.py", "what_a_draft_says_of_an_odd_reply"),
+        + _in("faults/test_odd_replies.py", "odd_replies_become_drafts_with_the_expected_status"),
     ),
     "B4": Finding(
         "a web page of another site, or a rebound name, runs a served graph",
@@ -76,8 +76,8 @@ FINDINGS = {
         "text of the conversation forges the boundaries of drafts; drafts are in the system message",
         _in(
             "unit/test_prompts.py",
-            "the_code_stands_nowhere_in_the_request",
-            "the_code_moves_on_wherever_it_stands",
+            "the_code_is_nowhere_else_in_the_request",
+            "the_code_changes_when_the_request_contains_it",
             "where_fenced_drafts_stand",
             "boundaries_are_cut_from_answers_whole_and_in_pieces",
         )
@@ -88,7 +88,7 @@ FINDINGS = {
         _in(
             "unit/test_limits.py",
             "a_limiter_belongs_to_one_host_and_model_or_to_a_host_that_takes_few_at_once",
-            "a_cool_down_that_outlasts_the_patience_delays_nobody",
+            "a_cool_down_longer_than_the_patience_delays_no_call",
             "one_model_that_is_limited_does_not_starve_its_siblings",
         ),
     ),
@@ -136,7 +136,7 @@ FINDINGS = {
     "M11": Finding(
         "broken HTTP is reported as a status that no server sent, at no cost",
         _in("unit/test_fault_words.py", "broken_http_is_not_a_status_that_a_server_sent")
-        + _in("faults/test_odd_replies.py", "what_a_draft_says_of_an_odd_reply"),
+        + _in("faults/test_odd_replies.py", "odd_replies_become_drafts_with_the_expected_status"),
     ),
     "M12": Finding(
         "Ctrl-C in a sync run waits for every proposer",
@@ -161,7 +161,7 @@ FINDINGS = {
     ),
     "M17": Finding(
         "a chat model object of the caller's fails in every second event loop",
-        _in("integration/test_own_models.py", "a_model_of_the_callers_own_works_in_every_asyncio_run"),
+        _in("integration/test_own_models.py", "the_callers_model_works_in_every_asyncio_run"),
     ),
     "m1": Finding(
         "malformed Host and Origin headers are unhandled errors",
@@ -202,22 +202,22 @@ FINDINGS = {
     ),
     "m8": Finding(
         "a header that is not ASCII hides a 429",
-        _in("integration/test_wire_limits.py", "a_header_that_is_not_ascii_leaves_a_429_what_it_is"),
+        _in("integration/test_wire_limits.py", "a_429_with_a_header_that_is_not_ascii_is_a_429"),
     ),
     "m9": Finding(
         "Retry-After: 0 makes three requests at once",
-        _in("unit/test_backoff.py", "a_wait_of_nothing_has_a_floor"),
+        _in("unit/test_backoff.py", "a_wait_of_zero_has_a_floor"),
     ),
     "m10": Finding(
         "a reply 101 leaves a connection open",
-        _in("integration/test_wire_limits.py", "an_upgrade_that_nobody_asked_for_leaves_no_connection_open"),
+        _in("integration/test_wire_limits.py", "an_unrequested_upgrade_closes_its_connection"),
     ),
     "m11": Finding(
         "proxies without a scheme fail; ports and networks in NO_PROXY are ignored",
         _in(
             "unit/test_proxies.py",
             "an_address_without_a_scheme_is_an_http_proxy",
-            "what_is_no_proxy_is_refused_by_the_variables_name",
+            "an_invalid_proxy_is_refused_by_the_variables_name",
             "exceptions_are_kept_so_that_the_key_does_not_go_to_the_proxy",
         ),
     ),
@@ -264,7 +264,7 @@ FINDINGS = {
     ),
     "m19": Finding(
         "a reply that nobody asked for answers the next request on its connection",
-        _in("integration/test_wire_limits.py", "a_reply_that_nobody_asked_for_is_not_taken_for_the_next_answer"),
+        _in("integration/test_wire_limits.py", "an_unrequested_reply_is_not_the_next_answer"),
     ),
     "m20": Finding(
         "random 429s lower the limit to 4, and two runs of five fail",

@@ -282,17 +282,17 @@ async def test_after_a_write_that_failed_nothing_more_is_paid_for_until_writing_
     """A quota, a file system that became read-only: free bytes do not show it."""
     with Ledger(tmp_path / "l.db", run="r") as ledger:
         await ledger.check()
-        ledger._submit(lambda: ledger._one("PRAGMA max_page_count = 6")).result()
+        ledger._submit(lambda: ledger._rows.one("PRAGMA max_page_count = 6")).result()
         graph = create_moa(mixture(provider), ledger=ledger)
         await graph.ainvoke({"messages": "long " * 10_000})
         before = requests(provider)
-        ledger._submit(lambda: ledger._one("PRAGMA max_page_count = 1")).result()
+        ledger._submit(lambda: ledger._rows.one("PRAGMA max_page_count = 1")).result()
         with pytest.raises(ConfigError, match="full"):
             await ledger.put("big", {"text": "x" * 100_000})
         with pytest.raises(ConfigError, match="full"):
             await graph.ainvoke(ASK)
         assert requests(provider) == before
-        ledger._submit(lambda: ledger._one("PRAGMA max_page_count = 100000")).result()
+        ledger._submit(lambda: ledger._rows.one("PRAGMA max_page_count = 100000")).result()
         await graph.ainvoke(ASK)
         assert requests(provider) == before + 3
 

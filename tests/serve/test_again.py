@@ -28,7 +28,7 @@ def before(served):
     return post(served, {"mixture": "prompt", "messages": ASK})[1][-1]
 
 
-def test_the_aggregator_alone_is_asked(served, provider, before):
+def test_only_the_aggregator_is_called(served, provider, before):
     provider.reset()
     drafts = [{**draft, "text": draft["text"] + " edited"} for draft in before["drafts"]]
     status, events = post(served, {"mixture": "prompt", "messages": ASK, "drafts": drafts})
@@ -65,7 +65,7 @@ def test_an_aggregator_that_fails_again_says_why(served, before):
     ],
     ids=["draft", "type", "none", "notes", "aggregator"],
 )
-def test_what_cannot_be_used_is_refused_before_a_request(served, provider, before, change, reason):
+def test_an_unusable_body_is_refused_before_a_request(served, provider, before, change, reason):
     provider.reset()
     status, body = post(served, {"mixture": "good", "messages": ASK, "drafts": before["drafts"], **change})
     assert status == 400 and reason in body["error"]["message"] and not provider.requests()

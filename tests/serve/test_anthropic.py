@@ -123,7 +123,7 @@ def test_the_number_of_tokens_is_an_estimate_that_grows(client):
         ({"system": [{"type": "image"}]}, "system"),
     ],
 )
-def test_what_is_wrong_is_a_400_in_anthropics_shape_that_sends_nothing(served, provider, change, word):
+def test_a_wrong_request_is_a_400_in_anthropics_shape_and_sends_nothing(served, provider, change, word):
     body = {"model": "good", "max_tokens": 5, "messages": ASK, **change}
     status, answer = post(served, body, path="/v1/messages")
     assert status == 400 and answer["type"] == "error", answer

@@ -49,7 +49,7 @@ def test_the_first_is_what_the_command_takes_and_the_embedded_model_is_last(monk
     assert len(names) > 1 or not keys
 
 
-def test_what_the_owner_named_comes_first(monkeypatch, tmp_path):
+def test_the_owners_mixtures_come_first(monkeypatch, tmp_path):
     monkeypatch.setenv(OPENAI, "none")
     monkeypatch.setenv("MOA_PRESET", "local")
     assert list(Catalogue.of().mixtures)[:2] == ["local", "openai"]
@@ -70,7 +70,7 @@ async def test_page_and_tool_begin_with_the_first(monkeypatch):
     assert asked["enum"][0] == "openai" and "the default is openai" in asked["description"]
 
 
-async def test_the_tool_asks_the_first_when_it_is_told_no_mixture(provider: Provider):
+async def test_the_tool_uses_the_first_mixture_by_default(provider: Provider):
     first, other = (mixture(provider, "one-tok=2", aggregator=f"say={text}") for text in ("first", "other"))
     with Served({"first": first, "other": other}) as served:
         async with Client(f"{served.url}/mcp") as client:
@@ -86,7 +86,7 @@ def test_an_embedded_model_that_is_not_installed_is_left_out_with_the_reason(mon
     assert catalogue.missing["together"] == [TOGETHER]
 
 
-def test_servers_of_ones_own_and_packages_that_are_not_there_are_left_out_with_the_reason(monkeypatch):
+def test_servers_without_address_and_missing_packages_are_left_out_with_the_reason(monkeypatch):
     """One preset whose package is missing must not stop the server."""
     monkeypatch.delenv("MOA_PRESET", raising=False)
     found = importlib.util.find_spec
@@ -97,13 +97,13 @@ def test_servers_of_ones_own_and_packages_that_are_not_there_are_left_out_with_t
     assert catalogue.missing["lmstudio"] == ["to be requested by name, with its own server running"]
 
 
-def test_a_server_of_ones_own_is_offered_when_it_is_named(monkeypatch):
+def test_a_server_by_address_is_offered_when_it_is_named(monkeypatch):
     assert list(Catalogue.of(["lmstudio"]).mixtures) == ["lmstudio"]
     monkeypatch.setenv("MOA_PRESET", "lmstudio")
     assert next(iter(Catalogue.of().mixtures)) == "lmstudio"
 
 
-def test_with_nothing_to_serve_it_says_what_each_would_need(not_installed, capsys):
+def test_with_nothing_to_serve_it_lists_what_each_needs(not_installed, capsys):
     with pytest.raises(ConfigError, match=r"`local` needs the extra `local`.*`openai` needs OPENAI_API_KEY"):
         Catalogue.of()
     assert main(["serve", "--preset", "local"]) == 3

@@ -29,7 +29,7 @@ def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ("ui", signal.SIGTERM, {}, ("local", "local")),
     ],
 )
-def test_it_serves_until_it_is_told_to_stop(clean, command, sent, keys, offered):
+def test_it_serves_until_it_is_stopped(clean, command, sent, keys, offered):
     options = ["--no-browser"] if command == "ui" else ["--port", "0"]
     with subprocess.Popen(
         [sys.executable, "-m", "moa_graph", command, *options],
@@ -58,7 +58,7 @@ def test_it_serves_until_it_is_told_to_stop(clean, command, sent, keys, offered)
     assert process.returncode in (130, -signal.SIGTERM, 143)
 
 
-def test_what_cannot_be_served_is_said_in_one_line(clean, capsys):
+def test_an_unusable_option_is_reported_in_one_line(clean, capsys):
     for args, code, words in (
         (["--host", "0.0.0.0"], 3, "MOA_SERVE_KEY"),
         (["--preset", "nothing"], 3, "nothing"),

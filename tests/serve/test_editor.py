@@ -39,7 +39,7 @@ def call(server, path, body=None, **headers):
         return exc.code, json.loads(exc.read())
 
 
-def test_a_form_keeps_what_it_cannot_say(owner, provider):
+def test_a_form_keeps_settings_that_it_does_not_show(owner, provider):
     status, found = call(owner, "/moa/editor/check", FORM)
     assert (status, found["problems"], found["calls"], found["name"]) == (200, [], 2, None)
     written = Mixture(**yaml.safe_load(found["yaml"]))
@@ -47,7 +47,7 @@ def test_a_form_keeps_what_it_cannot_say(owner, provider):
     assert found["money"].startswith("about $") and not provider.requests()
 
 
-def test_choices_hold_what_the_keys_allow(owner, monkeypatch):
+def test_choices_list_the_models_of_the_set_keys(owner, monkeypatch):
     monkeypatch.delenv("TOGETHER_API_KEY", raising=False)
     monkeypatch.setenv("GROQ_API_KEY", "gsk-test")
     _, found = call(owner, "/moa/editor/choices")

@@ -33,7 +33,7 @@ def locked(provider_server):
 
 
 @pytest.mark.parametrize("path", ["/v1/models", "/v1/models/good", "/moa", "/moa/mixtures"])
-def test_without_the_key_nothing_is_told(locked, path):
+def test_without_the_key_nothing_is_shown(locked, path):
     for header in ("", "Bearer", "Bearer wrong", "Bearer sésam", "Basic !!", "Digest sésame"):
         got, headers = status(locked, path=path, Authorization=header.encode())
         assert got == 401

@@ -59,7 +59,7 @@ async def test_it_answers_with_the_text_and_nothing_else(served, mode):
         ]
 
 
-async def test_it_tells_of_progress(served, mode):
+async def test_it_reports_progress(served, mode):
     async with connected(served, mode) as client:
         told: list[tuple[float, float | None]] = []
 
@@ -249,7 +249,7 @@ async def who(headers: dict) -> str:
 """
 
 
-def test_an_owners_auth_guards_our_routes_as_it_guards_the_servers(provider, tmp_path):
+def test_the_owners_auth_guards_all_routes(provider, tmp_path):
     (tmp_path / "auth.py").write_text(AUTH)
     changes = {"auth": {"path": "./auth.py:auth"}}
     with LangGraphDev(scripted(provider), folder=tmp_path, changes=changes) as server:

@@ -78,7 +78,7 @@ def test_system_and_earlier_turns_reach_every_model(client, provider):
         assert [m["content"].partition("\n\n[drafts begin")[0] for m in messages[1:]] == ["first", "said", "second"]
 
 
-def test_sampling_goes_to_the_aggregator_alone_and_unknown_fields_nowhere(client, provider):
+def test_sampling_goes_only_to_the_aggregator_and_unknown_fields_are_dropped(client, provider):
     client.chat.completions.create(
         model="good", messages=ASK, temperature=0.3, max_tokens=77, stop=["END"], extra_body={"grue": 1}
     )

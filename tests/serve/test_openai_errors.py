@@ -117,7 +117,7 @@ def test_a_wrong_request_is_refused_before_anything_is_sent(served, provider, bo
         {"tools": [{**TOOL, "function": {**TOOL["function"], "strict": True, "description": None}}]},
     ],
 )
-def test_what_a_model_could_take_is_taken(served, fields):
+def test_every_value_that_a_model_may_take_is_accepted(served, fields):
     assert post(served, {"model": "good", "messages": ASK, **fields})[0] == 200
 
 
@@ -154,7 +154,7 @@ def test_a_request_too_large_and_one_that_is_not_json(served, provider):
     assert provider.stats()["requests"] == 0
 
 
-def test_a_failed_proposer_is_told_and_the_answer_comes(client):
+def test_a_failed_proposer_is_reported_beside_the_answer(client):
     answer = client.chat.completions.create(model="partial", messages=ASK)
     assert answer.choices[0].message.content == "ok"
     [unused] = answer.model_extra["moa"]["record"]["unused"]

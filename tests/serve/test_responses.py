@@ -140,13 +140,13 @@ def test_input_items_of_every_kind_become_one_conversation(client, provider):
         ({"moa": {"max_cost": 5}}, "moa.max_cost"),
     ],
 )
-def test_what_cannot_be_done_is_a_400_that_sends_nothing(served, provider, change, word):
+def test_an_unsupported_request_is_a_400_and_sends_nothing(served, provider, change, word):
     status, answer = post(served, {"model": "good", "input": "x", **change}, path="/v1/responses")
     assert status == 400 and word in answer["error"]["message"], answer
     assert provider.requests() == []
 
 
-def test_a_failed_run_is_told_in_both_ways_with_its_drafts(client):
+def test_a_failed_run_is_reported_with_its_drafts_whole_and_streamed(client):
     with pytest.raises(openai.APIStatusError) as caught:
         client.responses.create(model="noagg", input="x")
     assert caught.value.status_code == 424
@@ -155,7 +155,7 @@ def test_a_failed_run_is_told_in_both_ways_with_its_drafts(client):
     assert events[-1].type == "response.failed" and "500" in events[-1].response.error.message
 
 
-def test_text_completions_work_and_refuse_what_they_cannot_do(client):
+def test_text_completions_work_and_refuse_unsupported_options(client):
     answer = client.completions.create(model="good", prompt="What is it?")
     assert answer.choices[0].text == "the whole answer"
     pieces = list(client.completions.create(model="good", prompt="What is it?", stream=True))

@@ -36,7 +36,7 @@ def test_a_retry_pays_for_the_answer_only(provider: Provider, stream: bool) -> N
         assert calls(provider) == {"one": 1, "two": 1, "agg": 2}
 
 
-def test_a_question_that_was_answered_is_asked_anew(provider: Provider) -> None:
+def test_an_answered_question_is_sent_again(provider: Provider) -> None:
     with serving(provider, "agg-say=fine") as served:
         assert [ask(served).status_code for _ in range(2)] == [200, 200]
     assert calls(provider) == {"one": 2, "two": 2, "agg": 2}
@@ -67,7 +67,7 @@ def test_another_request_takes_nothing_from_it(provider: Provider, first: Any, s
     assert calls(provider) == {"one": 2, "two": 2, "agg": 2}
 
 
-def test_after_a_minute_all_is_asked_anew(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_a_minute_all_calls_are_made_again(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retries, "SECONDS", 0.0)
     with serving(provider) as served:
         assert [ask(served).status_code for _ in range(2)] == [424, 200]

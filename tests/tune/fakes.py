@@ -1,4 +1,4 @@
-"""Models in this process that answer sums, right as often as they are told to, and count their calls."""
+"""Models in this process that answer sums, right at a given rate, and count their calls."""
 
 import hashlib
 import re

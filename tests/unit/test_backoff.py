@@ -9,7 +9,7 @@ from moa_graph.models.retries import MIN_WAIT, backoff
 
 
 class Draw(random.Random):
-    """A generator whose every draw is the same."""
+    """A random generator that always returns the same value."""
 
     def __init__(self, value: float) -> None:
         super().__init__()
@@ -34,14 +34,14 @@ def test_it_is_drawn_from_the_upper_half() -> None:
     assert len(waits) > 1 and all(1.0 <= wait <= 2.0 for wait in waits)
 
 
-def test_a_wait_that_the_provider_asks_for_is_never_undercut() -> None:
+def test_a_retry_never_comes_before_the_providers_wait() -> None:
     asked = Fault("rate_limit", True, 3.0, 429, "slow down")
     assert backoff(1, asked, rng=Draw(0.0)) == 3.0
     assert backoff(1, asked, rng=Draw(1.0)) == pytest.approx(3.75)
 
 
 @pytest.mark.parametrize("asked", [0.0, 0.001])
-def test_a_wait_of_nothing_has_a_floor(asked: float) -> None:
-    """A provider that sends "Retry-After: 0", or a date in the past, is not asked three times within 20 ms."""
+def test_a_wait_of_zero_has_a_floor(asked: float) -> None:
+    """A provider that sends "Retry-After: 0", or a date in the past, does not get three requests within 20 ms."""
     fault = Fault("rate_limit", True, asked, 429, "slow down")
     assert min(backoff(attempt, fault, rng=Draw(0.0)) for attempt in range(1, 5)) == MIN_WAIT >= 0.2

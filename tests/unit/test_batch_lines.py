@@ -89,7 +89,7 @@ def test_a_bad_line_does_not_end_the_file_and_lines_keep_their_numbers(tmp_path:
     assert isinstance(found[2], Question) and found[2].messages[0]["content"] == "b\u2028c"
 
 
-def test_an_id_stands_for_one_question(tmp_path: Path) -> None:
+def test_an_id_names_one_question(tmp_path: Path) -> None:
     rows = [b'{"id": "x", "prompt": "a"}', b'{"id": "x", "prompt": "b"}', b'{"id": 4, "prompt": "c"}', b'"d"']
     found = parsed(tmp_path, *rows)
     assert [type(e) for e in found] == [
@@ -100,7 +100,7 @@ def test_an_id_stands_for_one_question(tmp_path: Path) -> None:
     ]  # the last one has no id, and its number is not one
 
 
-def test_a_long_id_is_shortened_for_the_ledger_alone(tmp_path: Path) -> None:
+def test_a_long_id_is_shortened_only_for_the_ledger(tmp_path: Path) -> None:
     entry = one(tmp_path, {"id": "x" * 500, "prompt": "a"})
     assert isinstance(entry, Question)
     assert entry.id == "x" * 500 and len(entry.item) < 100

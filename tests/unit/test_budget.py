@@ -58,7 +58,7 @@ def test_the_command_says_one_number_in_both_places(
     assert needed and needed[1] == said[1] and "Nothing was sent" in error
 
 
-def test_later_layers_are_estimated_by_the_answers_that_came_and_what_was_spent() -> None:
+def test_later_layers_are_estimated_from_the_drafts_and_the_cost_so_far() -> None:
     run = settings(mixture(layers=3), MoAContext(max_cost=0.01))
     later = [call for call in run.planned() if call.layer >= 2]
 

@@ -49,7 +49,7 @@ CASES: dict[str, tuple[list[BaseMessage], str | None, list[str]]] = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_mark_stands_where_the_repeated_part_ends(name: str) -> None:
+def test_the_mark_is_at_the_end_of_the_repeated_part(name: str) -> None:
     messages, tail, wanted = CASES[name]
     before = json.dumps([message.model_dump() for message in messages])
     found = marked(messages, tail=tail)
@@ -72,7 +72,7 @@ def test_the_key_is_that_of_the_conversations_beginning() -> None:
 
 
 class Claude(BaseChatModel):
-    """A model of a caller's own at Anthropic's host; keeps what it is sent."""
+    """A caller's own model at Anthropic's host. It keeps its requests."""
 
     model: str = "claude"
     anthropic_api_url: str = "https://api.anthropic.com"

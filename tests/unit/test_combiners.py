@@ -116,7 +116,7 @@ async def test_whatever_the_analyst_does_the_writer_gets_the_bytes_of_synthesize
     assert result["messages"][-1].content == WRITER
 
 
-async def test_an_analysis_alone_is_the_answer_as_json() -> None:
+async def test_an_analysis_report_is_the_answer_as_json() -> None:
     analyst = fake("a", json.dumps(ANALYSIS))
     graph = create_moa(proposers=three(), aggregator=analyst, combine={"name": "analyze", "answer": "none"})
     result, _, _ = await run(graph)
@@ -242,7 +242,7 @@ async def test_repairs_show_the_author_its_draft_and_the_words_of_the_check() ->
     assert [e["layer"] for e in events if e["moa"] == "round_started"] == [1, 2]
 
 
-async def test_a_repair_that_fails_leaves_the_draft_as_it_was() -> None:
+async def test_a_failed_repair_keeps_the_draft() -> None:
     def author(text: str, repaired: Any) -> Fake:
         return fake(text, lambda prompt: repaired if drafts_in(prompt) else text)
 
@@ -332,7 +332,7 @@ async def test_a_gate_spares_the_mixture() -> None:
         assert steps[:3] == ["begin", "gate", "gather"]
 
 
-async def test_a_failed_strong_round_leaves_the_cheap_drafts_to_the_writer() -> None:
+async def test_after_a_failed_strong_round_the_cheap_drafts_are_used() -> None:
     combine = {"name": "escalate", "strong": [fake("s", RuntimeError("down"))]}
     result, _, _ = await run(create_moa(**cheap("red", "green"), combine=combine))
     assert result["messages"][-1].content == WRITER and result["record"]["degraded"]
@@ -405,7 +405,7 @@ OWN: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_where_only_its_own_work_fails_the_answer_is_that_of_synthesize(name: str) -> None:
+async def test_when_its_own_calls_fail_it_answers_as_synthesize(name: str) -> None:
     plain, writer = fake("w", WRITER), fake("w", WRITER)
     await run(create_moa(proposers=three(), aggregator=plain))
     result, _, _ = await run(create_moa(proposers=three(), aggregator=writer, combine=OWN[name]))

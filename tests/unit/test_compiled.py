@@ -17,7 +17,7 @@ async def test_v3_event_streams_carry_the_custom_events() -> None:
     assert kinds == ["round_started", "draft_started", "draft", "aggregating", "finished"]
 
 
-async def test_a_graph_pauses_where_it_is_told_to() -> None:
+async def test_a_graph_pauses_at_the_given_nodes() -> None:
     graph = create_moa(
         proposers=[Own()], aggregator=Own(), checkpointer=InMemorySaver(), interrupt_before=["aggregate"]
     )

@@ -172,7 +172,7 @@ def test_tool_turns_become_text_for_models_without_the_tools() -> None:
 
 
 def test_tool_turns_stay_for_the_model_that_has_them_unless_unanswered() -> None:
-    # Servers number calls anew in every turn: the ids of two turns may be the same.
+    # Servers number calls from the start in every turn: the ids of two turns may be the same.
     messages = [
         Q,
         AIMessage("", tool_calls=[CALL]),
@@ -214,7 +214,7 @@ def test_strict_templates_get_an_assistants_turn_between_a_tool_result_and_the_u
     assert passed_on(messages[:3], keep_tools=True, strict_turns=True)[-1].type == "tool"
 
 
-def test_what_a_provider_verifies_returns_unchanged_to_the_model_that_wrote_it() -> None:
+def test_signed_blocks_return_unchanged_to_their_model() -> None:
     blocks = [{"type": "thinking", "thinking": "hm", "signature": "S"}, {"type": "text", "text": "I look."}]
     said = AIMessage(blocks, tool_calls=[CALL], additional_kwargs={"signatures": "S"})
     messages = [Q, said, ToolMessage("rain", tool_call_id="c1")]
@@ -263,7 +263,7 @@ SPOKEN = AIMessage("", additional_kwargs={"audio": {"id": "a", "transcript": "he
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("keep_tools", [False, True])
-def test_any_history_is_what_strict_templates_take_and_nothing_is_lost(
+def test_any_history_is_repaired_for_strict_templates_without_loss(
     history: list[BaseMessage], said: list[str], keep_tools: bool
 ) -> None:
     shown = passed_on(history, keep_tools=keep_tools)

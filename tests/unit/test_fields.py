@@ -56,7 +56,7 @@ def answered_by(run: Came, _: dict[str, Fake]) -> Any:
 
 
 def order(run: Came, fakes: dict[str, Fake]) -> Any:
-    """Whether the drafts stood in slot order in what the aggregator got."""
+    """Whether the aggregator got the drafts in slot order."""
     text = fakes["z"].sent[0].text
     places = [text.index(f"draft of {name}") for name in "abcdefghi"]
     return places == sorted(places)
@@ -130,7 +130,7 @@ CONTEXT = {
 }
 
 LEDGER = {"item": ("one", "two"), "repeat": (0, 1)}
-"""Fields that tell one question of a batch from another: with a ledger, another value is asked anew."""
+"""Fields that distinguish the questions of a batch: with a ledger, another value is another call."""
 
 
 def made(case: Case, change: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Fake]]:
@@ -181,7 +181,7 @@ async def test_a_field_of_the_context_changes_the_run(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", LEDGER)
-async def test_a_field_of_the_context_tells_ledger_entries_apart(name: str, tmp_path: Path) -> None:
+async def test_a_field_of_the_context_is_part_of_the_ledgers_key(name: str, tmp_path: Path) -> None:
     fields, fakes = made(Case(two(), None, calls, (0, 0)), {})
     graph = create_moa(**fields, ledger=Ledger(tmp_path / "paid.ledger", run="r"))
     sent = []
@@ -192,6 +192,6 @@ async def test_a_field_of_the_context_tells_ledger_entries_apart(name: str, tmp_
 
 
 @pytest.mark.parametrize("name", sorted(DESCRIPTIVE))
-def test_a_description_is_no_part_of_the_mixtures_hash(name: str) -> None:
+def test_a_description_is_not_in_the_mixtures_hash(name: str) -> None:
     plain = Mixture(proposers=["openai:a"], aggregator="openai:b")
     assert plain.changed(**{name: "x"}).hash == plain.hash  # type: ignore[misc]

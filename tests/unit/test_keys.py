@@ -42,12 +42,12 @@ def test_every_missing_key_is_named_with_its_models(tmp_path: Path, monkeypatch:
     assert "openai:a" in str(caught.value) and "together:b" in str(caught.value)
 
 
-def test_a_server_of_ones_own_uses_the_key_it_names_and_no_other() -> None:
+def test_a_server_by_address_uses_only_the_key_it_names() -> None:
     assert key_name(Proposer(model="openai:x", base_url="http://localhost:1/v1")) is None
     assert key_name(Proposer(model="together:x", base_url="http://localhost:1/v1", api_key_env="OWN")) == "OWN"
 
 
-def test_a_model_is_made_anew_when_its_key_changes_and_for_no_other_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_is_rebuilt_only_when_its_key_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     """The cache keys of models with known key variables, and of models whose packages read their own."""
     names = {"openai:a": "OPENAI_API_KEY", "anthropic:a": "ANTHROPIC_API_KEY", "bedrock:a": "AWS_SESSION_TOKEN"}
     for name in names.values():

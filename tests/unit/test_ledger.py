@@ -32,7 +32,7 @@ CALL: dict[str, Any] = {
 }
 
 
-async def test_what_was_put_is_got_and_the_first_stays(tmp_path: Path) -> None:
+async def test_a_recorded_value_is_returned_and_never_replaced(tmp_path: Path) -> None:
     with Ledger(tmp_path / "deep" / "l.db", run="r") as ledger:
         assert await ledger.get("k") is None
         await ledger.put("k", {"text": "é\ud800\x00", "n": 1}, item="1", layer=1, cost=0.5)
@@ -81,19 +81,19 @@ async def test_misuse_is_one_typed_error(tmp_path: Path) -> None:
     ledger.close()
 
 
-async def test_a_full_disk_is_told_as_what_it_is_and_loses_no_other_row(tmp_path: Path) -> None:
+async def test_a_full_disk_is_reported_and_loses_no_other_row(tmp_path: Path) -> None:
     """SQLite then rolls back itself; a second rollback would hide the cause."""
     with Ledger(tmp_path / "l.db", run="r") as ledger:
         await ledger.put("before", {"n": 1}, item="\ud800")
-        ledger._submit(lambda: ledger._one("PRAGMA max_page_count = 8")).result()
+        ledger._submit(lambda: ledger._rows.one("PRAGMA max_page_count = 8")).result()
         with pytest.raises(ConfigError, match=r"l\.db: database or disk is full"):
             await ledger.put("big", {"text": "x" * 100_000})
-        ledger._submit(lambda: ledger._one("PRAGMA max_page_count = 10000")).result()
+        ledger._submit(lambda: ledger._rows.one("PRAGMA max_page_count = 10000")).result()
         await ledger.put("after", {"n": 2})
         assert ledger.count() == 2
 
 
-async def test_what_is_paid_for_lives_on_when_it_cannot_be_kept(tmp_path: Path, caplog: Any) -> None:
+async def test_a_paid_call_that_cannot_be_recorded_is_used(tmp_path: Path, caplog: Any) -> None:
     with Ledger(tmp_path / "l.db", run="r") as ledger:
         for _ in range(3):
             await ledger.keep("k", {"x": object()})
@@ -112,7 +112,7 @@ async def test_a_cancelled_writer_does_not_lose_the_row(tmp_path: Path) -> None:
         assert again.count() == 50
 
 
-def test_many_threads_with_loops_of_their_own(tmp_path: Path) -> None:
+def test_many_threads_with_their_own_loops(tmp_path: Path) -> None:
     async def many(ledger: Ledger, n: int) -> None:
         await asyncio.gather(*(ledger.put(f"{n}-{i}", {"i": i}) for i in range(25)))
 

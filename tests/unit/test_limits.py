@@ -1,4 +1,4 @@
-"""One rate limiter per host: never too many at once, oldest first, safe from threads and loops, never stuck."""
+"""One rate limiter per host: a limit of requests at once, oldest run first, across threads and loops."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ async def test_a_429_halves_once_per_burst_and_success_grows_slowly() -> None:
     assert 9 <= gate.limit <= 14
 
 
-async def test_all_wait_for_a_cool_down_that_one_was_told() -> None:
+async def test_all_calls_wait_for_the_cool_down_of_one() -> None:
     gate = RateLimiter("h")
     loop = asyncio.get_running_loop()
     async with gate.permit() as permit:
@@ -190,7 +190,7 @@ async def test_cancelled_at_the_moment_of_the_grant() -> None:
         pass
 
 
-def test_a_waiter_whose_loop_died_does_not_block_the_rest() -> None:
+def test_a_waiter_of_a_closed_loop_does_not_block_the_rest() -> None:
     gate = RateLimiter("h", start=1)
 
     async def holder() -> None:
@@ -216,7 +216,7 @@ def test_a_waiter_whose_loop_died_does_not_block_the_rest() -> None:
     assert (gate.running, gate.waiting) == (0, 0)
 
 
-def test_one_gate_for_eight_threads_with_loops_of_their_own() -> None:
+def test_one_limiter_serves_eight_threads_with_their_own_loops() -> None:
     gate = rate_limit.limiter("api.example.com")
     assert gate is rate_limit.limiter("api.example.com")
     assert gate is not rate_limit.limiter("other.example.com")
@@ -282,7 +282,7 @@ async def test_random_429s_do_not_lower_the_limit_for_long(seed: int) -> None:
     assert gate.limit >= 64
 
 
-async def test_a_server_that_is_full_lowers_the_limit_to_about_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_full_server_lowers_the_limit_to_about_its_capacity(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rate_limit, "LONGEST_COOL_DOWN", 0.0)
     gate = RateLimiter("h")
     async with asyncio.timeout(15):
@@ -291,7 +291,7 @@ async def test_a_server_that_is_full_lowers_the_limit_to_about_what_it_takes(mon
     assert refused < 1000
 
 
-async def test_a_cool_down_that_outlasts_the_patience_delays_nobody() -> None:
+async def test_a_cool_down_longer_than_the_patience_delays_no_call() -> None:
     """A spent daily quota says Retry-After for hours: each call is refused at once, one probe after the other."""
     gate = RateLimiter("h")
     async with gate.permit() as permit:

@@ -11,7 +11,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
-from moa_graph import create_moa
+from moa_graph import AggregationError, ChatMoA, create_moa
 from tests.fakes import fake
 
 
@@ -64,6 +64,39 @@ async def test_the_boundaries_of_the_prompt_are_cut(kind: Any, blocks: bool, str
             shown += part[0].text
     assert answer is not None and answer.content == "The [one] answer.\nIt ends [here"
     assert shown.strip() == answer.content
+
+
+@pytest.mark.parametrize("kind", [Whole, Streaming])
+async def test_the_boundaries_are_cut_from_the_answer_of_a_mixture_as_the_aggregator(kind: Any) -> None:
+    """The inner mixture shows its own drafts between boundaries of its own, after those of the outer prompt."""
+
+    class Repeats(kind):  # type: ignore[misc]  # the base class is a parameter
+        def _answer(self, messages: list[BaseMessage]) -> str:
+            seen = "\n".join(str(message.content) for message in messages)
+            return "\n".join(["Yes,", *re.findall(r"\[drafts begin: [0-9a-f]{16}\]", seen), "an answer [here"])
+
+    inner = ChatMoA(proposers=[fake("b")], aggregator=Repeats())
+    graph = create_moa(proposers=[fake("a")], aggregator=inner)
+    shown, answer = "", None
+    parts = graph.astream({"messages": "q"}, stream_mode=["messages", "values"])
+    async for mode, part in parts:
+        if mode == "values":
+            answer = part["messages"][-1]
+        elif part[0].type != "human":
+            shown += part[0].text
+    assert answer is not None and answer.content == "Yes,\nan answer [here"
+    assert shown.strip() == answer.content
+
+
+@pytest.mark.parametrize("stream_answer", [False, True])
+async def test_an_answer_of_boundaries_alone_is_reported_as_such(stream_answer: bool) -> None:
+    class Echoes(Streaming):
+        def _answer(self, messages: list[BaseMessage]) -> str:
+            return "\n".join(re.findall(r"\[draft.*?: [0-9a-f]{16}\]", str(messages[-1].content)))
+
+    graph = create_moa(proposers=[fake("a")], aggregator=Echoes())
+    with pytest.raises(AggregationError, match="the answer only repeated the prompt's boundaries"):
+        await graph.ainvoke({"messages": "q"}, context={"stream_answer": stream_answer})
 
 
 async def test_other_calls_are_not_filtered() -> None:

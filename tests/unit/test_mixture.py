@@ -127,7 +127,7 @@ def test_paper_presets_use_the_paper_prompt_and_send_its_sampling() -> None:
     assert (quick.aggregator.temperature, quick.aggregator.max_tokens) == (None, None)
 
 
-def test_a_price_may_say_of_what_day_it_is(tmp_path: Path) -> None:
+def test_a_price_may_have_a_date(tmp_path: Path) -> None:
     text = "prices:\n  openai:a: {input: 1, output: 2.5, date: 2026-11-22}\n  openai:b: [1, 2]\n"
     (tmp_path / "m.yaml").write_text(text + yaml.safe_dump(GOOD))
     mixture = Mixture.load(tmp_path / "m.yaml")
@@ -145,7 +145,7 @@ def test_files_say_the_same_in_yaml_and_toml(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["- a\n- b\n", "proposers: [unclosed", "1: 2\n", ""])
-def test_a_file_that_is_no_mixture_is_a_config_error(tmp_path: Path, text: str) -> None:
+def test_a_file_that_is_not_a_mixture_is_a_config_error(tmp_path: Path, text: str) -> None:
     path = tmp_path / "m.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError):
@@ -179,7 +179,7 @@ def test_samples_are_slots_and_shared_proposers_are_one_node() -> None:
     assert (mixture.total_layers, mixture.calls()) == (3, 5)
 
 
-def test_hash_moves_with_what_is_asked_and_not_with_limits() -> None:
+def test_the_hash_covers_the_models_and_not_the_limits() -> None:
     base = Mixture.load(GOOD)
     assert base.hash == Mixture.load(GOOD, deadline=5, max_cost=1.0, description="x").hash
     for change in ({"layers": 3}, {"prompt": "paper"}, {"system": "s"}, {"aggregator": "openai:d"}):

@@ -41,7 +41,7 @@ def test_every_model_of_the_paper_has_a_price(model: str) -> None:
     assert (cost(model, usage()) or 0.0) > 0.0
 
 
-def test_the_mixtures_own_price_wins_by_full_name_and_by_name() -> None:
+def test_the_mixtures_own_price_is_found_by_full_name_and_by_name() -> None:
     assert cost("openai:gpt-4o", usage(), prices={"gpt-4o": (1, 2)}) == pytest.approx(3.0)
     prices = {"openai:gpt-4o": {"input": 0.5, "output": 0.5, "date": "2026-11-22"}, "gpt-4o": (9.0, 9.0)}
     assert cost("openai:gpt-4o", usage(), prices=prices) == pytest.approx(1.0)
@@ -54,7 +54,7 @@ def test_the_mixtures_own_price_of_cached_tokens() -> None:
     assert cost("openai:gpt-4o", cached, prices={"gpt-4o": (10, 20)}) == pytest.approx(10)
 
 
-def test_what_the_provider_reported_wins_over_all() -> None:
+def test_the_providers_stated_cost_comes_first() -> None:
     assert cost("openai:gpt-4o", usage(), prices={"gpt-4o": (1, 2)}, reported=0.25) == 0.25
     assert cost("openai:gpt-4o", usage(), reported=float("nan")) == pytest.approx(12.5)
 
@@ -107,6 +107,6 @@ def test_the_table_is_dated_and_loaded_lazily() -> None:
 
 
 @pytest.mark.parametrize("reported", [-1.0, float("nan"), float("inf")])
-def test_a_reported_cost_that_is_no_cost_is_not_believed(reported: float) -> None:
+def test_an_invalid_stated_cost_is_ignored(reported: float) -> None:
     assert cost("openai:gpt-4o", usage(), reported=reported) == pytest.approx(12.5)
     assert cost("openai:no-such-model", usage(), reported=reported) is None

@@ -29,7 +29,7 @@ def refused(tmp_path: Path, text: str, name: str = "mine.yaml") -> str:
     return str(caught.value)
 
 
-def test_all_problems_are_told_at_once_with_their_lines(tmp_path: Path) -> None:
+def test_all_problems_are_listed_with_their_lines(tmp_path: Path) -> None:
     head, *problems = refused(tmp_path, BAD).splitlines()
     assert head.endswith("mine.yaml: 4 problems.")
     assert sorted(" ".join(text.split()[:2]) for text in problems) == ["line 2,", "line 5,", "line 6,", "line 7,"]

@@ -98,7 +98,7 @@ def test_most_of_an_agents_loop_is_repeated() -> None:
     assert agent_loop() >= 0.80
 
 
-async def test_what_comes_before_the_drafts_is_the_same_text() -> None:
+async def test_the_text_before_the_drafts_is_the_same() -> None:
     """Layer 1 has no drafts and layer 2 has: the second request begins with all of the first."""
     models = three(30)
     graph = create_moa(proposers=models, aggregator=models[0], layers=3, system="Be brief.")

@@ -106,7 +106,7 @@ def test_templates_that_want_strict_turns_are_known_by_name(label: str) -> None:
     assert wants_strict_turns(label) and not wants_strict_turns("openai:gpt-5")
 
 
-def test_shuffle_keeps_every_draft_and_has_a_seed_of_its_own() -> None:
+def test_shuffle_keeps_every_draft_and_has_its_own_seed() -> None:
     drafts = [f"draft text {n}" for n in range(8)]
     first, second = sent(drafts, shuffle=True), sent(drafts, shuffle=True)
     assert first == second != sent(drafts)
@@ -120,14 +120,14 @@ def test_shuffle_keeps_every_draft_and_has_a_seed_of_its_own() -> None:
 
 @settings(max_examples=300)
 @given(st.lists(st.text(), min_size=1, max_size=5), st.text())
-def test_the_code_stands_nowhere_in_the_request(drafts: list[str], question: str) -> None:
+def test_the_code_is_nowhere_else_in_the_request(drafts: list[str], question: str) -> None:
     code = fence_code(SCOPE, drafts, request=[question])
     assert len(code) == 16
     assert not any(code in text.casefold() for text in [*drafts, question])
 
 
 @pytest.mark.parametrize("where", ["question", "system", "draft", "note", "tool call", "also"])
-def test_the_code_moves_on_wherever_it_stands(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_code_changes_when_the_request_contains_it(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first code that any key gives is "c" x 16 here, and it occurs in one place of the request."""
     codes = iter(["c" * 16, "c" * 16, "d" * 16, "d" * 16])
 
@@ -228,7 +228,7 @@ def test_blocks_stay_blocks_and_join_to_the_same_bytes() -> None:
     assert own.content == [{"type": "text", "text": "C"}]
 
 
-def test_nothing_to_say_adds_no_system_message() -> None:
+def test_without_text_no_system_message_is_added() -> None:
     question = HumanMessage("q")
     assert with_system([question], before="", after=["", ""]) == [question]
 

@@ -99,7 +99,7 @@ def test_a_missing_package_is_named_before_any_request(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("value", ["http://127.0.0.1:9", "http://127.0.0.1:9/openai/v1", "127.0.0.1:9/"])
-def test_a_providers_own_variable_for_its_address_is_heeded(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_providers_own_address_variable_is_used(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GROQ_API_BASE", value)
     assert PROVIDERS["groq"].address() == "http://127.0.0.1:9/openai/v1"
 

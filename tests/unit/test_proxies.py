@@ -22,7 +22,7 @@ def test_an_address_without_a_scheme_is_an_http_proxy(given: str, monkeypatch: p
 
 
 @pytest.mark.parametrize("given", ["garbage://x", "ftp://127.0.0.1:1", "http://", "://x"])
-def test_what_is_no_proxy_is_refused_by_the_variables_name(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_proxy_is_refused_by_the_variables_name(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", given)
     with pytest.raises(ValueError, match="HTTP_PROXY or ALL_PROXY is not the address"):
         proxy_for(URL)

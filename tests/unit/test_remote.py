@@ -20,7 +20,7 @@ def told(*events: dict[str, Any]) -> _Seen:
     return found
 
 
-def test_a_server_that_names_the_error_alone_is_helped_by_the_event() -> None:
+def test_the_event_completes_an_error_that_only_has_a_name() -> None:
     failed = {"moa": "failed", "error": "AggregationError", "message": "the aggregator gave no answer"}
     error = told(draft(1), draft(0), failed).error({"error": "AggregationError", "message": "execution failed"})
     assert (type(error), str(error)) == (AggregationError, "the aggregator gave no answer")
@@ -32,7 +32,7 @@ def test_every_error_comes_back_as_itself(name: str) -> None:
     assert type(told().error({"error": name, "message": "why"})) is getattr(errors, name)
 
 
-def test_what_is_none_of_ours_keeps_its_name() -> None:
+def test_an_unknown_error_class_keeps_its_name() -> None:
     error = told(draft(0)).error({"error": "TimeoutError", "message": "job exceeded maximum execution time"})
     assert (type(error), str(error)) == (MoAError, "TimeoutError: job exceeded maximum execution time")
     assert len(error.drafts) == 1

@@ -88,7 +88,7 @@ def test_calls_with_objects_and_foreign_ids_are_read() -> None:
     assert whole(tool_calls=[{"function": None}]).content == "fine"
 
 
-def test_an_error_in_a_field_of_its_own_is_an_event() -> None:
+def test_an_error_field_is_an_event() -> None:
     events = Events()
     assert events.feed(b'error: {"message": "too long"}\n\n') == [b'{"error": {"message": "too long"}}']
     assert events.feed(b"error: went away\n\n") == [b'{"error": "went away"}']
@@ -111,7 +111,7 @@ def test_extra_content_of_a_call_is_kept_and_goes_back() -> None:
     assert type(model).__name__ == "ChatOpenAI"
 
 
-def test_what_the_sdk_has_read_is_repaired_too() -> None:
+def test_replies_that_the_sdk_has_read_are_repaired_too() -> None:
     call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": {"a": 1}}}
     message = {"role": "user", "content": 42, "tool_calls": [call]}
     given = {"choices": [{"message": message, "finish_reason": "stop"}], "usage": {"prompt_tokens": "many"}}

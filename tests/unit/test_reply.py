@@ -113,7 +113,7 @@ def test_what_is_not_a_message_is_malformed(thing: object) -> None:
     assert reply.status == "failed" and reply.fault is not None and reply.fault.kind == "malformed"
 
 
-def test_too_long_an_answer_is_malformed_and_not_asked_again() -> None:
+def test_too_long_an_answer_is_malformed_and_not_retried() -> None:
     reply = read(AIMessage("x" * (MAX_TEXT_CHARS + 1)))
     assert reply.status == "failed" and reply.fault is not None and not reply.fault.retryable
     assert "4,194,304 characters" in (reply.error or "")
@@ -174,7 +174,7 @@ def test_a_stated_cost_is_finite_and_not_negative_or_unknown(cost: object, dolla
     assert ended("stop", cost=cost).cost == dollars  # as ChatOpenRouter has it
 
 
-def test_calls_have_ids_of_their_own_and_arguments_that_are_objects() -> None:
+def test_calls_have_unique_ids_and_arguments_that_are_objects() -> None:
     given = [
         RawCall("f", '{"a": 1}', "c1"),
         RawCall("f", {"a": "\ud800"}, "c1"),
@@ -207,12 +207,12 @@ def test_arguments_that_were_cut_off_are_never_handed_out() -> None:
     assert reply.status == "truncated" and [call["id"] for call in reply.message.tool_calls] == ["c1"]
 
 
-def test_broken_arguments_alone_are_asked_for_again() -> None:
+def test_only_broken_arguments_are_retried() -> None:
     reply = read(Raw("", [RawCall("f", "{oops}", "c1")], reasons=["tool_calls"]), tools=True)
     assert reply.status == "failed" and reply.fault is not None and reply.fault.retryable
 
 
-def test_a_call_that_nobody_offered_does_not_count() -> None:
+def test_a_call_of_a_tool_that_was_not_offered_does_not_count() -> None:
     reply = read(AIMessage("", tool_calls=[{"name": "launch", "args": {}, "id": "c1"}]))
     assert (reply.status, reply.error) == ("empty", "it called a tool that was not offered: launch")
     assert reply.message.tool_calls == []

@@ -263,14 +263,14 @@ async def test_a_stream_that_hangs_after_its_finish_reason_is_whole() -> None:
     assert time.monotonic() - began < 15
 
 
-async def test_what_breaks_after_the_finish_reason_takes_nothing_from_the_answer() -> None:
+async def test_a_fault_after_the_finish_reason_keeps_the_answer() -> None:
     pieces = [chunk("good"), ending("stop"), chunk(response_metadata={"finish_reason": 5}), HumanMessageChunk("")]
     for fault in (None, ConnectionResetError(104, "reset by peer")):
         outcome, _ = await streamed(Streamed(pieces=pieces[: 2 if fault else 4], fault=fault))
         assert outcome.text == "good" and outcome.counts
 
 
-async def test_what_breaks_before_it_is_a_failed_attempt_with_the_text_so_far() -> None:
+async def test_a_fault_before_the_finish_reason_fails_with_the_text_so_far() -> None:
     model = Streamed(pieces=[chunk("<think>hm</think>half")], fault=ConnectionResetError(104, "reset by peer"))
     outcome, _ = await streamed(model, attempts=2)
     assert (outcome.status, outcome.text, outcome.attempts, outcome.free) == ("failed", "half", 2, False)
@@ -282,7 +282,7 @@ async def test_text_before_the_deadline_is_kept() -> None:
     assert (outcome.error or "").startswith("no answer within 0.2 s")
 
 
-async def test_too_long_a_stream_is_left_and_not_sent_again() -> None:
+async def test_too_long_a_stream_is_closed_and_not_retried() -> None:
     model = Streamed(pieces=[chunk("x" * (MAX_TEXT_CHARS // 2))] * 3, hangs=True)
     outcome, _ = await streamed(model, attempts=3, deadline=30)
     assert (outcome.status, outcome.attempts) == ("failed", 1)
@@ -313,6 +313,29 @@ async def test_the_event_loop_runs_between_the_parts_of_a_long_piece() -> None:
     task.cancel()
     assert outcome.text == "done" and "".join(shown.texts) == text + "|"
     assert max(map(len, shown.texts)) <= 2**15 and turns >= len(text) // 2**15
+
+
+async def test_a_generator_is_closed_when_its_reader_is_cancelled_between_two_pieces() -> None:
+    closed: list[bool] = []
+
+    class Watched(Streamed):
+        async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
+            try:
+                yield ChatGenerationChunk(message=chunk("x" * 2**17))  # read in several parts, with a pause after each
+                await asyncio.sleep(60)
+            finally:
+                closed.append(True)
+
+    class Cancels(Shown):
+        def __call__(self, text: str, calls: list[ToolCallChunk]) -> None:
+            task.cancel()
+
+    model, outcome = Watched(pieces=[]), Outcome()
+    call = Call(model, [], {}, sink=Cancels, tools=True)
+    task = asyncio.ensure_future(ask(call, Terms(60, RetryBudget(5), 1), outcome))
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert closed == [True]
 
 
 @pytest.mark.parametrize("fault", [None, ValueError("x")])

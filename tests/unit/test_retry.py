@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 from langchain_core.exceptions import ContextOverflowError, ModelAPIError, ModelRateLimitError
 from langchain_openai.chat_models.base import _handle_openai_api_error, _handle_openai_bad_request
 
-from moa_graph.models.fault_reading import retry_after
 from moa_graph.models.faults import Fault, classify
 from moa_graph.models.retries import RetryBudget, backoff
+from moa_graph.models.retry_after import retry_after
 
 REQUEST = httpx2.Request("POST", "https://api.example.com/v1/chat/completions")
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
@@ -251,7 +251,7 @@ def test_should_retry_header_wins() -> None:
 
 
 @given(st.integers(1, 50), st.floats(0, 100), st.randoms(use_true_random=False))
-def test_backoff_never_undercuts_the_provider(attempt: int, wish: float, rng: random.Random) -> None:
+def test_backoff_is_never_shorter_than_the_providers_wait(attempt: int, wish: float, rng: random.Random) -> None:
     asked = Fault("rate_limit", True, wish, 429, "")
     assert max(wish, 0.25) <= backoff(attempt, asked, rng=rng) <= 1.25 * max(wish, 0.25)
     plain = Fault("server", True, None, 500, "")

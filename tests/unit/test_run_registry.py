@@ -1,4 +1,4 @@
-"""State of runs in this process: none after their end, and none from an earlier invocation."""
+"""State of runs in this process: it is deleted at their end, and an earlier invocation leaves none."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def test_a_run_that_stopped_between_two_nodes_is_forgotten_later(monkeypat
     assert live_runs() == 0
 
 
-async def test_a_resumed_run_makes_its_models_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_resumed_run_rebuilds_its_models(monkeypatch: pytest.MonkeyPatch) -> None:
     """The keys in the environment, or the event loop, may have changed since."""
     graph, config = await paused("3")
     made = list[str]()

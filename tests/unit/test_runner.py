@@ -39,7 +39,7 @@ async def test_at_most_so_many_run_and_so_many_wait() -> None:
             await slow.wait()
         await asyncio.sleep(0)
         if begun == 20:
-            slow.set()  # nothing more can begin: the first item holds the line
+            slow.set()  # no further item can begin: the first one is not finished
         running -= 1
         return item
 

@@ -197,7 +197,7 @@ async def test_a_fallback_answers_and_the_record_says_so() -> None:
     assert run.answer == "I am y." and record["fallback"] == "Fake:y" and record["degraded"]
 
 
-async def test_the_best_draft_stands_for_the_answer_when_all_aggregators_fail() -> None:
+async def test_the_best_draft_is_the_answer_when_all_aggregators_fail() -> None:
     a, b = fake("a", "the sky is blue"), fake("b", "bananas are yellow, and much longer than this")
     c = fake("c", "the sky looks blue")
     run = await came(mixture(a, b, c, aggregator=fake("z", ServerFault(400)), on_failure="best_draft"))
@@ -240,7 +240,7 @@ async def test_seven_overrides_at_once() -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_drafts_stand_in_slot_order_whoever_is_first(seed: int) -> None:
+async def test_drafts_are_in_slot_order(seed: int) -> None:
     names = ["a", "b", "c"]
     fakes = [fake(name, delay=0.05 * ((place + seed) % 3)) for place, name in enumerate(names)]
     run = await came(mixture(*fakes))
@@ -259,7 +259,7 @@ async def test_a_truncated_draft_counts() -> None:
     assert [slot["slot"] for slot in run.result["record"]["used"]] == [0] and not run.result["record"]["degraded"]
 
 
-async def test_a_whole_draft_stands_for_the_answer_before_a_truncated_one() -> None:
+async def test_a_whole_draft_is_preferred_to_a_truncated_one() -> None:
     drafts = fake("a", cut("red green blue")), fake("b", cut("red green blue pink")), fake("c", "grey")
     down = fake("z", ServerFault(400))
     run = await came(mixture(*drafts, aggregator=down, on_failure="best_draft", max_attempts=1))

@@ -80,7 +80,7 @@ def test_a_secret_at_the_limit_is_not_shown_in_part(text: str, secret: str) -> N
 def test_a_secret_where_the_search_ends_is_not_shown_in_part(
     secret: str, before: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # What stands before the secret shrinks when it is redacted and put on one line.
+    # The text before the secret becomes shorter when it is redacted and put on one line.
     monkeypatch.setenv("SOME_PROVIDER_API_KEY", secret)
     for shift in range(0, 30, 3):
         text = (before * 2000)[: 20 * 300 - shift - 1] + " " + secret + " was refused " + "b" * 400
@@ -127,7 +127,7 @@ def test_a_providers_words_stay(text: str) -> None:
     ],
 )
 def test_every_text_is_searched_in_linear_time(part: str) -> None:
-    # Time that grows with the square of the length would make minutes of this, and the test's time limit ends those.
+    # With quadratic time this would take minutes, and the test's time limit would end it.
     text = part * (60_000 // len(part))
     assert scrub(text)
     assert text_of(ValueError("<html>" + text))
@@ -142,7 +142,7 @@ def test_a_line_is_one_line_that_a_terminal_may_show(text: str) -> None:
 
 
 @given(st.text(alphabet=st.characters(), max_size=50))
-def test_well_formed_text_is_left_alone(text: str) -> None:
+def test_well_formed_text_is_not_changed(text: str) -> None:
     fixed = well_formed(text)
     fixed.encode()
     if not any("\ud800" <= c <= "\udfff" for c in text):

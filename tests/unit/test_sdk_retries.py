@@ -1,4 +1,4 @@
-"""SDKs whose retries LangChain's `max_retries` does not reach are told per call, or by a copy's settings."""
+"""SDK retries that LangChain's `max_retries` does not control are switched off per call, or in a copy's settings."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ class LiteLLM(Cohere):
 
 
 class Cohere2(Cohere):
-    """A class of the caller's own over the package's."""
+    """The caller's own class, derived from the package's."""
 
 
 Cohere.__module__ = "langchain_cohere.chat_models"

@@ -42,7 +42,7 @@ def scripted(*script: tuple[float, Any]) -> Scripted:
     return Scripted(script=list(script), sent=[])
 
 
-async def test_a_retry_after_an_overflow_has_all_the_time_that_is_left() -> None:
+async def test_a_retry_after_an_overflow_has_the_remaining_time() -> None:
     # 1.8 s are left after the overflow, and the back-off takes at most 1 s. Subtracting the 2.2 s twice leaves none.
     aggregator = scripted((2.2, ContextOverflowError("too long")), (0.0, Unavailable("busy")), (0.0, "the answer"))
     graph = create_moa(

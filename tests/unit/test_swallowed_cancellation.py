@@ -44,7 +44,7 @@ async def test_the_deadline_ends_an_endless_stream() -> None:
 
 
 @pytest.mark.skipif("stream_chunk_timeout" not in ChatOpenAI.model_fields, reason="an older langchain-openai")
-def test_a_callers_chat_model_has_no_time_limit_of_its_own_for_chunks() -> None:
+def test_a_callers_chat_model_has_no_time_limit_for_chunks() -> None:
     own = ChatOpenAI(model="m", base_url="http://127.0.0.1:9/v1", api_key=SecretStr("k"))
     copy: Any = adapted(own, {}, quiet=False)
     assert copy.stream_chunk_timeout is None and own.stream_chunk_timeout is not None

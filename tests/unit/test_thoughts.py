@@ -137,7 +137,7 @@ def test_text_is_shown_as_soon_as_it_is_sure() -> None:
     assert shown == ["Hel", "lo", " wor", "ld", " <b>"]
 
 
-def test_a_late_closing_mark_asks_the_reader_to_begin_anew() -> None:
+def test_a_late_closing_mark_restarts_the_answer() -> None:
     cleaner = Cleaner()
     assert (cleaner.feed("Let me see."), cleaner.restarts) == ("Let me see.", 0)
     assert (cleaner.feed("\n</think>\n\nIt is 4."), cleaner.restarts) == ("It is 4.", 1)

@@ -61,7 +61,7 @@ def test_a_proposers_model_is_given_by_position_or_by_name_and_once() -> None:
         Proposer("a:b", temprature=1)  # type: ignore[call-arg]
 
 
-def test_help_lists_every_argument_on_lines_of_its_own() -> None:
+def test_help_lists_every_argument_on_its_own_lines() -> None:
     # Python 3.13 strips the indentation of docstrings itself.
     text = inspect.getdoc(create_moa) or ""
     for name in ("mixture", "checkpointer", "store", "name", "output", "ledger", "**fields"):

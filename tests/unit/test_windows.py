@@ -22,7 +22,7 @@ def test_an_image_counts_as_many_tokens() -> None:
     assert prompt_tokens([HumanMessage([text, image])]) - prompt_tokens([HumanMessage([text])]) == 800
 
 
-def test_what_short_drafts_leave_goes_to_the_long_ones() -> None:
+def test_space_left_by_short_drafts_goes_to_long_ones() -> None:
     # 1,400 of window, 100 for the answer and 300 for the instruction leave 1,000 tokens: 10 for the short draft, and
     # half of the other 990 for each of the long ones.
     drafts = ["s" * 40, "a" * 8_000, "b" * 8_000]

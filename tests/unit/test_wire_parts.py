@@ -57,7 +57,7 @@ def test_chunks_of_one_read_are_merged_and_nothing_else_is_lost():
     assert [len(each["choices"][0]["delta"]["content"]) for each in many] == [MERGED, MERGED, 1]
 
 
-def test_what_came_before_a_broken_event_comes_before_the_error():
+def test_chunks_before_a_broken_event_precede_the_error():
     def events():
         yield chunk("a")
         raise ValueError("broken")

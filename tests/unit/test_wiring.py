@@ -66,7 +66,7 @@ def test_sync_async_batch_and_stream_agree() -> None:
     assert texts == [["I am a", "I am b"] * 2] * 4
 
 
-async def test_an_aggregator_alone_is_one_layer() -> None:
+async def test_an_aggregator_without_proposers_is_one_layer() -> None:
     aggregator = own("z")
     graph = create_moa(proposers=[own("a")], aggregator=aggregator)
     result = await graph.ainvoke({"messages": "q"}, context={"layers": 1})
@@ -94,7 +94,7 @@ async def test_a_subgraph_adds_exactly_one_message(output: Any) -> None:
     assert set(result) == {"messages"}
 
 
-async def test_a_foreign_context_changes_nothing() -> None:
+async def test_a_foreign_context_has_no_effect() -> None:
     inner = create_moa(proposers=[own("a")], aggregator=own("z"))
     parent = StateGraph(MessagesState, context_schema=dict).add_node("moa", inner).add_edge(START, "moa").compile()
     result = await parent.ainvoke({"messages": "q"}, context={"layers": "not ours"})

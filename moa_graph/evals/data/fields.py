@@ -49,10 +49,10 @@ class Once:
         """Return whether a row of this key was there before, and count it.
 
         Args:
-            key: What names the row.
-            content: What was judged or answered; None where the file does not say.
+            key: The identity of the row.
+            content: The judged text or the answer; None if the file lacks it.
             number: The row's number.
-            where: What the key is, for the error.
+            where: A description of the key, for the error.
 
         Raises:
             InputError: The row of the same key has other content: the file has two sets of answers.

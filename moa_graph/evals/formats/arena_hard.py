@@ -51,7 +51,7 @@ class Group:
 
 @dataclass
 class Games:
-    """A group's counted games, and what was left out.
+    """A group's counted games, and the excluded rows.
 
     Attributes:
         battles: The counted games.

@@ -35,7 +35,7 @@ def judge_figures(humans: Humans, judges: Sequence[RecordedJudge]) -> dict[str, 
 
 
 def _part(rating: table.Rating, humans: Humans) -> list[str]:
-    """Return what was left out: pairs without votes of every human, or without a verdict of the judge."""
+    """Return notes on excluded pairs: those without votes of every human, or without a verdict of the judge."""
     notes = []
     if humans.incomplete:
         notes.append(f"{humans.incomplete} pairs without a readable vote of every human were left out")

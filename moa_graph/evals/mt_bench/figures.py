@@ -69,7 +69,7 @@ def _single(members: Sequence[mt_bench.Judgment], known: Mapping[Any, str]) -> F
 
 
 def _incomplete(members: Sequence[mt_bench.Judgment], known: Mapping[Any, str]) -> str | None:
-    """Return what is missing: judgments of MT-Bench's own questions, or the second turn of other questions."""
+    """Return a note on missing judgments: of MT-Bench's own questions, or the second turn of other questions."""
     here = {(row.question, row.turn) for row in members}
     questions = {question for question, _ in here}
     expected = set(known) if questions <= set(known) else questions

@@ -95,6 +95,12 @@ class Prepared:
 def prepare(prompts: str | Path | Sequence[Any], pool: Any, how: How, options: Options) -> Prepared:
     """Read and check everything that a run needs.
 
+    Args:
+        prompts: A file as `moa eval run` takes it, or a list of such rows.
+        pool: The models: a list, a file, or a `Pool`.
+        how: How drafts are graded.
+        options: The options of the run.
+
     Raises:
         InputError: The prompts, or a way of grading, cannot be used.
         ConfigError: The pool cannot be used, or a key is missing.
@@ -133,7 +139,11 @@ def _require_grades(prompts: Sequence[OwnPrompt], how: How) -> None:
 
 
 def estimate(prepared: Prepared) -> Estimate:
-    """Return what the drafts and their verdicts are expected to take; recorded drafts count as new."""
+    """Return what the drafts and their verdicts are expected to take; recorded drafts count as new.
+
+    Args:
+        prepared: The run, from `prepare`.
+    """
     calls = []
     for spec in prepared.pool.models:
         mixture = one_model(spec, prepared.options.samples, prepared.pool)
@@ -158,7 +168,25 @@ async def atune(
     progress: StageProgress | None = None,
     **options: Any,
 ) -> TuneResult:
-    """Find out whether a mixture is worth it, and which one; see `tune`."""
+    """Find out whether a mixture is worth it, and which one, inside an event loop.
+
+    Args:
+        prompts: A file as `moa eval run` takes it, or a list of such rows.
+        pool: The models: a list, a file, or a `Pool`.
+        check: A command, or a function of (prompt, text) that returns True, False or a score from 0 to 1.
+        judge: The models that grade by `criteria`.
+        criteria: What a good answer is, for prompts without criteria of their own.
+        match: How an answer is compared with `gold`.
+        progress: Receives the progress of each stage.
+        **options: Fields of `Options`.
+
+    Returns:
+        What `tune` returns.
+
+    Raises:
+        InputError: The prompts, an option or a way of grading cannot be used.
+        ConfigError: The pool cannot be used, a key or a price is missing, or the ledger cannot be written.
+    """
     judges = [] if judge is None else [judge] if isinstance(judge, str | Proposer) else list(judge)
     specs = [each if isinstance(each, Proposer) else Proposer(model=each) for each in judges]
     how = How(match=match, check=check, judges=specs, criteria=criteria)
@@ -198,6 +226,10 @@ def tune(prompts: str | Path | Sequence[Any], *, pool: Any, **given: Any) -> Tun
 
 async def run(prepared: Prepared, *, progress: StageProgress | None = None) -> TuneResult:
     """Sample, measure and decide; write the files when a folder was named.
+
+    Args:
+        prepared: The run, from `prepare`.
+        progress: Receives the progress of each stage.
 
     Raises:
         ConfigError: A price is unknown although a cap is set, the folder is another run's, or the ledger cannot be

@@ -228,7 +228,7 @@ class SharedLedger(Ledger):
         await super().put(f"{_LOST}:{uuid.uuid4().hex}", {}, role=_LOST, cost=cost)
 
     async def _query(self, sql: str, *values: Any) -> float:
-        return float((await asyncio.to_thread(self._submit(lambda: self._one(sql, *values)).result))[0])
+        return float((await asyncio.to_thread(self._submit(lambda: self._rows.one(sql, *values)).result))[0])
 
     async def put(self, key: str, value: Mapping[str, Any], **columns: Any) -> None:
         """Record a call and note it in the current traces."""

@@ -1,4 +1,4 @@
-"""What stands in for the SDK's `client.chat.completions` under a LangChain chat model."""
+"""The replacement of the SDK's `client.chat.completions` under a LangChain chat model."""
 
 from __future__ import annotations
 

@@ -45,7 +45,10 @@ async def chunks_of(url: str, response: aiohttp.ClientResponse, *, logprobs: boo
     turns = Turns()
     try:
         with sdk_errors(url):
-            async with contextlib.aclosing(_events(response)) as events:
+            async with (
+                contextlib.aclosing(body_of(response, MAX_STREAM_BYTES)) as pieces,
+                contextlib.aclosing(_events(response, pieces)) as events,
+            ):
                 async for found in events:
                     for chunk in merged(_chunk(event, url, logprobs) for event in found):
                         yield chunk
@@ -54,9 +57,8 @@ async def chunks_of(url: str, response: aiohttp.ClientResponse, *, logprobs: boo
         response.close()
 
 
-async def _events(response: aiohttp.ClientResponse) -> AsyncGenerator[list[bytes]]:
+async def _events(response: aiohttp.ClientResponse, pieces: AsyncGenerator[bytes]) -> AsyncGenerator[list[bytes]]:
     """The events of every read; `[DONE]` and what follows it are left out."""
-    pieces = body_of(response, MAX_STREAM_BYTES)
     kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind.endswith("json") and not kind.endswith(_JSON_LINES):
         yield [b"".join([piece async for piece in pieces])]  # the server ignored `stream`

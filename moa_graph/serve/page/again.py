@@ -61,7 +61,7 @@ async def before_the_answer(
         messages: The conversation, validated.
         context: The run's context.
         drafts: The drafts, with those of earlier rounds.
-        notes: What the combiner's own calls wrote down.
+        notes: The results of the combiner's own calls.
     """
     wanted = settings(mixture, context)
     info = RunInfo(

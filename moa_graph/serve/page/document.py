@@ -1,4 +1,4 @@
-"""The page as documents: its sources put together, and the policy that lets nothing else run in it."""
+"""The page as documents: their sources combined, and the policy that allows nothing else to run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _ASK = (
     "main.js",
 )
 _MORE = ("again.js", "differences.js", "notes.js", "saving.js", "votes.js", "archive.js", "attach.js")
-"""What is loaded when it is first needed. Classic scripts of one document share one scope."""
+"""The scripts that are loaded at their first use. Classic scripts of one document share one scope."""
 _CSS_SPACE = re.compile(r"\s*([{};])\s*|(?<=[:,])[ ]+")
 _STRICT = '"use strict";\n'
 
@@ -79,7 +79,7 @@ def _hash(text: str) -> str:
 
 @cache
 def policy(kind: Kind = Kind.PAGE) -> str:
-    """Return the Content-Security-Policy: our scripts and style by their hashes, our own routes, no HTML from text.
+    """Return the Content-Security-Policy: the page's scripts and style by hash, the server's routes, no HTML from text.
 
     A report is a file, so it may not connect at all.
     """
@@ -124,7 +124,7 @@ def report_page(data: Any) -> str:
 
 def _put_together(kind: Kind, meta: str, data: str) -> str:
     html, style, script = _sources(kind)
-    # In the order in which they stand in the HTML, so that what is filled in is never searched again.
+    # In the order of the placeholders in the HTML, so that filled-in text is never searched.
     parts = {"<!--meta-->": meta, "/*style*/": style, "/*data*/": data, "/*script*/": script}
     whole = ""
     for gap, text in parts.items():

@@ -51,7 +51,7 @@ class PageRoutes:
         return document_response(Kind.PAGE, request)
 
     async def more(self, request: Request) -> Response:
-        """GET /moa/more.js: what the page needs for history, exports, comparison and attachments."""
+        """GET /moa/more.js: the script for history, exports, comparison and attachments."""
         headers = {"cache-control": "no-cache", "x-content-type-options": "nosniff"}
         return Response(more_script(), media_type="text/javascript", headers=headers)
 

@@ -1,4 +1,4 @@
-"""Callers' own models of SDKs that retry: each attempt of ours is one request."""
+"""Callers' own models of SDKs that retry: each attempt is one request."""
 
 import http.server
 import threading
