@@ -71,7 +71,10 @@ class Shard(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Shard:
-        """Parse "2/8".
+        """Parse a shard.
+
+        Args:
+            text: "i/n", the i-th of n parts, such as "2/8".
 
         Raises:
             ConfigError: The text does not have that form, or the shard does not exist.
@@ -83,6 +86,11 @@ class Shard(NamedTuple):
         return shard
 
     def holds(self, line: int) -> bool:
+        """Return whether a line belongs to the shard.
+
+        Args:
+            line: The line's number, from 1.
+        """
         return (line - self.number) % self.of == 0
 
 

@@ -108,7 +108,14 @@ class RemoteMoA:
     ) -> AsyncIterator[Any]:
         """Yield the parts of a run's stream: of one mode, or (mode, part) for a list of modes.
 
-        Arguments and errors are those of `ainvoke`.
+        Args:
+            input: The input of the graph.
+            config: The config of the run.
+            context: A `MoAContext`, or a mapping of its fields.
+            stream_mode: A mode of LangGraph's streams, or several.
+
+        Raises:
+            MoAError: As `ainvoke` does.
         """
         alone = isinstance(stream_mode, str)
         modes = [str(stream_mode)] if alone else list(stream_mode)

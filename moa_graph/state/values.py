@@ -38,7 +38,15 @@ def new_usage(
     cache_read_tokens: int = 0,
     cache_write_tokens: int = 0,
 ) -> Usage:
-    """Return a usage. Counts that are not given are 0."""
+    """Return a usage.
+
+    Args:
+        input_tokens: Tokens of the prompt, cached ones included.
+        output_tokens: Tokens of the reply, reasoning included.
+        reasoning_tokens: Tokens of reasoning.
+        cache_read_tokens: Tokens of the prompt that a cache provided.
+        cache_write_tokens: Tokens of the prompt that were written into a cache.
+    """
     return Usage(
         input_tokens=input_tokens,
         output_tokens=output_tokens,
@@ -49,7 +57,11 @@ def new_usage(
 
 
 def as_usage(value: Mapping[str, Any]) -> Usage:
-    """Return the usage in plain data, such as a row of a ledger. Counts that are absent are 0."""
+    """Return the usage in plain data, such as a row of a ledger.
+
+    Args:
+        value: Counts by name; absent ones are 0.
+    """
     return new_usage(**{name: int(value.get(name) or 0) for name in Usage.__annotations__})
 
 
@@ -168,11 +180,20 @@ Event = dict[str, Any]
 
 
 def counted(drafts: Sequence[Draft], layer: int) -> list[Draft]:
-    """Return the drafts of `layer` that later models see, in slot order."""
+    """Return the drafts of a layer that later models see, in their order.
+
+    Args:
+        drafts: Drafts of any layers and statuses.
+        layer: The layer, from 1.
+    """
     return [d for d in drafts if d["layer"] == layer and d["status"] in COUNTED]
 
 
 def total_usage(usages: Sequence[Usage | None]) -> Usage:
-    """Return the sum of the usages that are known."""
+    """Return the sum of the usages that are known.
+
+    Args:
+        usages: Usages; None for an unknown one.
+    """
     known = [as_usage(usage) for usage in usages if usage]
     return new_usage(**{name: sum(usage[name] for usage in known) for name in Usage.__annotations__})  # type: ignore[literal-required]  # the names are Usage's own

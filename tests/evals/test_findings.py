@@ -1,4 +1,4 @@
-"""Recorded files as their publishers wrote them, and as users bring them: what is read, refused, counted and told.
+"""Recorded files as their publishers wrote them, and as users bring them: what is read, refused, counted and reported.
 
 Each test is one way in which figures were wrong, or an error did not name its cause.
 """

@@ -54,7 +54,7 @@ def golds(many: int) -> list[dict[str, Any]]:
 
 
 def test_from_a_file_to_a_decision(tmp_path: Path, provider: Provider, moa: Callable[..., Printed]) -> None:
-    """Verdict, table, report, mixture file; the file asks the best model alone, and has the hash that is told."""
+    """Verdict, table, report, mixture file; the file has only the best model, and the hash of the report."""
     path = write_prompts(tmp_path / "mine.jsonl", golds(60))
     pool = write_pool(tmp_path / "pool.yaml", provider, say("The answer is 5"), say("The answer is 6"), say("It is 9"))
     code, out, err = moa(path, "--pool", pool, "-k", 2, "--max-cost", 5, "-o", "best.yaml", "--out", "run")

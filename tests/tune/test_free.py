@@ -108,7 +108,7 @@ def test_medoids_of_recorded_drafts() -> None:
 
 
 def test_the_reader_that_the_grades_agree_with_is_taken() -> None:
-    """Answers that end in a sentence are read as numbers, letters as choices; without right answers as told."""
+    """Answers that end in a sentence are read as numbers, letters as choices; without right answers as requested."""
     rows = [[[GradedDraft(f"So it is {n} apples in all.", 1.0)] for n in (5, 12)]]
     assert best_reader(rows, [("5",), ("12",)], AnswerReader()).read == "number"
     rows = [[[GradedDraft("I think (B) because of C.", 1.0)], [GradedDraft("(A), not B", 1.0)]]]

@@ -54,7 +54,11 @@ def parameters(value: Any) -> list[str]:
     given = inspect.signature(function).parameters.values()
     # Fields by keyword are described under "Attributes".
     fields = inspect.isclass(value) and issubclass(value, BaseModel)
-    return [each.name for each in given if each.name != "self" and not (fields and each.kind is each.VAR_KEYWORD)]
+    return [
+        each.name
+        for each in given
+        if each.name not in ("self", "cls") and not (fields and each.kind is each.VAR_KEYWORD)
+    ]
 
 
 ALL = dict(documented())

@@ -11,7 +11,12 @@ from moa_graph.evals.stats.intervals import Interval, few, t_quantile
 
 
 def kappa(a: Sequence[Hashable], b: Sequence[Hashable]) -> float:
-    """Return Cohen's kappa of two raters over nominal labels; NaN when chance agreement is already 1."""
+    """Return Cohen's kappa of two raters over nominal labels; NaN when chance agreement is already 1.
+
+    Args:
+        a: The labels of one rater.
+        b: The labels of the other rater, for the same items.
+    """
     cells, size = _cells(a, b)
     return _kappa(cells, size)
 
@@ -20,6 +25,10 @@ def kappa_interval(a: Sequence[Hashable], b: Sequence[Hashable]) -> Interval | N
     """Return an interval of Cohen's kappa: jackknife by item, on the scale of Fisher's z.
 
     None with fewer than two items, or when kappa is undefined.
+
+    Args:
+        a: The labels of one rater.
+        b: The labels of the other rater, for the same items.
     """
     cells, size = _cells(a, b)
     n, value = len(cells), _kappa(cells, size)
@@ -59,7 +68,13 @@ def _of_counts(counts: NDArray[np.intp], size: int) -> float:
 
 
 def correlation(x: Sequence[float], y: Sequence[float], *, ranks: bool) -> float | None:
-    """Return Spearman's (`ranks`) or Pearson's correlation; None when it is undefined."""
+    """Return a correlation; None when it is undefined.
+
+    Args:
+        x: Values.
+        y: Values of the same items.
+        ranks: Spearman's correlation; otherwise Pearson's.
+    """
     from scipy.stats import rankdata
 
     if len(x) < 3:
@@ -71,7 +86,12 @@ def correlation(x: Sequence[float], y: Sequence[float], *, ranks: bool) -> float
 
 
 def kendall_tau(x: Sequence[float], y: Sequence[float]) -> float | None:
-    """Return Kendall's tau-b of two rankings; None when it is undefined."""
+    """Return Kendall's tau-b of two rankings; None when it is undefined.
+
+    Args:
+        x: Values.
+        y: Values of the same items.
+    """
     from scipy.stats import kendalltau
 
     if len(x) < 2:

@@ -76,6 +76,10 @@ def sign_flip_p(sums: Sequence[float] | Floats, *, seed: int = 0) -> float:
     Exact for differences of one size and for few prompts, otherwise resampled. If too few resamples reach the observed
     sum, the saddlepoint approximation of the tail is used, so that p has no lower limit that a correction over many
     pairs would raise above 0.05.
+
+    Args:
+        sums: The difference of each prompt or cluster.
+        seed: The seed of the resamples.
     """
     differing = np.abs(np.asarray(sums, dtype=float))
     signs = np.sign(np.asarray(sums, dtype=float))[differing > 1e-12]
@@ -140,14 +144,23 @@ def _saddlepoint(sizes: Floats, observed: float) -> float:
 
 
 def mcnemar(a: Sequence[bool], b: Sequence[bool]) -> float:
-    """Return the exact two-sided p of McNemar's test on the prompts whose verdicts differ."""
+    """Return the exact two-sided p of McNemar's test on the prompts whose verdicts differ.
+
+    Args:
+        a: One system's verdict on each prompt.
+        b: The other system's, in the same order.
+    """
     only_a = sum(x and not y for x, y in zip(a, b, strict=True))
     only_b = sum(y and not x for x, y in zip(a, b, strict=True))
     return _binomial_p(only_a, only_a + only_b) if only_a + only_b else 1.0
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return Holm's step-down adjusted p values, in the order given."""
+    """Return Holm's step-down adjusted p values, in the order given.
+
+    Args:
+        p_values: The p values of all comparisons.
+    """
     order = sorted(range(len(p_values)), key=lambda i: p_values[i])
     adjusted, running = [0.0] * len(p_values), 0.0
     for rank, index in enumerate(order):

@@ -58,7 +58,11 @@ class TuneResult:
     folder: Path | None = None
 
     def with_replay(self, replayed: Mapping[str, Any]) -> TuneResult:
-        """Return the result with what the best mixture's graph gave."""
+        """Return the result with what the best mixture's graph gave.
+
+        Args:
+            replayed: The figures of the replay.
+        """
         return replace(self, replayed=replayed)
 
     @property

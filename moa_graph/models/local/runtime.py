@@ -145,7 +145,11 @@ def running(path: Path) -> Runtime:
 
 
 def preload(name: str) -> None:
-    """Start to load `name` in a thread. Errors are not reported here; the first request reports them."""
+    """Start to load a model in a thread. Errors are not reported here; the first request reports them.
+
+    Args:
+        name: A known model's name, or the path of a GGUF file.
+    """
 
     def load() -> None:
         with contextlib.suppress(ConfigError):
