@@ -110,10 +110,7 @@ def listen(
         class ReadyServer(uvicorn.Server):
             async def startup(self, sockets: list[socket.socket] | None = None) -> None:
                 await super().startup(sockets)
-                # What exists now lives as long as the server. A full collection would examine all of it each time, and
-                # hold up every open stream meanwhile.
-                gc.collect()
-                gc.freeze()
+                _freeze_loaded()
                 _print_addresses(url, catalogue)
                 if ready:
                     ready(f"{url}/moa")
@@ -126,6 +123,23 @@ def listen(
             http=limited_protocol(),
         )
         ReadyServer(config).run(sockets=[listening])
+
+
+def _freeze_loaded() -> None:
+    """Exclude the loaded modules from garbage collection, now and once more after the first full collection.
+
+    They live as long as the server. A full collection that examines them takes 130 ms, and 180 ms with what the first
+    question loads; every open stream waits meanwhile. Later collections examine only what was made after that.
+    """
+
+    def freeze_again(phase: str, info: dict[str, int]) -> None:
+        if phase == "stop" and info["generation"] == 2:
+            gc.callbacks.remove(freeze_again)
+            gc.freeze()
+
+    gc.collect()
+    gc.freeze()
+    gc.callbacks.append(freeze_again)
 
 
 def _print_addresses(url: str, catalogue: Catalogue) -> None:

@@ -125,6 +125,10 @@ async def test_every_fault_looks_as_it_does_through_the_sdk(provider, asked, pla
     if asked is streamed:
         ours, _ = differences.pop("refuse")
         assert ours["additional_kwargs"] == {"refusal": "I can't help with that."}
+        # LangChain returns an empty answer for a stream without any choice, and an error for such a whole reply.
+        for fault in ("nochoices", "nullchoices"):
+            ours, _ = differences.pop(fault)
+            assert ours["text"] == "the reply does not keep to the protocol (it has no choices)" and ours["retryable"]
     assert differences == {}
 
 

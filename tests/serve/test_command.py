@@ -71,6 +71,29 @@ def test_an_unusable_option_is_reported_in_one_line(clean, capsys):
         assert words in said and len(said.splitlines()) == 1, said
 
 
+FROZEN = """
+import gc, os, signal
+from moa_graph.cli.serve import listen
+
+def ready(url):
+    loaded = gc.get_freeze_count()
+    kept = [[] for _ in range(1000)]
+    gc.collect()
+    print(loaded, gc.get_freeze_count() - loaded, len(gc.get_objects()), len(gc.callbacks), flush=True)
+    os.kill(os.getpid(), signal.SIGINT)
+
+listen([], 0, "127.0.0.1", ready=ready)
+"""
+
+
+def test_loaded_modules_are_not_examined_by_full_collections(clean):
+    """The start is frozen, and what the first requests load is frozen after the first full collection."""
+    env = {**os.environ, "TOGETHER_API_KEY": "none"}
+    done = subprocess.run([sys.executable, "-c", FROZEN], env=env, capture_output=True, text=True, timeout=120)
+    loaded, later, left, callbacks = map(int, done.stdout.split())
+    assert loaded > 50_000 and later >= 1000 and left < 1000 and callbacks == 0
+
+
 def test_a_taken_port_is_said(clean, capsys, served):
     assert main(["serve", "--preset", "local", "--port", str(served.port)]) == 3
     assert "Use another --port" in capsys.readouterr().err
