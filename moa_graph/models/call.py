@@ -94,7 +94,8 @@ class Outcome:
     def failed(self, fault: Fault) -> None:
         """Write the fault of an attempt that got no reply."""
         self.status, self.error, self.fault, self.text = "failed", fault.reason, fault, self._partial()
-        turned_down = fault.status is not None and fault.status < 500
+        begun = self.pieces is not None and (self.pieces.chars or self.pieces.calls_begun)
+        turned_down = fault.status is not None and fault.status < 500 and not begun
         self.free = self.free and (turned_down or fault.unsent)
 
     def answered(self, reply: Reply) -> None:

@@ -165,6 +165,6 @@ OVERFLOW_WORDS = re.compile(
     r"|(?:prompt|input|request) (?:is )?too (?:long|large)|input length .{0,40}exceed"
     r"|tokens? \+ .?max_(?:new_)?tokens.? must be|input tokens exceed"
     r"|reduce the length of the (?:messages|prompt|input)"
-    r"|too many (?:input )?tokens in|token count .{0,40}exceed",
+    r"|too many (?:input )?tokens in|range of input length should be|token count .{0,40}exceed",
     re.I,
 )

@@ -101,7 +101,7 @@ def _kind(chain: list[BaseException], status: int | None, codes: set[str], words
         return "content"
     if status in (400, 422, None) and OVERFLOW_WORDS.search(words):
         return "context_overflow"
-    if status in (400, 403, 429) and wait is None and QUOTA_WORDS.search(words):
+    if status in (400, 403, 429, None) and wait is None and QUOTA_WORDS.search(words):
         # Some providers say "quota" for a plain rate limit; those also say when to come back.
         return "quota"
     if status is None and (named := next((BY_CODE[c] for c in codes if c in BY_CODE), None)):

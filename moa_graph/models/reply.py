@@ -32,7 +32,7 @@ from moa_graph.models.reply_fields import (
 from moa_graph.models.thoughts import clean
 from moa_graph.state import COUNTED, Status, Usage
 
-__all__ = ["BLOCKS", "EXTRAS", "IN_THREAD", "Raw", "Reply", "content_text", "read", "read_reply"]
+__all__ = ["BLOCKS", "EXTRAS", "IN_THREAD", "Raw", "Reply", "content_text", "raw_of", "read", "read_reply"]
 
 IN_THREAD: Final = 2**17
 """Characters. A longer reply is read in a thread."""

@@ -72,12 +72,8 @@ def repairing(kind: type[Any], provider: str | None = None) -> type[Any]:
             result = super()._create_chat_result(response, generation_info)
             choices = response.get("choices") if isinstance(response, dict) else getattr(response, "choices", None)
             for generation, choice in zip(result.generations, choices or (), strict=False):
-                message = (
-                    choice.get("message")
-                    if isinstance(choice, dict)
-                    else choice.message.model_dump(include={"tool_calls"}, warnings=False)
-                )
-                _keep(generation.message, message, cost)
+                plain = choice if isinstance(choice, dict) else choice.model_dump(warnings=False)
+                _keep(generation.message, plain.get("message"), cost, error=plain.get("error"))
             return result
 
         def _convert_chunk_to_generation_chunk(self, chunk: Any, default_chunk_class: Any, base: Any) -> Any:
@@ -88,7 +84,8 @@ def repairing(kind: type[Any], provider: str | None = None) -> type[Any]:
                 _indexed(repaired(chunk, chunk=True), state.calls), default_chunk_class, base
             )
             if made is not None:
-                _keep(made.message, choices[0].get("delta") if choices else None, cost)
+                first = choices[0] if choices else {}
+                _keep(made.message, first.get("delta"), cost, error=first.get("error"))
             return made
 
         def _get_request_payload(self, input_: Any, *, stop: Any = None, **kwargs: Any) -> dict[str, Any]:
@@ -142,14 +139,17 @@ def _indexed(chunk: dict[str, Any], calls: dict[str, list[Any]]) -> dict[str, An
     return chunk
 
 
-def _keep(message: Any, given: Any, cost: float | None) -> None:
+def _keep(message: Any, given: Any, cost: float | None, *, error: Any = None) -> None:
     """Add to LangChain's message what LangChain leaves out.
 
     Args:
         message: LangChain's message, or chunk of one.
         given: The message, or the piece of one, as the provider sent it.
         cost: Dollars as the provider stated them. LangChain drops them in a stream and beside unreadable counts.
+        error: The error of the choice, as OpenRouter reports a fault of the provider behind it.
     """
+    if error:
+        message.response_metadata["error"] = error
     if cost is not None:
         # A list, since LangChain can join lists when a stream states its cost several times.
         message.response_metadata[COSTS] = [cost]
@@ -251,6 +251,8 @@ def _repair(message: dict[str, Any], *, whole: bool) -> None:
 def _content(given: Any) -> Any:
     if given is None or isinstance(given, str):
         return given
+    if isinstance(given, dict) and isinstance(given.get("text"), str):
+        return [given]  # one content block
     if isinstance(given, list):
         return [part for part in given if isinstance(part, str | dict)]
     return str(given) if isinstance(given, int | float) and not isinstance(given, bool) else None

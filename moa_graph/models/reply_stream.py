@@ -196,7 +196,8 @@ class _Content:
                 self._parts.append(text)
             else:
                 _, kind, index, field = self._run
-                self._parts.append({"type": kind, field: text} | ({} if index is None else {"index": index}))
+                named = {"type": kind, "index": index}
+                self._parts.append({field: text} | {name: value for name, value in named.items() if value is not None})
         self._texts, self._run = [], ()
 
     def joined(self) -> Any:

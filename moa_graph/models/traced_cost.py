@@ -19,7 +19,8 @@ from moa_graph.costs.prices import cost_of
 from moa_graph.mixture.price_overrides import Override
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.models.batching import active, of_batch
-from moa_graph.models.reply_fields import stated_cost, usage_from, usage_metadata
+from moa_graph.models.reply import raw_of
+from moa_graph.models.reply_fields import stated_cost, usage_metadata
 from moa_graph.state import Usage
 
 __all__ = ["with_traced_cost"]
@@ -76,8 +77,9 @@ class _StatedCost(AsyncCallbackHandler):
         replies = [message for message in messages if isinstance(message, AIMessage)]
         if not replies or len(replies) != len(generations):
             return
-        usage = next((count for reply in replies if (count := usage_from(reply.usage_metadata))), None)
-        reported = next((cost for reply in replies if (cost := stated_cost(reply.response_metadata)) is not None), None)
+        raws = [raw_of(reply) for reply in replies]
+        usage = next((raw.usage for raw in raws if raw.usage), None)
+        reported = next((cost for raw in raws if (cost := stated_cost(raw.metadata)) is not None), None)
         batch = active.get() is not None and any(map(of_batch, replies))
         stated = await self._costs(usage, reported, batch=batch)
         if not stated and len(replies) == 1:

@@ -25,7 +25,7 @@ def limited_protocol(*, header_seconds: float = HEADER_SECONDS, max_idle: int = 
     """
     idle: dict[Any, asyncio.TimerHandle] = {}
 
-    class Limited(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
+    class Limited(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # the class depends on what is installed
         """Closes itself when no request has begun in time, or when it is the oldest of too many idle ones."""
 
         def connection_made(self, transport: Any) -> None:

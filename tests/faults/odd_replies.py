@@ -193,6 +193,8 @@ SHAPES: dict[str, Odd] = {
 }
 
 CONTENT: dict[str, Odd] = {
+    "a block without a type": both(OK, FINE, message={"content": [{"text": FINE}]}),
+    "one block": both(OK, FINE, message={"content": {"type": "text", "text": FINE}}),
     "blocks": both(OK, FINE, message={"content": [{"type": "text", "text": FINE}]}),
     "blocks with null text": both(EMPTY, message={"content": [{"type": "text", "text": None}]}),
     "output_text blocks": both(OK, FINE, message={"content": [{"type": "output_text", "text": FINE}]}),
@@ -292,6 +294,8 @@ ERRORS: dict[str, Odd] = {
 }
 
 STATUS: dict[str, Odd] = {
+    "in a choice": both(FAILED, "the reason", choice={"finish_reason": "error", "error": {"message": "the reason"}}),
+    "lists by field": raw(b'{"errors": {"model": ["is invalid"]}}', FAILED, "model: is invalid", "422 Unprocessable"),
     "error with status 200": raw(ERR.encode(), FAILED, "the reason of it"),
     "error beside choices": both(FAILED, "the reason of it", error={"message": "the reason of it", "code": 502}),
     "error null beside choices": both(OK, FINE, error=None),

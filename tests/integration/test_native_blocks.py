@@ -5,9 +5,7 @@ does not begin with the thinking block that it sent, byte for byte.
 """
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -18,73 +16,47 @@ from pydantic import SecretStr
 
 from moa_graph import ChatMoA
 from tests.fakes import fake
+from tests.ruled_api import RuledApi
 
 THOUGHT = {"type": "thinking", "thinking": "The user asks for the weather.", "signature": "c2lnbmVk" * 20}
 
 
-class Messages(ThreadingHTTPServer):
-    """The loopback API; `bodies` are the requests it took, `refused` counts those it answered with a 400."""
-
-    daemon_threads = True
+class Messages(RuledApi):
+    """The Messages API. `said` is the text before its tool call."""
 
     def __init__(self, *, said: str) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.said, self.refused = said, 0
-        self.bodies: list[dict[str, Any]] = []
+        super().__init__()
+        self.said = said
 
-    def answer(self, body: dict[str, Any]) -> list[dict[str, Any]] | None:
-        """The blocks of the answer; None when the request breaks the rule."""
-        turns = [message for message in body["messages"] if message["role"] == "assistant"]
-        for turn in turns:
+    def broken(self, body: dict[str, Any]) -> str:
+        for turn in (message for message in body["messages"] if message["role"] == "assistant"):
             kinds = [block["type"] for block in turn["content"] if isinstance(block, dict)]
             if "tool_use" in kinds and turn["content"][0] != THOUGHT:
-                return None
+                return "messages.1.content.0.type: Expected `thinking` or `redacted_thinking`, but found `tool_use`"
+        return ""
+
+    def error(self, words: str) -> dict[str, Any]:
+        return {"type": "error", "error": {"type": "invalid_request_error", "message": words}}
+
+    def answer(self, body: dict[str, Any], path: str) -> Any:
+        blocks = self._blocks(body)
+        reason = "tool_use" if blocks[-1]["type"] == "tool_use" else "end_turn"
+        usage = {"input_tokens": 5, "output_tokens": 7}
+        whole = {"id": "msg_1", "type": "message", "role": "assistant", "model": "claude", "usage": usage}
+        end = {"stop_reason": reason, "stop_sequence": None}
+        if not body.get("stream"):
+            return {**whole, "content": blocks, **end}
+        empty = {**whole, "content": [], "stop_reason": None, "stop_sequence": None}
+        pieces = [piece for index, block in enumerate(blocks) for piece in _pieces(index, block)]
+        last = [{"type": "message_delta", "delta": end, "usage": usage}, {"type": "message_stop"}]
+        return [{"type": "message_start", "message": empty}, *pieces, *last]
+
+    def _blocks(self, body: dict[str, Any]) -> list[dict[str, Any]]:
         last = body["messages"][-1]["content"]
         if isinstance(last, list) and any(block.get("type") == "tool_result" for block in last):
             return [{"type": "text", "text": "It is sunny."}]
         text = [{"type": "text", "text": self.said}] if self.said else []
         return [THOUGHT, *text, {"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {"city": "Bern"}}]
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Messages
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        self.server.bodies.append(body)
-        blocks = self.server.answer(body)
-        if blocks is None:
-            self.server.refused += 1
-            words = "messages.1.content.0.type: Expected `thinking` or `redacted_thinking`, but found `tool_use`"
-            error = {"type": "error", "error": {"type": "invalid_request_error", "message": words}}
-            self._send(400, "application/json", json.dumps(error))
-            return
-        reason = "tool_use" if blocks[-1]["type"] == "tool_use" else "end_turn"
-        usage = {"input_tokens": 5, "output_tokens": 7}
-        whole = {"id": "msg_1", "type": "message", "role": "assistant", "model": "claude", "usage": usage}
-        if not body.get("stream"):
-            done = {**whole, "content": blocks, "stop_reason": reason, "stop_sequence": None}
-            self._send(200, "application/json", json.dumps(done))
-            return
-        empty = {**whole, "content": [], "stop_reason": None, "stop_sequence": None}
-        events: list[dict[str, Any]] = [{"type": "message_start", "message": empty}]
-        for index, block in enumerate(blocks):
-            events += _pieces(index, block)
-        delta = {"stop_reason": reason, "stop_sequence": None}
-        events += [{"type": "message_delta", "delta": delta, "usage": usage}, {"type": "message_stop"}]
-        text = "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events)
-        self._send(200, "text/event-stream", text)
-
-    def _send(self, status: int, kind: str, text: str) -> None:
-        data = text.encode()
-        self.send_response(status)
-        self.send_header("content-type", kind)
-        self.send_header("content-length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
 
 
 def _pieces(index: int, block: dict[str, Any]) -> list[dict[str, Any]]:
@@ -109,10 +81,8 @@ def _pieces(index: int, block: dict[str, Any]) -> list[dict[str, Any]]:
 
 @pytest.fixture(params=["", "Let me look."], ids=["silent", "speaking"])
 def api(request: pytest.FixtureRequest) -> Iterator[Messages]:
-    with Messages(said=request.param) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with Messages(said=request.param).running() as server:
         yield server
-        server.shutdown()
 
 
 def weather(city: str) -> str:
@@ -123,7 +93,7 @@ def weather(city: str) -> str:
 def claude(api: Messages) -> ChatAnthropic:
     return ChatAnthropic(
         model_name="claude-loopback",
-        base_url=f"http://127.0.0.1:{api.server_address[1]}",
+        base_url=api.url,
         api_key=SecretStr("none"),
         thinking={"type": "enabled", "budget_tokens": 1024},
         max_tokens_to_sample=2048,

@@ -8,9 +8,7 @@ encrypted content. `test_native_blocks.py` has the same for Anthropic's thinking
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -21,6 +19,7 @@ from pydantic import SecretStr
 
 from moa_graph import AggregationError, ChatMoA
 from tests.fakes import fake
+from tests.ruled_api import RuledApi
 
 pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning")  # Google's
 
@@ -29,60 +28,10 @@ REASONING = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_conten
 CALL = {"name": "weather", "args": {"city": "Bern"}, "id": "call_1", "type": "tool_call"}
 
 
-class Api(ThreadingHTTPServer):
-    """A loopback API; `bodies` are the requests it took, `refused` counts those it answered with a 400."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.bodies: list[dict[str, Any]] = []
-        self.refused = 0
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
+class Api(RuledApi):
     def model(self) -> Any:
         """Return a chat model, or the description of one, that sends its requests here."""
         raise NotImplementedError
-
-    def broken(self, body: dict[str, Any]) -> str:
-        """Return the rule that a request breaks, in the API's words; empty when it breaks none."""
-        raise NotImplementedError
-
-    def answer(self, body: dict[str, Any], path: str) -> Any:
-        """Return the answer: an object, or the events of a stream."""
-        raise NotImplementedError
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Api
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        self.server.bodies.append(body)
-        if words := self.server.broken(body):
-            self.server.refused += 1
-            error = {"message": words, "type": "invalid_request_error", "code": 400, "status": "INVALID_ARGUMENT"}
-            return self.send(400, "application/json", json.dumps({"error": error}))
-        answer = self.server.answer(body, self.path)
-        if not isinstance(answer, list):
-            return self.send(200, "application/json", json.dumps(answer))
-        named = (f"event: {each['type']}\n" if "type" in each else "" for each in answer)
-        events = "".join(f"{name}data: {json.dumps(each)}\n\n" for name, each in zip(named, answer, strict=True))
-        return self.send(200, "text/event-stream", events)
-
-    def send(self, status: int, kind: str, text: str) -> None:
-        data = text.encode()
-        self.send_response(status)
-        self.send_header("content-type", kind)
-        self.send_header("content-length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
 
 
 class Gemini(Api):
@@ -215,10 +164,8 @@ def _events(whole: dict[str, Any]) -> list[dict[str, Any]]:
 
 @pytest.fixture(params=[Gemini, CompatibleGemini, Responses])
 def api(request: pytest.FixtureRequest) -> Iterator[Api]:
-    with request.param() as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with request.param().running() as server:
         yield server
-        server.shutdown()
 
 
 def weather(city: str) -> str:

@@ -190,7 +190,7 @@ def test_cached_tokens_are_where_langsmith_reads_them(sink):
 
 @pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream", "generate", "agenerate"])
 def test_spans_inside_a_chat_model_do_not_claim_its_name(provider, sink, way):
-    """`ls_model_name` of a mixture is no provider's model: only the chat model's own span has it."""
+    """`ls_model_name` of a mixture is not a provider's model: only the chat model's own span has it."""
     moa = ChatMoA(proposers=[model(provider, "one-tok=3")], aggregator=model(provider, "agg-tok=4"), name="mine")
 
     async def streamed():

@@ -87,7 +87,7 @@ def test_only_the_owner_at_this_machine_sees_them(owner, served, tmp_path, path)
 
 
 def test_runs_of_one_name_are_told_apart(tmp_path):
-    """Folders may be given as a run or as a folder of runs, and twice; what is no run is left out."""
+    """Folders may be given as a run or as a folder of runs, and twice; other folders are left out."""
     one, two = written(tmp_path / "a/run", "single"), written(tmp_path / "b/run", "mixture")
     (written(tmp_path / "a/odd") / "tune.json").write_text("{}")
     (tmp_path / "a/file").write_text("x")

@@ -1,4 +1,4 @@
-"""The prose of the package, its tests and benchmarks: docstrings, comments and messages use standard technical English.
+"""The prose of the package: docstrings, comments and messages use standard technical English.
 
 The list has terms and forms that were replaced. It is short on purpose: each entry has no other use in the package.
 """
@@ -17,7 +17,6 @@ import pytest
 import moa_graph
 
 PACKAGE = Path(moa_graph.__file__).parent
-FOLDERS = [each for each in (PACKAGE, PACKAGE.parent / "tests", PACKAGE.parent / "benchmarks") if each.exists()]
 
 REPLACED: dict[str, str] = {
     r"\bpurse": "spending cap",
@@ -58,12 +57,11 @@ def findings(source: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("folder", FOLDERS, ids=lambda each: each.name)
-def test_the_prose_uses_standard_terms(folder: Path) -> None:
+def test_the_package_uses_standard_terms() -> None:
     found = {
-        str(path.relative_to(folder)): lines
-        for path in sorted(folder.rglob("*.py"))
-        if path != Path(__file__) and (lines := findings(path.read_text(encoding="utf-8")))
+        str(path.relative_to(PACKAGE)): lines
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if (lines := findings(path.read_text(encoding="utf-8")))
     }
     assert found == {}
 

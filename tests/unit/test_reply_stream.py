@@ -276,6 +276,15 @@ async def test_a_fault_before_the_finish_reason_fails_with_the_text_so_far() -> 
     assert (outcome.status, outcome.text, outcome.attempts, outcome.free) == ("failed", "half", 2, False)
 
 
+async def test_an_error_after_the_first_token_may_be_billed_whatever_its_status() -> None:
+    class Refused(Exception):
+        status_code = 429
+
+    for pieces, cost in (([chunk("half")], None), ([], 0.0)):
+        outcome, _ = await streamed(Streamed(pieces=pieces, fault=Refused("slow down")))
+        assert (outcome.status, outcome.cost) == ("failed", cost)
+
+
 async def test_text_before_the_deadline_is_kept() -> None:
     outcome, _ = await streamed(Streamed(pieces=[chunk("half")], hangs=True), deadline=0.2)
     assert (outcome.status, outcome.text) == ("failed", "half")

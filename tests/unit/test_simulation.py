@@ -54,7 +54,7 @@ def test_an_hour_takes_no_hour() -> None:
 
 
 def test_a_slow_model_fails_at_the_deadline() -> None:
-    """A call that takes longer than the deadline is no draft, and its question fails."""
+    """A call that takes longer than the deadline gives no draft, and its question fails."""
     found = batch("5000ms", prompts=16, deadline=2.0)
     assert found.failed == 16 and found.seconds == pytest.approx(2)
 

@@ -126,7 +126,8 @@ def compare_systems(systems: Sequence[str], out: Path | None, *, seed: int, as_j
     """Print the systems' own figures and all pairs: difference, interval, corrected p, and the result in words."""
     if len(systems) < 2:
         raise InputError("comparing needs at least two systems")
-    figures = compare([named(Path(entry.partition("#")[0]), lambda e=entry: load(e)) for entry in systems], seed=seed)  # type: ignore[misc]
+    loaded = [named(Path(entry.partition("#")[0]), partial(load, entry)) for entry in systems]
+    figures = compare(loaded, seed=seed)
     notes(figures["warnings"])
     if out:
         compare_pages.compare_page(figures).write(out)

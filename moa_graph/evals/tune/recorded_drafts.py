@@ -65,7 +65,7 @@ def _questions(path: Path, rows: Sequence[Row]) -> tuple[list[_Question], int]:
         prompt = _prompt(row, number, where)
         known = found.get(prompt.text)
         if known is None:
-            # Ids may begin anew, such as for every subject.
+            # Ids may begin again, such as for every subject.
             name = prompt.id if prompt.id not in ids else f"{prompt.id} (row {number})"
             known = found[prompt.text] = _Question(replace(prompt, id=name))
             ids.add(name)

@@ -77,7 +77,7 @@ def require_runs(folders: Sequence[Path]) -> None:
     """Refuse a folder that the owner named and that holds no finished run.
 
     Raises:
-        InputError: There is none.
+        InputError: The folder holds no finished run.
     """
     for folder in folders:
         if not find_runs([folder]):
