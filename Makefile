@@ -134,7 +134,7 @@ coverage: $(VENV)/dev.stamp  ## the coverage of every interval that `moa eval` s
 published: $(VENV)/dev.stamp  ## published figures beside ours, from the data on this disk; reports/published.json
 	$(BIN)/python -m benchmarks.published
 
-eval-soak: $(VENV)/dev.stamp  ## a benchmark of 10,465 calls, killed twelve times; reports/eval_soak.json
+eval-soak: $(VENV)/dev.stamp  ## a benchmark of 10,465 calls and own prompts on the embedded model, killed; reports/eval_soak.json
 	$(BIN)/python -m benchmarks.eval_soak
 
 security: $(VENV)/dev.stamp  ## attack the promises of SECURITY.md, also in a browser; reports/security.json

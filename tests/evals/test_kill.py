@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.eval_soak import CALLS_EACH, soak
+from benchmarks.eval_soak.alpaca import CALLS_EACH, soak
 from tests.evals.bench import final_bytes, mixture, moa, recorded
 from tests.provider import Provider
 

@@ -1,4 +1,4 @@
-"""`make eval-soak`: a benchmark of 10,465 calls, killed repeatedly, without lost or repeated paid calls.
+"""A benchmark of 10,465 calls, killed repeatedly, without lost or repeated paid calls.
 
 805 prompts go through six proposers in three layers (13 calls each) against the loopback provider, 20 ms a call: once
 undisturbed, while its memory is watched, and once with `kill -9` at chosen counts of recorded calls. Then
@@ -8,12 +8,11 @@ undisturbed, while its memory is watched, and once with `kill -9` at chosen coun
 * the final files of both runs are the same bytes;
 * the process grew by less than 50 MB between its first twentieth and its end.
 
-Calls under way at a kill are asked again: they were never recorded. Figures go to reports/eval_soak.json.
+Calls under way at a kill are asked again: they were never recorded.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import random
@@ -21,7 +20,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import time
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -78,7 +76,7 @@ class Soak:
         """Return the command of this run's folder."""
         args = ["eval", "alpaca", "-f", "soak.yaml", "--reference", "reference.json", "--judge", "none"]
         args += ["--out", run, "--concurrency", str(self.concurrency)]
-        env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "LANGSMITH_TRACING": "false"}
+        env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "LANGSMITH_TRACING": "false"}
         with (self.folder / f"{run}.log").open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-c", MOA, *args], cwd=self.folder, env=env, stdout=log, stderr=log
@@ -217,23 +215,3 @@ def soak(folder: Path, *, prompts: int, kills: int, concurrency: int) -> dict[st
     nothing_lost = not (found["lost_calls"] or found["lost_answers"] or found["recorded_calls_paid_twice"])
     found["passed"] = nothing_lost and found["files_byte_equal"] and found["memory_growth_mb"] < GROWTH_MB
     return found
-
-
-def main() -> int:
-    """Run, print, write the report; 1 when anything was lost, paid twice, different or too big."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--prompts", type=int, default=805)
-    parser.add_argument("--kills", type=int, default=12)
-    parser.add_argument("--concurrency", type=int, default=16)
-    parser.add_argument("--report", type=Path, default=Path("reports/eval_soak.json"))
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="moa-soak-") as folder:
-        found = soak(Path(folder), prompts=options.prompts, kills=options.kills, concurrency=options.concurrency)
-    options.report.parent.mkdir(parents=True, exist_ok=True)
-    options.report.write_text(json.dumps(found, indent=2) + "\n")
-    print(json.dumps(found, indent=2))
-    return 0 if found["passed"] else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())
