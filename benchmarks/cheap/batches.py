@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.scale.command import questions, rows, run, start
+from benchmarks.scale.command import questions, run, start
 from tests.batch_server import BatchServer
 
 PRICE = {"input": 1.0, "output": 2.0, "batch": 0.5}
@@ -42,7 +42,7 @@ def measure(folder: Path, *, prompts: int, kills: int, seed: int = 20261128) -> 
         code = run(source, batched, *options)
         paid, sent = server.state.run, sum(server.state.direct.values())
         batches = len(server.state.batches)
-    one, other = rows(direct), rows(batched)
+    one, other = _rows(direct), _rows(batched)
     costs = [sum(row["cost"] for row in found) for found in (one, other)]
     return {
         "batch_prompts": prompts,
@@ -61,6 +61,10 @@ def _mixture(server: BatchServer) -> dict[str, Any]:
     specs = [{"model": f"openai:{name}", "base_url": server.url} for name in names]
     prices = {spec["model"]: PRICE for spec in specs}
     return {"proposers": specs[:2], "aggregator": specs[2], "layers": 3, "prices": prices}
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def _without_cost(row: dict[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,15 @@ app = typer.Typer(add_completion=False)
 
 
 class Spent(NamedTuple):
-    """One paid call. `cost` is in dollars, None if unknown; `mixture` is the run's name if the mixture is unknown."""
+    """One paid call.
+
+    Attributes:
+        day: Its day.
+        mixture: The mixture that it was made for: its name in the log, its hash in a ledger. The run's name for other
+            calls, such as those of a judge, and for questions without a recorded answer.
+        model: The model.
+        cost: In dollars; None if unknown.
+    """
 
     day: str
     mixture: str
@@ -61,17 +69,24 @@ def _of_ledger(path: Path) -> Iterable[Spent]:
     if not path.is_file():
         raise InputError(f"{path}: no such file.")
     # A row of role `item` is the whole result of a batch. Its calls have their own rows, unless a server made them.
-    sql = (
-        "SELECT created, run, model, cost FROM calls WHERE role IS NULL OR role NOT IN "
+    calls = (
+        "SELECT created, run, item, coalesce(repeat, 0), layer = 0 AND role LIKE 'judge%', model, cost FROM calls "
+        "WHERE role IS NULL OR role NOT IN "
         "('item', 'answer', 'refusal', 'batch', 'batch-file') "
         "OR (role = 'item' AND model LIKE 'http%') ORDER BY created"
     )
+    # A whole answer names the mixture that its question's calls were made for. A benchmark's judges have no layer.
+    wholes = "SELECT run, item, coalesce(repeat, 0), model FROM calls WHERE role IN ('item', 'answer')"
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
-            rows = db.execute(sql).fetchall()
+            mixtures = {(run, item, repeat): model for run, item, repeat, model in db.execute(wholes)}
+            rows = db.execute(calls).fetchall()
     except sqlite3.Error as exc:
         raise InputError(f"{path} is not a ledger: {exc}.") from exc
-    return [Spent(_day(created), run, model or "unknown", dollars) for created, run, model, dollars in rows]
+    return [
+        Spent(_day(created), (not judges and mixtures.get((run, item, repeat))) or run, model or "unknown", dollars)
+        for created, run, item, repeat, judges, model, dollars in rows
+    ]
 
 
 def _of_log() -> Iterable[Spent]:

@@ -61,8 +61,9 @@ def summary(record: Record, extra: Receipt | None = None) -> str:
     if cost is None:
         parts.append("cost unknown")
     elif cost:
-        alone = f" (the aggregator alone: about {in_dollars(extra.alone)})" if extra and extra.alone else ""
-        parts.append(f"{in_dollars(cost)}{alone}")
+        alone = in_dollars(extra.alone) if extra and extra.alone else ""
+        about = "" if alone.startswith("under") else "about "
+        parts.append(in_dollars(cost) + (f" (the aggregator alone: {about}{alone})" if alone else ""))
     else:
         parts.append("free")
     if cost and extra and extra.caches_saved and extra.caches_saved > 0:

@@ -104,7 +104,8 @@ def test_the_cost_of_a_ledger_equals_the_batchs(provider: Provider, capsys: pyte
     Path("in.jsonl").write_text('"one"\n"two"\n')
     file = mixture(provider, "a", "b", prices=PRICES)
     assert main(["batch", "in.jsonl", "out.jsonl", "-f", file, "-q"]) == 0
-    spent = sum(json.loads(row)["cost"] for row in Path("out.jsonl").read_text().splitlines())
+    answers = [json.loads(row) for row in Path("out.jsonl").read_text().splitlines()]
+    spent = sum(row["cost"] for row in answers)
     capsys.readouterr()
     assert main(["cost", "out.jsonl.ledger", "--json"]) == 0
     whole = json.loads(capsys.readouterr().out)
@@ -114,6 +115,7 @@ def test_the_cost_of_a_ledger_equals_the_batchs(provider: Provider, capsys: pyte
         "openai:b": 2,
         "openai:agg": 2,
     }
+    assert {name: row["calls"] for name, row in whole["mixture"].items()} == {answers[0]["mixture"]: 6}
     assert main(["cost", "out.jsonl.ledger"]) == 0
     assert "total: 6 calls, $" in capsys.readouterr().out
 
