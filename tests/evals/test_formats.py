@@ -117,7 +117,7 @@ def test_objective_sets_are_read_as_published() -> None:
     assert (first.gold, first.match) == (("1,007",), "final")
     assert (second.id, second.gold, second.text) == ("test/geometry/1.json", ("\\frac{1}{2}",), "Angle?")
     assert (third.id, third.gold, third.match, third.tags) == ("70", ("B",), "choice", ("law",))
-    assert third.text == "Which?\n\nA. red\nB. blue"
+    assert third.text.startswith("Which?\n\nA. red\nB. blue\n\nEnd with a line")
 
 
 def test_a_jury_of_recorded_judges_is_rated_beside_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -83,7 +83,7 @@ def test_encodings_and_containers_that_are_read(
         (b"version https://git-lfs.github.com/spec/v1\noid x", "a pointer of Git LFS"),
         (b"PK\x03\x04rest", "a zip archive"),
         (b"\x28\xb5\x2f\xfdrest", "a zstd file"),
-        (b"PAR1\x15\x04", "a Parquet file: save its rows as JSON Lines"),
+        (b"PAR1\x15\x04", "is a damaged Parquet file"),
         ('[{"instruction": "caf\xe9"}]'.encode("latin-1"), "is not UTF-8 text"),
         (json.dumps(annotated()).encode()[:500], "is not JSON: "),
         (b"instruction,output_1\na,b\n", "is not JSON"),

@@ -215,6 +215,10 @@ def test_drafts_of_a_run_are_data(tmp_path: Path, provider: Provider, capsys: py
     assert ensemble["proposers"] == {first: 50, second: 25}
     assert (ensemble["aggregate"], ensemble["best_single"], ensemble["oracle"]) == (50, first, 75)
     assert (ensemble["helped"], ensemble["hurt"], ensemble["majority_vote"]) == (0, 0, 50)
+    each = ensemble["by_prompt"]
+    assert len(each) == ensemble["n"] == 4 and {row["effect"] for row in each.values()} == {"same"}
+    assert sum(row["rank"] for row in each.values()) == pytest.approx(4 * ensemble["rank"])
+    assert "rank of the answer" in (tmp_path / "drafts/report.md").read_text()
     # Alike on two prompts with one right draft (rank 1.5), behind one (2.5), all wrong (2).
     assert ensemble["rank"] == pytest.approx((1.5 + 1.5 + 2.5 + 2) / 4)
     assert ensemble["against_best_draft"] == pytest.approx(100 * (0.5 * 3) / 4)

@@ -11,7 +11,7 @@ from moa_graph.evals.compare.systems import ScoredSystem, load, named_apart
 from moa_graph.evals.data.files import json_bytes, slug, write
 from moa_graph.evals.drafts.ensemble import ensemble_figures
 from moa_graph.evals.drafts.run_drafts import draft_figures, exported, read_drafts
-from moa_graph.evals.figures import lines
+from moa_graph.evals.figures import Figures, formatted, lines
 from moa_graph.evals.reports.page import Page
 
 
@@ -32,16 +32,33 @@ def show_drafts(folder: Path, out: Path | None, scored: Sequence[str], *, as_jso
             raise InputError("--scored: the run and the drafts must have the same benchmark and judge")
         own, *others = map(_by_prompt, systems)
         figures["ensemble"] = ensemble_figures(own, {s.name: v for s, v in zip(systems[1:], others, strict=True)})
+    shown, prompts = _without_prompts(figures)
     if out:
         for name, rows in exported(run).items():
             write(out / f"{slug(name)}.json", json_bytes(rows))
         page = Page(f"Drafts of {folder.name}")
-        page.table(["figure", "value"], list(lines(figures)))
+        page.table(["figure", "value"], list(lines(shown)))
+        if prompts:
+            page.heading("By prompt")
+            names = ("aggregate", "best_single", "best_draft", "rank", "effect")
+            page.table(
+                ["prompt", "answer", "best single proposer", "best draft", "rank of the answer", "aggregation"],
+                [[key, *(formatted(row[name]) for name in names)] for key, row in prompts.items()],
+            )
         page.write(out)
         print_status(f"report and one file per proposer: {out}")
     if as_json:
         return show_json(figures)
-    return figures_table(f"Drafts of {folder.name}", figures)
+    return figures_table(f"Drafts of {folder.name}", shown)
+
+
+def _without_prompts(figures: Figures) -> tuple[Figures, Figures]:
+    """Return the figures without those of each prompt, and those of each prompt."""
+    ensemble = figures.get("ensemble")
+    if ensemble is None:
+        return figures, {}
+    rest = {name: value for name, value in ensemble.items() if name != "by_prompt"}
+    return {**figures, "ensemble": rest}, ensemble["by_prompt"]
 
 
 def _by_prompt(system: ScoredSystem) -> dict[Hashable, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from difflib import SequenceMatcher
 from itertools import combinations
 
@@ -28,9 +28,9 @@ def distinct(texts: Sequence[str], n: int) -> float | None:
     return len(set(found)) / len(found) if found else None
 
 
-def agreement(texts: Sequence[str]) -> float | None:
-    """Return the share of pairs with the same final answer; None below two texts."""
-    said = [answers.key(text) for text in texts]
+def agreement(texts: Sequence[str], key: Callable[[str], str | None] = answers.key) -> float | None:
+    """Return the share of pairs with the same final answer, read by `key`; None below two texts."""
+    said = list(map(key, texts))
     pairs = list(combinations(said, 2))
     return sum(a is not None and a == b for a, b in pairs) / len(pairs) if pairs else None
 

@@ -26,6 +26,7 @@ def ensemble_figures(answer: Scores, proposers: Mapping[str, Scores], *, scale: 
         best draft of every prompt. `rank`: the mean rank of the answer among its drafts, 1 for the best, ties halved.
         `helped` and `hurt`: prompts on which the answer beats, or loses to, the best single proposer. `against_best`:
         the paired difference from it. `against_each`: wins plus half the ties, in percent, against each proposer.
+        `by_prompt`: the scores of each prompt, the answer's rank, and whether aggregation helped or hurt.
 
     Raises:
         InputError: There are no proposers, or no prompts that all of them have.
@@ -54,6 +55,16 @@ def ensemble_figures(answer: Scores, proposers: Mapping[str, Scores], *, scale: 
         "against_each": {name: _wins(ours, [scores[k] for k in shared]) for name, scores in proposers.items()},
         "against_best_draft": _wins(ours, [max(drafts) for drafts in every]),
         "cautions": {"aggregate_interval": width.caution} if width and width.caution else {},
+        "by_prompt": {
+            str(key): {
+                "aggregate": own,
+                "best_single": single,
+                "best_draft": max(drafts),
+                "rank": _rank(own, drafts),
+                "effect": "helped" if own > single else "hurt" if own < single else "same",
+            }
+            for key, own, single, drafts in zip(shared, ours, theirs, every, strict=True)
+        },
     }
     if len(shared) > 1:
         difference = paired(ours, theirs)
@@ -63,6 +74,7 @@ def ensemble_figures(answer: Scores, proposers: Mapping[str, Scores], *, scale: 
             "interval": interval,
             "p": difference.p,
             "tied": difference.tied,
+            "cautions": {"interval": difference.caution} if difference.caution else {},
         }
     return found
 

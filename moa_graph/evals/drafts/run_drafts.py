@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import fsum
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from moa_graph.evals.drafts import diversity
 from moa_graph.evals.drafts.ensemble import ensemble_figures, majority
 from moa_graph.evals.figures import Figures
 from moa_graph.evals.prompts.grade import final_key, is_right
+from moa_graph.mixture import answers
 from moa_graph.state import COUNTED
 
 DRAFTS = "drafts.jsonl"
@@ -123,13 +125,21 @@ def _by_turns(run: RunDrafts, proposer: str) -> list[Row]:
 
 def draft_figures(run: RunDrafts) -> Figures:
     """Return diversity of the drafts, copying by the answer, and, with right answers, the ensemble's figures."""
-    texts = [[draft["text"] for draft in found] for found in run.drafts.values()]
-    several = [found for found in texts if len(found) > 1]
+    texts = {item: [draft["text"] for draft in found] for item, found in run.drafts.items()}
+    several = [found for found in texts.values() if len(found) > 1]
+    reads = {
+        str(row["id"]): partial(final_key, match=row["match"], options=row.get("options"))
+        for row in run.results
+        if "match" in row
+    }
+    alike = [
+        diversity.agreement(found, reads.get(item, answers.key)) for item, found in texts.items() if len(found) > 1
+    ]
     figures: Figures = {
         "prompts": len(texts),
-        "drafts": sum(map(len, texts)),
+        "drafts": sum(map(len, texts.values())),
         "diversity": {
-            "agreement": _mean([diversity.agreement(found) for found in several]),
+            "agreement": _mean(alike),
             "vendi": _mean([diversity.vendi(found) for found in several]),
             "distinct_1": _mean([diversity.distinct(found, 1) for found in several]),
             "distinct_2": _mean([diversity.distinct(found, 2) for found in several]),
