@@ -36,7 +36,7 @@ def one_set(path: Path) -> Figures:
     result = asyncio.run(tune_recorded(path, Options(out=REPORT.parent / "tune" / name)))
     figures = result.figures()
     kept = ("verdict", "sentence", "winner", "best_single", "mixture", "run", "n", "ceiling", "honest", "hidden_gain",
-            "finalists", "pareto", "agreement", "replayed", "cautions")  # fmt: skip
+            "p_corrected", "finalists", "pareto", "agreement", "replayed", "cautions")  # fmt: skip
     rows = [_short(row) for row in figures["candidates"]]
     found = {name: figures[name] for name in kept}
     return {**found, "candidates": rows, "seconds": round(time.monotonic() - begun, 1)}

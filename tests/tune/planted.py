@@ -91,3 +91,29 @@ def truth(case: Planted, *, prompts: int = 10_000, depth: int = 5) -> tuple[floa
     means = scores.mean(axis=1)
     assert choice.best_mixture is not None
     return float(means[choice.best_single]), float(means[choice.best_mixture] - means[choice.best_single])
+
+
+def unseen(models: int, depth: int, *, helps: bool) -> Planted:
+    """Return a setting that the rule was not made with: drawn at random, and moved until its gain is the wanted one.
+
+    Args:
+        models: Size of the pool.
+        depth: Drafts of each model.
+        helps: Whether the best mixture gains five points; otherwise one model is far ahead of others that fail where it
+            fails, and its drafts hardly differ.
+    """
+    rng = np.random.default_rng([2026, models, depth, helps])
+    prices = tuple(rng.choice([1.0, 2.0, 3.0], models).tolist())
+    wrong = int(rng.integers(3, 9))
+    if not helps:
+        top, gaps = rng.uniform(0.6, 1.6), rng.uniform(0.6, 1.5, models - 1)
+        skill = (top, *(top - gaps).tolist())
+        return Planted(skill, rng.uniform(0.8, 1.5), own=rng.uniform(0.1, 0.3), noise=0.03, prices=prices, wrong=wrong)
+    top, shared, share = rng.uniform(1.0, 1.8), rng.uniform(1.0, 2.4), rng.uniform(0.3, 0.8)
+    skill = (top, *(top - rng.uniform(0.0, 0.4, models - 1)).tolist())
+    low, high = 0.05, 4.0
+    for _ in range(9):
+        spread = (low + high) / 2
+        case = Planted(skill, shared, own=spread, noise=share * spread, prices=prices, wrong=wrong)
+        low, high = (spread, high) if truth(case, prompts=3000, depth=depth)[1] < 0.05 else (low, spread)
+    return case

@@ -6,8 +6,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from moa_graph.evals.tune.choice import choose, highest_gain, honest, pick
-from moa_graph.evals.tune.splits import Splits
+from moa_graph.evals.tune.choice import choose, highest_gain
+from moa_graph.evals.tune.simultaneous import corrected_p
+from moa_graph.evals.tune.splits import Splits, honest, pick
 from tests.tune.planted import HELPS, HURTS, Planted, decided, truth
 
 LONG = bool(os.environ.get("MOA_LONG"))
@@ -78,6 +79,32 @@ def test_the_interval_of_the_honest_gain_holds_its_level() -> None:
         found = honest(table, np.array([1.0, 3.0]), np.array([True, False]), Splits.of(100, seed=seed))
         held += found.low <= 0.1 <= found.high
     assert held >= 186
+
+
+def test_trying_many_candidates_is_corrected_for() -> None:
+    """Fifty candidates without a gain: the smallest p is below 0.05 in 5 of 100 cases, copies of one do not count."""
+    smallest, copies = [], []
+    for seed in range(200):
+        gains = np.random.default_rng(seed).choice((-1.0, 0.0, 0.0, 1.0), size=(50, 120))
+        smallest.append(corrected_p(gains, flips=400, seed=seed).min())
+        copies.append(corrected_p(gains[:1].repeat(50, axis=0), flips=400, seed=seed)[0])
+    assert 0.02 <= np.mean(np.array(smallest) < 0.05) <= 0.085
+    assert 0.02 <= np.mean(np.array(copies) < 0.05) <= 0.085
+    clear = np.zeros((2, 60))
+    clear[1, :20] = 1.0
+    assert corrected_p(clear)[0] == 1.0
+    assert corrected_p(clear)[1] < 0.001
+
+
+def test_a_gain_too_small_to_matter_is_no_mixture() -> None:
+    """A certain gain of less than a point: the single model where five points are worth it, a mixture where one is."""
+    scores = np.zeros((2, 2000))
+    scores[:, :1000] = 1.0
+    scores[1, 1000:1016] = 1.0
+    small = choose(scores, [1.0, 3.0], [True, False])
+    assert (small.use, small.finalists[0].wins) == ("single", True)
+    assert "gains only 0." in small.reason
+    assert choose(scores, [1.0, 3.0], [True, False], worth=0.01).use == "mixture"
 
 
 def test_of_tied_candidates_the_cheapest_is_taken() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import orjson
 import pytest
 
 from moa_graph.errors import ConfigError
@@ -59,7 +60,7 @@ def command(tmp_path: Path, provider: Provider, *more: object) -> list[str]:
 
 def bill(request: Request) -> float:
     """Dollars of a request by the provider's own count of tokens, at 10 dollars a million, however it ended."""
-    usage = reply(parse(request.model), request.json, request.body, frozenset()).usage
+    usage = reply(parse(request.model), request.json, orjson.dumps(request.messages), frozenset()).usage
     assert usage is not None
     return float(10e-6 * usage["total_tokens"])
 

@@ -5,94 +5,27 @@ Everything here is arithmetic on a table of scores, one row a candidate and one 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from moa_graph.evals.stats import Difference, holm, paired
-from moa_graph.evals.stats.intervals import LEVEL, t_quantile
+from moa_graph.evals.stats.intervals import FEW_CLUSTERS, LEVEL, t_quantile
 from moa_graph.evals.tune.samples import Floats
-from moa_graph.evals.tune.splits import Bools, Splits
+from moa_graph.evals.tune.simultaneous import corrected_p
+from moa_graph.evals.tune.splits import Bools, Honest, Splits, honest, pick
 
-__all__ = ["Finalist", "Honest", "TuneChoice", "Use", "choose", "honest", "pick"]
+__all__ = ["Finalist", "TuneChoice", "Use", "choose", "highest_gain"]
 
 Use = Literal["mixture", "single", "cannot tell"]
-TIED = 0.005
-"""Candidates within half a point of the best are tied; the cheapest of them is taken."""
 FINALISTS = 3
+SHARE = 0.2
+"""The share of the gain that would matter which a mixture must show on prompts that did not choose it."""
 WORTH = 0.05
 """The gain that would matter: while one of this size cannot be ruled out, the verdict is "cannot tell"."""
-
-
-def pick(means: Floats, costs: Floats) -> NDArray[np.intp]:
-    """Return the candidate to take: the cheapest of those within `TIED` of the best; of equal costs the better one.
-
-    Args:
-        means: Mean scores, shape (..., candidates).
-        costs: What an answer of each candidate costs; unknown costs are infinite.
-
-    Returns:
-        Places of candidates, shape (...).
-    """
-    tied = means >= means.max(axis=-1, keepdims=True) - TIED
-    price = np.where(tied, costs, np.inf)
-    cheapest = tied & (price <= price.min(axis=-1, keepdims=True))
-    found: NDArray[np.intp] = np.where(cheapest, means, -np.inf).argmax(axis=-1)
-    return found
-
-
-@dataclass(frozen=True)
-class Honest:
-    """What the whole procedure gains over the best single model, on prompts that did not choose; scores 0 to 1.
-
-    Attributes:
-        gain: Mean over repeated splits of (chosen candidate - best single model), both chosen on the other half.
-        low: Lower end of its 95 % interval.
-        high: Upper end.
-        score: Mean score of what was chosen, on the halves that did not choose it.
-        chosen: How often each candidate was chosen, by its place.
-        splits: Number of splits.
-    """
-
-    gain: float
-    low: float
-    high: float
-    score: float
-    chosen: dict[int, int]
-    splits: int
-
-
-def honest(scores: Floats, costs: Floats, single: Bools, splits: Splits, *, offers: Bools | None = None) -> Honest:
-    """Choose on one half and report on the other, many times.
-
-    The interval is the corrected resampled t interval of Nadeau and Bengio; see `Splits.correction`.
-
-    Args:
-        scores: Scores 0 to 1, shape (candidates, prompts).
-        costs: What an answer of each candidate costs.
-        single: Which candidates are single models.
-        splits: The halves.
-        offers: Which candidates each choosing half proposes, shape (splits, candidates); all by default. Single models
-            always are.
-    """
-    train = splits.train.astype(float)
-    test = 1.0 - train
-    fitted = train @ scores.T / train.sum(axis=1, keepdims=True)
-    tested = test @ scores.T / test.sum(axis=1, keepdims=True)
-    chosen = pick(fitted if offers is None else np.where(offers, fitted, -np.inf), costs)
-    alone = np.flatnonzero(single)
-    base = alone[pick(fitted[:, alone], costs[alone])]
-    places = np.arange(len(train))
-    gains = tested[places, chosen] - tested[places, base]
-    gain = float(gains.mean())
-    error = float(np.sqrt(gains.var(ddof=1) * splits.correction))
-    reach = t_quantile(int(test.sum(axis=1).mean())) * error
-    score = float(tested[places, chosen].mean())
-    return Honest(gain, gain - reach, gain + reach, score, dict(Counter(chosen.tolist()).most_common()), len(train))
 
 
 @dataclass(frozen=True)
@@ -132,6 +65,7 @@ class TuneChoice:
         honest: What the procedure gains on prompts that did not choose; None with too few prompts.
         finalists: The mixtures that came furthest.
         hidden: The largest gain that the prompts do not rule out, 0 to 1.
+        p: The best mixture's one-sided p against the best single model, corrected for all candidates.
         reason: Why, in one sentence.
     """
 
@@ -142,6 +76,7 @@ class TuneChoice:
     honest: Honest | None
     finalists: list[Finalist] = field(default_factory=list)
     hidden: float = 0.0
+    p: float = 1.0
     reason: str = ""
 
 
@@ -180,29 +115,49 @@ def choose(
         return TuneChoice("single", base, base, None, None, reason="There is no mixture to compare with.")
     best = int(mixed[pick(means[mixed], price[mixed])])
     if scores.shape[1] < 4:
-        return TuneChoice("cannot tell", base, base, best, None, [], 1.0, f"{scores.shape[1]} prompts are too few.")
+        return TuneChoice(
+            "cannot tell", base, base, best, None, hidden=1.0, reason=f"{scores.shape[1]} prompts are too few."
+        )
     halves = honest(scores, price, alone, splits or Splits.of(scores.shape[1], seed=seed), offers=offers)
     finalists = _finalists(scores, means, mixed, best, base, kinds, seed)
-    hidden = max(0.0, float(highest_gain(scores[mixed] - scores[base]).max()))
-    winner = next(each for each in finalists if each.place == best)
-    if winner.wins and halves.low > 0:
+    gaps = scores[mixed] - scores[base]
+    p = float(corrected_p(gaps, seed=seed)[mixed.tolist().index(best)])
+    found = TuneChoice("single", base, base, best, halves, finalists, _hidden(gaps), p)
+    return _decided(found, scores.shape[1], worth)
+
+
+def _hidden(gains: Floats) -> float:
+    return max(0.0, float(highest_gain(gains).max()))
+
+
+def _decided(found: TuneChoice, prompts: int, worth: float) -> TuneChoice:
+    """Return the verdict on what was measured."""
+    halves = found.honest
+    assert halves is not None and found.best_mixture is not None
+    winner = next(each for each in found.finalists if each.place == found.best_mixture)
+    better = winner.wins and found.p < 1 - LEVEL
+    if prompts < FEW_CLUSTERS:
+        # Intervals are rough there, so the reported halves must show the gain by themselves.
+        better = better and halves.low > 0
+    if better and halves.gain >= SHARE * worth:
         reason = (
             f"it beats the best single model by {100 * winner.versus.difference:.2f} points "
-            f"[{100 * winner.versus.low:.2f}, {100 * winner.versus.high:.2f}], and by {100 * halves.gain:.2f} points "
-            f"[{100 * halves.low:.2f}, {100 * halves.high:.2f}] on prompts that did not choose it"
+            f"[{100 * winner.versus.low:.2f}, {100 * winner.versus.high:.2f}], p = {found.p:.4f} corrected for all "
+            f"candidates, and by {100 * halves.gain:.2f} points [{100 * halves.low:.2f}, {100 * halves.high:.2f}] on "
+            "prompts that did not choose it"
         )
-        return TuneChoice("mixture", best, base, best, halves, finalists, hidden, reason)
-    if hidden > worth:
-        reason = (
-            f"no mixture beats the best single model by more than its interval, but {scores.shape[1]} prompts do not "
-            f"rule out a gain of {100 * hidden:.2f} points"
+        return replace(found, use="mixture", winner=found.best_mixture, reason=reason)
+    lacking = "no mixture beats the best single model by more than its interval"
+    if better:
+        lacking = (
+            f"the best mixture gains only {100 * halves.gain:.2f} points on prompts that did not choose it, less than "
+            f"{100 * SHARE * worth:.2f}"
         )
-        return TuneChoice("cannot tell", base, base, best, halves, finalists, hidden, reason)
-    reason = (
-        "no mixture beats the best single model by more than its interval, and a gain of more than "
-        f"{100 * hidden:.2f} points is ruled out at 95 %"
-    )
-    return TuneChoice("single", base, base, best, halves, finalists, hidden, reason)
+    if found.hidden > worth:
+        reason = f"{lacking}, but {prompts} prompts do not rule out a gain of {100 * found.hidden:.2f} points"
+        return replace(found, use="cannot tell", reason=reason)
+    reason = f"{lacking}, and a gain of more than {100 * found.hidden:.2f} points is ruled out at 95 %"
+    return replace(found, use="single", reason=reason)
 
 
 def highest_gain(gains: Floats) -> Floats:

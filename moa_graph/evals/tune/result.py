@@ -130,6 +130,7 @@ class TuneResult:
             "judge_noise": None if self.noise is None else dict(as_figures(self.noise)),
             "honest": self._honest(),
             "hidden_gain": 100 * choice.hidden,
+            "p_corrected": choice.p,
             "finalists": [self._finalist(place) for place in range(len(choice.finalists))],
             "candidates": [self._row(each) for each in self.offered],
             "pareto": [each.plan.name for each in front([each for each in self.offered if each.whole])],

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SPLITS", "Bools", "Splits", "design_size"]
+from moa_graph.evals.stats.intervals import t_quantile
+from moa_graph.evals.tune.samples import Floats
+
+__all__ = ["SPLITS", "TIED", "Bools", "Honest", "Splits", "design_size", "honest", "pick"]
 
 SPLITS = 200
+TIED = 0.005
+"""Candidates within half a point of the best are tied; the cheapest of them is taken."""
 _LEAST = 20
 
 Bools = NDArray[np.bool_]
@@ -68,3 +74,70 @@ class Splits:
         tested = float((~self.train).sum(axis=1).mean())
         testable = float((~self.design).sum())
         return 1 / len(self.train) + tested / max(testable - tested, 1.0)
+
+
+def pick(means: Floats, costs: Floats) -> NDArray[np.intp]:
+    """Return the candidate to take: the cheapest of those within `TIED` of the best; of equal costs the better one.
+
+    Args:
+        means: Mean scores, shape (..., candidates).
+        costs: What an answer of each candidate costs; unknown costs are infinite.
+
+    Returns:
+        Places of candidates, shape (...).
+    """
+    tied = means >= means.max(axis=-1, keepdims=True) - TIED
+    price = np.where(tied, costs, np.inf)
+    cheapest = tied & (price <= price.min(axis=-1, keepdims=True))
+    found: NDArray[np.intp] = np.where(cheapest, means, -np.inf).argmax(axis=-1)
+    return found
+
+
+@dataclass(frozen=True)
+class Honest:
+    """What the whole procedure gains over the best single model, on prompts that did not choose; scores 0 to 1.
+
+    Attributes:
+        gain: Mean over repeated splits of (chosen candidate - best single model), both chosen on the other half.
+        low: Lower end of its 95 % interval.
+        high: Upper end.
+        score: Mean score of what was chosen, on the halves that did not choose it.
+        chosen: How often each candidate was chosen, by its place.
+        splits: Number of splits.
+    """
+
+    gain: float
+    low: float
+    high: float
+    score: float
+    chosen: dict[int, int]
+    splits: int
+
+
+def honest(scores: Floats, costs: Floats, single: Bools, splits: Splits, *, offers: Bools | None = None) -> Honest:
+    """Choose on one half and report on the other, many times.
+
+    The interval is the corrected resampled t interval of Nadeau and Bengio; see `Splits.correction`.
+
+    Args:
+        scores: Scores 0 to 1, shape (candidates, prompts).
+        costs: What an answer of each candidate costs.
+        single: Which candidates are single models.
+        splits: The halves.
+        offers: Which candidates each choosing half proposes, shape (splits, candidates); all by default. Single models
+            always are.
+    """
+    train = splits.train.astype(float)
+    test = 1.0 - train
+    fitted = train @ scores.T / train.sum(axis=1, keepdims=True)
+    tested = test @ scores.T / test.sum(axis=1, keepdims=True)
+    chosen = pick(fitted if offers is None else np.where(offers, fitted, -np.inf), costs)
+    alone = np.flatnonzero(single)
+    base = alone[pick(fitted[:, alone], costs[alone])]
+    places = np.arange(len(train))
+    gains = tested[places, chosen] - tested[places, base]
+    gain = float(gains.mean())
+    error = float(np.sqrt(gains.var(ddof=1) * splits.correction))
+    reach = t_quantile(int(test.sum(axis=1).mean())) * error
+    score = float(tested[places, chosen].mean())
+    return Honest(gain, gain - reach, gain + reach, score, dict(Counter(chosen.tolist()).most_common()), len(train))
