@@ -102,6 +102,8 @@ def create_moa(
         debug=debug,
         transformers=[CustomTransformer, *transformers],
     )
+    # The class has the same fields; every copy of the graph keeps it.
+    graph.__class__ = _DisplayedGraph
     stamp = {"ls_integration": "moa_graph", "moa_preset": whole.name or "", "moa_mixture": whole.hash}
     # LangGraph's own limit would let a wrong route run 10,007 steps.
     return graph.with_config(recursion_limit=2 * MAX_LAYERS + 10 + whole.steps(), metadata=stamp)
@@ -151,6 +153,19 @@ def _wired(
         graph.add_conditional_edges(source, _Next(), [*names, *own, "aggregate"])
     graph.add_edge("aggregate", END)
     return graph
+
+
+class _DisplayedGraph(CompiledStateGraph[MoAState, MoAContext | ContextFields, MoAInput, MoAOutput]):
+    """A compiled graph that a notebook shows without the network: LangGraph's own display asks mermaid.ink."""
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        """Return the graph as text, and as Mermaid in Markdown, which JupyterLab and VS Code draw themselves."""
+        nodes = ", ".join(name for name in self.nodes if name != START)
+        drawing = self.get_graph().draw_mermaid()
+        return {
+            "text/plain": f"<{self.get_name()}: a compiled LangGraph graph of {nodes}>",
+            "text/markdown": f"```mermaid\n{drawing}```\n",
+        }
 
 
 class _Next(Runnable[MoAState, list[str]]):

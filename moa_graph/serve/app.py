@@ -73,7 +73,7 @@ def create_app(
         Route("/v1/{rest:path}", v1.unknown, methods=_METHODS, middleware=program),
         *([Route("/mcp", mcp, methods=["GET", "POST", "DELETE", "OPTIONS"], middleware=program)] if mcp else []),
         Route("/moa", page.page, methods=["GET"], middleware=browser),
-        Route("/moa/more.js", page.more, methods=["GET"], middleware=browser),
+        Route("/moa/{name}.js", page.script, methods=["GET"], middleware=browser),
         Route("/moa/report", page.report, methods=["GET"], middleware=browser),
         Route("/moa/mixtures", page.mixtures, methods=["GET"], middleware=browser),
         Route("/moa/run", page.run, methods=["POST"], middleware=browser),

@@ -127,7 +127,7 @@ def test_the_second_script_runs_only_as_it_was_made(browser, site):
     evil = "window.pwned = 1"
     context = browser.new_context()
     page = context.new_page()
-    page.route("**/moa/more.js", lambda route: route.fulfill(body=evil, content_type="text/javascript"))
+    page.route("**/moa/more.js?*", lambda route: route.fulfill(body=evil, content_type="text/javascript"))
     page.goto(f"{site.url}/moa")
     ready(page)
     page.click("#history-open")

@@ -33,7 +33,22 @@ def kept(page, answer):
     run = {"id": "kept", "created": "2026-01-01", "turns": [{"question": "Why?", "answer": answer, "drafts": []}]}
     page.evaluate("(run) => localStorage.setItem('moa.runs', JSON.stringify([run]))", run)
     page.goto(page.url.partition("#")[0] + "#run=kept")
-    page.wait_for_selector(".answer .md")
+    whole(page)
+
+
+def whole(page):
+    """Wait until the formatted answer is on the page."""
+    page.wait_for_selector(".answer .md:not([aria-busy]) > :not(.raw)", state="attached")
+
+
+def show_more(page):
+    """Show the parts of the answer one by one; return their number."""
+    parts = 1
+    while (more := page.locator(".answer .md > .more-text")).count():
+        more.click()
+        whole(page)
+        parts += 1
+    return parts
 
 
 @pytest.mark.parametrize("size", ["desktop", "phone"])
@@ -187,11 +202,7 @@ def test_nothing_is_lost_beyond_sixty_thousand_characters(page):
     assert len(text) > 120_000
     kept(page, text)
     answer = page.locator(".answer .md")
-    parts = 1
-    while (more := answer.get_by_role("button", name="Show more")).count():
-        more.click()
-        parts += 1
-    assert parts == 3
+    assert show_more(page) == 3
     assert answer.locator("h5").all_text_contents() == [f"Section {n}" for n in range(170)]
     assert answer.locator("strong").count() == 170 * 60
 
@@ -199,8 +210,7 @@ def test_nothing_is_lost_beyond_sixty_thousand_characters(page):
 def test_one_block_that_is_longer_than_a_part_is_shown_whole(page):
     kept(page, "```\n" + "x = 1\n" * 25_000 + "```\n\nthe **end**")
     answer = page.locator(".answer .md")
-    while (more := answer.get_by_role("button", name="Show more")).count():
-        more.click()
+    assert show_more(page) == 3
     assert "".join(answer.all_text_contents()).count("x = 1") == 25_000
     assert answer.locator("strong").all_text_contents() == ["end"]
 

@@ -1,9 +1,11 @@
 """What `create_moa` passes to LangGraph's compiler, and how ChatMoA takes LangChain's switches."""
 
+import socket
 from typing import Any
 
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph.state import CompiledStateGraph
 
 from moa_graph import ChatMoA, create_moa
 from tests.faults.foreign import Own
@@ -32,3 +34,21 @@ async def test_a_model_that_must_not_stream_answers_in_one_piece(switch: dict[st
     model = ChatMoA(proposers=[Own()], aggregator=Own(), **switch)
     assert "".join(str(chunk.content) for chunk in model.stream("hi")) == Own().text
     assert "".join([str(chunk.content) async for chunk in model.astream("hi")]) == Own().text
+
+
+def test_a_notebook_shows_the_graph_without_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copies of the graph too; it stays a compiled LangGraph graph for whoever asks."""
+
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise AssertionError("the display of a graph used the network")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    graph = create_moa(proposers=[Own(), Own()], aggregator=Own(), combine="select")
+    for each in (graph, graph.with_config(tags=["mine"]), graph.copy({"name": "other"})):
+        assert isinstance(each, CompiledStateGraph)
+        shown = each._repr_mimebundle_()
+        assert set(shown) == {"text/plain", "text/markdown"}
+        assert shown["text/markdown"].startswith("```mermaid\n") and shown["text/markdown"].endswith("```\n")
+        for name in ("begin", "p0", "p1", "judge-0", "gather", "aggregate"):
+            assert name in shown["text/markdown"] and name in shown["text/plain"], name

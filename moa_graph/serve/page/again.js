@@ -1,16 +1,42 @@
 // Call the aggregator again with the existing drafts, which costs one call. Options may name another aggregator.
 async function aggregate(before) {
-  if (running) return waits();
-  const chosen = mixtures.find((each) => each.name === before.mixture);
-  if (!chosen) return notice(`The mixture ${before.mixture} is not served here any longer. Ask again with another one.`);
+  const chosen = served(before);
+  if (!chosen) return;
   const other = $("mixture").value === chosen.name && $("aggregator").value !== chosen.aggregator ? $("aggregator").value : null;
+  const turn = reusing(before, () => true);
+  turn.notes = before.notes;
+  turn.sent.aggregator = other ?? before.sent?.aggregator ?? null;
+  await follow(turn, { mixture: before.mixture, ...turn.sent, drafts: turn.drafts.map(plainDraft), notes: turn.notes });
+}
+
+// Ask one proposer again. The other drafts of its round stay; what depends on its draft is made anew.
+async function retry(before, { layer, slot, proposer, model }) {
+  if (!served(before)) return;
+  const turn = reusing(before, (draft) => draft.layer < layer || (draft.layer === layer && draft.slot !== slot));
+  const drafts = turn.drafts.map(plainDraft);
+  turn.drafts = [...turn.drafts, waiting({ slot, proposer, model }, layer)].sort((a, b) => a.layer - b.layer || a.slot - b.slot);
+  turn.starts = { [layer]: 0 };
+  turn.reused = drafts.map(placeOf);
+  await follow(turn, { mixture: before.mixture, ...turn.sent, drafts, retry: { layer, slot } });
+}
+
+// The mixture of a turn, if it can be asked now.
+function served({ mixture }) {
+  const chosen = mixtures.find((each) => each.name === mixture);
+  if (running) waits();
+  else if (!chosen) notice(`The mixture ${mixture} is not served here any longer. Ask again with another one.`);
+  return running ? null : chosen;
+}
+
+// A turn that replaces another one, with those of its finished drafts that `keeps` names.
+function reusing(before, keeps) {
   replace(before);
   edit(null);
   notice("");
-  const turn = { ...newTurn(before.question, { mixture: before.mixture, layers: before.layers }, false), reused: true, notes: before.notes, files: before.files };
-  turn.drafts = before.drafts.filter((draft) => OVER(draft) && draft.status !== "stopped");
-  turn.sent = { ...before.sent, aggregator: other ?? before.sent?.aggregator ?? null };
-  await follow(turn, { mixture: before.mixture, ...turn.sent, drafts: turn.drafts.map(plainDraft), notes: turn.notes });
+  const turn = { ...newTurn(before.question, { mixture: before.mixture, layers: before.layers }, false), reused: true, files: before.files };
+  turn.drafts = before.drafts.filter((draft) => OVER(draft) && draft.status !== "stopped" && keeps(draft));
+  turn.sent = { ...before.sent };
+  return turn;
 }
 
 // A draft in the form of the server.

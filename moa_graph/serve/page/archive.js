@@ -15,7 +15,22 @@ function matches(each, words) {
   return words.every((word) => text.includes(word));
 }
 
+// The dialog, made when it is first opened.
+function historyDialog() {
+  if ($("history")) return $("history");
+  const action = (id, text) => button(text, null, "plain", { id });
+  const dialog = el("dialog", { id: "history", "aria-labelledby": "history-title" },
+    el("div", { class: "dialog-head" }, el("h2", { id: "history-title" }, "Runs of this browser"), action("history-close", "Close")),
+    el("p", { class: "hint" }, "Stored on this computer only."),
+    el("input", { type: "search", id: "history-search", class: "search", placeholder: "Search", ariaLabel: "Search questions and answers" }),
+    el("ol", { id: "history-list", class: "runs" }),
+    el("div", { class: "row" }, action("history-save", "Save all runs (JSON)"), action("votes-save", "Save votes (JSONL)"), action("votes-clear", "Forget votes"), el("span", { class: "gap" }), action("history-clear", "Forget all runs")));
+  $("say").before(dialog);
+  return dialog;
+}
+
 function openHistory(onOpen) {
+  const dialog = historyDialog();
   const list = $("history-list");
   const show = () => {
     const runs = store.read("moa.runs", []);
@@ -30,7 +45,7 @@ function openHistory(onOpen) {
     const [first] = each.turns;
     const name = each.title ?? first.question;
     const about = `${new Date(each.created).toLocaleString()} · ${first.mixture ?? ""} · ${plural(each.turns.length, "question")}`;
-    const open = button(el("strong", { dir: "auto" }, name), () => { $("history").close(); onOpen(each); }, "open");
+    const open = button(el("strong", { dir: "auto" }, name), () => { dialog.close(); onOpen(each); }, "open");
     open.append(el("span", { class: "hint" }, about));
     const renaming = button("Rename", () => {
       const title = prompt("Name of this run", name)?.trim();
@@ -46,9 +61,9 @@ function openHistory(onOpen) {
   $("history-search").oninput = show;
   $("history-save").onclick = saveAll;
   $("votes-save").onclick = saveVotes;
-  $("history-close").onclick = () => $("history").close();
+  $("history-close").onclick = () => dialog.close();
   $("history-clear").onclick = () => { store.write("moa.runs", []); pruneFiles(); show(); };
   $("votes-clear").onclick = () => { forgetVotes(); show(); };
   show();
-  $("history").showModal();
+  dialog.showModal();
 }

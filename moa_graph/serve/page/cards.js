@@ -18,12 +18,10 @@ const shownName = (turn, draft) => (hidden(turn) ? `Draft ${letter(turn, draft)}
 const hue = (turn, draft) => (hidden(turn) ? "" : `hue-${draft.slot % 8}`);
 
 // The columns of one turn; `update(draft)` and `token(draft)` change one card, `all()` every one.
-function layersView(turn, onVote) {
+function layersView(turn, onVote, onRetry) {
   const node = el("div", { class: "layers" });
   const columns = new Map();
   const cards = new Map();
-  const key = (draft) => `${draft.layer}:${draft.slot}`;
-
   function column(layer) {
     if (!columns.has(layer)) {
       const count = el("span");
@@ -40,8 +38,8 @@ function layersView(turn, onVote) {
 
   function place(draft) {
     const { grid } = column(draft.layer);
-    const view = cardView(turn, draft, onVote);
-    cards.set(key(draft), view);
+    const view = cardView(turn, draft, onVote, onRetry);
+    cards.set(placeOf(draft), view);
     grid.append(view.node);
     // In blind mode in random order, so that a position does not reveal a name.
     if (turn.blind) {
@@ -52,7 +50,7 @@ function layersView(turn, onVote) {
   }
 
   function update(draft) {
-    (cards.get(key(draft)) ?? place(draft)).update(draftAt(turn, draft.layer, draft.slot));
+    (cards.get(placeOf(draft)) ?? place(draft)).update(draftAt(turn, draft.layer, draft.slot));
     const mine = turn.drafts.filter((each) => each.layer === draft.layer);
     const done = mine.filter((each) => COUNTED.includes(each.status)).length;
     column(draft.layer).count.textContent = `${done} of ${plural(mine.length, "draft")}`;
@@ -63,10 +61,10 @@ function layersView(turn, onVote) {
     if (!yes) for (const card of cards.values()) card.measure();
   }
 
-  return { node, update, fold, all: () => turn.drafts.forEach(update), token: (draft) => cards.get(key(draft))?.token() };
+  return { node, update, fold, all: () => turn.drafts.forEach(update), token: (draft) => cards.get(placeOf(draft))?.token() };
 }
 
-function cardView(turn, first, onVote) {
+function cardView(turn, first, onVote, onRetry) {
   const name = el("h4");
   const model = el("div", { class: "model" });
   const chip = el("span", { class: "chip" });
@@ -78,11 +76,12 @@ function cardView(turn, first, onVote) {
     more.setAttribute("aria-label", `${more.textContent} of ${name.textContent}`);
     more.setAttribute("aria-expanded", open);
   }, "more", { "aria-expanded": "false", hidden: true });
-  const copying = button("Copy", (event) => copy(current.text, event.target), "plain copy", { hidden: true });
+  const copying = button("Copy", ({ target }) => withMore(() => copy(current.text, target)), "plain", { hidden: true });
+  const redo = button("Retry", () => onRetry(current), "plain redo", { hidden: true });
   const vote = button("This draft is best", () => onVote(draftAt(turn, first.layer, first.slot)), "plain vote", { hidden: true });
   const node = el("article", { class: "card" }, el("header", {}, el("div", { class: "who" }, name, model), chip),
     el("div", { class: "body" }, clip, more), foot, vote);
-  let text = null; // the draft's text so far
+  const text = growing(measure);
   let current = first;
   let shown = null; // the state for which the body was rendered, so that it is rendered once
   const render = seldom(() => {
@@ -99,17 +98,18 @@ function cardView(turn, first, onVote) {
     chip.className = `chip ${kind}`;
     node.className = ["card", hue(turn, draft), bad && "failed", turn.blind?.best === `${draft.layer}:${draft.slot}` && "best", node.classList.contains("open") && "open"].filter(Boolean).join(" ");
     if (OVER(draft)) finish(draft);
-    else if (!text || !draft.text) wait();
+    else if (!draft.text) wait();
     current = draft;
-    foot.replaceChildren(...(hidden(turn) ? [] : facts(draft)), copying);
+    foot.replaceChildren(...(hidden(turn) ? [] : facts(draft)), el("span", { class: "gap" }), redo, copying);
     copying.hidden = hidden(turn) || !OVER(draft) || !draft.text;
     copying.setAttribute("aria-label", `Copy the draft of ${name.textContent}`);
+    redo.hidden = !onRetry || hidden(turn) || turn.replaced || turn.status === "running";
+    redo.setAttribute("aria-label", `Retry the draft of ${name.textContent}`);
     vote.hidden = !hidden(turn) || !choices(turn).includes(draft);
     vote.setAttribute("aria-label", `${name.textContent} is best`);
   }
 
   function wait() {
-    text = growing();
     clip.replaceChildren(el("p", { class: "raw" }, el("span", { class: "wait" }, "…")));
   }
 
@@ -122,13 +122,15 @@ function cardView(turn, first, onVote) {
     const source = `${draft.status} ${draft.error} ${draft.text}`;
     if (shown !== source) {
       shown = source;
-      clip.replaceChildren(...(draft.error ? [el("p", { class: "error" }, draft.error)] : []), ...(draft.text ? [markdown(draft.text)] : []));
       render.cancel();
+      text.update(draft.text, true);
+      clip.replaceChildren(...(draft.error ? [el("p", { class: "error" }, draft.error)] : []), text.node);
       clip.scrollTop = 0;
     }
     requestAnimationFrame(measure);
   }
 
+  // Whether the draft is longer than its card.
   function measure() {
     if (!clip.clientHeight) return;
     const over = clip.scrollHeight > clip.clientHeight + 4;

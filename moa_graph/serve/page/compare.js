@@ -10,19 +10,9 @@ function compareView(turn) {
     const key = `${turn.answer.length} ${turn.replaced}`;
     if (!node.open || made === key) return;
     made = key;
-    withMore(compare);
+    withMore(() => compared(turn, body));
   }
 
-  function compare() {
-    const rows = choices(turn).map((draft) => {
-      const { runs, share, cut } = differences(draft.text, turn.answer);
-      const marks = { both: "span", draft: "del", answer: "ins" };
-      const text = el("p", { class: "diff", dir: "auto" }, ...runs.map(([kind, words]) => el(marks[kind], { class: kind }, words)));
-      const about = `${Math.round(100 * share)}% of the answer's words, in their order${cut ? `; the first ${whole(MOST_WORDS)} words are compared` : ""}`;
-      return el("details", { class: hue(turn, draft) }, el("summary", {}, el("b", {}, nameOf(draft)), ` ${about}`), text);
-    });
-    body.replaceChildren(el("p", { class: "hint" }, "Underlined: only in the answer. Struck through: only in the draft. Shared words do not prove where a thought came from."), ...rows);
-  }
   node.addEventListener("toggle", fill);
 
   function update() {

@@ -24,3 +24,19 @@ function differences(draft, answer) {
   }
   return { runs, share: b.length ? longest[0] / b.length : 0, cut: Math.max(wordsOf(draft).length, wordsOf(answer).length) > MOST_WORDS };
 }
+
+// Put the comparison of the answer with each draft into `body`, one row each. A row takes milliseconds, so each is made in
+// a task of its own.
+async function compared(turn, body) {
+  const hint = el("p", { class: "hint" }, "Underlined: only in the answer. Struck through: only in the draft. Shared words do not prove where a thought came from.");
+  body.replaceChildren(hint);
+  for (const draft of choices(turn)) {
+    await new Promise((later) => setTimeout(later));
+    if (hint.parentNode !== body) return; // another comparison has begun
+    const { runs, share, cut } = differences(draft.text, turn.answer);
+    const marks = { both: "span", draft: "del", answer: "ins" };
+    const text = el("p", { class: "diff", dir: "auto" }, ...runs.map(([kind, words]) => el(marks[kind], { class: kind }, words)));
+    const about = `${Math.round(100 * share)}% of the answer's words, in their order${cut ? `; the first ${whole(MOST_WORDS)} words are compared` : ""}`;
+    body.append(el("details", { class: hue(turn, draft) }, el("summary", {}, el("b", {}, nameOf(draft)), ` ${about}`), text));
+  }
+}

@@ -15,18 +15,28 @@ from typing import Any, NamedTuple
 _FOLDER = Path(__file__).parent
 _ASK = (
     "dom.js",
-    "markdown.js",
+    "growing.js",
     "run.js",
     "cards.js",
-    "timeline.js",
     "compare.js",
     "turn.js",
     "export.js",
     "history.js",
     "main.js",
 )
-_MORE = ("again.js", "differences.js", "notes.js", "saving.js", "votes.js", "archive.js", "attach.js")
+_MORE = (
+    "timeline.js",
+    "clipboard.js",
+    "again.js",
+    "differences.js",
+    "notes.js",
+    "saving.js",
+    "votes.js",
+    "archive.js",
+    "attach.js",
+)
 """The scripts that are loaded at their first use. Classic scripts of one document share one scope."""
+_LIBRARY = "markdown_it/markdown-it.umd.min.js"
 _CSS_SPACE = re.compile(r"\s*([{};])\s*|(?<=[:,])[ ]+")
 _STRICT = '"use strict";\n'
 
@@ -48,18 +58,26 @@ class _Sources(NamedTuple):
 
 
 @cache
-def more_script() -> str:
-    """Return the second script of the page."""
-    return _STRICT + _joined(_MORE)
+def further_scripts() -> dict[str, str]:
+    """Return the scripts that the page loads when they are first needed, by their names.
+
+    `reader` is the Markdown library of https://github.com/markdown-it/markdown-it (MIT), with what makes elements of
+    its tokens.
+    """
+    library = (_FOLDER / _LIBRARY).read_text(encoding="utf-8").rstrip()
+    return {"more": _STRICT + _joined(_MORE), "reader": f"{_STRICT}{library}\n{_joined(('markdown.js',))}"}
 
 
 @cache
 def _sources(kind: Kind) -> _Sources:
-    html = (_FOLDER / ("editor.html" if kind is Kind.EDITOR else "page.html")).read_text(encoding="utf-8")
+    html = _joined(("editor.html" if kind is Kind.EDITOR else "page.html",)) + "\n"
     style = _joined(("page.css", "editor.css") if kind is Kind.EDITOR else ("page.css",))
-    # A report is one file: both scripts are in it. The page loads the second one by its hash.
-    scripts = {Kind.PAGE: _ASK, Kind.REPORT: (*_MORE, *_ASK), Kind.EDITOR: ("dom.js", "editor.js")}[kind]
-    script = (_STRICT + _joined(scripts)).replace("/*more*/", _hash(more_script()) if kind is Kind.PAGE else "")
+    script = _STRICT + _joined(("dom.js", "editor.js") if kind is Kind.EDITOR else _ASK)
+    for name, further in further_scripts().items():
+        script = script.replace(f"/*{name}*/", _hash(further) if kind is Kind.PAGE else "")
+    if kind is Kind.REPORT:
+        # A report is one file: all scripts are in it.
+        script = "\n".join([further_scripts()["reader"], further_scripts()["more"], script])
     return _Sources(html, _CSS_SPACE.sub(r"\1", style), script)
 
 
@@ -84,16 +102,18 @@ def policy(kind: Kind = Kind.PAGE) -> str:
     A report is a file, so it may not connect at all.
     """
     _, style, script = _sources(kind)
-    scripts = [script, more_script()] if kind is Kind.PAGE else [script]
+    hashes = " ".join(f"'{_hash(each)}'" for each in [script, *(further_scripts().values() if kind is Kind.PAGE else ())])
     parts = {
         "default-src": "'none'",
-        "script-src": " ".join(f"'{_hash(each)}'" for each in scripts),
+        # `strict-dynamic` is for browsers that know hashes of inline scripts only: there the page's own script may load
+        # its further scripts, whose `integrity` it names.
+        "script-src": f"{hashes} 'strict-dynamic'" if kind is Kind.PAGE else hashes,
         "style-src": f"'{_hash(style)}'",
         "img-src": "data:",
         "base-uri": "'none'",
         "form-action": "'none'",
-        # The browser itself then refuses innerHTML and the like. The policy `moa` makes the second script's address,
-        # and nothing without one of the hashes above can run.
+        # The browser itself then refuses innerHTML and the like. The policy `moa` makes the addresses of the
+        # further scripts, and nothing without one of the hashes above can run.
         "require-trusted-types-for": "'script'",
         "trusted-types": "moa" if kind is Kind.PAGE else "'none'",
     }
@@ -109,9 +129,9 @@ def whole_page(kind: Kind = Kind.PAGE) -> str:
 
 
 @cache
-def zipped_page(kind: Kind = Kind.PAGE) -> bytes:
-    """Return the same as gzip. The report and every answer are not compressed: they can hold secrets."""
-    return gzip.compress(whole_page(kind).encode(), mtime=0)
+def zipped(text: str) -> bytes:
+    """Return a document or script as gzip. The report and every answer are not compressed: they can hold secrets."""
+    return gzip.compress(text.encode(), mtime=0)
 
 
 def report_page(data: Any) -> str:

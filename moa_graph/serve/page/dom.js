@@ -2,14 +2,13 @@
 
 const $ = (id) => document.getElementById(id);
 
-// An element: properties by name, `on` with listeners, `data` and `aria` as attributes. Children are nodes or text.
+// An element: properties by name, those with a hyphen as attributes. Children are nodes or text.
 // HTML text is not accepted.
 function el(tag, props = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(props)) {
     if (value === null || value === undefined || value === false) continue;
-    if (name === "on") for (const [event, listener] of Object.entries(value)) node.addEventListener(event, listener);
-    else if (name === "class") node.className = value;
+    if (name === "class") node.className = value;
     else if (name.includes("-") || name === "role" || name === "for") node.setAttribute(name, value);
     else node[name] = value;
   }
@@ -18,7 +17,7 @@ function el(tag, props = {}, ...children) {
 }
 
 const button = (text, listener, kind = "plain", props = {}) =>
-  el("button", { type: "button", class: kind, on: { click: listener }, ...props }, text);
+  el("button", { type: "button", class: kind, onclick: listener, ...props }, text);
 
 const seconds = (value) =>
   value === null || value === undefined ? "" : value < 9.95 ? `${value.toFixed(1)} s` : `${Math.round(value)} s`;
@@ -71,19 +70,23 @@ const store = {
   },
 };
 
-// History, exports, comparison and files are in a second script, loaded when first needed. A report holds both.
-const MORE = "/*more*/"; // its hash
-let loading = null;
-function more() {
-  if (!MORE) return Promise.resolve();
-  loading ??= new Promise((done, failed) => {
-    const address = "moa/more.js";
-    const policy = globalThis.trustedTypes?.createPolicy("moa", { createScriptURL: (text) => text });
+// What a first paint does not need is in two further scripts, with their hashes: history, exports, comparison and files in
+// one, the reader of Markdown in the other. A report holds all of them.
+const SCRIPTS = { more: "/*more*/", reader: "/*reader*/" };
+const loading = {};
+let policy = null;
+function load(name) {
+  if (!SCRIPTS[name]) return Promise.resolve();
+  loading[name] ??= new Promise((done, failed) => {
+    const address = `moa/${name}.js?${encodeURIComponent(SCRIPTS[name])}`;
+    policy ??= globalThis.trustedTypes?.createPolicy("moa", { createScriptURL: (text) => text }) ?? { createScriptURL: (text) => text };
     const fail = () => failed(new Error("A part of this page could not be loaded. Save what you need, and reload the page."));
-    document.head.append(el("script", { src: policy?.createScriptURL(address) ?? address, integrity: MORE, onload: done, onerror: fail }));
+    document.head.append(el("script", { src: policy.createScriptURL(address), integrity: SCRIPTS[name], onload: done, onerror: fail }));
   });
-  return loading;
+  return loading[name];
 }
+const more = () => load("more");
+const loadReader = () => load("reader");
 const withMore = (work) => more().then(work).catch((error) => notice(error.message));
 
 function download(name, text, type) {
@@ -93,22 +96,4 @@ function download(name, text, type) {
   link.click();
   link.remove();
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
-}
-
-async function copy(text, from) {
-  try {
-    await navigator.clipboard.writeText(text);
-  } catch {
-    // Without clipboard access (plain http on a network), use the older API.
-    const area = el("textarea", { value: text, class: "hidden", "aria-hidden": "true" });
-    from.after(area);
-    area.select();
-    document.execCommand("copy");
-    area.remove();
-    from.focus();
-  }
-  const before = from.textContent;
-  from.textContent = "Copied";
-  say("Copied");
-  setTimeout(() => (from.textContent = before), 1200);
 }

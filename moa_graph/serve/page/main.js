@@ -40,16 +40,17 @@ function named() {
   $("spent").textContent = calls ? `So far: ${plural(calls, "call")}, ${cost === null ? "cost unknown" : dollars(cost)}` : "";
 }
 
-// Costs that records contain again: drafts and notes of an earlier turn.
+// Costs that records contain again: drafts and notes of an earlier turn; after a retry, the drafts at these places.
 function reused(what) {
-  const parts = conversation.turns.filter((turn) => turn.reused && turn.record).flatMap((turn) => [...turn.drafts, ...turn.notes]);
+  const ofTurn = ({ reused, drafts, notes }) => (reused === true ? [...drafts, ...notes] : drafts.filter((draft) => reused.includes(placeOf(draft))));
+  const parts = conversation.turns.filter((turn) => turn.reused && turn.record).flatMap(ofTurn);
   return parts.reduce((sum, part) => sum + (what === "cost" ? part.cost ?? 0 : Number(part.attempts > 0)), 0);
 }
 
 function addView(turn) {
   for (const node of document.querySelectorAll(".current")) node.classList.remove("current");
   const view = turnView(turn, { live: !data, reading, again, edit,
-    vote: (...args) => withMore(() => vote(...args)), aggregate: (before) => withMore(() => aggregate(before)) });
+    vote: (...args) => withMore(() => vote(...args)), aggregate: (before) => withMore(() => aggregate(before)), retry: (before, draft) => withMore(() => retry(before, draft)) });
   views.set(turn, view);
   $("turns").append(view.node);
   seen.disconnect();
@@ -335,6 +336,9 @@ if (data) {
   document.body.classList.add("report");
   conversation.turns = data.turns.map(knownTurn);
   show(conversation.turns);
-} else {
+} else if (document.hidden) {
+  // A page in a background tab is not painted. In a visible one, the first paint comes before all of this.
   live();
+} else {
+  requestAnimationFrame(() => setTimeout(live));
 }

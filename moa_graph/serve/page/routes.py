@@ -7,11 +7,15 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any
 
+from langchain_core.messages import AnyMessage
+from langchain_core.runnables import RunnableConfig
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
 from moa_graph.errors import ConfigError
+from moa_graph.graph.build import MoAGraph
 from moa_graph.graph.follow import RunResult, follow
 from moa_graph.mixture.context import MoAContext
 from moa_graph.mixture.mixture import MAX_LAYERS, Mixture
@@ -19,8 +23,8 @@ from moa_graph.mixture.proposer import Proposer, is_embedded
 from moa_graph.serve.bodies import json_body
 from moa_graph.serve.catalogue import Catalogue
 from moa_graph.serve.openai.response import data_event
-from moa_graph.serve.page.again import before_the_answer, given_drafts
-from moa_graph.serve.page.document import Kind, more_script, policy, report_page, whole_page, zipped_page
+from moa_graph.serve.page.again import before_one_draft, before_the_answer, given_drafts, given_place
+from moa_graph.serve.page.document import Kind, further_scripts, policy, report_page, whole_page, zipped
 from moa_graph.serve.problems import Problem, problem
 from moa_graph.serve.runs import checked
 from moa_graph.serve.sse import HEARTBEAT, EventStream
@@ -50,10 +54,14 @@ class PageRoutes:
         """GET /moa: one document with its style and script, which may load and run nothing else."""
         return document_response(Kind.PAGE, request)
 
-    async def more(self, request: Request) -> Response:
-        """GET /moa/more.js: the script for history, exports, comparison and attachments."""
-        headers = {"cache-control": "no-cache", "x-content-type-options": "nosniff"}
-        return Response(more_script(), media_type="text/javascript", headers=headers)
+    async def script(self, request: Request) -> Response:
+        """GET /moa/more.js, /moa/reader.js: what the page loads when it first needs it."""
+        script = further_scripts().get(request.path_params["name"])
+        if script is None:
+            raise HTTPException(404)
+        # The page asks for it by its hash, so that it never changes under one address.
+        headers = {"cache-control": "private, max-age=31536000, immutable", "x-content-type-options": "nosniff"}
+        return _compressed(script, "text/javascript", headers, request)
 
     async def report(self, request: Request) -> Response:
         """GET /moa/report: an empty report, which the page fills in to save runs."""
@@ -69,7 +77,8 @@ class PageRoutes:
     async def run(self, request: Request) -> ASGIApp:
         """POST /moa/run {mixture, messages, layers?, aggregator?, system?}: the run's events as server-sent events.
 
-        With {drafts, notes?} the aggregator alone is asked, and reads these drafts.
+        With {drafts, notes?} the aggregator alone is asked, and reads these drafts. With {drafts, retry: {layer, slot}}
+        one proposer is asked again before it.
         """
         try:
             body = await json_body(request, self.max_bytes)
@@ -79,12 +88,22 @@ class PageRoutes:
             if body.get("drafts") is None:
                 parts = follow(graph, {"messages": messages}, context=context)
             else:
-                thread = await before_the_answer(graph, mixture, messages, context, *given_drafts(body))
+                thread = await _begun(graph, mixture, messages, context, body)
                 parts = follow(thread[0], None, thread[1], context=context)
         except Exception as exc:
             # The page shows a message for every error; `problem` logs unexpected ones.
             return problem(exc).response()
         return EventStream(_events(parts), heartbeat=self.heartbeat)
+
+
+async def _begun(
+    graph: MoAGraph, mixture: Mixture, messages: list[AnyMessage], context: MoAContext, body: dict[str, Any]
+) -> tuple[MoAGraph, RunnableConfig]:
+    """Return the graph and a thread that goes on from the drafts of a request."""
+    drafts, notes = given_drafts(body)
+    if (place := given_place(body)) is not None:
+        return await before_one_draft(graph, mixture, messages, context, drafts, place)
+    return await before_the_answer(graph, mixture, messages, context, drafts, notes)
 
 
 def document_response(kind: Kind, request: Request) -> Response:
@@ -95,12 +114,16 @@ def document_response(kind: Kind, request: Request) -> Response:
         "cross-origin-opener-policy": "same-origin",
         "referrer-policy": "no-referrer",
         "x-content-type-options": "nosniff",
-        "vary": "accept-encoding",
     }
+    return _compressed(whole_page(kind), "text/html", headers, request)
+
+
+def _compressed(text: str, media_type: str, headers: dict[str, str], request: Request) -> Response:
+    headers["vary"] = "accept-encoding"
     if "gzip" in request.headers.get("accept-encoding", ""):
         headers["content-encoding"] = "gzip"
-        return Response(zipped_page(kind), media_type="text/html", headers=headers)
-    return Response(whole_page(kind), media_type="text/html", headers=headers)
+        return Response(zipped(text), media_type=media_type, headers=headers)
+    return Response(text, media_type=media_type, headers=headers)
 
 
 def _context(body: dict[str, Any]) -> MoAContext:

@@ -45,6 +45,10 @@ function startsOf(drafts, layers) {
   return starts;
 }
 
+const waiting = (place, layer) => ({ layer, ...place, status: "waiting", text: "", error: null, usage: null, cost: null, seconds: null, first_token_seconds: null });
+
+const placeOf = ({ layer, slot }) => `${layer}:${slot}`;
+
 function draftAt(turn, layer, slot) {
   return turn.drafts.find((draft) => draft.layer === layer && draft.slot === slot);
 }
@@ -56,7 +60,7 @@ function apply(turn, event, now) {
     turn.layers = event.layers;
     turn.starts[event.layer] = now;
     for (const { slot, proposer, model } of event.proposers)
-      turn.drafts.push({ layer: event.layer, slot, proposer, model, status: "waiting", text: "", error: null, usage: null, cost: null, seconds: null, first_token_seconds: null });
+      turn.drafts.push(waiting({ slot, proposer, model }, event.layer));
     if (turn.blind) turn.blind.order[event.layer] = shuffled(event.proposers.map(({ slot }) => slot));
   } else if (event.moa === "draft_started" && draft) {
     Object.assign(draft, { status: "writing", text: "", began: now });

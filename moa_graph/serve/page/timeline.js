@@ -1,19 +1,13 @@
-// The time line: a lane for each call on one scale. The pale part is the wait for the first token.
+// The time line: a lane for each call on one scale. The pale part is the wait for the first token. And the totals.
 
-function timelineView(turn) {
-  const list = el("ol", { class: "lanes" });
-  const node = el("section", { class: "part", "aria-label": "Time line" }, el("h3", {}, "Time line"), list);
-
-  function update(now) {
-    const lanes = lanesOf(turn, now);
-    // The scale begins with the first call, so that it excludes the server's own time.
-    const start = Math.min(...lanes.map((lane) => lane.start));
-    for (const lane of lanes) Object.assign(lane, { start: lane.start - start, end: lane.end - start });
-    const end = Math.max(0.1, ...lanes.map((lane) => lane.end));
-    list.replaceChildren(...lanes.map((lane) => laneView(lane, end)));
-    node.hidden = hidden(turn) || !lanes.length;
-  }
-  return { node, update };
+function showTimeline(node, turn, now) {
+  const lanes = lanesOf(turn, now);
+  // The scale begins with the first call, so that it excludes the server's own time.
+  const start = Math.min(...lanes.map((lane) => lane.start));
+  for (const lane of lanes) Object.assign(lane, { start: lane.start - start, end: lane.end - start });
+  const end = Math.max(0.1, ...lanes.map((lane) => lane.end));
+  node.replaceChildren(el("h3", {}, "Time line"), el("ol", { class: "lanes" }, ...lanes.map((lane) => laneView(lane, end))));
+  node.hidden = hidden(turn) || !lanes.length;
 }
 
 function lanesOf(turn, now) {
@@ -42,4 +36,14 @@ function laneView(lane, end) {
   lead.style.width = percent(Math.min(lane.first ?? 0, lane.end - lane.start));
   const track = el("span", { class: `track ${lane.failed ? "failed" : ""}`, "aria-hidden": "true" }, bar, lead);
   return el("li", { class: lane.kind }, el("span", { class: "name", title: lane.name }, lane.name), track, el("span", {}, seconds(lane.end - lane.start)));
+}
+
+function showTotals(node, turn) {
+  const { record } = turn;
+  const rows = [
+    ["seconds", record.seconds < 9.95 ? record.seconds.toFixed(1) : Math.round(record.seconds)], ["calls", whole(record.calls)],
+    ["tokens in", whole(record.usage.input_tokens)], ["tokens out", whole(record.usage.output_tokens)],
+    ["cost", record.cost === null ? "unknown" : dollars(record.cost)],
+  ];
+  node.replaceChildren(el("h3", {}, "Totals"), el("dl", { class: "totals" }, ...rows.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, `${value}`)))));
 }

@@ -6,15 +6,15 @@ function turnView(turn, actions) {
   const state = el("p", { class: "state" });
   const none = button("None is best", () => actions.vote(turn, null), "plain", { hidden: true });
   const alarm = el("div", { class: "alarm", hidden: true });
-  const layers = layersView(turn, (draft) => actions.vote(turn, draft));
+  const layers = layersView(turn, (draft) => actions.vote(turn, draft), actions.live && ((draft) => actions.retry(turn, draft)));
   const answer = answerView(turn, actions);
-  const timeline = timelineView(turn);
+  const timeline = el("section", { class: "part", "aria-label": "Time line", hidden: true });
   const compared = compareView(turn);
   const notes = notesView(turn);
   const totals = el("section", { class: "part", "aria-label": "Totals", hidden: true });
   const folding = button("", () => fold(folded !== true), "plain fold", { hidden: true });
   const drafts = el("div", { class: "drafts" }, el("p", { class: "row" }, folding, none), layers.node);
-  const node = el("article", { class: "turn" }, questionView(turn), ...filesOf(turn), state, drafts, alarm, answer.node, notes.node, compared.node, el("div", { class: "below" }, timeline.node, totals));
+  const node = el("article", { class: "turn" }, questionView(turn), ...filesOf(turn), state, drafts, alarm, answer.node, notes.node, compared.node, el("div", { class: "below" }, timeline, totals));
   let folded = null; // null until the answer begins, or a person decides
   let leads = false; // whether the answer is first on a phone
 
@@ -30,11 +30,13 @@ function turnView(turn, actions) {
     none.hidden = !hidden(turn) || turn.status === "running";
     alarm.hidden = !turn.error;
     alarm.textContent = turn.error ?? "";
-    timeline.update(now);
     notes.update();
     compared.update();
     totals.hidden = !turn.record || hidden(turn);
-    if (turn.record) totals.replaceChildren(el("h3", {}, "Totals"), totalsOf(turn));
+    more().then(() => {
+      showTimeline(timeline, turn, now);
+      if (turn.record) showTotals(totals, turn);
+    }, () => {});
     arrange();
   }
 
@@ -91,7 +93,7 @@ function stateOf(turn, now) {
   else if (turn.status === "stopped") parts.push(el("span", { class: "chip warn" }, "stopped"));
   else if (turn.record?.degraded && !hidden(turn)) parts.push(el("span", { class: "chip warn" }, whyDegraded(turn)));
   if (turn.mixture) parts.push(el("span", {}, `mixture ${turn.mixture}`));
-  if (turn.reused) parts.push(el("span", {}, "reused drafts, one new call"));
+  if (turn.reused) parts.push(el("span", {}, turn.reused === true ? "reused drafts, one new call" : "reused drafts"));
   if (turn.status === "running") parts.push(el("span", {}, seconds(now)));
   if (hidden(turn) && turn.status !== "running") parts.push(el("span", {}, "Which draft is best? Names come after your vote."));
   return parts;
@@ -105,16 +107,6 @@ function whyDegraded(turn) {
   return "an answer or draft was cut short";
 }
 
-function totalsOf(turn) {
-  const { record } = turn;
-  const rows = [
-    ["seconds", record.seconds < 9.95 ? record.seconds.toFixed(1) : Math.round(record.seconds)], ["calls", whole(record.calls)],
-    ["tokens in", whole(record.usage.input_tokens)], ["tokens out", whole(record.usage.output_tokens)],
-    ["cost", record.cost === null ? "unknown" : dollars(record.cost)],
-  ];
-  return el("dl", { class: "totals" }, ...rows.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, `${value}`))));
-}
-
 function answerView(turn, { live, again, aggregate, edit }) {
   const model = el("span", { class: "model" });
   const body = el("div", { class: "body" });
@@ -124,7 +116,7 @@ function answerView(turn, { live, again, aggregate, edit }) {
   const token = seldom(render);
 
   function render() {
-    text.update(turn.answer);
+    text.update(turn.answer, turn.status !== "running");
     const instead = el("p", { class: "wait" }, turn.status === "running" ? "…" : "No answer.");
     // Kept in place while it grows, so that a selection in it stays.
     if (!turn.answer || text.node.parentNode !== body) body.replaceChildren(turn.answer ? text.node : instead);
@@ -136,7 +128,7 @@ function answerView(turn, { live, again, aggregate, edit }) {
     node.hidden = !over && !turn.aggregator && !turn.answer;
     model.textContent = turn.aggregator;
     render();
-    foot.replaceChildren(...(over && turn.answer ? [button("Copy", (event) => copy(turn.answer, event.target))] : []), ...(over && !hidden(turn) ? exportButtons([turn]) : []));
+    foot.replaceChildren(...(over && turn.answer ? [button("Copy", ({ target }) => withMore(() => copy(turn.answer, target)))] : []), ...(over && !hidden(turn) ? exportButtons([turn]) : []));
     if (over && live && !turn.replaced) {
       const usable = !hidden(turn) && turn.drafts.some((draft) => COUNTED.includes(draft.status));
       const redo = [["Ask again", again], usable && ["Ask the aggregator again", aggregate], ["Edit the question", edit]].filter(Boolean);

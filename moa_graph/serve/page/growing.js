@@ -1,0 +1,114 @@
+// A growing text as elements. A text is described first, as a tree; only what differs from the elements on the page is
+// made, in slices of time, so that no text stops the page.
+
+const PART = 60_000; // characters that are shown at once; the rest follows on request
+const SLICE = 10; // milliseconds of one slice
+
+// A description is a text, or {tag, props, children}. With a `key`, the children come from `lazy()` when they are needed,
+// and descriptions with equal keys have equal children.
+
+const sameProps = (a, b) => Object.keys(a).length === Object.keys(b).length && Object.keys(a).every((name) => a[name] === b[name]);
+
+function place(node, at, made) {
+  if (at < node.childNodes.length) node.childNodes[at].replaceWith(made);
+  else node.append(made);
+}
+
+// Turn the children of `node`, which `have` describes, into `want`. Each step leaves `have` true.
+function* patch(node, have, want) {
+  for (const [at, wanted] of want.entries()) {
+    const old = have[at];
+    if (old === wanted || old?.of === wanted) continue;
+    if (typeof wanted === "string") {
+      if (typeof old !== "string") place(node, at, document.createTextNode(wanted));
+      else if (wanted.startsWith(old)) node.childNodes[at].appendData(wanted.slice(old.length));
+      else node.childNodes[at].data = wanted;
+      have[at] = wanted;
+      continue;
+    }
+    yield;
+    const { tag, props = {}, key } = wanted;
+    if (old?.tag !== tag || !sameProps(old.props, props)) {
+      place(node, at, el(tag, props));
+      have[at] = { tag, props, children: [] };
+    }
+    if (key === undefined || have[at].key !== key) {
+      have[at].key = undefined;
+      yield* patch(node.childNodes[at], have[at].children, wanted.lazy?.() ?? wanted.children ?? []);
+    }
+    Object.assign(have[at], { key, of: wanted });
+  }
+  for (; have.length > want.length; have.pop()) node.lastChild.remove();
+}
+
+// The text so far as it is written, until the Markdown reader is loaded.
+const asWritten = (text) => ({ nodes: text ? [{ tag: "p", props: { class: "raw", dir: "auto" }, children: [text] }] : [], last: 0 });
+
+// A view of a growing text. `update(text, over)` shows it; `over` says that it is complete. `onPlaced` is called when all
+// of it is on the page.
+function growing(onPlaced = () => {}) {
+  const node = el("div", { class: "md" });
+  const have = [];
+  let want = [];
+  let source = "";
+  let complete = false;
+  let limit = PART;
+  let firm = 0; // blocks that cannot change any more
+  let done = 0; // the characters of these
+  let links = {}; // the targets that the text defines for its links
+  let steps = null;
+  let timer = 0;
+
+  function update(text, over = false) {
+    text = text.replace(/\r\n?/g, "\n");
+    const known = text.startsWith(source.slice(0, done));
+    if (!known) [limit, links] = [PART, {}];
+    // Links may come before the definition of their target, so a complete text with definitions is read again.
+    if (!known || (over && links.references)) [firm, done] = [0, 0];
+    [source, complete] = [text, over];
+    const to = text.length > limit ? partEnd(text, done, limit) : text.length;
+    const part = text.slice(done, to);
+    const read = typeof describe === "function" ? describe : asWritten;
+    const { nodes, last } = read(part, links);
+    want = [...want.slice(0, firm), ...nodes];
+    if (last) [firm, done] = [want.length - 1, done + last];
+    if (text.length > to) want.push({ tag: "button", props: { type: "button", class: "plain more-text", onclick: further }, children: [`Show more (${whole(to)} of ${whole(text.length)} characters shown)`] });
+    if (read === asWritten && text) loadReader().then(again, () => {});
+    steps = patch(node, have, want);
+    clearTimeout(timer);
+    slice();
+  }
+
+  const again = () => update(source, complete);
+
+  function further() {
+    limit += PART;
+    again();
+  }
+
+  function slice() {
+    const end = performance.now() + SLICE;
+    while (!steps.next().done) {
+      if (performance.now() < end) continue;
+      node.setAttribute("aria-busy", "true");
+      timer = setTimeout(slice);
+      return;
+    }
+    node.removeAttribute("aria-busy");
+    onPlaced();
+  }
+  return { node, update };
+}
+
+// Where a part ends: behind a line, and never within a character.
+function partEnd(text, from, limit) {
+  const line = text.lastIndexOf("\n", limit - 1) + 1;
+  if (line > from) return line;
+  return limit - (text.codePointAt(limit - 1) > 0xffff ? 1 : 0);
+}
+
+function markdown(text) {
+  const view = growing();
+  view.update(text, true);
+  return view.node;
+}
