@@ -115,5 +115,6 @@ def schema() -> None:
     """Print the JSON Schema of a mixture file."""
     from moa_graph.mixture.mixture import Mixture
 
-    whole = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Mixture.model_json_schema()}
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": "urn:moa-graph:mixture"}
+    whole = {**head, **Mixture.model_json_schema()}
     sys.stdout.write(json.dumps(whole, indent=2) + "\n")

@@ -15,6 +15,7 @@ from langgraph.stream.transformers import CustomTransformer
 from langgraph.types import All, Checkpointer
 
 from moa_graph.costs.call_log import CallLog
+from moa_graph.errors import ConfigError
 from moa_graph.graph.delta_state import DeltaInput, DeltaOutput, DeltaState
 from moa_graph.graph.nodes import Node, Nodes
 from moa_graph.mixture.context import MoAContext
@@ -87,8 +88,11 @@ def create_moa(
         A compiled LangGraph graph. `MoAContext` lists what a single run may change.
 
     Raises:
-        ConfigError: The mixture is wrong. No request has been sent.
+        ConfigError: The mixture or an argument is wrong. No request has been sent.
     """
+    for argument, value, known in (("output", output, ("full", "answer")), ("history", history, _SCHEMAS)):
+        if value not in known:
+            raise ConfigError(f"{argument}: {value!r} is unknown. Choose one of: {', '.join(known)}.")
     whole = Mixture.load(mixture, **fields)
     for spec in whole.specs:
         require_known(spec)

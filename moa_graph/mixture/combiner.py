@@ -49,7 +49,11 @@ class Outline(NamedTuple):
 
 
 class Combiner(Checked):
-    """Base class of all combiners' options."""
+    """Base class of all combiners' options.
+
+    Attributes:
+        name: The combiner's name.
+    """
 
     called: ClassVar[str] = "combine"
     stages: ClassVar[int] = 0

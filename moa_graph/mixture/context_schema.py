@@ -12,6 +12,9 @@ from moa_graph.mixture.mixture import Mixture
 
 __all__ = ["context_schema"]
 
+_FOR_BATCHES = ("item", "repeat")
+"""Fields that only a batch sets: no form shows them."""
+
 
 def context_schema(mixture: Mixture) -> type[MoAContext]:
     """Return the context class of a mixture's graph, from whose JSON schema Studio makes its form.
@@ -28,10 +31,12 @@ def context_schema(mixture: Mixture) -> type[MoAContext]:
     class Context(MoAContext):
         @classmethod
         def __get_pydantic_json_schema__(cls, core_schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-            schema = handler(core_schema)
+            schema = super().__get_pydantic_json_schema__(core_schema, handler)
             properties = handler.resolve_ref_schema(schema)["properties"]
             for name, change in changes.items():
                 properties[name].update(change)
+            for name in _FOR_BATCHES:
+                del properties[name]
             return schema
 
     Context.__name__ = Context.__qualname__ = MoAContext.__name__

@@ -18,12 +18,12 @@ _MOST = 1e9
 class Dated(TypedDict):
     """A price with that of cached tokens, the part of it that a batch costs, and the day it was looked up."""
 
-    input: float
-    output: float
-    cache_read: NotRequired[float]
-    cache_write: NotRequired[float]
-    batch: NotRequired[float]
-    date: NotRequired[str]
+    input: Annotated[float, Field(description="Dollars per million input tokens.")]
+    output: Annotated[float, Field(description="Dollars per million output tokens.")]
+    cache_read: NotRequired[Annotated[float, Field(description="Dollars per million tokens read from a cache.")]]
+    cache_write: NotRequired[Annotated[float, Field(description="Dollars per million tokens written to a cache.")]]
+    batch: NotRequired[Annotated[float, Field(description="The part of these prices that a batch costs.")]]
+    date: NotRequired[Annotated[str, Field(description="The day on which the price was looked up.")]]
 
 
 Price = Annotated[list[float], Field(min_length=2, max_length=2)] | Dated

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from moa_graph import ConfigError, Mixture, Proposer
+from moa_graph import ConfigError, Mixture, Proposer, create_moa
 from moa_graph.costs.prices import price
 from moa_graph.mixture.files import preset_names, preset_path
 from moa_graph.state import new_usage
@@ -200,3 +200,24 @@ def test_the_schema_accepts_what_the_loader_accepts() -> None:
 
 def test_a_preset_has_a_path() -> None:
     assert preset_path("local").read_text().startswith("name: local")
+
+
+def test_every_field_of_a_mixture_file_is_described_in_its_schema() -> None:
+    """Editors show the descriptions. They are those of the docstrings."""
+    schema = Mixture.model_json_schema()
+    classes = {"Mixture": schema, **schema["$defs"]}
+    bare = [
+        f"{name}.{field}"
+        for name, each in classes.items()
+        for field, found in each.get("properties", {}).items()
+        if not found.get("description")
+    ]
+    assert bare == []
+    assert schema["properties"]["aggregator"]["description"] == "The model that writes the answer."
+
+
+@pytest.mark.parametrize(("argument", "known"), [("output", "full, answer"), ("history", "whole, delta")])
+def test_an_unknown_choice_of_create_moa_is_refused(argument: str, known: str) -> None:
+    given: dict[str, Any] = {argument: "json"}
+    with pytest.raises(ConfigError, match=f"{argument}: 'json' is unknown. Choose one of: {known}"):
+        create_moa("local", **given)
