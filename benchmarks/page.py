@@ -1,39 +1,125 @@
-"""The local page in a browser: its size, and the time to its first contentful paint."""
+"""The local page in a browser: its size, its first paint beside that of an empty page, and its longest freeze."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+from starlette.routing import Route
 
 from benchmarks.report import Row, row
+from moa_graph import Mixture
+from tests.fakes import fake
 
 PAINTED = """() => new Promise(done => new PerformanceObserver((list) => {
     for (const entry of list.getEntries()) if (entry.name === "first-contentful-paint") done(entry.startTime);
 }).observe({ type: "paint", buffered: true }))"""
+OBSERVE = """() => { window.tasks = []; new PerformanceObserver((list) => {
+    for (const entry of list.getEntries()) tasks.push(entry.duration);
+}).observe({ type: "longtask", buffered: true }); }"""
+SHOWN = "() => document.querySelector('.answer .md:not([aria-busy]) > :not(.raw)')"
+EMPTY = "<!doctype html><html lang=en><title>empty</title><p>An empty page.</p></html>"
+
+LONG = 60_000
+TEXTS = {
+    "sections": "\n\n".join(f"## Section {n}\n\n" + f"word **{n}** " * 60 for n in range(90)),
+    "list": "\n".join(f"- item **{n}** with `code` and some words" for n in range(1_600)),
+    "code": "```python\n" + "\n".join(f"x_{n} = compute({n})  # comment {n}" for n in range(1_800)),
+    "paragraph": "some words and *more* words with `code`, " * 1_500,
+    "table": "| a | b | c |\n|---|---|---|\n" + "\n".join(f"| row {n} | **x** | words |" for n in range(2_500)),
+}
+"""Answers of the kinds that models write, cut to `LONG` characters."""
 
 
 def page(rounds: int = 9) -> list[Row]:
-    """First contentful paint in headless Chromium, an empty cache each time; bytes of the whole page."""
-    from playwright.sync_api import sync_playwright
+    """Measure in headless Chromium.
 
-    from moa_graph import Mixture
-    from tests.browser.conftest import FLAGS
-    from tests.serving import Served
-
+    First contentful paint, with an empty cache each time, in turn with an empty page of the same server: their ratio
+    says more than seconds on a machine that does other work. The bytes of the page. The longest task of the page while
+    it shows an answer of 60,000 characters that is streamed to it, and while it opens it again.
+    """
     chromium = shutil.which("chromium")
     if chromium is None:
         print("page: not measured: no chromium on the path (apt-get install chromium)")
         return []
-    seconds, size = [], 0.0
-    with Served({"local": Mixture.load("local")}) as server, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS.split())
+    with _browser(chromium) as browser:
+        return [*_paints(browser, rounds), _freezes(browser)]
+
+
+@contextmanager
+def _browser(path: str) -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    from tests.browser.conftest import FLAGS
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS.split())
+        yield browser
+        browser.close()
+
+
+async def _empty(request: Request) -> HTMLResponse:
+    return HTMLResponse(EMPTY)
+
+
+def _paints(browser: Any, rounds: int) -> list[Row]:
+    from tests.serving import Served
+
+    seconds: dict[str, list[float]] = {"/moa": [], "/empty": []}
+    size = 0.0
+    with Served({"local": Mixture.load("local")}) as server:
+        server.app.router.routes.append(Route("/empty", _empty))
         for _ in range(rounds):
+            for path, found in seconds.items():
+                context = browser.new_context()
+                opened = context.new_page()
+                answer = opened.goto(f"{server.url}{path}")
+                assert answer is not None and answer.ok
+                found.append(opened.evaluate(PAINTED) / 1000)
+                size = max(size, float(len(answer.body())))
+                context.close()
+    ratios = [ours / empty for ours, empty in zip(seconds["/moa"], seconds["/empty"], strict=True)]
+    return [
+        row("page_first_paint", "first paint of the page, headless Chromium", seconds["/moa"], "s", 0.18),
+        row("page_empty_paint", "first paint of an empty page of the same server", seconds["/empty"], "s"),
+        row("page_paint_ratio", "first paint of the page, the empty page's = 1", ratios, "x"),
+        row("page_bytes", "the page without the Markdown library: HTML, style, script", [size], "bytes", 60_000.0),
+    ]
+
+
+def _freezes(browser: Any) -> Row:
+    from tests.serving import Served
+
+    writers = {name: (text + "\n" + text)[:LONG] for name, text in TEXTS.items()}
+    mixtures = {
+        name: Mixture(proposers=[{"model": fake("drafter", text), "name": "drafter"}], aggregator=fake("writer", text))
+        for name, text in writers.items()
+    }
+    longest = []
+    with Served(mixtures) as server:
+        for name in mixtures:
             context = browser.new_context()
             opened = context.new_page()
-            answer = opened.goto(f"{server.url}/moa")
-            assert answer is not None and answer.ok
-            size = float(len(answer.body()))
-            seconds.append(opened.evaluate(PAINTED) / 1000)
+            opened.set_default_timeout(300_000)
+            opened.goto(f"{server.url}/moa")
+            opened.wait_for_function("() => document.querySelector('#mixture').options.length > 0")
+            opened.evaluate(OBSERVE)
+            opened.select_option("#mixture", name)
+            opened.fill("#question", "Why?")
+            opened.press("#question", "Enter")
+            opened.wait_for_selector("#send:visible")
+            longest.append(_longest(opened))
+            opened.reload()
+            opened.evaluate(OBSERVE)
+            longest.append(_longest(opened))
             context.close()
-        browser.close()
-    return [
-        row("page_first_paint", "first paint of the page, headless Chromium", seconds, "s", 0.3),
-        row("page_bytes", "the page: HTML, script and style in one file", [size], "bytes", 100_000.0),
-    ]
+    return row("page_longest_task", "longest task of the page with 60,000 characters", [max(longest)], "ms", 50.0)
+
+
+def _longest(opened: Any) -> float:
+    """Return the longest task of the page in milliseconds, once the whole answer is shown; 50 when none is longer."""
+    opened.wait_for_function(SHOWN)
+    opened.wait_for_timeout(1_000)
+    return max([50.0, *opened.evaluate("() => tasks")])

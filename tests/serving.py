@@ -27,10 +27,11 @@ def mixture(provider: Provider, *proposers: str, aggregator: str, **fields: Any)
 
 
 class Served:
-    """The app in a thread. `url` has no path; `errors` are the ones that uvicorn would log."""
+    """The app in a thread. `url` has no path."""
 
     def __init__(self, mixtures: Mapping[str, Mixture], policy: Policy | None = None, **options: Any) -> None:
         app = create_app(Catalogue(mixtures), policy, **options)
+        self.app = app
         config = uvicorn.Config(app, port=0, loop="asyncio", log_level="warning", timeout_graceful_shutdown=2)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, name="served", daemon=True)

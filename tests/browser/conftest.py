@@ -49,7 +49,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def site(provider_server: Provider) -> Iterator[Served]:
-    """Mixtures that answer, fail, hang, stream slowly and attack."""
+    """Mixtures that answer, fail, hang, are held, and attack."""
     provider, formatted = provider_server, say(MARKDOWN)
     mixtures = {
         "rich": mixture(provider, f"alpha-{formatted}", f"beta-{say('beta says')}", aggregator=f"agg-{formatted}"),
@@ -64,17 +64,13 @@ def site(provider_server: Provider) -> Iterator[Served]:
             fallbacks=[model(provider, f"spare-{say('mended')}")],
         ),
         "hang": mixture(provider, f"quick-{say('here')}", "stuck-hang", aggregator="agg", deadline=60),
-        "slow": mixture(provider, "alpha-ttft=100-tps=20-tok=60", aggregator="agg-ttft=100-tps=20-tok=60"),
+        "held": mixture(provider, "alpha-held-tok=60", aggregator="agg-held-tok=60"),
         "noend": mixture(provider, f"alpha-{say('fine')}", aggregator="agg-cut-tok=20"),
         "mute": mixture(provider, "one-hang", "two-hang", aggregator="agg", deadline=60),
         "evil": mixture(provider, f"mallory-{say(EVIL)}", aggregator=f"agg-{say(EVIL)}"),
         "echo": mixture(provider, "alpha-echo", aggregator="agg-echo"),
-        "long": mixture(
-            provider, *(f"m{n}-ttft=100-tok=300" for n in range(6)), aggregator="agg-ttft=300-tps=40-tok=60", layers=3
-        ),
-        "read": mixture(
-            provider, *(f"m{n}-ttft=100-tps=40-tok=160" for n in range(6)), aggregator="agg-ttft=300-tps=40-tok=60"
-        ),
+        "long": mixture(provider, *(f"m{n}-held-tok=300" for n in range(6)), aggregator="agg-held-tok=60", layers=3),
+        "read": mixture(provider, *(f"m{n}-held-tok=160" for n in range(6)), aggregator="agg-held-tok=60"),
         "huge": mixture(provider, "alpha-huge", aggregator=f"agg-{say('small')}"),
     }
     with Served(mixtures) as server:
@@ -98,16 +94,16 @@ def opened(browser: Any, server: Served, *, size: str = "desktop", scheme: str =
     page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
     # Errors that tests cause on purpose: a refused innerHTML (which also raises), a failed request.
     expected = ("TrustedHTML", "Failed to load resource")
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(60_000)
     page.goto(f"{server.url}/moa")
-    page.wait_for_function("() => document.querySelector('#mixture').options.length > 0")
+    ready(page)
     yield page
     context.close()
     assert [text for text in wrong if not any(part in text for part in expected)] == []
 
 
 def ask(
-    page: Any, name: str, question: str = "Why is the sky blue?", *, wait: bool = True, timeout: float = 30_000
+    page: Any, name: str, question: str = "Why is the sky blue?", *, wait: bool = True, timeout: float = 60_000
 ) -> None:
     """Ask the mixture `name` a question and wait until the page is ready for the next one."""
     page.select_option("#mixture", name)
@@ -115,6 +111,18 @@ def ask(
     page.press("#question", "Enter")
     if wait:
         page.wait_for_selector("#send:visible", timeout=timeout)
+
+
+def ready(page: Any) -> None:
+    """Wait for the page after a reload."""
+    page.wait_for_function("() => document.querySelector('#mixture').options.length > 0")
+
+
+def release_until(page: Any, provider: Provider, selector: str) -> None:
+    """Let held models go on, each time they are held, until the page shows the element."""
+    while not page.locator(selector).last.is_visible():
+        provider.release()
+        page.wait_for_timeout(50)
 
 
 def texts(page: Any, selector: str) -> list[str]:

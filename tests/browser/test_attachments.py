@@ -5,8 +5,7 @@ import json
 
 import pytest
 
-from tests.browser.conftest import PDF, PIXEL, ask, texts
-from tests.browser.test_reading import ready
+from tests.browser.conftest import PDF, PIXEL, ask, ready, texts
 
 FILES = [
     {"name": "dot.png", "mimeType": "image/png", "buffer": PIXEL},

@@ -6,7 +6,7 @@ import pytest
 
 from moa_graph import Mixture
 from tests.browser.conftest import SIZES, ask, opened, texts
-from tests.browser.test_access import serious
+from tests.browser.test_access import violations
 from tests.serving import Served, mixture
 
 
@@ -29,14 +29,12 @@ def editor(browser, owner):
 
 
 def settled(page):
-    """Wait for the server's word on the form."""
-    page.wait_for_function("() => !document.querySelector('#try').disabled || document.querySelector('#problems li')")
+    """Wait for the server's word on the form as it is now."""
+    page.wait_for_selector("#form:not([aria-busy])")
 
 
 def changed(page, work):
     work()
-    page.wait_for_selector("#try[disabled]")
-    page.wait_for_timeout(300)
     settled(page)
 
 
@@ -111,7 +109,7 @@ def test_the_editor_has_no_violations(browser, owner, size, scheme):
         page.goto(f"{owner.url}/moa/editor")
         settled(page)
         page.get_by_text("Limits").click()
-        serious(page, "editor")
+        violations(page, "editor")
         assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
 
 
@@ -119,7 +117,6 @@ def test_the_editor_works_with_the_keyboard_alone(editor):
     editor.locator("#add").focus()
     editor.keyboard.press("Enter")
     editor.keyboard.type("local:smollm2")
-    editor.wait_for_timeout(400)
     settled(editor)
     assert totals(editor)["calls"] == "4"
 

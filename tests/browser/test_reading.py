@@ -5,7 +5,7 @@ import json
 import pytest
 
 from moa_graph import Mixture
-from tests.browser.conftest import ask, opened, say, texts
+from tests.browser.conftest import ask, opened, ready, release_until, say, texts
 from tests.browser.screenshots import scripted
 from tests.serving import Served, model
 
@@ -13,11 +13,6 @@ from tests.serving import Served, model
 def top(page, selector, which="last"):
     """Return the pixels between the top of the window and the top of the element."""
     return getattr(page.locator(selector), which).bounding_box()["y"]
-
-
-def ready(page):
-    """Wait for the page after a reload."""
-    page.wait_for_function("() => document.querySelector('#mixture').options.length > 0")
 
 
 def pasted(page, name, text):
@@ -38,7 +33,7 @@ def kept(page, answer):
 
 def whole(page):
     """Wait until the formatted answer is on the page."""
-    page.wait_for_selector(".answer .md:not([aria-busy]) > :not(.raw)", state="attached")
+    page.wait_for_selector(".answer .md:not([aria-busy]) > :not(.raw, button)", state="attached")
 
 
 def show_more(page):
@@ -52,34 +47,35 @@ def show_more(page):
 
 
 @pytest.mark.parametrize("size", ["desktop", "phone"])
-def test_the_answer_is_on_the_screen_when_it_begins(browser, site, size):
+def test_the_answer_is_on_the_screen_when_it_begins(browser, site, provider, size):
     with opened(browser, site, size=size) as page:
-        ask(page, "long", "first")
+        ask(page, "long", "first", wait=False)
+        release_until(page, provider, "#send")
         ask(page, "long", "second", wait=False)
         page.wait_for_function("() => document.querySelectorAll('.turn').length === 2")
         assert 50 < top(page, ".turn h2") < 130, "the new question is at the top"
-        page.wait_for_function("() => [...document.querySelectorAll('.answer .md')].length === 2")
+        release_until(page, provider, ".turn:last-child .answer .md")
         composer = top(page, "#ask")
         assert 50 < top(page, ".answer") < composer - 80
         assert page.locator(".layers.folded").count() == 2
-        page.wait_for_selector("#send:visible")
+        release_until(page, provider, "#send")
         assert 50 < top(page, ".answer") < composer - 80
         assert page.locator(".layers").last.evaluate("(e) => e.querySelector('.body').offsetHeight") == 0
         page.locator(".turn").last.get_by_role("button", name="Show the drafts").click()
         assert page.locator(".layers").last.evaluate("(e) => e.querySelector('.body').offsetHeight") > 0
 
 
-def test_a_reader_of_a_draft_is_not_moved_but_led(browser, site):
+def test_a_reader_of_a_draft_is_not_moved_but_led(browser, site, provider):
     with opened(browser, site, size="phone") as page:
         ask(page, "read", "Why?", wait=False)
         page.wait_for_selector(".card .md")
         page.evaluate("window.scrollTo(0, 500)")
-        page.wait_for_selector("#jump:visible")
+        release_until(page, provider, "#jump")
         assert page.locator(".layers.folded").count() == 0
         assert top(page, ".answer") > top(page, "#ask"), "what is read stays on the screen"
         page.click("#jump")
         assert 50 < top(page, ".answer") < 200 and not page.locator("#jump").is_visible()
-        page.wait_for_selector("#send:visible")
+        release_until(page, provider, "#send")
 
 
 def test_a_reload_and_back_lead_to_the_same_run(page):
@@ -224,7 +220,7 @@ def test_a_long_question_can_be_opened(page):
 
 
 def test_drafts_are_formatted_while_they_are_written(page):
-    ask(page, "slow", wait=False)
+    ask(page, "held", wait=False)
     page.wait_for_selector(".card .md p")
     assert texts(page, ".card .chip") == ["writes"]
     page.click("#stop")
@@ -404,3 +400,118 @@ def test_an_analysis_is_shown_as_lists_and_not_as_json(browser):
         assert "{" not in said
         how.get_by_text("In its own words").click()
         assert '{"consensus"' in how.inner_text()
+
+
+def test_one_draft_is_asked_for_again_and_the_rest_is_kept(page, provider):
+    """The new draft's call and the answer's are paid; the other draft is counted once."""
+    ask(page, "partial", "first")
+    provider.reset()
+    page.get_by_role("button", name="Show the drafts").click()
+    page.get_by_role("button", name="Retry the draft of alpha").click()
+    page.wait_for_function("() => document.querySelectorAll('.turn').length === 2")
+    page.wait_for_selector("#send:visible")
+    assert [request.model for request in provider.requests()] == [f"alpha-{say('fine')}", f"agg-{say('answered')}"]
+    last = page.locator(".turn").last
+    assert texts(page, ".turn:last-child .card h4") == ["alpha", "bad"]
+    assert texts(page, ".turn:last-child .card .chip") == ["done", "failed"]
+    assert last.locator(".answer .body").inner_text() == "answered"
+    assert "reused drafts" in last.locator(".state").inner_text()
+    assert "replaced" in page.locator(".state").first.inner_text()
+    assert page.inner_text("#spent").startswith("So far: 5 calls"), "3 of the question, 2 of the retry"
+    page.reload()
+    ready(page)
+    assert page.inner_text("#spent").startswith("So far: 5 calls")
+    assert texts(page, ".turn:last-child .card h4") == ["alpha", "bad"]
+
+
+def test_a_draft_of_an_early_layer_makes_later_ones_anew(page, provider):
+    ask(page, "deep", "first")
+    provider.reset()
+    page.get_by_role("button", name="Show the drafts").click()
+    page.get_by_role("button", name="Retry the draft of two").first.click()
+    page.wait_for_function("() => document.querySelectorAll('.turn').length === 2")
+    page.wait_for_selector("#send:visible")
+    models = sorted(request.model.partition("-")[0] for request in provider.requests())
+    assert models == ["agg", "one", "two", "two"]
+    assert texts(page, ".turn:last-child .layer h3 span") == ["2 of 2 drafts"] * 2
+
+
+SLICES = """async (text) => {
+  await loadReader();
+  const view = growing();
+  document.body.append(view.node);
+  const added = [];
+  new MutationObserver((list) => added.push(list.reduce((sum, each) => sum + each.addedNodes.length, 0)))
+    .observe(view.node, { childList: true, subtree: true });
+  view.update(text, true);
+  while (view.node.ariaBusy) await new Promise((later) => requestAnimationFrame(later));
+  await pause();
+  return { added, items: view.node.querySelectorAll("li").length, bold: view.node.querySelectorAll("strong").length };
+}"""
+
+
+def test_a_long_text_is_placed_in_slices(page):
+    """What the page does between two slices is not delayed: each makes at most 200 elements, with their texts."""
+    text = "\n".join(f"- item **{n}** of `many`" for n in range(2_000))
+    assert len(text) < 60_000
+    found = page.evaluate(SLICES, text)
+    assert (found["items"], found["bold"]) == (2_000, 2_000)
+    assert len(found["added"]) > 20 and max(found["added"]) <= 1_000
+
+
+@pytest.mark.parametrize(
+    ("text", "selector", "said"),
+    [
+        ("Title\n=====\n\ntext", ".answer .md h4", ["Title"]),
+        ("see [the page][1] and more\n\n[1]: https://example.org/a", ".answer .md a", ["the page"]),
+        ("| a |\n|---|\n| one<br>two |", ".answer .md td", ["one\ntwo"]),
+        ("1. first\n\n   ```\n   code\n   ```\n\n2. second", ".answer .md ol > li pre", ["code"]),
+        ("a &amp; b &copy; `&amp;`", ".answer .md p", ["a & b \u00a9 &amp;"]),
+        ("![a cat](https://example.org/cat.png)", ".answer .md a", ["a cat"]),
+    ],
+    ids=["setext", "reference", "break", "code in a list", "entities", "image"],
+)
+def test_markdown_is_read_as_commonmark_has_it(page, text, selector, said):
+    pasted(page, "echo", text)
+    assert texts(page, selector) == said
+    assert page.locator(".turn img").count() == 0
+
+
+ATTACKS = [
+    "*a ",
+    "[",
+    "![](",
+    "<",
+    "&a",
+    "\\\\(",
+    "$a ",
+    "> ",
+    "- ",
+    "|a",
+    "http://",
+    "**",
+    "`a",
+    "[a]: b\n",
+    "\\[\n",
+    "$$ \n",
+]
+
+
+@pytest.mark.parametrize("sign", ATTACKS)
+def test_no_text_makes_the_reader_compute_for_ever(page, sign):
+    seconds = page.evaluate(
+        """async (sign) => {
+          await loadReader();
+          const read = (nodes) => { for (const node of nodes) node.lazy ? node.lazy() : read(node.children ?? []); };
+          const once = (length) => {
+            const text = sign.repeat(length / sign.length);
+            const begun = performance.now();
+            read(describe(text, {}).nodes);
+            return performance.now() - begun;
+          };
+          once(1_000);
+          return once(60_000) / 1_000;
+        }""",
+        sign,
+    )
+    assert seconds < 10, "linear: a tenth of a second; quadratic: minutes"

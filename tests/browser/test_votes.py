@@ -7,7 +7,7 @@ import pytest
 from moa_graph import InputError
 from moa_graph.evals.compare.pairs import compare
 from moa_graph.evals.compare.systems import load
-from tests.browser.conftest import ask, blindly, texts
+from tests.browser.conftest import ask, blindly, ready, texts
 
 
 def saved(page):
@@ -90,6 +90,7 @@ def test_a_run_of_the_history_can_still_be_voted_on(page):
     blindly(page)
     ask(page, "rich", "Which?")
     page.reload()
+    ready(page)
     page.click("#history-open")
     page.get_by_role("button", name="Which?").first.click()
     assert texts(page, ".card h4") == ["Draft A", "Draft B"]

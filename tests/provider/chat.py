@@ -247,6 +247,10 @@ class Chat:
             self.line.write(b"".join(chunks))
             return self._stop()
         chunks.append(b"0\r\n\r\n")
+        if "held" in self.profile.words:
+            half = len(chunks) // 2
+            self.line.write(b"".join(chunks[:half]))
+            return self.log.held.append(lambda: self._go_on(chunks[half:]))
         if "drip" in self.faults:
             return self._drip(chunks, 0)
         if self.profile.tps:
@@ -254,6 +258,11 @@ class Chat:
             return self._pace(chunks, 1, time.perf_counter())
         self.line.write(b"".join(chunks))
         return self._end("answered")
+
+    def _go_on(self, chunks: list[bytes]) -> None:
+        if self.request.outcome == "open":
+            self.line.write(b"".join(chunks))
+            self._end("answered")
 
     def _drip(self, parts: list[bytes], at: int) -> None:
         """Send one part every `drip` seconds."""

@@ -4,6 +4,7 @@ Latency and length
     50ms                 before the answer (or before the first chunk of a stream)
     p50=300 p99=5000     log-normal latency in ms; drawn by (model, last user message, nth time)
     ttft=100 tps=50      first token after 100 ms, then 50 tokens a second (a whole answer takes both)
+    held                 half of a stream, then the rest at the next `Provider.release()`
     tok=200 chunk=4      tokens in the answer (64), tokens in an SSE chunk (1)
     rpm=600 most=8       requests a minute, requests at once; more get a 429 with Retry-After
 Answers
@@ -88,7 +89,7 @@ _SPLIT = re.compile(r"[-,/_]")
 _FIXED = re.compile(r"^(\d+(?:\.\d+)?)ms$")
 _FAULT = re.compile(r"^([a-z]+|err\d{3})(?:x(\d+))?$")
 _Z99 = 2.3263478740408408
-_WORDS_ALLOWED = frozenset({"echo", "prompt", "notools", "nousage", "nologprobs", "thinks", "warm"})
+_WORDS_ALLOWED = frozenset({"echo", "prompt", "notools", "nousage", "nologprobs", "thinks", "warm", "held"})
 
 
 @dataclass

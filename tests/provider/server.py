@@ -59,9 +59,19 @@ class Provider:
         return self.log.stats()
 
     def reset(self) -> None:
-        self.log = Log(keep=self.keep)
+        self.log = Log(keep=self.keep, held=self.log.held)
 
-    def wait(self, condition: Callable[[dict[str, Any]], bool], seconds: float = 5.0) -> dict[str, Any]:
+    def release(self) -> None:
+        """Let the models that are `held` in the middle of their answers go on."""
+        held = self.log.held
+
+        def go_on() -> None:
+            while held:
+                held.pop(0)()
+
+        self.loop.call_soon_threadsafe(go_on)
+
+    def wait(self, condition: Callable[[dict[str, Any]], bool], seconds: float = 30.0) -> dict[str, Any]:
         """Poll `stats` until the condition holds; return the last stats in any case, for an assertion."""
         end = time.monotonic() + seconds
         while not condition(found := self.stats()) and time.monotonic() < end:

@@ -27,7 +27,7 @@ function layersView(turn, onVote, onRetry) {
       const count = el("span");
       const grid = el("div", { class: "cards" });
       const title = el("h3", {}, `Layer ${layer}`, count);
-      node.append(el("section", { class: "layer", "aria-label": `Layer ${layer}` }, title, grid));
+      node.append(el("section", { class: "layer", role: "group", "aria-label": `Layer ${layer}` }, title, grid));
       columns.set(layer, { grid, count });
       const many = columns.size > 3;
       node.classList.toggle("many", many);
@@ -61,7 +61,7 @@ function layersView(turn, onVote, onRetry) {
     if (!yes) for (const card of cards.values()) card.measure();
   }
 
-  return { node, update, fold, all: () => turn.drafts.forEach(update), token: (draft) => cards.get(placeOf(draft))?.token() };
+  return { node, update, fold, whole: () => cards.forEach((card) => card.whole()), all: () => turn.drafts.forEach(update), token: (draft) => cards.get(placeOf(draft))?.token() };
 }
 
 function cardView(turn, first, onVote, onRetry) {
@@ -75,6 +75,7 @@ function cardView(turn, first, onVote, onRetry) {
     more.textContent = open ? "Show less" : "Show all";
     more.setAttribute("aria-label", `${more.textContent} of ${name.textContent}`);
     more.setAttribute("aria-expanded", open);
+    text.update(current.text, true, !open);
   }, "more", { "aria-expanded": "false", hidden: true });
   const copying = button("Copy", ({ target }) => withMore(() => copy(current.text, target)), "plain", { hidden: true });
   const redo = button("Retry", () => onRetry(current), "plain redo", { hidden: true });
@@ -123,7 +124,7 @@ function cardView(turn, first, onVote, onRetry) {
     if (shown !== source) {
       shown = source;
       render.cancel();
-      text.update(draft.text, true);
+      text.update(draft.text, true, !node.classList.contains("open"));
       clip.replaceChildren(...(draft.error ? [el("p", { class: "error" }, draft.error)] : []), text.node);
       clip.scrollTop = 0;
     }
@@ -138,7 +139,7 @@ function cardView(turn, first, onVote, onRetry) {
     node.classList.toggle("over", over);
   }
 
-  return { node, update, token, measure };
+  return { node, update, token, measure, whole: text.whole };
 }
 
 function facts(draft) {

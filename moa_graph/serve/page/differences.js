@@ -31,7 +31,7 @@ async function compared(turn, body) {
   const hint = el("p", { class: "hint" }, "Underlined: only in the answer. Struck through: only in the draft. Shared words do not prove where a thought came from.");
   body.replaceChildren(hint);
   for (const draft of choices(turn)) {
-    await new Promise((later) => setTimeout(later));
+    await pause();
     if (hint.parentNode !== body) return; // another comparison has begun
     const { runs, share, cut } = differences(draft.text, turn.answer);
     const marks = { both: "span", draft: "del", answer: "ins" };

@@ -102,7 +102,9 @@ def policy(kind: Kind = Kind.PAGE) -> str:
     A report is a file, so it may not connect at all.
     """
     _, style, script = _sources(kind)
-    hashes = " ".join(f"'{_hash(each)}'" for each in [script, *(further_scripts().values() if kind is Kind.PAGE else ())])
+    hashes = " ".join(
+        f"'{_hash(each)}'" for each in [script, *(further_scripts().values() if kind is Kind.PAGE else ())]
+    )
     parts = {
         "default-src": "'none'",
         # `strict-dynamic` is for browsers that know hashes of inline scripts only: there the page's own script may load

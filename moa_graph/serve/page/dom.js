@@ -30,6 +30,8 @@ function dollars(cost) {
   return cost < 0.01 ? `$${cost.toPrecision(2)}` : `$${cost.toFixed(cost < 1 ? 3 : 2)}`;
 }
 
+const pause = () => new Promise((later) => setTimeout(later));
+
 const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
 
 function say(text) {

@@ -81,6 +81,7 @@ async function post(path, form) {
 // Says what the server found: problems at their places, calls and cost, and the file.
 function show(found) {
   answer = found;
+  $("form").removeAttribute("aria-busy");
   const at = (place) => found.problems.filter(({ where }) => where === place).map(({ text }) => text).join(" ");
   rows.forEach((row, index) => row.wrong(at(`proposers.${index}`)));
   aggregator.wrong(at("aggregator"));
@@ -99,6 +100,7 @@ const fileName = () => `${$("name").value.trim().replace(/[^\w.-]+/g, "-") || "m
 
 async function check() {
   const mine = ++asked;
+  $("form").setAttribute("aria-busy", "true");
   const form = read();
   store.write("moa.editor", form);
   try {
@@ -114,6 +116,7 @@ const inWords = (error) => (error instanceof TypeError ? "The server does not an
 let timer = 0;
 function changed() {
   $("try").disabled = $("save").disabled = true;
+  $("form").setAttribute("aria-busy", "true");
   clearTimeout(timer);
   timer = setTimeout(check, 250);
 }

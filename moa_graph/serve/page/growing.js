@@ -2,7 +2,9 @@
 // made, in slices of time, so that no text stops the page.
 
 const PART = 60_000; // characters that are shown at once; the rest follows on request
-const SLICE = 10; // milliseconds of one slice
+const GLANCE = 6_000; // characters of a closed card, which shows fewer
+const SLICE = 8; // milliseconds of one slice, and its elements: to lay them out takes longer than to make them
+const NODES = 200;
 
 // A description is a text, or {tag, props, children}. With a `key`, the children come from `lazy()` when they are needed,
 // and descriptions with equal keys have equal children.
@@ -44,60 +46,74 @@ function* patch(node, have, want) {
 // The text so far as it is written, until the Markdown reader is loaded.
 const asWritten = (text) => ({ nodes: text ? [{ tag: "p", props: { class: "raw", dir: "auto" }, children: [text] }] : [], last: 0 });
 
-// A view of a growing text. `update(text, over)` shows it; `over` says that it is complete. `onPlaced` is called when all
-// of it is on the page.
+// A view of a growing text. `update(text, over, glance)` shows it; `over` says that it is complete, and `glance` that its
+// beginning is enough. `whole()` shows all of it at once, for print. `onPlaced` is called when it is on the page.
 function growing(onPlaced = () => {}) {
   const node = el("div", { class: "md" });
   const have = [];
   let want = [];
   let source = "";
   let complete = false;
+  let brief = false;
   let limit = PART;
   let firm = 0; // blocks that cannot change any more
   let done = 0; // the characters of these
   let links = {}; // the targets that the text defines for its links
   let steps = null;
   let timer = 0;
+  let frame = 0;
 
-  function update(text, over = false) {
+  function update(text, over = false, glance = false) {
     text = text.replace(/\r\n?/g, "\n");
     const known = text.startsWith(source.slice(0, done));
     if (!known) [limit, links] = [PART, {}];
     // Links may come before the definition of their target, so a complete text with definitions is read again.
     if (!known || (over && links.references)) [firm, done] = [0, 0];
-    [source, complete] = [text, over];
-    const to = text.length > limit ? partEnd(text, done, limit) : text.length;
+    // Fewer characters than before are read again, too.
+    if (glance && done > GLANCE) [firm, done] = [0, 0];
+    [source, complete, brief] = [text, over, glance];
+    const most = glance ? GLANCE : limit;
+    const to = text.length > most ? partEnd(text, done, most) : text.length;
     const part = text.slice(done, to);
     const read = typeof describe === "function" ? describe : asWritten;
     const { nodes, last } = read(part, links);
     want = [...want.slice(0, firm), ...nodes];
     if (last) [firm, done] = [want.length - 1, done + last];
-    if (text.length > to) want.push({ tag: "button", props: { type: "button", class: "plain more-text", onclick: further }, children: [`Show more (${whole(to)} of ${whole(text.length)} characters shown)`] });
+    if (text.length > to && !glance) want.push({ tag: "button", props: { type: "button", class: "plain more-text", onclick: further }, children: [`Show more (${whole(to)} of ${whole(text.length)} characters shown)`] });
     if (read === asWritten && text) loadReader().then(again, () => {});
     steps = patch(node, have, want);
     clearTimeout(timer);
+    cancelAnimationFrame(frame);
     slice();
   }
 
-  const again = () => update(source, complete);
+  const again = () => update(source, complete, brief);
 
   function further() {
     limit += PART;
     again();
   }
 
+  function whole() {
+    limit = Infinity;
+    update(source, complete);
+    while (!steps.next().done);
+  }
+
+  // One slice a frame. A page in the background has no frames.
   function slice() {
     const end = performance.now() + SLICE;
-    while (!steps.next().done) {
-      if (performance.now() < end) continue;
+    for (let made = 0; !steps.next().done; made += 1) {
+      if (made < NODES && performance.now() < end) continue;
       node.setAttribute("aria-busy", "true");
-      timer = setTimeout(slice);
+      if (document.hidden) timer = setTimeout(slice);
+      else frame = requestAnimationFrame(() => { timer = setTimeout(slice); });
       return;
     }
     node.removeAttribute("aria-busy");
     onPlaced();
   }
-  return { node, update };
+  return { node, update, whole };
 }
 
 // Where a part ends: behind a line, and never within a character.

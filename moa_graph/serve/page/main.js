@@ -137,13 +137,17 @@ async function follow(turn, body) {
     else apply(turn, { moa: "failed", message: inWords(error) }, now());
   }
   clearInterval(clock);
+  // What follows takes time where texts are long: each part in a task of its own.
+  await pause();
   if (conversation.id !== id) return busy(false);
   if (turn.status === "failed") { stopped(turn, now()); turn.status = "failed"; }
   view.all();
+  await pause();
+  remember(conversation);
+  await pause();
   busy(false);
   named();
   say({ done: "The answer is complete.", failed: `No answer. ${turn.error}`, stopped: "Stopped." }[turn.status]);
-  remember(conversation);
 }
 
 // Browsers say "Failed to fetch" or "network error" when a server is gone.
@@ -331,6 +335,7 @@ function live() {
 }
 
 theme(store.read("moa.theme", "auto"));
+addEventListener("beforeprint", () => views.forEach((view) => view.whole()));
 $("theme").onclick = () => theme({ auto: "light", light: "dark", dark: "auto" }[document.documentElement.dataset.theme]);
 if (data) {
   document.body.classList.add("report");
