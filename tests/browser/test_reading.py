@@ -199,7 +199,7 @@ def test_nothing_is_lost_beyond_sixty_thousand_characters(page):
     kept(page, text)
     answer = page.locator(".answer .md")
     assert show_more(page) == 3
-    assert answer.locator("h5").all_text_contents() == [f"Section {n}" for n in range(170)]
+    assert answer.locator("h4").all_text_contents() == [f"Section {n}" for n in range(170)]
     assert answer.locator("strong").count() == 170 * 60
 
 
@@ -284,7 +284,7 @@ def test_a_server_that_is_gone_is_said_without_the_words_of_browsers(page):
     assert "moa ui" in said and "fetch" not in said
     page.unroute("**/moa/run")
     page.get_by_role("button", name="Ask again").click()
-    page.wait_for_selector(".answer .md h5")
+    page.wait_for_selector(".answer .md h4")
 
 
 def test_the_history_is_searched_renamed_and_saved(page):

@@ -64,6 +64,6 @@ def test_tab_completes_presets_models_files_and_commands(shell: Terminal) -> Non
         shell.type(typed)
         shell.until(lambda text, typed=typed: text.endswith(typed), typed)
         shell.keys("Tab")
-        shell.until(lambda text, completed=completed: text.splitlines()[-1].endswith(completed), completed, seconds=40)
+        shell.until(lambda text, completed=completed: text.splitlines()[-1].endswith(completed), completed)
         shell.keys("C-u")
         shell.until(lambda text: text.endswith("now>"), "an empty line")

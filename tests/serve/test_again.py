@@ -1,4 +1,4 @@
-"""`POST /moa/run` with drafts: only the aggregator is called, with the drafts of the request."""
+"""`POST /moa/run` with drafts: the aggregator, or one proposer and then the aggregator, reads those of the request."""
 
 import json
 import urllib.error
@@ -49,6 +49,29 @@ def test_a_draft_that_a_person_dropped_is_not_shown(served, provider, before):
     assert [slot["slot"] for slot in events[-1]["record"]["unused"]] == [0]
 
 
+def test_one_proposer_is_asked_again(served, provider, before):
+    """The aggregator reads the new draft and the kept one."""
+    provider.reset()
+    drafts = [{**draft, "text": draft["text"] + " edited"} for draft in before["drafts"]]
+    wanted = {"layer": 1, "slot": 1}
+    status, events = post(served, {"mixture": "prompt", "messages": ASK, "drafts": drafts, "retry": wanted})
+    kinds = list(dict.fromkeys(event["moa"] for event in events))
+    assert status == 200 and kinds[0] == "draft_started" and kinds[-3:] == ["answer_token", "finished", "answer"]
+    assert [r.model for r in provider.requests()][-1] == "agg-prompt" and len(provider.requests()) == 2
+    sent = json.dumps(provider.requests("agg-prompt")[0].json)
+    assert "draft one edited" in sent and "draft two" in sent and "draft two edited" not in sent
+    assert [(d["slot"], d["status"]) for d in events[-1]["drafts"]] == [(0, "ok"), (1, "ok")]
+    assert events[-1]["record"]["calls"] == 3
+
+
+def test_the_only_draft_is_asked_for_again(served, provider, before):
+    """Where no draft counts, a new one can still be made."""
+    lost = [{**draft, "status": "failed", "text": ""} for draft in before["drafts"]]
+    body = {"mixture": "prompt", "messages": ASK, "drafts": lost, "retry": {"layer": 1, "slot": 0}}
+    _, events = post(served, body)
+    assert events[-1]["moa"] == "answer" and [d["status"] for d in events[-1]["drafts"]] == ["ok", "failed"]
+
+
 def test_an_aggregator_that_fails_again_says_why(served, before):
     status, events = post(served, {"mixture": "noagg", "messages": ASK, "drafts": before["drafts"]})
     assert status == 200 and events[-1]["moa"] == "failed" and "500" in events[-1]["message"]
@@ -62,8 +85,13 @@ def test_an_aggregator_that_fails_again_says_why(served, before):
         ({"drafts": []}, "none of them counts"),
         ({"notes": [{"kind": "vote"}]}, "notes"),
         ({"aggregator": "openai:other"}, "aggregator"),
+        ({"retry": {"layer": 1, "slot": 9}}, "layer 1 has no slot 9"),
+        ({"retry": {"layer": 0, "slot": 0}}, "layer 0 has no slot 0"),
+        ({"retry": {"layer": 2, "slot": 0}, "layers": 3, "drafts": []}, "no draft of layer 1 counts"),
+        ({"retry": {"layer": True, "slot": 0}}, "whole numbers"),
+        ({"retry": "p0"}, "whole numbers"),
     ],
-    ids=["draft", "type", "none", "notes", "aggregator"],
+    ids=["draft", "type", "none", "notes", "aggregator", "slot", "layer", "round before", "bool", "retry"],
 )
 def test_an_unusable_body_is_refused_before_a_request(served, provider, before, change, reason):
     provider.reset()

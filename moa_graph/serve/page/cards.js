@@ -27,7 +27,7 @@ function layersView(turn, onVote, onRetry) {
       const count = el("span");
       const grid = el("div", { class: "cards" });
       const title = el("h3", {}, `Layer ${layer}`, count);
-      node.append(el("section", { class: "layer", role: "group", "aria-label": `Layer ${layer}` }, title, grid));
+      node.append(el("div", { class: "layer", role: "group", "aria-label": `Layer ${layer}` }, title, grid));
       columns.set(layer, { grid, count });
       const many = columns.size > 3;
       node.classList.toggle("many", many);
@@ -61,7 +61,7 @@ function layersView(turn, onVote, onRetry) {
     if (!yes) for (const card of cards.values()) card.measure();
   }
 
-  return { node, update, fold, whole: () => cards.forEach((card) => card.whole()), all: () => turn.drafts.forEach(update), token: (draft) => cards.get(placeOf(draft))?.token() };
+  return { node, update, fold, inFull: () => cards.forEach((card) => card.inFull()), all: () => turn.drafts.forEach(update), token: (draft) => cards.get(placeOf(draft))?.token() };
 }
 
 function cardView(turn, first, onVote, onRetry) {
@@ -73,7 +73,7 @@ function cardView(turn, first, onVote, onRetry) {
   const more = button("Show all", () => {
     const open = node.classList.toggle("open");
     more.textContent = open ? "Show less" : "Show all";
-    more.setAttribute("aria-label", `${more.textContent} of ${name.textContent}`);
+    called();
     more.setAttribute("aria-expanded", open);
     text.update(current.text, true, !open);
   }, "more", { "aria-expanded": "false", hidden: true });
@@ -103,12 +103,15 @@ function cardView(turn, first, onVote, onRetry) {
     current = draft;
     foot.replaceChildren(...(hidden(turn) ? [] : facts(draft)), el("span", { class: "gap" }), redo, copying);
     copying.hidden = hidden(turn) || !OVER(draft) || !draft.text;
+    called();
     copying.setAttribute("aria-label", `Copy the draft of ${name.textContent}`);
     redo.hidden = !onRetry || hidden(turn) || turn.replaced || turn.status === "running";
     redo.setAttribute("aria-label", `Retry the draft of ${name.textContent}`);
     vote.hidden = !hidden(turn) || !choices(turn).includes(draft);
     vote.setAttribute("aria-label", `${name.textContent} is best`);
   }
+
+  const called = () => more.setAttribute("aria-label", `${more.textContent} of ${name.textContent}`);
 
   function wait() {
     clip.replaceChildren(el("p", { class: "raw" }, el("span", { class: "wait" }, "…")));
@@ -139,7 +142,7 @@ function cardView(turn, first, onVote, onRetry) {
     node.classList.toggle("over", over);
   }
 
-  return { node, update, token, measure, whole: text.whole };
+  return { node, update, token, measure, inFull: text.inFull };
 }
 
 function facts(draft) {

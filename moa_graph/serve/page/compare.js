@@ -25,7 +25,7 @@ function compareView(turn) {
 // The results of combiners' own calls, one row each, and the agreement of the drafts.
 function notesView(turn) {
   const list = el("div");
-  const node = el("section", { class: "part", role: "group", "aria-label": "How the answer was made", hidden: true }, el("h3", {}, "How the answer was made"), list);
+  const node = el("div", { class: "part", role: "group", "aria-label": "How the answer was made", hidden: true }, el("h3", {}, "How the answer was made"), list);
   let made = "";
 
   function update() {

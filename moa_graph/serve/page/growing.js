@@ -47,7 +47,7 @@ function* patch(node, have, want) {
 const asWritten = (text) => ({ nodes: text ? [{ tag: "p", props: { class: "raw", dir: "auto" }, children: [text] }] : [], last: 0 });
 
 // A view of a growing text. `update(text, over, glance)` shows it; `over` says that it is complete, and `glance` that its
-// beginning is enough. `whole()` shows all of it at once, for print. `onPlaced` is called when it is on the page.
+// beginning is enough. `inFull()` shows all of it at once, for print. `onPlaced` is called when it is on the page.
 function growing(onPlaced = () => {}) {
   const node = el("div", { class: "md" });
   const have = [];
@@ -68,9 +68,8 @@ function growing(onPlaced = () => {}) {
     const known = text.startsWith(source.slice(0, done));
     if (!known) [limit, links] = [PART, {}];
     // Links may come before the definition of their target, so a complete text with definitions is read again.
-    if (!known || (over && links.references)) [firm, done] = [0, 0];
-    // Fewer characters than before are read again, too.
-    if (glance && done > GLANCE) [firm, done] = [0, 0];
+    // So is the beginning when fewer characters than before are shown.
+    if (!known || (over && links.references) || (glance && done > GLANCE)) [firm, done, links.level] = [0, 0, 0];
     [source, complete, brief] = [text, over, glance];
     const most = glance ? GLANCE : limit;
     const to = text.length > most ? partEnd(text, done, most) : text.length;
@@ -94,7 +93,7 @@ function growing(onPlaced = () => {}) {
     again();
   }
 
-  function whole() {
+  function inFull() {
     limit = Infinity;
     update(source, complete);
     while (!steps.next().done);
@@ -113,7 +112,7 @@ function growing(onPlaced = () => {}) {
     node.removeAttribute("aria-busy");
     onPlaced();
   }
-  return { node, update, whole };
+  return { node, update, inFull };
 }
 
 // Where a part ends: behind a line, and never within a character.

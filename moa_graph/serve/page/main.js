@@ -335,7 +335,7 @@ function live() {
 }
 
 theme(store.read("moa.theme", "auto"));
-addEventListener("beforeprint", () => views.forEach((view) => view.whole()));
+addEventListener("beforeprint", () => views.forEach((view) => view.inFull()));
 $("theme").onclick = () => theme({ auto: "light", light: "dark", dark: "auto" }[document.documentElement.dataset.theme]);
 if (data) {
   document.body.classList.add("report");

@@ -53,10 +53,24 @@ function describe(text, links) {
   const tokens = [];
   reader.block.parse(text.replaceAll("\0", "\ufffd"), reader, links, tokens);
   const nodes = blocksOf(tokens, links);
+  links.level = levels(nodes.slice(0, -1), links) || links.level;
+  levels(nodes.slice(-1), links);
   const first = nodes.length > 1 ? tokens.findLast((token) => token.level === 0 && token.nesting >= 0 && token.tag).map[0] : 0;
   let last = 0;
   for (let line = 0; line < first; line += 1) last = text.indexOf("\n", last) + 1;
   return { nodes, last };
+}
+
+// Give headings their levels: the page's own go to 3, a text's first is of level 4, and none skips one. Returns the last.
+function levels(nodes, links) {
+  let last = links.level || 3;
+  for (const node of nodes) {
+    if (!node.heading) continue;
+    links.first ??= node.heading;
+    last = Math.min(Math.max(4, 4 + node.heading - links.first), last + 1, 6);
+    node.tag = `h${last}`;
+  }
+  return last === 3 ? 0 : last;
 }
 
 function blocksOf(tokens, links) {
@@ -89,9 +103,9 @@ function blockOf(token) {
   if (token.type === "heading_open" || token.type === "paragraph_open") props.dir = "auto";
   if (token.tag === "th" || token.tag === "td") Object.assign(props, { dir: "auto", class: /center|right/.exec(token.attrGet("style"))?.[0] ?? "" });
   if (token.type === "ordered_list_open" && token.attrGet("start")) props.start = Number(token.attrGet("start"));
-  // The page's own headings are of the levels 1 to 3. The paragraphs of a dense list are no paragraphs.
-  const tag = token.type === "heading_open" ? `h${Math.min(6, Number(token.tag[1]) + 3)}` : token.hidden ? "span" : token.tag;
-  return { tag, props, children: [] };
+  const heading = token.type === "heading_open" ? Number(token.tag[1]) : null;
+  // The paragraphs of a dense list are no paragraphs. A heading inside of another block is below all others.
+  return { tag: heading ? "h6" : token.hidden ? "span" : token.tag, heading, props, children: [] };
 }
 
 const scrolling = (name, node) => ({ tag: "div", props: { class: "scroll", tabIndex: 0, role: "group", ariaLabel: name }, children: [node] });

@@ -8,10 +8,10 @@ function turnView(turn, actions) {
   const alarm = el("div", { class: "alarm", hidden: true });
   const layers = layersView(turn, (draft) => actions.vote(turn, draft), actions.live && ((draft) => actions.retry(turn, draft)));
   const answer = answerView(turn, actions);
-  const timeline = el("section", { class: "part", role: "group", "aria-label": "Time line", hidden: true });
+  const timeline = el("div", { class: "part", role: "group", "aria-label": "Time line", hidden: true });
   const compared = compareView(turn);
   const notes = notesView(turn);
-  const totals = el("section", { class: "part", role: "group", "aria-label": "Totals", hidden: true });
+  const totals = el("div", { class: "part", role: "group", "aria-label": "Totals", hidden: true });
   const folding = button("", () => fold(folded !== true), "plain fold", { hidden: true });
   const drafts = el("div", { class: "drafts" }, el("p", { class: "row" }, folding, none), layers.node);
   const node = el("article", { class: "turn" }, questionView(turn), ...filesOf(turn), state, drafts, alarm, answer.node, notes.node, compared.node, el("div", { class: "below" }, timeline, totals));
@@ -58,11 +58,11 @@ function turnView(turn, actions) {
     update();
   }
   // All of every text at once, for print.
-  function whole() {
-    layers.whole();
-    answer.whole();
+  function inFull() {
+    layers.inFull();
+    answer.inFull();
   }
-  return { node, layers, answer, update, all, fold, whole };
+  return { node, layers, answer, update, all, fold, inFull };
 }
 
 // A long question is cut, and can be opened; its line breaks and indents are kept.
@@ -116,7 +116,7 @@ function answerView(turn, { live, again, aggregate, edit }) {
   const model = el("span", { class: "model" });
   const body = el("div", { class: "body" });
   const foot = el("footer");
-  const node = el("section", { class: "answer", role: "group", "aria-label": "Answer", hidden: true }, el("header", {}, el("h3", {}, "Answer"), model), body, foot);
+  const node = el("div", { class: "answer", role: "group", "aria-label": "Answer", hidden: true }, el("header", {}, el("h3", {}, "Answer"), model), body, foot);
   const text = growing();
   const token = seldom(render);
 
@@ -141,5 +141,5 @@ function answerView(turn, { live, again, aggregate, edit }) {
     }
     if (over && hidden(turn)) foot.append(el("span", { class: "hint" }, "Vote above to see names, times and exports."));
   }
-  return { node, update, token, whole: text.whole };
+  return { node, update, token, inFull: text.inFull };
 }
