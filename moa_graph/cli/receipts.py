@@ -81,9 +81,9 @@ def report_failed_drafts(drafts: Sequence[Any]) -> None:
             sys.stderr.write(plain(f"{place}: {draft['status']}: {draft['error']}") + "\n")
 
 
-def report_end(drafts: Sequence[Any], record: Record, *, live: bool) -> None:
-    """Write the problems of a run to standard error, unless a `live` table has shown them."""
+def report_end(drafts: Sequence[Any], record: Record, *, shown: bool) -> None:
+    """Write the problems of a run to standard error, unless a table or the drafts have `shown` those of drafts."""
     if record["status"] == "best_draft":
         sys.stderr.write("no aggregator answered: this is the best draft, not a synthesis\n")
-    if not live:
+    if not shown:
         report_failed_drafts(drafts)

@@ -177,7 +177,7 @@ def ask(source: Mixture | Server, messages: Sequence[Any], context: MoAContext, 
     collector.show(result.drafts)
     if printer:
         printer.finish(result)
-    report_end(result.drafts, result.record, live=view.live and not view.drafts)
+    report_end(result.drafts, result.record, shown=view.live or view.drafts)
     return result
 
 

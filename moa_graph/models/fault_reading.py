@@ -219,11 +219,17 @@ def codes_of(exc: BaseException) -> Iterator[str]:
 # Words.
 
 
+_CUT = ("ClientPayloadError", "TransferEncodingError", "ContentLengthError")
+"""Names of aiohttp's exceptions for a body that is shorter than its headers say."""
+
+
 def words_of(chain: list[BaseException]) -> str:
     """Return the provider's own message if there is one, else the exception's, with what lies at its root."""
     if broken := next((exc for exc in chain if broken_http(exc)), None):
+        if type(broken).__name__ in _CUT:
+            return "the connection ended in the middle of the reply"
         said = get(broken, "message")
-        return f"the reply is not valid HTTP: {said if isinstance(said, str) and said else type(broken).__name__}"
+        return f"the reply is not valid HTTP{f': {said}' if isinstance(said, str) and said else ''}"
     for exc in chain:
         if message := message_in(body_of(exc)).strip():
             return message

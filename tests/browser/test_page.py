@@ -132,7 +132,7 @@ def test_no_line_of_a_model_makes_the_page_compute_for_ever(page, line):
     assert page.locator(".answer .md h4").text_content() == line[2:]
     page.get_by_role("button", name="Show the drafts").click()
     page.get_by_role("button", name="Show all of alpha").click()
-    assert page.locator(".card .md h4").text_content() == line[2:]
+    assert page.locator(".card .md h5").text_content() == line[2:]
 
 
 @pytest.mark.parametrize(

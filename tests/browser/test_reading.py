@@ -203,6 +203,20 @@ def test_nothing_is_lost_beyond_sixty_thousand_characters(page):
     assert answer.locator("strong").count() == 170 * 60
 
 
+def test_a_closed_card_holds_its_beginning_and_print_everything(page):
+    """What a card does not show costs no time; a printed page has all of it."""
+    text = "\n\n".join(f"Paragraph {n} of many." for n in range(4_000))
+    draft = {"layer": 1, "slot": 0, "proposer": "p0-a", "model": "m", "status": "ok", "text": text, "error": None}
+    turns = [{"question": "Why?", "answer": text, "drafts": [draft]}]
+    page.evaluate("(turns) => open({ id: 'kept', turns })", turns)
+    whole(page)
+    counts = "() => ['.card', '.answer'].map((each) => document.querySelectorAll(`${each} .md p`).length)"
+    card, answer = page.evaluate(counts)
+    assert 100 < card < 400 and 2_000 < answer < 4_000
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate(counts) == [4_000, 4_000]
+
+
 def test_one_block_that_is_longer_than_a_part_is_shown_whole(page):
     kept(page, "```\n" + "x = 1\n" * 25_000 + "```\n\nthe **end**")
     answer = page.locator(".answer .md")

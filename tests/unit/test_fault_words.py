@@ -8,7 +8,7 @@ import aiohttp
 import httpx2
 import openai
 import pytest
-from aiohttp.http_exceptions import BadStatusLine
+from aiohttp.http_exceptions import BadStatusLine, TransferEncodingError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -129,6 +129,16 @@ def test_broken_http_is_not_a_status_that_a_server_sent() -> None:
         fault = classify(exc)
     assert (fault.kind, fault.status, fault.retryable, fault.unsent) == ("connection", None, True, False)
     assert fault.reason.startswith("the reply is not valid HTTP: Bad status line")
+
+
+def test_a_reply_that_was_cut_short_is_said_without_names_of_exceptions() -> None:
+    try:
+        raise aiohttp.ClientPayloadError("Response payload is not completed") from TransferEncodingError(
+            "Not enough data to satisfy transfer length header."
+        )
+    except aiohttp.ClientPayloadError as exc:
+        fault = classify(exc)
+    assert (fault.kind, fault.reason) == ("connection", "the connection ended in the middle of the reply")
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ function cardView(turn, first, onVote, onRetry) {
   const vote = button("This draft is best", () => onVote(draftAt(turn, first.layer, first.slot)), "plain vote", { hidden: true });
   const node = el("article", { class: "card" }, el("header", {}, el("div", { class: "who" }, name, model), chip),
     el("div", { class: "body" }, clip, more), foot, vote);
-  const text = growing(measure);
+  const text = growing(measure, 5);
   let current = first;
   let shown = null; // the state for which the body was rendered, so that it is rendered once
   const render = seldom(() => {
@@ -137,7 +137,7 @@ function cardView(turn, first, onVote, onRetry) {
   // Whether the draft is longer than its card.
   function measure() {
     if (!clip.clientHeight) return;
-    const over = clip.scrollHeight > clip.clientHeight + 4;
+    const over = clip.scrollHeight > clip.clientHeight + 4 || current.text.length > GLANCE;
     if (!node.classList.contains("open")) more.hidden = !over;
     node.classList.toggle("over", over);
   }

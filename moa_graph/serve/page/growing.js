@@ -48,7 +48,8 @@ const asWritten = (text) => ({ nodes: text ? [{ tag: "p", props: { class: "raw",
 
 // A view of a growing text. `update(text, over, glance)` shows it; `over` says that it is complete, and `glance` that its
 // beginning is enough. `inFull()` shows all of it at once, for print. `onPlaced` is called when it is on the page.
-function growing(onPlaced = () => {}) {
+// `top` is the level of its first heading.
+function growing(onPlaced = () => {}, top = 4) {
   const node = el("div", { class: "md" });
   const have = [];
   let want = [];
@@ -58,7 +59,7 @@ function growing(onPlaced = () => {}) {
   let limit = PART;
   let firm = 0; // blocks that cannot change any more
   let done = 0; // the characters of these
-  let links = {}; // the targets that the text defines for its links
+  let links = { top }; // the level of its first heading, and what the reader keeps of its beginning
   let steps = null;
   let timer = 0;
   let frame = 0;
@@ -66,7 +67,7 @@ function growing(onPlaced = () => {}) {
   function update(text, over = false, glance = false) {
     text = text.replace(/\r\n?/g, "\n");
     const known = text.startsWith(source.slice(0, done));
-    if (!known) [limit, links] = [PART, {}];
+    if (!known) [limit, links] = [PART, { top }];
     // Links may come before the definition of their target, so a complete text with definitions is read again.
     // So is the beginning when fewer characters than before are shown.
     if (!known || (over && links.references) || (glance && done > GLANCE)) [firm, done, links.level] = [0, 0, 0];

@@ -61,16 +61,17 @@ function describe(text, links) {
   return { nodes, last };
 }
 
-// Give headings their levels: the page's own go to 3, a text's first is of level 4, and none skips one. Returns the last.
+// Give headings their levels: the first of a text is of level `top`, and none skips one. Returns the last.
 function levels(nodes, links) {
-  let last = links.level || 3;
+  const { top = 4 } = links;
+  let last = links.level || top - 1;
   for (const node of nodes) {
     if (!node.heading) continue;
     links.first ??= node.heading;
-    last = Math.min(Math.max(4, 4 + node.heading - links.first), last + 1, 6);
+    last = Math.min(Math.max(top, top + node.heading - links.first), last + 1, 6);
     node.tag = `h${last}`;
   }
-  return last === 3 ? 0 : last;
+  return last < top ? 0 : last;
 }
 
 function blocksOf(tokens, links) {
