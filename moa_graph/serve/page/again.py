@@ -54,10 +54,10 @@ def given_place(body: dict[str, Any]) -> Place | None:
     given = body.get("retry")
     if given is None:
         return None
-    parts = [given.get(name) for name in Place._fields] if isinstance(given, dict) else []
-    if len(parts) != 2 or not all(type(part) is int for part in parts):
+    layer, slot = (given.get("layer"), given.get("slot")) if isinstance(given, dict) else (None, None)
+    if type(layer) is not int or type(slot) is not int:
         raise InputError('retry: expected {"layer": ..., "slot": ...} with whole numbers.')
-    return Place(*parts)
+    return Place(layer, slot)
 
 
 @cache
