@@ -156,6 +156,10 @@ class ChatMoA(BaseChatModel):
         own = {"temperature": self.temperature, "max_tokens": self.max_tokens, "stop": self.stop}
         return {"model_name": self.model_name, "mixture": self.mixture.hash, **own}
 
+    def to_json(self) -> Any:
+        """Return LangChain's serialized form with the model's name, from which some tracers read it."""
+        return {**super().to_json(), "kwargs": {"model_name": self.model_name}}
+
     def bind_tools(
         self,
         tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],

@@ -21,7 +21,7 @@ PROGRAM_FOLDER = Path(__file__).parent / "programs"
 def install(name: str) -> None:
     """Make the environment of that name, unless it is there with the same packages."""
     folder, packages = HOME / name, {**NODE_PACKAGES, **PYTHON_PACKAGES}[name]
-    stamp = folder / "packages.json"
+    stamp = folder / "installed.json"
     if stamp.exists() and json.loads(stamp.read_text()) == list(packages):
         return
     print(f"installing {name}: {', '.join(packages)}", flush=True)
@@ -33,7 +33,8 @@ def install(name: str) -> None:
         uv, own = [sys.executable, "-m", "uv"], environment()
         made = [*uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable, str(folder)]
         subprocess.run(made, check=True, env=own)
-        given = [package.replace("{root}", str(ROOT)) for package in packages]
+        # This project is installed as a link to its files, so that a change needs no new environment.
+        given = [part for package in packages for part in _arguments(package)]
         installed = [
             *uv,
             "pip",
@@ -46,6 +47,10 @@ def install(name: str) -> None:
         ]
         subprocess.run(installed, check=True, env=own)
     stamp.write_text(json.dumps(list(packages)))
+
+
+def _arguments(package: str) -> list[str]:
+    return ["--editable", package.replace("{root}", str(ROOT))] if "{root}" in package else [package]
 
 
 def command(program: Program, modes: list[str]) -> list[str]:

@@ -293,12 +293,7 @@ PROGRAMS = (
         ("openinference_graph", "openinference_chat_model"),
         "none",
     ),
-    Program(
-        "opentelemetry-instrumentation-langchain",
-        "traceloop",
-        "tracers_py.py",
-        ("traceloop_graph", "traceloop_chat_model"),
-        "none",
-    ),
+    Program("opentelemetry-instrumentation-langchain", "traceloop", "tracers_py.py", ("traceloop_graph",), "none"),
+    Program("opentelemetry-instrumentation-langchain", "traceloop", "tracers_py.py", ("traceloop_chat_model",), "none"),
     Program("langfuse", "langfuse", "langfuse_py.py", ("graph", "chat_model"), "none"),
 )

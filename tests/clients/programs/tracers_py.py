@@ -64,10 +64,13 @@ def traceloop_graph():
 
 
 def traceloop_chat_model():
+    """The span of the graph inside is in a trace of its own: Traceloop makes no span of a model the current one."""
     from opentelemetry.instrumentation.langchain import LangchainInstrumentor
 
-    _, named = check(spans_of(LangchainInstrumentor(), chat_model), "gen_ai.request.model")
+    spans = [span for span in spans_of(LangchainInstrumentor(), chat_model) if span.name != "invoke_agent moa"]
+    _, named = check(spans, "gen_ai.request.model")
     assert "unknown" not in named, named
 
 
-main(globals())
+if __name__ == "__main__":
+    main(globals())
