@@ -75,7 +75,8 @@ NODE_PACKAGES: dict[str, tuple[str, ...]] = {
 ABSENT = {
     "ChatGPT desktop, Claude Desktop, Cursor, LM Studio": "installers from their makers; not on PyPI or npm",
     "LangGraph Studio": "a hosted page; the calls it makes are in tests/integration/test_studio.py",
-    "Cline, Roo Code, Continue for VS Code": "extensions of an editor",
+    "Cline, Roo Code, Continue for VS Code": "extensions of an editor; Continue's command is among the programs",
+    "Open WebUI": "its package on PyPI requires 261 others, PyTorch with CUDA among them (several gigabytes)",
 }
 """Clients that are not run, with the reason."""
 
