@@ -7,16 +7,19 @@ import os
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
 from mcp import Client, MCPError, StdioServerParameters
 
 from tests.langgraph_dev import ANSWER, LangGraphDev, scripted
-from tests.serving import Served, mixture
+from tests.serving import Served, mixture, model
 
 ROOT = Path(__file__).parents[2]
 SAYS = "Four.%0ANot%20five."
+ANALYSIS = {"consensus": ["It is four."], "unique_insights": [{"model": 2, "insight": "In any base."}]}
+ANALYST_SAYS = quote(json.dumps(ANALYSIS), safe="").replace("_", "%5F")
 
 
 @pytest.fixture(params=["auto", "legacy"])
@@ -32,6 +35,13 @@ def served(provider):
         "broken": mixture(provider, "bad-err401", aggregator="agg"),
         "echo": mixture(provider, "one-tok=4", aggregator="prompt"),
         "hang": mixture(provider, "one-hang", "two-hang", aggregator="agg", deadline=60),
+        "analyst": mixture(
+            provider,
+            "one-tok=4",
+            "two-tok=4",
+            aggregator=f"say={SAYS}",
+            combine={"name": "analyze", "analyst": model(provider, f"say={ANALYST_SAYS}")},
+        ),
     }
     with Served(mixtures) as server:
         yield server
@@ -47,7 +57,7 @@ async def test_the_tool_is_listed_with_a_plain_schema(served, mode):
         (tool,) = (await client.list_tools()).tools
         assert tool.name == "moa_answer" and "several language models" in tool.description
         assert tool.input_schema["required"] == ["question"]
-        assert tool.input_schema["properties"]["mixture"]["enum"] == ["plain", "broken", "echo", "hang"]
+        assert tool.input_schema["properties"]["mixture"]["enum"] == ["plain", "broken", "echo", "hang", "analyst"]
 
 
 async def test_it_answers_with_the_text_and_nothing_else(served, mode):
@@ -141,8 +151,17 @@ async def test_the_result_carries_the_drafts_and_the_record(served, mode):
     held = result.structured_content
     assert held["answer"] == "Four.\nNot five."
     assert [draft["status"] for draft in held["drafts"]] == ["ok", "ok"]
-    assert held["record"]["calls"] == 3
+    assert held["record"]["calls"] == 3 and held["analysis"] is None and held["notes"] == []
     assert set(tool.output_schema["required"]) <= set(held)
+
+
+async def test_the_result_carries_the_analysis_and_the_notes(served, mode):
+    async with connected(served, mode) as client:
+        result = await client.call_tool("moa_answer", {"question": "hi", "mixture": "analyst"})
+    held = result.structured_content
+    assert held["analysis"]["consensus"] == ANALYSIS["consensus"]
+    assert held["analysis"]["unique_insights"][0]["model"] == held["drafts"][1]["proposer"]
+    assert [(note["kind"], note["status"]) for note in held["notes"]] == [("analysis", "ok")]
 
 
 async def until(provider, in_flight: int) -> dict[str, Any]:

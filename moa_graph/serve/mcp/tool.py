@@ -31,9 +31,18 @@ OUTPUT_SCHEMA: dict[str, Any] = {
         "answer": {"type": "string", "description": "The synthesized answer; the same text as the content."},
         "drafts": {"type": "array", "items": {"type": "object"}, "description": "Every draft, with its status."},
         "agreement": {"type": ["number", "null"], "description": "Agreement of the drafts from 0 to 1, when measured."},
+        "analysis": {
+            "type": ["object", "null"],
+            "description": "The comparison of the drafts, if the mixture makes one.",
+        },
+        "notes": {
+            "type": "array",
+            "items": {"type": "object"},
+            "description": "What further calls found: scores, votes.",
+        },
         "record": {"type": "object", "description": "Calls, usage, cost and seconds of the run."},
     },
-    "required": ["answer", "drafts", "agreement", "record"],
+    "required": ["answer", "drafts", "agreement", "analysis", "notes", "record"],
 }
 
 _DISCONNECT_POLL = 0.25
@@ -146,6 +155,8 @@ def _result(whole: RunResult) -> types.CallToolResult:
         "answer": answer,
         "drafts": whole.drafts,
         "agreement": dict(whole.record).get("agreement"),
+        "analysis": next((note["data"] for note in whole.notes if note["kind"] == "analysis"), None),
+        "notes": list(whole.notes),
         "record": whole.record,
     }
     return types.CallToolResult(
