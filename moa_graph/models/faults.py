@@ -136,13 +136,16 @@ def _unconnected(exc: BaseException) -> bool:
 _CLIENTS = frozenset({"openai", "langchain_core", "langchain_openai", "langchain_together", "pydantic", "orjson"})
 
 
+_OWN = ("moa_graph.models.openai_http", "moa_graph.models.json_bodies", "moa_graph.models.chunk_merging")
+
+
 def _from_client(exc: BaseException) -> bool:
     """Whether an exception was raised in a provider's client."""
     trace = exc.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     name = trace.tb_frame.f_globals.get("__name__", "") if trace else ""
-    return name.partition(".")[0] in _CLIENTS or name.startswith("moa_graph.models.openai_http")
+    return name.partition(".")[0] in _CLIENTS or name.startswith(_OWN)
 
 
 def _retryable(chain: list[BaseException], kind: Kind) -> bool:

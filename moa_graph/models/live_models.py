@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from typing import Any
-
-import orjson
 
 from moa_graph.mixture.proposer import Proposer, is_embedded
 from moa_graph.models.faults import classify
+from moa_graph.models.json_bodies import loads
 from moa_graph.models.keys import _secret
+from moa_graph.models.limits import ReplyTooLarge
 from moa_graph.models.providers import find
 
 __all__ = ["closest", "live_models"]
@@ -81,9 +80,9 @@ def _list_of(spec: Proposer) -> tuple[str, dict[str, str]]:
 def _ids(body: bytes) -> list[str]:
     """Return the ids in a list of models, in any provider's shape."""
     try:
-        data: Any = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        raise LookupError("its list of models is not JSON") from None
+        data = loads(body)
+    except (ValueError, ReplyTooLarge):
+        raise LookupError("its list of models is not JSON, or too large") from None
     if isinstance(data, dict):
         data = data.get("data") or data.get("models")
     entries = data if isinstance(data, list) else []

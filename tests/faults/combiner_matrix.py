@@ -14,7 +14,7 @@ from pydantic import PrivateAttr
 
 from moa_graph import MoAError, Proposer, create_moa
 from moa_graph.models import rate_limit, registry
-from tests.faults.matrix import DEADLINE, KINDS, MODES, PATIENT, RECOVERED, _asked, _faulty, _spec
+from tests.faults.matrix import DEADLINE, KINDS, MODES, PATIENT, RECOVERED, STARVED, _asked, _faulty, _spec
 from tests.provider import ANSWERED, Provider
 
 PLACES = ("analyst", "judge", "peer", "strong", "comparator", "gate", "reviewer", "repair", "revision")
@@ -143,14 +143,22 @@ def _written(provider: Provider) -> list[str]:
 
 
 async def run_cells(todo: list[Cell], *, workers: int) -> list[str]:
-    """Try all cells, a few at a time, each on its own provider; return what was wrong."""
+    """Try all cells, a few at a time, each on its own provider; return what was wrong.
+
+    A cell that fails while other programs keep this one from running is tried again, as in the matrix.
+    """
     left, wrong = list(reversed(todo)), list[str]()
 
     async def worker() -> None:
         with Provider() as provider:
             while left:
                 cell = left.pop()
-                if why := await run(cell, provider):
+                for _ in range(3):
+                    starved = STARVED.seconds
+                    why = await run(cell, provider)
+                    if not why or STARVED.seconds - starved < 1.0:
+                        break
+                if why:
                     wrong.append(f"{cell}: {why}")
 
     await asyncio.gather(*(worker() for _ in range(workers)))

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai.resources.chat.completions import AsyncCompletions
 
+from moa_graph.models.chunk_merging import MERGED, merged
+from moa_graph.models.json_bodies import loads
 from moa_graph.models.openai_http.completions import PARAMETERS
-from moa_graph.models.openai_http.sse import Events, loads
-from moa_graph.models.openai_http.stream import MERGED, merged
+from moa_graph.models.openai_http.sse import Events
 
 STREAM = (
     b': hello\n\ndata: {"a":1}\n\ndata:{"b":2}\r\n\r\nevent: x\ndata: {"c":\ndata: 3}\n\n'

@@ -5,7 +5,6 @@ OpenAI's form is the default; Together's differs in the upload, the lines and th
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +13,8 @@ import httpx2
 import orjson
 
 from moa_graph.models.batching import TIER, BatchReply
+from moa_graph.models.json_bodies import loads
+from moa_graph.models.limits import ReplyTooLarge
 
 __all__ = ["ENDED", "MAX_BYTES", "MAX_LINES", "EndpointError", "Endpoints", "Line", "Status"]
 
@@ -139,9 +140,9 @@ class Endpoints:
         found = {}
         for line in response.content.splitlines():
             try:
-                row = json.loads(line)
+                row = loads(line)
                 found[str(row["custom_id"])] = _reply(row)
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, ReplyTooLarge):
                 continue
         return found
 

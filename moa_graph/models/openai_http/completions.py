@@ -14,8 +14,8 @@ import openai
 import orjson
 
 from moa_graph.models.batching import BatchReply, batcher_for
+from moa_graph.models.json_bodies import loads
 from moa_graph.models.limits import MAX_ERROR_BYTES, MAX_REPLY_BYTES, ReplyTooLarge
-from moa_graph.models.openai_http.sse import loads
 from moa_graph.models.openai_http.stream import chunks_of, raise_error_in, sdk_errors
 from moa_graph.models.transport import Transport, body_of, decoded_headers
 
