@@ -54,6 +54,11 @@ def run(source: Path, target: Path, *options: Any) -> int:
     return start(source, target, *options).wait()
 
 
+def rows(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of an output; none if it does not exist."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
 def missing(path: Path, count: int) -> int:
     """Return how many of `count` questions have no answer of their own in an output: the aggregator echoes each."""
     if not path.exists():

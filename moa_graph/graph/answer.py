@@ -67,8 +67,9 @@ async def _synthesize(run: Run, config: RunnableConfig, decision: Decision, call
     state, wanted = run.state, run.settings
     texts = len(decision.shown.texts) + len(decision.shown.notes)
     try:
-        coming = [PlannedCall(wanted.aggregator, state["layer"], AGGREGATOR, texts)]
-        await refuse_over_budget(run, coming, what="the answer")
+        await refuse_over_budget(
+            run, lambda: [PlannedCall(wanted.aggregator, state["layer"], AGGREGATOR, texts)], what="the answer"
+        )
     except BudgetError as exc:
         return exc
     before = sum(1 for each in (*state["drafts"], *state.get("notes", [])) if each["attempts"])

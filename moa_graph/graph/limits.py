@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from moa_graph.costs import prices
@@ -16,6 +16,8 @@ from moa_graph.mixture.proposer import Proposer
 from moa_graph.state import Draft, Note
 
 __all__ = ["late", "over_caps", "refuse_over_budget", "refuse_too_long", "round_calls"]
+
+Planned = Callable[[], Sequence[PlannedCall]]
 
 
 def refuse_too_long(run: Run) -> None:
@@ -53,29 +55,26 @@ def round_calls(run: Run, step: Step) -> list[PlannedCall]:
     return [call for name, call in zip(names, planned, strict=True) if name in step.nodes]
 
 
-async def over_caps(
-    run: Run, coming: Sequence[PlannedCall], *, what: str, following: Sequence[PlannedCall] | None = None
-) -> str | None:
+async def over_caps(run: Run, coming: Planned, *, what: str, following: Planned | None = None) -> str | None:
     """Return why the run would exceed its caps, or None.
 
     Args:
         run: The run.
-        coming: The next calls, and those that the answer then needs.
+        coming: Returns the next calls, and those that the answer then needs. Called only where a cap is set.
         what: What they are, for the message.
-        following: All calls to come, where they are more; they are counted for `max_cost`.
+        following: Returns all calls to come, where they are more; they are counted for `max_cost`.
     """
     settings, state = run.settings, run.state
     if settings.max_cost is None and settings.max_calls is None:
         return None
     made: list[Draft | Note] = [*state["drafts"], *state.get("notes", [])]
-    over = partial(over_budget, settings, state["messages"], made, coming, what=what, following=following)
+    after = following() if following else None
+    over = partial(over_budget, settings, state["messages"], made, coming(), what=what, following=after)
     # The price list is read at its first use, which blocks.
     return over() if prices.loaded() else await asyncio.to_thread(over)
 
 
-async def refuse_over_budget(
-    run: Run, coming: Sequence[PlannedCall], *, what: str, following: Sequence[PlannedCall] | None = None
-) -> None:
+async def refuse_over_budget(run: Run, coming: Planned, *, what: str, following: Planned | None = None) -> None:
     """Refuse calls that would exceed the run's caps. Arguments are those of `over_caps`.
 
     Raises:

@@ -196,12 +196,14 @@ class Nodes:
         return {name: combiner_of(options) for name, options in self.mixture.choices.items()}
 
     async def _refuse_over_budget(self, run: Run, step: Step) -> None:
-        if run.settings.max_cost is None and run.settings.max_calls is None:
-            return
-        coming = [*round_calls(run, step), *run.settings.answering()]
-        following = [c for c in run.settings.planned(least=True) if c.layer >= step.layer or c.role == AGGREGATOR]
-        what = f"layer {step.layer} and the answer"
-        await refuse_over_budget(run, coming, what=what, following=following)
+        await refuse_over_budget(
+            run,
+            lambda: [*round_calls(run, step), *run.settings.answering()],
+            what=f"layer {step.layer} and the answer",
+            following=lambda: [
+                c for c in run.settings.planned(least=True) if c.layer >= step.layer or c.role == AGGREGATOR
+            ],
+        )
 
     def _emit_round(self, run: Run, step: Step) -> None:
         """Emit `round_started` when `step` runs proposers."""
@@ -222,8 +224,9 @@ async def _cannot_be_added(run: Run) -> str | None:
     if run.over:
         return f"run_deadline of {run.settings.run_deadline:g} s exceeded"
     step = Step(run.state["layer"], run.state["next"])
-    coming = [*round_calls(run, step), *run.settings.answering()]
-    return await over_caps(run, coming, what="another round and the answer")
+    return await over_caps(
+        run, lambda: [*round_calls(run, step), *run.settings.answering()], what="another round and the answer"
+    )
 
 
 async def _race(call: SlotCall, own: Combiner[Any]) -> list[Note]:

@@ -46,8 +46,8 @@ call_key: ContextVar[str] = ContextVar("call_key", default="")
 
 def batched(spec: Proposer) -> bool:
     """Return whether the model's requests are sent in batches now. No rate limit applies to those."""
-    batcher, where = active.get(), host(spec)
-    return batcher is not None and where is not None and batcher.takes(where)
+    batcher = active.get()
+    return batcher is not None and (where := host(spec)) is not None and batcher.takes(where)
 
 
 def of_batch(message: object) -> bool:

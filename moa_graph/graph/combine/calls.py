@@ -33,7 +33,7 @@ async def call(
     by: str,
     layer: int,
     slot: int = 0,
-    stage: Sequence[PlannedCall] = (),
+    stage: Callable[[], Sequence[PlannedCall]] | None = None,
 ) -> Note:
     """Make one call of a combiner's own and return it as a note, whatever became of it.
 
@@ -48,7 +48,7 @@ async def call(
         by: The node.
         layer: The layer whose drafts the call is about.
         slot: The draft it is about, or the number of the judge.
-        stage: All calls of this step, which must fit the run's caps together.
+        stage: Returns all calls of this step, which must fit the run's caps together; this one alone by default.
     """
     note = Note(
         layer=layer, slot=slot, kind=kind, by=by, text="", data=None, status="skipped", error=None, usage=None,
@@ -56,7 +56,11 @@ async def call(
     )  # fmt: skip
     if run.over:
         return {**note, "error": f"run_deadline of {run.settings.run_deadline:g} s exceeded"}
-    coming = [*(stage or [PlannedCall(spec, layer, role, len(shown.texts))]), *run.settings.answering()]
+
+    def coming() -> list[PlannedCall]:
+        calls = stage() if stage else [PlannedCall(spec, layer, role, len(shown.texts))]
+        return [*calls, *run.settings.answering()]
+
     if reason := await over_caps(run, coming, what=f"the {role} and the answer"):
         return {**note, "error": reason}
     # Half of the time that is left belongs to what comes after.

@@ -69,7 +69,7 @@ class Critique(Combiner[Options]):
         note = await call(
             run, config, reviewer(slot), Shown([text], instruction=instruction), _read,
             role="reviewer", kind="review", by=name, layer=layer, slot=slot,
-            stage=[PlannedCall(reviewer(draft["slot"]), layer, "reviewer", 1) for draft in drafts],
+            stage=lambda: [PlannedCall(reviewer(draft["slot"]), layer, "reviewer", 1) for draft in drafts],
         )  # fmt: skip
         return [note]
 

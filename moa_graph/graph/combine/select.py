@@ -86,7 +86,7 @@ class Select(Combiner[Options]):
         note = await call(
             run, config, spec, shown, lambda text: self._read(text, [drafts[place] for place in order]),
             role="judge", kind="scores", by=name, layer=layer, slot=number,
-            stage=[PlannedCall(each, layer, "judge", len(drafts)) for each in specs],
+            stage=lambda: [PlannedCall(each, layer, "judge", len(drafts)) for each in specs],
         )  # fmt: skip
         return [note]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from moa_graph.mixture.proposer import Proposer
 
 __all__ = ["maker"]
@@ -25,7 +27,12 @@ _FAMILIES = {
 
 def maker(spec: Proposer) -> str:
     """Return who made a model, as far as its name shows: the part before "/", else the beginning of the name."""
-    _, _, name = spec.label.partition(":")
+    return _maker(spec.label)
+
+
+@lru_cache(1024)
+def _maker(label: str) -> str:
+    _, _, name = label.partition(":")
     owner, slash, rest = name.rpartition("/")
     word = (owner if slash else name).rsplit("/", 1)[-1].lower()
     for family in (word, (rest if slash else name).lower()):
