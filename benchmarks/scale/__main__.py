@@ -30,7 +30,7 @@ def main() -> int:
     parser.add_argument("--short", action="store_true", help="the same with few questions")
     parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS))
     parser.add_argument("--prompts", type=int, metavar="N", help="questions of the part memory: 10000, short 400")
-    parser.add_argument("--calls", type=int, choices=range(2, 6), default=5, help="calls a question of the part memory")
+    parser.add_argument("--calls", type=int, choices=range(2, 6), help="calls a question: memory 5, simulation 3")
     parser.add_argument("--out", type=Path, default=ROOT / "reports" / "scale.json")
     options = parser.parse_args()
     begun, found = time.monotonic(), {}
@@ -58,12 +58,12 @@ def measured(part: Part, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _memory(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
-    return memory.measure(folder, options.prompts or (400 if options.short else 10_000), calls=options.calls)
+    return memory.measure(folder, options.prompts or (400 if options.short else 10_000), calls=options.calls or 5)
 
 
 def _simulation(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     counts = (500, 20_000) if options.short else (10_000, 1_000_000)
-    found = prediction.measure(folder, *counts)
+    found = prediction.measure(folder, *counts, calls=options.calls or 3)
     # Of a few hundred prompts, the first burst and the slowest last answers take most of the time.
     return found if options.short else {**found, "goal_percent": MOST_ERROR_PERCENT}
 

@@ -30,6 +30,12 @@ from tests.provider.profile import parse
 
 _ANSWER = AIMessage("an answer")
 
+_SENDING = 0.25
+"""Share of a call's processor time within its turn at the rate limiter, as a sampling profiler shows it.
+
+Half is before its request is sent, half after its reply has come. The graph takes the rest.
+"""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -41,7 +47,7 @@ class Plan:
         aggregator: The aggregator's model.
         concurrency: Questions at once.
         rounds: Rounds of proposers.
-        cpu: Seconds of processor time of a question. A request takes equal parts of it before and after it.
+        cpu: Seconds of processor time of a question; each call takes an equal part of it.
         overhead: Seconds that a reply takes beside the model's own time.
         deadline: Seconds that a call may take.
         max_attempts: Requests of a call, the first included.
@@ -104,10 +110,10 @@ class _Model:
         self.profile = parse(self.name)
         self.limits = Limits(self.profile.rpm, self.profile.most)
         self.limiter = RateLimiter(self.name)
-        self.share = self.plan.cpu / self.plan.calls / 2
+        self.sending = self.plan.cpu / self.plan.calls / 2 * _SENDING
 
     async def ainvoke(self, messages: Any, config: Any = None, **options: Any) -> AIMessage:
-        self.loop.compute(self.share)
+        self.loop.compute(self.sending)
         self.made.requests += 1
         wait = self.limits.refused(self.loop.now, self.in_flight)
         if wait is not None:
@@ -119,7 +125,7 @@ class _Model:
             await asyncio.sleep(self.plan.overhead + self.profile.latency(self.dice))
         finally:
             self.in_flight -= 1
-        self.loop.compute(self.share)
+        self.loop.compute(self.sending)
         return _ANSWER
 
 
@@ -159,7 +165,10 @@ class _Simulation:
         model, plan, outcome = self.models[name], self.plan, Outcome(started=self.loop.now)
         given: Any = model  # of a chat model only `ainvoke` is used
         terms = Terms(plan.deadline, budget, plan.max_attempts, model.limiter, order=started)
+        around = plan.cpu / plan.calls / 2 * (1 - _SENDING)
+        self.loop.compute(around)
         await ask(Call(given, [], {}), terms, outcome)
+        self.loop.compute(around)
         return outcome
 
 
