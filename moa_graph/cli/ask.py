@@ -38,8 +38,8 @@ from moa_graph.costs.amounts import number_of
 from moa_graph.errors import MoAError
 
 if TYPE_CHECKING:
-    from moa_graph.cli.receipts import Receipt
     from moa_graph.cli.run import Answered
+    from moa_graph.costs.receipt import Receipt
     from moa_graph.mixture.context import MoAContext
     from moa_graph.mixture.mixture import Mixture
 
@@ -209,7 +209,7 @@ def _receipt(source: Mixture | Server, messages: list[Any], result: Answered) ->
     """Return the costs that the record does not contain; None for a server, whose mixture is unknown here."""
     from langchain_core.messages.utils import convert_to_messages
 
-    from moa_graph.cli.receipts import receipt
+    from moa_graph.costs.receipt import receipt
 
     if isinstance(source, Server):
         return None

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_core.messages import AnyMessage
+from langchain_core.messages import AnyMessage, BaseMessage
 from langchain_core.runnables import RunnableConfig
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
+from moa_graph.costs.receipt import receipt
 from moa_graph.errors import ConfigError
 from moa_graph.graph.build import MoAGraph
 from moa_graph.graph.follow import RunResult, follow
 from moa_graph.mixture.context import MoAContext
 from moa_graph.mixture.mixture import MAX_LAYERS, Mixture
 from moa_graph.mixture.proposer import Proposer, is_embedded
+from moa_graph.models.reply import read
 from moa_graph.serve.bodies import json_body
 from moa_graph.serve.catalogue import Catalogue
 from moa_graph.serve.openai.response import data_event
@@ -93,7 +96,7 @@ class PageRoutes:
         except Exception as exc:
             # The page shows a message for every error; `problem` logs unexpected ones.
             return problem(exc).response()
-        return EventStream(_events(parts), heartbeat=self.heartbeat)
+        return EventStream(_events(parts, mixture, messages), heartbeat=self.heartbeat)
 
 
 async def _begun(
@@ -134,15 +137,21 @@ def _context(body: dict[str, Any]) -> MoAContext:
         raise Problem(400, str(exc)) from exc
 
 
-async def _events(parts: AsyncGenerator[Event | RunResult]) -> AsyncGenerator[str]:
-    """The run's events, then `answer` with the whole text; or a last one, `failed`."""
+async def _events(
+    parts: AsyncGenerator[Event | RunResult], mixture: Mixture, messages: Sequence[BaseMessage]
+) -> AsyncGenerator[str]:
+    """The run's events, then `answer` with the whole text and the receipt; or a last one, `failed`."""
     failed = False
     try:
         async with contextlib.aclosing(parts):
             async for part in parts:
                 if isinstance(part, RunResult):
                     text = str(part.message.text)
-                    yield data_event({"moa": "answer", "text": text, "drafts": part.drafts, "record": part.record})
+                    usage, writer = read(part.message).usage, part.record["aggregator"]
+                    # The price list is read at its first use, which takes about a second.
+                    extra = await asyncio.to_thread(receipt, mixture, messages, part.drafts, usage, writer)
+                    whole = {"text": text, "drafts": part.drafts, "record": part.record, "receipt": extra._asdict()}
+                    yield data_event({"moa": "answer", **whole})
                 else:
                     failed = failed or part["moa"] == "failed"
                     yield data_event(part)

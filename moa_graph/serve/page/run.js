@@ -82,7 +82,7 @@ function apply(turn, event, now) {
   } else if (event.moa === "finished") {
     turn.record = event.record;
   } else if (event.moa === "answer") {
-    Object.assign(turn, { answer: event.text, drafts: event.drafts, record: event.record, status: "done", took: now });
+    Object.assign(turn, { answer: event.text, drafts: event.drafts, record: event.record, receipt: event.receipt, status: "done", took: now });
   } else if (event.moa === "failed") {
     Object.assign(turn, { error: event.message, status: "failed", took: now });
   }

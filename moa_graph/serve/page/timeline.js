@@ -39,11 +39,13 @@ function laneView(lane, end) {
 }
 
 function showTotals(node, turn) {
-  const { record } = turn;
+  const { record, receipt } = turn;
   const rows = [
     ["seconds", record.seconds < 9.95 ? record.seconds.toFixed(1) : Math.round(record.seconds)], ["calls", whole(record.calls)],
     ["tokens in", whole(record.usage.input_tokens)], ["tokens out", whole(record.usage.output_tokens)],
     ["cost", record.cost === null ? "unknown" : dollars(record.cost)],
   ];
+  if (record.cost && receipt?.alone) rows.push(["aggregator alone, about", dollars(receipt.alone)]);
+  if (receipt?.caches_saved > 0) rows.push(["saved by caches", dollars(receipt.caches_saved)]);
   node.replaceChildren(el("h3", {}, "Totals"), el("dl", { class: "totals" }, ...rows.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, `${value}`)))));
 }
