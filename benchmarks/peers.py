@@ -1,7 +1,11 @@
 """Other packages that do Mixture-of-Agents, each in an environment of its own (`make bench-peers`).
 
-They are driven as their documentation shows; none of these APIs streams the answer but AsyncTogether's. The ratios
-are to `raw` in the same process. `calls` are the requests that one question made, counted at the provider.
+They are driven as their documentation shows; none of these APIs streams the answer but AsyncTogether's. Every figure is
+a ratio to `raw` in the same process, so that moa_graph, measured in this environment in the same run, can be compared
+with each. `calls` are the requests that one question made, counted at the provider.
+
+vLLM Semantic Router's looper is not measured: the package `vllm-sr` on PyPI (0.4.0) is a command that starts containers
+from ghcr.io, in which the looper runs (Go and Envoy).
 """
 
 import argparse
@@ -16,10 +20,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import closed, interleaved, ratios, run
+from benchmarks.measure import Sample, closed, interleaved, ratios, run
 from benchmarks.provider import ROOT, provider, reset, stats
-from benchmarks.report import row, write
-from benchmarks.systems import OnToken, System, Task, nothing, raw, task, together
+from benchmarks.report import Row, row, write
+from benchmarks.systems import OnToken, System, Task, moa, nothing, raw, task, together
 
 NEEDS = ("aiohttp", "orjson", "uvloop")
 """The requirements of the harness in a peer's environment."""
@@ -122,14 +126,26 @@ PEERS: dict[str, tuple[str, Callable[[Task], System]]] = {
 }
 """By name: what is installed, and the system."""
 
+OURS = "moa_graph"
+STREAMS = frozenset({OURS, "together"})
+"""Those whose measured API streams the answer. Elsewhere the first token comes with the last."""
+
+FIGURES: dict[str, tuple[str, str, Callable[[Sample], float]]] = {
+    "cpu": ("0ms", "CPU, instant models", lambda one: one.cpu),
+    "wall": ("50ms", "wall, 50 ms models", lambda one: one.wall),
+    "first": ("50ms-tps=400", "first token, 50 ms models, 400 tokens a second", lambda one: one.first),
+}
+"""By name: the models' latency, the title, and the part of a sample."""
+
 
 async def _measured(base: str, name: str) -> dict[str, Any]:
+    """Return the ratios of one system to `raw` for every figure, and the requests of one question."""
+    make = moa if name == OURS else PEERS[name][1]
     found: dict[str, Any] = {}
-    for latency in ("0ms", "50ms"):
-        systems = {"raw": raw(task(base, latency=latency)), name: PEERS[name][1](task(base, latency=latency))}
+    for figure, (latency, _, part) in FIGURES.items():
+        systems = {"raw": raw(task(base, latency=latency)), name: make(task(base, latency=latency))}
         samples = await interleaved(base, systems, questions=8, rounds=3)
-        found[f"cpu_{latency}"] = ratios(samples[name], samples["raw"], lambda one: one.cpu)
-        found[f"wall_{latency}"] = [one.wall for one in samples[name]]
+        found[figure] = ratios(samples[name], samples["raw"], part)
         await asyncio.to_thread(reset, base)
         await systems[name].ask("How many calls is this?", lambda _: None)
         found["calls"] = (await asyncio.to_thread(stats, base))["requests"]
@@ -140,7 +156,8 @@ async def _measured(base: str, name: str) -> dict[str, Any]:
 def _installed(folder: Path, packages: str) -> Path:
     """A fresh environment's Python; made by uv where there is one, which is quicker."""
     python = folder / "bin" / "python"
-    if uv := shutil.which("uv"):
+    places = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    if uv := shutil.which("uv", path=places):
         subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)], check=True)
         pip = [uv, "pip", "install", "--quiet", "--python", str(python)]
     else:
@@ -150,23 +167,32 @@ def _installed(folder: Path, packages: str) -> Path:
     return python
 
 
-def _peer(base: str, name: str) -> None:
+def _rows(base: str, name: str) -> list[Row]:
+    """Return the rows of one system; none when it cannot be installed or fails, with the reason on the screen."""
     with tempfile.TemporaryDirectory() as folder:
         try:
-            python = _installed(Path(folder), PEERS[name][0])
+            python = Path(sys.executable) if name == OURS else _installed(Path(folder), PEERS[name][0])
             command = [str(python), "-m", "benchmarks.peers", "--child", name, "--base", base]
             done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=600)
         except (subprocess.SubprocessError, OSError) as error:
-            print(f"{name}: not measured: {error}\n{getattr(error, 'stderr', '') or ''}"[:2000])
-            return
+            print(f"{name}: not measured: {error}\n{(getattr(error, 'stderr', '') or '')[-1500:]}", flush=True)
+            return []
     found = json.loads(done.stdout.splitlines()[-1])
-    calls = f"{found['calls']} calls"
     key = name.replace("-", "_")
-    rows = [
-        row(f"peer_{key}_cpu", f"{name}, {calls}: CPU, instant models", found["cpu_0ms"], "x raw"),
-        row(f"peer_{key}_wall", f"{name}, {calls}: wall, 50 ms models", found["wall_50ms"], "ms"),
+    return [
+        row(f"peer_{key}_{figure}", f"{name}, {found['calls']} calls: {title}", found[figure], "x raw")
+        for figure, (_, title, _) in FIGURES.items()
     ]
-    write(rows, Path("reports/bench.json"))
+
+
+def _compared(ours: list[Row], theirs: list[Row], *, streams: bool) -> list[str]:
+    """Return a line for each figure: who is first, and by how much."""
+    kind = "streams" if streams else "does not stream"
+    return [
+        f"{other.title} ({kind}): {OURS if own.value <= other.value else 'the peer'} is first, "
+        f"{own.value:.3g} against {other.value:.3g} x raw"
+        for own, other in zip(ours, theirs, strict=True)
+    ]
 
 
 def main() -> None:
@@ -179,8 +205,11 @@ def main() -> None:
         print(json.dumps(run(lambda: _measured(options.base, options.child))), flush=True)
         os._exit(0)  # some peers leave threads that never end
     with provider() as base:
-        for name in options.peers or PEERS:
-            _peer(base, name)
+        found = {name: _rows(base, name) for name in (OURS, *(options.peers or PEERS))}
+    write([each for rows in found.values() for each in rows], Path("reports/bench.json"))
+    ours = found.pop(OURS)
+    for name, rows in found.items():
+        print("\n".join(_compared(ours, rows, streams=name in STREAMS) if ours and rows else []))
 
 
 if __name__ == "__main__":
