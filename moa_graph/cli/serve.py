@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import ipaddress
 import socket
 import sys
@@ -16,6 +15,7 @@ import typer
 
 from moa_graph.cli.complete import mixture_files
 from moa_graph.cli.complete import presets as preset_completion
+from moa_graph.cli.garbage import freeze_loaded
 from moa_graph.cli.home import resolve
 from moa_graph.cli.options import Aggregator, BaseUrl, KeyEnv, Proposers, Trust, chosen
 from moa_graph.errors import ConfigError, InputError
@@ -110,7 +110,7 @@ def listen(
         class ReadyServer(uvicorn.Server):
             async def startup(self, sockets: list[socket.socket] | None = None) -> None:
                 await super().startup(sockets)
-                _freeze_loaded()
+                freeze_loaded()
                 _print_addresses(url, catalogue)
                 if ready:
                     ready(f"{url}/moa")
@@ -123,23 +123,6 @@ def listen(
             http=limited_protocol(),
         )
         ReadyServer(config).run(sockets=[listening])
-
-
-def _freeze_loaded() -> None:
-    """Exclude the loaded modules from garbage collection, now and once more after the first full collection.
-
-    They live as long as the server. A full collection that examines them takes 130 ms, and 180 ms with what the first
-    question loads; every open stream waits meanwhile. Later collections examine only what was made after that.
-    """
-
-    def freeze_again(phase: str, info: dict[str, int]) -> None:
-        if phase == "stop" and info["generation"] == 2:
-            gc.callbacks.remove(freeze_again)
-            gc.freeze()
-
-    gc.collect()
-    gc.freeze()
-    gc.callbacks.append(freeze_again)
 
 
 def _print_addresses(url: str, catalogue: Catalogue) -> None:

@@ -46,7 +46,7 @@ def given_drafts(body: dict[str, Any]) -> tuple[list[Draft], list[Note]]:
 
 
 def given_place(body: dict[str, Any]) -> Place | None:
-    """Return the place of the draft that a request wants anew; None where it wants another answer only.
+    """Return the place of the draft that a request wants again; None where it wants another answer only.
 
     Raises:
         InputError: `retry` is not a layer and a slot.
