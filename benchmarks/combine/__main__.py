@@ -26,7 +26,7 @@ async def replay_all(assets: Path) -> dict[str, Any]:
     """Return the table of every recorded set.
 
     Raises:
-        SetError: A set cannot be read, or there is none.
+        SetError: A set cannot be read, or no set is found.
     """
     drafts, answers = draft_sets(assets), answer_sets(assets)
     if not drafts and not answers:

@@ -169,7 +169,7 @@ class Nodes:
         return {"layer": step.layer, "next": step.nodes}
 
     async def take_up(self, state: MoAState, config: RunnableConfig) -> dict[str, Any]:
-        """Continue after the last round of drafts that stand in the state, as if its proposers had just written them.
+        """Continue after the last round of drafts that are in the state, as if its proposers had just written them.
 
         For recorded drafts: what the combiner reads in a draft is read now, and no proposer of that round is called.
         """

@@ -154,7 +154,7 @@ def bound_text(bound: Mapping[str, Any], *, form: Mapping[str, Any] | None = Non
     """Return what a system message says about the tools or the schema that the caller bound to the aggregator.
 
     Args:
-        bound: Options that the caller bound; the text is empty when there are none.
+        bound: Options that the caller bound; the text is empty without them.
         form: The JSON schema of the reply, which may be bound as a tool.
         acts: True for the aggregator, which calls the tools; False for proposers, which only describe the call.
     """

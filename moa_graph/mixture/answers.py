@@ -98,7 +98,7 @@ _FINAL = AnswerReader()
 
 
 def read(text: str, how: AnswerReader = _FINAL) -> str | None:
-    """Return the final answer in `text` as it is written there, or None when there is none."""
+    """Return the final answer in `text` as it is written there, or None."""
     tail = text[-_LONGEST:]
     found: str | None
     match how.read:

@@ -49,9 +49,11 @@ def check_counts(plan: Plan, *, quorum: int | None, min_drafts: int) -> None:
     smallest = min(map(len, plan.rounds))
     for field, wanted in (("quorum", quorum), ("min_drafts", min_drafts)):
         if wanted is not None and wanted > smallest:
-            raise ConfigError(f"mixture.{field}: {wanted} drafts wanted, but a round has {smallest} proposers.")
+            raise ConfigError(f"mixture.{field}: {wanted} drafts wanted, but a round gives only {smallest}.")
     if quorum is not None and quorum < min_drafts:
-        raise ConfigError(f"mixture.quorum: {quorum} drafts would close a round that needs {min_drafts} (min_drafts).")
+        raise ConfigError(
+            f"mixture.quorum: a quorum of {quorum} would close a round that needs {min_drafts} (min_drafts)."
+        )
     if len(plan.nodes) > MAX_NODES:
         raise ConfigError(f"mixture: {len(plan.nodes)} proposer nodes; the most is {MAX_NODES}.")
 
@@ -90,6 +92,6 @@ def check_sees(rounds: Sequence[Sequence[object]], sees: int | Sequence[int | No
     for before, slots, most in zip(rounds, rounds[1:], each_sees[1:], strict=False):
         if most is not None and most * len(slots) < len(before):
             raise ConfigError(
-                f"mixture.sees: {len(slots)} slots that see {most} each cannot see all {len(before)} drafts. "
+                f"mixture.sees: a round ({len(slots)} x {most} drafts shown) cannot see all {len(before)} drafts. "
                 f"Set it to {-(-len(before) // len(slots))} or more."
             )

@@ -173,7 +173,7 @@ def settings(mixture: Mixture, context: object) -> Settings:
     for name in ("quorum", "min_drafts"):
         value = getattr(asked, name)
         if value is not None and smallest is not None and value > smallest:
-            raise ConfigError(f"context.{name}: {value} drafts wanted, but a round has {smallest} proposers.")
+            raise ConfigError(f"context.{name}: {value} drafts wanted, but a round gives only {smallest}.")
     quorum, min_drafts = choose("quorum"), choose("min_drafts")
     if quorum is not None and quorum < min_drafts:
         raise ConfigError(f"context: a quorum of {quorum} would close a round before its min_drafts of {min_drafts}.")

@@ -31,7 +31,7 @@ class Plan(NamedTuple):
 def plan_of(rounds: Sequence[Sequence[Proposer]]) -> Plan:
     """Return the nodes for rounds of proposers.
 
-    A proposer that stands in several rounds is one node; k samples of it in one round are k nodes. Numbers are padded
+    A proposer of several rounds is one node; k samples of it in one round are k nodes. Numbers are padded
     with zeros, so that text order is declaration order.
     """
     wanted: dict[tuple[str, int], Proposer] = {}

@@ -158,7 +158,7 @@ _WORDS: Final = (
 
 
 def message_in(body: object, *, deepest: int = _DEEPEST) -> str:
-    """Return the words for people in an error body of any shape; empty when there are none."""
+    """Return the words for people in an error body of any shape; empty without such words."""
     body = _parsed(body)
     if isinstance(body, str):
         return _title_of(body) or body

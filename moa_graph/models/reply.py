@@ -74,7 +74,7 @@ class Reply:
 
     @property
     def logprobs(self) -> dict[str, Any]:
-        """Log probabilities in OpenAI's form; empty when there are none."""
+        """Log probabilities in OpenAI's form; empty when the reply has none."""
         found = self.message.response_metadata.get("logprobs")
         return found if isinstance(found, dict) else {}
 

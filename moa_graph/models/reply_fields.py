@@ -67,7 +67,7 @@ class Finish(NamedTuple):
 
 
 def finish_of(reasons: Iterable[object]) -> Finish:
-    """Return the worst of several reasons; "ok" without a reason when there are none."""
+    """Return the worst of several reasons; "ok" without any reason."""
     found = [_finish(reason) for reason in reasons if reason not in (None, "", "null")]
     return max(found, key=lambda each: _WORST_LAST.index(each.status), default=Finish("ok", ""))
 

@@ -21,7 +21,7 @@ _NOTHING = BoundContext()
 
 
 def bound_to(run: Settings) -> BoundContext:
-    """Return the options that the caller bound to the aggregator; empty if there are none."""
+    """Return the options that the caller bound to the aggregator; empty by default."""
     return run.context if isinstance(run.context, BoundContext) else _NOTHING
 
 

@@ -284,7 +284,7 @@ def test_what_a_judge_left_out_is_told(tmp_path: Path, capsys: pytest.CaptureFix
     write(judge, json.loads(judge.read_text())[:4])
     found, _ = printed(capsys, "judge", "--humans", humans, "--judge", f"j={judge}")
     assert found["j"]["notes"] == [
-        "1 pairs without a readable vote of every human were left out",
+        "pairs left out because a human's vote is missing or unreadable: 1",
         "2 of 5 pairs have no readable verdict",
     ]
 

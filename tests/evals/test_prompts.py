@@ -120,7 +120,7 @@ def test_a_prompt_that_lost_its_answer_is_a_regression(tmp_path: Path, capsys: p
     assert moa(*now) == 0
     capsys.readouterr()
     assert moa(*now, "--baseline", tmp_path / "base") == 1
-    assert "1 prompts that the baseline has a grade for have none now: q2" in capsys.readouterr().err
+    assert "prompts with a grade in the baseline and none now (1): q2" in capsys.readouterr().err
     # Prompts outside of this run's selection are not missing.
     assert moa(*now[:4], "--ids", "q0,q1", "--out", tmp_path / "some", "--baseline", tmp_path / "base") == 0
 

@@ -184,7 +184,7 @@ def test_a_provider_that_fails_leaves_the_rest(tmp_path: Path, provider: Provide
     code, out, err = moa(path, "--pool", pool, "-k", 1, "--free-only", "--json", "--out", "run")
     assert code == 0, err
     figures = json.loads(out)
-    assert any("8 drafts are missing" in text for text in figures["cautions"])
+    assert any("missing drafts, which score 0: 8" in text for text in figures["cautions"])
     assert any("err400" in text for text in figures["cautions"])
     down = write_pool(tmp_path / "down.yaml", provider, "openai:err400", "openai:err404")
     code, _, err = moa(path, "--pool", down, "-k", 1, "--out", "down")

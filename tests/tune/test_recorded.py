@@ -75,7 +75,7 @@ def test_what_may_differ_between_rows_of_drafts(tmp_path: Path) -> None:
     assert [row.score for row in found.rows[0][3]] == [0.0, 1.0]
     assert (own.missing, own.counts, own.depth) == (1, [1, 1], 2)
     result = run(tmp_path / "mine.jsonl")
-    assert {"1 questions were left out: a model has no answer to them", "1 drafts are missing and score 0"} <= set(
+    assert {"questions left out because a model has no answer to them: 1", "missing drafts, which score 0: 1"} <= set(
         result.cautions
     )
 

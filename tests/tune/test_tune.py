@@ -167,7 +167,7 @@ def test_a_repeated_prompt_counts_once(tmp_path: Path) -> None:
     rows = [*prompts(9), {**prompts(1)[0], "id": "again"}]
     found = tune(rows, pool=pool(), samples=1, paid=False, ledger=tmp_path / "drafts.db")
     assert len(found.prompts) == 9
-    assert "1 prompts stand in the file twice and count once" in found.cautions
+    assert "prompts that are in the file twice, counted once: 1" in found.cautions
 
 
 async def test_inside_an_event_loop_the_async_form_is_used(tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ class BatchApi:
             self._moved.set()
 
     async def _of_earlier(self, request: _Waiting) -> BatchReply | None:
-        """Return the reply from a batch of an earlier process; None when there is none, or it has failed."""
+        """Return the reply from a batch of an earlier process; None if that batch is missing or has failed."""
         kept = self._kept[f"{request.base_url} {request.digest}"]
         while kept:
             custom, started = kept.popleft()

@@ -61,7 +61,7 @@ def run_prompts(
         score |= _against(now, before)
         if missing := _missing(outcome, now, before):
             raise MoAError(
-                f"regression: {len(missing)} prompts that the baseline has a grade for have none now: "
+                f"regression: prompts with a grade in the baseline and none now ({len(missing)}): "
                 f"{', '.join(missing[:10])}. Run again to retry the calls that failed"
             )
     if reason := regression(score, fail_under=fail_under):

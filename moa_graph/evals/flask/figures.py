@@ -101,5 +101,5 @@ def flask_figures(found: Sequence[flask.Review], items: Sequence[flask.FlaskItem
         "interval": as_pair(width),
         "intervals": {skill: as_pair(found) for skill, found in widths.items()},
         "cautions": cautions({"interval": width, **widths}),
-        "notes": [f"{report.parse_failures} reviews could not be read; {unreadable}"] if unreadable else [],
+        "notes": [f"unreadable reviews: {report.parse_failures}; {unreadable}"] if unreadable else [],
     }

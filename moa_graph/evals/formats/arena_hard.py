@@ -149,5 +149,5 @@ def _figures(games: Games, held: tuple[float, Interval] | None) -> Figures:
         "parse_failures": games.unreadable,
         "duplicates": games.once.duplicates,
         "cautions": cautions({"win_rate_interval": width, "style_controlled_interval": held[1] if held else None}),
-        "notes": [f"{games.unreadable} rows have a game that could not be read; {games.first}"] if games.first else [],
+        "notes": [f"rows with an unreadable game: {games.unreadable}; {games.first}"] if games.first else [],
     }

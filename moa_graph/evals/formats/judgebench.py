@@ -94,7 +94,7 @@ def judgebench_figures(rows: Sequence[tuple[int, Row]]) -> Figures:
         "parse_failures": unreadable,
         "groups": {name: sum(values) / len(values) for name, values in sorted(groups.items())},
         "cautions": cautions({"interval": width}),
-        "notes": [f"{unreadable} pairs have no readable decision; {first}"] if unreadable else [],
+        "notes": [f"pairs without a readable decision: {unreadable}; {first}"] if unreadable else [],
     }
 
 

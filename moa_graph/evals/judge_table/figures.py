@@ -38,7 +38,7 @@ def _part(rating: table.Rating, humans: Humans) -> list[str]:
     """Return notes on excluded pairs: those without votes of every human, or without a verdict of the judge."""
     notes = []
     if humans.incomplete:
-        notes.append(f"{humans.incomplete} pairs without a readable vote of every human were left out")
+        notes.append(f"pairs left out because a human's vote is missing or unreadable: {humans.incomplete}")
     if rating.n < len(humans.pairs):
         notes.append(f"{len(humans.pairs) - rating.n} of {len(humans.pairs)} pairs have no readable verdict")
     return notes

@@ -61,7 +61,7 @@ class TuneChoice:
         use: `mixture`; `single`; or `cannot tell`, which for now means the single model too.
         winner: The candidate to use, by its place: a mixture, or the best single model.
         best_single: The best single model's place.
-        best_mixture: The mixture that came furthest; None when there is none.
+        best_mixture: The mixture that came furthest, or None.
         honest: What the procedure gains on prompts that did not choose; None with too few prompts.
         finalists: The mixtures that came furthest.
         hidden: The largest gain that the prompts do not rule out, 0 to 1.

@@ -217,14 +217,14 @@ class Decider:
     def _cautions(self, common: int, measured: Sequence[Measured]) -> list[str]:
         found = []
         if common < len(self.prompts):
-            found.append(f"{len(self.prompts) - common} prompts have an answer without a grade and are left out")
+            found.append(f"prompts left out because an answer has no grade: {len(self.prompts) - common}")
         if common < 50:
             found.append(f"{common} prompts: intervals are rough below 50, and small gains cannot be seen")
         if missing := self.samples.missing:
             again = "" if self.named else "; run again to request them"
-            found.append(f"{missing} drafts are missing and score 0{again}")
+            found.append(f"missing drafts, which score 0: {missing}{again}")
         if unpaid := sum(each.status == "unpaid" for each in measured):
-            found.append(f"{unpaid} candidates were not measured: the cap on cost left no room")
+            found.append(f"candidates that were not measured because of the cap on cost: {unpaid}")
         return found
 
     async def _replay(self, paying: Paying, found: TuneResult) -> dict[str, Any]:

@@ -307,12 +307,12 @@ def _grading(prepared: Prepared, payer: Payer) -> Grading:
 
 
 def _shortfalls(failures: Sequence[str], skipped: int) -> list[str]:
-    found = [f"{skipped} prompts were left out: the cap on cost left no room"] if skipped else []
+    found = [f"prompts left out because of the cap on cost: {skipped}"] if skipped else []
     return [*found, *(f"drafts failed, such as {failures[0]}" for _ in failures[:1])]
 
 
 def _why(failures: Sequence[str], skipped: int) -> str:
-    return failures[0] if failures else f"The cap on cost is too low: {skipped} prompts were left out. Raise it"
+    return failures[0] if failures else f"The cap on cost is too low. Raise it (prompts left out: {skipped})"
 
 
 def _asked(prepared: Prepared) -> Mapping[str, Any]:

@@ -72,9 +72,9 @@ async def tune_recorded(path: Path, options: Options, *, progress: StageProgress
 def _notes(recorded: RecordedSet) -> list[str]:
     found = []
     if recorded.dropped:
-        found.append(f"{recorded.dropped} questions were left out: a model has no answer to them")
+        found.append(f"questions left out because a model has no answer to them: {recorded.dropped}")
     if recorded.repeated:
-        found.append(f"{recorded.repeated} rows repeat a question and were added to it")
+        found.append(f"rows that repeat a question and were added to it: {recorded.repeated}")
     return found
 
 

@@ -53,7 +53,7 @@ class Samples:
     Attributes:
         models: The models' names.
         prompts: The prompts' names.
-        scores: Grades from 0 to 1; nan where there is none.
+        scores: Grades from 0 to 1; nan where a grade is missing.
         answers: Final answers as numbers, equal ones of a prompt having the same; -1 where none can be read.
         costs: Dollars; infinite where the price is unknown.
         tokens: Tokens sent and received; infinite where unknown.

@@ -114,7 +114,7 @@ def read_prompts(
             raise InputError("prompts: every row must be a mapping with `prompt` or `messages`")
         found = made or own_prompts(rows, "prompts", match=match)
     once, repeated = distinct(found)
-    notes = [f"{repeated} prompts stand in the file twice and count once"] if repeated else []
+    notes = [f"prompts that are in the file twice, counted once: {repeated}"] if repeated else []
     chosen = choose(once, lambda prompt: prompt.id, RunOptions(Path(), options.limit, seed=options.seed))
     if len(chosen) < FEWEST:
         raise InputError(f"{len(chosen)} prompts are too few to choose on; give at least {FEWEST}, better 200")

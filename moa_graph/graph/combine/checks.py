@@ -122,7 +122,7 @@ async def _fed(process: asyncio.subprocess.Process, data: bytes) -> bytes:
 
 
 def _kill(process: asyncio.subprocess.Process) -> None:
-    """Kill the program's process group; where there are none, the program."""
+    """Kill the program's process group; on systems without groups, the program."""
     with contextlib.suppress(ProcessLookupError):
         if sys.platform != "win32":
             os.killpg(process.pid, signal.SIGKILL)

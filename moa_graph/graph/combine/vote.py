@@ -72,7 +72,7 @@ class Vote(Combiner[Options]):
         return self.options.weights[slot] if self.options.weights else 1.0
 
     def _counts(self, notes: Sequence[Note]) -> dict[str, float]:
-        """Return the weight of every answer, in the order in which answers first stand in the slots."""
+        """Return the weight of every answer, in the order of their first slots."""
         found: dict[str, float] = {}
         for note in sorted(notes, key=lambda note: note["slot"]):
             if note["data"]:
@@ -93,7 +93,7 @@ class Vote(Combiner[Options]):
 
 
 def _summary(counts: Mapping[str, float], drafts: Any, run: Run) -> dict[str, Any]:
-    # Of equal counts the answer that stands in the earliest slot wins.
+    # Of equal counts the answer of the earliest slot wins.
     best = max(counts.values())
     answer = next(answer for answer, votes in counts.items() if votes >= best - 1e-9)
     total = math.fsum(counts.values())

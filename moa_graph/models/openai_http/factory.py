@@ -69,7 +69,7 @@ def chat_openai(
 def _clients(
     base_url: str, api_key: str, headers: dict[str, str], fields: dict[str, Any], *, cheap: bool
 ) -> dict[str, Any]:
-    """Return a chat model's clients. The SDK's is made when it is first used; there is none for synchronous calls."""
+    """Return a chat model's clients. The SDK's is made at its first use. Synchronous calls have no client."""
     from moa_graph.models.transport import Transport
 
     proxy = proxy_for(base_url)

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
+from moa_graph.costs.amounts import number_of
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.serve.endpoint import Endpoint
 from moa_graph.serve.openai.completions import CompletionRequest
@@ -61,7 +62,7 @@ class OpenAIRoutes:
 
 
 def _model(name: str, mixture: Mixture) -> dict[str, Any]:
-    about = mixture.description or f"{mixture.total_layers} layers, {mixture.calls()} calls"
+    about = mixture.description or f"{number_of(mixture.total_layers, 'layer')}, {number_of(mixture.calls(), 'call')}"
     return {
         "id": name,
         "object": "model",
