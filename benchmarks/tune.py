@@ -2,7 +2,8 @@
 
 Nothing is sent anywhere: the recorded models answer inside real graphs. Sets are taken from the folders
 `recorded_drafts` and `recorded_answers` of the assets, or from the paths that are given. Each gets a report and a
-mixture file in reports/tune/NAME.
+mixture file in reports/tune/NAME. `--unseen` runs planted cases that the rule was not made with instead, into
+reports/tune_unseen.json; it takes half an hour.
 """
 
 import asyncio
@@ -17,10 +18,13 @@ from benchmarks.combine.__main__ import ASSETS
 from moa_graph.evals.figures import Figures
 from moa_graph.evals.tune.run_recorded import tune_recorded
 from moa_graph.evals.tune.settings import Options
-from tests.tune.planted import HELPS, HURTS, Planted, decided, truth
+from tests.tune.planted import HELPS, HURTS, Planted, decided, truth, unseen
 
 REPORT = Path("reports/tune.json")
+UNSEEN_REPORT = Path("reports/tune_unseen.json")
 REPETITIONS = 100
+UNSEEN = ((3, 4), (4, 1), (4, 2), (5, 3), (6, 2), (7, 1), (8, 4))
+"""Sizes of the pool, and drafts of each model."""
 
 
 def recorded_sets() -> list[Path]:
@@ -59,17 +63,42 @@ def _short(row: Figures) -> Figures:
     return {name: row[name] for name in names}
 
 
-def planted(case: Planted, right: str) -> Figures:
-    """Return how often the verdict is right on a planted case, at 200 and at 30 questions."""
-    single, gain = truth(case)
+def planted(case: Planted, right: str, *, depth: int = 5, seeds: int = 0, prompts: int = 10_000) -> Figures:
+    """Return how often the verdict is right on a planted case, at 200 and at 30 questions.
+
+    Args:
+        case: The case.
+        right: The right verdict.
+        depth: Drafts of each model.
+        seeds: The first seed.
+        prompts: Questions that the true gain is measured on.
+    """
+    single, gain = truth(case, prompts=prompts, depth=depth)
     at: dict[str, Any] = {}
-    for prompts in (200, 30):
-        found = Counter(decided(case, prompts, 5, seed)[0].use for seed in range(REPETITIONS))
-        at[f"{prompts} prompts"] = dict(found)
+    for many in (200, 30):
+        found = Counter(decided(case, many, depth, seeds + place)[0].use for place in range(REPETITIONS))
+        at[f"{many} prompts"] = dict(found)
     return {"best_single": 100 * single, "true_gain": 100 * gain, "right": right, "repetitions": REPETITIONS, **at}
 
 
+def unseen_cases() -> None:
+    """Run the planted cases that the rule was not made with."""
+    report: dict[str, Any] = {}
+    for models, depth in UNSEEN:
+        for helps in (True, False):
+            case, right = unseen(models, depth, helps=helps), "mixture" if helps else "single"
+            found = planted(case, right, depth=depth, seeds=50_000, prompts=3000)
+            name = f"{models} models, {depth} drafts, {'helps' if helps else 'does not help'}"
+            report[name] = {**found, "case": vars(case)}
+            print(f"{name}: true gain {found['true_gain']:.2f} points", found["200 prompts"], found["30 prompts"])
+            UNSEEN_REPORT.parent.mkdir(exist_ok=True)
+            UNSEEN_REPORT.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
 def main() -> None:
+    if sys.argv[1:] == ["--unseen"]:
+        unseen_cases()
+        return
     paths = [Path(each) for each in sys.argv[1:]] or recorded_sets()
     report: dict[str, Any] = {"sets": {}, "planted": {}}
     for path in paths:

@@ -238,6 +238,10 @@ async def run(prepared: Prepared, *, progress: StageProgress | None = None) -> T
     """
     options = prepared.options
     expected = _expected(prepared)
+    for spec in (*prepared.pool.models, *prepared.pool.aggregators, *prepared.how.judges):
+        if isinstance(spec.model, str) and not is_embedded(spec):
+            # LangChain alone knows some providers, and refuses an unknown one when a model is made.
+            registry.chat_model(spec)
     if options.out:
         open_folder(options.out, prepared.run)
     with SharedLedger(options.ledger or ledger_path(), run=prepared.run) as ledger:
