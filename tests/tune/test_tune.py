@@ -44,6 +44,13 @@ def test_drafts_are_paid_once_for_all_runs_and_folders(tmp_path: Path) -> None:
     assert sum(CALLS.values()) == 60 * 3
 
 
+def test_folders_and_files_may_be_texts(tmp_path: Path) -> None:
+    """As docs/tune.md writes them."""
+    found = run(tmp_path, many=8, samples=1, out=str(tmp_path / "runs/mine"), ledger=str(tmp_path / "drafts.db"))
+    assert found.folder == tmp_path / "runs/mine"
+    assert (tmp_path / "runs/mine/report.html").exists()
+
+
 def test_only_the_last_step_of_a_candidate_is_paid(tmp_path: Path) -> None:
     """Every call beside the drafts is an aggregator's, a judge's, an analyst's, a reviewer's or a second round's."""
     found = run(tmp_path, many=24, paid=True)
@@ -126,6 +133,13 @@ def test_a_sweep_is_a_grid(tmp_path: Path) -> None:
         ({"worth": -1.0}, "worth"),
         ({"colour": 1}, "unknown option 'colour'"),
         ({"limit": 2}, "limit"),
+        ({"limit": "5"}, "limit"),
+        ({"max_cost": "5"}, "max_cost"),
+        ({"paid": "no"}, "paid"),
+        ({"check": 3}, "check: 3 is neither a command nor a function"),
+        ({"sweep": ["layers=2"]}, "sweep"),
+        ({"sweep": {"layers": 2}}, "sweep: 'layers' is not a field with a list"),
+        ({"sweep": {"colour": [1]}}, "sweep: 'colour'"),
         ({"sweep": {"aggregator": ["nobody"]}}, "nobody"),
     ],
 )

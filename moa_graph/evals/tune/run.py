@@ -187,13 +187,16 @@ async def atune(
         InputError: The prompts, an option or a way of grading cannot be used.
         ConfigError: The pool cannot be used, a key or a price is missing, or the ledger cannot be written.
     """
+    if check is not None and not isinstance(check, str) and not callable(check):
+        raise InputError(f"check: {check!r} is neither a command nor a function of (prompt, text)")
     judges = [] if judge is None else [judge] if isinstance(judge, str | Proposer) else list(judge)
     specs = [each if isinstance(each, Proposer) else Proposer(model=each) for each in judges]
     how = How(match=match, check=check, judges=specs, criteria=criteria)
     unknown = set(options) - {field.name for field in dataclasses.fields(Options)}
     if unknown:
         raise InputError(f"tune: unknown option {sorted(unknown)[0]!r}")
-    return await run(prepare(prompts, pool, how, Options(**options)), progress=progress)
+    paths = {name: Path(options[name]) for name in ("out", "ledger") if options.get(name) is not None}
+    return await run(prepare(prompts, pool, how, Options(**{**options, **paths})), progress=progress)
 
 
 def tune(prompts: str | Path | Sequence[Any], *, pool: Any, **given: Any) -> TuneResult:
@@ -217,11 +220,17 @@ def tune(prompts: str | Path | Sequence[Any], *, pool: Any, **given: Any) -> Tun
         InputError: The prompts, an option or a way of grading cannot be used.
         ConfigError: The pool cannot be used, a key or a price is missing, or the ledger cannot be written.
     """
+    if _in_a_loop():
+        raise InputError("tune: this thread runs an event loop; use `await atune(...)` there")
+    return asyncio.run(atune(prompts, pool=pool, **given))
+
+
+def _in_a_loop() -> bool:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(atune(prompts, pool=pool, **given))
-    raise InputError("tune: this thread runs an event loop; use `await atune(...)` there")
+        return False
+    return True
 
 
 async def run(prepared: Prepared, *, progress: StageProgress | None = None) -> TuneResult:

@@ -28,6 +28,8 @@ from moa_graph.models.trust import trust_file
 __all__ = ["Options", "StageProgress", "check_options", "ledger_path", "read_prompts", "reader_of", "run_hash"]
 
 FEWEST = 4
+FIELDS = ("layers", "aggregator", "prompt", "combine", "models", "samples", "draft_tokens", "shuffle", "sees")
+"""What a sweep may vary."""
 
 
 class StageProgress(Protocol):
@@ -78,14 +80,30 @@ def check_options(options: Options) -> None:
     bounds = {"samples": (1, 64), "worth": (0, 100), "concurrency": (1, 1000), "seed": (0, 2**32 - 1)}
     for name, (low, high) in bounds.items():
         value = getattr(options, name)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        if not _is_number(value) or not low <= value <= high:
             raise InputError(f"{name}: {value!r} is not a number from {low} to {high}")
     if not isinstance(options.samples, int):
         raise InputError(f"samples: {options.samples!r} is not a whole number")
-    if options.max_cost is not None and not 0 <= options.max_cost < float("inf"):
+    if options.max_cost is not None and not (_is_number(options.max_cost) and 0 <= options.max_cost < float("inf")):
         raise InputError(f"max_cost: {options.max_cost!r} is not an amount of dollars")
-    if options.limit is not None and options.limit < FEWEST:
-        raise InputError(f"limit: {options.limit} prompts are too few; the least is {FEWEST}")
+    if options.limit is not None and (not isinstance(options.limit, int) or options.limit < FEWEST):
+        raise InputError(f"limit: {options.limit!r} is not a number of prompts; the least is {FEWEST}")
+    if not isinstance(options.paid, bool):
+        raise InputError(f"paid: {options.paid!r} is not True or False")
+    _check_sweep(options.sweep)
+
+
+def _check_sweep(sweep: Any) -> None:
+    for name, values in sweep.items() if isinstance(sweep, Mapping) else ((sweep, ()),):
+        if name not in FIELDS or not isinstance(values, list | tuple) or not values:
+            raise InputError(
+                f"sweep: {name!r} is not a field with a list of values, such as {{'layers': [2, 3]}}. Fields are "
+                f"{', '.join(FIELDS)}"
+            )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def read_prompts(

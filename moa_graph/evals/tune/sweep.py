@@ -14,10 +14,10 @@ from moa_graph.evals.figures import Figures
 from moa_graph.evals.stats import holm, paired
 from moa_graph.evals.tune.candidates import CandidatePlan
 from moa_graph.evals.tune.race import Measured
+from moa_graph.evals.tune.settings import FIELDS
 
-__all__ = ["FIELDS", "grid", "main_effects", "read_sweep"]
+__all__ = ["grid", "main_effects", "read_sweep"]
 
-FIELDS = ("layers", "aggregator", "prompt", "combine", "models", "samples", "draft_tokens", "shuffle", "sees")
 MOST = 200
 
 Sweep = Mapping[str, Sequence[Any]]
