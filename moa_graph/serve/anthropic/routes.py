@@ -30,7 +30,7 @@ class AnthropicRoutes:
         return await self.endpoint.answer(request, MessagesRequest.parse, refuse=refuse)
 
     async def count_tokens(self, request: Request) -> Response:
-        """POST /v1/messages/count_tokens: an estimate of one prompt's tokens; a run sends it several times."""
+        """Answer POST /v1/messages/count_tokens with an estimate of a prompt's tokens; a run sends it several times."""
         try:
             model, messages, tools = MessagesRequest.prompt(await json_body(request, self.endpoint.max_bytes))
             self.endpoint.catalogue.mixture(model)

@@ -28,7 +28,7 @@ class OpenAIRoutes:
     endpoint: Endpoint
 
     async def models(self, request: Request) -> Response:
-        """GET /v1/models: every served mixture, as a model."""
+        """Answer GET /v1/models with every served mixture, as a model."""
         data = [_model(name, mixture) for name, mixture in self.endpoint.catalogue.mixtures.items()]
         return JSONResponse({"object": "list", "data": data})
 

@@ -54,11 +54,11 @@ class PageRoutes:
     editor: bool = False
 
     async def page(self, request: Request) -> Response:
-        """GET /moa: one document with its style and script, which may load and run nothing else."""
+        """Answer GET /moa with one document, its style and its script, which may load and run nothing else."""
         return document_response(Kind.PAGE, request)
 
     async def script(self, request: Request) -> Response:
-        """GET /moa/more.js, /moa/reader.js: what the page loads when it first needs it."""
+        """Answer GET /moa/more.js and /moa/reader.js with what the page loads when it first needs it."""
         script = further_scripts().get(request.path_params["name"])
         if script is None:
             raise HTTPException(404)
@@ -67,21 +67,22 @@ class PageRoutes:
         return _compressed(script, "text/javascript", headers, request)
 
     async def report(self, request: Request) -> Response:
-        """GET /moa/report: an empty report, which the page fills in to save runs."""
+        """Answer GET /moa/report with an empty report, which the page fills in to save runs."""
         return Response(report_page(None), media_type="text/plain", headers={"x-content-type-options": "nosniff"})
 
     async def mixtures(self, request: Request) -> Response:
-        """GET /moa/mixtures: the available mixtures, and the missing key variables of the other presets."""
+        """Answer GET /moa/mixtures with the available mixtures, and the missing key variables of the other presets."""
         served = [_described(name, mixture) for name, mixture in self.catalogue.mixtures.items()]
         missing = [{"name": name, "keys": keys} for name, keys in self.catalogue.missing.items()]
         answer = {"mixtures": served, "missing": missing, "editor": self.editor}
         return JSONResponse(answer, headers={"cache-control": "no-store"})
 
     async def run(self, request: Request) -> ASGIApp:
-        """POST /moa/run {mixture, messages, layers?, aggregator?, system?}: the run's events as server-sent events.
+        """Answer POST /moa/run with the run's events as server-sent events.
 
-        With {drafts, notes?} the aggregator alone is asked, and reads these drafts. With {drafts, retry: {layer, slot}}
-        one proposer is asked again before it.
+        The body has mixture and messages, and may have layers, aggregator and system. With drafts (and notes) the
+        aggregator alone is asked, and reads these drafts. With drafts and retry, a layer and a slot, one proposer is
+        asked again before it.
         """
         try:
             body = await json_body(request, self.max_bytes)
