@@ -13,9 +13,10 @@ from _run import ANSWER, V1, main
 BIN = Path(sys.executable).parent
 
 
-def _run(*command, **environment):
+def _run(*command, folder=None, **environment):
+    own = {**os.environ, **environment}
     done = subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, timeout=200, env={**os.environ, **environment}
+        [str(part) for part in command], capture_output=True, text=True, timeout=200, env=own, cwd=folder
     )
     assert done.returncode == 0, (done.stdout + done.stderr)[-2000:]
     return done.stdout
@@ -73,6 +74,8 @@ def lm_eval_completions():
 
 
 def aider():
+    # It writes its history into the work tree that it finds upward from its folder.
+    folder = tempfile.mkdtemp()
     said = _run(
         *(BIN / "aider", "--model", "openai/text", "--openai-api-base", V1, "--openai-api-key", "none"),
         *("--message", "What is it?", "--chat-mode", "ask", "--no-git", "--yes-always", "--analytics-disable"),
@@ -84,7 +87,8 @@ def aider():
             "0",
             "--no-show-release-notes",
         ),
-        HOME=tempfile.mkdtemp(),
+        folder=folder,
+        HOME=folder,
         LITELLM_LOCAL_MODEL_COST_MAP="True",
     )
     assert ANSWER in said
