@@ -1,5 +1,6 @@
 """Objective sets: MMLU-Pro and GPQA in their published formats, and tables as files of own prompts."""
 
+import base64
 import csv
 import hashlib
 import io
@@ -36,6 +37,13 @@ MMLU_PRO: list[dict[str, Any]] = [
     {"question_id": 71, "question": "Which sum?", "options": ["3", "4", "5", "N/A", "N/A"], "answer": "B",
      "answer_index": 1, "cot_content": "", "category": "math", "src": "made"},
 ]  # fmt: skip
+
+
+ENCRYPTED = base64.b64decode(
+    "UEsDBAoACQAAALFwfF3ZwuLYHAAAABAAAAANAAAAZGF0YXNldC94LmNzdgSmqM/pnXVzjC72Pq6bU+K6mbgSvph50/fm3u5QSwcI2cLi2BwAAAAQ"
+    "AAAAUEsBAh4DCgAJAAAAsXB8XdnC4tgcAAAAEAAAAA0AAAAAAAAAAQAAAKSBAAAAAGRhdGFzZXQveC5jc3ZQSwUGAAAAAAEAAQA7AAAAVwAAAAAA"
+)
+"""`zip -P published-word` of dataset/x.csv, which holds "Question", "Which?"."""
 
 
 def gpqa_csv() -> str:
@@ -188,6 +196,19 @@ def test_a_file_is_taken_out_of_its_archive_and_both_are_checked(archive: dict[s
             assets.fetch(archive["name"])
         archive[field] = right
         assert assets.present(archive["name"]) is None
+
+
+def test_the_published_password_opens_an_encrypted_archive(
+    archive: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = b"Question\nWhich?\n"
+    fields = {"member": "dataset/x.csv", "archive_sha256": hashlib.sha256(ENCRYPTED).hexdigest()}
+    archive |= {**fields, "sha256": hashlib.sha256(text).hexdigest(), "password": "wrong"}
+    monkeypatch.setattr(assets, "_download", lambda entry: ENCRYPTED)
+    with pytest.raises(InputError, match=r"dataset/x.csv cannot be unpacked: Bad password"):
+        assets.fetch(archive["name"])
+    archive["password"] = "published-word"
+    assert assets.fetch(archive["name"]).path.read_bytes() == text
 
 
 def test_pages_do_not_show_what_its_authors_ask_not_to_publish(

@@ -136,8 +136,11 @@ def _unpacked(entry: Asset, archive: bytes) -> bytes:
             f"{entry.url} is not the archive of {entry.name} that this version knows: SHA-256 {digest}; expected "
             f"{entry.archive_sha256}"
         )
-    with zipfile.ZipFile(io.BytesIO(archive)) as opened:
-        return opened.read(entry.member, pwd=entry.password.encode())
+    try:
+        with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+            return opened.read(entry.member, pwd=entry.password.encode())
+    except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError) as error:
+        raise InputError(f"{entry.url}: {entry.member} cannot be unpacked: {error}") from error
 
 
 def _download(entry: Asset) -> bytes:

@@ -41,6 +41,7 @@ class Asset:
             f"  from    {self.url or 'the asset folder only'}",
             f"  size    {size}",
             f"  sha256  {self.sha256 or 'unknown'}",
+            *([f"  archive {self.member}, SHA-256 of the archive {self.archive_sha256}"] if self.member else []),
             f"  licence {self.licence}",
         ]
         return "\n".join([*lines, f"  note    {self.note}"] if self.note else lines)
