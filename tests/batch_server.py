@@ -63,13 +63,18 @@ class Batches:
 def completion(body: dict[str, Any]) -> dict[str, Any]:
     """The reply to a chat request: the same for the same conversation, whatever the codes of its boundaries.
 
-    Models whose name begins with "judge" give a rating.
+    Models whose name begins with "judge" give a rating, those that begin with "chooser" a letter.
     """
     sent = re.sub(r"\b[0-9a-f]{16}\b", "code", json.dumps(body["messages"], sort_keys=True))
     mark = hashlib.sha256(f"{body['model']} {sent}".encode()).hexdigest()[:12]
     text = f"[[{1 + int(mark[0], 16) % 10}]]" if body["model"].startswith("judge") else f"reply {mark}"
+    text = "m" if body["model"].startswith("chooser") else text
     choices = [
-        {"index": n, "finish_reason": "stop", "message": {"role": "assistant", "content": f"{text} {n}"}}
+        {
+            "index": n,
+            "finish_reason": "stop",
+            "message": {"role": "assistant", "content": text if text == "m" else f"{text} {n}"},
+        }
         for n in range(int(body.get("n") or 1))
     ]
     usage = {"prompt_tokens": len(sent) // 4, "completion_tokens": 5 * len(choices)}

@@ -107,6 +107,30 @@ def test_repeats_and_juries_take_no_further_days(tmp_path: Path) -> None:
         assert all(rating["rating"] for row in found for rating in row["ratings"])
 
 
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize(
+    ("kind", "judge", "options", "batches"),
+    [
+        # Answers, then all verdicts; MT-Bench answers two turns, one after the other.
+        ("alpaca", "chooser", ("--both-orders", "--canary"), 2),
+        ("mt-bench", "judge", (), 3),
+        ("flask", "judge", (), 2),
+    ],
+)
+def test_benchmarks_take_one_batch_for_answers_and_one_for_verdicts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, judge: str, options: tuple[str, ...], batches: int
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-none")
+    with BatchServer() as server:
+        model = ["--model", "openai:one", "--base-url", server.url]
+        judging = ["--judge", f"openai:{judge}", "--judge-url", server.url]
+        code = moa(kind, *model, *judging, *options, *in_batches(server), "--out", tmp_path / "run")
+        # The test judge does not answer in FLASK's form.
+        assert code == (1 if kind == "flask" else 0)
+        assert len(server.state.batches) == batches and not server.state.direct
+        assert scores(tmp_path / "run")["answers"] == {"alpaca": 6, "mt-bench": 4, "flask": 2}[kind]
+
+
 def test_a_host_without_a_batch_api_is_called_directly(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with BatchServer() as server, BatchServer() as other:
         judge = ["--judge", "openai:judge", "--judge-url", other.url, "--criteria", "Be brief."]
