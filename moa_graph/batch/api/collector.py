@@ -20,23 +20,18 @@ import orjson
 
 from moa_graph.batch.api.endpoints import ENDED, MAX_BYTES, MAX_LINES, EndpointError, Endpoints, Line
 from moa_graph.batch.api.store import Started, Store
-from moa_graph.batch.results import Graph
 from moa_graph.costs.ledger import Ledger
-from moa_graph.mixture.mixture import Mixture
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.models.batching import BatchReply, active, call_key
 from moa_graph.models.keys import host
 from moa_graph.models.redaction import one_line
 
-__all__ = ["DAY", "HOSTS", "BatchApi", "BatchedGraph", "without_limits"]
+__all__ = ["HOSTS", "BatchApi"]
 
 _log = logging.getLogger("moa_graph.batch")
 
 HOSTS = frozenset({"api.openai.com", "api.together.xyz"})
 """Hosts that document a Batch API for chat completions."""
-
-DAY = 86_400.0
-"""Seconds that a call in a batch may take."""
 
 _run: ContextVar[object | None] = ContextVar("batched_run", default=None)
 
@@ -304,21 +299,3 @@ async def _patiently(call: Any, *arguments: Any) -> Any:
             _log.warning("batch: %s. It is tried again.", one_line(str(exc)))
         await asyncio.sleep(wait)
         wait = min(2 * wait, 30.0)
-
-
-def without_limits(mixture: Mixture) -> Mixture:
-    """Return the mixture without the time limits of direct calls. A batch takes up to a day."""
-    return mixture.changed(hedge=None, run_deadline=None)
-
-
-@dataclass
-class BatchedGraph:
-    """A mixture whose runs send their requests through a Batch API."""
-
-    graph: Graph
-    api: BatchApi
-
-    async def ainvoke(self, input: Any, config: Any = None, *, context: Any = None) -> Any:
-        """Run the mixture and return its final state."""
-        with self.api.run():
-            return await self.graph.ainvoke(input, config, context=context)

@@ -13,17 +13,17 @@ from typing import Any
 from moa_graph.batch.api import DAY, BatchApi, without_limits
 from moa_graph.cli.batch_options import AT_ONCE, batch_sender, check_batch_options
 from moa_graph.cli.eval.options import Choice
+from moa_graph.cli.eval.progress import ItemProgress
 from moa_graph.cli.eval.show import figures_table, notes, print_status, show_json, table
 from moa_graph.cli.garbage import freeze_loaded
 from moa_graph.costs.amounts import number_of
 from moa_graph.costs.ledger import Ledger
-from moa_graph.costs.spending_cap import SpendingCap
 from moa_graph.errors import ConfigError, InputError, MoAError
 from moa_graph.evals import estimate, session
 from moa_graph.evals.alpaca_eval import run as alpaca_run
 from moa_graph.evals.benchmarks import Setup
 from moa_graph.evals.data.files import slug
-from moa_graph.evals.engine import ItemOutcome, RunOptions
+from moa_graph.evals.engine import RunOptions
 from moa_graph.evals.figures import formatted
 from moa_graph.evals.judge import Judge, how_to_read
 from moa_graph.evals.manifest import read as read_manifest
@@ -280,38 +280,3 @@ def _judged(scores: Mapping[str, Any]) -> bool:
     """Return whether any verdict could be read."""
     pairs = scores.get("pairwise", {})
     return any([scores.get("n"), *(pairs.get(kind) for kind in ("wins", "losses", "ties"))])
-
-
-class ItemProgress:
-    """Finished items and dollars on standard error: a bar on a terminal, else a line at intervals."""
-
-    def __init__(self, total: int) -> None:
-        self.total, self.done = total, 0
-        self.live = sys.stderr.isatty()
-        self.every = max(1, total // 20)
-
-    def __enter__(self) -> ItemProgress:
-        if self.live:
-            from rich.console import Console
-            from rich.progress import Progress as Bar
-            from rich.progress import TextColumn, TimeElapsedColumn
-
-            self.bar = Bar(*Bar.get_default_columns(), TimeElapsedColumn(), TextColumn("{task.fields[cost]}"),
-                           console=Console(stderr=True))  # fmt: skip
-            self.bar.start()
-            self.task = self.bar.add_task("items", total=self.total, cost="$0.0000")
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        if self.live:
-            self.bar.stop()
-
-    def moved(self, done: ItemOutcome, cap: SpendingCap) -> None:
-        """Count one more finished item."""
-        self.done += 1
-        unpriced = number_of(cap.unknown, "item") if cap.unknown else ""
-        cost = f"${cap.spent:.4f}" + (f" (price unknown in {unpriced})" if unpriced else "")
-        if self.live:
-            self.bar.update(self.task, advance=1, cost=cost)
-        elif self.done % self.every == 0 or self.done == self.total:
-            print_status(f"{self.done}/{self.total} items, {cost}")
