@@ -72,30 +72,59 @@ def _combiners(model: Callable[[str, Reply], Timed]) -> Mapping[str, Any]:
     }
 
 
+TWINS: Mapping[str, Mapping[str, Any]] = {
+    "select": {},
+    "escalate": {},
+    "analyze": {"more": 1},
+    "critique": {"layers": 4},
+}
+"""What makes `synthesize` take as many calls and steps: more layers, or a second round of one proposer."""
+
+
 async def combiners(base: str) -> list[Row]:
-    """Milliseconds of a question in which no model is at work, for each combiner."""
+    """Return the milliseconds of a question in which no model is at work, and how many of them `synthesize` has not."""
     times: list[tuple[float, float]] = []
 
     def model(name: str, reply: Reply) -> Timed:
         return Timed(model=name, reply=reply, times=times)
 
+    def made(combine: Any, *, more: int = 0, **options: Any) -> Any:
+        drafts = [model(f"p{n}", lambda _, n=n: f"#### {n}") for n in range(4)]  # type: ignore[misc]  # a bound default
+        shape = {"rounds": [drafts, drafts[:more]]} if more else {"proposers": drafts}
+        return create_moa(**shape, aggregator=model("writer", lambda _: "the answer"), combine=combine, **options)
+
     rows = []
     for name, combine in _combiners(model).items():
-        drafts = [model(f"p{n}", lambda _, n=n: f"#### {n}") for n in range(4)]  # type: ignore[misc]  # a bound default
-        graph = create_moa(proposers=drafts, aggregator=model("writer", lambda _: "the answer"), combine=combine)
-        idle, calls = [], 0
+        own, twin = made(combine), made("synthesize", **TWINS[name]) if name in TWINS else None
+        idle, beyond, calls = [], [], 0
         for number in range(QUESTIONS + 1):
-            times.clear()
-            began = time.perf_counter()
-            out = await graph.ainvoke({"messages": f"question {number}"})
-            idle.append((time.perf_counter() - began - _busy(times)) * 1e3)
+            idle.append(await _idle(own, number, times))
             calls = len(times)
-            assert out["messages"][-1].content
+            if twin:
+                beyond.append(idle[-1] - await _idle(twin, number, times))
+                assert len(times) == calls
         # The first question compiles and imports.
-        spread = statistics.quantiles(idle[1:], n=10, method="inclusive")
         title = f"combiner {name}, {calls} calls: time without a model at work"
-        rows.append(row(f"combiner_{name}", title, [spread[0], statistics.median(idle[1:]), spread[-1]], "ms", MOST_MS))
+        rows.append(row(f"combiner_{name}", title, _spread(idle[1:]), "ms", MOST_MS))
+        if beyond:
+            title = "  beyond synthesize with as many calls and steps"
+            rows.append(row(f"combiner_{name}_beyond", title, _spread(beyond[1:]), "ms"))
     return rows
+
+
+async def _idle(graph: Any, number: int, times: list[tuple[float, float]]) -> float:
+    """Return the milliseconds of one question in which no model is at work."""
+    times.clear()
+    began = time.perf_counter()
+    out = await graph.ainvoke({"messages": f"question {number}"})
+    assert out["messages"][-1].content
+    return (time.perf_counter() - began - _busy(times)) * 1e3
+
+
+def _spread(values: list[float]) -> list[float]:
+    """Return the first decile, the median and the last decile."""
+    deciles = statistics.quantiles(values, n=10, method="inclusive")
+    return [deciles[0], statistics.median(values), deciles[-1]]
 
 
 def _busy(times: list[tuple[float, float]]) -> float:
