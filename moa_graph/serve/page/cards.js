@@ -101,7 +101,7 @@ function cardView(turn, first, onVote, onRetry) {
     if (OVER(draft)) finish(draft);
     else if (!draft.text) wait();
     current = draft;
-    foot.replaceChildren(...(hidden(turn) ? [] : facts(draft)), el("span", { class: "gap" }), redo, copying);
+    foot.replaceChildren(...(hidden(turn) ? [] : facts(draft)), el("span", { class: "acts" }, redo, copying));
     copying.hidden = hidden(turn) || !OVER(draft) || !draft.text;
     called();
     copying.setAttribute("aria-label", `Copy the draft of ${name.textContent}`);
