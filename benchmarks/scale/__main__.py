@@ -25,14 +25,19 @@ Part = Callable[[Path, argparse.Namespace], dict[str, Any]]
 """Measures something in an empty folder."""
 
 
-def main() -> int:
+def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Return the options; `arguments` is None for those of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--short", action="store_true", help="the same with few questions")
     parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS))
     parser.add_argument("--prompts", type=int, metavar="N", help="questions of the part memory: 10000, short 400")
     parser.add_argument("--calls", type=int, choices=range(2, 6), help="calls a question: memory 5, simulation 3")
     parser.add_argument("--out", type=Path, default=ROOT / "reports" / "scale.json")
-    options = parser.parse_args()
+    return parser.parse_args(arguments)
+
+
+def main() -> int:
+    options = parsed()
     begun, found = time.monotonic(), {}
     for name in options.only:
         print(f"{name} ...", flush=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from benchmarks.scale.__main__ import PARTS, measured, missed
+from benchmarks.scale.__main__ import PARTS, measured, missed, parsed
 from moa_graph.batch import Totals
 from moa_graph.cli import main
 from moa_graph.cli.batch import line, summary
@@ -137,7 +137,7 @@ def test_langgraph_dockerfile_takes_the_project(tmp_path: Path) -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("part", ["memory", "kills", "aegra"])
 def test_scale_in_short(part: str) -> None:
-    figures = measured(PARTS[part], short=True)
+    figures = measured(PARTS[part], parsed(["--short"]))
     if reason := figures.get("skipped"):
         pytest.skip(reason)
     assert missed({part: figures}) == []
