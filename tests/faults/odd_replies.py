@@ -54,7 +54,9 @@ class Odd:
 
 
 def http(body: bytes, *headers: str, status: str = "200 OK", kind: str = "application/json") -> bytes:
-    lines = [f"HTTP/1.1 {status}", f"content-type: {kind}", f"content-length: {len(body)}", *headers]
+    # The server closes the connection after an odd reply; a client that does not know that may use it once more.
+    framing = [f"content-length: {len(body)}", "connection: close"]
+    lines = [f"HTTP/1.1 {status}", f"content-type: {kind}", *framing, *headers]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
@@ -107,7 +109,7 @@ def stream(*events: bytes, status: set[str], words: str = "") -> Odd:
     return Odd(None, sse(*events), frozenset(status), words)
 
 
-SSE = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+SSE = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n"
 JSON = SSE.replace(b"text/event-stream", b"application/json")
 
 
