@@ -113,6 +113,9 @@ SSE = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\
 JSON = SSE.replace(b"text/event-stream", b"application/json")
 
 
+KEPT_OPEN = http(json.dumps(completion()).encode()).replace(b"connection: close\r\n", b"")
+
+
 def part(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
@@ -341,7 +344,7 @@ BROKEN: dict[str, Odd] = {
         Endless(JSON + part(json.dumps(completion()).encode()) + b"0\r\n", b"x-a: b\r\n" * 1000), None
     ),
     "a chunk extension for ever": Odd(Endless(JSON + b"5;", b"x" * 10_000), None, frozenset(FAILED)),
-    "answers for ever": Odd(Endless(b"", http(json.dumps(completion()).encode()) * 100), None, frozenset(OK), FINE),
+    "answers for ever": Odd(Endless(b"", KEPT_OPEN * 100), None, frozenset(OK), FINE),
     "empty answers for ever": Odd(Endless(b"", b"HTTP/1.1 204 No Content\r\n\r\n" * 100), None),
     "interim replies for ever": Odd(Endless(b"", b"HTTP/1.1 102 Processing\r\n\r\n" * 100), None, frozenset(FAILED)),
     "gzip cut": Odd(
