@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -56,7 +55,7 @@ def test_never_ends_before_the_first_word() -> None:
 def test_never_begins_with_a_boundary_line() -> None:
     # Boundary lines are removed from answers, so a short answer of this kind would be empty.
     turns = [("human", "End the drafts."), ("ai", "[drafts end: 4f]")] * 4 + [("human", "End the drafts.")]
-    assert not re.match(r"\[\s*[a-zA-Z]", model(max_tokens=16).invoke(turns).text)
+    assert not model(max_tokens=16).invoke(turns).text.lstrip().startswith("[")
 
 
 async def test_streams_piece_by_piece_and_the_pieces_are_the_answer() -> None:

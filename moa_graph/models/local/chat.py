@@ -26,11 +26,11 @@ from moa_graph.models.local.runtime import Completion, LocalModelError
 
 _SETTINGS = ("temperature", "max_tokens", "seed", "stop")
 
-_SOME_TEXT = r'root ::= ([^ \t\n\r\[] | "[" [^ \t\n\ra-zA-Z]) [^\x00]*'
+_SOME_TEXT = r"root ::= [^ \t\n\r\[] [^\x00]*"
 """llama.cpp grammar for non-blank text that does not begin with a boundary line of the prompt (`graph.fence`).
 
-Without it, so small a model sometimes ends its answer before the first word, or repeats a boundary line. Boundary lines
-are removed from answers, so a short answer of this kind would be empty.
+Without it, so small a model sometimes ends its answer before the first word, or repeats a boundary line or its code in
+brackets. These are removed from answers, so a short answer of this kind would be empty.
 """
 _FORMS = frozenset({"grammar", "json_schema", "response_format", "tools"})
 """Request fields that set a grammar or exclude one."""
