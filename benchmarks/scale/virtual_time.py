@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """Runs callbacks at once, and jumps to the next timer when there is none.
+    """Runs callbacks at once, and advances to the next timer when none is ready.
 
     Attributes:
         now: The clock, in seconds.
@@ -32,7 +32,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self.now += seconds
 
     def _write_to_self(self) -> None:
-        """Wake nothing: there is no other thread."""
+        """Do nothing: only one thread uses this loop."""
 
 
 class _Jump(selectors.SelectSelector):

@@ -16,7 +16,7 @@ class Likeness:
     """The similarities of the drafts of every prompt.
 
     Args:
-        texts: The drafts' texts by model, prompt and number; empty where there is none.
+        texts: The drafts' texts by model, prompt and number; empty where one is missing.
     """
 
     def __init__(self, texts: Sequence[Sequence[Sequence[str]]]) -> None:

@@ -33,7 +33,7 @@ def read_answers(folder: Path) -> RecordedSet:
     """Return the set of a folder.
 
     Raises:
-        InputError: There is no file, a row is malformed, or the files have no question in common.
+        InputError: No file was found, a row is malformed, or the files have no question in common.
     """
     by_model: dict[str, dict[str, _Answers]] = {}
     repeated = 0
