@@ -20,15 +20,17 @@ class SpendingCap:
 
     Args:
         limit: The most to spend, in dollars. None counts without a limit.
-        expected: Cost of one question, in dollars, assumed until one has finished. Without it the first question runs
-            alone, so that the cost of one is known before many run.
+        expected: Cost of one question, in dollars, assumed until one has finished.
+        at_once: Whether many questions may start on `expected` alone. By default the first question runs alone, so
+            that the cost of one is known before many run.
     """
 
-    def __init__(self, limit: float | None = None, *, expected: float | None = None) -> None:
+    def __init__(self, limit: float | None = None, *, expected: float | None = None, at_once: bool = False) -> None:
         self.limit = limit
         self.expected = expected
         self.spent = 0.0
         self.unknown = 0
+        self._at_once = at_once
         self._highest: float | None = None
         self._open = 0
         self._changed = asyncio.Condition()
@@ -58,6 +60,7 @@ class SpendingCap:
             least: The known part of an unknown cost, in dollars.
             whole: False for a question that did not finish: its cost does not lower the estimate for the next ones.
         """
+        self._at_once = True
         if cost is None:
             self.unknown += 1
             self.spent += max(self._each or 0.0, least)
@@ -65,6 +68,12 @@ class SpendingCap:
         self.spent += cost
         if whole or self._highest is not None:
             self._highest = max(cost, self._highest or 0.0)
+
+    def expect(self, cost: float | None) -> None:
+        """Begin questions of another kind: `cost` dollars are assumed for the first, which runs alone."""
+        self.expected = cost
+        self._highest = None
+        self._at_once = False
 
     @property
     def _each(self) -> float | None:
@@ -84,6 +93,8 @@ class SpendingCap:
             return left
 
     def _fits(self, limit: float) -> bool:
+        if self._open and not (self._at_once and self._each is not None):
+            return False
         if self._each is None:
-            return not self._open and self.spent < limit
+            return self.spent < limit
         return self.spent + (self._open + 1) * self._each <= limit + _DUST

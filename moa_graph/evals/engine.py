@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -136,7 +136,8 @@ class ItemOutcome:
 class _Permission:
     """One item's permission to spend, taken before its first call that is not recorded.
 
-    An item whose calls are all recorded needs no permission. With `recorded`, permission is always refused.
+    An item whose calls are all recorded needs no permission. With `recorded`, permission is always refused. A refusal
+    is final for the item, so that calls of it that run at once cannot reserve money after the item has ended.
     """
 
     cap: SpendingCap
@@ -144,6 +145,7 @@ class _Permission:
     recorded: bool
     waiting: Callable[[], AbstractContextManager[None]] = nullcontext
     taken: bool = False
+    refused: str | None = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def take(self) -> None:
@@ -152,12 +154,18 @@ class _Permission:
             await self._take()
 
     async def _take(self) -> None:
+        if self.refused is not None:
+            raise BudgetError(self.refused)
         if self.taken:
             return
         if self.recorded:
             raise UnrecordedError("a call of it is not recorded")
-        with self.waiting():
-            await self.held.enter_async_context(self.cap.reserve())
+        try:
+            with self.waiting():
+                await self.held.enter_async_context(self.cap.reserve())
+        except BudgetError as error:
+            self.refused = str(error)
+            raise
         self.taken = True
 
 
@@ -173,10 +181,16 @@ async def at_once(done: ItemOutcome, parts: Sequence[Callable[[ItemOutcome], Awa
     if active.get() is None:
         return [await part(done) for part in parts]
     outcomes = [ItemOutcome(done.item) for _ in parts]
-    work = (part(outcome) for part, outcome in zip(parts, outcomes, strict=True))
+    try:
+        return await all_of(part(outcome) for part, outcome in zip(parts, outcomes, strict=True))
+    finally:
+        for outcome in outcomes:
+            done.include(outcome)
+
+
+async def all_of(work: Iterable[Awaitable[Part]]) -> list[Part]:
+    """Return the results of work that runs at once. An error is raised when all of it has ended, so no call is left."""
     results = await asyncio.gather(*work, return_exceptions=True)
-    for outcome in outcomes:
-        done.include(outcome)
     for result in results:
         if isinstance(result, BaseException):
             raise result

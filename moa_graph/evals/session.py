@@ -109,7 +109,8 @@ async def run(
     manifest = claim(options.folder, _manifest(bench, options, api))
     for judge in bench.judges:
         judge.form.passes = manifest["passes"]
-    cap = SpendingCap(options.max_cost, expected=expected_cost)
+    # A batch may take a day, so none of them is sent only to learn what an item costs.
+    cap = SpendingCap(options.max_cost, expected=expected_cost, at_once=api is not None)
     async with api.running() if api else nullcontext():
         done = await engine.run(
             bench.items, bench.identify, bench.work, concurrency=options.concurrency, cap=cap, notify=notify, api=api

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from moa_graph.costs.budget import ANSWER_TOKENS
 from moa_graph.evals.engine import ItemOutcome
 from moa_graph.evals.prompts.questions import OwnPrompt
 from moa_graph.evals.tune.answers import Candidate
@@ -186,7 +187,14 @@ class Decider:
         best = max(free, key=lambda each: float(np.nanmean(each.scores)))
         target = np.nan_to_num(best.scores)
         # A sweep compares settings with each other, so none of them is stopped.
-        found = await race(pairs, self.prompts, target, paying, stop=not self.options.sweep)
+        found = await race(
+            pairs,
+            self.prompts,
+            target,
+            paying,
+            stop=not self.options.sweep,
+            answer_tokens=max(self.samples.longest, ANSWER_TOKENS),
+        )
         return [replace(each, mixture=self._mixture(each.plan)) for each in found]
 
     def _runnable(self, plan: CandidatePlan) -> Mixture:

@@ -7,12 +7,17 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from moa_graph.costs.budget import ExpectedCall
+from moa_graph.costs.tokens import tokens
 from moa_graph.errors import InputError
 from moa_graph.evals.engine import ItemOutcome
 from moa_graph.evals.prompts.questions import OwnPrompt
 from moa_graph.evals.prompts.run import PromptsWork
 
-__all__ = ["Check", "Grader", "Grading", "check_of"]
+__all__ = ["JUDGE_FRAME", "Check", "Grader", "Grading", "check_of"]
+
+JUDGE_FRAME = 500
+"""Tokens of a judge's instructions around what it judges."""
 
 Check = Callable[[OwnPrompt, str], Any]
 """`(prompt, text)` to whether the answer is right, or to its score from 0 to 1. It may be async."""
@@ -72,6 +77,14 @@ class Grader:
         if place not in self.seen:
             self.seen[place] = await self._score(prompt, text, done, repeat=0)
         return self.seen[place]
+
+    def verdict_calls(self, prompt: OwnPrompt, answer_tokens: int) -> list[ExpectedCall]:
+        """Return the calls of the judges that rate an answer of so many tokens."""
+        work = self.grading.work
+        if self.grading.check or not (prompt.criteria or work.criteria):
+            return []
+        size = tokens(prompt.text) + answer_tokens + JUDGE_FRAME
+        return [ExpectedCall(judge.spec, size, answer_tokens) for judge in work.judges]
 
     async def again(self, prompt: OwnPrompt, text: str, done: ItemOutcome) -> float | None:
         """Return a second verdict on the same answer."""

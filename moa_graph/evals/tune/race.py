@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from moa_graph.costs.budget import ANSWER_TOKENS, expected_calls, sum_of
 from moa_graph.evals.engine import ItemOutcome
 from moa_graph.evals.prompts.questions import OwnPrompt
+from moa_graph.evals.systems.mixture import messages
 from moa_graph.evals.tune.answers import Candidate, CandidateAnswer
 from moa_graph.evals.tune.candidates import CandidatePlan
 from moa_graph.evals.tune.samples import Floats, Ints
 from moa_graph.evals.tune.sampling import Paying
+from moa_graph.mixture.context import settings
 from moa_graph.mixture.mixture import Mixture
 
 __all__ = ["Measured", "blocks", "hopeless", "race"]
@@ -112,6 +115,7 @@ async def race(
     paying: Paying,
     *,
     stop: bool = True,
+    answer_tokens: int = ANSWER_TOKENS,
 ) -> list[Measured]:
     """Measure candidates by their graphs; drafts are found in the ledger, only further calls are paid.
 
@@ -121,6 +125,7 @@ async def race(
         best: The scores to beat on these prompts: those of the best candidate so far.
         paying: Ledger, cap and grader.
         stop: Whether candidates that cannot win any more stop.
+        answer_tokens: Length of an answer that a cap on cost assumes until a candidate has given one.
     """
     runners = [
         _Runner(Measured(plan, mixture, np.full(len(prompts), np.nan)), Candidate(mixture, paying.ledger))
@@ -129,7 +134,7 @@ async def race(
     racing = list(runners)
     for block in blocks(len(prompts)):
         for runner in racing:
-            await _run(runner, [prompts[place] for place in block], paying)
+            await _run(runner, [prompts[place] for place in block], paying, answer_tokens)
             _note(runner, prompts, block.stop)
         racing = [runner for runner in racing if runner.measured.whole]
         leader = best[: block.stop]
@@ -146,7 +151,7 @@ async def race(
     return [_finished(runner) for runner in runners]
 
 
-async def _run(runner: _Runner, prompts: Sequence[OwnPrompt], paying: Paying) -> None:
+async def _run(runner: _Runner, prompts: Sequence[OwnPrompt], paying: Paying, answer_tokens: int) -> None:
     async def work(prompt: OwnPrompt, done: ItemOutcome) -> None:
         answer = await runner.graph.answer(prompt)
         if answer.error:
@@ -156,7 +161,19 @@ async def _run(runner: _Runner, prompts: Sequence[OwnPrompt], paying: Paying) ->
         score = 0.0 if answer.text is None else await paying.grader.score(prompt, answer.text, done)
         runner.answers[prompt.id], runner.scores[prompt.id] = answer, score
 
-    await paying.through(runner.measured.plan.name, prompts, work)
+    expected = max(
+        (_expected(runner.measured.mixture, prompt, paying, answer_tokens) for prompt in prompts), default=0.0
+    )
+    await paying.through(runner.measured.plan.name, prompts, work, expected=expected)
+
+
+def _expected(mixture: Mixture, prompt: OwnPrompt, paying: Paying, answer_tokens: int) -> float:
+    """Return the dollars that a candidate's answer and its verdicts are expected to take; drafts are recorded."""
+    run = settings(mixture, None)
+    calls = [call for call in run.planned() if (call.layer, call.role) != (1, "proposer")]
+    found = expected_calls(run, messages(prompt.turns), calls=calls, answer_tokens=answer_tokens)
+    verdicts = paying.grader.verdict_calls(prompt, answer_tokens)
+    return sum_of([*found, *verdicts], mixture.prices).cost or 0.0
 
 
 def _note(runner: _Runner, prompts: Sequence[OwnPrompt], done: int) -> None:

@@ -23,7 +23,7 @@ from moa_graph.evals.systems.mixture import ModelSystem, messages
 from moa_graph.evals.systems.paid_calls import Payer
 from moa_graph.evals.tune.decide import Decider
 from moa_graph.evals.tune.files import open_folder, write_files
-from moa_graph.evals.tune.grading import Grader, Grading, check_of
+from moa_graph.evals.tune.grading import JUDGE_FRAME, Grader, Grading, check_of
 from moa_graph.evals.tune.mixtures import mixture_of
 from moa_graph.evals.tune.pool import Pool, names_of
 from moa_graph.evals.tune.result import TuneResult
@@ -46,8 +46,6 @@ from moa_graph.state import new_usage
 
 __all__ = ["How", "Prepared", "atune", "estimate", "prepare", "tune"]
 
-JUDGE_FRAME = 500
-"""Tokens of a judge's instructions around what it judges."""
 DRAFTS_SHARE = 0.7
 """The share of the cap that drafts may take; the rest is for candidates whose last step is paid."""
 

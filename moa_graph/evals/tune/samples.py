@@ -115,6 +115,12 @@ class Samples:
         return int(self.scores.shape[2])
 
     @property
+    def longest(self) -> int:
+        """Tokens of the longest draft; 0 when no usage is known."""
+        usages = (each.usage for model in self.rows for drafts in model for each in drafts)
+        return max((usage["output_tokens"] for usage in usages if usage), default=0)
+
+    @property
     def missing(self) -> int:
         """Drafts that failed."""
         return sum(bool(each.error) for model in self.rows for drafts in model for each in drafts)

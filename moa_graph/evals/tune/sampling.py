@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -45,8 +44,20 @@ class Paying:
     concurrency: int = 8
     progress: StageProgress | None = None
 
-    async def through(self, stage: str, prompts: Sequence[OwnPrompt], work: Any) -> list[ItemOutcome]:
-        """Run `work` for every prompt under the cap; recorded calls cost nothing."""
+    async def through(
+        self, stage: str, prompts: Sequence[OwnPrompt], work: Any, *, expected: float | None = None
+    ) -> list[ItemOutcome]:
+        """Run `work` for every prompt under the cap; recorded calls cost nothing.
+
+        Args:
+            stage: The name that the progress shows.
+            prompts: The prompts.
+            work: Does one prompt and fills in its outcome.
+            expected: Dollars that the first prompt is expected to take when its drafts are recorded. None for as much
+                as prompts of earlier stages.
+        """
+        if expected is not None:
+            self.cap.expect(expected)
         told = None
         if self.progress is not None:
             self.progress.started(stage, len(prompts))
@@ -62,7 +73,7 @@ class Paying:
                     unknown = done.generation.cost is None or any(call.cost is None for call in trace.new)
                     done.generation = Spending(len(trace.new), None if unknown else known, known)
                     done.judging = Spending()
-                    done.whole = len(trace.new) == len(trace.calls)
+                    done.whole = all(call.new for call in trace.calls if expected is None or not call.is_draft)
 
         return await engine.run(
             prompts,
@@ -122,7 +133,7 @@ async def sample(
     found: dict[str, list[list[GradedDraft]]] = {}
 
     async def work(prompt: OwnPrompt, done: ItemOutcome) -> None:
-        answers = await asyncio.gather(*(each.answer(prompt) for each in candidates))
+        answers = await engine.all_of(each.answer(prompt) for each in candidates)
         for spec, answer in zip(pool.models, answers, strict=True):
             if answer.error:
                 done.failures.append(f"{spec.label}: {answer.error}")

@@ -91,6 +91,11 @@ class PaidCall:
     usage: Usage | None
     new: bool
 
+    @property
+    def is_draft(self) -> bool:
+        """Whether it is one of the drafts that every candidate shares."""
+        return self.layer == 1 and self.role == _DRAFT
+
 
 @dataclass
 class Trace:
