@@ -84,6 +84,7 @@ def code_of(error: MoAError) -> int:
 def _unforeseen(exc: Exception, name: str) -> int:
     # Usage errors of typer (of click below typer 0.26) have their own code and text.
     if isinstance(code := getattr(exc, "exit_code", None), int) and hasattr(exc, "format_message"):
+        _reworded(exc)
         # A command group without a command has printed its help, and has no message.
         if text := exc.format_message():
             _print(f"{name}: {text}\n`{name} --help` shows the usage.")
@@ -95,6 +96,16 @@ def _unforeseen(exc: Exception, name: str) -> int:
         traceback.print_exc()
     _print(f"{name}: {type(exc).__name__}: {' '.join(str(exc).split())[:500]} (set MOA_DEBUG=1 for the traceback)")
     return FAILED
+
+
+def _reworded(usage_error: Any) -> None:
+    """Give a refused option the reason in plain words; typer takes pydantic's."""
+    from pydantic import ValidationError
+
+    from moa_graph.state.wording import reason_of
+
+    if isinstance(cause := usage_error.__cause__, ValidationError):
+        usage_error.message = f"it {reason_of(cause.errors(include_url=False)[0])}"
 
 
 def _print(text: Any) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -110,17 +110,19 @@ def tune(
     if prompts[0] == _SHOW and not Path(_SHOW).exists():
         _show(prompts[1:], as_json=as_json)
         return
-    from moa_graph.evals.prompts.grade import Match as Matches
+    from moa_graph.evals.prompts.grade import MATCHES
     from moa_graph.evals.tune.pool import Pool
     from moa_graph.evals.tune.run import How
     from moa_graph.evals.tune.settings import Options
     from moa_graph.evals.tune.sweep import read_sweep
     from moa_graph.mixture.proposer import Proposer
 
-    if match is not None and match not in get_args(Matches):
-        raise InputError(f"--match {match}: it is one of {', '.join(get_args(Matches))}")
-    if criteria and not judge:
-        raise InputError("--criteria needs a judge: give --judge")
+    compared = next((known for known in MATCHES if known == match), None)
+    if match is not None and compared is None:
+        raise InputError(f"--match {match}: it must be one of {', '.join(MATCHES)}")
+    alone = {"--criteria": criteria, "--judge-url": judge_url, "--judge-key-env": judge_key_env, "--majority": majority}
+    if not judge and (given := [name for name, value in alone.items() if value]):
+        raise InputError(f"{given[0]} needs a judge: give --judge")
     _check_output(output)
     # What follows the prompts is more of the sweep, so that it reads as one list.
     grid = read_sweep([*(sweep or []), *prompts[1:]] if sweep else [])
@@ -136,7 +138,7 @@ def tune(
         result: TuneResult | None = _recorded(source, options, dry_run=dry_run)
     else:
         judges = [Proposer(model=name, base_url=judge_url, api_key_env=judge_key_env) for name in judge or ()]
-        how = How(match, check, check_timeout, judges, criteria, majority)  # type: ignore[arg-type]
+        how = How(compared, check, check_timeout, judges, criteria, majority)
         result = _measured(source, Pool.load(pool, trust=trust), how, options, concurrency, dry_run, as_json)
     if result is not None:
         _finish(result, output, as_json=as_json)
@@ -153,14 +155,22 @@ def _check_output(output: Path | None) -> None:
         return
     if output.suffix.lower() not in (".yaml", ".yml"):
         raise InputError(f"--output {output}: a mixture file ends in .yaml or .yml")
-    if output.is_dir() or not output.parent.is_dir():
-        raise InputError(f"--output {output}: there is no folder {output.parent}, or it is a folder itself")
+    if output.is_dir():
+        raise InputError(f"--output {output} is a folder; name a file in it")
+    if not output.parent.is_dir():
+        raise InputError(f"--output {output}: the folder {output.parent} does not exist; make it first")
+    from moa_graph.evals.data.files import require_writable
+
+    require_writable(output.parent, f"--output {output}")
 
 
 def _recorded(source: Path, options: Any, *, dry_run: bool) -> "TuneResult":
+    from moa_graph.evals.prompts.bench import OBJECTIVE
     from moa_graph.evals.tune.recorded import is_recorded
     from moa_graph.evals.tune.run_recorded import tune_recorded
 
+    if not source.exists() and not source.as_posix().startswith(OBJECTIVE):
+        raise InputError(f"{source} does not exist; name a file of prompts, or a recorded set")
     if not source.exists() or not is_recorded(source):
         raise InputError("--pool is missing: name a file with the models to choose from. (A recorded set needs none.)")
     if dry_run or options.sweep:
@@ -198,15 +208,15 @@ def _finish(result: "TuneResult", output: Path | None, *, as_json: bool) -> None
     from moa_graph.evals.tune.files import save_mixture
 
     figures = result.figures()
-    if output is not None:
-        save_mixture(result, output)
-        print_status(f"mixture: {output} (hash {result.mixture.hash})")
-    if result.folder is not None:
-        print_status(f"files and report: {result.folder}")
     if as_json:
         show_json(figures)
     else:
         _print(figures)
+    if result.folder is not None:
+        print_status(f"files and report: {result.folder}")
+    if output is not None:
+        save_mixture(result, output)
+        print_status(f"mixture: {output} (hash {result.mixture.hash})")
 
 
 def _show(rest: list[str], *, as_json: bool) -> None:

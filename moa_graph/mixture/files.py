@@ -41,36 +41,49 @@ def is_preset(source: str | Path) -> bool:
     return Path(source).suffix.lower() not in _SUFFIXES
 
 
-def read(source: str | Path) -> dict[str, Any]:
+_FIELDS = "`proposers:` and `aggregator:`"
+
+
+def read(source: str | Path, *, what: str = "mixture", fields: str = _FIELDS) -> dict[str, Any]:
     """Return the fields in a preset (by name) or in a YAML or TOML file (by path).
+
+    Args:
+        source: The preset or the file.
+        what: What messages call the file.
+        fields: The fields that messages name as an example.
 
     Raises:
         ConfigError: The preset or file does not exist, does not parse to named fields, or exceeds a limit: larger
             than 1 MB, nested deeper than 50 levels, or with aliases that expand without end.
     """
     path = preset_path(str(source)) if is_preset(source) else Path(source)
-    fields = _parse(_text(path), path)
-    if not isinstance(fields, Mapping) or not all(isinstance(key, str) for key in fields):
-        raise ConfigError(f"mixture file {path}: expected named fields such as `proposers:` and `aggregator:`.")
-    return dict(fields)
+    called = f"{what} file {path}"
+    found = _parse(_text(path, called), path, called)
+    if not isinstance(found, Mapping) or not all(isinstance(key, str) for key in found):
+        given = "is empty" if found is None else f"has {_KINDS.get(type(found), 'a single value')}"
+        raise ConfigError(f"{called}: expected named fields such as {fields}; the file {given}.")
+    return dict(found)
 
 
-def _text(path: Path) -> str:
+_KINDS: Mapping[type, str] = {list: "a list", dict: "a field whose name is not text"}
+
+
+def _text(path: Path, called: str) -> str:
     try:
         # Without waiting: opening a named pipe would block until somebody writes to it.
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
         with os.fdopen(handle, "rb") as file:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise ConfigError(f"mixture file {path}: not a regular file.")
+                raise ConfigError(f"{called}: not a regular file.")
             data = file.read(_MOST_BYTES + 1)
         if len(data) > _MOST_BYTES:
-            raise ConfigError(f"mixture file {path}: larger than {_MOST_BYTES:,} bytes.")
+            raise ConfigError(f"{called}: larger than {_MOST_BYTES:,} bytes.")
         return data.decode("utf-8-sig")
     except (OSError, ValueError) as exc:  # not text, or not a name that a file can have
-        raise ConfigError(f"mixture file {path}: {getattr(exc, 'strerror', None) or exc}.") from exc
+        raise ConfigError(f"{called}: {getattr(exc, 'strerror', None) or exc}.") from exc
 
 
-def _parse(text: str, path: Path) -> Any:
+def _parse(text: str, path: Path, called: str) -> Any:
     try:
         if path.suffix.lower() == ".toml":
             fields: Any = tomllib.loads(text)
@@ -78,6 +91,6 @@ def _parse(text: str, path: Path) -> Any:
             return fields
         return load_yaml(text)
     except RecursionError:
-        raise ConfigError(f"mixture file {path}: nested too deeply.") from None
+        raise ConfigError(f"{called}: nested too deeply.") from None
     except ValueError as exc:  # TOML's and YAML's own errors, and values such as numbers of 5,000 digits
-        raise ConfigError(f"mixture file {path}: {' '.join(str(exc).split())}") from exc
+        raise ConfigError(f"{called}: {' '.join(str(exc).split())}") from exc

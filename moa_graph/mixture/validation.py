@@ -18,6 +18,7 @@ from pydantic import (
 
 from moa_graph.errors import ConfigError
 from moa_graph.mixture.descriptions import descriptions
+from moa_graph.state.wording import merged
 
 
 class Checked(BaseModel):
@@ -78,14 +79,14 @@ def refuse_unknown(data: Mapping[str, Any], known: Mapping[str, Any], *, what: s
 
 
 def explain(error: ValidationError, *, what: str) -> str:
-    """A pydantic error as one line: each field, what is wrong with it, and what was given."""
+    """Return a pydantic error as one line: each field, what is wrong with it, and what was given."""
     parts = []
-    for item in error.errors(include_url=False):
-        place = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in item["loc"])
+    for loc, reason, item in merged(error.errors(include_url=False)):
+        place = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in loc)
         # A key written into one of these fields by mistake must not reach a log.
-        quiet = item["type"] == "missing" or {"api_key_env", "base_url"} & set(item["loc"])
+        quiet = item["type"] == "missing" or {"api_key_env", "base_url"} & set(loc)
         given = "" if quiet else f" (got {_given(item['input'])})"
-        parts.append(f"{what}{place}: {item['msg']}{given}")
+        parts.append(f"{what}{place}: {reason}{given}")
     return "; ".join(parts)
 
 

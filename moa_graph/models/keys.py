@@ -64,8 +64,12 @@ def key_name(spec: Proposer) -> str | None:
     return next((name for name in provider.keys if os.environ.get(name) or name in _from_file), provider.key)
 
 
-def require_keys(specs: Iterable[Proposer]) -> None:
+def require_keys(specs: Iterable[Proposer], *, way_out: str = "choose another preset: `local` needs no key") -> None:
     """Check that every key is set, is valid in a header, and may be sent to the host that its mixture file names.
+
+    Args:
+        specs: The models.
+        way_out: What the user can do instead of setting a missing key.
 
     Raises:
         MissingKeyError: Variables are missing. The message names all of them, with the models that need them.
@@ -85,7 +89,7 @@ def require_keys(specs: Iterable[Proposer]) -> None:
     if missing:
         text = "; ".join(f"{name} (for {', '.join(models)})" for name, models in missing.items())
         raise MissingKeyError(
-            f"missing in the environment and in .env: {text}. Set it, or choose another preset: `local` needs no key.",
+            f"missing in the environment and in .env: {text}. Set it, or {way_out}.",
             names=list(missing),
         )
 

@@ -40,6 +40,9 @@ _KINDS = (
 LARGEST = 1 << 29
 """Maximum size of an unpacked file in bytes (512 MiB). A gzip file may unpack to a thousand times its size."""
 
+_ROOM = 1 << 16
+"""Bytes that a folder must have room for."""
+
 
 def read_bytes(path: Path) -> bytes:
     """Return the bytes of `path`, unpacked when they are gzip (recognized by content, not by name).
@@ -52,7 +55,8 @@ def read_bytes(path: Path) -> bytes:
             packed = file.peek(2)[:2] == b"\x1f\x8b"
             data = gzip.GzipFile(fileobj=file).read(LARGEST + 1) if packed else file.read(LARGEST + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"cannot read {path}: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"cannot read {path}: {reason}") from error
     if len(data) > LARGEST:
         raise InputError(f"cannot read {path}: it has more than {LARGEST >> 20} MiB. Split it.")
     return data
@@ -166,6 +170,24 @@ def write(path: Path, data: bytes) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def require_writable(folder: Path, what: str) -> None:
+    """Make the folder, and write a file into it that is removed at once.
+
+    Args:
+        folder: The folder.
+        what: What names it, for the message.
+
+    Raises:
+        InputError: Nothing can be written there, or the disk is full.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(_ROOM))
+    except OSError as error:
+        raise InputError(f"{what}: cannot write into {folder}: {error.strerror}. Choose another folder") from error
 
 
 def inside(folder: Path, name: str) -> Path:

@@ -14,7 +14,7 @@ import string
 import sys
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from typing import Literal
+from typing import Literal, get_args
 
 from moa_graph.errors import InputError
 from moa_graph.mixture import answers
@@ -27,6 +27,7 @@ Match = Literal["final", "exact", "number", "choice", "regex"]
 ignore case and spaces. `number` reads the last number, `choice` the option letter. For `regex`, the right answer is a
 pattern that must occur.
 """
+MATCHES: tuple[Match, ...] = get_args(Match)
 _SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.I)
 _OUTPUT = 2000
 """Maximum characters kept of a check's output."""
@@ -111,9 +112,11 @@ def command_of(text: str) -> list[str]:
     try:
         argv = shlex.split(text)
     except ValueError as error:
-        raise InputError(f"--check {text!r}: {error}") from error
-    if not argv or shutil.which(argv[0]) is None:
-        raise InputError(f"--check {text!r}: there is no program {argv[0] if argv else ''!r}")
+        raise InputError(f"--check {text!r} cannot be split into arguments: {error}") from error
+    if not argv:
+        raise InputError("--check is empty: give a command, such as 'python check.py'")
+    if shutil.which(argv[0]) is None:
+        raise InputError(f"--check {text!r}: the program {argv[0]!r} was not found; give its path, or install it")
     return argv
 
 

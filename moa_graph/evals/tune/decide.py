@@ -172,7 +172,13 @@ class Decider:
     async def _paid(self, paying: Paying, free: Sequence[Measured]) -> list[Measured]:
         names = names_of(self._writers_of(self.pool))
         if self.options.sweep:
-            plans = grid(self.options.sweep, self.samples.models, names, depth=min(self.samples.counts))
+            plans = grid(
+                self.options.sweep,
+                self.samples.models,
+                names,
+                depth=min(self.samples.counts),
+                verify=self.pool.verify,
+            )
         else:
             plans = paid_plans(
                 self.samples,

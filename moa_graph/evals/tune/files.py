@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from moa_graph.errors import ConfigError, InputError
-from moa_graph.evals.data.files import inside, json_bytes, jsonl_bytes, read_text, write
+from moa_graph.errors import ConfigError, InputError, MoAError
+from moa_graph.evals.data.files import inside, json_bytes, jsonl_bytes, read_text, require_writable, write
 from moa_graph.evals.tune.mixtures import write_mixture
 from moa_graph.evals.tune.result import RESULT, TuneResult
 
@@ -22,7 +24,9 @@ def open_folder(folder: Path, run: str) -> None:
 
     Raises:
         ConfigError: It holds another run, or its manifest is damaged.
+        InputError: Nothing can be written into it.
     """
+    require_writable(folder, f"--out {folder}")
     path = inside(folder, MANIFEST)
     if path.exists():
         try:
@@ -38,15 +42,32 @@ def open_folder(folder: Path, run: str) -> None:
 
 
 def write_files(result: TuneResult, folder: Path) -> None:
-    """Write the result, every prompt, the report and the mixture into the folder."""
+    """Write the result, every prompt, the report and the mixture into the folder.
+
+    Raises:
+        MoAError: They cannot be written; the message has the decision.
+    """
     from moa_graph.evals.tune.report import page
 
     figures = result.figures()
-    write(inside(folder, RESULT), json_bytes(figures))
-    write(inside(folder, PROMPTS), jsonl_bytes(result.by_prompt()))
-    page(figures, result.by_prompt()).write(folder)
-    if all(isinstance(spec.model, str) for spec in result.mixture.specs):
-        save_mixture(result, inside(folder, MIXTURE))
+    with _saving(result, folder):
+        write(inside(folder, RESULT), json_bytes(figures))
+        write(inside(folder, PROMPTS), jsonl_bytes(result.by_prompt()))
+        page(figures, result.by_prompt()).write(folder)
+        if all(isinstance(spec.model, str) for spec in result.mixture.specs):
+            save_mixture(result, inside(folder, MIXTURE))
+
+
+@contextmanager
+def _saving(result: TuneResult, path: Path) -> Iterator[None]:
+    """Turn what a full disk raises into an error that has the decision: the calls for it were paid."""
+    try:
+        yield
+    except OSError as error:
+        raise MoAError(
+            f"{path} cannot be written: {error.strerror or error}. The decision was: {result.sentence} Every paid call "
+            "is in the ledger; make room and run again, which pays nothing"
+        ) from error
 
 
 def save_mixture(result: TuneResult, path: Path) -> None:
@@ -54,6 +75,7 @@ def save_mixture(result: TuneResult, path: Path) -> None:
 
     Raises:
         InputError: A model is a Python object, which no file can name.
+        MoAError: The file cannot be written; the message has the decision.
     """
     about = {
         "name": f"tuned-{result.run[:8]}",
@@ -62,7 +84,8 @@ def save_mixture(result: TuneResult, path: Path) -> None:
         "source": f"moa tune, run {result.run}",
         "note": result.sentence,
     }
-    write_mixture(result.mixture, path, about=about)
+    with _saving(result, path):
+        write_mixture(result.mixture, path, about=about)
 
 
 def read_result(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:

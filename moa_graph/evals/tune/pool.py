@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from moa_graph.errors import ConfigError, InputError
 from moa_graph.evals.tune.in_process import identifiable
 from moa_graph.mixture.combiners.checks import Check
-from moa_graph.mixture.files import read
+from moa_graph.mixture.files import is_preset, preset_names, read
 from moa_graph.mixture.mixture import Mixture
-from moa_graph.mixture.price_overrides import Price, rates
+from moa_graph.mixture.price_overrides import Price, checked_prices
 from moa_graph.mixture.proposer import Origin, Proposer, Spec, reading
 from moa_graph.mixture.validation import Checked, refuse_unknown
 from moa_graph.models.registry import require_known
@@ -50,14 +50,7 @@ class Pool(Checked):
     draft_tokens: int | None = Field(default=None, ge=16)
     deadline: float = Field(default=120.0, gt=0, le=86_400)
     verify: Check | None = None
-    prices: dict[str, Price] = Field(default_factory=dict)
-
-    @field_validator("prices")
-    @classmethod
-    def _check_prices(cls, given: dict[str, Any]) -> dict[str, Any]:
-        for name, price in given.items():
-            rates(name, price)
-        return given
+    prices: Annotated[dict[str, Price], BeforeValidator(checked_prices)] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _check_models(self) -> Self:
@@ -91,9 +84,14 @@ class Pool(Checked):
         if not isinstance(source, str | Path):
             if not source:
                 raise InputError("the pool is empty: give at least one model")
-            pool = cls(models=[_spec(each) for each in source])
+            pool = cls(models=[_spec(each, f"pool[{place}]") for place, each in enumerate(source)])
         else:
-            given = read(source)
+            if is_preset(source) and str(source) not in preset_names():
+                raise ConfigError(
+                    f"pool {source}: no preset has this name, and a pool file ends in .yaml, .yml or .toml. Presets: "
+                    f"{', '.join(preset_names())}."
+                )
+            given = read(source, what="pool", fields="`models:`, the list of models")
             if set(given) & set(_OF_A_MIXTURE) or "rounds" in given:
                 pool = cls._of_mixture(Mixture.load(source, trust=trust))
             else:
@@ -116,9 +114,14 @@ class Pool(Checked):
         token = reading.set(Origin(path.absolute(), trust))
         try:
             refuse_unknown(given, cls.model_fields, what=f"pool file {path}")
+            for field in ("models", "aggregators"):
+                if isinstance(entries := given.get(field), list):
+                    given[field] = [_spec(each, f"{field}[{place}]") for place, each in enumerate(entries)]
             return cls(**given)
         except ConfigError as exc:
-            raise exc if str(path) in str(exc) else ConfigError(f"pool file {path}: {exc}") from None
+            # Of the fields of a combiner a pool has one, `verify`.
+            text = str(exc).replace("combine.check", "pool.verify")
+            raise exc if str(path) in str(exc) else ConfigError(f"pool file {path}: {text}") from None
         finally:
             reading.reset(token)
 
@@ -148,10 +151,19 @@ class Pool(Checked):
         return given
 
 
-def _spec(given: Any) -> Proposer:
+def _spec(given: Any, where: str) -> Proposer:
+    """Return an entry of a list of models; its errors name its place there."""
     if isinstance(given, Proposer):
         return given
-    return Proposer(**given) if isinstance(given, dict) else Proposer(given)
+    try:
+        if isinstance(given, dict):
+            return Proposer(**{str(name): value for name, value in given.items()})
+        if isinstance(given, int | float | list | None):
+            raise ConfigError(f'expected "provider:model", or an object with `model`, not {given!r}.')
+        return Proposer(given)
+    except ConfigError as exc:
+        text = str(exc).removeprefix("proposer").removeprefix(": ")
+        raise ConfigError(f"{where}{text}" if text.startswith(".") else f"{where}: {text}") from None
 
 
 def identity_of(spec: Proposer) -> str:

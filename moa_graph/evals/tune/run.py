@@ -113,21 +113,31 @@ def prepare(prompts: str | Path | Sequence[Any], pool: Any, how: How, options: O
     specs = [*loaded.models, *loaded.aggregators, *how.judges]
     for spec in specs:
         registry.require_known(spec)
-    keys.require_keys(specs)
+    keys.require_keys(specs, way_out="leave the model out of the pool, the aggregators or the judges")
     registry.require_embedded(spec for spec in specs if is_embedded(spec))
     if options.sweep:
-        writers = loaded.aggregators or loaded.models
-        for plan in grid(options.sweep, loaded.names, names_of(writers), depth=options.samples):
-            mixture_of(plan, loaded, writers)
+        _check_grid(loaded, options)
     judged = [text for judge in how.judges if (text := warning(judge.label, [spec.label for spec in loaded.models]))]
     run = run_hash(found, loaded, options, how.identity)
     return Prepared(found, loaded, how, options, run, [*notes, *judged])
+
+
+def _check_grid(pool: Pool, options: Options) -> None:
+    """Refuse a sweep with a mixture that cannot be made."""
+    writers = pool.aggregators or pool.models
+    for plan in grid(options.sweep, pool.names, names_of(writers), depth=options.samples, verify=pool.verify):
+        try:
+            mixture_of(plan, pool, writers)
+        except ConfigError as error:
+            raise InputError(f"--sweep {plan.name}: {str(error).replace('mixture.', '')}") from error
 
 
 def _require_grades(prompts: Sequence[OwnPrompt], how: How) -> None:
     def graded(prompt: OwnPrompt) -> bool:
         return bool(how.check or prompt.gold or (how.judges and (prompt.criteria or how.criteria)))
 
+    if how.judges and not (how.criteria or any(prompt.criteria for prompt in prompts)):
+        raise InputError("--judge needs criteria: give --criteria, or `criteria` in the file")
     if without := [prompt.id for prompt in prompts if not graded(prompt)]:
         names = ", ".join(without[:5]) + (" ..." if len(without) > 5 else "")
         raise InputError(

@@ -36,7 +36,10 @@ def read_sweep(entries: Sequence[str]) -> dict[str, list[Any]]:
             raise InputError(f"--sweep {entry!r}: write FIELD=VALUE,VALUE; fields are {', '.join(FIELDS)}")
         if name in found:
             raise InputError(f"--sweep: {name} is given twice; write all of its values behind one another")
-        found[name] = [_value(part.strip()) for part in text.split(",")]
+        parts = [part.strip() for part in text.split(",")]
+        if not all(parts):
+            raise InputError(f"--sweep {entry!r}: a value is empty; write FIELD=VALUE,VALUE")
+        found[name] = [_value(part) for part in parts]
         if len(set(map(str, found[name]))) < len(found[name]):
             raise InputError(f"--sweep {entry!r}: a value is given twice")
     size = int(np.prod([len(values) for values in found.values()])) if found else 0
@@ -52,7 +55,9 @@ def _value(text: str) -> Any:
         return text
 
 
-def grid(sweep: Sweep, names: Sequence[str], writers: Sequence[str], *, depth: int) -> list[CandidatePlan]:
+def grid(
+    sweep: Sweep, names: Sequence[str], writers: Sequence[str], *, depth: int, verify: Any = None
+) -> list[CandidatePlan]:
     """Return the mixtures of a sweep.
 
     Args:
@@ -60,9 +65,11 @@ def grid(sweep: Sweep, names: Sequence[str], writers: Sequence[str], *, depth: i
         names: The pool's models. `models` picks some of them, as "a+b"; all by default.
         writers: The models that may write; `aggregator` picks one.
         depth: Drafts of each model: the most that `samples` may be.
+        verify: What `combine=verify` checks drafts with.
 
     Raises:
-        InputError: A value names a model that is not in the pool, or wants more drafts than there are.
+        InputError: A value names a model that is not in the pool, wants more drafts than there are, or is `verify`
+            without a check.
     """
     plans = []
     for values in product(*sweep.values()):
@@ -70,10 +77,16 @@ def grid(sweep: Sweep, names: Sequence[str], writers: Sequence[str], *, depth: i
         name = ", ".join(f"{field}={value}" for field, value in setting.items())
         members = [_place(each, names, "models") for each in str(setting.pop("models", "+".join(names))).split("+")]
         many = setting.pop("samples", 1)
-        if not isinstance(many, int) or not 1 <= many <= depth:
-            raise InputError(f"--sweep samples={many}: there are {depth} drafts of each model; see --samples")
+        if not isinstance(many, int) or isinstance(many, bool) or not 1 <= many <= depth:
+            raise InputError(f"--sweep samples={many}: it must be a whole number from 1 to --samples, {depth}")
+        if (most := max(map(members.count, members))) * many > depth:
+            raise InputError(f"--sweep {name}: it needs {most * many} drafts of one model, and --samples is {depth}")
         writer = _place(str(setting.pop("aggregator", writers[0])), writers, "aggregator")
         combine = setting.pop("combine", "synthesize")
+        if combine == "verify":
+            if verify is None:
+                raise InputError("--sweep combine=verify: name the check in the pool, such as verify: {command: [...]}")
+            combine = {"name": "verify", "check": verify}
         slots = tuple(member for member in members for _ in range(many))
         plans.append(CandidatePlan(name, name, slots, combine, writer, setting))
     return plans

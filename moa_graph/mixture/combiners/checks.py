@@ -87,8 +87,8 @@ def _kind_of(check: Any) -> str:
         if isinstance(check, kind) or (isinstance(check, Mapping) and name in check):
             return name
     raise ConfigError(
-        "combine.check: expected a Python callable, {command: [...]} or {json_schema: {...}}, "
-        f"got {type(check).__name__}."
+        f"combine.check: expected {{command: [...]}}, {{json_schema: {{...}}}} or, in Python, a function, "
+        f"got {check!r}."
     )
 
 
