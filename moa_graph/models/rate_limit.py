@@ -1,10 +1,9 @@
 """How many requests a model gets at once from this process, and when it gets none.
 
 There is one limiter per provider host and model, shared by every run, thread and event loop of the process. It lets
-older runs pass first, so that of many questions the first are finished while the last still wait. Its limit falls when
-a large share of the replies is 429 and grows with successes; a few 429s among many successes change nothing but the
-calls that got them. After a Retry-After, or under many 429s, nobody passes until the cool-down ends. A call that cannot
-wait that long is sent at once, one at a time, as a probe: a cool-down never delays a run for nothing.
+older runs pass first, so that of many questions the first are finished while the last still wait. What it allows at
+once is learnt in `request_limit.py`. After a Retry-After, or under many 429s, nobody passes until the cool-down ends. A
+call that cannot wait that long is sent at once, one at a time, as a probe: a cool-down never delays a run for nothing.
 
     async with limiter("api.openai.com", "gpt-x").permit(order=run_started, patience=5.0) as permit:
         ...                              # send one request
@@ -28,22 +27,13 @@ from moa_graph.costs.forks import after_fork
 from moa_graph.errors import ConfigError
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.models import keys
+from moa_graph.models.request_limit import RequestLimit
 
 __all__ = ["Permit", "RateLimiter", "clear", "limiter", "limiter_for"]
 
 START = 128
 """Requests at once before the provider has said anything; far above what one question needs."""
 CEILING = 512
-FLOOR = 4
-"""Fewer than a small round at once would make every answer late; below that, cool-downs do the limiting."""
-LONGEST_COOL_DOWN = 60.0
-"""Seconds. A provider that asks for more is asked again after this."""
-TOLERATED = 0.25
-"""Share of 429s among recent replies up to which the limit stays: random refusals do not mean too many requests."""
-_MEMORY = 64
-"""Replies over which the share of 429s is taken, about."""
-_GROWTH = 0.25
-"""Growth per success up to the limit that worked before the last cut; beyond that, one request per round."""
 _VARIABLE = "MOA_MAX_CONCURRENCY"
 
 
@@ -82,17 +72,10 @@ class RateLimiter:
     def __init__(self, name: str, *, start: int = START, ceiling: int = CEILING) -> None:
         self.name = name
         self.peak = 0
-        self._floor = float(min(FLOOR, start, ceiling))
-        self._limit = float(min(start, ceiling))
-        self._ceiling = ceiling
-        self._proven = 0.0
-        self._share = 0.0
-        self._seen = 0
+        self._learnt = RequestLimit(start, ceiling)
+        self._limit = self._learnt.value
         self._running = 0
-        self._busiest = 0
         self._ready_at = 0.0
-        self._strikes = 0
-        self._epoch = 0
         self._waiting: list[_Waiter] = []
         self._numbers = itertools.count()
         self._lock = threading.Lock()
@@ -100,7 +83,7 @@ class RateLimiter:
     @property
     def limit(self) -> int:
         """Requests allowed at once now."""
-        return int(self._limit)
+        return self._limit
 
     @property
     def running(self) -> int:
@@ -114,9 +97,8 @@ class RateLimiter:
     def cap(self, ceiling: int) -> None:
         """Never allow more than `ceiling` requests at once from now on."""
         with self._lock:
-            self._ceiling = min(self._ceiling, ceiling)
-            self._limit = min(self._limit, self._ceiling)
-            self._floor = min(self._floor, self._ceiling)
+            self._learnt.cap(ceiling)
+            self._limit = self._learnt.value
 
     def cool_down(self) -> float:
         """Seconds until requests may be sent again (0.0 when they may be)."""
@@ -147,7 +129,7 @@ class RateLimiter:
             if self._waiting or self._running >= self.limit or time.monotonic() < self._ready_at:
                 return None
             self._grant()
-            return self._epoch
+            return self._learnt.epoch
 
     async def _enter_later(self, order: tuple[float, str], patience: float) -> int:
         loop = asyncio.get_running_loop()
@@ -164,7 +146,7 @@ class RateLimiter:
         except BaseException:
             self._withdraw(waiter)
             raise
-        return self._epoch
+        return self._learnt.epoch
 
     def _nap(self) -> float | None:
         """How long to sleep unless woken. Every waiter has its own alarm for the end of a cool-down, because the loop
@@ -181,7 +163,8 @@ class RateLimiter:
 
     def _grant(self) -> None:
         self._running += 1
-        self.peak, self._busiest = max(self.peak, self._running), max(self._busiest, self._running)
+        self.peak = max(self.peak, self._running)
+        self._learnt.busiest = max(self._learnt.busiest, self._running)
 
     def _pump(self) -> None:
         """Admit the calls that may start now. The caller holds the lock."""
@@ -220,38 +203,19 @@ class RateLimiter:
             return False  # its loop was closed while it waited: nobody is there to send a request
         return True
 
-    def _count(self, refused: float) -> None:
-        self._seen = min(self._seen + 1, _MEMORY)
-        # The first replies count for more, so that a burst of refusals at the very start is seen.
-        self._share += (refused - self._share) / max(self._seen, 16)
-
     def _succeeded(self, epoch: int) -> None:
         with self._lock:
-            self._count(0.0)
-            if epoch != self._epoch:
-                return  # sent before the last cut or cool-down: says nothing about now
-            self._strikes = 0
-            self._ready_at = 0.0
-            if self._running * 2 >= self.limit:
-                step = _GROWTH if self._limit < self._proven else 1.0 / self._limit
-                self._limit = min(self._ceiling, self._limit + step)
-            self._pump()
+            if self._learnt.succeeded(epoch, self._running, time.monotonic()):
+                self._limit, self._ready_at = self._learnt.value, 0.0
+                self._pump()
 
     def _refused(self, epoch: int, retry_after: float | None) -> None:
         with self._lock:
-            self._count(1.0)
-            crowded, counts = self._share > TOLERATED, epoch == self._epoch
-            if crowded and counts:
-                # Only once per burst: the rest was sent under the same limit.
-                self._strikes += 1
-                used = min(self._limit, self._busiest)
-                self._proven, self._limit = used * (1 - TOLERATED), max(self._floor, used / 2)
-                self._busiest = 0
-            wait = min(15.0, 0.25 * 2.0 ** min(self._strikes, 10)) if crowded else 0.0
-            wait = min(wait if retry_after is None else retry_after, LONGEST_COOL_DOWN)
-            self._epoch += counts and (crowded or wait > 0)
+            now = time.monotonic()
+            wait = self._learnt.refused(epoch, retry_after, now)
+            self._limit = self._learnt.value
             if wait > 0:
-                self._ready_at = max(self._ready_at, time.monotonic() + wait)
+                self._ready_at = max(self._ready_at, now + wait)
 
 
 _limiters: dict[tuple[str, str], RateLimiter] = {}

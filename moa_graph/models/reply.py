@@ -131,11 +131,11 @@ def _read(raw: Raw, tools: bool) -> Reply:
     status, error, fault = _judge(raw, text, finish, offered, invalid if tools else [])
     message = AIMessage(
         content=_native(raw.content) if offered and _must_return(raw.content) else text,
-        id=plain(raw.id, text=200) if isinstance(raw.id, str) and raw.id else None,
         tool_calls=offered,
         invalid_tool_calls=invalid if tools else [],
         additional_kwargs=_extra(raw.extra) if offered else {},
         response_metadata=_metadata(raw.metadata, finish),
+        id=plain(raw.id, text=200) if isinstance(raw.id, str) and raw.id else None,
         usage_metadata=usage_metadata(raw.usage),
     )
     return Reply(status, text, error, message, raw.usage, stated_cost(raw.metadata), fault)
@@ -269,7 +269,7 @@ def raw_of(message: object) -> Raw:
         raise TypeError(f"the chat model returned {type(message).__name__} instead of a message")
     metadata = message.response_metadata if isinstance(message.response_metadata, Mapping) else {}
     extra = message.additional_kwargs if isinstance(message.additional_kwargs, Mapping) else {}
-    usage = usage_from(getattr(message, "usage_metadata", None)) or usage_from(metadata.get("token_usage"))
+    usage = usage_from(getattr(message, "usage_metadata", None), metadata.get("token_usage"))
     return Raw(message.content, _calls_of(message, extra), metadata, extra, usage, reasons_in(metadata), message.id)
 
 

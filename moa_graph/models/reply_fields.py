@@ -107,8 +107,12 @@ def _count(value: object) -> int | None:
     return round(value) if 0 <= value < 2**53 else None
 
 
-def usage_from(given: object) -> Usage | None:
-    """Return a usage in any provider's form as checked counts, or None when the counts cannot be read."""
+def usage_from(*given: object) -> Usage | None:
+    """Return the first usage, in any provider's form, whose counts can be read, as checked counts; None if none can."""
+    return next((usage for each in given if (usage := _usage_from(each)) is not None), None)
+
+
+def _usage_from(given: object) -> Usage | None:
     if not isinstance(given, Mapping):
         return None
     sent = next((count for name in _INPUT if (count := _count(given.get(name))) is not None), None)

@@ -11,7 +11,7 @@ import pytest
 
 from moa_graph import Proposer
 from moa_graph.errors import ConfigError
-from moa_graph.models import rate_limit
+from moa_graph.models import rate_limit, request_limit
 from moa_graph.models.rate_limit import RateLimiter
 
 
@@ -283,7 +283,7 @@ async def test_random_429s_do_not_lower_the_limit_for_long(seed: int) -> None:
 
 
 async def test_a_full_server_lowers_the_limit_to_about_its_capacity(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rate_limit, "LONGEST_COOL_DOWN", 0.0)
+    monkeypatch.setattr(request_limit, "LONGEST_COOL_DOWN", 0.0)
     gate = RateLimiter("h")
     async with asyncio.timeout(15):
         refused = await _many(gate, 3000, lambda at_once: at_once > 16)
