@@ -107,6 +107,10 @@ mutants: $(VENV)/dev.stamp  ## one-line faults, each of which the tests must det
 lowest newest: $(VENV)/dev.stamp  ## the quick tests with the lowest or the newest versions of all dependencies
 	$(BIN)/python -m tests.packaging.versions $@
 
+.PHONY: pythons
+pythons: $(VENV)/dev.stamp  ## the wheel, and the quick tests on every Python of this machine
+	MOA_LONG=1 $(BIN)/python -m pytest -q tests/packaging/test_wheel.py
+
 docs: $(VENV)/dev.stamp  ## the documentation as a site, in site/
 	$(BIN)/python -m mkdocs build --quiet --strict
 
