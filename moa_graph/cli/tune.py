@@ -112,7 +112,7 @@ def tune(
         return
     from moa_graph.evals.prompts.grade import MATCHES
     from moa_graph.evals.tune.pool import Pool
-    from moa_graph.evals.tune.run import How
+    from moa_graph.evals.tune.prepare import How
     from moa_graph.evals.tune.settings import Options
     from moa_graph.evals.tune.sweep import read_sweep
     from moa_graph.mixture.proposer import Proposer
@@ -186,7 +186,8 @@ def _measured(
 
     from moa_graph.cli.eval.show import show_json, table
     from moa_graph.evals.figures import formatted
-    from moa_graph.evals.tune.run import estimate, prepare, run
+    from moa_graph.evals.tune.prepare import estimate, prepare
+    from moa_graph.evals.tune.run import run
     from moa_graph.mixture.proposer import is_embedded
 
     if concurrency is None and any(map(is_embedded, pool.models)):

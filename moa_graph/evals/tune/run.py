@@ -5,164 +5,31 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from moa_graph.costs.budget import ANSWER_TOKENS, Estimate, expected_calls, sum_of
-from moa_graph.costs.prices import price
 from moa_graph.costs.spending_cap import SpendingCap
-from moa_graph.costs.tokens import tokens
-from moa_graph.errors import ConfigError, InputError, MoAError
+from moa_graph.errors import InputError, MoAError
 from moa_graph.evals.judge import Judge, how_to_read
-from moa_graph.evals.judge_family import warning
 from moa_graph.evals.prompts.grade import Match, command_of
-from moa_graph.evals.prompts.questions import OwnPrompt
 from moa_graph.evals.prompts.run import PARAMETERS, PromptsWork
-from moa_graph.evals.systems.mixture import ModelSystem, messages
+from moa_graph.evals.systems.mixture import ModelSystem
 from moa_graph.evals.systems.paid_calls import Payer
 from moa_graph.evals.tune.decide import Decider
 from moa_graph.evals.tune.files import open_folder, write_files
-from moa_graph.evals.tune.grading import JUDGE_FRAME, Grader, Grading, check_of
-from moa_graph.evals.tune.mixtures import mixture_of
-from moa_graph.evals.tune.pool import Pool, names_of
+from moa_graph.evals.tune.grading import Grader, Grading, check_of
+from moa_graph.evals.tune.prepare import How, Prepared, dollars_per_call, dollars_per_prompt, prepare
 from moa_graph.evals.tune.result import TuneResult
-from moa_graph.evals.tune.sampling import Paying, one_model, sample
-from moa_graph.evals.tune.settings import (
-    Options,
-    StageProgress,
-    check_options,
-    ledger_path,
-    read_prompts,
-    reader_of,
-    run_hash,
-)
+from moa_graph.evals.tune.sampling import Paying, sample
+from moa_graph.evals.tune.settings import Options, StageProgress, ledger_path, reader_of
 from moa_graph.evals.tune.shared_ledger import SharedLedger
-from moa_graph.evals.tune.sweep import grid
-from moa_graph.mixture.context import settings
 from moa_graph.mixture.proposer import Proposer, is_embedded
-from moa_graph.models import keys, registry
-from moa_graph.state import new_usage
+from moa_graph.models import registry
 
-__all__ = ["How", "Prepared", "atune", "estimate", "prepare", "tune"]
+__all__ = ["atune", "run", "tune"]
 
 DRAFTS_SHARE = 0.7
 """The share of the cap that drafts may take; the rest is for candidates whose last step is paid."""
-
-
-@dataclass(frozen=True)
-class How:
-    """How answers are graded.
-
-    Attributes:
-        match: How answers are compared with the right ones where a prompt does not say.
-        check: A command that reads the answer from standard input, or a function of the prompt and the text.
-        check_seconds: The command's time limit.
-        judges: Models that rate answers by `criteria`.
-        criteria: What judges rate by where a prompt does not say.
-        majority: Whether a jury decides by majority, not by its mean.
-    """
-
-    match: Match | None = None
-    check: str | Callable[..., Any] | None = None
-    check_seconds: float = 10.0
-    judges: Sequence[Proposer] = ()
-    criteria: str | None = None
-    majority: bool = False
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """What of it makes another run."""
-        check = getattr(self.check, "__qualname__", None) if callable(self.check) else self.check
-        judges = [spec.label for spec in self.judges]
-        return {"check": check, "judges": judges, "criteria": self.criteria, "majority": self.majority}
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A run that was read and checked; nothing is sent yet."""
-
-    prompts: list[OwnPrompt]
-    pool: Pool
-    how: How
-    options: Options
-    run: str
-    notes: list[str]
-
-
-def prepare(prompts: str | Path | Sequence[Any], pool: Any, how: How, options: Options) -> Prepared:
-    """Read and check everything that a run needs.
-
-    Args:
-        prompts: A file as `moa eval run` takes it, or a list of such rows.
-        pool: The models: a list, a file, or a `Pool`.
-        how: How drafts are graded.
-        options: The options of the run.
-
-    Raises:
-        InputError: The prompts, or a way of grading, cannot be used.
-        ConfigError: The pool cannot be used, or a key is missing.
-    """
-    check_options(options)
-    loaded = Pool.load(pool)
-    found, notes = read_prompts(prompts, options, match=how.match)
-    if not callable(how.check):
-        _require_grades(found, how)
-    if isinstance(how.check, str):
-        command_of(how.check)
-    specs = [*loaded.models, *loaded.aggregators, *how.judges]
-    for spec in specs:
-        registry.require_known(spec)
-    keys.require_keys(specs, way_out="leave the model out of the pool, the aggregators or the judges")
-    registry.require_embedded(spec for spec in specs if is_embedded(spec))
-    if options.sweep:
-        _check_grid(loaded, options)
-    judged = [text for judge in how.judges if (text := warning(judge.label, [spec.label for spec in loaded.models]))]
-    run = run_hash(found, loaded, options, how.identity)
-    return Prepared(found, loaded, how, options, run, [*notes, *judged])
-
-
-def _check_grid(pool: Pool, options: Options) -> None:
-    """Refuse a sweep with a mixture that cannot be made."""
-    writers = pool.aggregators or pool.models
-    for plan in grid(options.sweep, pool.names, names_of(writers), depth=options.samples, verify=pool.verify):
-        try:
-            mixture_of(plan, pool, writers)
-        except ConfigError as error:
-            raise InputError(f"--sweep {plan.name}: {str(error).replace('mixture.', '')}") from error
-
-
-def _require_grades(prompts: Sequence[OwnPrompt], how: How) -> None:
-    def graded(prompt: OwnPrompt) -> bool:
-        return bool(how.check or prompt.gold or (how.judges and (prompt.criteria or how.criteria)))
-
-    if how.judges and not (how.criteria or any(prompt.criteria for prompt in prompts)):
-        raise InputError("--judge needs criteria: give --criteria, or `criteria` in the file")
-    if without := [prompt.id for prompt in prompts if not graded(prompt)]:
-        names = ", ".join(without[:5]) + (" ..." if len(without) > 5 else "")
-        raise InputError(
-            f"nothing says what is right for {len(without)} of {len(prompts)} prompts ({names}). Give `gold` in the "
-            "file, --check, or --judge with `criteria` or --criteria"
-        )
-
-
-def estimate(prepared: Prepared) -> Estimate:
-    """Return what the drafts and their verdicts are expected to take; recorded drafts count as new.
-
-    Args:
-        prepared: The run, from `prepare`.
-    """
-    calls = []
-    for spec in prepared.pool.models:
-        mixture = one_model(spec, prepared.options.samples, prepared.pool)
-        for prompt in prepared.prompts:
-            calls += expected_calls(settings(mixture, None), messages(prompt.turns))
-    judged = [
-        call._replace(spec=judge, input_tokens=call.input_tokens + call.output_tokens + JUDGE_FRAME)
-        for judge in prepared.how.judges
-        for call in calls
-    ]
-    return sum_of([*calls, *judged], prepared.pool.prices)
 
 
 async def atune(
@@ -254,7 +121,7 @@ async def run(prepared: Prepared, *, progress: StageProgress | None = None) -> T
         MoAError: No draft could be had.
     """
     options = prepared.options
-    expected = _expected(prepared)
+    expected = dollars_per_prompt(prepared)
     for spec in (*prepared.pool.models, *prepared.pool.aggregators, *prepared.how.judges):
         if isinstance(spec.model, str) and not is_embedded(spec):
             # LangChain alone knows some providers, and refuses an unknown one when a model is made.
@@ -264,7 +131,7 @@ async def run(prepared: Prepared, *, progress: StageProgress | None = None) -> T
     with SharedLedger(options.ledger or ledger_path(), run=prepared.run) as ledger:
         await ledger.check()
         cap = SpendingCap(options.max_cost, expected=expected)
-        ledger.expected = _expected_calls(prepared)
+        ledger.expected = dollars_per_call(prepared)
         cap.spent = await ledger.spent()
         payer = Payer(ledger, prepared.pool.deadline, prepared.pool.prices)
         grader = Grader(_grading(prepared, payer))
@@ -285,29 +152,6 @@ async def run(prepared: Prepared, *, progress: StageProgress | None = None) -> T
     if options.out:
         write_files(found, options.out)
     return found
-
-
-def _expected(prepared: Prepared) -> float | None:
-    """Return the dollars that one prompt is expected to take under a cap."""
-    if prepared.options.max_cost is None:
-        return None
-    whole = estimate(prepared)
-    if whole.cost is None:
-        missing = ", ".join(whole.unpriced)
-        raise ConfigError(f"max_cost: the price of {missing} is unknown; give it under `prices` in the pool")
-    return whole.cost / len(prepared.prompts)
-
-
-def _expected_calls(prepared: Prepared) -> dict[str, float]:
-    """Return the dollars that a call of each model is expected to cost; empty without a cap."""
-    if prepared.options.max_cost is None:
-        return {}
-    longest = max(prepared.prompts, key=lambda prompt: len(prompt.text))
-    # The last step of a candidate reads about five drafts.
-    size = 5 * ANSWER_TOKENS + tokens(longest.text)
-    specs = [*prepared.pool.models, *prepared.pool.aggregators, *prepared.how.judges]
-    costs = {spec.label: price(spec, new_usage(size, ANSWER_TOKENS), prices=prepared.pool.prices) for spec in specs}
-    return {label: cost for label, cost in costs.items() if cost}
 
 
 def _grading(prepared: Prepared, payer: Payer) -> Grading:
