@@ -160,7 +160,10 @@ def _check_output(output: Path | None) -> None:
     if not output.parent.is_dir():
         raise InputError(f"--output {output}: the folder {output.parent} does not exist; make it first")
     from moa_graph.evals.data.files import require_writable
+    from moa_graph.evals.tune.mixtures import is_tuned
 
+    if output.exists() and not is_tuned(output):
+        raise InputError(f"--output {output} exists, and moa tune did not write it; remove it or choose another name")
     require_writable(output.parent, f"--output {output}")
 
 
@@ -184,10 +187,11 @@ def _measured(
 ) -> "TuneResult | None":
     from dataclasses import replace
 
-    from moa_graph.cli.eval.show import show_json, table
+    from moa_graph.cli.eval.show import print_status, show_json, table
     from moa_graph.evals.figures import formatted
     from moa_graph.evals.tune.prepare import estimate, prepare
     from moa_graph.evals.tune.run import run
+    from moa_graph.evals.tune.settings import ledger_path
     from moa_graph.mixture.proposer import is_embedded
 
     if concurrency is None and any(map(is_embedded, pool.models)):
@@ -201,7 +205,11 @@ def _measured(
             table("drafts, not sampled", ["expected", "value"], [[name, formatted(v)] for name, v in figures.items()])
         return None
     with TuneProgress() as progress:
-        return asyncio.run(run(prepared, progress=progress))
+        try:
+            return asyncio.run(run(prepared, progress=progress))
+        except KeyboardInterrupt:
+            print_status(f"paid calls are in {options.ledger or ledger_path()}; the same command goes on from there")
+            raise
 
 
 def _finish(result: "TuneResult", output: Path | None, *, as_json: bool) -> None:

@@ -112,11 +112,11 @@ def choose(
     base = int(solo[pick(means[solo], price[solo])])
     mixed = np.flatnonzero(~alone if offered is None else ~alone & np.asarray(offered, dtype=bool))
     if not len(mixed):
-        return TuneChoice("single", base, base, None, None, reason="There is no mixture to compare with.")
+        return TuneChoice("single", base, base, None, None, reason="there is no mixture to compare with")
     best = int(mixed[pick(means[mixed], price[mixed])])
     if scores.shape[1] < 4:
         return TuneChoice(
-            "cannot tell", base, base, best, None, hidden=1.0, reason=f"{scores.shape[1]} prompts are too few."
+            "cannot tell", base, base, best, None, hidden=1.0, reason=f"{scores.shape[1]} prompts are too few"
         )
     halves = honest(scores, price, alone, splits or Splits.of(scores.shape[1], seed=seed), offers=offers)
     finalists = _finalists(scores, means, mixed, best, base, kinds, seed)

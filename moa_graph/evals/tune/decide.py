@@ -234,6 +234,8 @@ class Decider:
             found.append(f"prompts left out because an answer has no grade: {len(self.prompts) - common}")
         if common < 50:
             found.append(f"{common} prompts: intervals are rough below 50, and small gains cannot be seen")
+        if not np.nan_to_num(self.samples.scores).any():
+            found.append("every draft scores 0: check the right answers, and how answers are compared with them")
         if missing := self.samples.missing:
             again = "" if self.named else "; run again to request them"
             found.append(f"missing drafts, which score 0: {missing}{again}")

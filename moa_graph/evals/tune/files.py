@@ -11,7 +11,7 @@ from typing import Any
 
 from moa_graph.errors import ConfigError, InputError, MoAError
 from moa_graph.evals.data.files import inside, json_bytes, jsonl_bytes, read_text, require_writable, write
-from moa_graph.evals.tune.mixtures import write_mixture
+from moa_graph.evals.tune.mixtures import SOURCE, write_mixture
 from moa_graph.evals.tune.result import RESULT, TuneResult
 
 __all__ = ["MIXTURE", "open_folder", "read_result", "save_mixture", "write_files"]
@@ -81,7 +81,7 @@ def save_mixture(result: TuneResult, path: Path) -> None:
         "name": f"tuned-{result.run[:8]}",
         "description": result.winner.plan.name,
         "date": datetime.now(UTC).date().isoformat(),
-        "source": f"moa tune, run {result.run}",
+        "source": f"{SOURCE}{result.run}",
         "note": result.sentence,
     }
     with _saving(result, path):

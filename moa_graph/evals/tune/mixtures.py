@@ -9,14 +9,18 @@ from typing import Any
 
 import yaml
 
-from moa_graph.errors import InputError
+from moa_graph.errors import ConfigError, InputError
 from moa_graph.evals.data.files import write
 from moa_graph.evals.tune.candidates import CandidatePlan
 from moa_graph.evals.tune.pool import Pool
+from moa_graph.mixture.files import read
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.mixture.proposer import Proposer
 
-__all__ = ["mixture_of", "write_mixture"]
+__all__ = ["SOURCE", "is_tuned", "mixture_of", "write_mixture"]
+
+SOURCE = "moa tune, run "
+"""How `source` of a mixture file of `moa tune` begins."""
 
 _PARTS = ("proposers", "rounds", "aggregator", "layers", "prompt", "system", "shuffle", "sees", "combine", "combiners",
           "draft_tokens", "deadline", "prices")  # fmt: skip
@@ -65,6 +69,14 @@ def write_mixture(mixture: Mixture, path: Path, *, about: Mapping[str, str]) -> 
     again = Mixture.load(path, trust=True)
     if again.hash != mixture.hash:
         raise InputError(f"{path}: the file does not reproduce the mixture {mixture.hash}; its hash is {again.hash}")
+
+
+def is_tuned(path: Path) -> bool:
+    """Return whether a file is a mixture that `moa tune` wrote."""
+    try:
+        return str(read(path).get("source", "")).startswith(SOURCE)
+    except ConfigError:
+        return False
 
 
 def as_fields(mixture: Mixture) -> dict[str, Any]:
