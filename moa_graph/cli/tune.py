@@ -175,7 +175,10 @@ def _recorded(source: Path, options: Any, *, dry_run: bool) -> "TuneResult":
     if not source.exists() and not source.as_posix().startswith(OBJECTIVE):
         raise InputError(f"{source} does not exist; name a file of prompts, or a recorded set")
     if not source.exists() or not is_recorded(source):
-        raise InputError("--pool is missing: name a file with the models to choose from. (A recorded set needs none.)")
+        raise InputError(
+            f"--pool is missing: name a file with the models to choose from. ({source} is not a recorded set: it has "
+            "no `drafts` with their `model` and `text`)"
+        )
     if dry_run or options.sweep:
         raise InputError("a recorded set makes no calls: leave out --dry-run and --sweep")
     with TuneProgress() as progress:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from moa_graph.evals.tune.candidates import offers
+from moa_graph.evals.tune.candidates import free_plans, offers
 from moa_graph.evals.tune.choice import TuneChoice, choose
 from moa_graph.evals.tune.free import deal
 from moa_graph.evals.tune.samples import Floats, Samples
-from moa_graph.evals.tune.splits import Splits
+from moa_graph.evals.tune.splits import Splits, pick
 
 
 @dataclass(frozen=True)
@@ -87,10 +87,14 @@ def decided(case: Planted, prompts: int, depth: int, seed: int) -> tuple[TuneCho
 
 def truth(case: Planted, *, prompts: int = 10_000, depth: int = 5) -> tuple[float, float]:
     """Return the best single model's accuracy and the gain of the best mixture over it, 0 to 1."""
-    choice, _, scores = decided(case, prompts, depth, seed=12345)
-    means = scores.mean(axis=1)
-    assert choice.best_mixture is not None
-    return float(means[choice.best_single]), float(means[choice.best_mixture] - means[choice.best_single])
+    samples = case.samples(prompts, depth, seed=12345)
+    draws = deal(samples, seed=12345)
+    plans = free_plans(samples, texts=False)
+    outcomes = [plan.compute(samples, draws) for plan in plans if plan.compute]
+    means, costs = np.array([each.scores.mean() for each in outcomes]), np.array([each.cost for each in outcomes])
+    single = np.array([plan.single for plan in plans])
+    best = [float(means[kind][pick(means[kind], costs[kind])]) for kind in (single, ~single)]
+    return best[0], best[1] - best[0]
 
 
 def unseen(models: int, depth: int, *, helps: bool) -> Planted:

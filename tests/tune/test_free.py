@@ -82,18 +82,28 @@ def test_an_unknown_price_is_unknown_and_a_failed_draft_costs_nothing() -> None:
 
 def test_draws_are_permutations_and_the_first_is_in_order() -> None:
     samples = table([[["7", "8", "9"]] * 4, [["7", "8"]] * 4])
-    draws = free.deal(samples, draws=8, seed=3)
+    draws = free.deal(samples, seed=3)
     assert draws.orders[0, 0].tolist() == [[0, 1, 2]] * 4
     assert all(sorted(order[:2]) == [0, 1] for order in draws.orders[:, 1].reshape(-1, 3).tolist())
     slots = draws.slots([0, 0, 1])
     assert (slots[..., 0] != slots[..., 1]).all()
-    assert (free.deal(samples, draws=8, seed=3).orders == draws.orders).all()
+    assert (free.deal(samples, seed=3).orders == draws.orders).all()
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 5, 7, 16, 40])
+def test_every_draft_stands_in_every_slot_equally_often(depth: int) -> None:
+    """So that a draft's place in its row decides nothing; of more than 16 drafts a part is dealt."""
+    orders = free.deal(table([[["7"] * depth] * 6])).orders
+    assert len(orders) == {1: 1, 2: 16, 3: 15, 5: 15, 7: 14, 16: 16, 40: 16}[depth]
+    for slot in range(depth if depth <= 16 else 0):
+        places = orders[:, 0, :, slot]
+        assert all(np.bincount(places[:, prompt]).tolist() == [len(orders) // depth] * depth for prompt in range(6))
 
 
 def test_the_mean_over_draws_is_the_expected_score() -> None:
     """A vote of three of five drafts, three of them right: 7 of 10 groups have a right majority, drawn at random."""
     samples = table([[["7", "7", "7", "8", "8"]] * 400])
-    found = free.voted(samples, free.deal(samples, draws=64), [0, 0, 0])
+    found = free.voted(samples, free.deal(samples), [0, 0, 0])
     assert found.scores.mean() == pytest.approx(0.7, abs=0.02)
 
 

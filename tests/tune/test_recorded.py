@@ -140,6 +140,58 @@ def test_rows_of_one_question_are_further_answers(tmp_path: Path) -> None:
     assert found.repeated == 5
 
 
+def named(n: int) -> dict[str, Any]:
+    own = [{"model_name": "a", "response": f"So it is {n}."}, {"model_name": "b", "response": f"It is {n + n % 2}!"}]
+    return {"uid": f"u{n}", "instruction": f"Add {n}.", "reference": n, "responses": own}
+
+
+OTHER_FORMS: dict[str, Rows] = {
+    "names": [named(n) for n in range(6)],
+    "by model": [
+        {"id": n, "question": f"Größe {n}?", "gold": n, "outputs": {"a": [f"{n}", f"{n}"], "b": {"text": n + n % 2}}}
+        for n in range(6)
+    ],
+    "one draft a row": [
+        {"question": f"Größe {n}?", "model": model, "output": str(n + wrong), "is_correct": "no" if wrong else "yes"}
+        for n in range(6)
+        for model, wrong in (("a", 0), ("b", n % 2))
+    ],
+    "letters": [
+        {
+            "id": n, "question": f"{n}?", "expected": "B",
+            "drafts": [draft("a", "I choose (B)"), draft("b", "I choose (C)" if n % 2 else "B")],
+        }
+        for n in range(6)
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OTHER_FORMS)
+def test_other_forms_of_drafts(tmp_path: Path, name: str) -> None:
+    """Other names of the fields, drafts by model, a row for each draft; drafts without a grade are compared."""
+    found = read_recorded(lines(tmp_path / "mine.jsonl", OTHER_FORMS[name]))
+    assert (found.models, len(found.prompts)) == (["a", "b"], 6)
+    assert found.samples.scores[:, :, 0].mean(axis=1).tolist() == [1.0, 0.5]
+    if name == "names":
+        assert [prompt.id for prompt in found.prompts][:2] == ["u0", "u1"]
+        assert found.prompts[0].text == "Add 0."
+
+
+def test_tables_are_recorded_sets_too(tmp_path: Path) -> None:
+    """CSV: a row for each draft, or a folder of a table for each model, where an empty cell is a missing answer."""
+    rows = [f"Größe {n}?,{m},{n + w},{n}" for n in range(6) for m, w in (("数", 0), ("b", n % 2))]
+    (tmp_path / "long.csv").write_text("question,model,text,gold\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    found = read_recorded(tmp_path / "long.csv")
+    assert (found.models, found.samples.scores[:, :, 0].mean(axis=1).tolist()) == (["数", "b"], [1.0, 0.5])
+    (tmp_path / "set").mkdir()
+    for model, wrong in (("a", 0), ("b", 1)):
+        cells = [f"{n},{n},{'' if n == 3 else n + wrong}" for n in range(6)]
+        (tmp_path / f"set/{model}.csv").write_text("id,gold,answer\n" + "\n".join(cells) + "\n")
+    found = read_recorded(tmp_path / "set")
+    assert found.samples.scores[:, :, 0].sum(axis=1).tolist() == [5.0, 0.0]
+    assert found.rows[0][3][0].text == ""
+
+
 def changed(rows: Rows, place: int, **fields: Any) -> Rows:
     rows[place] |= fields
     return rows
@@ -150,7 +202,7 @@ BAD_DRAFTS = {
     "too few": (drafts(3), "3 questions are too few"),
     "no drafts": (changed(drafts(), 2, drafts=None), "row 3: `drafts` must be a list"),
     "no names": (changed(drafts(), 1, drafts=[{"text": "5"}]), "row 2: every draft must name its `model`"),
-    "text": (changed(drafts(), 1, drafts=[draft("a", 5)]), "row 2: a draft's `text` must be text"),  # type: ignore[arg-type]
+    "text": (changed(drafts(), 1, drafts=[draft("a", [5])]), "row 2: a draft's `text` must be text"),  # type: ignore[arg-type]
     "label": (changed(drafts(), 0, drafts=[draft("a", "5", "maybe")]), "row 1: `correct` must be .* 'maybe'"),
     "score": (changed(drafts(), 0, drafts=[draft("a", "5", 7)]), "row 1: `correct` must be"),
     "no gold": (changed(drafts(), 0, gold=None, drafts=[draft("a", "5")]), "row 1: a draft has no `correct`"),
@@ -159,7 +211,7 @@ BAD_DRAFTS = {
     "verdicts": (changed(drafts(), 3, scores_side_by_side={"x": [1]}), "row 4: `scores_side_by_side` of x"),
     "disjoint": (
         [{**row, "drafts": [row["drafts"][n % 2]]} for n, row in enumerate(drafts())],
-        "no question that every model has a draft for",
+        "no question has a draft of every model",
     ),
 }  # fmt: skip
 
@@ -172,12 +224,12 @@ def test_a_bad_file_of_drafts_is_one_error(tmp_path: Path, name: str) -> None:
 
 
 BAD_ANSWERS = {
-    "no file": ({}, "no file of recorded answers"),
+    "no file": ({}, "has no file of recorded answers"),
     "no gold": ({"a": changed(answers(), 1, gold=None)}, "row 2: it needs `gold`"),
-    "no answers": ({"a": changed(answers(), 1, answers="5")}, "row 2: it needs `gold` and a list of `answers`"),
+    "no answers": ({"a": changed(answers(), 1, answers={"a": 5})}, "row 2: it needs `gold` and a list of `answers`"),
     "other gold": ({"a": [*answers(), *answers(1, gold="6")]}, "row 7: its id is that of an earlier row"),
     "disagree": ({"a": answers(), "b": answers(gold="6")}, "disagree on the right answer to 0: 5, 6"),
-    "disjoint": ({"a": answers(), "b": [{**row, "id": f"x{row['id']}"} for row in answers()]}, "every model answered"),
+    "disjoint": ({"a": answers(), "b": [{**row, "id": f"x{row['id']}"} for row in answers()]}, "answer of every model"),
     "too few": ({"a": answers(3)}, "3 questions are too few"),
 }  # fmt: skip
 

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moa_graph.evals.stats import Difference, holm, paired
-from moa_graph.evals.stats.intervals import FEW_CLUSTERS, LEVEL, t_quantile
+from moa_graph.evals.stats.intervals import FEW_CLUSTERS, LEVEL
+from moa_graph.evals.tune.ceiling import upper_bound
 from moa_graph.evals.tune.samples import Floats
 from moa_graph.evals.tune.simultaneous import corrected_p
 from moa_graph.evals.tune.splits import Bools, Honest, Splits, honest, pick
@@ -35,7 +36,7 @@ class Finalist:
     Attributes:
         place: The candidate's place.
         versus: Finalist minus best single model.
-        p_holm: Its p, corrected over the finalists: S. Holm, "A simple sequentially rejective multiple test
+        p_holm: Its one-sided p, corrected over the finalists: S. Holm, "A simple sequentially rejective multiple test
             procedure", Scandinavian Journal of Statistics 6 (1979) 65-70.
         helped: Prompts on which it scores higher.
         hurt: Prompts on which it scores lower.
@@ -61,7 +62,8 @@ class TuneChoice:
         use: `mixture`; `single`; or `cannot tell`, which for now means the single model too.
         winner: The candidate to use, by its place: a mixture, or the best single model.
         best_single: The best single model's place.
-        best_mixture: The mixture that came furthest, or None.
+        best_mixture: The mixture that came furthest, or None: the best of those that beat the best single model after
+            the correction for all candidates, else the best of all.
         honest: What the procedure gains on prompts that did not choose; None with too few prompts.
         finalists: The mixtures that came furthest.
         hidden: The largest gain that the prompts do not rule out, 0 to 1.
@@ -112,22 +114,42 @@ def choose(
     base = int(solo[pick(means[solo], price[solo])])
     mixed = np.flatnonzero(~alone if offered is None else ~alone & np.asarray(offered, dtype=bool))
     if not len(mixed):
-        return TuneChoice("single", base, base, None, None, reason="there is no mixture to compare with")
-    best = int(mixed[pick(means[mixed], price[mixed])])
+        return _without_mixture(scores[solo], base, scores[base], worth)
+    gaps = scores[mixed] - scores[base]
+    p = corrected_p(gaps, seed=seed)
+    ahead = mixed[p < 1 - LEVEL] if (p < 1 - LEVEL).any() else mixed
+    best = int(ahead[pick(means[ahead], price[ahead])])
     if scores.shape[1] < 4:
         return TuneChoice(
             "cannot tell", base, base, best, None, hidden=1.0, reason=f"{scores.shape[1]} prompts are too few"
         )
     halves = honest(scores, price, alone, splits or Splits.of(scores.shape[1], seed=seed), offers=offers)
     finalists = _finalists(scores, means, mixed, best, base, kinds, seed)
-    gaps = scores[mixed] - scores[base]
-    p = float(corrected_p(gaps, seed=seed)[mixed.tolist().index(best)])
-    found = TuneChoice("single", base, base, best, halves, finalists, _hidden(gaps), p)
+    hidden = _hidden(gaps, singles=len(solo))
+    found = TuneChoice("single", base, base, best, halves, finalists, hidden, float(p[mixed.tolist().index(best)]))
     return _decided(found, scores.shape[1], worth)
 
 
-def _hidden(gains: Floats) -> float:
-    return max(0.0, float(highest_gain(gains).max()))
+def _without_mixture(singles: Floats, base: int, best: Floats, worth: float) -> TuneChoice:
+    """Return the verdict where no mixture was measured: what one of several models could win is bounded by all."""
+    lacking = "there is no mixture to compare with"
+    if len(singles) == 1 or (hidden := _hidden(singles.max(axis=0)[None] - best)) <= worth:
+        return TuneChoice("single", base, base, None, None, reason=lacking)
+    reason = f"{lacking}, and the best answers of all models would gain up to {100 * hidden:.2f} points"
+    return TuneChoice("cannot tell", base, base, None, None, hidden=hidden, reason=reason)
+
+
+def _hidden(gains: Floats, *, singles: int = 1) -> float:
+    """Return the largest gain that is not ruled out.
+
+    Below 50 prompts it is at least what exact bounds allow: no gain is larger than the share of prompts that a mixture
+    helps.
+    """
+    high = float(highest_gain(gains, singles=singles).max())
+    n = gains.shape[1]
+    if n < FEW_CLUSTERS:
+        high = max(high, upper_bound(int((gains > 1e-12).sum(axis=1).max()), n))
+    return max(0.0, high)
 
 
 def _decided(found: TuneChoice, prompts: int, worth: float) -> TuneChoice:
@@ -160,8 +182,11 @@ def _decided(found: TuneChoice, prompts: int, worth: float) -> TuneChoice:
     return replace(found, use="single", reason=reason)
 
 
-def highest_gain(gains: Floats) -> Floats:
+def highest_gain(gains: Floats, *, singles: int = 1) -> Floats:
     """Return the upper end of a 95 % interval of each mean gain, also where few prompts differ or none does.
+
+    The best single model looks better than it is, because it was picked on these prompts. A gain over the best one is
+    not larger than a gain over any one, so bounds that hold for all single models together (Bonferroni) hold for it.
 
     Half a prompt is added to each of the four outcomes of a matched pair, after A. Agresti and Y. Min, "Simple improved
     confidence intervals for comparing matched proportions", Statistics in Medicine 24 (2005) 729-740. Without that, a
@@ -169,11 +194,15 @@ def highest_gain(gains: Floats) -> Floats:
 
     Args:
         gains: Score minus the single model's, -1 to 1, shape (candidates, prompts).
+        singles: How many single models the best one was picked from.
     """
+    from scipy.stats import t
+
     n = gains.shape[1] + 2
     mean = gains.sum(axis=1) / n
     variance = ((gains**2).sum(axis=1) + 1) / n - mean**2
-    high: Floats = mean + t_quantile(n) * np.sqrt(variance / n)
+    chance = (1 - LEVEL) / max(singles, 2)
+    high: Floats = mean + t.ppf(1 - chance, n - 1) * np.sqrt(variance / n)
     return high
 
 
@@ -187,7 +216,7 @@ def _finalists(
         taken.setdefault(kinds[place] if kinds else str(place), place)
     places = list(taken.values())[:FINALISTS]
     versus = [paired(scores[place].tolist(), scores[base].tolist(), seed=seed) for place in places]
-    corrected = holm([each.p for each in versus])
+    corrected = holm([each.p / 2 if each.difference > 0 else 1 - each.p / 2 for each in versus])
     gaps = [scores[place] - scores[base] for place in places]
     return [
         Finalist(place, each, p, int((gap > 1e-12).sum()), int((gap < -1e-12).sum()))

@@ -18,8 +18,10 @@ from moa_graph.graph.combine.vote import ahead
 
 __all__ = ["Draws", "FreeOutcome", "adaptive", "alone", "deal", "escalated", "medoids", "voted", "votes"]
 
-MEDOID_DRAWS = 4
-"""Draws on which medoids are computed: comparing texts is slower than counting answers."""
+DRAWS = 16
+"""About how many draws candidates are scored on."""
+MEDOID_DRAWS = 8
+"""Most draws on which medoids are computed: comparing texts is slower than counting answers."""
 
 
 @dataclass(frozen=True)
@@ -62,17 +64,29 @@ class Draws:
         return np.stack(found, axis=-1)
 
 
-def deal(samples: Samples, *, draws: int = 16, seed: int = 0) -> Draws:
-    """Return random orders of every model's drafts."""
+def deal(samples: Samples, *, seed: int = 0) -> Draws:
+    """Return random orders of every model's drafts, in which every draft stands in every slot equally often.
+
+    Orders come in groups: a random one and its rotations. That makes scores less a matter of luck than independent
+    orders do. Of models with more drafts than `DRAWS` only a part stands in a slot.
+    """
     models, prompts, depth = len(samples.models), len(samples.prompts), samples.depth
     rng = np.random.default_rng(seed)
-    many = draws if depth > 1 else 1
-    orders = np.tile(np.arange(depth), (many, models, prompts, 1))
+    orders = np.tile(np.arange(depth), (_balanced(depth, DRAWS), models, prompts, 1))
     for model, count in enumerate(samples.counts):
-        for draw in range(1, many):
-            keys = rng.random((prompts, count))
-            orders[draw, model, :, :count] = keys.argsort(axis=-1)
+        order = orders[0, model, :, :count]
+        for draw in range(1, len(orders)):
+            if draw % count == 0:
+                order = rng.random((prompts, count)).argsort(axis=-1)
+            orders[draw, model, :, :count] = np.roll(order, -draw, axis=-1)
     return Draws(orders)
+
+
+def _balanced(depth: int, most: int) -> int:
+    """Return how many draws to make: whole groups of rotations, about as many as `most`; one of single drafts."""
+    if depth < 2:
+        return 1
+    return max(1, round(most / depth)) * depth if depth <= most else most
 
 
 def alone(samples: Samples, model: int) -> FreeOutcome:
@@ -105,7 +119,8 @@ def votes(answers: Ints) -> Ints:
 
 def medoids(samples: Samples, draws: Draws, members: Sequence[int]) -> FreeOutcome:
     """Return the draft most alike to the others, the longest of equally alike ones."""
-    numbers = Draws(draws.orders[:MEDOID_DRAWS]).slots(members)
+    depth = draws.orders.shape[-1]
+    numbers = Draws(draws.orders[: _balanced(depth, MEDOID_DRAWS)]).slots(members)
     winners = np.zeros(numbers.shape[:2], dtype=np.int64)
     for draw, prompt in np.ndindex(*winners.shape):
         drafts = [(member, int(n)) for member, n in zip(members, numbers[draw, prompt], strict=True)]

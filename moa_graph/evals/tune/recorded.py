@@ -10,9 +10,10 @@ A set of answers is a folder with a file for each model, one question a line:
 
     {"id": 0, "gold": "33", "answers": ["33", "12", ...], "tokens": [4039, 6954, ...]}
 
-Any file or folder of these forms is read, also gzipped. Models, and their numbers of drafts, may be others. A question
-that a model has no answer to is left out; a row of a question that was there before adds to it; a draft or an answer
-that is null is missing: it is wrong, and has no vote.
+Any file or folder of these forms is read, also CSV, Parquet and gzip; see `recorded_rows` for other names of the
+fields, for drafts by model, and for rows of one draft each. Models, and their numbers of drafts, may be others. A
+question that a model has no answer to is left out; a row of a question that was there before adds to it; a draft or an
+answer that is null is missing: it is wrong, and has no vote. Drafts without a grade are compared with `gold`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from moa_graph.errors import InputError
 from moa_graph.evals.data.files import read_rows
 from moa_graph.evals.tune.recorded_answers import read_answers
 from moa_graph.evals.tune.recorded_drafts import read_drafts
+from moa_graph.evals.tune.recorded_rows import as_drafts, has_drafts
 from moa_graph.evals.tune.recorded_set import RecordedSet
 
 __all__ = ["is_recorded", "read_recorded"]
@@ -42,11 +44,12 @@ def read_recorded(path: Path) -> RecordedSet:
         rows = read_rows(path)
         if not rows:
             raise InputError(f"{path} is empty")
-        if "drafts" not in rows[0]:
+        if not has_drafts(rows[0]):
             raise InputError(
-                f"{path}, row 1: no `drafts`. A set of final answers is a folder with a file for each model"
+                f"{path}, row 1 has no `drafts`: each row needs a list of them with `model`, `text` and `correct`, or "
+                "names its `model` and `text` itself. A set of final answers is a folder with a file for each model"
             )
-        found = read_drafts(path, rows)
+        found = read_drafts(path, [as_drafts(row) for row in rows])
     if len(found.prompts) < _FEWEST:
         left = f" ({found.dropped} were left out: a model has no answer to them)" if found.dropped else ""
         raise InputError(f"{path}: {len(found.prompts)} questions are too few{left}; the least is {_FEWEST}")
@@ -58,4 +61,4 @@ def is_recorded(path: Path) -> bool:
     if path.is_dir():
         return True
     rows = read_rows(path)
-    return bool(rows) and "drafts" in rows[0]
+    return bool(rows) and has_drafts(rows[0])

@@ -11,14 +11,15 @@ from typing import Any
 from moa_graph.errors import InputError
 from moa_graph.evals.data.files import Row, read_rows
 from moa_graph.evals.prompts.questions import OwnPrompt
+from moa_graph.evals.tune.recorded_rows import ID, answers_in, gold_in
 from moa_graph.evals.tune.recorded_set import RecordedSet
 from moa_graph.evals.tune.samples import GradedDraft
 from moa_graph.mixture.answers import AnswerReader
 from moa_graph.state import new_usage
 
-__all__ = ["gold_of", "read_answers", "set_name"]
+__all__ = ["as_text", "gold_of", "read_answers", "set_name"]
 
-_SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".json.gz")
+_SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".csv", ".csv.gz", ".parquet")
 
 
 @dataclass
@@ -45,7 +46,7 @@ def read_answers(folder: Path) -> RecordedSet:
     names = list(dict.fromkeys(name for rows in by_model.values() for name in rows))
     whole = [name for name in names if all(name in rows and rows[name].drafts for rows in by_model.values())]
     if not whole:
-        raise InputError(f"{folder}: there is no question that every model answered. Files: {', '.join(by_model)}")
+        raise InputError(f"{folder}: no question has an answer of every model. Files: {', '.join(by_model)}")
     prompts = [_prompt(folder, name, by_model) for name in whole]
     table = [[rows[name].drafts for name in whole] for rows in by_model.values()]
     # As the recording compares them: letter by letter.
@@ -57,7 +58,7 @@ def read_answers(folder: Path) -> RecordedSet:
 def _files(folder: Path) -> list[Path]:
     found = sorted(path for path in folder.iterdir() if path.name.endswith(_SUFFIXES) and not path.name.startswith("."))
     if not found:
-        raise InputError(f"{folder}: there is no file of recorded answers (*.jsonl or *.jsonl.gz)")
+        raise InputError(f"{folder} has no file of recorded answers: each model needs one, NAME.jsonl or NAME.csv")
     return found
 
 
@@ -75,26 +76,30 @@ def _read(path: Path) -> tuple[dict[str, _Answers], int]:
     repeated = 0
     for number, row in enumerate(read_rows(path), 1):
         where = f"{path}, row {number}"
-        gold = gold_of(row.get("gold"), where)
-        if not isinstance(row.get("answers"), list) or not gold:
+        gold = gold_of(gold_in(row), where)
+        answers = answers_in(row)
+        if answers is None and ".csv" in path.suffixes and number > 1:
+            # An empty cell. The first row shows that the column is there.
+            answers = [None]
+        if not gold or answers is None:
             raise InputError(f"{where}: it needs `gold` and a list of `answers`")
-        name = str(number if row.get("id") is None else row["id"])
+        name = next((str(row[field]) for field in ID if row.get(field) is not None), str(number))
         known = found.setdefault(name, _Answers(gold))
         if known.gold != gold:
             raise InputError(f"{where}: its id is that of an earlier row, {name}, but `gold` is another one")
-        new = _sampled(row, gold)
+        new = _sampled(answers, row, gold)
         repeated += bool(known.drafts)
         # The same row twice is the same evidence once.
         known.drafts += [] if known.drafts == new else new
     return found, repeated
 
 
-def _sampled(row: Row, gold: tuple[str, ...]) -> list[GradedDraft]:
+def _sampled(answers: list[Any], row: Row, gold: tuple[str, ...]) -> list[GradedDraft]:
     """Return the answers, graded as the recording does: by equality. One that is missing is wrong and has no vote."""
     sizes = row["tokens"] if isinstance(row.get("tokens"), list) else []
     found = []
-    for answer, size in zip_longest(row["answers"], sizes[: len(row["answers"])]):
-        text = "" if answer is None else _as_text(answer)
+    for answer, size in zip_longest(answers, sizes[: len(answers)]):
+        text = "" if answer is None else as_text(answer)
         known = isinstance(size, int | float) and 0 < size < 2**53
         found.append(GradedDraft(text, float(text in gold), 0.0, 0.0, new_usage(0, int(size)) if known else None))
     return found
@@ -109,10 +114,11 @@ def gold_of(given: Any, where: str) -> tuple[str, ...]:
     golds = given if isinstance(given, list) else [] if given is None else [given]
     if not all(isinstance(gold, str | int | float) for gold in golds):
         raise InputError(f"{where}: `gold` must be text or a number, or a list of them")
-    return tuple(_as_text(gold) for gold in golds if _as_text(gold))
+    return tuple(as_text(gold) for gold in golds if as_text(gold))
 
 
-def _as_text(value: Any) -> str:
+def as_text(value: Any) -> str:
+    """Return a value of JSON as an answer: a whole number without its decimals, and no white space around it."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return str(value).strip()

@@ -9,8 +9,9 @@ from typing import Any
 
 from moa_graph.errors import InputError
 from moa_graph.evals.data.files import Row
+from moa_graph.evals.prompts.grade import Match, check_gold, is_right
 from moa_graph.evals.prompts.questions import OwnPrompt
-from moa_graph.evals.tune.recorded_answers import gold_of, set_name
+from moa_graph.evals.tune.recorded_answers import as_text, gold_of, set_name
 from moa_graph.evals.tune.recorded_set import RecordedSet
 from moa_graph.evals.tune.samples import GradedDraft, best_reader
 from moa_graph.mixture.answers import AnswerReader
@@ -21,6 +22,9 @@ __all__ = ["read_drafts"]
 _LABELS = {"true": 1.0, "yes": 1.0, "correct": 1.0, "1": 1.0, "false": 0.0, "no": 0.0, "incorrect": 0.0, "wrong": 0.0,
            "0": 0.0}  # fmt: skip
 MISSING = "it is not recorded"
+_OTHER_WAYS: tuple[Match, ...] = ("number", "choice")
+_GRADED_BY = 2000
+"""Drafts that decide how drafts without a grade are compared."""
 
 
 @dataclass
@@ -38,11 +42,12 @@ def read_drafts(path: Path, rows: Sequence[Row]) -> RecordedSet:
     Raises:
         InputError: A row is malformed, or there is no question that every model has a draft for.
     """
-    found, repeated = _questions(path, rows)
+    match = _best_match(rows)
+    found, repeated = _questions(path, rows, match)
     models = list(dict.fromkeys(model for each in found for model in each.drafts))
     whole = [each for each in found if all(model in each.drafts for model in models)]
     if not whole:
-        raise InputError(f"{path}: there is no question that every model has a draft for. Models: {', '.join(models)}")
+        raise InputError(f"{path}: no question has a draft of every model. Models: {', '.join(models)}")
     table = [[each.drafts[model] for each in whole] for model in models]
     prompts = [each.prompt for each in whole]
     judges: dict[str, dict[str, Sequence[float]]] = {}
@@ -55,14 +60,42 @@ def read_drafts(path: Path, rows: Sequence[Row]) -> RecordedSet:
     return RecordedSet(set_name(path), prompts, models, table, reader, True, judges, len(found) - len(whole), repeated)
 
 
-def _questions(path: Path, rows: Sequence[Row]) -> tuple[list[_Question], int]:
+def _best_match(rows: Sequence[Row]) -> Match:
+    """Return how drafts without a grade are compared with right answers: the way by which most of them are right."""
+    ungraded = [
+        (str(draft["text"]), gold)
+        for row in rows
+        for draft in (row["drafts"] if isinstance(row.get("drafts"), list) else ())
+        if isinstance(draft, dict) and draft.get("text") and draft.get("correct") is None
+        if isinstance(gold := row.get("gold"), str | int | float | list)
+    ]
+    texts = [(text, gold_of(gold, "")) for text, gold in ungraded[:_GRADED_BY] if _plain(gold)]
+    kinds: list[Match] = ["final", *(kind for kind in _OTHER_WAYS if texts and _comparable(kind, texts))]
+    return max(kinds, key=lambda kind: sum(is_right(text, gold, kind) for text, gold in texts))
+
+
+def _plain(gold: Any) -> bool:
+    return all(isinstance(each, str | int | float) for each in (gold if isinstance(gold, list) else [gold]))
+
+
+def _comparable(kind: Match, texts: Sequence[tuple[str, Sequence[str]]]) -> bool:
+    """Return whether all right answers are numbers, for `number`, or letters, for `choice`."""
+    try:
+        for _, gold in texts:
+            check_gold(kind, gold, "")
+    except InputError:
+        return False
+    return True
+
+
+def _questions(path: Path, rows: Sequence[Row], match: Match) -> tuple[list[_Question], int]:
     """Return the questions in order, and how many rows repeat one."""
     found: dict[str, _Question] = {}
     ids: set[str] = set()
     repeated = 0
     for number, row in enumerate(rows, 1):
         where = f"{path}, row {number}"
-        prompt = _prompt(row, number, where)
+        prompt = _prompt(row, number, where, match)
         known = found.get(prompt.text)
         if known is None:
             # Ids may begin again, such as for every subject.
@@ -118,6 +151,8 @@ def _draft(draft: Mapping[str, Any], prompt: OwnPrompt, where: str) -> GradedDra
     text = draft.get("text")
     if text is None or text == "":
         return GradedDraft("", 0.0, 0.0, error=MISSING)
+    if isinstance(text, int | float):
+        text = as_text(text)
     if not isinstance(text, str):
         raise InputError(f"{where}: a draft's `text` must be text, or null for a draft that is missing")
     usage = new_usage(len(prompt.text) // 4, len(text) // 4)
@@ -130,8 +165,6 @@ def _grade(draft: Mapping[str, Any], text: str, prompt: OwnPrompt, where: str) -
     right = draft.get("correct")
     right = draft.get("score") if right is None else right
     if right is None:
-        from moa_graph.evals.prompts.grade import is_right
-
         if not prompt.gold:
             raise InputError(f"{where}: a draft has no `correct`, and the row has no `gold`")
         return float(is_right(text, prompt.gold, prompt.match, options=prompt.options))
@@ -142,8 +175,8 @@ def _grade(draft: Mapping[str, Any], text: str, prompt: OwnPrompt, where: str) -
     return float(right)
 
 
-def _prompt(row: Row, number: int, where: str) -> OwnPrompt:
+def _prompt(row: Row, number: int, where: str, match: Match) -> OwnPrompt:
     name = str(number if row.get("id") is None else row["id"])
     texts = (row.get(field) for field in ("prompt", "question", "problem"))
     text = next((text for text in texts if isinstance(text, str) and text.strip()), f"Question {name}")
-    return OwnPrompt(name, (("user", text),), gold_of(row.get("gold", row.get("answer")), where))
+    return OwnPrompt(name, (("user", text),), gold_of(row.get("gold", row.get("answer")), where), match)
