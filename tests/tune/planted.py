@@ -4,15 +4,16 @@ A prompt has a difficulty that all models share, and one of its own for each mod
 model's drafts are right independently of each other. Wrong drafts choose among a few wrong answers.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from moa_graph.evals.tune.candidates import free_plans, offers
 from moa_graph.evals.tune.choice import TuneChoice, choose
 from moa_graph.evals.tune.free import deal
+from moa_graph.evals.tune.race import blocks, out_of_race
 from moa_graph.evals.tune.samples import Floats, Samples
-from moa_graph.evals.tune.splits import Splits, pick
+from moa_graph.evals.tune.splits import Splits, design_size, pick
 
 
 @dataclass(frozen=True)
@@ -63,26 +64,75 @@ HURTS = Planted((1.0, 0.3, 0.2), shared=1.0, own=0.2, noise=0.05)
 """One model is far ahead and the others fail where it fails: no mixture helps."""
 
 
-def decided(case: Planted, prompts: int, depth: int, seed: int) -> tuple[TuneChoice, list[str], Floats]:
-    """Return the decision on one repetition, the candidates' names and their scores."""
-    samples = case.samples(prompts, depth, seed)
+def decided(
+    case: Planted, prompts: int, depth: int, seed: int, *, paid: int = 0, stop: bool = True, readers: int = 1
+) -> tuple[TuneChoice, list[str], Floats]:
+    """Return the decision on one repetition, the candidates' names and their scores.
+
+    Args:
+        case: The models.
+        prompts: How many prompts.
+        depth: Drafts of each model.
+        seed: Seed of the repetition.
+        paid: Candidates with a call of their own, each exactly as good as the best single model.
+        stop: Whether those race, so that some of them stop, as the whole of the prompts decides.
+        readers: Ways of reading a final answer, each wrong in one of ten drafts; the one that agrees with the grades on
+            all prompts most often is used.
+    """
+    samples = misread(case.samples(prompts, depth, seed), readers, seed)
     draws = deal(samples, seed=seed)
-    splits = Splits.of(prompts, seed=seed)
+    design = np.random.default_rng(seed).permutation(prompts)[: design_size(prompts)].tolist() if paid else ()
+    splits = Splits.of(prompts, seed=seed, design=design)
     found = offers(samples, splits, texts=False)
     plans = found.plans
     outcomes = [plan.compute(samples, draws) for plan in plans if plan.compute]
     scores = np.stack([outcome.scores for outcome in outcomes])
+    more = _raced(as_good(case, prompts, paid, seed), scores, stop=stop)
+    names = [*(plan.name for plan in plans), *(f"paid {n}" for n in range(len(more)))]
+    table = np.concatenate([scores, more])
     choice = choose(
-        scores,
-        [outcome.cost for outcome in outcomes],
-        [plan.single for plan in plans],
-        kinds=[plan.kind for plan in plans],
+        table,
+        [*(outcome.cost for outcome in outcomes), *[9.0] * len(more)],
+        [*(plan.single for plan in plans), *[False] * len(more)],
+        kinds=[*(plan.kind for plan in plans), *names[len(plans) :]],
         seed=seed,
         splits=splits,
-        offers=found.halves,
-        offered=found.whole,
+        offers=np.concatenate([found.halves, np.ones((len(splits.train), len(more)), dtype=bool)], axis=1),
+        offered=[*found.whole, *[True] * len(more)],
     )
-    return choice, [plan.name for plan in plans], scores
+    return choice, names, table
+
+
+def as_good(case: Planted, prompts: int, many: int, seed: int) -> Floats:
+    """Return scores of candidates that answer as a fresh draft of the best model does: their true gain is zero."""
+    if not many:
+        return np.zeros((0, prompts))
+    best = int(np.argmax(case.skill))
+    return case.samples(prompts, many + 64, seed).scores[best, :, -many:].T
+
+
+def _raced(paid: Floats, scores: Floats, *, stop: bool) -> Floats:
+    """Return the candidates that are left when the race is over."""
+    best = scores[int(scores.mean(axis=1).argmax())]
+    left = list(paid)
+    for block in blocks(scores.shape[1])[:-1] if stop and len(paid) else []:
+        why = out_of_race(left, best, block.stop)
+        left = [own for own, reason in zip(left, why, strict=True) if reason is None]
+    return np.array(left).reshape(len(left), scores.shape[1])
+
+
+def misread(samples: Samples, readers: int, seed: int, *, share: float = 0.1) -> Samples:
+    """Return the samples as the reader sees them that agrees with the grades most often; one reader errs never."""
+    if readers < 2:
+        return samples
+    rng = np.random.default_rng((seed, readers))
+    right = samples.scores == 1
+    tables = []
+    for _ in range(readers):
+        wrong = rng.random(right.shape) < share
+        tables.append(np.where(wrong, rng.integers(-1, 9, size=right.shape), samples.answers))
+    agree = [int(((table[:, :, 0] == 0) == right[:, :, 0]).sum()) for table in tables]
+    return replace(samples, answers=tables[int(np.argmax(agree))])
 
 
 def truth(case: Planted, *, prompts: int = 10_000, depth: int = 5) -> tuple[float, float]:
@@ -120,4 +170,22 @@ def unseen(models: int, depth: int, *, helps: bool) -> Planted:
         spread = (low + high) / 2
         case = Planted(skill, shared, own=spread, noise=share * spread, prices=prices, wrong=wrong)
         low, high = (spread, high) if truth(case, prompts=3000, depth=depth)[1] < 0.05 else (low, spread)
+    return case
+
+
+def break_even(models: int, depth: int) -> Planted:
+    """Return a setting in which the best mixture equals the best single model: the hardest one without a gain.
+
+    Models err independently of each other, so that mixtures differ much from the single model, and the best model is
+    moved ahead until no mixture gains. Drafts of one model hardly differ, so that its own votes gain nothing either.
+    """
+    rng = np.random.default_rng([7, models, depth])
+    prices = tuple(rng.choice([1.0, 2.0, 3.0], models).tolist())
+    gaps, top, shared = rng.uniform(0.0, 0.4, models - 1), rng.uniform(0.8, 1.6), rng.uniform(0.8, 1.6)
+    low, high = 0.0, 4.0
+    for _ in range(9):
+        lead = (low + high) / 2
+        noise = 0.5 if depth == 1 else 0.03
+        case = Planted((top, *(top - lead - gaps).tolist()), shared, own=1.1, noise=noise, prices=prices)
+        low, high = (lead, high) if truth(case, prompts=6000, depth=depth)[1] > 0 else (low, lead)
     return case

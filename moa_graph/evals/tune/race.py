@@ -18,7 +18,7 @@ from moa_graph.evals.tune.sampling import Paying
 from moa_graph.mixture.context import settings
 from moa_graph.mixture.mixture import Mixture
 
-__all__ = ["Measured", "blocks", "hopeless", "race"]
+__all__ = ["Measured", "blocks", "hopeless", "out_of_race", "race"]
 
 FIRST = 20
 """Prompts of the first block; every further block doubles what is done."""
@@ -98,6 +98,21 @@ def hopeless(own: Floats, best: Floats, done: int) -> str | None:
     return None
 
 
+def out_of_race(scores: Sequence[Floats], best: Floats, done: int) -> list[str | None]:
+    """Return why each candidate stops after `done` prompts; None for one that goes on.
+
+    The target is the best so far: on the prompts that are done the best candidate of the race, where it is ahead.
+
+    Args:
+        scores: The candidates' scores on all prompts; those behind `done` are not read.
+        best: The scores to beat, on all prompts.
+        done: How many prompts were run.
+    """
+    leader = max([best[:done], *(own[:done] for own in scores)], key=lambda own: float(np.nanmean(own)))
+    target = np.concatenate([leader, best[done:]])
+    return [hopeless(own[:done], target, done) for own in scores]
+
+
 @dataclass
 class _Runner:
     """One candidate in the race."""
@@ -137,16 +152,11 @@ async def race(
             await _run(runner, [prompts[place] for place in block], paying, answer_tokens)
             _note(runner, prompts, block.stop)
         racing = [runner for runner in racing if runner.measured.whole]
-        leader = best[: block.stop]
-        if racing:
-            means = [float(np.nanmean(r.measured.scores[: block.stop])) for r in racing]
-            top = racing[int(np.argmax(means))].measured.scores[: block.stop]
-            leader = top if float(np.nanmean(top)) > float(np.nanmean(leader)) else leader
-        for runner in racing:
-            own = runner.measured.scores[: block.stop]
-            target = np.concatenate([leader, best[block.stop :]])
-            if stop and block.stop < len(prompts) and (why := hopeless(own, target, block.stop)):
-                runner.measured.status, runner.measured.why = "stopped", why
+        if stop and racing and block.stop < len(prompts):
+            found = out_of_race([runner.measured.scores for runner in racing], best, block.stop)
+            for runner, why in zip(racing, found, strict=True):
+                if why:
+                    runner.measured.status, runner.measured.why = "stopped", why
         racing = [runner for runner in racing if runner.measured.whole]
     return [_finished(runner) for runner in runners]
 
