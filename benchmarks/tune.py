@@ -2,8 +2,9 @@
 
 Nothing is sent anywhere: the recorded models answer inside real graphs. Sets are taken from the folders
 `recorded_drafts` and `recorded_answers` of the assets, or from the paths that are given. Each gets a report and a
-mixture file in reports/tune/NAME. `--unseen` runs planted cases that the rule was not made with instead, into
-reports/tune_unseen.json; it takes half an hour.
+mixture file in reports/tune/NAME. `--unseen` runs other planted cases instead, into reports/tune_unseen.json: settings
+drawn at random, and settings where the best mixture exactly equals the best single model, with paid candidates that race
+and ways of reading answers that err. It takes half an hour.
 """
 
 import asyncio
@@ -18,13 +19,22 @@ from benchmarks.combine.__main__ import ASSETS
 from moa_graph.evals.figures import Figures
 from moa_graph.evals.tune.run_recorded import tune_recorded
 from moa_graph.evals.tune.settings import Options
-from tests.tune.planted import HELPS, HURTS, Planted, decided, truth, unseen
+from tests.tune.planted import HELPS, HURTS, Planted, break_even, decided, truth, unseen
 
 REPORT = Path("reports/tune.json")
 UNSEEN_REPORT = Path("reports/tune_unseen.json")
 REPETITIONS = 100
 UNSEEN = ((3, 4), (4, 1), (4, 2), (5, 3), (6, 2), (7, 1), (8, 4))
 """Sizes of the pool, and drafts of each model."""
+EVEN = ((3, 1), (4, 3), (6, 2))
+"""The same, of the settings in which no mixture gains and none loses."""
+WHOLE: dict[str, dict[str, Any]] = {
+    "free candidates alone": {},
+    "12 paid ones": {"paid": 12, "stop": False},
+    "12 paid ones that race": {"paid": 12},
+    "12 that race, 5 readers": {"paid": 12, "readers": 5},
+}
+"""What is decided on all prompts."""
 
 
 def recorded_sets() -> list[Path]:
@@ -91,8 +101,26 @@ def unseen_cases() -> None:
             name = f"{models} models, {depth} drafts, {'helps' if helps else 'does not help'}"
             report[name] = {**found, "case": vars(case)}
             print(f"{name}: true gain {found['true_gain']:.2f} points", found["200 prompts"], found["30 prompts"])
-            UNSEEN_REPORT.parent.mkdir(exist_ok=True)
-            UNSEEN_REPORT.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+            _written(report)
+    for models, depth in EVEN:
+        case = break_even(models, depth)
+        gain = 100 * truth(case, prompts=6000, depth=depth)[1]
+        for how, given in WHOLE.items():
+            uses = Counter(decided(case, 200, depth, 70_000 + seed, **given)[0].use for seed in range(REPETITIONS))
+            name = f"{models} models, {depth} drafts, no gain: {how}"
+            report[name] = {
+                "true_gain": gain,
+                "repetitions": REPETITIONS,
+                "200 prompts": dict(uses),
+                "case": vars(case),
+            }
+            print(f"{name}: true gain {gain:.2f} points", dict(uses), flush=True)
+            _written(report)
+
+
+def _written(report: dict[str, Any]) -> None:
+    UNSEEN_REPORT.parent.mkdir(exist_ok=True)
+    UNSEEN_REPORT.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
 def main() -> None:
