@@ -3,8 +3,8 @@
 Nothing is sent anywhere: the recorded models answer inside real graphs. Sets are taken from the folders
 `recorded_drafts` and `recorded_answers` of the assets, or from the paths that are given. Each gets a report and a
 mixture file in reports/tune/NAME. `--unseen` runs other planted cases instead, into reports/tune_unseen.json: settings
-drawn at random, and settings where the best mixture exactly equals the best single model, with paid candidates that race
-and ways of reading answers that err. It takes half an hour.
+drawn at random, and settings where the best mixture equals the best single model, with paid candidates that race and
+ways of reading answers that err. It takes half an hour.
 """
 
 import asyncio
@@ -100,7 +100,12 @@ def unseen_cases() -> None:
             found = planted(case, right, depth=depth, seeds=50_000, prompts=3000)
             name = f"{models} models, {depth} drafts, {'helps' if helps else 'does not help'}"
             report[name] = {**found, "case": vars(case)}
-            print(f"{name}: true gain {found['true_gain']:.2f} points", found["200 prompts"], found["30 prompts"])
+            print(
+                f"{name}: true gain {found['true_gain']:.2f} points",
+                found["200 prompts"],
+                found["30 prompts"],
+                flush=True,
+            )
             _written(report)
     for models, depth in EVEN:
         case = break_even(models, depth)
