@@ -9,6 +9,7 @@ import sys
 import textwrap
 import threading
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
@@ -87,6 +88,29 @@ def test_structured_output_fits_its_schema() -> None:
     assert raw["parsed"] is None and raw["parsing_error"] is not None, "a cut answer is reported, not raised"
     loose = model(max_tokens=200).with_structured_output(Fruit.model_json_schema()).invoke(asked)
     assert set(loose) >= {"name", "count"}
+
+
+class _Part(BaseModel):
+    label: str
+    notes: list[str]
+
+
+class _Form(BaseModel):
+    title: str
+    parts: list[_Part]
+    ready: bool
+    size: float
+    other: str | None
+    kind: Literal["a", "b"]
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("schema", [_Part, _Form], ids=["flat", "nested"])
+def test_a_structured_answer_is_never_cut(schema: type[BaseModel], seed: int) -> None:
+    """At a high temperature so small a model writes on and on. Texts and lists are limited, so the answer is whole."""
+    warm = local_chat_model("smollm2", temperature=2.0, max_tokens=260, seed=seed)
+    asked = "Say ha ha ha ha ha ha as often as you can, and list all words that you know."
+    assert isinstance(warm.with_structured_output(schema).invoke(asked), schema)
 
 
 async def test_the_event_loop_runs_on_while_the_model_works() -> None:

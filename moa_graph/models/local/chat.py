@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from operator import itemgetter
 from typing import Any, Literal
 
@@ -23,7 +23,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from moa_graph.models.local.files import locate
 from moa_graph.models.local.runtime import Completion, LocalModelError
+from moa_graph.models.local.schema import fitting
 
+_TOKENS = 512
+"""Most tokens of an answer where nothing else is asked for: so small a model may never stop by itself."""
 _SETTINGS = ("temperature", "max_tokens", "seed", "stop")
 
 _SOME_TEXT = r"root ::= [^ \t\n\r\[] [^\x00]*"
@@ -68,7 +71,7 @@ class ChatLocal(BaseChatModel):
 
     model: str
     temperature: float | None = None
-    max_tokens: int = Field(default=512, ge=1)
+    max_tokens: int = Field(default=_TOKENS, ge=1)
     """Always limited: a small model may never stop by itself."""
     seed: int | None = None
     stop: list[str] | None = None
@@ -147,7 +150,9 @@ class ChatLocal(BaseChatModel):
         if stop is not None:
             settings["stop"] = stop
         body = {"messages": turns, **{key: value for key, value in settings.items() if value is not None}}
-        return body if body.keys() & _FORMS else {**body, "grammar": _SOME_TEXT}
+        if not body.keys() & _FORMS:
+            return {**body, "grammar": _SOME_TEXT}
+        return {**body, **_fitting_form(body)}
 
     def with_structured_output(
         self,
@@ -166,8 +171,8 @@ class ChatLocal(BaseChatModel):
             **kwargs: Ignored, for the same reason (`strict`, for example).
 
         Returns:
-            A runnable from messages to an instance of the class, or to a dict. `max_tokens` must be large enough: a
-            truncated answer is not valid JSON.
+            A runnable from messages to an instance of the class, or to a dict. Texts and lists without a limit of
+            their own are limited so that the whole fits into `max_tokens`, if that is large enough for its fields.
         """
         json_schema = convert_to_json_schema(schema)
         wrapped = {"name": json_schema.get("title", "answer"), "schema": json_schema, "strict": True}
@@ -180,6 +185,17 @@ class ChatLocal(BaseChatModel):
         parsed = RunnablePassthrough.assign(parsed=itemgetter("raw") | parser, parsing_error=lambda _: None)
         failed = RunnablePassthrough.assign(parsed=lambda _: None)
         return RunnableMap(raw=model) | parsed.with_fallbacks([failed], exception_key="parsing_error")
+
+
+def _fitting_form(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the request's response format with a schema that fits into its length; empty without a schema."""
+    form = body.get("response_format")
+    named = form.get("json_schema") if isinstance(form, Mapping) else None
+    schema = named.get("schema") if isinstance(named, Mapping) else None
+    if not isinstance(form, Mapping) or not isinstance(named, Mapping) or not isinstance(schema, Mapping):
+        return {}
+    fitted = fitting(schema, body.get("max_tokens", _TOKENS))
+    return {"response_format": {**form, "json_schema": {**named, "schema": fitted}}}
 
 
 _END = object()
