@@ -55,7 +55,13 @@ class MoAError(RuntimeError):
 
 
 class ConfigError(MoAError):
-    """A mixture, preset, file, context or thread cannot be used."""
+    """A mixture, preset, file, context or thread cannot be used.
+
+    Attributes:
+        problems: For wrong fields: the path and the reason of each, such as `(("proposers", 0, "temperature"), "...")`.
+    """
+
+    problems: tuple[tuple[tuple[str | int, ...], str], ...] = ()
 
 
 class MissingKeyError(ConfigError):

@@ -32,15 +32,15 @@ from moa_graph.chat.callbacks import CallbackRun, Parent, alone, anext_part, aro
 from moa_graph.chat.chunks import Answer, result
 from moa_graph.chat.structured import Method, structured
 from moa_graph.costs.tokens import prompt_tokens, tokens
-from moa_graph.errors import ConfigError
 from moa_graph.graph.build import MoAGraph, create_moa
 from moa_graph.graph.follow import follow, follow_sync
 from moa_graph.mixture.context import BoundContext
 from moa_graph.mixture.fields import ChatFields
 from moa_graph.mixture.mixture import Mixture
-from moa_graph.mixture.validation import explain, refuse_unknown
+from moa_graph.mixture.validation import config_error, refuse_unknown
 from moa_graph.models.answer_filter import ChunkFilter, filtered
 from moa_graph.models.registry import profile_of
+from moa_graph.state.field_errors import field_problems, schema_of
 
 _PARENT, _FORM = "moa_parent", "moa_form"
 
@@ -90,7 +90,7 @@ class ChatMoA(BaseChatModel):
         try:
             super().__init__(**{"mixture": whole, **mine})
         except ValidationError as exc:
-            raise ConfigError(explain(exc, what="ChatMoA")) from None
+            raise config_error(field_problems(exc, schema_of(type(self), sorted(mine))), what="ChatMoA") from None
 
     @model_validator(mode="after")
     def _compiled(self) -> Self:

@@ -13,9 +13,9 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field
 
 from moa_graph.errors import ConfigError
 from moa_graph.mixture.validation import Checked
@@ -74,8 +74,7 @@ class AnswerReader(Checked):
     choices: str = Field(default="ABCD", min_length=2, max_length=26, pattern="^[A-Z]+$")
     normalize: bool = True
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
+    def _check_whole(self) -> None:
         for kind, name in (("json", "field"), ("regex", "pattern")):
             if (self.read == kind) != (getattr(self, name) is not None):
                 raise ConfigError(f"{self.called}: `read: {kind}` and `{name}` go together. Give both or neither.")
@@ -84,7 +83,6 @@ class AnswerReader(Checked):
                 re.compile(self.pattern)
             except re.error as exc:
                 raise ConfigError(f"{self.called}.pattern: not a regular expression ({exc}).") from None
-        return self
 
 
 def _reader(value: Any) -> Any:

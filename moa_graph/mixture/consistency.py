@@ -10,7 +10,7 @@ from moa_graph.mixture.combiner import Combiner
 from moa_graph.mixture.plan import Plan, refuse_duplicates
 from moa_graph.mixture.proposer import MAX_NODES, Proposer
 
-__all__ = ["check_combiners", "check_counts", "check_rounds", "check_sees"]
+__all__ = ["check_combiners", "check_count", "check_nodes", "check_quorum", "check_rounds", "check_sees"]
 
 
 def check_rounds(
@@ -40,20 +40,35 @@ def check_rounds(
         refuse_duplicates(specs)
 
 
-def check_counts(plan: Plan, *, quorum: int | None, min_drafts: int) -> None:
-    """Refuse numbers of drafts that a round cannot give.
+def check_count(plan: Plan, field: str, wanted: int | None) -> None:
+    """Refuse a number of drafts, `quorum` or `min_drafts`, that a round cannot give.
 
     Raises:
         ConfigError: Names the field, the reason and the way out.
     """
     smallest = min(map(len, plan.rounds))
-    for field, wanted in (("quorum", quorum), ("min_drafts", min_drafts)):
-        if wanted is not None and wanted > smallest:
-            raise ConfigError(f"mixture.{field}: {wanted} drafts wanted, but a round gives only {smallest}.")
+    if wanted is not None and wanted > smallest:
+        raise ConfigError(f"mixture.{field}: {wanted} drafts wanted, but a round gives only {smallest}. Lower it.")
+
+
+def check_quorum(quorum: int | None, min_drafts: int) -> None:
+    """Refuse a quorum that closes a round before it has enough drafts.
+
+    Raises:
+        ConfigError: Names both numbers.
+    """
     if quorum is not None and quorum < min_drafts:
         raise ConfigError(
             f"mixture.quorum: a quorum of {quorum} would close a round that needs {min_drafts} (min_drafts)."
         )
+
+
+def check_nodes(plan: Plan) -> None:
+    """Refuse more proposer nodes than a graph may have.
+
+    Raises:
+        ConfigError: Names the number and the most.
+    """
     if len(plan.nodes) > MAX_NODES:
         raise ConfigError(f"mixture: {len(plan.nodes)} proposer nodes; the most is {MAX_NODES}.")
 

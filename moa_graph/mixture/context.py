@@ -13,8 +13,9 @@ from moa_graph.errors import ConfigError
 from moa_graph.mixture.combiner import Combiner, PlannedCall
 from moa_graph.mixture.mixture import MAX_LAYERS, Mixture
 from moa_graph.mixture.proposer import Proposer
-from moa_graph.mixture.validation import Checked, refuse_unknown
+from moa_graph.mixture.validation import Checked, unknown_field
 from moa_graph.state import RunInfo
+from moa_graph.state.field_errors import FieldProblem
 
 _log = logging.getLogger("moa_graph.context")
 
@@ -39,23 +40,15 @@ class MoAContext(Checked):
     called: ClassVar[str] = "context"
 
     @classmethod
-    def _known(cls, data: Mapping[str, Any]) -> Mapping[str, Any]:
-        if fixed := [key for key in data if key in _OF_MIXTURES and key not in cls.model_fields]:
-            raise ConfigError(
-                f"context: {fixed[0]!r} belongs to the mixture and cannot be changed by a run. "
-                f"Fields of a run: {', '.join(cls.model_fields)}."
-            )
-        if private := [key for key in data if key in _OF_CALLERS and key not in cls.model_fields]:
-            raise ConfigError(
-                f"context: {private[0]!r} is set by ChatMoA and the endpoint, not by a caller. "
-                f"Fields of a run: {', '.join(cls.model_fields)}."
-            )
-        foreign = [key for key in data if key not in cls.model_fields and not _near_miss(key, cls.model_fields)]
-        known = {key: value for key, value in data.items() if key not in foreign}
-        refuse_unknown(known, cls.model_fields, what=cls.called)
-        if foreign:
-            _log.warning("context: ignored keys that are not fields of MoAContext: %s", ", ".join(map(repr, foreign)))
-        return known
+    def _known(cls, data: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[FieldProblem]]:
+        own = {key: value for key, value in data.items() if key in cls.model_fields}
+        others = [key for key in data if key not in cls.model_fields]
+        refused = [
+            key for key in others if key in _OF_MIXTURES or key in _OF_CALLERS or _near_miss(key, cls.model_fields)
+        ]
+        if ignored := [key for key in others if key not in refused]:
+            _log.warning("context: ignored keys that are not fields of MoAContext: %s", ", ".join(map(repr, ignored)))
+        return own, [FieldProblem((key,), _no_field(key, cls.model_fields)) for key in refused]
 
     layers: Annotated[int | None, Field(ge=1, le=MAX_LAYERS, description="Layers, the aggregator's own included.")] = (
         None
@@ -205,6 +198,17 @@ _OF_CALLERS = frozenset({"bound", "form"})
 
 _OF_MIXTURES = {*Mixture.model_fields, *Proposer.model_fields, "api_key"} - {"name"}
 """What a run cannot change; other programs have names of their own."""
+
+
+def _no_field(key: str, fields: Mapping[str, Any]) -> str:
+    """Return why a run cannot give a key."""
+    if key in _OF_MIXTURES:
+        why = "belongs to the mixture and cannot be changed by a run"
+    elif key in _OF_CALLERS:
+        why = "is set by ChatMoA and the endpoint, not by a caller"
+    else:
+        return unknown_field(key, fields)
+    return f"{key!r} {why}. Fields of a run: {', '.join(fields)}."
 
 
 def _near_miss(key: object, fields: Mapping[str, Any]) -> bool:

@@ -8,7 +8,7 @@ from typing import TypeVar
 from moa_graph.errors import ConfigError
 from moa_graph.mixture.files import is_preset, read
 from moa_graph.mixture.problems import explained
-from moa_graph.mixture.proposer import Origin, Proposer, reading
+from moa_graph.mixture.proposer import Origin, reading
 from moa_graph.mixture.validation import Checked
 
 __all__ = ["from_file"]
@@ -34,7 +34,6 @@ def from_file(cls: type[M], source: Path, *, trust: bool) -> M:
     except ConfigError as exc:
         if is_preset(source):
             raise
-        known = {"mixture": list(cls.model_fields), "proposer": list(Proposer.model_fields)}
-        raise explained(source, given, lambda all_: cls(**all_), lambda one: Proposer(**one), known, exc) from None
+        raise explained(source, given, lambda fields: cls(**fields), exc) from None
     finally:
         reading.reset(token)

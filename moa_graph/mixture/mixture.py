@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
+from datetime import date
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Unpack
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Unpack
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from moa_graph.errors import ConfigError
 from moa_graph.mixture.combiner import Combiner, Outline, PlannedCall
 from moa_graph.mixture.combiners import AnyCombiner, Synthesize
-from moa_graph.mixture.consistency import check_combiners, check_counts, check_rounds, check_sees
+from moa_graph.mixture.consistency import (
+    check_combiners,
+    check_count,
+    check_nodes,
+    check_quorum,
+    check_rounds,
+    check_sees,
+)
 from moa_graph.mixture.fields import MixtureFields
 from moa_graph.mixture.hashing import hash_of
 from moa_graph.mixture.loading import from_file
 from moa_graph.mixture.plan import Plan, PlannedNode, plan_of, split_rounds
 from moa_graph.mixture.price_overrides import Price, checked_prices
 from moa_graph.mixture.proposer import Proposer, Spec
-from moa_graph.mixture.validation import Checked, refuse_unknown
+from moa_graph.mixture.validation import Checked, check_all, collected
+from moa_graph.state.field_errors import given as shown
 
 __all__ = ["MAX_LAYERS", "Mixture", "PlannedNode", "Proposer"]
 
@@ -29,6 +38,11 @@ MAX_LAYERS = 10
 
 def _as_list(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
+
+
+def _day(value: Any) -> Any:
+    # YAML and TOML make a date of a text that looks like one.
+    return value.isoformat() if isinstance(value, date) else value
 
 
 Round = Annotated[list[Spec], BeforeValidator(_as_list), Field(min_length=1)]
@@ -95,10 +109,10 @@ class Mixture(Checked):
     hedge: float | None = Field(default=None, gt=0)
     max_cost: float | None = Field(default=None, ge=0)
     max_calls: int | None = Field(default=None, ge=1)
-    prices: dict[str, Price] = Field(default_factory=dict)
+    prices: Annotated[dict[str, Price], BeforeValidator(collected(checked_prices))] = Field(default_factory=dict)
     name: str | None = Field(default=None, min_length=1)
     description: str | None = None
-    date: str | None = None
+    date: Annotated[str | None, BeforeValidator(_day, json_schema_input_type=str | None)] = None
     source: str | None = None
     note: str | None = None
 
@@ -106,26 +120,25 @@ class Mixture(Checked):
         # pydantic derives the arguments' types from the validated values: models by name would be type errors.
         def __init__(self, **fields: Unpack[MixtureFields]) -> None: ...
 
-    @field_validator("prices", mode="before")
-    @classmethod
-    def _check_prices(cls, given: Any) -> Any:
-        return checked_prices(given)
-
     @model_validator(mode="before")
     @classmethod
     def _split_rounds(cls, data: Any) -> Any:
         return split_rounds(data)
 
-    @model_validator(mode="after")
-    def _check_whole(self) -> Self:
+    def _check_whole(self) -> None:
         layers = self.layers if "layers" in self.model_fields_set else None
         check_rounds(self.proposers, self.rounds, layers=layers, most=MAX_LAYERS)
-        check_counts(self.plan, quorum=self.quorum, min_drafts=self.min_drafts)
         specs_of = {node.name: node.spec for node in self.plan.nodes}
         rounds = [[specs_of[name] for name in self.round_nodes(layer)] for layer in range(1, self.total_layers)]
-        check_combiners([self.combine, *self.combiners], rounds)
-        check_sees(rounds, self.sees)
-        return self
+        wanted = {"quorum": self.quorum, "min_drafts": self.min_drafts}
+        checks = (
+            *(partial(check_count, self.plan, name, count) for name, count in wanted.items()),
+            partial(check_quorum, self.quorum, self.min_drafts),
+            partial(check_nodes, self.plan),
+            partial(check_combiners, [self.combine, *self.combiners], rounds),
+            partial(check_sees, rounds, self.sees),
+        )
+        check_all(type(self), checks)
 
     @cached_property
     def plan(self) -> Plan:
@@ -301,12 +314,10 @@ class Mixture(Checked):
         if isinstance(source, Mixture):
             return source.changed(**fields) if fields else source
         if source is None or isinstance(source, Mapping):
-            given = {**(source or {}), **fields}
-            refuse_unknown(given, cls.model_fields, what=cls.called)
-            return cls(**given)
+            return cls.model_validate({**(source or {}), **fields})
         if not isinstance(source, str | Path):
             raise ConfigError(
-                f"mixture: expected a preset's name, a file, a mapping or a Mixture, got {type(source).__name__}. "
+                f"mixture: expected a preset's name, a file, a mapping or a Mixture, got {shown(source)}. "
                 "Models are given by name: proposers=[...], aggregator=..."
             )
         loaded = from_file(cls, Path(source), trust=trust)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from moa_graph.errors import ConfigError
+from moa_graph.state.field_errors import given
 
 _DESTINATION = re.compile(
     r"(?:.*_)?(?:api_?key|organization|url|uri|api_base|endpoint|prox(?:y|ies)|hosts?|client|transport|mounts|token)",
@@ -36,18 +37,33 @@ def check_params(params: Mapping[str, Any], fields: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: A name is a field of its own, an address or a key, or a value is not plain JSON.
     """
-    try:
-        json.dumps(params, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as exc:
-        raise ConfigError(f"proposer.params: only plain JSON can be sent ({exc}).") from None
+    if not _is_plain(params):
+        raise ConfigError(
+            f"proposer.params: {_culprit(params)} cannot be sent. Write text, finite numbers, true, false, null, lists "
+            "and mappings only."
+        )
     for name in params:
         if name in fields:
             raise ConfigError(f"proposer.params: {name!r} is a field of its own. Write it beside `params`.")
     _check_names(params)
 
 
+def _culprit(params: Mapping[str, Any]) -> str:
+    """Return the names of the parameters that are not plain JSON."""
+    return ", ".join(name for name, value in params.items() if not _is_plain(value))
+
+
+def _is_plain(value: Any) -> bool:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
+
+
 def _check_names(params: Mapping[str, Any], place: str = "proposer.params") -> None:
     for name, value in params.items():
+        _check_name(name, place)
         if name in _FIXED:
             raise ConfigError(f"{place}: {name!r} is set by the mixture and cannot be a parameter. Remove it.")
         if _DESTINATION.fullmatch(name):
@@ -61,10 +77,16 @@ def _check_names(params: Mapping[str, Any], place: str = "proposer.params") -> N
             _check_names(value, f"{place}.{name}")
 
 
+def _check_name(name: object, place: str) -> None:
+    if not isinstance(name, str):
+        raise ConfigError(f"{place}: the name {given(name)} must be text. Put it in quotes.")
+
+
 def _check_headers(headers: Any, place: str) -> None:
     if not isinstance(headers, Mapping):
-        raise ConfigError(f"{place}: expected header names with their values.")
+        raise ConfigError(f"{place}: expected a mapping of header names to values.")
     for name, value in headers.items():
+        _check_name(name, place)
         if name.strip().lower() in _FORBIDDEN_HEADERS:
             raise ConfigError(f"{place}: the header {name!r} is set by the client and cannot be given. Remove it.")
         if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name) or re.search(r"[\x00-\x1f\x7f]", str(value)):

@@ -9,7 +9,8 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from moa_graph.errors import ConfigError
-from moa_graph.mixture.validation import refuse_unknown
+from moa_graph.mixture.validation import config_error, refuse_unknown
+from moa_graph.state.field_errors import FieldProblem
 
 _MOST = 1e9
 """Dollars per million tokens; more is a mistake."""
@@ -93,8 +94,14 @@ def checked_prices(given: Any) -> Any:
     """
     if not isinstance(given, Mapping):
         return given
+    problems = []
     for name, price in given.items():
-        rates(str(name), price)
+        try:
+            rates(str(name), price)
+        except ConfigError as exc:
+            problems.append(FieldProblem((str(name),), str(exc).removeprefix(f"prices[{name!r}]: ")))
+    if problems:
+        raise config_error(problems, what="prices")
     return {name: _plain(price) for name, price in given.items()}
 
 

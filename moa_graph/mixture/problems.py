@@ -2,142 +2,125 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from moa_graph.errors import ConfigError
+from moa_graph.state.field_errors import FieldProblem, Step, place_of
 
 __all__ = ["explained"]
 
-_STAND_IN = "local:smollm2"
-"""Stands for a model that has a problem of its own, while the rest is checked."""
+_SHAPE = ("proposers", "rounds", "layers", "sees", "combine", "combiners", "samples")
+"""Fields whose values decide which other values fit. When one of them is wrong, checks of the whole would mislead."""
 
-Step = str | int
-
-
-class _Problem(NamedTuple):
-    path: tuple[Step, ...]
-    text: str
+_MODELS = ("proposers", "rounds", "aggregator", "fallbacks")
 
 
 def explained(
-    file: Path,
-    fields: Mapping[str, Any],
-    whole: Callable[[Mapping[str, Any]], object],
-    model: Callable[[Mapping[str, Any]], object],
-    known: Mapping[str, Sequence[str]],
-    first: ConfigError,
+    file: Path, fields: Mapping[str, Any], build: Callable[[Mapping[str, Any]], object], first: ConfigError
 ) -> ConfigError:
     """Return one error with every problem of a file.
 
     Args:
         file: The mixture file.
         fields: What it says.
-        whole: Builds the mixture, or raises a ConfigError.
-        model: Builds one model, or raises a ConfigError.
-        known: The fields of a `mixture` and of a `proposer`.
+        build: Builds the mixture, or raises a ConfigError.
         first: The error that building the mixture raised.
     """
-    problems = list(_problems(fields, whole, model, known))
+    problems = _in_file(first, fields)
     if not problems:
         return ConfigError(f"{file}: {first}")
-    lines = _lines(file)
-    told = [f"{_place(problem.path, fields, lines)}{problem.text}" for problem in problems]
-    if len(told) == 1:
-        return ConfigError(f"{file}, {told[0]}" if told[0].startswith("line ") else f"{file}: {told[0]}")
-    return ConfigError(f"{file}: {len(told)} problems.\n" + "\n".join(f"  {text}" for text in told))
-
-
-def _problems(
-    fields: Mapping[str, Any],
-    whole: Callable[[Mapping[str, Any]], object],
-    model: Callable[[Mapping[str, Any]], object],
-    known: Mapping[str, Sequence[str]],
-) -> Iterator[_Problem]:
-    clean = dict(fields)
-    for key in fields:
-        if key not in known["mixture"]:
-            yield _Problem((key,), _unknown(key, known["mixture"]))
-            del clean[key]
-    broken: set[tuple[Step, ...]] = set()
-    for path, spec in _models(clean):
-        given = dict(spec)
-        for key in spec:
-            if key not in known["proposer"]:
-                yield _Problem((*path, key), _unknown(key, known["proposer"]))
-                del given[key]
-                broken.add(path)
+    # The checks of a mixture as a whole run only when every field is right: leave out those that are not.
+    if not any(_decides(problem) for problem in problems):
         try:
-            model(given)
+            build(_without(fields, problems))
         except ConfigError as exc:
-            broken.add(path)
-            for part in str(exc).split("; proposer"):
-                field, text = _field(part, "proposer")
-                yield _Problem((*path, *field), text)
-    try:
-        whole(_without(clean, broken))
-    except ConfigError as exc:
-        for part in str(exc).split("; mixture"):
-            yield _Problem(*_field(part, "mixture"))
+            wrong = [problem.path for problem in problems]
+            later = _in_file(exc, fields)
+            problems += [each for each in later if not any(each.path[: len(path)] == path for path in wrong)]
+    lines = _lines(file)
+    problems.sort(key=lambda problem: _line(problem.path, lines) or 0)
+    texts = [f"{_place(problem.path, fields, lines)}{problem.text}" for problem in problems]
+    if len(texts) == 1:
+        error = ConfigError(f"{file}, {texts[0]}" if texts[0].startswith("line ") else f"{file}: {texts[0]}")
+    else:
+        error = ConfigError("\n  ".join([f"{file}: {len(texts)} problems.", *texts]))
+    error.problems = tuple(problems)
+    return error
 
 
-def _models(fields: Mapping[str, Any]) -> Iterator[tuple[tuple[Step, ...], Mapping[str, Any]]]:
-    """Yield every model that is written as a mapping, with its place in the file."""
-
-    def in_list(path: tuple[Step, ...], value: Any) -> Iterator[tuple[tuple[Step, ...], Mapping[str, Any]]]:
-        if isinstance(value, Mapping):
-            yield path, value
-        elif isinstance(value, list):
-            for number, each in enumerate(value):
-                yield from in_list((*path, number), each)
-
-    for name in ("proposers", "rounds", "aggregator", "fallbacks"):
-        yield from in_list((name,), fields.get(name))
+def _in_file(error: ConfigError, fields: Mapping[str, Any]) -> list[FieldProblem]:
+    """Return an error's problems with their places as the file writes them."""
+    return [FieldProblem(_written(path, fields), text) for path, text in error.problems]
 
 
-def _without(fields: Mapping[str, Any], broken: set[tuple[Step, ...]]) -> dict[str, Any]:
-    """Return the fields with a stand-in for every broken model, so that only the rest is judged."""
-    numbers = iter(range(len(broken)))
-
-    def copied(path: tuple[Step, ...], value: Any) -> Any:
-        if path in broken:
-            return {"model": _STAND_IN, "name": f"stand-in-{next(numbers)}"}
-        if isinstance(value, list):
-            return [copied((*path, number), each) for number, each in enumerate(value)]
-        return value
-
-    return {name: copied((name,), value) for name, value in fields.items()}
+def _written(path: tuple[Step, ...], fields: Mapping[str, Any]) -> tuple[Step, ...]:
+    """Return the path of a field in the file, where a round may be a mapping and a model a name alone."""
+    rounds: Any = fields.get("rounds")
+    index = path[1] if len(path) > 1 and path[0] in ("rounds", "sees") else ""
+    if _has(rounds, index) and isinstance(rounds[index], Mapping):
+        path = ("rounds", index, "proposers" if path[0] == "rounds" else "sees", *path[2:])
+    value: Any = fields
+    for step in path[:-1]:
+        value = value[step] if _has(value, step) else {}
+    return path[:-1] if path and path[-1] == "model" and not isinstance(value, Mapping) else path
 
 
-def _unknown(key: object, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
-    hint = f"Did you mean {near[0]!r}?" if near else f"Known fields: {', '.join(known)}."
-    return f"unknown field {str(key)!r}. {hint}"
+def _decides(problem: FieldProblem) -> bool:
+    """Return whether other checks depend on a field that is wrong, or on the field that a misspelled name means."""
+    names = [step for step in problem.path if isinstance(step, str)]
+    if not names or names[0].startswith("combine"):
+        return True
+    whole = isinstance(problem.path[-1], str)
+    return whole and bool(difflib.get_close_matches(names[-1], _SHAPE, n=1, cutoff=0.5))
 
 
-def _field(text: str, what: str) -> tuple[tuple[Step, ...], str]:
-    """Split "proposer.params[0]: reason" into the path of its field and the reason."""
-    found = re.match(r"((?:\.\w+|\[\d+\])+): ", text.removeprefix(what))
-    if not found:
-        return (), text.removeprefix(f"{what}: ").lstrip(".")
-    steps = re.findall(r"\.(\w+)|\[(\d+)\]", found[1])
-    path = tuple(name or int(number) for name, number in steps)
-    return path, text.removeprefix(what)[found.end() :]
+def _without(fields: Mapping[str, Any], problems: Sequence[FieldProblem]) -> dict[str, Any]:
+    """Return the fields without those that are wrong; another model stands for one that is wrong as a whole."""
+    left: dict[str, Any] = copy.deepcopy(dict(fields))
+    for number, (path, _) in enumerate(problems):
+        other = {"model": "local:smollm2", "name": f"other-{number}"}
+        place: Any = left
+        for step in path[:-1]:
+            place = place[step] if _has(place, step) else None
+        last = path[-1]
+        if path[0] in _MODELS and last == "model":
+            _put(left, path[:-1], other)
+        elif path[0] in _MODELS and (isinstance(last, int) or len(path) == 1):
+            _put(left, path, other)
+        elif isinstance(place, dict):
+            place.pop(last, None)
+        else:
+            left.pop(str(path[0]), None)
+    return left
+
+
+def _put(fields: dict[str, Any], path: Sequence[Step], value: Any) -> None:
+    place: Any = fields
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = value
+
+
+def _line(path: Sequence[Step], lines: Mapping[tuple[Step, ...], int]) -> int | None:
+    """Return the line of a field, or of the nearest thing around it that the file has."""
+    return next((lines[tuple(path[:n])] for n in range(len(path), 0, -1) if tuple(path[:n]) in lines), None)
 
 
 def _place(path: tuple[Step, ...], fields: Mapping[str, Any], lines: Mapping[tuple[Step, ...], int]) -> str:
     """Return where a problem is: "line 4, proposers[1] (openai:x).temperature: "."""
-    known = next((path[:n] for n in range(len(path), 0, -1) if path[:n] in lines), None)
-    line = f"line {lines[known]}" if known else ""
+    number = _line(path, lines)
+    line = f"line {number}" if number else ""
     name = ""
     value: Any = fields
-    for step in path:
-        name += f"[{step}]" if isinstance(step, int) else f".{step}" if name else str(step)
+    for n, step in enumerate(path):
+        part = place_of((step,))
+        name += part if part.startswith("[") or not name else f".{part}"
         value = value[step] if _has(value, step) else {}
-        if isinstance(value, Mapping) and isinstance(value.get("model"), str):
+        if n < len(path) - 1 and isinstance(value, Mapping) and isinstance(value.get("model"), str):
             name += f" ({value.get('name') or value['model']})"
     where = ", ".join(part for part in (line, name) if part)
     return f"{where}: " if where else ""

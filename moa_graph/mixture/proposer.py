@@ -6,9 +6,10 @@ import re
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeAlias, Unpack
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias, Unpack
 
 from pydantic import (
     BeforeValidator,
@@ -16,8 +17,6 @@ from pydantic import (
     PlainSerializer,
     PrivateAttr,
     WithJsonSchema,
-    field_validator,
-    model_validator,
 )
 
 # LangGraph requires this TypedDict below Python 3.12.
@@ -26,7 +25,8 @@ from typing_extensions import TypedDict
 from moa_graph.errors import ConfigError
 from moa_graph.mixture.identity import identity
 from moa_graph.mixture.params import check_params
-from moa_graph.mixture.validation import Checked
+from moa_graph.mixture.validation import Checked, collected
+from moa_graph.state.field_errors import given
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -66,16 +66,22 @@ def _model(value: Any) -> Any:
         provider, colon, name = value.partition(":")
         if not (colon and provider.strip() and name.strip()):
             raise ConfigError(
-                f'model {value!r} is not of the form "provider:model". '
+                f'{given(value)} is not of the form "provider:model". '
                 'Write for example "openai:gpt-6.1-sol" or "local:smollm2".'
             )
         return value
-    # Imported here, since it is slow and a mixture of names never needs it.
-    from langchain_core.language_models import BaseChatModel
+    # Plain data is no model, and LangChain is slow to import.
+    if value is not None and not isinstance(value, bool | int | float | Mapping | list | tuple | date):
+        from langchain_core.language_models import BaseChatModel
 
-    if not isinstance(value, BaseChatModel):
-        raise ConfigError(f'model: expected "provider:model" or a LangChain chat model, got {type(value).__name__}.')
-    return value
+        if isinstance(value, BaseChatModel):
+            return value
+        raise ConfigError(f'expected a model as "provider:model", or a LangChain chat model, got {_kind(value)}.')
+    raise ConfigError(f'expected a model as "provider:model", got {given(value)}.')
+
+
+def _kind(value: Any) -> str:
+    return f"an object of the class {type(value).__name__}"
 
 
 def label(model: Any) -> str:
@@ -88,9 +94,9 @@ def label(model: Any) -> str:
 
 Model = Annotated[
     Any,
-    BeforeValidator(_model),
+    BeforeValidator(collected(_model)),
     PlainSerializer(label, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": "^[^:]+:.+$", "description": 'As "provider:model".'}),
+    WithJsonSchema({"type": "string", "pattern": "^[^:]+:.+$"}),
 ]
 
 
@@ -127,7 +133,7 @@ class Proposer(Checked):
     A field that is left out is not sent: the provider's own default holds.
 
     Attributes:
-        model: "provider:model", or a LangChain chat model.
+        model: The model as "provider:model", or a LangChain chat model.
         name: A name of its own, for node names and reports.
         base_url: The address of an OpenAI-compatible server.
         api_key_env: The variable with the key for `base_url`; the key goes to that server only.
@@ -206,20 +212,13 @@ class Proposer(Checked):
         text = text.removesuffix(".gguf").rsplit("/", 1)[-1].lower()
         return re.sub(r"[^a-z0-9]+", "-", text).strip("-")[:40] or "model"
 
-    @model_validator(mode="after")
-    def _check_server(self) -> Self:
+    def _check_whole(self) -> None:
+        check_params(self.params, type(self).model_fields)
         if self.api_key_env and not self.base_url:
             raise ConfigError(
-                f"{self.label}: api_key_env is for servers given by base_url; "
-                "a named provider's key has its own variable. Remove one or add the other."
+                "proposer.api_key_env: is for servers given by `base_url`; "
+                "a named provider's key has its own variable. Remove it, or add `base_url`."
             )
-        return self
-
-    @field_validator("params")
-    @classmethod
-    def _check_params(cls, params: dict[str, Any]) -> dict[str, Any]:
-        check_params(params, cls.model_fields)
-        return params
 
 
 def _as_proposer(value: Any) -> Any:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
-from functools import cached_property
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from functools import cache, cached_property, wraps
 from typing import Any, ClassVar, Self
 
 from pydantic import (
@@ -18,11 +20,19 @@ from pydantic import (
 
 from moa_graph.errors import ConfigError
 from moa_graph.mixture.descriptions import descriptions
-from moa_graph.state.wording import merged
+from moa_graph.state.field_errors import FieldProblem, field_problems, place_of, refused
+
+__all__ = ["Checked", "check_all", "collected", "config_error", "refuse_unknown", "unknown_field"]
+
+_QUIET = frozenset({"api_key_env", "base_url"})
+"""Fields whose values are not repeated: a key written into one of them by mistake must not reach a log."""
+
+_inside: ContextVar[bool] = ContextVar("_inside", default=False)
+"""Whether a larger model is being validated, which reports the problems of the models in it."""
 
 
 class Checked(BaseModel):
-    """A frozen model whose every mistake is one `ConfigError`."""
+    """A frozen model; all its mistakes, and those of the models in it, are one `ConfigError`."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, allow_inf_nan=False, ignored_types=(cached_property,)
@@ -34,12 +44,31 @@ class Checked(BaseModel):
     @model_validator(mode="wrap")
     @classmethod
     def _explain(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        problems: list[FieldProblem] = []
         if isinstance(data, Mapping):
-            data = cls._known(data)
+            data, problems = cls._known(data)
+        outermost = not _inside.get()
+        token = _inside.set(True)
         try:
-            return handler(data)
+            built = handler(data)
+            built._check_whole()
         except ValidationError as exc:
-            raise ConfigError(explain(exc, what=cls.called)) from None
+            problems += field_problems(exc, _schema(cls), quiet=_QUIET)
+        except ConfigError as exc:
+            problems += problems_of(exc, cls)
+        else:
+            if not problems:
+                return built
+        finally:
+            _inside.reset(token)
+        raise config_error(problems, what=cls.called) if outermost else refused(problems)
+
+    def _check_whole(self) -> None:
+        """Refuse fields that do not fit together. Called when every field by itself is right.
+
+        Raises:
+            ConfigError: Names the field ("combine.keep: ..."), the reason and the way out.
+        """
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
@@ -59,37 +88,89 @@ class Checked(BaseModel):
                 yield name, value
 
     @classmethod
-    def _known(cls, data: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the data without keys that may be ignored; refuse other unknown keys."""
-        refuse_unknown(data, cls.model_fields, what=cls.called)
-        return data
+    def _known(cls, data: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[FieldProblem]]:
+        """Return the data without unknown keys, and a problem for each of those that may not be ignored."""
+        unknown = [
+            FieldProblem((str(key),), unknown_field(key, cls.model_fields))
+            for key in data
+            if key not in cls.model_fields
+        ]
+        return {key: value for key, value in data.items() if key in cls.model_fields}, unknown
+
+
+@cache
+def _schema(cls: type[Checked]) -> dict[str, Any]:
+    return cls.model_json_schema()
+
+
+def config_error(problems: Sequence[FieldProblem], *, what: str) -> ConfigError:
+    """Return one error for all problems of what is called `what`."""
+    texts = [f"{place_of((what, *problem.path))}: {problem.text}" for problem in problems]
+    error = ConfigError(texts[0] if len(texts) == 1 else "\n  ".join([f"{len(texts)} problems.", *texts]))
+    error.problems = tuple(problems)
+    return error
+
+
+def problems_of(error: ConfigError, cls: type[Checked]) -> list[FieldProblem]:
+    """Return the problems that an error raised in the validation of `cls` reports: "combine.keep: reason"."""
+    if error.problems:
+        return [FieldProblem(path, text) for path, text in error.problems]
+    text = str(error)
+    found = re.match(r"([a-z_]+)((?:\.\w+|\[\d+\])*): ", text)
+    if not found or not (
+        found[1] == cls.called.rpartition(".")[2] or text.startswith(cls.called) or found[1] in cls.model_fields
+    ):
+        return [FieldProblem((), text)]
+    head = text[: found.end() - 2]
+    inner = head.removeprefix(cls.called) if head.startswith(cls.called) else f".{head}"
+    steps = re.findall(r"\.(\w+)|\[(\d+)\]", inner)
+    return [FieldProblem(tuple(name or int(number) for name, number in steps), text[found.end() :])]
+
+
+def check_all(cls: type[Checked], checks: Iterable[Callable[[], None]]) -> None:
+    """Run checks that do not depend on each other.
+
+    Raises:
+        ConfigError: Names the problems of all of them.
+    """
+    problems: list[FieldProblem] = []
+    for check in checks:
+        try:
+            check()
+        except ConfigError as exc:
+            problems += problems_of(exc, cls)
+    if problems:
+        raise config_error(problems, what=cls.called)
+
+
+def collected(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return a validator whose ConfigError is reported beside the problems of other fields."""
+
+    @wraps(check)
+    def validator(value: Any) -> Any:
+        try:
+            return check(value)
+        except ConfigError as exc:
+            raise refused([FieldProblem(path, text) for path, text in exc.problems or (((), str(exc)),)]) from None
+
+    return validator
+
+
+def unknown_field(key: object, known: Iterable[str]) -> str:
+    """Return the message for an unknown field: it names the nearest known one, or all."""
+    names = list(known)
+    near = difflib.get_close_matches(str(key), names, n=1, cutoff=0.5)
+    hint = f"Did you mean {near[0]!r}?" if near else f"Known fields: {', '.join(names)}."
+    if not near and "params" in names:
+        hint += " A parameter of the provider's API goes into `params`."
+    return f"unknown field {str(key)!r}. {hint}"
 
 
 def refuse_unknown(data: Mapping[str, Any], known: Mapping[str, Any], *, what: str) -> None:
     """Refuse unknown keys, and name the nearest field.
 
     Raises:
-        ConfigError: For the first unknown key.
+        ConfigError: For the unknown keys.
     """
-    for key in data:
-        if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
-            hint = f"Did you mean {near[0]!r}?" if near else f"Known fields: {', '.join(known)}."
-            raise ConfigError(f"{what}: unknown field {str(key)!r}. {hint}")
-
-
-def explain(error: ValidationError, *, what: str) -> str:
-    """Return a pydantic error as one line: each field, what is wrong with it, and what was given."""
-    parts = []
-    for loc, reason, item in merged(error.errors(include_url=False)):
-        place = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in loc)
-        # A key written into one of these fields by mistake must not reach a log.
-        quiet = item["type"] == "missing" or {"api_key_env", "base_url"} & set(loc)
-        given = "" if quiet else f" (got {_given(item['input'])})"
-        parts.append(f"{what}{place}: {reason}{given}")
-    return "; ".join(parts)
-
-
-def _given(value: Any) -> str:
-    """Return a refused value for an error: numbers as they are, everything else in quotes and cut."""
-    return str(value) if isinstance(value, int | float) else repr(str(value)[:60])
+    if unknown := [key for key in data if key not in known]:
+        raise ConfigError("\n".join(f"{what}: {unknown_field(key, known)}" for key in unknown))

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from moa_graph.errors import ConfigError
 from moa_graph.mixture.context import BoundContext
 from moa_graph.serve.problems import Problem
-from moa_graph.state.wording import merged
+from moa_graph.state.field_errors import field_problems, place_of
 
 __all__ = ["Count", "Object", "Penalty", "Temperature", "Text", "TopP", "context_of", "validate", "without_nulls"]
 
@@ -41,11 +41,8 @@ def validate(model: type[Object], fields: Mapping[str, Any]) -> None:
     try:
         model.model_validate(fields)
     except ValidationError as exc:
-        loc, reason, first = merged(exc.errors(include_url=False))[0]
-        name, *rest = map(str, loc)
-        place = "".join([name, *(f"[{part}]" if part.isdecimal() else f".{part}" for part in rest)])
-        given = "" if first["type"] == "missing" else f" (got {str(first['input'])[:60]!r})"
-        raise Problem(400, f"{place}: {reason}{given}.", param=name) from None
+        first = field_problems(exc, model.model_json_schema(), named=True)[0]
+        raise Problem(400, f"{place_of(first.path)}: {first.text}", param=str(first.path[0])) from None
 
 
 def without_nulls(body: Mapping[str, Any]) -> dict[str, Any]:

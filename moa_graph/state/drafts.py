@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from moa_graph.errors import InputError
+from moa_graph.state.field_errors import field_problems, place_of
 from moa_graph.state.values import Draft, Note
-from moa_graph.state.wording import merged
 
 __all__ = ["by_place", "merge_drafts", "merge_notes"]
 
@@ -68,9 +68,8 @@ def _checked_drafts(given: Any) -> list[Draft]:
     try:
         drafts = _drafts_adapter().validate_python(list(given) if isinstance(given, tuple) else given)
     except ValidationError as exc:
-        loc, reason, _ = merged(exc.errors(include_url=False))[0]
-        place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc)
-        raise InputError(f"drafts{place}: {reason}. {_WAY_OUT}") from None
+        first = field_problems(exc, _drafts_adapter().json_schema(), named=True)[0]
+        raise InputError(f"{place_of(('drafts', *first.path))}: {first.text} {_WAY_OUT}") from None
     for draft in drafts:
         if draft["layer"] < 1 or draft["slot"] < 0:
             raise InputError(f"drafts: layer {draft['layer']}, slot {draft['slot']} is not a place. {_WAY_OUT}")

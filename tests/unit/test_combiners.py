@@ -426,8 +426,8 @@ async def test_a_run_may_choose_among_the_mixtures_combiners() -> None:
 @pytest.mark.parametrize(
     ("combine", "words"),
     [
-        ("average", "unknown combiner 'average'.*synthesize"),
-        ({"keep": 2}, "no name"),
+        ("average", 'combiner\'s name.*got "average".*synthesize'),
+        ({"keep": 2}, "mapping with `name`"),
         ({"name": "select", "kep": 2}, "Did you mean 'keep'"),
         ({"name": "select", "keep": 4}, "4 drafts to keep, but the last round has 3"),
         ({"name": "vote", "weights": [1, 2]}, "2 weights for 3 slots"),

@@ -55,7 +55,7 @@ def test_a_proposers_model_is_given_by_position_or_by_name_and_once() -> None:
     for wrong in (lambda: Proposer("a:b", "c:d"), lambda: Proposer("a:b", model="c:d")):  # type: ignore[call-arg, misc]
         with pytest.raises(ConfigError, match="one model"):
             wrong()
-    with pytest.raises(ConfigError, match=r"proposer\.model: it is required"):
+    with pytest.raises(ConfigError, match=r"proposer\.model: this field is required"):
         Proposer(name="a")  # type: ignore[call-arg]
     with pytest.raises(ConfigError, match="Did you mean 'temperature'"):
         Proposer("a:b", temprature=1)  # type: ignore[call-arg]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
@@ -17,6 +19,8 @@ from moa_graph.mixture.combiners.select import Select
 from moa_graph.mixture.combiners.synthesize import Synthesize
 from moa_graph.mixture.combiners.verify import Verify
 from moa_graph.mixture.combiners.vote import Vote
+from moa_graph.mixture.validation import collected
+from moa_graph.state.field_errors import given
 
 __all__ = [
     "NAMES",
@@ -48,15 +52,23 @@ NAMES = tuple(_ALL)
 
 
 def _named(value: Any) -> Any:
-    return {"name": value} if isinstance(value, str) else value
+    """Return the options with their combiner's name, so that the union below always finds its class."""
+    options = {"name": value} if isinstance(value, str) else value
+    if isinstance(options, Combiner):
+        return options
+    name = options.get("name") if isinstance(options, Mapping) else None
+    if not isinstance(name, str) or name not in _ALL:
+        near = difflib.get_close_matches(str(name), NAMES, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(
+            f"expected a combiner's name, or a mapping with `name`, got {given(value)}.{hint} "
+            f"Names: {', '.join(NAMES)}."
+        )
+    return dict(options)
 
 
 def _which(value: Any) -> str:
-    name = value.get("name") if isinstance(value, dict) else getattr(value, "name", None)
-    if name not in _ALL:
-        given = "no name" if name is None else f"unknown combiner {name!r}"
-        raise ConfigError(f"mixture.combine: {given}. Give a name, or a mapping with `name`: {', '.join(NAMES)}.")
-    return str(name)
+    return str(value["name"] if isinstance(value, dict) else value.name)
 
 
 _Mapping = Annotated[
@@ -71,5 +83,5 @@ _Mapping = Annotated[
 ]
 _Name = Annotated[str, Field(json_schema_extra={"enum": list(NAMES)})]
 
-AnyCombiner = Annotated[_Mapping, BeforeValidator(_named, json_schema_input_type=_Name | _Mapping)]
+AnyCombiner = Annotated[_Mapping, BeforeValidator(collected(_named), json_schema_input_type=_Name | _Mapping)]
 """A combiner's name, or a mapping of its name and options."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
-from pydantic import Discriminator, Field, PlainSerializer, Tag, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, PlainSerializer, Tag, WithJsonSchema
 
 from moa_graph.errors import ConfigError
 from moa_graph.mixture.proposer import Origin, reading
-from moa_graph.mixture.validation import Checked
+from moa_graph.mixture.validation import Checked, collected
+from moa_graph.state.field_errors import given
 
 __all__ = ["Check", "CommandCheck", "SchemaCheck"]
 
@@ -30,15 +31,13 @@ class CommandCheck(Checked):
     seconds: float = Field(default=30.0, gt=0, le=3_600)
     environment: list[str] = Field(default_factory=list)
 
-    @model_validator(mode="after")
-    def _refuse_foreign(self) -> Self:
+    def _check_whole(self) -> None:
         origin = reading.get(Origin())
         if origin.path is not None and not origin.trusted:
             raise ConfigError(
                 f"combine.check: {origin.path.name} wants to run the program {self.command[0]!r} on this machine. "
                 "If you wrote the file, load it with Mixture.load(file, trust=True), or --trust on the command line."
             )
-        return self
 
 
 class SchemaCheck(Checked):
@@ -52,8 +51,7 @@ class SchemaCheck(Checked):
 
     json_schema: dict[str, Any]
 
-    @model_validator(mode="after")
-    def _check_schema(self) -> Self:
+    def _check_whole(self) -> None:
         if not importlib.util.find_spec("jsonschema"):
             raise ConfigError(
                 "combine.check: json_schema needs jsonschema. Install it: pip install 'moa_graph[verify]'"
@@ -65,7 +63,6 @@ class SchemaCheck(Checked):
             validator_for(self.json_schema, default=Draft202012Validator).check_schema(self.json_schema)
         except SchemaError as exc:
             raise ConfigError(f"combine.check.json_schema: not a JSON schema ({exc.message[:200]}).") from None
-        return self
 
 
 def _name_of(check: Any) -> str:
@@ -79,23 +76,29 @@ Function = Annotated[
 ]
 
 
+_KINDS = {"command": CommandCheck, "json_schema": SchemaCheck}
+
+
 def _kind_of(check: Any) -> str:
-    if callable(check):
-        return "function"
-    known = {"command": CommandCheck, "json_schema": SchemaCheck}
-    for name, kind in known.items():
+    for name, kind in _KINDS.items():
         if isinstance(check, kind) or (isinstance(check, Mapping) and name in check):
             return name
-    raise ConfigError(
-        f"combine.check: expected {{command: [...]}}, {{json_schema: {{...}}}} or, in Python, a function, "
-        f"got {check!r}."
-    )
+    return "function"
 
 
-Check = Annotated[
+def _is_check(check: Any) -> Any:
+    if not callable(check) and _kind_of(check) == "function":
+        raise ConfigError(
+            f"expected {{command: [...]}}, {{json_schema: {{...}}}} or a Python function, got {given(check)}."
+        )
+    return check
+
+
+_Any = Annotated[
     Annotated[CommandCheck, Tag("command")]
     | Annotated[SchemaCheck, Tag("json_schema")]
     | Annotated[Function, Tag("function")],
     Discriminator(_kind_of),
 ]
+Check = Annotated[_Any, BeforeValidator(collected(_is_check), json_schema_input_type=_Any)]
 """How a draft is checked."""

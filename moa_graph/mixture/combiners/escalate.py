@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from moa_graph.errors import ConfigError
 from moa_graph.mixture.answers import AnswerReader, Reader
@@ -61,11 +61,9 @@ class Escalate(Combiner):
     finish: Literal["draft", "synthesize"] | None = None
     gate: Gate | None = None
 
-    @model_validator(mode="after")
-    def _check_comparator(self) -> Self:
+    def _check_whole(self) -> None:
         if self.comparator and self.agree != "model":
             raise ConfigError("combine.comparator: goes with `agree: model` only.")
-        return self
 
     @property
     def specs(self) -> list[Proposer]:

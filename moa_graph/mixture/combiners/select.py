@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from moa_graph.errors import ConfigError
 from moa_graph.mixture.combiner import Combiner, Outline, PlannedCall, drafting, writing
@@ -38,13 +38,11 @@ class Select(Combiner):
     show_scores: bool = False
     criteria: str | None = Field(default=None, min_length=1, max_length=10_000)
 
-    @model_validator(mode="after")
-    def _check_judges(self) -> Self:
+    def _check_whole(self) -> None:
         if self.by == "peers" and (self.judge or self.judges != 1):
             raise ConfigError("combine: with `by: peers` every proposer judges. Leave out `judge` and `judges`.")
         if self.show_scores and self.keep == 1:
             raise ConfigError("combine.show_scores: with `keep: 1` no model writes. Set `keep` to more, or to all.")
-        return self
 
     @property
     def specs(self) -> list[Proposer]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from moa_graph.errors import ConfigError
 from moa_graph.mixture.answers import AnswerReader, Reader
@@ -33,11 +33,9 @@ class Vote(Combiner):
     stop: bool = True
     sure: float | None = Field(default=None, gt=0.5, lt=1)
 
-    @model_validator(mode="after")
-    def _check_weights(self) -> Self:
+    def _check_whole(self) -> None:
         if self.weights is not None and self.sure is not None:
             raise ConfigError("combine.sure: counts votes of equal weight. Leave out `weights` or `sure`.")
-        return self
 
     def refuse_misfit(self, rounds: Sequence[Sequence[Proposer]]) -> None:
         many = len(rounds[-1])

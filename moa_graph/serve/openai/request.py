@@ -75,7 +75,7 @@ class Format(Object):
     @model_validator(mode="after")
     def _has_its_schema(self) -> Self:
         if self.type == "json_schema" and self.json_schema is None:
-            raise ValueError("json_schema is missing")
+            raise ValueError("the type json_schema needs the field `json_schema`. Add it.")
         return self
 
 

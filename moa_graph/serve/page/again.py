@@ -18,7 +18,7 @@ from moa_graph.graph.combine.base import ANSWER
 from moa_graph.mixture.context import MoAContext, settings
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.state import COUNTED, Draft, Note, RunInfo, merge_drafts
-from moa_graph.state.wording import merged
+from moa_graph.state.field_errors import field_problems, place_of
 
 __all__ = ["Place", "before_one_draft", "before_the_answer", "given_drafts", "given_place"]
 
@@ -42,7 +42,8 @@ def given_drafts(body: dict[str, Any]) -> tuple[list[Draft], list[Note]]:
     try:
         notes = _notes_adapter().validate_python(body.get("notes") or [])
     except ValidationError as exc:
-        raise InputError(f"notes: {merged(exc.errors(include_url=False))[0][1]}.") from None
+        first = field_problems(exc, _notes_adapter().json_schema(), named=True)[0]
+        raise InputError(f"{place_of(('notes', *first.path))}: {first.text}") from None
     return drafts, notes
 
 
