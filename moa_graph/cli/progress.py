@@ -5,20 +5,21 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from moa_graph.cli.drafts import plain
+from moa_graph.costs.amounts import in_dollars, number_of
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import JustifyMethod, RenderableType
 
-_STYLES = {"ok": "green", "truncated": "yellow", "working": "cyan", "waiting": "dim", "answering": "dim"}
-_ANSWER = 10_000
-"""Sorts the aggregators' rows after every layer's."""
-_WIDE, _NARROW = 72, 50
-"""Terminal widths, in columns, below which the model, and then the tokens, are left out."""
+_STYLES = {"ok": "green", "truncated": "yellow", "working": "cyan", "waiting": "dim"}
+_ANSWER, _NOTES = 10_000, 10_001
+"""Stand for the layer of the rows of aggregators, and of a combiner's own calls."""
+_WIDE, _NARROW, _NARROWEST = 72, 60, 50
+"""Terminal widths, in columns, below which the model, then the cost and the requests, then the tokens are left out."""
 _EVERY_SECONDS = 0.5
 _LOG_SECONDS = 30.0
 """Seconds between two lines of counts in a log."""
@@ -33,12 +34,32 @@ class _Line:
     started: float | None = None
     seconds: float | None = None
     tokens: int | None = None
+    cost: float | None = None
     error: str = ""
+
+    @property
+    def status(self) -> str:
+        """The state without the number of requests."""
+        return self.state.partition(",")[0]
+
+    def take(self, result: dict[str, Any]) -> None:
+        """Take over the result of a draft or of a note."""
+        tries = f", {number_of(result['attempts'], 'request')}" if result["attempts"] > 1 else ""
+        self.state, self.error = result["status"] + tries, result["error"] or ""
+        self.tokens = result["usage"]["output_tokens"] if result["usage"] else None
+        self.cost = result["cost"]
 
     def end(self, state: str) -> None:
         self.state = state
         if self.started is not None and self.seconds is None:
             self.seconds = time.monotonic() - self.started
+
+
+@dataclass
+class _Column:
+    title: str
+    text: Callable[[_Line], str]
+    width: int = 0
 
 
 @dataclass
@@ -65,9 +86,11 @@ class Progress:
     def stop(self) -> None:
         """Stop updating the table, so that other output can follow. A second call does nothing."""
         if self._live.is_started:
-            for line in self._aggregators():
-                if line.state == "working":
-                    line.state, line.started = "answering", None  # the line of totals has the seconds
+            # The table stays on the screen: a row that nothing ends would look like a call that never ended. The line
+            # of totals below the answer has its model, seconds and cost.
+            self.lines = {
+                place: line for place, line in self.lines.items() if line.state != "working" or line.layer != _ANSWER
+            }
             self._live.stop()
 
     def __call__(self, event: dict[str, Any]) -> None:
@@ -87,8 +110,17 @@ class Progress:
     def _on_draft(self, event: dict[str, Any]) -> None:
         draft = event["draft"]
         if line := self.lines.get((event["layer"], event["slot"])):
-            line.state, line.seconds, line.error = draft["status"], draft["seconds"], draft["error"] or ""
-            line.tokens = draft["usage"]["output_tokens"] if draft["usage"] else None
+            line.seconds = draft["seconds"]
+            line.take(draft)
+
+    def _on_note(self, event: dict[str, Any]) -> None:
+        note = event["note"]
+        if note["usage"] is None and not note["attempts"]:
+            return  # read from the drafts, without a call
+        line = _Line(note["layer"], note["by"], note["kind"])
+        line.take(note)
+        slot = sum(layer == _NOTES for layer, _ in self.lines)
+        self.lines[_NOTES, slot] = line
 
     def _on_aggregating(self, event: dict[str, Any]) -> None:
         if event.get("restart"):
@@ -112,7 +144,7 @@ class Progress:
 
     def _end_aggregators(self, state: str) -> None:
         for line in self._aggregators():
-            if line.state in ("working", "answering"):
+            if line.state == "working":
                 line.end(state)
 
     def _view(self) -> RenderableType:
@@ -120,44 +152,66 @@ class Progress:
         from rich.padding import Padding
         from rich.text import Text
 
-        errors = [_error(line) for line in self.lines.values() if line.error and line.state != "truncated"]
+        errors = [_error(line) for line in self.lines.values() if line.error and line.status != "truncated"]
         return Group(
             self._table(), *(Padding(Text(text, style="red", overflow="fold"), (0, 0, 0, 2)) for text in errors)
         )
 
     def _table(self) -> RenderableType:
         from rich.table import Table
+        from rich.text import Text
 
-        width = self._console.width
-        table = Table(box=None, pad_edge=False, show_header=bool(self.lines))
-        table.add_column("layer", no_wrap=True, min_width=5)
-        table.add_column("proposer", overflow="ellipsis", no_wrap=True)
-        if width >= _WIDE:
-            table.add_column("model", overflow="ellipsis", no_wrap=True)
-        longest = max((len(line.state) for line in self.lines.values()), default=0)
-        table.add_column("state", no_wrap=True, min_width=longest)
-        table.add_column("seconds", justify="right", no_wrap=True, min_width=7)
-        if width >= _NARROW:
-            table.add_column("tokens", justify="right", no_wrap=True, min_width=6)
-        for line in self.lines.values():
-            table.add_row(*_cells(line, width))
+        lines = list(self.lines.values())
+        columns = _columns(lines, self._console.width)
+        table = Table(box=None, pad_edge=False, show_header=bool(lines))
+        for column in columns:
+            side: JustifyMethod = "right" if column.title in ("seconds", "tokens", "cost") else "left"
+            # A width of its own: rich would cut the last columns to make room for the names.
+            table.add_column(column.title, width=column.width, justify=side, overflow="ellipsis", no_wrap=True)
+        for line in lines:
+            style = _STYLES.get(line.status, "red")
+            cells = [(column.title, plain(column.text(line))) for column in columns]
+            table.add_row(*(Text(text, style=style) if title == "state" else text for title, text in cells))
         return table
 
 
-def _cells(line: _Line, width: int) -> list[Any]:
-    from rich.text import Text
+def _columns(lines: Sequence[_Line], width: int) -> list[_Column]:
+    """Return the columns that fit into the width: names are cut, everything else is whole."""
+    from rich.cells import cell_len
 
+    found = [_Column("layer", lambda line: "" if line.layer == _ANSWER else str(line.layer))]
+    found += [_Column("proposer", lambda line: line.name)]
+    found += [_Column("model", lambda line: line.model)] if width >= _WIDE else []
+    found += [
+        _Column("state", lambda line: line.state if width >= _NARROW else line.status),
+        _Column("seconds", _seconds),
+    ]
+    if width >= _NARROWEST:
+        found.append(_Column("tokens", lambda line: "" if line.tokens is None else str(line.tokens)))
+    if width >= _NARROW:
+        # A mixture without prices, or the embedded model's, has nothing to show there.
+        found += [_Column("cost", _cost)] if any(line.cost for line in lines) else []
+    for column in found:
+        column.width = max([len(column.title), *(cell_len(plain(column.text(line))) for line in lines)])
+    names = [column for column in found if column.title in ("proposer", "model")]
+    room = width - sum(column.width + 2 for column in found if column not in names) - 2 * len(names) + 2
+    while sum(column.width for column in names) > max(room, 4 * len(names)):
+        max(names, key=lambda column: column.width).width -= 1
+    return found
+
+
+def _seconds(line: _Line) -> str:
     seconds = line.seconds
     if seconds is None and line.started is not None:
         seconds = time.monotonic() - line.started
-    cells = ["" if line.layer == _ANSWER else str(line.layer), plain(line.name)]
-    cells += [plain(line.model)] if width >= _WIDE else []
-    rest: list[Any] = [
-        Text(line.state, style=_STYLES.get(line.state, "red")),
-        "" if seconds is None else f"{seconds:.1f}",
-    ]
-    rest += ["" if line.tokens is None else str(line.tokens)] if width >= _NARROW else []
-    return [*cells, *rest]
+    return "" if seconds is None else f"{seconds:.1f}"
+
+
+def _cost(line: _Line) -> str:
+    if line.cost is None:
+        known_later = line.layer == _ANSWER or line.status in ("waiting", "working")
+        return "" if known_later else "unknown"
+    return in_dollars(line.cost).replace("under ", "<")
 
 
 def _error(line: _Line) -> str:
