@@ -120,9 +120,18 @@ def _ask(opened: Any, name: str) -> None:
 
 def _longest(browser: Any, opened: Any, work: Callable[[], Any]) -> float:
     """Return the milliseconds of CPU of the page's longest task from `work` until the whole answer is shown."""
+
+    def until_shown() -> None:
+        work()
+        opened.wait_for_function(SHOWN)
+
+    return longest_task(browser, opened, until_shown)
+
+
+def longest_task(browser: Any, opened: Any, work: Callable[[], Any]) -> float:
+    """Return the milliseconds of CPU of the longest task of the page's main thread during `work` and a second after."""
     browser.start_tracing(page=opened, categories=["toplevel", "disabled-by-default-devtools.timeline"])
     work()
-    opened.wait_for_function(SHOWN)
     opened.wait_for_timeout(1_000)
     events = json.loads(browser.stop_tracing())["traceEvents"]
     main = {

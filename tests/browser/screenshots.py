@@ -97,7 +97,7 @@ def scripted() -> Mixture:
 def _page(browser: Any, url: str, size: dict[str, int], scheme: str, kept: str | None = None) -> Any:
     context = browser.new_context(viewport=size, color_scheme=scheme)
     if kept:
-        context.add_init_script(f"localStorage.setItem('moa.runs', {kept!r})")
+        context.add_init_script(f"for (const [key, text] of Object.entries({kept})) localStorage.setItem(key, text)")
     page = context.new_page()
     page.set_default_timeout(LONG)
     page.goto(url)
@@ -115,7 +115,7 @@ def _run(browser: Any, url: str, shot: Shot, kept: str | None) -> str:
         ask(page, "local", QUESTION, timeout=LONG)
         page.get_by_role("button", name="Show the drafts").click()
     page.evaluate("() => { document.activeElement.blur(); window.scrollTo(0, 0); }")
-    runs = str(page.evaluate("() => localStorage.getItem('moa.runs')"))
+    runs = str(page.evaluate("() => JSON.stringify(localStorage)"))
     _save(page, shot.name)
     return runs
 

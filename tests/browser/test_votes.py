@@ -96,12 +96,17 @@ def test_a_run_of_the_history_can_still_be_voted_on(page):
     assert texts(page, ".card h4") == ["Draft A", "Draft B"]
     page.get_by_role("button", name="None is best").click()
     assert sorted(texts(page, ".card h4")) == ["alpha", "beta"] and nothing_is_hidden(page)
-    assert page.evaluate("JSON.parse(localStorage['moa.votes'])[0].best") is None
+    assert page.evaluate(f"{VOTES}[0].best") is None
 
 
-FILL = """(runs) => {
-  localStorage['moa.runs'] = JSON.stringify(runs.map((size, id) => (
-    {id: `${id}`, created: 0, turns: [{question: 'x'.repeat(size), drafts: []}]})));
+VOTES = (
+    "Object.keys(localStorage).filter((key) => key.startsWith('moa.vote.')).map((key) => JSON.parse(localStorage[key]))"
+)
+"""The votes that the browser keeps."""
+FILL = """(sizes) => {
+  const all = sizes.map((size, id) => ({id: `${id}`, created: 0, turns: [{question: 'x'.repeat(size), drafts: []}]}));
+  for (const each of all) localStorage[keyOf(each.id)] = JSON.stringify(each);
+  writeIndex([...runs(), ...all.map(entryOf)]);
   let size = 1 << 23, text = '';
   for (; size >= 1; size >>= 1)
     try { localStorage.filler = text + 'x'.repeat(size); text = localStorage.filler; } catch {}
@@ -115,8 +120,9 @@ def test_when_storage_is_full_old_runs_make_room_for_a_vote(page):
     assert page.evaluate(FILL, [10, 20, 100_000, 30]) > 1_000_000
     page.get_by_role("button", name="None is best").click()
     assert "Vote kept" in page.inner_text("#say") and not page.locator("#notice").is_visible()
-    assert [vote["prompt"] for vote in page.evaluate("JSON.parse(localStorage['moa.votes'])")] == ["Which?"]
-    lengths = page.evaluate("JSON.parse(localStorage['moa.runs']).map((run) => run.turns[0].question.length)")
+    assert [vote["prompt"] for vote in page.evaluate(VOTES)] == ["Which?"]
+    lengths = page.evaluate("runs().map((each) => runOf(each.id).turns[0].question.length)")
+    assert page.evaluate("Object.keys(localStorage).filter((key) => key.startsWith('moa.run.')).length") == 3
     assert lengths == [6, 10, 20], "the oldest went, down to the one that was large enough"
 
 
@@ -126,13 +132,13 @@ def test_a_vote_that_storage_refuses_is_said_to_be_and_can_be_saved(page):
     page.evaluate(FILL, [])
     page.get_by_role("button", name="None is best").click()
     assert "storage is full" in page.inner_text("#notice") and "Vote kept" not in page.inner_text("#say")
-    assert nothing_is_hidden(page) and page.evaluate("localStorage['moa.votes']") is None
+    assert nothing_is_hidden(page) and page.evaluate(VOTES) == []
     assert [vote["prompt"] for vote in saved(page)] == ["Which?"]
     page.click("#history-close")
     page.evaluate("localStorage.removeItem('filler')")
     ask(page, "rich", "And now?")
     page.get_by_role("button", name="None is best").click()
-    assert len(page.evaluate("JSON.parse(localStorage['moa.votes'])")) == 2, "with room again, both are kept"
+    assert len(page.evaluate(VOTES)) == 2, "with room again, both are kept"
     assert not page.locator("#notice").is_visible()
 
 

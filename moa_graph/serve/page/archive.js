@@ -1,17 +1,21 @@
 // The dialog with this browser's runs: search, rename, delete, save.
 
-function forget(id) {
-  store.write("moa.runs", store.read("moa.runs", []).filter((each) => each.id !== id));
+function forget(ids) {
+  for (const id of ids) localStorage.removeItem(keyOf(id));
+  writeIndex(runs().filter((each) => !ids.includes(each.id)));
   pruneFiles();
 }
 
 function rename(id, title) {
-  store.write("moa.runs", store.read("moa.runs", []).map((each) => (each.id === id ? { ...each, title } : each)));
+  const run = runOf(id);
+  if (run && store.write(keyOf(id), { ...run, title })) writeIndex(runs().map((each) => (each.id === id ? { ...each, title } : each)));
 }
 
 // Whether every word occurs in the questions or answers of a run.
-function matches(each, words) {
-  const text = [each.title ?? "", ...each.turns.flatMap((turn) => [turn.question, turn.answer ?? ""])].join("\n").toLowerCase();
+function matches(id, words) {
+  const run = runOf(id);
+  if (!run) return false;
+  const text = [run.title ?? "", ...run.turns.flatMap((turn) => [turn.question, turn.answer ?? ""])].join("\n").toLowerCase();
   return words.every((word) => text.includes(word));
 }
 
@@ -32,20 +36,28 @@ function historyDialog() {
 function openHistory(onOpen) {
   const dialog = historyDialog();
   const list = $("history-list");
-  const show = () => {
-    const runs = store.read("moa.runs", []);
+  let search = 0;
+  const show = async () => {
+    const current = ++search;
+    const all = runs();
     const words = $("history-search").value.toLowerCase().split(/\s+/).filter(Boolean);
-    const found = runs.filter((each) => matches(each, words));
-    list.replaceChildren(...found.map((each) => item(each)));
-    if (!found.length) list.append(el("li", { class: "hint" }, runs.length ? "Nothing found." : "None yet."));
-    $("history-clear").disabled = $("history-save").disabled = !runs.length;
-    $("votes-save").disabled = $("votes-clear").disabled = !votes().length;
+    $("history-clear").disabled = $("history-save").disabled = !all.length;
+    $("votes-save").disabled = $("votes-clear").disabled = !voteCount();
+    list.replaceChildren();
+    // Runs are megabytes of text: they are read in slices of time.
+    for (let from = performance.now(), at = 0; at < all.length; at += 1) {
+      if (!words.length || matches(all[at].id, words)) list.append(item(all[at]));
+      if (performance.now() - from < SLICE) continue;
+      await pause();
+      if (current !== search) return;
+      from = performance.now();
+    }
+    if (!list.children.length) list.append(el("li", { class: "hint" }, all.length ? "Nothing found." : "None yet."));
   };
   const item = (each) => {
-    const [first] = each.turns;
-    const name = each.title ?? first.question;
-    const about = `${new Date(each.created).toLocaleString()} · ${first.mixture ?? ""} · ${plural(each.turns.length, "question")}`;
-    const open = button(el("strong", { dir: "auto" }, name), () => { dialog.close(); onOpen(each); }, "open");
+    const name = each.title ?? each.question;
+    const about = `${new Date(each.created).toLocaleString()} · ${each.mixture ?? ""} · ${plural(each.questions, "question")}`;
+    const open = button(el("strong", { dir: "auto" }, name), () => { dialog.close(); const run = runOf(each.id); if (run) onOpen(run); }, "open");
     open.append(el("span", { class: "hint" }, about));
     const renaming = button("Rename", () => {
       const title = prompt("Name of this run", name)?.trim();
@@ -53,7 +65,7 @@ function openHistory(onOpen) {
       if (title && each.id === conversation.id) { conversation.title = title; named(); }
       show();
     }, "plain", { "aria-label": `Rename ${name}` });
-    return el("li", {}, open, renaming, button("Forget", () => { forget(each.id); show(); }, "plain", { "aria-label": `Forget ${name}` }));
+    return el("li", {}, open, renaming, button("Forget", () => { forget([each.id]); show(); }, "plain", { "aria-label": `Forget ${name}` }));
   };
   // The owner's server has the runs of `moa tune`; it is the one with the editor.
   if (!$("editor").hidden && !$("tune-runs")) $("history").append(el("p", { id: "tune-runs" }, el("a", { class: "link", href: "moa/tune" }, "Runs of moa tune")));
@@ -62,7 +74,7 @@ function openHistory(onOpen) {
   $("history-save").onclick = saveAll;
   $("votes-save").onclick = saveVotes;
   $("history-close").onclick = () => dialog.close();
-  $("history-clear").onclick = () => { store.write("moa.runs", []); pruneFiles(); show(); };
+  $("history-clear").onclick = () => { forget(runs().map(({ id }) => id)); show(); };
   $("votes-clear").onclick = () => { forgetVotes(); show(); };
   show();
   dialog.showModal();

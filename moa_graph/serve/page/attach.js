@@ -108,8 +108,8 @@ function showFiles() {
 
 // Delete files that no run refers to.
 async function pruneFiles() {
-  const turns = [...store.read("moa.runs", []).flatMap((each) => each.turns), ...conversation.turns];
-  const named = new Set([...turns.flatMap((turn) => turn.files ?? []), ...attached].map(({ id }) => id));
+  const current = [...conversation.turns.flatMap((turn) => turn.files ?? []), ...attached].map(({ id }) => id);
+  const named = new Set([...runs().flatMap((each) => each.files ?? []), ...current]);
   for (const id of (await stored("readonly", (all) => all.getAllKeys())) ?? [])
     if (!named.has(id)) await stored("readwrite", (all) => all.delete(id));
 }

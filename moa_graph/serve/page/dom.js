@@ -63,8 +63,11 @@ const store = {
     }
   },
   write(name, value) {
+    return store.put(name, JSON.stringify(value));
+  },
+  put(name, text) {
     try {
-      localStorage.setItem(name, JSON.stringify(value));
+      localStorage.setItem(name, text);
       return true;
     } catch {
       return false;

@@ -289,8 +289,8 @@ function showAttached() {
 function route() {
   running?.abort();
   const id = /^#run=([\w-]{1,64})$/.exec(location.hash)?.[1];
-  const known = store.read("moa.runs", []).find((each) => each.id === id);
   if (id === conversation.id && conversation.turns.length) return;
+  const known = id && runs().some((each) => each.id === id) ? runOf(id) : null;
   open(known ?? { id: newId(), turns: [] }, "keep");
   notice(id && !known ? "This browser does not have that run: runs are kept only in the browser that asked, and the oldest are deleted for new ones." : "");
 }

@@ -33,28 +33,29 @@ function voteOf(turn, messages) {
 // Votes are more important than runs, which are deleted for them. A vote that cannot be stored is held until the page
 // is closed.
 let unkept = [];
-const votes = () => [...store.read("moa.votes", []), ...unkept];
+// A key each, so that a vote does not write the earlier ones again. Earlier versions of this page kept one list.
+const voteKeys = () => Object.keys(localStorage).filter((key) => key.startsWith("moa.vote.")).sort();
+const votes = () => [...store.read("moa.votes", []), ...voteKeys().map((key) => store.read(key, null)).filter(Boolean), ...unkept];
+const voteCount = () => store.read("moa.votes", []).length + voteKeys().length + unkept.length;
 
 // Whether the vote is kept.
 function keepVote(vote) {
-  const all = [...votes(), vote];
-  let runs = store.read("moa.runs", []);
-  while (!store.write("moa.votes", all)) {
-    if (!runs.length) {
-      unkept.push(vote);
-      return false;
-    }
-    runs = runs.slice(0, -1);
-    store.write("moa.runs", runs);
+  unkept.push(vote);
+  let list = runs();
+  const before = list.length;
+  while (unkept.length) {
+    if (store.write(`moa.vote.${Date.now()}.${newId()}`, unkept[0])) unkept.shift();
+    else if (list.length) list = dropLast(list);
+    else break;
   }
-  unkept = [];
-  return true;
+  if (list.length < before) writeIndex(list);
+  return !unkept.length;
 }
 
 function forgetVotes() {
-  if (!confirm(`Forget ${plural(votes().length, "vote")}? What is not saved to a file is lost.`)) return;
+  if (!confirm(`Forget ${plural(voteCount(), "vote")}? What is not saved to a file is lost.`)) return;
   unkept = [];
-  store.write("moa.votes", []);
+  for (const key of ["moa.votes", ...voteKeys()]) localStorage.removeItem(key);
 }
 
 const saveVotes = () => download("moa-votes.jsonl", votes().map((vote) => `${JSON.stringify(vote)}\n`).join(""), "application/jsonl");

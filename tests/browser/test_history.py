@@ -1,0 +1,87 @@
+"""A history of several megabytes: nothing that the page does with it stops the page."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from benchmarks.page import longest_task
+from tests.browser.conftest import ask, ready, texts
+
+FROZEN = 50.0
+"""Milliseconds: a task of the page's main thread that takes longer is a long task, and delays what a person does."""
+
+FILL = """() => {
+  const text = 'some words, **bold** "quoted" \\n'.repeat(2_000);
+  const runs = [...Array(74)].map((_, n) => ({ version: 1, id: `old${n}`, title: null, created: n, turns: [
+    { question: `question ${n}`, answer: n === 70 ? text + 'needle' : text, drafts: [], layers: 2, status: 'done' }]}));
+  for (const run of runs) localStorage.setItem(keyOf(run.id), JSON.stringify(run));
+  writeIndex(runs.map(entryOf));
+  return Object.values(localStorage).reduce((sum, each) => sum + each.length, 0);
+}"""
+
+
+@pytest.fixture
+def full(page: Any) -> Any:
+    """The page with a history that fills what the browser keeps."""
+    assert page.evaluate(FILL) > 4_500_000
+    page.reload()
+    ready(page)
+    return page
+
+
+def frozen(browser: Any, page: Any, work: Callable[[], Any]) -> float:
+    longest = longest_task(browser, page, work)
+    print(f"longest task: {longest:.1f} ms")
+    return longest
+
+
+def test_a_run_is_kept_in_a_full_history_without_a_long_task(browser: Any, full: Any) -> None:
+    assert frozen(browser, full, lambda: ask(full, "rich", "How?")) < FROZEN
+    names = [each["question"] for each in full.evaluate("runs()")]
+    assert names[0] == "How?" and names[1] == "question 0"
+    assert set(full.evaluate("runs().map((each) => runOf(each.id).turns[0].question)")) == set(names)
+
+
+def test_the_oldest_make_room_for_a_new_run_without_a_long_task(browser: Any, full: Any) -> None:
+    full.evaluate(
+        "() => { try { for (;;) localStorage.filler = (localStorage.filler ?? '') + 'x'.repeat(9_000); } catch {} }"
+    )
+    before = full.evaluate("runs().length")
+    assert frozen(browser, full, lambda: ask(full, "deep", "How?")) < FROZEN
+    kept = full.evaluate("runs().map((each) => each.question)")
+    assert kept[0] == "How?" and kept[1:] == [f"question {n}" for n in range(len(kept) - 1)]
+    assert 2 < len(kept) <= before + 1
+    stored = full.evaluate("Object.keys(localStorage).filter((key) => key.startsWith('moa.run.')).length")
+    assert stored == len(kept), "what the index does not name is not stored"
+
+
+def test_a_full_history_is_opened_and_searched_without_a_long_task(browser: Any, full: Any) -> None:
+    def search() -> None:
+        full.click("#history-open")
+        full.fill("#history-search", "needle")
+        full.wait_for_function("() => document.querySelectorAll('#history-list li').length === 1")
+
+    assert frozen(browser, full, search) < FROZEN
+    assert texts(full, "#history-list .open strong") == ["question 70"]
+
+
+def test_the_history_of_an_earlier_version_is_taken_over(page: Any) -> None:
+    turn = {"question": "old", "answer": "an answer", "drafts": [], "mixture": "rich", "layers": 2, "status": "done"}
+    runs = [{"id": f"r{n}", "title": None, "created": n, "turns": [{**turn, "question": f"old {n}"}]} for n in range(3)]
+    page.evaluate("(text) => localStorage.setItem('moa.runs', text)", json.dumps(runs))
+    page.reload()
+    ready(page)
+    page.click("#history-open")
+    page.wait_for_selector("#history-list .open")
+    assert texts(page, "#history-list .open strong") == ["old 0", "old 1", "old 2"]
+    page.locator("#history-list .open").nth(1).click()
+    assert texts(page, ".turn h2") == ["old 1"] and "an answer" in page.inner_text(".answer")
+
+
+def test_a_run_too_large_to_keep_leaves_the_others(page: Any) -> None:
+    ask(page, "rich", "small")
+    page.evaluate("() => remember({ id: 'big', turns: [{ ...conversation.turns[0], answer: 'x'.repeat(5_500_000) }] })")
+    assert page.evaluate("runs().map((each) => each.question)") == ["small"]
+    assert page.evaluate("runOf('big')") is None
