@@ -84,9 +84,8 @@ def code_of(error: MoAError) -> int:
 def _unforeseen(exc: Exception, name: str) -> int:
     # Usage errors of typer (of click below typer 0.26) have their own code and text.
     if isinstance(code := getattr(exc, "exit_code", None), int) and hasattr(exc, "format_message"):
-        _reworded(exc)
         # A command group without a command has printed its help, and has no message.
-        if text := exc.format_message():
+        if text := _wrong_value(exc) or exc.format_message():
             _print(f"{name}: {text}\n`{name} --help` shows the usage.")
         return code
     if isinstance(exc, OSError):
@@ -98,14 +97,21 @@ def _unforeseen(exc: Exception, name: str) -> int:
     return FAILED
 
 
-def _reworded(usage_error: Any) -> None:
-    """Give a refused option the reason in plain words; typer takes pydantic's."""
+def _wrong_value(exc: Any) -> str:
+    """Return the message for an option's value of a wrong type; empty for other usage errors.
+
+    typer reads values with pydantic, whose messages name Python types.
+    """
     from pydantic import ValidationError
 
-    from moa_graph.state.wording import reason_of
+    from moa_graph.state.field_errors import expected
 
-    if isinstance(cause := usage_error.__cause__, ValidationError):
-        usage_error.message = f"it {reason_of(cause.errors(include_url=False)[0])}"
+    if not isinstance(exc.__cause__, ValidationError):
+        return ""
+    option = exc.param.opts[0] if exc.param and exc.param.opts else ""
+    option = option if option.startswith("-") else option.upper()
+    first = exc.__cause__.errors(include_url=False)[0]
+    return f"{option}: expected {expected(first) or 'another value'}, got {str(first['input'])[:60]}."
 
 
 def _print(text: Any) -> None:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 from pydantic_core import PydanticCustomError
 
-__all__ = ["FieldProblem", "Step", "allowed", "field_problems", "given", "place_of", "refused", "schema_of"]
+__all__ = ["FieldProblem", "Step", "allowed", "expected", "field_problems", "given", "place_of", "refused", "schema_of"]
 
 Step: TypeAlias = str | int
 """A field's name, or an index in a list."""
@@ -35,6 +35,19 @@ _KINDS = {
     "object": "a mapping (`name: value`)",
     "null": "null",
 }
+
+
+_BY_TYPE = {
+    "int": "a whole number",
+    "float": "a number",
+    "finite": "a finite number",
+    "bool": "true or false",
+    "string": "text",
+    "list": "a list",
+    "dict": "a mapping (`name: value`)",
+    "path": "the path of a file",
+}
+"""What a field takes, by the first word of pydantic's name of the error."""
 
 
 class FieldProblem(NamedTuple):
@@ -115,7 +128,7 @@ def allowed(schema: Mapping[str, Any]) -> str:
 
 def _reason(item: Any, schema: Mapping[str, Any], *, silent: bool) -> str:
     kind, value = item["type"], item["input"]
-    what = allowed(schema)
+    what = allowed(schema) or expected(item)
     if kind == "missing":
         meaning = str(schema.get("description", "")).strip().rstrip(".")
         says = f": {meaning[0].lower()}{meaning[1:]}" if meaning else ""
@@ -128,6 +141,17 @@ def _reason(item: Any, schema: Mapping[str, Any], *, silent: bool) -> str:
         return "contains itself. Write it out."
     got = "" if silent else f", got {given(value)}"
     return f"expected {what or 'another kind of value'}{got}.{_hint(what, value)}"
+
+
+def expected(item: Any) -> str:
+    """Return what a field takes as far as an item of pydantic's `errors()` tells: for fields without a schema."""
+    kind, limits = item["type"], item.get("ctx", {})
+    for word, name in (("of at least", "ge"), ("above", "gt"), ("at most", "le"), ("below", "lt")):
+        if name in limits:
+            return f"a number {word} {_amount(limits[name])}"
+    if kind in ("literal_error", "enum"):
+        return f"one of {limits['expected']}".replace("'", "")
+    return _BY_TYPE.get(kind.partition("_")[0], "")
 
 
 def _hint(what: str, value: Any) -> str:
@@ -218,9 +242,9 @@ def _one(schema: Mapping[str, Any], defs: Mapping[str, Any]) -> str:
 def _bounds(schema: Mapping[str, Any]) -> str:
     least, most = schema.get("minimum"), schema.get("maximum")
     if least is not None and most is not None:
-        return f" from {least:,} to {most:,}"
+        return f" from {_amount(least)} to {_amount(most)}"
     words = [
-        f"{word} {schema[key]:,}"
+        f"{word} {_amount(schema[key])}"
         for key, word in (
             ("minimum", "of at least"), ("exclusiveMinimum", "above"),
             ("maximum", "at most"), ("exclusiveMaximum", "below"),
@@ -228,6 +252,10 @@ def _bounds(schema: Mapping[str, Any]) -> str:
         if key in schema
     ]  # fmt: skip
     return f" {' and '.join(words)}" if words else ""
+
+
+def _amount(number: float) -> str:
+    return f"{int(number) if number == int(number) else number:,}"
 
 
 def _length(schema: Mapping[str, Any]) -> str:

@@ -25,9 +25,11 @@ FILL = """() => {
 @pytest.fixture
 def full(page: Any) -> Any:
     """The page with a history that fills what the browser keeps."""
+    page.evaluate("() => more()")
     assert page.evaluate(FILL) > 4_500_000
     page.reload()
     ready(page)
+    page.evaluate("() => more()")
     return page
 
 

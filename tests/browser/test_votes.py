@@ -105,8 +105,9 @@ VOTES = (
 """The votes that the browser keeps."""
 FILL = """(sizes) => {
   const all = sizes.map((size, id) => ({id: `${id}`, created: 0, turns: [{question: 'x'.repeat(size), drafts: []}]}));
+  for (const { id } of runs()) localStorage.removeItem(keyOf(id));
   for (const each of all) localStorage[keyOf(each.id)] = JSON.stringify(each);
-  writeIndex([...runs(), ...all.map(entryOf)]);
+  writeIndex(all.map(entryOf));
   let size = 1 << 23, text = '';
   for (; size >= 1; size >>= 1)
     try { localStorage.filler = text + 'x'.repeat(size); text = localStorage.filler; } catch {}

@@ -21,7 +21,6 @@ _ASK = (
     "compare.js",
     "turn.js",
     "export.js",
-    "history.js",
     "main.js",
 )
 _MORE = (
@@ -30,6 +29,8 @@ _MORE = (
     "again.js",
     "differences.js",
     "notes.js",
+    "history.js",
+    "keeping.js",
     "saving.js",
     "votes.js",
     "archive.js",

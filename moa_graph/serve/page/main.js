@@ -126,7 +126,7 @@ async function follow(turn, body) {
       if (signal.aborted) break;
       apply(turn, event, now());
       shown(turn, view, event, now());
-      if (["draft", "note", "finished"].includes(event.moa)) remember(conversation);
+      if (["draft", "note", "finished"].includes(event.moa)) withMore(() => remember(conversation));
     }
     if (turn.status === "running" && !signal.aborted) apply(turn, { moa: "failed", message: "The connection ended before the answer was complete." }, now());
     if (turn.status === "running") stopped(turn, now());
@@ -143,7 +143,7 @@ async function follow(turn, body) {
   if (turn.status === "failed") { stopped(turn, now()); turn.status = "failed"; }
   view.all();
   await pause();
-  remember(conversation);
+  await withMore(() => remember(conversation));
   await pause();
   busy(false);
   named();
@@ -286,11 +286,12 @@ function showAttached() {
 }
 
 // Show the conversation of the address.
-function route() {
+async function route() {
   running?.abort();
   const id = /^#run=([\w-]{1,64})$/.exec(location.hash)?.[1];
   if (id === conversation.id && conversation.turns.length) return;
-  const known = id && runs().some((each) => each.id === id) ? runOf(id) : null;
+  if (id) await more().catch(() => {});
+  const known = id && globalThis.runs?.().some((each) => each.id === id) ? runOf(id) : null;
   open(known ?? { id: newId(), turns: [] }, "keep");
   notice(id && !known ? "This browser does not have that run: runs are kept only in the browser that asked, and the oldest are deleted for new ones." : "");
 }
@@ -305,7 +306,7 @@ function live() {
   });
   addEventListener("popstate", route);
   addEventListener("beforeunload", (event) => { if (running) event.preventDefault(); });
-  addEventListener("pagehide", () => { if (running) remember(conversation); });
+  addEventListener("pagehide", () => { if (running) globalThis.remember?.(conversation); });
   $("stop").onclick = () => running?.abort();
   $("attach").onclick = () => $("files").click();
   $("files").onchange = () => take($("files").files);
