@@ -29,10 +29,12 @@ def opened_files(source: Path, target: Path, *, text: bool) -> Iterator[tuple[Pa
         text: Whether each line of `source` is a question.
 
     Raises:
-        InputError: `source` is not a file.
+        InputError: `source` is not a file, or is the target as well.
     """
     if source != STANDARD and not source.is_file():
         raise InputError(f"{source}: no such file.")
+    if source != STANDARD and target.exists() and target.samefile(source):
+        raise InputError(f"{target}: OUT is IN, whose questions the answers would replace. Name another file.")
     with tempfile.TemporaryDirectory(prefix="moa-batch-") as made:
         given = source
         if source == STANDARD or text:

@@ -7,7 +7,7 @@ import re
 import shutil
 from pathlib import Path
 
-from moa_graph.errors import InputError
+from moa_graph.errors import ConfigError, InputError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -27,8 +27,19 @@ def own_presets() -> dict[str, Path]:
 
 
 def resolve(name: str) -> str | Path:
-    """Return the file of the user's own preset `name`; `name` itself if there is none, for the package to look up."""
-    return own_presets().get(name, name)
+    """Return the file of the user's own preset `name`; `name` itself if there is none, for the package to look up.
+
+    Raises:
+        ConfigError: Nothing has that name, and the user has presets that could be meant.
+    """
+    from moa_graph.mixture.files import is_preset, preset_names
+
+    own = own_presets()
+    if name in own or not own or not is_preset(name) or name in preset_names():
+        return own.get(name, name)
+    raise ConfigError(
+        f"preset {name!r} is unknown. Your own: {', '.join(own)}. The package's: {', '.join(preset_names())}."
+    )
 
 
 def add_preset(file: Path, name: str | None, *, replace: bool = False) -> tuple[str, Path]:

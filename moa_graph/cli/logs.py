@@ -12,7 +12,11 @@ import typer
 from moa_graph.cli.log import Entry, Log
 from moa_graph.cli.options import Json, Raw
 
-app = typer.Typer(help="The log of all questions of `moa ask` and `moa chat`, in one file.", add_completion=False)
+app = typer.Typer(
+    help="The log of all questions of `moa ask` and `moa chat`, in one file.",
+    add_completion=False,
+    no_args_is_help=True,
+)
 
 Limit = Annotated[
     int, typer.Option("--limit", "-n", metavar="NUMBER", min=0, help="Show the newest NUMBER; 0 for all.")

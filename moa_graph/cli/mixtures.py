@@ -24,7 +24,9 @@ from moa_graph.cli.options import (
 )
 from moa_graph.cli.preset_list import as_text, preset_rows
 
-app = typer.Typer(help="Presets (named mixtures): the package's and your own.", add_completion=False)
+app = typer.Typer(
+    help="Presets (named mixtures): the package's and your own.", add_completion=False, no_args_is_help=True
+)
 graph_app = typer.Typer(add_completion=False)
 schema_app = typer.Typer(add_completion=False)
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The preset's name.", autocompletion=presets)]

@@ -230,8 +230,9 @@ def _one(schema: Mapping[str, Any], defs: Mapping[str, Any]) -> str:
         return _PATTERNS.get(pattern or "", other)
     if kind == "array":
         each = _allowed(schema.get("items", {}), defs)
-        least = " that is not empty" if schema.get("minItems") else ""
-        return f"a list{least}{f' (each: {each})' if each else ''}"
+        least, most = schema.get("minItems", 0), schema.get("maxItems")
+        many = f" of {least} to {most} values" if most else " that is not empty" if least else ""
+        return f"a list{many}{f' (each: {each})' if each else ''}"
     if "const" in schema.get("properties", {}).get("name", {}):
         return "a mapping with `name`"
     if required := schema.get("required"):

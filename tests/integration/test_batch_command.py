@@ -44,6 +44,8 @@ def test_exit_codes(files: tuple[str, str, str], provider: Provider, capsys: pyt
     assert "line 3: InputError: not JSON" in err and "2 answered, 1 failed, 1 of them bad lines" in err
     assert main(["batch", "nowhere.jsonl", out, "--file", mixture]) == 2
     assert main(["batch", source, source, "--file", mixture]) == 2
+    assert main(["batch", source, source, "--text", "--file", mixture]) == 2
+    assert "OUT is IN" in capsys.readouterr().err
     assert main(["batch", source, str(Path(out).parent), "--file", mixture]) == 2
     assert Path(source).read_text().startswith('"one"')
     assert main(["batch", source, out, "--file", mixture, "--concurrency", "0"]) == 2

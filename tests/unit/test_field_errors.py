@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from moa_graph import ChatMoA
 from moa_graph.errors import ConfigError, InputError, MoAError
@@ -19,6 +20,7 @@ from moa_graph.mixture.proposer import Proposer
 from moa_graph.serve.openai.request import ChatRequest
 from moa_graph.serve.problems import Problem
 from moa_graph.state import merge_drafts, new_usage
+from moa_graph.state.field_errors import field_problems, place_of
 
 WRONG: tuple[Any, ...] = (
     None, True, 0, -1, 7, 2.5, -0.5, 10**30, float("nan"), float("inf"), "", "x", "3", "a\nb", "y" * 200_000, [],
@@ -183,6 +185,40 @@ def test_the_field_the_value_and_what_is_allowed_are_named(fields: dict[str, Any
     with pytest.raises(ConfigError) as caught:
         Mixture.load({**WHOLE, **fields})
     assert str(caught.value) == words
+
+
+class Fields(BaseModel):
+    """Kinds of fields that a mixture does not have."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    part: float = Field(default=0.5, gt=0)
+    many: list[int] = Field(default=[1], min_length=1, max_length=2)
+    named: dict[str, int] = Field(default_factory=dict)
+    either: str | dict[str, int] = "x"
+    code: str = Field(default="a", pattern="^a+$")
+    short: str = Field(default="a", max_length=3)
+
+
+@pytest.mark.parametrize(
+    ("given", "place", "reason"),
+    [
+        ({"part": 0.0}, "part", "expected a number above 0, got 0.0."),
+        ({"many": []}, "many", "expected a list of 1 to 2 values (each: a whole number), got []."),
+        ({"many": [1, "x"]}, "many[1]", 'expected a whole number, got "x".'),
+        ({"named": [1]}, "named", "expected a mapping (`name: value`), got [1]."),
+        ({"named": {"a": "x"}}, "named.a", 'expected a whole number, got "x".'),
+        ({"either": 3}, "either", "expected text or a mapping (`name: value`), got 3. Put it in quotes."),
+        ({"code": "b"}, "code", 'expected text that matches ^a+$, got "b".'),
+        ({"short": "abcd"}, "short", 'expected text of at most 3 characters, got "abcd".'),
+        ({"other": 1}, "other", "unknown field. Remove it."),
+    ],
+)
+def test_other_kinds_of_fields_are_described_as_well(given: dict[str, Any], place: str, reason: str) -> None:
+    with pytest.raises(ValidationError) as error:
+        Fields(**given)
+    found = field_problems(error.value, Fields.model_json_schema(), named=True)
+    assert [(place_of(each.path), each.text) for each in found] == [(place, reason)]
 
 
 def test_a_missing_aggregator_says_what_it_is_for() -> None:
