@@ -224,7 +224,8 @@ class Ledger:
         try:
             return work()
         except (sqlite3.Error, OSError) as exc:
-            msg = f"ledger {self.path.name}: {exc}. Is it a ledger, on a disk with free space?"
+            reason = getattr(exc, "strerror", None) or exc
+            msg = f"ledger {self.path.name}: {reason}. Is it a ledger, on a disk with free space?"
             raise ConfigError(msg) from exc
 
     # Everything below runs in the worker thread.

@@ -39,8 +39,8 @@ def test_a_mixture_that_does_not_help_is_refused_at_200_prompts() -> None:
 @pytest.mark.parametrize("case", [HELPS, HURTS], ids=["helps", "hurts"])
 def test_at_30_prompts_nothing_can_be_told(case: Planted) -> None:
     found = verdicts(case, 30)
-    assert found["cannot tell"] >= 0.9 * REPETITIONS
-    assert found["single"] == 0 or case is HURTS
+    assert found["cannot tell"] >= 0.95 * REPETITIONS
+    assert found["single"] == 0
 
 
 @pytest.mark.timeout(600)
@@ -53,6 +53,41 @@ def test_where_all_are_equal_a_mixture_is_chosen_in_at_most_5_percent() -> None:
         choice = choose(scores, [1.0] * 3 + [3.0] * 37, [True] * 3 + [False] * 37, seed=seed)
         wrong += choice.use == "mixture"
     assert wrong <= 5
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("given", [{"paid": 12}, {"paid": 12, "readers": 5}], ids=["race", "race and readers"])
+def test_what_is_decided_on_all_prompts_makes_no_gain(given: dict[str, int]) -> None:
+    """No mixture gains; candidates race, and the reader that agrees best with the grades is taken."""
+    case = Planted((1.5, 0.55, 0.5), shared=1.15, own=1.1, noise=0.5)
+    assert truth(case, depth=1)[1] < 0.002
+    wrong = sum(decided(case, 200, 1, seed, **given)[0].use == "mixture" for seed in range(REPETITIONS))
+    assert wrong <= (8 if LONG else 3)
+
+
+def test_a_bound_holds_for_the_best_of_many_single_models() -> None:
+    """Ten equal models: the best of them looks better than it is, and gains of five points are still not ruled out."""
+    missed = 0
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        singles = (rng.random((10, 200)) < 0.7).astype(float)
+        mixture = (rng.random((1, 200)) < 0.75).astype(float)
+        base = singles[singles.mean(axis=1).argmax()]
+        missed += highest_gain(mixture - base, singles=10)[0] < 0.05
+    assert missed <= 14
+
+
+def test_below_50_prompts_a_loss_on_few_prompts_rules_nothing_out() -> None:
+    scores = np.ones((2, 30))
+    scores[1, :12] = 0
+    choice = choose(scores, [1.0, 2.0], [True, False])
+    assert (choice.use, choice.hidden) == ("cannot tell", pytest.approx(0.095, abs=0.001))
+
+
+def test_single_models_that_are_never_combined_are_compared_with_the_best_of_both() -> None:
+    halves = np.array([[1.0, 0.0] * 40, [0.0, 1.0] * 40])
+    assert choose(halves, [1.0, 1.0], [True, True]).use == "cannot tell"
+    assert choose(np.ones((2, 80)), [1.0, 1.0], [True, True]).use == "single"
 
 
 def test_the_honest_gain_is_not_lifted_by_the_choice() -> None:

@@ -1,6 +1,7 @@
 """`moa tune` from files to a decision, against the loopback provider."""
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -212,3 +213,91 @@ def test_a_provider_that_fails_leaves_the_rest(tmp_path: Path, provider: Provide
     assert code == 1
     assert "no draft could be had" in err
     assert "400" in err
+
+
+def test_a_check_that_cannot_run_is_one_error_before_any_request(
+    tmp_path: Path, provider: Provider, moa: Callable[..., Printed]
+) -> None:
+    path = write_prompts(tmp_path / "mine.jsonl", golds(8))
+    pool = write_pool(tmp_path / "pool.yaml", provider, say("5"), say("6"))
+    (tmp_path / "killed.py").write_text("import os; os.kill(os.getpid(), 9)")
+    (tmp_path / "slow.py").write_text("import time; time.sleep(60)")
+    for name, told in (
+        ("none.py", "can't open file"),
+        ("killed.py", "ended by signal 9"),
+        ("slow.py", "longer than 1"),
+    ):
+        code, _, err = moa(path, "--pool", pool, "--check", f"{sys.executable} {name}", "--check-timeout", 1)
+        assert (code, told in err) == (2, True), err
+    assert provider.stats()["requests"] == 0
+
+
+def test_a_check_that_refuses_every_draft_is_quoted_before_candidates_are_paid(
+    tmp_path: Path, provider: Provider, moa: Callable[..., Printed]
+) -> None:
+    path = write_prompts(tmp_path / "mine.jsonl", golds(8))
+    pool = write_pool(tmp_path / "pool.yaml", provider, say("5"), say("6"))
+    (tmp_path / "crash.py").write_text("raise RuntimeError('no such table')")
+    args = (path, "--pool", pool, "-k", 1, "--ledger", "drafts.db")
+    code, _, err = moa(*args, "--check", f"{sys.executable} crash.py")
+    assert code == 1
+    assert "the check refused every draft. It wrote: RuntimeError: no such table" in err
+    assert provider.stats()["requests"] == 16
+    (tmp_path / "crash.py").write_text("")
+    assert moa(*args, "--check", f"{sys.executable} crash.py", "--free-only", "--out", "again")[0] == 0
+    assert provider.stats()["requests"] == 16
+
+
+def test_a_judge_that_always_fails_is_one_error_and_the_drafts_are_kept(
+    tmp_path: Path, provider: Provider, moa: Callable[..., Printed]
+) -> None:
+    path = write_prompts(tmp_path / "open.jsonl", [{"prompt": f"{n}?", "criteria": "It is right."} for n in range(8)])
+    pool = write_pool(tmp_path / "pool.yaml", provider, "openai:one-tok=8", "openai:two-tok=8")
+    args = (path, "--pool", pool, "-k", 1, "--judge-url", provider.url, "--ledger", "drafts.db", "--free-only")
+    for judge, told in (("openai:err400", "400"), (say("nothing to read"), "no verdict could be read")):
+        code, _, err = moa(*args, "--judge", judge, "--out", judge[-5:])
+        assert (code, told in err) == (1, True), err
+        assert "no draft could be graded" in err
+        assert "Traceback" not in err
+    sent = [request.model for request in provider.requests()]
+    assert sum(model.startswith(("one", "two")) for model in sent) == 16
+
+
+def test_a_result_that_cannot_be_written_is_told_in_the_error(
+    tmp_path: Path, provider: Provider, moa: Callable[..., Printed]
+) -> None:
+    """As on a full disk: something cannot be written when everything is paid."""
+    path = write_prompts(tmp_path / "mine.jsonl", golds(8))
+    pool = write_pool(tmp_path / "pool.yaml", provider, say("5"), say("6"))
+    (tmp_path / "run/tune.json").mkdir(parents=True)
+    args = (path, "--pool", pool, "-k", 1, "--free-only", "--ledger", "drafts.db")
+    code, _, err = moa(*args, "--out", "run")
+    assert code == 1
+    assert "run cannot be written: Is a directory. The decision was: Cannot tell" in err
+    sent = provider.stats()["requests"]
+    assert moa(*args, "--out", "again")[0] == 0
+    assert provider.stats()["requests"] == sent
+
+
+def test_a_file_that_tune_did_not_write_is_kept(
+    tmp_path: Path, provider: Provider, moa: Callable[..., Printed]
+) -> None:
+    path = write_prompts(tmp_path / "mine.jsonl", golds(8))
+    pool = write_pool(tmp_path / "pool.yaml", provider, say("5"), say("6"))
+    code, _, err = moa(path, "--pool", pool, "-k", 1, "-o", pool)
+    assert (code, "moa tune did not write it" in err) == (2, True), err
+    assert provider.stats()["requests"] == 0
+    for _ in range(2):
+        assert moa(path, "--pool", pool, "-k", 1, "--free-only", "-o", "mine.yaml", "--out", "run")[0] == 0
+
+
+def test_files_with_a_mark_and_windows_line_ends(
+    tmp_path: Path, provider: Provider, moa: Callable[..., Printed]
+) -> None:
+    path = write_prompts(tmp_path / "mine.jsonl", golds(8))
+    pool = write_pool(tmp_path / "pool.yaml", provider, say("5"), say("6"))
+    for each in (path, pool):
+        each.write_bytes(b"\xef\xbb\xbf" + each.read_bytes().replace(b"\n", b"\r\n"))
+    code, out, err = moa(path, "--pool", pool, "-k", 1, "--free-only", "--json")
+    assert code == 0, err
+    assert json.loads(out)["n"] == 8

@@ -31,6 +31,9 @@ MATCHES: tuple[Match, ...] = get_args(Match)
 _SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.I)
 _OUTPUT = 2000
 """Maximum characters kept of a check's output."""
+LATE, ENDED = "it took longer than", "it was ended by signal"
+_BROKEN = re.compile(rf"can't open file|Cannot find module|command not found|^(?:{LATE}|{ENDED}) ", re.M)
+"""What says that a check did not judge an answer at all."""
 _RELATIVE = 1e-6
 _OPTIONS = 10
 """Options of a multiple choice without a list of them."""
@@ -149,12 +152,35 @@ async def run_check(
     try:
         said, _ = await asyncio.wait_for(process.communicate(text.encode()), seconds)
     except TimeoutError:
-        return False, f"it took longer than {seconds:g} s"
+        return False, f"{LATE} {seconds:g} s"
     finally:
         if process.returncode is None:
             _end(process)
             await process.wait()
-    return process.returncode == 0, said.decode("utf-8", "replace")[-_OUTPUT:].strip()
+    words = said.decode("utf-8", "replace")[-_OUTPUT:].strip()
+    if process.returncode is not None and process.returncode < 0:
+        words = f"{words}\n{ENDED} {-process.returncode}".strip()
+    return process.returncode == 0, words
+
+
+async def require_check(argv: Sequence[str], *, seconds: float) -> None:
+    """Run a check on an empty answer, which it may refuse; refuse a check that cannot run.
+
+    Args:
+        argv: The command.
+        seconds: Time limit.
+
+    Raises:
+        InputError: The check's own file is missing, a signal ends it, or it exceeds its time limit.
+    """
+    passed, said = await run_check(
+        argv, "", seconds=seconds, variables={"MOA_ID": "", "MOA_PROMPT": "", "MOA_GOLD": ""}
+    )
+    if not passed and _BROKEN.search(said):
+        last = said.splitlines()[-1]
+        raise InputError(
+            f"--check {shlex.join(argv)!r} fails on an empty answer: {last}. Correct it, or --check-timeout"
+        )
 
 
 def _end(process: asyncio.subprocess.Process) -> None:

@@ -19,14 +19,14 @@ __all__ = ["Ceiling", "JudgeNoise", "ceiling", "judge_noise", "lower_bound", "up
 LEVEL = 0.95
 
 
-def upper_bound(cases: int, n: int, *, level: float = LEVEL) -> float:
+def upper_bound(cases: float, n: int, *, level: float = LEVEL) -> float:
     """Return the one-sided upper confidence bound of a binomial fraction.
 
     Exact: C. J. Clopper and E. S. Pearson, "The use of confidence or fiducial limits illustrated in the case of the
     binomial", Biometrika 26 (1934) 404-413.
 
     Args:
-        cases: How often it happened.
+        cases: How often it happened, or a sum of values from 0 to 1, which varies less than a count with its mean.
         n: Of how many.
         level: The confidence.
     """

@@ -142,13 +142,12 @@ def _without_mixture(singles: Floats, base: int, best: Floats, worth: float) -> 
 def _hidden(gains: Floats, *, singles: int = 1) -> float:
     """Return the largest gain that is not ruled out.
 
-    Below 50 prompts it is at least what exact bounds allow: no gain is larger than the share of prompts that a mixture
-    helps.
+    Below 50 prompts it is at least what exact bounds allow: no gain is larger than what a mixture wins where it helps.
     """
     high = float(highest_gain(gains, singles=singles).max())
     n = gains.shape[1]
     if n < FEW_CLUSTERS:
-        high = max(high, upper_bound(int((gains > 1e-12).sum(axis=1).max()), n))
+        high = max(high, upper_bound(float(gains.clip(min=0).sum(axis=1).max()), n))
     return max(0.0, high)
 
 

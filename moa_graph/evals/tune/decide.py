@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from moa_graph.costs.budget import ANSWER_TOKENS
+from moa_graph.errors import MoAError
 from moa_graph.evals.engine import ItemOutcome
 from moa_graph.evals.prompts.questions import OwnPrompt
 from moa_graph.evals.tune.answers import Candidate
@@ -23,9 +24,9 @@ from moa_graph.evals.tune.paid_candidates import complement, paid_plans
 from moa_graph.evals.tune.pool import Pool, names_of
 from moa_graph.evals.tune.race import Measured, race
 from moa_graph.evals.tune.result import TuneResult, expenses
-from moa_graph.evals.tune.samples import Floats, Samples
+from moa_graph.evals.tune.samples import Floats, Samples, known_mean
 from moa_graph.evals.tune.sampling import Paying
-from moa_graph.evals.tune.settings import Options
+from moa_graph.evals.tune.settings import FEWEST, Options
 from moa_graph.evals.tune.splits import Splits, design_size
 from moa_graph.evals.tune.sweep import grid, main_effects
 from moa_graph.graph.agreement import compare
@@ -88,6 +89,11 @@ class Decider:
         proposed[:, : len(found.plans)] = found.halves
         table = np.stack([each.scores for each in finished])
         common = np.asarray(~np.isnan(table).any(axis=0))
+        if common.sum() < FEWEST:
+            raise MoAError(
+                f"only {int(common.sum())} prompts have a grade for every candidate; {FEWEST} are needed. Every paid "
+                "call is in the ledger: run again for the verdicts that failed"
+            )
         choice = choose(
             table[:, common],
             expenses(finished),
@@ -190,7 +196,7 @@ class Decider:
             )
         plans = [plan for plan in plans if self.tried is None or self.tried(plan)]
         pairs = [(plan, self._runnable(plan)) for plan in plans]
-        best = max(free, key=lambda each: float(np.nanmean(each.scores)))
+        best = max(free, key=lambda each: float(known_mean(each.scores, axis=0)))
         target = np.nan_to_num(best.scores)
         # A sweep compares settings with each other, so none of them is stopped.
         found = await race(

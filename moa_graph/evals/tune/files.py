@@ -20,10 +20,10 @@ MANIFEST, PROMPTS, MIXTURE = "run.json", "prompts.jsonl", "mixture.yaml"
 
 
 def open_folder(folder: Path, run: str) -> None:
-    """Make the folder this run's own.
+    """Make the folder this run's own. One of a run without a result holds nothing, since calls are in the ledger.
 
     Raises:
-        ConfigError: It holds another run, or its manifest is damaged.
+        ConfigError: It holds the result of another run, or its manifest is damaged.
         InputError: Nothing can be written into it.
     """
     require_writable(folder, f"--out {folder}")
@@ -33,7 +33,7 @@ def open_folder(folder: Path, run: str) -> None:
             before = json.loads(read_text(path))["run"]
         except (InputError, ValueError, KeyError, TypeError) as error:
             raise ConfigError(f"{path} is damaged: {error}. Choose another --out") from error
-        if before != run:
+        if before != run and (folder / RESULT).exists():
             raise ConfigError(
                 f"{folder} holds the run {before}, and this one is {run}: prompts, pool, grading or options "
                 "differ. Choose another --out; drafts are shared all the same"

@@ -66,10 +66,12 @@ class Grader:
     Attributes:
         grading: How.
         seen: The scores so far, by prompt and text.
+        refusal: The last line that the check command wrote about an answer that it refused.
     """
 
     grading: Grading
     seen: dict[tuple[str, str], float | None] = field(default_factory=dict)
+    refusal: str | None = None
 
     async def score(self, prompt: OwnPrompt, text: str, done: ItemOutcome) -> float | None:
         """Return the score of an answer, from 0 to 1; None when no verdict could be had or read."""
@@ -93,6 +95,8 @@ class Grader:
     async def _score(self, prompt: OwnPrompt, text: str, done: ItemOutcome, *, repeat: int) -> float | None:
         if self.grading.check is None:
             row = await self.grading.work.graded(prompt, text, done, repeat=repeat)
+            if row.get("passed") is False:
+                self.refusal = (str(row["check"]).splitlines() or [""])[-1][:200]
             return None if row["score"] is None else float(row["score"])
         found = self.grading.check(prompt, text)
         if isinstance(found, Awaitable):

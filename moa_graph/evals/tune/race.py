@@ -13,7 +13,7 @@ from moa_graph.evals.prompts.questions import OwnPrompt
 from moa_graph.evals.systems.mixture import messages
 from moa_graph.evals.tune.answers import Candidate, CandidateAnswer
 from moa_graph.evals.tune.candidates import CandidatePlan
-from moa_graph.evals.tune.samples import Floats, Ints
+from moa_graph.evals.tune.samples import Floats, Ints, known_mean
 from moa_graph.evals.tune.sampling import Paying
 from moa_graph.mixture.context import settings
 from moa_graph.mixture.mixture import Mixture
@@ -108,7 +108,9 @@ def out_of_race(scores: Sequence[Floats], best: Floats, done: int) -> list[str |
         best: The scores to beat, on all prompts.
         done: How many prompts were run.
     """
-    leader = max([best[:done], *(own[:done] for own in scores)], key=lambda own: float(np.nanmean(own)))
+    leader = max(
+        [best[:done], *(own[:done] for own in scores)], key=lambda own: float(np.nan_to_num(known_mean(own, 0)))
+    )
     target = np.concatenate([leader, best[done:]])
     return [hopeless(own[:done], target, done) for own in scores]
 

@@ -158,7 +158,7 @@ def _choice(made: Page, figures: Figures) -> None:
         made.table(["chosen", "of the splits"], chosen)
     if figures["finalists"]:
         made.table(
-            ["finalist", "against best single", "p (Holm)", "helped", "hurt", "beats it"],
+            ["finalist", "against best single", "one-sided p (Holm)", "helped", "hurt", "beats it"],
             [
                 [
                     row["name"],

@@ -8,10 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from moa_graph.costs.spending_cap import SpendingCap
 from moa_graph.errors import InputError, MoAError
 from moa_graph.evals.judge import Judge, how_to_read
-from moa_graph.evals.prompts.grade import Match, command_of
+from moa_graph.evals.prompts.grade import Match, command_of, require_check
 from moa_graph.evals.prompts.run import PARAMETERS, PromptsWork
 from moa_graph.evals.systems.mixture import ModelSystem
 from moa_graph.evals.systems.paid_calls import Payer
@@ -20,7 +22,7 @@ from moa_graph.evals.tune.files import open_folder, write_files
 from moa_graph.evals.tune.grading import Grader, Grading, check_of
 from moa_graph.evals.tune.prepare import How, Prepared, dollars_per_call, dollars_per_prompt, prepare
 from moa_graph.evals.tune.result import TuneResult
-from moa_graph.evals.tune.sampling import Paying, sample
+from moa_graph.evals.tune.sampling import Paying, Sampled, sample
 from moa_graph.evals.tune.settings import Options, StageProgress, ledger_path, reader_of
 from moa_graph.evals.tune.shared_ledger import SharedLedger
 from moa_graph.mixture.proposer import Proposer, is_embedded
@@ -118,7 +120,8 @@ async def run(prepared: Prepared, *, progress: StageProgress | None = None) -> T
     Raises:
         ConfigError: A price is unknown although a cap is set, the folder is another run's, or the ledger cannot be
             written.
-        MoAError: No draft could be had.
+        MoAError: No draft could be had or graded, or a check refused all of them.
+        InputError: The check cannot run.
     """
     options = prepared.options
     expected = dollars_per_prompt(prepared)
@@ -126,6 +129,8 @@ async def run(prepared: Prepared, *, progress: StageProgress | None = None) -> T
         if isinstance(spec.model, str) and not is_embedded(spec):
             # LangChain alone knows some providers, and refuses an unknown one when a model is made.
             registry.chat_model(spec)
+    if isinstance(prepared.how.check, str):
+        await require_check(command_of(prepared.how.check), seconds=prepared.how.check_seconds)
     if options.out:
         open_folder(options.out, prepared.run)
     with SharedLedger(options.ledger or ledger_path(), run=prepared.run) as ledger:
@@ -141,8 +146,7 @@ async def run(prepared: Prepared, *, progress: StageProgress | None = None) -> T
             prepared.prompts, prepared.pool, paying, many=options.samples, reader=reader_of(prepared.prompts)
         )
         cap.limit = options.max_cost
-        if len(sampled.prompts) < 2 or sampled.samples.missing == sampled.samples.scores.size:
-            raise MoAError(f"no draft could be had. {_why(sampled.failures, sampled.skipped)}")
+        _require_grades(sampled, grader)
         cautions = [*prepared.notes, *_shortfalls(sampled.failures, sampled.skipped)]
         criteria = prepared.how.criteria
         decider = Decider(sampled.samples, sampled.prompts, prepared.pool, options, paying, criteria=criteria)
@@ -176,8 +180,23 @@ def _shortfalls(failures: Sequence[str], skipped: int) -> list[str]:
     return [*found, *(f"drafts failed, such as {failures[0]}" for _ in failures[:1])]
 
 
-def _why(failures: Sequence[str], skipped: int) -> str:
-    return failures[0] if failures else f"The cap on cost is too low. Raise it (prompts left out: {skipped})"
+def _require_grades(sampled: Sampled, grader: Grader) -> None:
+    """Stop before candidates are paid for where the drafts decide nothing.
+
+    Raises:
+        MoAError: There are no drafts, no grades, or a check refused all of them.
+    """
+    samples, failures = sampled.samples, sampled.failures
+    low = f"The cap on cost is too low. Raise it (prompts left out: {sampled.skipped})"
+    if len(sampled.prompts) < 2 or samples.missing == samples.scores.size:
+        raise MoAError(f"no draft could be had. {failures[0] if failures else low}")
+    again = "The drafts are paid and kept; correct this and run again"
+    if samples.missing + samples.ungraded == samples.scores.size:
+        unread = "no verdict could be read"
+        raise MoAError(f"no draft could be graded: {failures[0] if failures else unread}. {again}")
+    if grader.refusal is not None and not np.nan_to_num(samples.scores).any():
+        said = f"It wrote: {grader.refusal}" if grader.refusal else "It wrote nothing"
+        raise MoAError(f"the check refused every draft. {said}. {again}")
 
 
 def _asked(prepared: Prepared) -> Mapping[str, Any]:

@@ -25,9 +25,19 @@ from moa_graph.evals.tune.pool import Pool, identity_of
 from moa_graph.mixture.answers import AnswerReader
 from moa_graph.models.trust import trust_file
 
-__all__ = ["Options", "StageProgress", "check_options", "ledger_path", "read_prompts", "reader_of", "run_hash"]
+__all__ = [
+    "FEWEST",
+    "Options",
+    "StageProgress",
+    "check_options",
+    "ledger_path",
+    "read_prompts",
+    "reader_of",
+    "run_hash",
+]
 
 FEWEST = 4
+"""Prompts that a choice needs."""
 FIELDS = ("layers", "aggregator", "prompt", "combine", "models", "samples", "draft_tokens", "shuffle", "sees")
 """What a sweep may vary."""
 
