@@ -135,6 +135,9 @@ def tune(
         paid=not free_only, sweep=grid, out=folder, ledger=ledger,
     )  # fmt: skip
     if pool is None:
+        graded = {"--check": check, "--match": match, "--judge": judge, "--limit": limit}
+        if source.exists() and (given := [name for name, value in graded.items() if value]):
+            raise InputError(f"{given[0]} goes with --pool: a recorded set is graded, and all of it is used")
         result: TuneResult | None = _recorded(source, options, dry_run=dry_run)
     else:
         judges = [Proposer(model=name, base_url=judge_url, api_key_env=judge_key_env) for name in judge or ()]

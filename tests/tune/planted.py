@@ -99,6 +99,7 @@ def decided(
         splits=splits,
         offers=np.concatenate([found.halves, np.ones((len(splits.train), len(more)), dtype=bool)], axis=1),
         offered=[*found.whole, *[True] * len(more)],
+        stopped=paid - len(more),
     )
     return choice, names, table
 

@@ -131,6 +131,17 @@ def test_trying_many_candidates_is_corrected_for() -> None:
     assert corrected_p(clear)[1] < 0.001
 
 
+def test_candidates_that_left_the_race_count_in_the_correction() -> None:
+    scores = np.zeros((2, 100))
+    scores[:, :50] = 1.0
+    scores[1, 50:56] = 1.0
+    alone = choose(scores, [1.0, 3.0], [True, False])
+    assert alone.use == "mixture"
+    raced = choose(scores, [1.0, 3.0], [True, False], stopped=9)
+    assert raced.p == pytest.approx(10 * alone.p)
+    assert raced.use == "cannot tell"
+
+
 def test_a_gain_too_small_to_matter_is_no_mixture() -> None:
     """A certain gain of less than a point: the single model where five points are worth it, a mixture where one is."""
     scores = np.zeros((2, 2000))

@@ -135,6 +135,7 @@ def test_a_dry_run_sends_nothing(tmp_path: Path, provider: Provider, moa: Callab
         (["none.jsonl", "--pool", "pool.yaml"], 2, "none.jsonl"),
         (["none.jsonl"], 2, "none.jsonl does not exist"),
         (["mine.jsonl"], 2, "--pool is missing"),
+        (["mine.jsonl", "--check", "true"], 2, "--check goes with --pool"),
         (["mine.jsonl", "--pool", "none.yaml"], 3, "none.yaml"),
         (["mine.jsonl", "--pool", "pool.yaml", "-o", "mine.txt"], 2, ".yaml or .yml"),
         (["mine.jsonl", "--pool", "pool.yaml", "-o", "no/mine.yaml"], 2, "the folder no does not exist"),

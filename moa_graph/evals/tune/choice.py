@@ -93,6 +93,7 @@ def choose(
     splits: Splits | None = None,
     offers: Bools | None = None,
     offered: Sequence[bool] | None = None,
+    stopped: int = 0,
 ) -> TuneChoice:
     """Decide between the best mixture and the best single model.
 
@@ -106,6 +107,8 @@ def choose(
         splits: The halves; random ones by default.
         offers: Which candidates each choosing half proposes, shape (splits, candidates); all by default.
         offered: Which candidates all prompts together propose, so that one of them can be the winner; all by default.
+        stopped: Further mixtures that left the race. They were tried too, so the correction for all candidates counts
+            them.
     """
     alone = np.asarray(single, dtype=bool)
     price = np.array([np.inf if cost is None else cost for cost in costs])
@@ -116,7 +119,7 @@ def choose(
     if not len(mixed):
         return _without_mixture(scores[solo], base, scores[base], worth)
     gaps = scores[mixed] - scores[base]
-    p = corrected_p(gaps, seed=seed)
+    p = np.minimum(1.0, corrected_p(gaps, seed=seed) * (len(mixed) + stopped) / len(mixed))
     ahead = mixed[p < 1 - LEVEL] if (p < 1 - LEVEL).any() else mixed
     best = int(ahead[pick(means[ahead], price[ahead])])
     if scores.shape[1] < 4:

@@ -104,6 +104,7 @@ class Decider:
             splits=self.splits.on(common),
             offers=proposed[:, [each.whole for each in measured]],
             offered=[each.offered for each in finished],
+            stopped=sum(each.status == "stopped" for each in measured),
         )
         result = TuneResult(
             run=run,
