@@ -70,7 +70,7 @@ def _model(value: Any) -> Any:
                 'Write for example "openai:gpt-6.1-sol" or "local:smollm2".'
             )
         return value
-    # Plain data is no model, and LangChain is slow to import.
+    # Plain data is not a model, and LangChain is slow to import.
     if value is not None and not isinstance(value, bool | int | float | Mapping | list | tuple | date):
         from langchain_core.language_models import BaseChatModel
 

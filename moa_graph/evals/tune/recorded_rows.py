@@ -30,7 +30,7 @@ def has_drafts(row: Row) -> bool:
 def as_drafts(row: Row) -> Row:
     """Return a row with the fields `id`, `question`, `gold` and `drafts`; those that it lacks are left out.
 
-    Fields of drafts are `model`, `text` and `correct`. What is none of the known forms is returned as it is.
+    Fields of drafts are `model`, `text` and `correct`. A row of another form is returned as it is.
     """
     known = {name: value for name, names in (("id", ID), ("question", QUESTION)) if (value := _first(row, names))}
     kept = {name: row[name] for name in ("scores_side_by_side",) if name in row}
