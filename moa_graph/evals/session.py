@@ -171,7 +171,9 @@ def summary(bench: Benchmark[Any], options: RunOptions, done: Sequence[ItemOutco
     skipped = sum(d.skipped for d in done)
     # Counts only: a reason may contain a request id or a time, which would change the bytes of the file.
     less = f"{degraded} of {answers} answers are degraded; the report has the reasons" if degraded else None
-    part = f"{skipped} of {len(done)} items were skipped for cost; the others are a random draw" if skipped else None
+    part = None
+    if 0 < skipped < len(done):
+        part = f"{skipped} of {len(done)} items were skipped for cost; the others are a random draw"
     return {
         "benchmark": bench.name,
         "system": bench.system.name,

@@ -39,6 +39,16 @@ def test_a_call_of_unknown_cost_is_booked_and_ends_no_run(tmp_path: Path, provid
     assert (scores(out)["answered"], scores(out)["items_of_unknown_cost"]) == (6, 0)
 
 
+def test_a_cap_below_one_item_is_said_and_nothing_is_sent(
+    tmp_path: Path, provider: Provider, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every item is left out, so no other items are spoken of."""
+    assert moa(*solo(provider, "solo", tmp_path / "run"), *priced("solo"), "--max-cost", 0.001) == 1
+    err = capsys.readouterr().err
+    assert "--max-cost is less than one item is expected to cost" in err and "--dry-run" in err
+    assert "random draw" not in err and not provider.requests()
+
+
 def test_unknown_costs_count_against_the_cap(tmp_path: Path, provider: Provider) -> None:
     """One at a time, every call unknown, each expected to cost more than a third of the cap: two are asked."""
     out = tmp_path / "run"

@@ -18,7 +18,7 @@ from moa_graph.cli.eval.show import figures_table, notes, print_status, show_jso
 from moa_graph.cli.garbage import freeze_loaded
 from moa_graph.costs.amounts import number_of
 from moa_graph.costs.ledger import Ledger
-from moa_graph.errors import ConfigError, InputError, MoAError
+from moa_graph.errors import BudgetError, ConfigError, InputError, MoAError
 from moa_graph.evals import estimate, session
 from moa_graph.evals.alpaca_eval import run as alpaca_run
 from moa_graph.evals.benchmarks import Setup
@@ -263,6 +263,11 @@ def _finish(bench: Benchmark[Any], outcome: session.FinishedRun, choice: Choice)
         figures_table(f"{bench.name}: {bench.system.name}", outcome.scores, hidden=hidden)
     print_status(f"files and report: {outcome.folder}")
     if not outcome.scores["answered"]:
+        if skipped == outcome.scores["items"]:
+            raise BudgetError(
+                "--max-cost is less than one item is expected to cost, so nothing was sent. --dry-run shows the price "
+                "of all items; raise the cap"
+            )
         raise MoAError("there are no answers; the report has the reasons. Run again to retry")
     if bench.judges and not _judged(outcome.scores):
         raise MoAError(
