@@ -149,3 +149,36 @@ def test_continuing_asks_the_mixture_of_before(
     assert main([command, "--continue", *(["Second?"] if command == "ask" else [])]) == 0
     assert [turn["content"] for turn in provider.requests("one")[-1].json["messages"][-1:]] == ["Second?"]
     assert "preset `" not in capsys.readouterr().err, "no other mixture was picked"
+
+
+@pytest.mark.parametrize("group", ["presets", "logs"])
+def test_a_group_alone_shows_its_commands(group: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([group]) == 2
+    shown = capsys.readouterr()
+    assert "list" in shown.out + shown.err and "Missing command" not in shown.err
+
+
+def test_an_unknown_preset_is_named_beside_ones_own(
+    provider: Provider, capsys: pytest.CaptureFixture[str], own_home: Path
+) -> None:
+    assert main(["presets", "add", mixture(provider, "say=drafted"), "--name", "own"]) == 0
+    assert main(["ask", "-p", "owm", "Hello"]) == 3
+    assert "Your own: own. The package's: anthropic" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["ask", "--layers", "three", "x"], "--layers: expected a whole number, got three."),
+        (["ask", "--temperature", "hot", "x"], "--temperature: expected a number, got hot."),
+        (["ask", "--max-cost", "-1", "x"], "--max-cost: expected a number of at least 0, got -1."),
+        (["batch", "-c", "0", "a", "b"], "--concurrency: expected a number of at least 1, got 0."),
+        (["logs", "show", "last"], "NUMBER: expected a whole number, got last."),
+        (["ask", "-p", "local", "--layers", "99", "x"], "--layers: expected a whole number from 1 to 10, got 99."),
+    ],
+)
+def test_a_wrong_option_names_itself_and_what_it_takes(
+    args: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(args) in (2, 3)
+    assert words in capsys.readouterr().err
