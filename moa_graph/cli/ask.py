@@ -151,7 +151,7 @@ def ask(
         _estimate(source, asked, context, as_json)
         return
     view = View(answer=not as_json, raw=raw, drafts=show_drafts, live=not quiet and sys.stderr.isatty())
-    result, messages = _logged(source, text, asked, context, view, targets, resume=resume, preset=preset)
+    result, messages = _logged(source, text, asked, context, view, targets, resume=resume, preset=preset, file=file)
     extra = _receipt(source, messages, result)
     _show(result, text, extra, as_json=as_json, save=targets)
     if (show_drafts or view.live) and not quiet:
@@ -168,6 +168,7 @@ def _logged(
     *,
     resume: bool,
     preset: str | None,
+    file: Path | None,
 ) -> tuple[Answered, list[Any]]:
     """Ask, and write the result to the log and to `save`, also if the run fails or is interrupted."""
     from moa_graph.cli.log import Log
@@ -176,7 +177,7 @@ def _logged(
     log = Log.open()
     before = log.last_conversation(continued=resume)
     messages = [*before.messages, {"role": "user", "content": asked}]
-    named = preset or source
+    named = preset or (str(file.absolute()) if file else source)
     try:
         result = ask(source, messages, context, view)
     except (MoAError, Interrupted) as exc:

@@ -71,7 +71,7 @@ def chat(
     talk = Conversation(
         chosen(preset, file, proposers, aggregator, base_url=base_url, api_key_env=api_key_env, trust=trust),
         raw=raw,
-        name=preset or (file.name if file else None),
+        name=preset or (str(file) if file else None),
         layers=layers,
         system=system,
         temperature=temperature,
@@ -119,8 +119,11 @@ def _turn(talk: Conversation, line: str) -> None:
         raise EOFError
     try:
         if command := parse(line):
+            asked = len(talk.costs)
             if text := run(talk, *command):
                 message(text)
+            elif len(talk.costs) > asked:  # /retry
+                _totals(talk)
         elif line:
             _ask(talk, line[1:] if line.startswith("//") else line)
     except Interrupted as exc:
@@ -134,8 +137,12 @@ def _turn(talk: Conversation, line: str) -> None:
 
 
 def _ask(talk: Conversation, question: str) -> None:
+    talk.ask(question)
+    _totals(talk)
+
+
+def _totals(talk: Conversation) -> None:
     from moa_graph.cli.receipts import summary
 
-    result = talk.ask(question)
-    if sys.stderr.isatty():
-        message(summary(result.record))
+    if talk.record and sys.stderr.isatty():
+        message(summary(talk.record))

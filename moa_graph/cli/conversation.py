@@ -13,10 +13,11 @@ from moa_graph.cli.run import Answered, Interrupted, View, ask, streams
 from moa_graph.costs.amounts import number_of
 from moa_graph.errors import InputError, MoAError
 from moa_graph.mixture.context import MoAContext, settings
+from moa_graph.mixture.files import is_preset
 from moa_graph.mixture.mixture import Mixture
 
 if TYPE_CHECKING:
-    from moa_graph.state import Draft
+    from moa_graph.state import Draft, Record
 
 Turn = dict[str, str]
 _SHORT_QUESTION = "What is the capital of France?"
@@ -28,10 +29,13 @@ class Conversation:
 
     Attributes:
         mixture: The mixture that answers.
+        name: What it is called on the screen.
+        source: The preset or the file, from which `--continue` makes it again.
         messages: Questions and the answers that were shown; never a draft.
         drafts: The drafts of the last question, also if it failed or was interrupted.
         question: The last question; None before the first.
         costs: The cost of every question in dollars; None if unknown.
+        record: The record of the last question that was answered.
 
     Raises:
         ConfigError: The mixture does not support the given number of layers.
@@ -39,7 +43,7 @@ class Conversation:
 
     def __init__(self, mixture: Mixture, *, raw: bool = False, name: str | None = None, **options: Any) -> None:
         self.mixture, self.wanted = mixture, MoAContext(stream_answer=streams())
-        self.name = name or mixture.name or mixture.hash
+        self._call(name or mixture.name or mixture.hash)
         self.change(**options)
         self.raw = raw
         self.log = Log.open()
@@ -48,7 +52,12 @@ class Conversation:
         self.drafts: list[Draft] = []
         self.question: str | None = None
         self.costs: list[float | None] = []
+        self.record: Record | None = None
         self.file: Path | None = None
+
+    def _call(self, name: str) -> None:
+        file = None if is_preset(name) else Path(name)
+        self.name, self.source = (file.name, str(file.absolute())) if file else (name, name)
 
     def resume(self) -> None:
         """Continue the last conversation of the log.
@@ -75,7 +84,7 @@ class Conversation:
             self.drafts = list(exc.drafts)
             reason = "interrupted" if isinstance(exc, Interrupted) else error_text(exc)
             self.log.add(
-                self.id, self.name, question, getattr(exc, "answer", "") or None, self.drafts, None, error=reason
+                self.id, self.source, question, getattr(exc, "answer", "") or None, self.drafts, None, error=reason
             )
             costs = [draft["cost"] for draft in self.drafts]
             self.costs.append(None if None in costs else sum(cost for cost in costs if cost is not None))
@@ -83,7 +92,8 @@ class Conversation:
         self.messages = [*asked, {"role": "assistant", "content": result.answer}]
         self.drafts = result.drafts
         self.costs.append(result.record["cost"])
-        self.log.add(self.id, self.name, question, result.answer, result.drafts, result.record)
+        self.record = result.record
+        self.log.add(self.id, self.source, question, result.answer, result.drafts, result.record)
         return result
 
     def undo(self) -> str | None:
@@ -109,7 +119,7 @@ class Conversation:
     def use(self, name: str) -> None:
         """Switch to another mixture: a preset's name or a mixture file."""
         self.change(Mixture.load(resolve(name)))
-        self.name = name
+        self._call(name)
 
     def about(self) -> str:
         """Return one line: the models, the calls per question, and the cost of a short question."""

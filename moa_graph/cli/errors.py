@@ -66,10 +66,13 @@ def _guarded(load: Callable[[], typer.Typer], args: list[str], name: str, extra:
 
 
 def error_text(error: Exception) -> str:
-    """Return an error's text for a terminal: option names replace context fields."""
+    """Return an error's text for a terminal: option names replace context fields, the file an error's number."""
     from moa_graph.models.terminal_text import for_terminal
 
-    text = _CONTEXT_FIELD.sub(lambda found: f"--{found[1].replace('_', '-')}", str(error))
+    said = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        said = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    text = _CONTEXT_FIELD.sub(lambda found: f"--{found[1].replace('_', '-')}", said)
     # An error may quote a server, a model or a file.
     return for_terminal(text)
 
@@ -89,7 +92,7 @@ def _unforeseen(exc: Exception, name: str) -> int:
             _print(f"{name}: {text}\n`{name} --help` shows the usage.")
         return code
     if isinstance(exc, OSError):
-        _print(f"{name}: {exc}")
+        _print(f"{name}: {error_text(exc)}")
         return FAILED
     if os.environ.get("MOA_DEBUG"):
         traceback.print_exc()

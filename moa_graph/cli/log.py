@@ -162,12 +162,16 @@ class Log:
         return LoggedConversation(last.conversation, messages)
 
     def last_mixture(self) -> str | None:
-        """Return the preset that answered last; None when the log is empty or a mixture without a name answered."""
+        """Return the preset, or the file, of the mixture that answered last; None when there is none of that name."""
         from moa_graph.cli.home import own_presets
-        from moa_graph.mixture.files import preset_names
+        from moa_graph.mixture.files import is_preset, preset_names
 
         last = self.entries(limit=1)
-        return last[0].mixture if last and last[0].mixture in {*own_presets(), *preset_names()} else None
+        name = last[0].mixture if last else ""
+        known = Path(name).is_file() if name and not is_preset(name) else name in {*own_presets(), *preset_names()}
+        if name and not known:
+            sys.stderr.write(f"the last mixture ({name}) is neither a preset nor a file; the default answers\n")
+        return name if known else None
 
     def switch(self, *, on: bool) -> None:
         """Switch writing on or off, for every later command."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -99,7 +100,8 @@ def _print(entries: list[Entry], as_json: bool) -> None:
     width = Console().width if sys.stdout.isatty() else None
     for entry in entries:
         mark = "" if entry.answer and not entry.error else "  (no complete answer)"
-        line = f"{entry.id:>5}  {_when(entry)}  {entry.mixture:<12.12}  {' '.join(entry.question.split())}{mark}"
+        name = Path(entry.mixture).name  # of a file: its path is too long here
+        line = f"{entry.id:>5}  {_when(entry)}  {name:<12.12}  {' '.join(entry.question.split())}{mark}"
         line = plain(line).replace("\n", " ")
         sys.stdout.write((line if width is None or len(line) <= width else f"{line[: width - 1]}…") + "\n")
 
