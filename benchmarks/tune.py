@@ -12,6 +12,7 @@ reading answers that err; reports/tune_no_gain.json.
 
 import asyncio
 import json
+import math
 import sys
 import time
 from collections import Counter
@@ -22,7 +23,7 @@ from benchmarks.combine.__main__ import ASSETS
 from moa_graph.evals.figures import Figures
 from moa_graph.evals.tune.run_recorded import tune_recorded
 from moa_graph.evals.tune.settings import Options
-from tests.tune.planted import HELPS, HURTS, Planted, break_even, decided, truth, unseen
+from tests.tune.planted import HELPS, HURTS, Planted, break_even, decided, known_beforehand, truth, unseen
 
 REPORT = Path("reports/tune.json")
 UNSEEN_REPORT = Path("reports/tune_unseen.json")
@@ -103,10 +104,23 @@ def unseen_cases() -> None:
             case, right = unseen(models, depth, helps=helps), "mixture" if helps else "single"
             found = planted(case, right, depth=depth, seeds=50_000, prompts=3000)
             name = f"{models} models, {depth} drafts, {'helps' if helps else 'does not help'}"
-            report[name] = {**found, "case": vars(case)}
+            report[name] = {**found, **(known_power(case, depth) if helps else {}), "case": vars(case)}
             at = (found["200 prompts"], found["30 prompts"])
             print(f"{name}: true gain {found['true_gain']:.2f} points", *at, flush=True)
             _written(report, UNSEEN_REPORT)
+
+
+def known_power(case: Planted, depth: int) -> Figures:
+    """Return what a one-sided test at 2.5 % finds that knows the best mixture and the best single model beforehand."""
+    gain, deviation = known_beforehand(case, depth=depth)
+    reach = 1.96 - gain / deviation * math.sqrt(200)
+    needed = ((1.96 + 1.645) * deviation / gain) ** 2
+    return {
+        "gain_by_20000": 100 * gain,
+        "deviation": 100 * deviation,
+        "known_test_finds": 50 * math.erfc(reach / math.sqrt(2)),
+        "prompts_for_95_percent": round(needed),
+    }
 
 
 def cases_without_gain() -> None:

@@ -148,6 +148,18 @@ def truth(case: Planted, *, prompts: int = 10_000, depth: int = 5) -> tuple[floa
     return best[0], best[1] - best[0]
 
 
+def known_beforehand(case: Planted, *, depth: int, prompts: int = 20_000) -> tuple[float, float]:
+    """Return mean and standard deviation of a prompt's gain, of the truly best mixture over the truly best model."""
+    samples = case.samples(prompts, depth, seed=5)
+    draws = deal(samples, seed=5)
+    plans = free_plans(samples, texts=False)
+    scores = np.stack([plan.compute(samples, draws).scores for plan in plans if plan.compute])
+    single = np.array([plan.single for plan in plans])
+    means = scores.mean(axis=1)
+    gains = scores[np.where(single, -1, means).argmax()] - scores[np.where(single, means, -1).argmax()]
+    return float(gains.mean()), float(gains.std())
+
+
 def unseen(models: int, depth: int, *, helps: bool) -> Planted:
     """Return a setting that the rule was not made with: drawn at random, and moved until its gain is the wanted one.
 
