@@ -84,6 +84,8 @@ class Pool(Checked):
         if not isinstance(source, str | Path):
             if not source:
                 raise InputError("the pool is empty: give at least one model")
+            if not isinstance(source, list | tuple):
+                raise InputError(f"pool: give a file, a `Pool` or a list of models, not {source!r:.60}")
             pool = cls(models=[_spec(each, f"pool[{place}]") for place, each in enumerate(source)])
         else:
             if is_preset(source) and str(source) not in preset_names():

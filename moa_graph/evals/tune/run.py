@@ -66,14 +66,23 @@ async def atune(
     """
     if check is not None and not isinstance(check, str) and not callable(check):
         raise InputError(f"check: {check!r} is neither a command nor a function of (prompt, text)")
+    for name, value, kinds in (("judge", judge, str | Proposer | list | tuple), ("criteria", criteria, str)):
+        if value is not None and not isinstance(value, kinds):
+            raise InputError(f"{name}: {value!r} is not {'a model or a list of models' if name == 'judge' else 'text'}")
     judges = [] if judge is None else [judge] if isinstance(judge, str | Proposer) else list(judge)
     specs = [each if isinstance(each, Proposer) else Proposer(model=each) for each in judges]
     how = How(match=match, check=check, judges=specs, criteria=criteria)
     unknown = set(options) - {field.name for field in dataclasses.fields(Options)}
     if unknown:
         raise InputError(f"tune: unknown option {sorted(unknown)[0]!r}")
-    paths = {name: Path(options[name]) for name in ("out", "ledger") if options.get(name) is not None}
+    paths = {name: _path(name, options[name]) for name in ("out", "ledger") if options.get(name) is not None}
     return await run(prepare(prompts, pool, how, Options(**{**options, **paths})), progress=progress)
+
+
+def _path(name: str, given: Any) -> Path:
+    if not isinstance(given, str | Path):
+        raise InputError(f"{name}: {given!r} is not a path")
+    return Path(given)
 
 
 def tune(prompts: str | Path | Sequence[Any], *, pool: Any, **given: Any) -> TuneResult:

@@ -92,11 +92,12 @@ def check_options(options: Options) -> None:
         value = getattr(options, name)
         if not _is_number(value) or not low <= value <= high:
             raise InputError(f"{name}: {value!r} is not a number from {low} to {high}")
-    if not isinstance(options.samples, int):
-        raise InputError(f"samples: {options.samples!r} is not a whole number")
+    for name in ("samples", "concurrency", "seed"):
+        if not isinstance(getattr(options, name), int):
+            raise InputError(f"{name}: {getattr(options, name)!r} is not a whole number")
     if options.max_cost is not None and not (_is_number(options.max_cost) and 0 <= options.max_cost < float("inf")):
         raise InputError(f"max_cost: {options.max_cost!r} is not an amount of dollars")
-    if options.limit is not None and (not isinstance(options.limit, int) or options.limit < FEWEST):
+    if options.limit is not None and (not _is_whole(options.limit) or options.limit < FEWEST):
         raise InputError(f"limit: {options.limit!r} is not a number of prompts; the least is {FEWEST}")
     if not isinstance(options.paid, bool):
         raise InputError(f"paid: {options.paid!r} is not True or False")
@@ -110,6 +111,10 @@ def _check_sweep(sweep: Any) -> None:
                 f"sweep: {name!r} is not a field with a list of values, such as {{'layers': [2, 3]}}. Fields are "
                 f"{', '.join(FIELDS)}"
             )
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _is_number(value: Any) -> bool:
@@ -136,6 +141,8 @@ def read_prompts(
             path = assets.fetch(name).path
         found = own_prompts(read_rows(path), str(source), match=match)
     else:
+        if not isinstance(source, list | tuple):
+            raise InputError(f"prompts: give a file or a list of rows, not {source!r:.60}")
         made = [each for each in source if isinstance(each, OwnPrompt)]
         rows = [each for each in source if isinstance(each, dict)]
         if len(source) not in (len(made), len(rows)):
