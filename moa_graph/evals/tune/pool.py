@@ -16,7 +16,7 @@ from moa_graph.mixture.files import is_preset, preset_names, read
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.mixture.price_overrides import Price, checked_prices
 from moa_graph.mixture.proposer import Origin, Proposer, Spec, reading
-from moa_graph.mixture.validation import Checked, refuse_unknown
+from moa_graph.mixture.validation import Checked, collected, refuse_unknown
 from moa_graph.models.registry import require_known
 
 __all__ = ["Pool", "identity_of", "names_of"]
@@ -50,7 +50,7 @@ class Pool(Checked):
     draft_tokens: int | None = Field(default=None, ge=16)
     deadline: float = Field(default=120.0, gt=0, le=86_400)
     verify: Check | None = None
-    prices: Annotated[dict[str, Price], BeforeValidator(checked_prices)] = Field(default_factory=dict)
+    prices: Annotated[dict[str, Price], BeforeValidator(collected(checked_prices))] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _check_models(self) -> Self:
