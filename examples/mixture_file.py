@@ -5,7 +5,7 @@ from pathlib import Path
 from moa_graph import create_moa
 
 graph = create_moa(Path(__file__).parent / "mixture_file.yaml")
-question = "How do I make tea?"
+question = "What is the capital of France?"
 
 for event in graph.stream({"messages": question}, context={"stream_answer": True}, stream_mode="custom"):
     if event["moa"] == "draft":
