@@ -152,7 +152,7 @@ def _refusal(path: Path, grant: Grant) -> str:
     owner = next((p.title for p in PROVIDERS.values() if grant.variable in p.keys), None)
     whose = f"{owner}'s key variable {grant.variable}" if owner else f"the variable {grant.variable}"
     return (
-        f"mixture file {path} would send {whose} (from the environment or .env) to {grant.host}, and nobody confirmed "
+        f"file {path} would send {whose} (from the environment or .env) to {grant.host}, and nobody confirmed "
         f"that. If you trust this host with it, run: moa trust {path} (or add --trust for one run; in Python: "
         "Mixture.load(file, trust=True))."
     )
@@ -163,7 +163,7 @@ def _require_private(spec: Proposer, path: Path) -> None:
         name = urlsplit(grant.host).hostname or ""
         if grant.host.startswith("http://") and not (spec.plain_http or _is_private(name)):
             raise ConfigError(
-                f"mixture file {path}: {spec.label} would send {grant.variable} to {grant.host} without encryption. "
+                f"file {path}: {spec.label} would send {grant.variable} to {grant.host} without encryption. "
                 "Use https, or add `plain_http: true` beside its base_url if the way there is safe."
             )
 
@@ -181,7 +181,7 @@ def _is_private(name: str) -> bool:
 
 
 def _announce(path: Path, grants: list[Grant]) -> None:
-    line = f"mixture file {path} sends {', '.join(map(str, grants))}"
+    line = f"file {path} sends {', '.join(map(str, grants))}"
     if grants and line not in _announced:
         _announced.add(line)
         sys.stderr.write(f"{line}\n")

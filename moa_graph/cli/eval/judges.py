@@ -105,7 +105,7 @@ def _ask(
         if choice.dry_run:
             dry_run(bench, choice, payer)
             return None
-        keys.require_keys(specs)
+        keys.require_keys(specs, way_out="choose another judge: `local:smollm2` needs no key")
         registry.require_embedded(spec for spec in specs if is_embedded(spec))
         outcome = asyncio.run(run_benchmark(bench, options, choice, payer))
     for text in dict.fromkeys(failure.partition(": ")[2] for failure in outcome.failures):

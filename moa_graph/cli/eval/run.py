@@ -65,7 +65,7 @@ def start(name: str, choice: Choice, build: Callable[[Setup], Benchmark[Any]]) -
         if choice.dry_run:
             dry_run(bench, choice, payer)
             return None
-        keys.require_keys(specs)
+        keys.require_keys(specs, way_out="choose another model or judge: `local:smollm2` needs no key")
         registry.require_embedded(spec for spec in specs if is_embedded(spec))
         outcome = asyncio.run(run_benchmark(bench, options, choice, payer))
     _finish(bench, outcome, choice)
