@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from moa_graph.errors import ConfigError, InputError
 from moa_graph.graph.input_checks import check
 from moa_graph.state import add_checked
+from moa_graph.state.field_errors import given as shown
 
 
 class Question(NamedTuple):
@@ -135,13 +136,14 @@ def _parse(line: int, raw: bytes) -> Question | BadLine:
     except UnicodeDecodeError as exc:
         return BadLine(line, line, f"not UTF-8 (byte {exc.start + 1})")
     except json.JSONDecodeError as exc:
-        return BadLine(line, line, f"not JSON: {exc.msg} (column {exc.colno})")
-    except (ValueError, RecursionError) as exc:
-        # NaN or Infinity, an integer with thousands of digits, or too deep nesting.
-        return BadLine(line, line, f"JSON that cannot be read: {type(exc).__name__}")
+        return BadLine(line, line, f"not JSON (column {exc.colno})")
+    except ValueError:
+        return BadLine(line, line, "a number that JSON does not have, or that is too long: NaN, Infinity, 5,000 digits")
+    except RecursionError:
+        return BadLine(line, line, "JSON that is nested too deeply")
     given = value.get("id") if isinstance(value, dict) else None
     if given is not None and (isinstance(given, bool) or not isinstance(given, str | int)):
-        return BadLine(line, line, f"id: expected a string or an integer, not {type(given).__name__}")
+        return BadLine(line, line, f"id: expected text or a whole number, got {shown(given)}")
     name = line if given is None else given
     try:
         return Question(line, name, _messages(value), named=given is not None)
@@ -162,13 +164,13 @@ def _messages(value: Any) -> list[Any]:
     if isinstance(value, dict):
         given = [value[key] for key in ("prompt", "messages") if value.get(key) is not None]
         if len(given) != 1:
-            raise InputError('give either "prompt" (a string) or "messages" (a list)')
+            raise InputError('give either "prompt" (text) or "messages" (a list)')
         if (value.get("prompt") is not None) != isinstance(given[0], str):
-            raise InputError('"prompt" must be a string, "messages" a list of messages')
+            raise InputError('"prompt" must be text, "messages" a list of messages')
         value = given[0]
     messages = [{"role": "user", "content": value}] if isinstance(value, str) else value
     if not isinstance(messages, list):
-        raise InputError(f"expected a string, a list of messages or an object, not {type(messages).__name__}")
+        raise InputError(f"expected text, a list of messages or an object, got {shown(messages)}")
     try:
         # Copies, because LangChain's conversion removes fields from the dicts it is given.
         check(add_checked([], [dict(m) if isinstance(m, dict) else m for m in messages]))

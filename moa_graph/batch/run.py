@@ -156,7 +156,7 @@ class Batch:
         if receipt.result and (error := receipt.result["error"]):
             self.totals.failed += 1
             if len(self.totals.problems) < _SHOWN:
-                self.totals.problems.append(f"line {receipt.line}: {error['type']}: {error['message']}")
+                self.totals.problems.append(f"line {receipt.line}: {error['message']}")
         return receipt
 
     async def _receipt(self, entry: Question | BadLine) -> _Receipt:

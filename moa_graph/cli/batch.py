@@ -207,7 +207,7 @@ async def _watched(work: Batch, quiet: bool) -> int:
                 await watcher
     for problem in totals.problems[:_SHOWN]:
         typer.echo(plain(problem), err=True)
-    if totals.bad and any("not JSON: Expecting value" in problem for problem in totals.problems):
+    if totals.bad and any("not JSON (column 1)" in problem for problem in totals.problems):
         typer.echo("IN is read as JSON, in which strings are quoted. For plain lines: moa batch --text", err=True)
     if totals.failed > _SHOWN:
         typer.echo(f"and {totals.failed - _SHOWN} more: see {work.target}", err=True)

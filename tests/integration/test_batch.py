@@ -82,7 +82,7 @@ async def test_bad_lines_and_failed_questions_are_data_and_the_rest_goes_on(benc
     assert [(r["error"] or {}).get("type") for r in rows] == [None, "InputError", "InputError", None]
     assert rows[0]["degraded"] and rows[0]["unused"][0]["status"] == "failed"
     assert (totals.failed, totals.bad) == (2, 2)
-    assert totals.problems[0].startswith("line 2: InputError: not JSON")
+    assert totals.problems[0].startswith("line 2: not JSON")
     totals = await bench.run(mixture(provider, "b-echo", aggregator="agg-err400"), "dead.jsonl", keep_drafts=True)
     row = bench.rows("dead.jsonl")[0]
     assert (row["answer"], row["error"]["type"], row["drafts"][0]["text"]) == (None, "AggregationError", "one")

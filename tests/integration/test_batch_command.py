@@ -41,7 +41,7 @@ def test_exit_codes(files: tuple[str, str, str], provider: Provider, capsys: pyt
         file.write("{nonsense\n")
     assert main(["batch", source, out, "--file", mixture]) == 1
     err = capsys.readouterr().err
-    assert "line 3: InputError: not JSON" in err and "2 answered, 1 failed, 1 of them bad lines" in err
+    assert "line 3: not JSON" in err and "2 answered, 1 failed, 1 of them bad lines" in err
     assert main(["batch", "nowhere.jsonl", out, "--file", mixture]) == 2
     assert main(["batch", source, source, "--file", mixture]) == 2
     assert main(["batch", source, source, "--text", "--file", mixture]) == 2
