@@ -12,14 +12,12 @@ from typing import Annotated, Any, NamedTuple, TypeAlias
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
-from pydantic_core import PydanticCustomError
 
 __all__ = ["FieldProblem", "Step", "allowed", "expected", "field_problems", "given", "place_of", "refused", "schema_of"]
 
 Step: TypeAlias = str | int
 """A field's name, or an index in a list."""
 
-_REFUSED = "moa_refused"
 _PATTERNS = {
     r"^https?://[^\s@]+$": "an address that starts with http:// or https:// and has no space and no @",
     r"^[A-Za-z_][A-Za-z0-9_]*$": "the name of an environment variable (letters, digits and _)",
@@ -62,9 +60,15 @@ class FieldProblem(NamedTuple):
     text: str
 
 
-def refused(problems: Sequence[FieldProblem]) -> PydanticCustomError:
+class _RefusedError(ValueError):
+    def __init__(self, problems: Sequence[FieldProblem]) -> None:
+        super().__init__("refused")
+        self.problems = tuple(problems)
+
+
+def refused(problems: Sequence[FieldProblem]) -> ValueError:
     """Return the error with which a validator inside a larger model reports problems that are already in words."""
-    return PydanticCustomError(_REFUSED, "refused", {"problems": tuple(problems)})
+    return _RefusedError(problems)
 
 
 def field_problems(
@@ -86,8 +90,8 @@ def field_problems(
         if named:
             extra = loc[-1:] if item["type"] == "extra_forbidden" else ()
             path = (*_named(schema, loc[: len(loc) - len(extra)]), *extra)
-        if item["type"] == _REFUSED:
-            for inner in item["ctx"]["problems"]:
+        if isinstance(cause := item.get("ctx", {}).get("error"), _RefusedError):
+            for inner in cause.problems:
                 problem = FieldProblem((*path, *inner.path), inner.text)
                 found.setdefault(problem.path, problem)
         elif path not in found:
