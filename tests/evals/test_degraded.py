@@ -99,8 +99,16 @@ def test_recorded_drafts_go_through_the_mixtures_own_last_step(tmp_path: Path, p
     assert all("[cut here:" in text for text in shown)
     both = [text for text in shown if "second draft" in text]
     assert len(both) == 5
-    assert len({text.index("first draft") < text.index("second draft") for text in both}) == 2, "never shuffled"
+    orders = {text.index("first draft") < text.index("second draft") for text in both}
     assert scores(out)["degraded"] == 6  # a fallback answered
     assert "second: skipped, no output is recorded for it" in (out / "report.md").read_text()
+    # The order depends on the ledger's random key: one ledger in sixteen has one order for all five.
+    for number in range(20):
+        assert moa(*args[:-1], tmp_path / f"again{number}") == 0
+        shown = [request.messages[-1]["content"] for request in provider.requests("spare-tok=6")]
+        orders |= {text.index("first draft") < text.index("second draft") for text in shown if "second draft" in text}
+        if len(orders) == 2:
+            break
+    assert len(orders) == 2, "never shuffled"
     # Another system prompt is another run.
     assert moa("alpaca", *drafts(tmp_path), "-f", mixture(tmp_path, provider), "--judge", "none", "--out", out) == 3
