@@ -17,8 +17,6 @@ from moa_graph.mixture.combiners import NAMES
 from moa_graph.mixture.context import MoAContext
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.mixture.proposer import Proposer
-from moa_graph.serve.openai.request import ChatRequest
-from moa_graph.serve.problems import Problem
 from moa_graph.state import merge_drafts, new_usage
 from moa_graph.state.field_errors import field_problems, place_of
 
@@ -112,6 +110,10 @@ def test_every_wrong_value_of_a_context_and_of_a_chat_model_is_refused_in_plain_
 
 
 def test_every_wrong_value_of_a_request_is_refused_in_plain_words() -> None:
+    pytest.importorskip("starlette", reason="the extra `serve` is not installed")
+    from moa_graph.serve.openai.request import ChatRequest
+    from moa_graph.serve.problems import Problem
+
     body: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "x"}]}
     names = ("model", "messages", "stream", "temperature", "stop", "tools", "tool_choice", "response_format", "seed")
     refused = 0
