@@ -163,15 +163,19 @@ class Progress:
 
         lines = list(self.lines.values())
         columns = _columns(lines, self._console.width)
-        table = Table(box=None, pad_edge=False, show_header=bool(lines))
-        for column in columns:
+        # The gap between columns is a part of their texts: releases of rich disagree on padding beside a fixed width.
+        table = Table(box=None, padding=0, pad_edge=False, show_header=bool(lines))
+        gaps = [2 * (column is not columns[0]) for column in columns]
+        for column, gap in zip(columns, gaps, strict=True):
             side: JustifyMethod = "right" if column.title in ("seconds", "tokens", "cost") else "left"
             # A width of its own: rich would cut the last columns to make room for the names.
-            table.add_column(column.title, width=column.width, justify=side, overflow="ellipsis", no_wrap=True)
+            title = f"{'':{gap}}{column.title}"
+            table.add_column(title, width=column.width + gap, justify=side, overflow="ellipsis", no_wrap=True)
         for line in lines:
             style = _STYLES.get(line.status, "red")
-            cells = [(column.title, plain(column.text(line))) for column in columns]
-            table.add_row(*(Text(text, style=style) if title == "state" else text for title, text in cells))
+            cells = [f"{'':{gap}}{plain(column.text(line))}" for column, gap in zip(columns, gaps, strict=True)]
+            states = [style if column.title == "state" else "" for column in columns]
+            table.add_row(*(Text(text, style=state) for text, state in zip(cells, states, strict=True)))
         return table
 
 
