@@ -29,7 +29,17 @@ ROOT = Path(__file__).parents[2]
 LIST = Path(__file__).with_name("faults.toml")
 REPORT = ROOT / "reports" / "mutants.json"
 QUICK = "tests/unit"
-_COPIED = ("moa_graph", "benchmarks", "tests", "docs", "examples", "pyproject.toml", "README.md", "langgraph.json", "CHANGELOG.md")
+_COPIED = (
+    "moa_graph",
+    "benchmarks",
+    "tests",
+    "docs",
+    "examples",
+    "pyproject.toml",
+    "README.md",
+    "langgraph.json",
+    "CHANGELOG.md",
+)
 _LONGEST = 600
 """Seconds that one fault's tests may take."""
 _PRELOADED = (
