@@ -292,6 +292,11 @@ def test_the_loopback_port_wants_a_key() -> None:
 def test_preloading_is_silent_and_an_exit_in_the_middle_of_it_is_clean() -> None:
     done = python("from moa_graph.models.local import preload; preload('smollm2'); preload('none'); print('leaving')")
     assert (done.returncode, done.stderr) == (0, "")
+    for wait in (0.1, 0.15, 0.2):  # about when the runtime is there and its loop has not begun
+        early = python(
+            f"import time; from moa_graph.models.local import preload; preload('smollm2'); time.sleep({wait})"
+        )
+        assert (early.returncode, early.stderr) == (0, "")
     used = python("""
         from moa_graph.models.local import preload
         from moa_graph.models.local.runtime import _runtimes

@@ -187,7 +187,10 @@ def _load(path: Path, key: str) -> Any:
         ) from None
     with _signals_kept():
         try:
-            return xllamacpp.Server(params)
+            server = xllamacpp.Server(params)
+            # Its loop answers, so it has begun. Releasing a server whose loop begins afterwards would block forever.
+            server.handle_metrics()
+            return server
         except RuntimeError as exc:
             raise ConfigError(f"the embedded runtime cannot load {path}: {exc}") from exc
 
