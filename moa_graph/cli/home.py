@@ -27,7 +27,7 @@ def own_presets() -> dict[str, Path]:
 
 
 def resolve(name: str) -> str | Path:
-    """Return the file of the user's own preset `name`; `name` itself if there is none, for the package to look up.
+    """Return the file of the user's own preset `name`, or `name` itself, which may be a preset of the package.
 
     Raises:
         ConfigError: Nothing has that name, and the user has presets that could be meant.

@@ -162,7 +162,7 @@ class Log:
         return LoggedConversation(last.conversation, messages)
 
     def last_mixture(self) -> str | None:
-        """Return the preset, or the file, of the mixture that answered last; None when there is none of that name."""
+        """Return the preset or the file of the mixture that answered last; None when it no longer exists."""
         from moa_graph.cli.home import own_presets
         from moa_graph.mixture.files import is_preset, preset_names
 

@@ -114,7 +114,7 @@ def schema_of(model: type[BaseModel], names: Iterable[str]) -> dict[str, Any]:
 
 
 def place_of(path: Sequence[Step]) -> str:
-    """Return a path as it stands in messages: `proposers[0].model`."""
+    """Return a path in the form that messages use: `proposers[0].model`."""
     parts = (f".{step}" if str(step).isidentifier() else f"[{step!r}]" for step in path)
     return "".join(parts).removeprefix(".")
 

@@ -109,7 +109,7 @@ def test_one_model_alone(tmp_path: Path, many: int) -> None:
     """One draft of one model leaves nothing to combine; several can vote."""
     rows = [{**row, "drafts": [row["drafts"][1]] * 1} for row in drafts()]
     found = run(lines(tmp_path / "one.jsonl", rows))
-    assert (found.verdict, found.choice.reason) == ("single", "there is no mixture to compare with")
+    assert (found.verdict, found.choice.reason) == ("single", "no mixture was measured")
     folder = lines(tmp_path / "answers/only.jsonl", answers(tokens=None)).parent
     voted = run(folder)
     assert voted.best_single.plan.name == "only"

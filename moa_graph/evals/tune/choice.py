@@ -135,7 +135,7 @@ def choose(
 
 def _without_mixture(singles: Floats, base: int, best: Floats, worth: float) -> TuneChoice:
     """Return the verdict where no mixture was measured: what one of several models could win is bounded by all."""
-    lacking = "there is no mixture to compare with"
+    lacking = "no mixture was measured"
     if len(singles) == 1 or (hidden := _hidden(singles.max(axis=0)[None] - best)) <= worth:
         return TuneChoice("single", base, base, None, None, reason=lacking)
     reason = f"{lacking}, and the best answers of all models would gain up to {100 * hidden:.2f} points"

@@ -65,10 +65,10 @@ class Draws:
 
 
 def deal(samples: Samples, *, seed: int = 0) -> Draws:
-    """Return random orders of every model's drafts, in which every draft stands in every slot equally often.
+    """Return random orders of every model's drafts. Each draft takes each slot equally often.
 
-    Orders come in groups: a random one and its rotations. That makes scores less a matter of luck than independent
-    orders do. Of models with more drafts than `DRAWS` only a part stands in a slot.
+    Orders come in groups: a random one and its rotations. Scores depend less on chance than with independent orders.
+    A model with more drafts than `DRAWS` uses only some of them.
     """
     models, prompts, depth = len(samples.models), len(samples.prompts), samples.depth
     rng = np.random.default_rng(seed)

@@ -193,7 +193,7 @@ def _require_grades(sampled: Sampled, grader: Grader) -> None:
     """Stop before candidates are paid for where the drafts decide nothing.
 
     Raises:
-        MoAError: There are no drafts, no grades, or a check refused all of them.
+        MoAError: No draft was received, no draft has a grade, or the check refused all drafts.
     """
     samples, failures = sampled.samples, sampled.failures
     low = f"The cap on cost is too low. Raise it (prompts left out: {sampled.skipped})"
