@@ -202,7 +202,7 @@ BAD_DRAFTS = {
     "too few": (drafts(3), "3 questions are too few"),
     "no drafts": (changed(drafts(), 2, drafts=None), "row 3: `drafts` must be a list"),
     "no names": (changed(drafts(), 1, drafts=[{"text": "5"}]), "row 2: every draft must name its `model`"),
-    "text": (changed(drafts(), 1, drafts=[draft("a", [5])]), "row 2: a draft's `text` must be text"),  # type: ignore[arg-type]
+    "text": (changed(drafts(), 1, drafts=[draft("a", [5])]), "row 2: a draft's `text` must be text"),  # type: ignore[arg-type]  # wrong on purpose
     "label": (changed(drafts(), 0, drafts=[draft("a", "5", "maybe")]), "row 1: `correct` must be .* 'maybe'"),
     "score": (changed(drafts(), 0, drafts=[draft("a", "5", 7)]), "row 1: `correct` must be"),
     "no gold": (changed(drafts(), 0, gold=None, drafts=[draft("a", "5")]), "row 1: a draft has no `correct`"),

@@ -104,7 +104,7 @@ def test_every_wrong_value_of_a_context_and_of_a_chat_model_is_refused_in_plain_
     for name in ("temperature", "max_tokens", "stop", "timeout", "max_retries", "cache", "callbacks", "rate_limiter"):
         for value in WRONG:
             try:
-                ChatMoA(WHOLE, **{name: value})  # type: ignore[misc]
+                ChatMoA(WHOLE, **{name: value})  # type: ignore[misc]  # a wrong field on purpose
             except ConfigError as exc:
                 checked(exc, name)
 
