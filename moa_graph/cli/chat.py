@@ -99,10 +99,10 @@ def _begin(talk: Conversation) -> None:
 
 
 def _loop(talk: Conversation) -> None:
-    from moa_graph.cli.line_editor import questions
+    from moa_graph.cli.line_editor import questions, type_ahead
 
     read = questions()
-    with suppress(EOFError):
+    with suppress(EOFError), type_ahead():
         while True:
             try:
                 line = read()

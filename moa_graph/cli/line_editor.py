@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from moa_graph.cli.home import home
@@ -25,6 +26,33 @@ def questions() -> Callable[[], str]:
         session = _session()
         return lambda: _stripped(session.prompt("> "))
     return _piped_line
+
+
+@contextmanager
+def type_ahead() -> Iterator[None]:
+    """Keep what is typed while an answer is written for the next prompt.
+
+    Between two prompts a terminal shows what is typed within the answer, and turns Enter into Ctrl-J, which is a line
+    break at the next prompt. Without termios (Windows) nothing changes.
+    """
+    try:
+        import termios
+    except ImportError:
+        yield
+        return
+    if sys.stdin is None or not sys.stdin.isatty():
+        yield
+        return
+    before = termios.tcgetattr(sys.stdin)
+    quiet = termios.tcgetattr(sys.stdin)
+    quiet[0] &= ~termios.ICRNL
+    quiet[3] &= ~(termios.ECHO | termios.ICANON)
+    termios.tcsetattr(sys.stdin, termios.TCSANOW, quiet)
+    try:
+        yield
+    finally:
+        with suppress(termios.error):  # the terminal was closed
+            termios.tcsetattr(sys.stdin, termios.TCSANOW, before)
 
 
 def open_block(text: str) -> bool:

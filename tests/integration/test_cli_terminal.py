@@ -162,6 +162,29 @@ def test_ctrl_c_clears_the_line_and_the_chat_goes_on(provider: Provider, termina
     screen.wait("sh:", times=2)
 
 
+def test_what_is_typed_during_an_answer_is_asked_after_it(
+    provider: Provider, terminal: Callable[..., Terminal]
+) -> None:
+    screen = terminal()
+    chat(screen, mixture(provider, "one", aggregator="1500ms-say=fine"))
+    screen.enter("first")
+    provider.wait(lambda stats: stats["models"].get("1500ms-say=fine", {}).get("requests", 0) == 1, LIMIT)
+    screen.enter("second")
+    screen.type("thirx")
+    screen.keys("BSpace")
+    screen.enter("d")
+    screen.wait("\nfine", times=3)
+    assert asked(provider, "one") == ["first", "second", "third"]
+    text = screen.screen()
+    assert text.count("> second\n") == text.count("second\n") == 1 and text.count("third") == 1, (
+        "shown at their prompts only"
+    )
+    screen.keys("C-d")
+    screen.wait("sh:", times=2)
+    screen.enter("echo $((6 * 7))")
+    screen.wait("sh: echo $((6 * 7))\n42")  # the shell has its terminal back, echo and Enter included
+
+
 def test_an_interrupted_answer_keeps_its_drafts_and_can_be_retried(
     provider: Provider, terminal: Callable[..., Terminal], own_home: Path
 ) -> None:

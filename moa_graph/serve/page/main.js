@@ -122,7 +122,13 @@ async function follow(turn, body) {
   const clock = setInterval(() => view.update(now()), 250);
   try {
     const messages = await messagesFor(earlier, turn);
+    let from = performance.now();
     for await (const event of events({ ...body, messages }, signal)) {
+      // Events that arrive together would be one task. Timers of a hidden page are slow, and nobody waits for it.
+      if (!document.hidden && performance.now() - from > SLICE) {
+        await pause();
+        from = performance.now();
+      }
       if (signal.aborted) break;
       apply(turn, event, now());
       shown(turn, view, event, now());
