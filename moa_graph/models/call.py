@@ -72,7 +72,8 @@ class Outcome:
     first_token_seconds: float | None = None
     attempts: int = 0
     free: bool = True
-    started: float = field(default_factory=time.perf_counter)
+    # A lambda, because tests replace the module's `time`.
+    started: float = field(default_factory=lambda: time.perf_counter())
     pieces: Pieces | None = field(default=None, repr=False)
     choices: list[Reply] = field(default_factory=list, repr=False)
     of_batch: bool = False

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from moa_graph import Ledger, Mixture, MoAContext, create_moa
+from tests.clocks import virtual_time
 from tests.fakes import Came, Fake, ServerFault, came, fake
 
 SLOW = 2.0
@@ -164,6 +165,7 @@ def test_every_field_has_a_case() -> None:
 
 
 @pytest.mark.parametrize("name", MIXTURE)
+@virtual_time
 async def test_a_field_of_a_mixture_changes_the_run(name: str) -> None:
     case = MIXTURE[name]
     before, fakes = made(case, {})
@@ -173,6 +175,7 @@ async def test_a_field_of_a_mixture_changes_the_run(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CONTEXT)
+@virtual_time
 async def test_a_field_of_the_context_changes_the_run(name: str) -> None:
     case = CONTEXT[name]
     for context, expected in zip(({}, {name: case.change}), case.expected, strict=True):

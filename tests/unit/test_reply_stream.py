@@ -22,6 +22,7 @@ from moa_graph.models.reply import Reply, read
 from moa_graph.models.reply_stream import Pieces
 from moa_graph.models.retries import RetryBudget
 from moa_graph.state import Usage, new_usage
+from tests.clocks import virtual_time
 
 
 def joined(*pieces: BaseMessage, tools: bool = True) -> Reply:
@@ -249,13 +250,14 @@ class Shown:
         self.texts.append("|")
 
 
-async def streamed(model: BaseChatModel, *, deadline: float = 5.0, attempts: int = 1) -> tuple[Outcome, Shown]:
+async def streamed(model: BaseChatModel, *, deadline: float = 60.0, attempts: int = 1) -> tuple[Outcome, Shown]:
     shown, outcome = Shown(), Outcome()
     call = Call(model, [], {}, sink=lambda: shown, tools=True)
     await ask(call, Terms(deadline, RetryBudget(5), attempts), outcome)
     return outcome, shown
 
 
+@virtual_time
 async def test_a_stream_that_hangs_after_its_finish_reason_is_whole() -> None:
     began = time.monotonic()
     outcome, _ = await streamed(Streamed(pieces=[chunk("good"), ending("stop")], hangs=True), deadline=30)
@@ -285,6 +287,7 @@ async def test_an_error_after_the_first_token_may_be_billed_whatever_its_status(
         assert (outcome.status, outcome.cost) == ("failed", cost)
 
 
+@virtual_time
 async def test_text_before_the_deadline_is_kept() -> None:
     outcome, _ = await streamed(Streamed(pieces=[chunk("half")], hangs=True), deadline=0.2)
     assert (outcome.status, outcome.text) == ("failed", "half")

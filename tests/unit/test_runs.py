@@ -9,11 +9,11 @@ import pytest
 from langchain_core.messages import AIMessage
 
 from moa_graph import BudgetError, DeadlineError, Mixture, NotEnoughDraftsError
+from tests.clocks import virtual_time
 from tests.fakes import Came, Fake, ServerFault, came, fake
 
 SLOW = 0.6
-AT_ONCE = 0.4
-"""Seconds that a run must stay below when it does not wait for a fake that takes SLOW seconds."""
+"""Seconds of a slow fake. All tests that use it run on virtual time."""
 
 
 def soon(status: int = 503) -> ServerFault:
@@ -30,6 +30,7 @@ def text_of(run: Came, kind: str) -> str:
     return "".join(event["text"] for event in run.events if event["moa"] == kind)
 
 
+@virtual_time
 async def test_the_quorum_closes_the_round_and_cancels_the_rest() -> None:
     slow, z = fake("slow", delay=30 * SLOW), fake("z")
     run = await came(mixture(fake("a"), fake("b"), slow, aggregator=z, quorum=2))
@@ -40,17 +41,20 @@ async def test_the_quorum_closes_the_round_and_cancels_the_rest() -> None:
     assert "2 other drafts" in run.result["drafts"][2]["error"]
 
 
+@virtual_time
 async def test_a_failed_draft_does_not_count_towards_the_quorum() -> None:
     run = await came(mixture(fake("bad", ServerFault(400)), fake("a"), fake("b", delay=SLOW / 4), quorum=2))
     assert run.statuses == ["failed", "ok", "ok"]
 
 
+@virtual_time
 async def test_grace_keeps_the_round_open_for_a_little() -> None:
     soonish, never = fake("soonish", delay=SLOW / 3), fake("never", delay=30 * SLOW)
     run = await came(mixture(fake("a"), soonish, never, quorum=1, grace=SLOW))
     assert run.statuses == ["ok", "ok", "late"]
 
 
+@virtual_time
 async def test_a_fault_that_may_pass_is_retried_and_another_is_not() -> None:
     busy, wrong = fake("busy", soon(), soon(429), "at last"), fake("wrong", ServerFault(400, "no such model"))
     run = await came(mixture(busy, wrong))
@@ -60,6 +64,7 @@ async def test_a_fault_that_may_pass_is_retried_and_another_is_not() -> None:
     assert run.result["record"]["degraded"]
 
 
+@virtual_time
 async def test_a_clock_that_is_set_back_changes_no_duration(monkeypatch: pytest.MonkeyPatch) -> None:
     now, true_time = time.time(), time.time
     monkeypatch.setattr(time, "time", lambda: now - 100 * (true_time() - now))
@@ -68,12 +73,14 @@ async def test_a_clock_that_is_set_back_changes_no_duration(monkeypatch: pytest.
     assert all(0.05 <= draft["seconds"] <= run.seconds for draft in run.result["drafts"])
 
 
+@virtual_time
 async def test_the_last_attempt_is_the_last() -> None:
     busy = fake("busy", soon())
     run = await came(mixture(busy, fake("a"), max_attempts=2))
     assert len(busy.sent) == 2 and run.statuses == ["failed", "ok"]
 
 
+@virtual_time
 async def test_a_providers_own_wait_is_kept() -> None:
     busy = fake("busy", ServerFault(503, headers={"retry-after": "0.5"}), "now")
     await came(mixture(busy))
@@ -86,6 +93,7 @@ async def test_without_enough_drafts_the_error_carries_all_of_them() -> None:
     assert run.statuses == ["failed", "ok"] and "first reason" in str(run.error)
 
 
+@virtual_time
 async def test_a_call_ends_at_its_deadline_and_the_run_goes_on() -> None:
     slow = fake("slow", delay=30 * SLOW)
     run = await came(mixture(slow, fake("a"), deadline=0.2))
@@ -93,23 +101,27 @@ async def test_a_call_ends_at_its_deadline_and_the_run_goes_on() -> None:
     assert "0.2 s" in run.result["drafts"][0]["error"]
 
 
+@virtual_time
 async def test_the_runs_deadline_ends_it_with_its_drafts() -> None:
     z = fake("z", delay=30 * SLOW)
     run = await came(mixture(fake("a"), aggregator=z, run_deadline=0.5))
     assert isinstance(run.error, DeadlineError) and run.statuses == ["ok"] and run.seconds < 10 * SLOW
 
 
+@virtual_time
 async def test_a_run_without_time_for_its_fallbacks_says_so() -> None:
     z, y = fake("z", delay=30 * SLOW), fake("y", delay=30 * SLOW)
     run = await came(mixture(fake("a"), aggregator=z, fallbacks=[y], run_deadline=0.5))
     assert isinstance(run.error, DeadlineError) and [len(each.sent) for each in (z, y)] == [1, 1]
 
 
+@virtual_time
 async def test_a_round_leaves_time_for_the_layers_after_it() -> None:
     run = await came(mixture(fake("a"), fake("slow", delay=30 * SLOW), run_deadline=1.5))
     assert run.statuses == ["ok", "late"] and run.answer == "I am z."
 
 
+@virtual_time
 async def test_a_round_without_enough_drafts_stays_open() -> None:
     run = await came(mixture(fake("a"), fake("b", delay=SLOW), run_deadline=1.5 * SLOW, min_drafts=2))
     assert run.statuses == ["ok", "ok"]
@@ -138,6 +150,7 @@ async def test_an_unknown_price_makes_the_cost_unknown() -> None:
     assert run.result["record"]["cost"] is None
 
 
+@virtual_time
 async def test_a_hedge_takes_the_first_answer_and_cancels_the_other() -> None:
     slow = fake("slow", delay=SLOW)
     run = await came(mixture(slow, hedge=0.1))
@@ -151,6 +164,7 @@ async def test_a_hedge_takes_the_first_answer_and_cancels_the_other() -> None:
     assert len(quick.sent) == 1
 
 
+@virtual_time
 async def test_a_streamed_draft_is_not_hedged() -> None:
     slow = fake("slow", delay=SLOW)
     await came(mixture(slow, hedge=0.1), {"stream_drafts": True})
@@ -218,6 +232,7 @@ async def test_usage_is_the_sum_over_all_calls_reasoning_included() -> None:
     assert usage["cache_read_tokens"] == 6
 
 
+@virtual_time
 async def test_seven_overrides_at_once() -> None:
     a, b, z, y = fake("a"), fake("b", delay=SLOW), fake("z"), fake("y")
     whole = mixture(a, b, aggregator=z, fallbacks=[y])
@@ -240,6 +255,7 @@ async def test_seven_overrides_at_once() -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
+@virtual_time
 async def test_drafts_are_in_slot_order(seed: int) -> None:
     names = ["a", "b", "c"]
     fakes = [fake(name, delay=0.05 * ((place + seed) % 3)) for place, name in enumerate(names)]

@@ -10,6 +10,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import Field
 
 from moa_graph import create_moa
+from tests.clocks import virtual_time
 
 
 class Unavailable(Exception):
@@ -42,6 +43,7 @@ def scripted(*script: tuple[float, Any]) -> Scripted:
     return Scripted(script=list(script), sent=[])
 
 
+@virtual_time
 async def test_a_retry_after_an_overflow_has_the_remaining_time() -> None:
     # 1.8 s are left after the overflow, and the back-off takes at most 1 s. Subtracting the 2.2 s twice leaves none.
     aggregator = scripted((2.2, ContextOverflowError("too long")), (0.0, Unavailable("busy")), (0.0, "the answer"))
@@ -54,6 +56,7 @@ async def test_a_retry_after_an_overflow_has_the_remaining_time() -> None:
     assert result["record"]["degraded"]
 
 
+@virtual_time
 async def test_an_overflow_does_not_lengthen_the_deadline() -> None:
     aggregator = scripted((0.6, ContextOverflowError("too long")), (30.0, "too late"))
     graph = create_moa(

@@ -16,6 +16,7 @@ from pydantic import SecretStr
 
 from moa_graph import MoAContext, create_moa
 from moa_graph.models.adapted import adapted
+from tests.clocks import virtual_time
 from tests.fakes import Fake, fake
 
 
@@ -30,6 +31,7 @@ class Swallows(Fake):
             yield ChatGenerationChunk(message=AIMessageChunk("x "))
 
 
+@virtual_time
 async def test_the_deadline_ends_an_endless_stream() -> None:
     endless = Swallows(**fake("endless").__dict__)
     graph = create_moa(proposers=[endless, fake("good")], aggregator=fake("z"), deadline=0.5)
