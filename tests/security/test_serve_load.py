@@ -54,6 +54,9 @@ def slowest(server: Any, stop: threading.Event) -> float:
     return worst
 
 
+LONG = 3.0
+"""Seconds that no small request may take."""
+
 USER = b'{"role":"user","content":"x"}'
 GREEDY = {
     "messages": (b'{"model":"good","messages":[' + USER + (b"," + USER) * 6_200 + b"]}", 413, "too_many_messages"),
@@ -81,14 +84,17 @@ def test_a_greedy_body_is_refused_and_others_are_answered_meanwhile(
     served: Served, provider: Provider, name: str
 ) -> None:
     body, status, code = GREEDY[name]
-    stop, worst = threading.Event(), list[float]()
-    watcher = threading.Thread(target=lambda: worst.append(slowest(served, stop)))
-    watcher.start()
-    found = post(served, body)
-    stop.set()
-    watcher.join()
-    assert (found[0], found[1]["error"]["code"]) == (status, code)
-    assert worst[0] < 3, "15 s before bodies were bounded"
+    worst: list[float] = []
+    # The least of up to three attempts: a busy machine only makes a request longer.
+    while len(worst) < 3 and min(worst, default=LONG) >= LONG:
+        stop = threading.Event()
+        watcher = threading.Thread(target=lambda stop=stop: worst.append(slowest(served, stop)))
+        watcher.start()
+        found = post(served, body)
+        stop.set()
+        watcher.join()
+        assert (found[0], found[1]["error"]["code"]) == (status, code)
+    assert min(worst) < LONG, "15 s before bodies were bounded"
     assert provider.stats()["requests"] == 0
 
 
@@ -119,19 +125,31 @@ def test_a_body_that_never_ends_is_given_up(served: Served, monkeypatch: pytest.
         assert client.recv(65_536).startswith(b"HTTP/1.1 408")
 
 
-@pytest.fixture
-def limited(provider_server: Provider) -> Iterator[Served]:
+def with_limits(provider: Provider, **limits: Any) -> Served:
     """A server whose limits can be reached in a test."""
-    server = Served({"good": mixture(provider_server, "one-tok=4", aggregator="agg-tok=4")})
-    app = create_app(Catalogue({"good": mixture(provider_server, "one-2000ms", aggregator="agg-tok=4")}))
-    protocol = limited_protocol(header_seconds=1.0, max_idle=20)
+    server = Served({"good": mixture(provider, "one-tok=4", aggregator="agg-tok=4")})
+    app = create_app(Catalogue({"good": mixture(provider, "one-2000ms", aggregator="agg-tok=4")}))
+    protocol = limited_protocol(**limits)
     server._server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", http=protocol))
     server._thread = threading.Thread(target=server._server.run, daemon=True)
-    with server:
+    return server
+
+
+@pytest.fixture
+def limited(provider_server: Provider) -> Iterator[Served]:
+    """A server that waits a second for a request."""
+    with with_limits(provider_server, header_seconds=1.0) as server:
         yield server
 
 
-def closed(client: socket.socket, seconds: float) -> bool:
+@pytest.fixture
+def crowded(provider_server: Provider) -> Iterator[Served]:
+    """A server that keeps 20 idle connections, and closes none because of its age."""
+    with with_limits(provider_server, header_seconds=600.0, max_idle=20) as server:
+        yield server
+
+
+def closed(client: socket.socket, seconds: float = 30.0) -> bool:
     client.settimeout(seconds)
     try:
         return client.recv(65_536) == b""
@@ -143,35 +161,31 @@ def closed(client: socket.socket, seconds: float) -> bool:
 
 @pytest.mark.parametrize("sent", [b"", b"GET /v1/models HT", b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\nX: "])
 def test_a_request_that_is_not_sent_whole_is_given_up(limited: Served, sent: bytes) -> None:
+    start = time.monotonic()
     with socket.create_connection(("127.0.0.1", limited.port)) as client:
         client.sendall(sent)
-        assert not closed(client, 0.4) and closed(client, 5)
+        assert closed(client) and time.monotonic() - start > 0.9
 
 
 def test_a_client_that_sends_a_byte_now_and_then_is_given_up_too(limited: Served) -> None:
-    with socket.create_connection(("127.0.0.1", limited.port)) as client:
-        start = time.monotonic()
-        try:
-            while time.monotonic() - start < 5:
-                client.sendall(b"G")
-                time.sleep(0.2)
-        except ConnectionError:
-            pass
-        assert time.monotonic() - start < 4
+    with socket.create_connection(("127.0.0.1", limited.port)) as client, pytest.raises(ConnectionError):
+        for _ in range(150):  # half a minute
+            client.sendall(b"G")
+            time.sleep(0.2)
 
 
-def test_idle_clients_do_not_lock_others_out_and_a_run_under_way_stays(limited: Served) -> None:
+def test_idle_clients_do_not_lock_others_out_and_a_run_under_way_stays(crowded: Served, provider: Provider) -> None:
     answers: list[int] = []
     body = json.dumps({"model": "good", "messages": [{"role": "user", "content": "x"}]}).encode()
-    run = threading.Thread(target=lambda: answers.append(post(limited, body)[0]))
+    run = threading.Thread(target=lambda: answers.append(post(crowded, body)[0]))
     run.start()
-    time.sleep(0.3)
-    idle = [socket.create_connection(("127.0.0.1", limited.port)) for _ in range(100)]
-    connection = http.client.HTTPConnection("127.0.0.1", limited.port, timeout=10)
+    assert provider.wait(lambda stats: stats["in_flight"] == 1)["in_flight"] == 1
+    idle = [socket.create_connection(("127.0.0.1", crowded.port)) for _ in range(100)]
+    connection = http.client.HTTPConnection("127.0.0.1", crowded.port, timeout=60)
     connection.request("GET", "/v1/models")
     assert connection.getresponse().status == 200
     connection.close()
-    assert closed(idle[0], 5) and not closed(idle[-1], 0.2)
+    assert closed(idle[0]) and not closed(idle[-1], 0.2)
     run.join()
     assert answers == [200]
     for each in idle:
@@ -195,7 +209,7 @@ def test_the_command_has_the_limits(provider: Provider, tmp_path: Path) -> None:
             half.sendall(b"GET /v1/models HTTP/1.1\r\n")
             halves.append(half)
         time.sleep(0.5)
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         connection.request("GET", "/v1/models")
         assert connection.getresponse().status == 200
         connection.close()
@@ -203,4 +217,4 @@ def test_the_command_has_the_limits(provider: Provider, tmp_path: Path) -> None:
             half.close()
     finally:
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
