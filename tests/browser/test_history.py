@@ -12,6 +12,14 @@ from tests.browser.conftest import ask, ready, texts
 FROZEN = 50.0
 """Milliseconds: a task of the page's main thread that takes longer is a long task, and delays what a person does."""
 
+SLOWER = 1.75
+"""The same limit on a slow machine, where `WHOLE` takes 1. The tests' tasks take 0.9 to 1.4; a save that reads and
+writes every run takes at least 2.1."""
+
+WHOLE = """() => JSON.stringify(Object.keys(localStorage)
+  .filter((key) => key.startsWith("moa.run.")).map((key) => JSON.parse(localStorage[key]))).length"""
+"""Read all runs, and make one text of them."""
+
 FILL = """() => {
   const text = 'some words, **bold** "quoted" \\n'.repeat(2_000);
   const runs = [...Array(74)].map((_, n) => ({ version: 1, id: `old${n}`, title: null, created: n, turns: [
@@ -33,17 +41,24 @@ def full(page: Any) -> Any:
     return page
 
 
-def frozen(browser: Any, page: Any, work: Callable[[], Any]) -> float:
-    """Return the longest task of up to three attempts: a busy machine only makes tasks longer."""
-    longest = []
-    while len(longest) < 3 and min(longest, default=FROZEN) >= FROZEN:
+def freezes(browser: Any, page: Any, work: Callable[[], Any]) -> bool:
+    """Return whether the longest task of `work` is long, in the best of up to three attempts.
+
+    A busy machine only makes tasks longer. On a slow one, the task with which they are compared is longer, too.
+    """
+    longest: list[float] = []
+    limit = FROZEN
+    while len(longest) < 3 and min(longest, default=limit) >= limit:
         longest.append(longest_task(browser, page, work))
-    print(f"longest task: {', '.join(f'{each:.1f}' for each in longest)} ms")
-    return min(longest)
+        if longest[0] >= FROZEN and len(longest) == 1:
+            whole = min(longest_task(browser, page, lambda: page.evaluate(WHOLE)) for _ in range(3))
+            limit = max(FROZEN, SLOWER * whole)
+    print(f"longest task: {', '.join(f'{each:.1f}' for each in longest)} ms; limit {limit:.1f} ms")
+    return min(longest) >= limit
 
 
 def test_a_run_is_kept_in_a_full_history_without_a_long_task(browser: Any, full: Any) -> None:
-    assert frozen(browser, full, lambda: ask(full, "rich", "How?")) < FROZEN
+    assert not freezes(browser, full, lambda: ask(full, "rich", "How?"))
     names = [each["question"] for each in full.evaluate("runs()")]
     assert names[0] == "How?" and names[1] == "question 0"
     assert set(full.evaluate("runs().map((each) => runOf(each.id).turns[0].question)")) == set(names)
@@ -54,7 +69,7 @@ def test_the_oldest_make_room_for_a_new_run_without_a_long_task(browser: Any, fu
         "() => { try { for (;;) localStorage.filler = (localStorage.filler ?? '') + 'x'.repeat(9_000); } catch {} }"
     )
     before = full.evaluate("runs().length")
-    assert frozen(browser, full, lambda: ask(full, "deep", "How?")) < FROZEN
+    assert not freezes(browser, full, lambda: ask(full, "deep", "How?"))
     kept = full.evaluate("runs().map((each) => each.question)")
     assert kept[0] == "How?" and kept[1:] == [f"question {n}" for n in range(len(kept) - 1)]
     assert 2 < len(kept) <= before + 1
@@ -69,7 +84,7 @@ def test_a_full_history_is_opened_and_searched_without_a_long_task(browser: Any,
         full.fill("#history-search", "needle")
         full.wait_for_function("() => document.querySelectorAll('#history-list li').length === 1")
 
-    assert frozen(browser, full, search) < FROZEN
+    assert not freezes(browser, full, search)
     assert texts(full, "#history-list .open strong") == ["question 70"]
 
 
