@@ -38,16 +38,23 @@ def shell(request: pytest.FixtureRequest, tmp_path: Path, terminal: Callable[...
     (tmp_path / "notes.txt").write_text("not a mixture")
     screen = terminal(width=120)
     screen.enter(f"export HOME={tmp_path} PATH={folder}:$PATH; unset XDG_CONFIG_HOME; cd {tmp_path}; {name} -i")
-    screen.enter(PROMPTS[name])
-    screen.until(lambda text: text.endswith("now>"), "a prompt")
+    ready(screen, name)
     screen.enter("moa --install-completion")
     screen.wait("completion installed")
-    screen.enter("exit")
-    screen.enter(f"clear; {name} -i")
-    screen.enter(PROMPTS[name])
     screen.until(lambda text: text.endswith("now>"), "a prompt")
+    screen.enter("exit")
+    screen.until(lambda text: text.endswith("sh:"), "the first shell")
+    screen.enter(f"clear; {name} -i")
+    ready(screen, name)
     yield screen
     screen.keys("C-c")
+
+
+def ready(screen: Terminal, name: str) -> None:
+    """Wait for the prompt of a new shell, which may lose earlier input, and set our own."""
+    screen.until(lambda text: text[-1:] in tuple("#$%>"), "a prompt of its own")
+    screen.enter(PROMPTS[name])
+    screen.until(lambda text: text.endswith("now>"), "a prompt")
 
 
 LINES = [
