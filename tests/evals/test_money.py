@@ -30,7 +30,7 @@ def spent(out: Path) -> float:
 def test_a_call_of_unknown_cost_is_booked_and_ends_no_run(tmp_path: Path, provider: Provider) -> None:
     """Calls that hang until the deadline may be billed: each item counts as the most expensive one."""
     model, out = "solo-hangx1-p=0.5", tmp_path / "run"
-    args = (*solo(provider, model, out), "--deadline", 1, *priced(model, rate=1.0), "--max-cost", 1)
+    args = (*solo(provider, model, out), "--deadline", 5, *priced(model, rate=1.0), "--max-cost", 1)
     assert moa(*args) == 0
     found = scores(out)
     assert 0 < found["items_of_unknown_cost"] == found["items_with_failures"] == 6 - found["answered"] < 6

@@ -44,21 +44,31 @@ with ThreadPoolExecutor() as threads:
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 def test_ctrl_c_ends_a_sync_run_within_a_second_and_closes_its_requests(provider: Provider, call: str) -> None:
+    # The least of up to three attempts: a busy machine only makes them longer. Without the watch they end at the
+    # deadline of a minute.
+    seconds: list[float] = []
+    while len(seconds) < 3 and min(seconds, default=2.0) >= 2.0:
+        provider.reset()
+        seconds.append(seconds_to_end(provider, call))
+    assert min(seconds) < 2.0, "a second, and as much again for a busy machine"
+
+
+def seconds_to_end(provider: Provider, call: str) -> float:
+    """Interrupt a sync run, check its end, and return the seconds until its last request was closed."""
     requests = 2 if "max_concurrency" in call else 6 if "parent" in call else 3
     command = [sys.executable, "-c", HEAD + call, provider.url, "3"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as child:
         stats = provider.wait(lambda stats: stats["in_flight"] == requests, 60)
         begun = time.monotonic()
         child.send_signal(signal.SIGINT)
-        after = provider.wait(lambda stats: stats["in_flight"] == 0, 10)
+        after = provider.wait(lambda stats: stats["in_flight"] == 0, 30)
         seconds = time.monotonic() - begun
-        _, words = child.communicate(timeout=30)
+        _, words = child.communicate(timeout=60)
     assert stats["in_flight"] == requests, words
     assert child.returncode == -signal.SIGINT and words.rstrip().endswith("KeyboardInterrupt")
     after = provider.stats()
     assert (after["disconnected"], after["requests"], after["in_flight"]) == (requests, requests, 0)
-    # A second, and as much again for a busy machine; without the watch they end at the deadline of a minute.
-    assert seconds < 2
+    return seconds
 
 
 def test_an_interrupt_that_the_caller_handles_leaves_other_runs_alone(provider: Provider) -> None:

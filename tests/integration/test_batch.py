@@ -182,7 +182,7 @@ async def test_an_error_of_all_questions_ends_the_batch_at_once(
 
 async def test_two_runs_do_not_write_one_file(bench: Bench, provider: Provider) -> None:
     bench.questions(*prompts(3))
-    mix = mixture(provider, "a-echo-50ms")
+    mix = mixture(provider, "a-echo-500ms")
     first = asyncio.create_task(bench.run(mix))
     while not provider.stats()["requests"]:
         await asyncio.sleep(0.005)

@@ -60,14 +60,14 @@ def test_interrupted_it_says_so_and_goes_on(tmp_path: Path, provider: Provider) 
     import signal
 
     (tmp_path / "in.jsonl").write_text("".join(f'"q{n}"\n' for n in range(300)))
-    model = {"model": "openai:a-20ms-echo", "base_url": provider.url}
+    model = {"model": "openai:a-60ms-echo", "base_url": provider.url}
     (tmp_path / "m.yaml").write_text(yaml.safe_dump({"proposers": [model], "aggregator": model}))
     code = "from moa_graph.cli import main; raise SystemExit(main())"
     command = [sys.executable, "-c", code, "batch", "in.jsonl", "out.jsonl", "--file", "m.yaml"]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     provider.wait(lambda stats: stats["answered"] > 150, 60)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 130 and "interrupted" in err and "Traceback" not in err
     assert (tmp_path / "out.jsonl.part").exists() and not (tmp_path / "out.jsonl").exists()
     again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100)
@@ -105,7 +105,7 @@ def test_killed_over_a_server_it_goes_on(
         "--url",
         langgraph_dev.url,
         "-c",
-        "4",
+        "2",
         "--drafts",
     ]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:

@@ -223,9 +223,9 @@ def test_ctrl_c_ends_with_130_and_no_traceback_and_closes_every_request(provider
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL) as run:
         provider.wait(lambda stats: stats["in_flight"] == 3, 60)
         run.send_signal(signal.SIGINT)
-        out, err = run.communicate(timeout=30)
+        out, err = run.communicate(timeout=60)
     assert run.returncode == 130 and not out and b"Traceback" not in err and b"interrupted" in err
-    provider.wait(lambda stats: stats["in_flight"] == 0, 5)
+    provider.wait(lambda stats: stats["in_flight"] == 0)
     assert (provider.stats()["disconnected"], provider.stats()["requests"]) == (3, 3)
 
 

@@ -76,7 +76,7 @@ async def test_the_graphs_of_the_agent_server_join_the_clients_trace(provider, t
                     return await remote.ainvoke({"messages": [{"role": "user", "content": "hi"}]})
 
                 assert (await outer())["messages"]
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(100):
                 while "aggregate" not in {run["name"] for run in sink.runs.values()}:
                     await asyncio.sleep(0.1)
         assert sink.tree().name == "outer" and "aggregate" in {span.name for span in sink.tree().walk()}

@@ -12,6 +12,7 @@ from moa_graph.costs.budget import estimate
 from moa_graph.costs.ledger import Ledger
 from moa_graph.graph import shared
 from moa_graph.mixture.context import settings
+from tests.clocks import steady_time
 from tests.faults.foreign import Own
 from tests.provider import Provider
 
@@ -103,6 +104,7 @@ async def test_a_server_that_refuses_n_gets_one_such_request(
 
 
 @pytest.mark.parametrize("fault", ["err400", "err500", "empty", "hang"])
+@steady_time
 async def test_a_shared_request_that_fails_is_a_failed_draft_for_each_slot(provider: Provider, fault: str) -> None:
     good = {"model": "openai:tok=4-good", "base_url": provider.url}
     moa = mixture(provider, f"{fault}-a", samples=3, deadline=2.0, max_attempts=2)

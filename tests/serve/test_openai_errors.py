@@ -208,5 +208,5 @@ def test_a_client_that_leaves_stops_the_calls_upstream(served, provider, stream)
     connection.close()
     stats = provider.wait(lambda stats: stats["in_flight"] == 0)
     assert stats["in_flight"] == 0, stats
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20, "the calls ended only at their deadline of 30 s"
     assert len(provider.requests()) == 2

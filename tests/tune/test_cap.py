@@ -13,6 +13,7 @@ from moa_graph.errors import BudgetError, MoAError
 from moa_graph.evals import engine
 from moa_graph.evals.engine import ItemOutcome
 from moa_graph.evals.systems.paid_calls import await_permission
+from tests.clocks import virtual_time
 from tests.provider import Provider
 from tests.tune.test_command import golds, moa, say, write_pool, write_prompts
 
@@ -43,6 +44,7 @@ def test_a_writer_that_costs_more_than_all_drafts_stays_under_the_cap(
     assert "measured because of the cap on cost" in err
 
 
+@virtual_time
 async def test_a_call_that_comes_after_a_refusal_reserves_nothing() -> None:
     """One of two calls of a prompt comes late, when the cap was raised: the prompt is skipped, and no money is held."""
     cap = SpendingCap(1.0, expected=2.0)

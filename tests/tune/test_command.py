@@ -223,12 +223,12 @@ def test_a_check_that_cannot_run_is_one_error_before_any_request(
     pool = write_pool(tmp_path / "pool.yaml", provider, say("5"), say("6"))
     (tmp_path / "killed.py").write_text("import os; os.kill(os.getpid(), 9)")
     (tmp_path / "slow.py").write_text("import time; time.sleep(60)")
-    for name, told in (
-        ("none.py", "can't open file"),
-        ("killed.py", "ended by signal 9"),
-        ("slow.py", "longer than 1"),
+    for name, told, seconds in (
+        ("none.py", "can't open file", 100),
+        ("killed.py", "ended by signal 9", 100),
+        ("slow.py", "longer than 1", 1),
     ):
-        code, _, err = moa(path, "--pool", pool, "--check", f"{sys.executable} {name}", "--check-timeout", 1)
+        code, _, err = moa(path, "--pool", pool, "--check", f"{sys.executable} {name}", "--check-timeout", seconds)
         assert (code, told in err) == (2, True), err
     assert provider.stats()["requests"] == 0
 
