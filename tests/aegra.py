@@ -28,6 +28,8 @@ from typing import Any, Self
 
 import yaml
 
+from tests.ports import free_port
+
 ROOT = Path(__file__).parents[1]
 HOME = ROOT / ".venv-aegra"
 LEASE = {"LEASE_DURATION_SECONDS": "5", "HEARTBEAT_INTERVAL_SECONDS": "2", "REAPER_INTERVAL_SECONDS": "2"}
@@ -119,7 +121,7 @@ class Aegra:
         """Start the processes together and return their addresses when all answer."""
         begun = []
         for name, env in environments.items():
-            port = _free_port()
+            port = free_port()
             command = [self.python, "-m", "uvicorn", "aegra_api.main:app", "--host", "127.0.0.1", "--port", str(port)]
             begun.append((name, self._run(name, command, cwd=self.folder, env=dict(env)), f"http://127.0.0.1:{port}"))
         for name, process, url in begun:
@@ -127,7 +129,7 @@ class Aegra:
         return [url for _, _, url in begun]
 
     def _start_postgres(self) -> str:
-        data, port, user = self.folder / "pg", _free_port(), _unprivileged()
+        data, port, user = self.folder / "pg", free_port(), _unprivileged()
         data.mkdir()
         self.folder.chmod(0o755)
         if user:
@@ -144,7 +146,7 @@ class Aegra:
         return f"postgresql://moa@127.0.0.1:{port}/aegra"
 
     def _start_redis(self) -> str:
-        port = _free_port()
+        port = free_port()
         command = [self.redis, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self.folder)]
         process = self._run("redis", command)
         self._wait(process, "redis", lambda: _listens(port))
@@ -217,12 +219,6 @@ def _unprivileged() -> str | None:
         return None
     names = {entry.pw_name for entry in pwd.getpwall()}
     return "postgres" if "postgres" in names else "nobody"
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 def _listens(port: int) -> bool:

@@ -9,7 +9,6 @@ with LangGraphDev({"proposers": [...], "aggregator": ...}, folder=tmp_path) as s
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ from typing import Any, Self
 import pytest
 import yaml
 
+from tests.ports import free_port
 from tests.provider import Provider
 
 ROOT = Path(__file__).parents[1]
@@ -77,9 +77,7 @@ class LangGraphDev:
         self.command += ["--port", str(self.port), "--n-jobs-per-worker", "10"]
 
     def _choose_port(self) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Self:

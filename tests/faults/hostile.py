@@ -10,7 +10,6 @@ import importlib.util
 import itertools
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -25,6 +24,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from moa_graph import MoAContext, MoAError, create_moa
 from moa_graph.models import rate_limit
 from tests.loop_watch import LoopWatch
+from tests.ports import free_port
 
 KIT = Path(os.environ.get("MOA_SHARED") or Path(__file__).parents[3] / "shared") / "attack"
 DEADLINE = 3.0
@@ -86,9 +86,7 @@ def scenarios() -> list[str]:
 @contextlib.contextmanager
 def provider() -> Iterator[str]:
     """Run the hostile provider in its own process; yield its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     process = subprocess.Popen([sys.executable, str(KIT / "provider.py"), str(port)], stdout=subprocess.PIPE, env=env)
     try:
