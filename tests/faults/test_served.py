@@ -134,7 +134,7 @@ def test_only_local_pages_and_studio_may_call(
     }
     request = urllib.request.Request(f"{faulty[1].url}/runs/wait", method="OPTIONS", headers=asked)
     try:
-        with urllib.request.urlopen(request, timeout=30) as reply:
+        with urllib.request.urlopen(request, timeout=60) as reply:
             granted = reply.headers.get("access-control-allow-origin")
     except urllib.error.HTTPError as error:
         granted = error.headers.get("access-control-allow-origin")

@@ -217,18 +217,21 @@ def test_a_file_by_path_is_the_same_model() -> None:
 def python(code: str, *, sends: signal.Signals | None = None) -> subprocess.CompletedProcess[str]:
     """Runs `code` in a new process; sends it a signal once it has printed its first line."""
     head = "import asyncio, os, sys\nfrom moa_graph.models.local import local_chat_model\n"
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-W", "ignore::DeprecationWarning", "-c", head + textwrap.dedent(code)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
-    )
-    assert process.stdout is not None
-    first = process.stdout.readline()
-    if sends:
-        process.send_signal(sends)
-    out, err = process.communicate(timeout=100)
+    ) as process:
+        assert process.stdout is not None
+        try:
+            first = process.stdout.readline()
+            if sends:
+                process.send_signal(sends)
+            out, err = process.communicate(timeout=100)
+        finally:
+            process.kill()  # one that is left over would fail a later test, with a warning
     return subprocess.CompletedProcess(process.args, process.returncode, first + out, err)
 
 
