@@ -143,12 +143,12 @@ async def test_min_drafts_is_a_floor_and_the_error_names_everyone(provider: Prov
 
 @steady_time
 async def test_run_deadline_bounds_the_whole_and_keeps_the_drafts(provider: Provider) -> None:
-    graph = moa(provider, "600ms-tok=4-a", layers=8, run_deadline=2.1, deadline=30.0)
+    graph = moa(provider, "600ms-tok=4-a", layers=10, run_deadline=2.1, deadline=30.0)
     with pytest.raises(DeadlineError, match=r"run_deadline of 2.1 s exceeded") as caught:
         async with asyncio.timeout(30):
             await graph.ainvoke(QUESTION)
     assert [d["status"] for d in caught.value.drafts][:2] == ["ok", "ok"]
-    assert len(caught.value.drafts) <= 4
+    assert len(caught.value.drafts) < 9, "it ended before its last round"
 
 
 @pytest.mark.parametrize("layers", [2, 3])
