@@ -2,12 +2,14 @@
 
 import pytest
 
+from tests.clocks import steady_time
 from tests.faults import hostile
 
 pytestmark = pytest.mark.skipif(bool(hostile.missing()), reason=hostile.missing())
 
 
 @pytest.mark.timeout(500)
+@steady_time
 async def test_every_reply_ends_typed_and_keeps_the_siblings(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from moa_graph import MoAContext, MoAError, create_moa
 from moa_graph.models import rate_limit
 from moa_graph.state import Draft
+from tests.clocks import steady_time
 from tests.faults import LONG, odd_replies
 from tests.faults.odd_replies import GROUPS, REPLIES, serving
 from tests.loop_watch import LoopWatch
@@ -76,6 +77,7 @@ def kept(drafts: list[Draft]) -> bool:
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(("group", "streamed"), WAYS)
+@steady_time
 async def test_odd_replies_become_drafts_with_the_expected_status(
     group: str, streamed: bool, url: str, monkeypatch: Any
 ) -> None:
@@ -104,6 +106,7 @@ async def test_odd_replies_become_drafts_with_the_expected_status(
 @pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")  # of the SDK's objects
 @pytest.mark.parametrize("client", ["wire", "sdk"])
 @pytest.mark.parametrize(("group", "streamed"), WAYS)
+@steady_time
 async def test_an_odd_reply_is_an_answer_or_a_typed_error(
     group: str, client: str, streamed: bool, url: str, monkeypatch: Any
 ) -> None:
