@@ -88,6 +88,52 @@ def test_a_full_history_is_opened_and_searched_without_a_long_task(browser: Any,
     assert texts(full, "#history-list .open strong") == ["question 70"]
 
 
+LONG = """() => {
+  const text = 'some words, **bold** and `code`\\n\\n- a list\\n- of items\\n\\n'.repeat(40);
+  const draft = (slot) => ({ layer: 1, slot, proposer: `p${slot}`, model: 'm', status: 'ok', text, attempts: 1 });
+  const known = { answer: text, drafts: [0, 1, 2].map(draft), notes: [], starts: {}, mixture: 'rich', layers: 2 };
+  const turns = [...Array(60)].map((_, n) => ({ ...known, question: `question ${n}`, status: 'done' }));
+  const run = { version: 1, id: 'long', title: null, created: 1, turns };
+  localStorage.setItem(keyOf('long'), JSON.stringify(run));
+  writeIndex([entryOf(run)]);
+}"""
+
+
+def questions(page: Any) -> list[str]:
+    """Return the questions on the page, also of turns that the browser does not lay out now."""
+    return list(page.locator(".turn h2").all_text_contents())
+
+
+def test_a_long_conversation_is_opened_and_continued_without_a_long_task(browser: Any, page: Any) -> None:
+    """Opening it took a second in one task when all turns were shown at once."""
+    page.evaluate("() => more()")
+    page.evaluate(LONG)
+
+    def opened() -> None:
+        page.evaluate("() => open({ id: newId(), turns: [] })")
+        page.evaluate("() => { location.hash = '#run=long' }")
+        page.wait_for_function("() => document.querySelectorAll('.turn').length === 60")
+
+    def continued() -> None:
+        page.evaluate("() => { document.querySelector('#question').value = 'And then?'; submit(); }")
+        page.wait_for_function("() => running === null && conversation.turns.length > 60")
+
+    assert not freezes(browser, page, opened)
+    assert not freezes(browser, page, continued)
+    assert questions(page)[:60] == [f"question {n}" for n in range(60)] and questions(page)[-1] == "And then?"
+
+
+def test_a_question_asked_while_a_conversation_is_being_opened_comes_after_its_turns(page: Any) -> None:
+    page.evaluate("() => more()")
+    page.evaluate(LONG)
+    page.evaluate(
+        "() => { open(runOf('long')); document.querySelector('#question').value = 'And then?'; submit(); }",
+    )
+    page.wait_for_function("() => conversation.turns.length === 61 && running === null")
+    assert questions(page) == [*(f"question {n}" for n in range(60)), "And then?"]
+    assert page.evaluate("() => runOf('long').turns.length") == 61
+
+
 def test_the_history_of_an_earlier_version_is_taken_over(page: Any) -> None:
     turn = {"question": "old", "answer": "an answer", "drafts": [], "mixture": "rich", "layers": 2, "status": "done"}
     runs = [{"id": f"r{n}", "title": None, "created": n, "turns": [{**turn, "question": f"old {n}"}]} for n in range(3)]
@@ -98,6 +144,7 @@ def test_the_history_of_an_earlier_version_is_taken_over(page: Any) -> None:
     page.wait_for_selector("#history-list .open")
     assert texts(page, "#history-list .open strong") == ["old 0", "old 1", "old 2"]
     page.locator("#history-list .open").nth(1).click()
+    page.wait_for_selector(".turn h2")
     assert texts(page, ".turn h2") == ["old 1"] and "an answer" in page.inner_text(".answer")
 
 

@@ -1,3 +1,29 @@
+// What is asked again: a question, the aggregator, one proposer.
+
+// Ask the same question again. The earlier answer stays on the page, but is not a part of the conversation any more.
+function again(turn) {
+  if (running) return waits();
+  replace(turn);
+  ask(turn.question, turn.files);
+}
+
+function replace(turn) {
+  const turns = conversation.turns.slice(conversation.turns.indexOf(turn));
+  for (const each of turns) each.replaced = true;
+  const before = placing;
+  placing = before.then(() => inSlices(turns, (each) => views.get(each)?.all()));
+}
+
+// Edit a question in the composer.
+function edit(turn) {
+  editing = turn;
+  $("editing").hidden = false;
+  attached = [...(turn.files ?? [])];
+  showAttached();
+  $("question").value = turn.question;
+  $("question").focus();
+}
+
 // Call the aggregator again with the existing drafts, which costs one call. Options may name another aggregator.
 async function aggregate(before) {
   const chosen = served(before);
@@ -31,7 +57,7 @@ function served({ mixture }) {
 // A turn that replaces another one, with those of its finished drafts that `keeps` names.
 function reusing(before, keeps) {
   replace(before);
-  edit(null);
+  endEdit();
   notice("");
   const turn = { ...newTurn(before.question, { mixture: before.mixture, layers: before.layers }, false), reused: true, files: before.files };
   turn.drafts = before.drafts.filter((draft) => OVER(draft) && draft.status !== "stopped" && keeps(draft));

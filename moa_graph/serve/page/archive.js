@@ -44,15 +44,10 @@ function openHistory(onOpen) {
     $("history-clear").disabled = $("history-save").disabled = !all.length;
     $("votes-save").disabled = $("votes-clear").disabled = !voteCount();
     list.replaceChildren();
-    // Runs are megabytes of text: they are read in slices of time.
-    for (let from = performance.now(), at = 0; at < all.length; at += 1) {
-      if (!words.length || matches(all[at].id, words)) list.append(item(all[at]));
-      if (performance.now() - from < SLICE) continue;
-      await pause();
-      if (current !== search) return;
-      from = performance.now();
-    }
-    if (!list.children.length) list.append(el("li", { class: "hint" }, all.length ? "Nothing found." : "None yet."));
+    const isCurrent = () => current === search;
+    // Runs are megabytes of text.
+    await inSlices(all, (each) => { if (!words.length || matches(each.id, words)) list.append(item(each)); }, isCurrent);
+    if (isCurrent() && !list.children.length) list.append(el("li", { class: "hint" }, all.length ? "Nothing found." : "None yet."));
   };
   const item = (each) => {
     const name = each.title ?? each.question;

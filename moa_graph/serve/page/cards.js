@@ -17,6 +17,14 @@ const hidden = (turn) => turn.blind && turn.blind.best === undefined && (turn.st
 const shownName = (turn, draft) => (hidden(turn) ? `Draft ${letter(turn, draft)}` : nameOf(draft));
 const hue = (turn, draft) => (hidden(turn) ? "" : `hue-${draft.slot % 8}`);
 
+// The texts whose length is compared with their cards. All are measured before a card changes, and none while it is not
+// shown: to measure is to lay out the page.
+const lengths = new ResizeObserver((entries) => {
+  const shown = entries.map(({ target }) => [target, target.parentNode]).filter(([, clip]) => clip?.clientHeight);
+  const found = shown.map(([text, clip]) => [text, clip.scrollHeight > clip.clientHeight + 4]);
+  requestAnimationFrame(() => { for (const [text, longer] of found) text.measured(longer); });
+});
+
 // The columns of one turn; `update(draft)` and `token(draft)` change one card, `all()` every one.
 function layersView(turn, onVote, onRetry) {
   const node = el("div", { class: "layers" });
@@ -56,12 +64,7 @@ function layersView(turn, onVote, onRetry) {
     column(draft.layer).count.textContent = `${done} of ${plural(mine.length, "draft")}`;
   }
 
-  function fold(yes) {
-    node.classList.toggle("folded", yes);
-    if (!yes) for (const card of cards.values()) card.measure();
-  }
-
-  return { node, update, fold, inFull: () => cards.forEach((card) => card.inFull()), all: () => turn.drafts.forEach(update), token: (draft) => cards.get(placeOf(draft))?.token() };
+  return { node, update, fold: (yes) => node.classList.toggle("folded", yes), inFull: () => cards.forEach((card) => card.inFull()), all: () => turn.drafts.forEach(update), token: (draft) => cards.get(placeOf(draft))?.token() };
 }
 
 function cardView(turn, first, onVote, onRetry) {
@@ -82,12 +85,14 @@ function cardView(turn, first, onVote, onRetry) {
   const vote = button("This draft is best", () => onVote(draftAt(turn, first.layer, first.slot)), "plain vote", { hidden: true });
   const node = el("article", { class: "card" }, el("header", {}, el("div", { class: "who" }, name, model), chip),
     el("div", { class: "body" }, clip, more), foot, vote);
-  const text = growing(measure, 5);
+  const text = growing(5);
   let current = first;
+  let following = false; // whether the end of the growing text was shown
   let shown = null; // the state for which the body was rendered, so that it is rendered once
   const render = seldom(() => {
     text.update(current.text);
     clip.scrollTop = clip.scrollHeight;
+    following = true;
   });
 
   function update(draft) {
@@ -129,20 +134,19 @@ function cardView(turn, first, onVote, onRetry) {
       render.cancel();
       text.update(draft.text, true, !node.classList.contains("open"));
       clip.replaceChildren(...(draft.error ? [el("p", { class: "error" }, draft.error)] : []), text.node);
-      clip.scrollTop = 0;
+      if (following) clip.scrollTop = 0;
     }
-    requestAnimationFrame(measure);
   }
 
-  // Whether the draft is longer than its card.
-  function measure() {
-    if (!clip.clientHeight) return;
-    const over = clip.scrollHeight > clip.clientHeight + 4 || current.text.length > GLANCE;
-    if (!node.classList.contains("open")) more.hidden = !over;
+  text.node.measured = (longer) => {
+    const over = longer || current.text.length > GLANCE;
+    if (node.classList.contains("open")) return;
+    more.hidden = !over;
     node.classList.toggle("over", over);
-  }
+  };
+  lengths.observe(text.node);
 
-  return { node, update, token, measure, inFull: text.inFull };
+  return { node, update, token, inFull: text.inFull };
 }
 
 function facts(draft) {

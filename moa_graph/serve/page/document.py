@@ -20,13 +20,13 @@ _ASK = (
     "cards.js",
     "compare.js",
     "turn.js",
-    "export.js",
     "main.js",
 )
 _MORE = (
     "timeline.js",
     "clipboard.js",
     "again.js",
+    "jump.js",
     "differences.js",
     "notes.js",
     "history.js",

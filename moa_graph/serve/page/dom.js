@@ -32,6 +32,18 @@ function dollars(cost) {
 
 const pause = () => new Promise((later) => setTimeout(later));
 
+const SLICE = 8; // milliseconds of work before the browser has its turn
+
+// Do `work` on every item in slices of time, until `current()` is false.
+async function inSlices(items, work, current = () => true) {
+  for (let from = performance.now(), at = 0; at < items.length && current(); at += 1) {
+    work(items[at]);
+    if (document.hidden || performance.now() - from < SLICE) continue; // timers of a hidden page are slow
+    await pause();
+    from = performance.now();
+  }
+}
+
 const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
 
 function say(text) {

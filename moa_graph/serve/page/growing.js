@@ -3,8 +3,7 @@
 
 const PART = 60_000; // characters that are shown at once; the rest follows on request
 const GLANCE = 6_000; // characters of a closed card, which shows fewer
-const SLICE = 8; // milliseconds of one slice, and its elements: to lay them out takes longer than to make them
-const NODES = 200;
+const NODES = 200; // of one slice: to lay them out takes longer than to make them
 
 // A description is a text, or {tag, props, children}. With a `key`, the children come from `lazy()` when they are needed,
 // and descriptions with equal keys have equal children.
@@ -47,9 +46,8 @@ function* patch(node, have, want) {
 const asWritten = (text) => ({ nodes: text ? [{ tag: "p", props: { class: "raw", dir: "auto" }, children: [text] }] : [], last: 0 });
 
 // A view of a growing text. `update(text, over, glance)` shows it; `over` says that it is complete, and `glance` that its
-// beginning is enough. `inFull()` shows all of it at once, for print. `onPlaced` is called when it is on the page.
-// `top` is the level of its first heading.
-function growing(onPlaced = () => {}, top = 4) {
+// beginning is enough. `inFull()` shows all of it at once, for print. `top` is the level of its first heading.
+function growing(top = 4) {
   const node = el("div", { class: "md" });
   const have = [];
   let want = [];
@@ -111,7 +109,6 @@ function growing(onPlaced = () => {}, top = 4) {
       return;
     }
     node.removeAttribute("aria-busy");
-    onPlaced();
   }
   return { node, update, inFull };
 }

@@ -12,13 +12,14 @@ let mixtures = [];
 let running = null; // the AbortController of the active run
 let attached = []; // the files of the next question
 let editing = null; // the turn whose question is edited
+let placing = Promise.resolve(); // until all turns of the conversation are shown
 let placed = 0; // where the last turn was put, to see whether the reader has moved since
 
 // A conversation on the page. Its id is in the address, so that reload, Back and bookmarks work.
 function open({ id, title = null, turns }, address = "push") {
   Object.assign(conversation, { id, title, turns: turns.map(knownTurn) });
   if (address !== "keep") history.pushState(null, "", turns.length ? `#run=${id}` : location.pathname + location.search);
-  edit(null);
+  endEdit();
   show(conversation.turns);
 }
 
@@ -28,7 +29,9 @@ function show(turns) {
   $("turns").replaceChildren();
   views.clear();
   $("hello").hidden = turns.length > 0;
-  for (const turn of turns) addView(turn).all();
+  // With the reader loaded, no text is shown twice.
+  const reader = turns.length ? loadReader().catch(() => {}) : Promise.resolve();
+  placing = reader.then(() => inSlices([...turns], (turn) => addView(turn).all(), () => turns === conversation.turns));
   named();
 }
 
@@ -49,7 +52,7 @@ function reused(what) {
 
 function addView(turn) {
   for (const node of document.querySelectorAll(".current")) node.classList.remove("current");
-  const view = turnView(turn, { live: !data, reading, again, edit,
+  const view = turnView(turn, { live: !data, reading, again: (...args) => withMore(() => again(...args)), edit: (...args) => withMore(() => edit(...args)),
     vote: (...args) => withMore(() => vote(...args)), aggregate: (before) => withMore(() => aggregate(before)), retry: (before, draft) => withMore(() => retry(before, draft)) });
   views.set(turn, view);
   $("turns").append(view.node);
@@ -60,8 +63,7 @@ function addView(turn) {
 
 // Whether the reader has scrolled away from the turn, so that the page must not scroll.
 function reading(node) {
-  const top = node.getBoundingClientRect().top;
-  return running && (Math.abs(top - placed) > 60 || node.querySelector(".layers").contains(document.activeElement));
+  return running && (Math.abs(node.getBoundingClientRect().top - placed) > 60 || node.querySelector(".layers").contains(document.activeElement));
 }
 
 // When the answer begins, scroll to it. If the reader has scrolled away, show a button instead.
@@ -77,21 +79,16 @@ function lead(view) {
 
 const seen = new IntersectionObserver(([{ isIntersecting, target }]) => { $("jump").hidden = isIntersecting || target.hidden || !running && !document.querySelector(".current"); }, { rootMargin: "-60px 0px -180px 0px" });
 
-function jump() {
-  const { answer, fold, update } = [...views.values()].at(-1);
-  fold(true);
-  update();
-  answer.node.scrollIntoView({ block: "start" });
-  answer.node.tabIndex = -1;
-  answer.node.focus({ preventScroll: true });
-  $("jump").hidden = true;
+function endEdit() {
+  editing = null;
+  $("editing").hidden = true;
 }
 
 async function ask(question, files = []) {
   const chosen = mixtures.find((each) => each.name === $("mixture").value);
   const layers = Number($("layers").value) || chosen.layers;
   if (editing) replace(editing);
-  edit(null);
+  endEdit();
   notice("");
   const turn = newTurn(question, { mixture: chosen.name, layers }, $("blind").checked && layers > 1);
   if (files.length) turn.files = files;
@@ -102,6 +99,10 @@ async function ask(question, files = []) {
 
 // A run from its first event to its last. Received parts are stored at every step, because they are paid for.
 async function follow(turn, body) {
+  busy(true);
+  const { signal } = running;
+  await placing;
+  if (signal.aborted) return busy(false);
   const earlier = [...conversation.turns];
   if (!earlier.length) history.pushState(null, "", `#run=${conversation.id}`);
   conversation.turns.push(turn);
@@ -112,8 +113,6 @@ async function follow(turn, body) {
   view.node.classList.add("current");
   const began = performance.now();
   const now = () => (performance.now() - began) / 1000;
-  busy(true);
-  const { signal } = running;
   named();
   if (turn.reused) view.all();
   view.update(0);
@@ -160,31 +159,6 @@ async function follow(turn, body) {
 function inWords(error) {
   if (error instanceof TypeError) return "The server does not answer. Start `moa ui` or `moa serve` again, reload this page if its address changed, and ask again. Received drafts are kept.";
   return error.message;
-}
-
-// Ask the same question again. The earlier answer stays on the page, but is not a part of the conversation any more.
-function again(turn) {
-  if (running) return waits();
-  replace(turn);
-  ask(turn.question, turn.files);
-}
-
-function replace(turn) {
-  for (const each of conversation.turns.slice(conversation.turns.indexOf(turn))) {
-    each.replaced = true;
-    views.get(each)?.all();
-  }
-}
-
-// Edit a question in the composer; null ends the edit.
-function edit(turn) {
-  editing = turn;
-  $("editing").hidden = !turn;
-  if (!turn) return;
-  attached = [...(turn.files ?? [])];
-  showAttached();
-  $("question").value = turn.question;
-  $("question").focus();
 }
 
 // Update only the parts that an event changed, because there are hundreds of tokens.
@@ -327,8 +301,8 @@ function live() {
     $("ask").classList.toggle("over-files", kind === "dragover");
     if (kind === "drop") take(event.dataTransfer.files);
   });
-  $("jump").onclick = jump;
-  $("edit-cancel").onclick = () => { edit(null); $("question").value = ""; attached = []; showAttached(); };
+  $("jump").onclick = () => withMore(jump);
+  $("edit-cancel").onclick = () => { endEdit(); $("question").value = ""; attached = []; showAttached(); };
   $("new").onclick = () => { open({ id: newId(), turns: [] }); $("question").focus(); };
   $("history-open").onclick = () => withMore(() => openHistory(open));
   $("options-toggle").onclick = () => {

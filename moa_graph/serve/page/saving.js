@@ -1,4 +1,11 @@
-// A conversation as Markdown, JSON, or one HTML file made by this same page.
+// A conversation as it is stored, as Markdown, JSON, or one HTML file made by this same page.
+
+// The stored form of a turn: without the page's clock, and without fields that are empty during a run.
+function plainTurn({ question, mixture, created, status, layers, drafts, starts, answer, aggregator, record, error, blind, notes, took, firstToken, replaced, reused, sent, files }) {
+  return { question, mixture, created, status, layers, answer, aggregator, record, error, drafts, notes, starts, took, firstToken, ...(replaced ? { replaced } : {}), ...(reused ? { reused } : {}), ...(files ? { files } : {}), sent, ...(blind ? { blind } : {}) };
+}
+
+const asDocument = (turns) => ({ version: 1, turns: turns.map(plainTurn) });
 
 function asMarkdown(turns) {
   return turns.map((turn) => {

@@ -143,3 +143,9 @@ function answerView(turn, { live, again, aggregate, edit }) {
   }
   return { node, update, token, inFull: text.inFull };
 }
+
+// The buttons that save a conversation.
+function exportButtons(turns) {
+  const save = (ending, name, kind = "plain") => button(`Save as ${name}`, () => withMore(() => SAVE[ending](turns)), kind);
+  return [save("md", "Markdown"), save("json", "JSON"), save("html", "HTML report", "plain live")];
+}
