@@ -105,12 +105,21 @@ def opened(browser: Any, server: Served, *, size: str = "desktop", scheme: str =
 def ask(
     page: Any, name: str, question: str = "Why is the sky blue?", *, wait: bool = True, timeout: float = 60_000
 ) -> None:
-    """Ask the mixture `name` a question and wait until the page is ready for the next one."""
+    """Ask the mixture `name` a question; wait until its answer is formatted and the page takes the next one."""
     page.select_option("#mixture", name)
     page.fill("#question", question)
     page.press("#question", "Enter")
     if wait:
         page.wait_for_selector("#send:visible", timeout=timeout)
+        formatted(page)
+
+
+def formatted(page: Any) -> None:
+    """Wait until no answer is shown as it was written: the first one waits for the library that reads Markdown."""
+    page.wait_for_function(
+        "() => ![...document.querySelectorAll('.answer .md')].some("
+        "(each) => each.hasAttribute('aria-busy') || each.querySelector(':scope > .raw'))"
+    )
 
 
 def ready(page: Any) -> None:

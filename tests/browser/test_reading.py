@@ -5,7 +5,7 @@ import json
 import pytest
 
 from moa_graph import Mixture
-from tests.browser.conftest import ask, opened, ready, release_until, say, texts
+from tests.browser.conftest import ask, formatted, opened, ready, release_until, say, texts
 from tests.browser.screenshots import scripted
 from tests.serving import Served, model
 
@@ -21,6 +21,7 @@ def pasted(page, name, text):
     page.evaluate("(text) => { document.querySelector('#question').value = text }", text)
     page.press("#question", "Enter")
     page.wait_for_selector("#send:visible")
+    formatted(page)
 
 
 def kept(page, answer):
