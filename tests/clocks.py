@@ -113,8 +113,16 @@ class _Loop(asyncio.SelectorEventLoop):
         future.add_done_callback(self._left)
         return future
 
-    def _left(self, _: asyncio.Future[Any]) -> None:
+    def _left(self, _: object) -> None:
         self.clock.threads -= 1
+
+    async def shutdown_default_executor(self, *args: Any, **kwargs: Any) -> None:
+        """Wait for the threads in true time: from Python 3.12 on there is a limit, which would be over at once."""
+        self.clock.threads += 1
+        try:
+            await super().shutdown_default_executor(*args, **kwargs)
+        finally:
+            self.clock.threads -= 1
 
 
 def _on(kind: type[_Clock], test: Test[P]) -> Callable[P, None]:

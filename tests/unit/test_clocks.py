@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 
 import pytest
@@ -11,7 +12,7 @@ from moa_graph.models import rate_limit
 from moa_graph.models.call import Outcome
 from tests.clocks import steady_time, virtual_time
 
-REAL = time.perf_counter
+REAL, SLEEP = time.perf_counter, time.sleep
 """The true clock: in this module, too, `time` is replaced while a test runs."""
 
 
@@ -35,6 +36,20 @@ async def test_a_virtual_clock_stands_while_a_thread_works() -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(60):
             await asyncio.Event().wait()
+
+
+@virtual_time
+async def test_the_end_waits_for_threads_that_still_work() -> None:
+    """From Python 3.12 on asyncio warns when they take longer than five minutes of the loop's clock."""
+    begun = threading.Event()
+
+    def work() -> None:
+        begun.set()
+        SLEEP(0.3)
+
+    left = asyncio.get_running_loop().run_in_executor(None, work)
+    begun.wait()
+    left.cancel()
 
 
 @virtual_time
