@@ -12,6 +12,7 @@ import functools
 import selectors
 import sys
 import time
+from abc import abstractmethod
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from typing import Any, ParamSpec
@@ -50,8 +51,9 @@ class _Clock(selectors.DefaultSelector):
     threads = 0
     """Calls of the loop that run in threads now."""
 
+    @abstractmethod
     def monotonic(self) -> float:
-        raise NotImplementedError
+        """Return the loop's time in seconds."""
 
     def perf_counter(self) -> float:
         return self.monotonic()

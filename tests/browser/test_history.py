@@ -134,6 +134,15 @@ def test_a_question_asked_while_a_conversation_is_being_opened_comes_after_its_t
     assert page.evaluate("() => runOf('long').turns.length") == 61
 
 
+def test_a_question_stopped_while_a_conversation_is_being_opened_is_kept(page: Any) -> None:
+    page.evaluate("() => more()")
+    page.evaluate(LONG)
+    page.evaluate("() => { document.querySelector('#question').value = 'And then?'; }")
+    page.evaluate("() => { open(runOf('long')); submit(); running.abort(); }")
+    page.wait_for_function("() => conversation.turns.length === 61 && running === null")
+    assert questions(page)[-1] == "And then?" and page.evaluate("() => conversation.turns.at(-1).status") == "stopped"
+
+
 def test_the_history_of_an_earlier_version_is_taken_over(page: Any) -> None:
     turn = {"question": "old", "answer": "an answer", "drafts": [], "mixture": "rich", "layers": 2, "status": "done"}
     runs = [{"id": f"r{n}", "title": None, "created": n, "turns": [{**turn, "question": f"old {n}"}]} for n in range(3)]

@@ -7,11 +7,11 @@ function again(turn) {
   ask(turn.question, turn.files);
 }
 
+// Mark the turn and those after it: they are not a part of the conversation any more.
 function replace(turn) {
   const turns = conversation.turns.slice(conversation.turns.indexOf(turn));
   for (const each of turns) each.replaced = true;
-  const before = placing;
-  placing = before.then(() => inSlices(turns, (each) => views.get(each)?.all()));
+  placing = placing.then(() => inSlices(turns, (each) => views.get(each)?.all()));
 }
 
 // Edit a question in the composer.

@@ -101,13 +101,13 @@ async function ask(question, files = []) {
 async function follow(turn, body) {
   busy(true);
   const { signal } = running;
+  const { id } = conversation;
   await placing;
-  if (signal.aborted) return busy(false);
+  if (conversation.id !== id) return busy(false);
   const earlier = [...conversation.turns];
   if (!earlier.length) history.pushState(null, "", `#run=${conversation.id}`);
   conversation.turns.push(turn);
   more().catch(() => {});
-  const { id } = conversation;
   $("hello").hidden = true;
   const view = addView(turn);
   view.node.classList.add("current");
