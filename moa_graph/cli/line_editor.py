@@ -33,16 +33,13 @@ def type_ahead() -> Iterator[None]:
     """Keep what is typed while an answer is written for the next prompt.
 
     Between two prompts a terminal shows what is typed within the answer, and turns Enter into Ctrl-J, which is a line
-    break at the next prompt. Without termios (Windows) nothing changes.
+    break at the next prompt. On Windows nothing changes.
     """
-    try:
-        import termios
-    except ImportError:
+    if sys.platform == "win32" or sys.stdin is None or not sys.stdin.isatty():
         yield
         return
-    if sys.stdin is None or not sys.stdin.isatty():
-        yield
-        return
+    import termios
+
     before = termios.tcgetattr(sys.stdin)
     quiet = termios.tcgetattr(sys.stdin)
     quiet[0] &= ~termios.ICRNL
