@@ -35,21 +35,21 @@ def type_ahead() -> Iterator[None]:
     Between two prompts a terminal shows what is typed within the answer, and turns Enter into Ctrl-J, which is a line
     break at the next prompt. On Windows nothing changes.
     """
-    if sys.platform == "win32" or sys.stdin is None or not sys.stdin.isatty():
-        yield
-        return
-    import termios
+    if sys.platform != "win32" and sys.stdin is not None and sys.stdin.isatty():
+        import termios
 
-    before = termios.tcgetattr(sys.stdin)
-    quiet = termios.tcgetattr(sys.stdin)
-    quiet[0] &= ~termios.ICRNL
-    quiet[3] &= ~(termios.ECHO | termios.ICANON)
-    termios.tcsetattr(sys.stdin, termios.TCSANOW, quiet)
-    try:
+        before = termios.tcgetattr(sys.stdin)
+        quiet = termios.tcgetattr(sys.stdin)
+        quiet[0] &= ~termios.ICRNL
+        quiet[3] &= ~(termios.ECHO | termios.ICANON)
+        termios.tcsetattr(sys.stdin, termios.TCSANOW, quiet)
+        try:
+            yield
+        finally:
+            with suppress(termios.error):  # the terminal was closed
+                termios.tcsetattr(sys.stdin, termios.TCSANOW, before)
+    else:
         yield
-    finally:
-        with suppress(termios.error):  # the terminal was closed
-            termios.tcsetattr(sys.stdin, termios.TCSANOW, before)
 
 
 def open_block(text: str) -> bool:
