@@ -9,21 +9,17 @@
             await ledger.put(key, value, item="7", layer=1)
 
 `put` returns when the row is on disk. A killed process leaves a row either complete or absent. Each row has a checksum.
-Many processes may share one file. SQLite runs in one worker thread, so it never blocks an event loop. Writes that
-arrive together are committed together.
+Many processes may share one file. SQLite runs in one worker thread, so it never blocks an event loop.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import math
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -33,6 +29,7 @@ from moa_graph.costs import ledger_file
 from moa_graph.costs.call_log import call_key, canonical
 from moa_graph.costs.forks import after_fork
 from moa_graph.costs.ledger_rows import LedgerRows
+from moa_graph.costs.ledger_worker import LedgerWorker
 from moa_graph.errors import ConfigError
 
 __all__ = ["COLUMNS", "Ledger"]
@@ -43,9 +40,6 @@ T = TypeVar("T")
 
 COLUMNS = ("item", "layer", "slot", "role", "repeat", "model", "cost", "seconds")
 """Columns that `put` can fill beside the value, for queries with SQL."""
-
-_PATIENCE = 60.0
-"""Seconds to wait for another process's write. Reads continue meanwhile; a run waits no longer than its deadline."""
 
 
 class Ledger:
@@ -65,12 +59,9 @@ class Ledger:
         _open.add(self)
 
     def _begin(self) -> None:
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="moa-ledger")
-        self._pending: list[tuple[tuple[Any, ...], Future[None]]] = []
-        self._lock = threading.Lock()
         self._rows = LedgerRows(self.path)
+        self._worker = LedgerWorker(self._rows)
         self._warned = False
-        self._blocked_since: float | None = None
         self._fence_key: bytes | None = None
 
     def call_key(
@@ -108,7 +99,7 @@ class Ledger:
         Raises:
             ConfigError: The file is not a ledger, is locked for longer than `wait`, or its disk is full.
         """
-        await self._within(wait, self._submit(self._rows.check_room))
+        await self._within(wait, self._rows.check_room)
 
     async def get(self, key: str, *, wait: float = math.inf) -> dict[str, Any] | None:
         """Return the recorded value, or None. A row that cannot be read counts as absent, and that is logged.
@@ -120,7 +111,7 @@ class Ledger:
         Raises:
             ConfigError: The file is not a ledger or is locked for longer than `wait` seconds.
         """
-        return await self._within(wait, self._submit(lambda: self._rows.read(key)))
+        return await self._within(wait, lambda: self._rows.read(key))
 
     async def fence_key(self) -> bytes:
         """Return the file's random key for fence codes, the same for every process and every run that uses the file.
@@ -129,7 +120,7 @@ class Ledger:
             ConfigError: The file cannot be read or written.
         """
         if self._fence_key is None:
-            self._fence_key = await _wait(self._submit(self._rows.fence_key))
+            self._fence_key = await self._worker.run(self._rows.fence_key)
         return self._fence_key
 
     async def put(self, key: str, value: Mapping[str, Any], **columns: Any) -> None:
@@ -153,11 +144,7 @@ class Ledger:
         noted = [v.encode("utf-8", "replace").decode() if isinstance(v, str) else v for v in noted]
         text = canonical(dict(value))
         row = (key, self.run, text, ledger_file.digest(key, text.encode()), time.time(), *noted)
-        written: Future[None] = Future()
-        with self._lock:
-            self._pending.append((row, written))
-        self._submit(self._flush)
-        await _wait(written)
+        await self._worker.write(row)
 
     async def keep(self, key: str, value: Mapping[str, Any], *, wait: float = math.inf, **columns: Any) -> None:
         """Record a call that is paid for already. A failure is logged once and does not raise.
@@ -187,19 +174,15 @@ class Ledger:
         Raises:
             ConfigError: The file is not a ledger.
         """
-        return await _wait(self._submit(lambda: self._rows.values(self.run, role)))
+        return await self._worker.run(lambda: self._rows.values(self.run, role))
 
     def count(self) -> int:
         """Return the number of calls recorded for this run."""
-        return self._submit(lambda: self._rows.count(self.run)).result()
+        return self._worker.wait_for(lambda: self._rows.count(self.run))
 
     def close(self) -> None:
         """Write all pending rows and close the file. A second call does nothing."""
-        try:
-            self._worker.submit(self._close)
-        except RuntimeError:
-            return
-        self._worker.shutdown(wait=True)
+        self._worker.close()
 
     def __enter__(self) -> Self:
         return self
@@ -207,72 +190,12 @@ class Ledger:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def _submit(self, work: Callable[[], T]) -> Future[T]:
-        try:
-            return self._worker.submit(self._guard, work)
-        except RuntimeError:
-            raise ConfigError(f"ledger {self.path.name}: it is closed.") from None
-
-    async def _within(self, wait: float, work: Future[T]) -> T:
+    async def _within(self, wait: float, work: Callable[[], T]) -> T:
         try:
             async with asyncio.timeout(None if wait == math.inf else wait):
-                return await _wait(work)
+                return await self._worker.run(work)
         except TimeoutError:
             raise ConfigError(f"ledger {self.path.name}: locked by another process for {wait:.3g} s.") from None
-
-    def _guard(self, work: Callable[[], T]) -> T:
-        try:
-            return work()
-        except (sqlite3.Error, OSError) as exc:
-            reason = getattr(exc, "strerror", None) or exc
-            msg = f"ledger {self.path.name}: {reason}. Is it a ledger, on a disk with free space?"
-            raise ConfigError(msg) from exc
-
-    # Everything below runs in the worker thread.
-
-    def _flush(self) -> None:
-        with self._lock:
-            batch, self._pending = self._pending, []
-        if not batch:
-            return
-        try:
-            self._rows.write([row for row, _ in batch])
-        except sqlite3.OperationalError as exc:
-            if exc.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY and self._may_wait():
-                with self._lock:
-                    self._pending = [*batch, *self._pending]
-                with contextlib.suppress(RuntimeError):  # the ledger is being closed, which flushes what is left
-                    self._worker.submit(self._flush)
-                return
-            self._fail(batch, exc)
-        except Exception as exc:
-            self._fail(batch, exc)
-        else:
-            self._blocked_since = None
-            for _, written in batch:
-                written.set_result(None)
-
-    def _may_wait(self) -> bool:
-        """Return whether to continue waiting for another process's write. Reads run between two attempts."""
-        now = time.monotonic()
-        self._blocked_since = self._blocked_since or now
-        if now - self._blocked_since < _PATIENCE:
-            return True
-        self._blocked_since = None
-        return False
-
-    def _fail(self, batch: list[tuple[tuple[Any, ...], Future[None]]], exc: Exception) -> None:
-        """Set the error on the future of each row."""
-        self._rows.write_failed = True
-        for _, written in batch:
-            error = ConfigError(f"ledger {self.path.name}: {exc}. Is it a ledger, on a disk with free space?")
-            error.__cause__ = exc
-            written.set_exception(error)
-
-    def _close(self) -> None:
-        while self._pending:
-            self._flush()
-        self._rows.close()
 
 
 _open: WeakSet[Ledger] = WeakSet()
@@ -289,23 +212,3 @@ def _after_fork() -> None:
         _parents.append(ledger._rows.db)
         ledger._rows.db = None
         ledger._begin()
-
-
-async def _wait(work: Future[T]) -> T:
-    """Await a thread's future. Cancelling the wait does not cancel the work, and the loop may close before it ends."""
-    loop = asyncio.get_running_loop()
-    here: asyncio.Future[None] = loop.create_future()
-
-    def settle() -> None:
-        if not here.done():
-            here.set_result(None)
-
-    def notify(_: Future[T]) -> None:
-        try:
-            loop.call_soon_threadsafe(settle)
-        except RuntimeError:
-            return  # the loop is closed, so nothing waits any more
-
-    work.add_done_callback(notify)
-    await here
-    return work.result()

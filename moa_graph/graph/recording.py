@@ -130,10 +130,10 @@ async def scope_of(run: Run, *, layer: int, slot: int, role: str) -> Scope:
 
 def as_json(value: Any) -> Any:
     """Return `value` with JSON values only; anything else becomes its text."""
+    if value is None or isinstance(value, str | bool | int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
     if isinstance(value, Mapping):
         return {str(key): as_json(each) for key, each in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [as_json(each) for each in value]
-    if value is None or isinstance(value, str | bool | int) or (isinstance(value, float) and math.isfinite(value)):
-        return value
     return str(value)

@@ -11,7 +11,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 
 from moa_graph import AggregationError, ConfigError, create_moa
-from moa_graph.costs import ledger
+from moa_graph.costs import ledger_worker
 from moa_graph.costs.ledger import Ledger
 from tests.faults.foreign import Own
 from tests.provider import Provider
@@ -46,7 +46,7 @@ async def test_a_message_that_is_not_json_is_recorded_as_json(provider: Provider
 async def test_a_ledger_that_cannot_be_written_loses_no_paid_draft(
     provider: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(ledger, "_PATIENCE", 0.05)
+    monkeypatch.setattr(ledger_worker, "_PATIENCE", 0.05)
     with Ledger(tmp_path / "l.db", run="r") as first:
         await first.check()
     other = sqlite3.connect(tmp_path / "l.db", isolation_level=None)

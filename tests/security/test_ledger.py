@@ -22,8 +22,7 @@ from langchain_core.messages import AIMessage, ChatMessage, HumanMessage, System
 from langchain_openai import ChatOpenAI
 
 from moa_graph import ConfigError, Ledger, Mixture, MoAError, create_moa
-from moa_graph.costs import ledger as ledgers
-from moa_graph.costs import ledger_file
+from moa_graph.costs import ledger_file, ledger_worker
 from tests.clocks import steady_time
 from tests.provider import Provider
 
@@ -249,7 +248,7 @@ async def test_reads_go_on_while_a_write_waits(tmp_path: Path) -> None:
 
 
 async def test_closing_a_locked_ledger_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledgers, "_PATIENCE", 0.5)
+    monkeypatch.setattr(ledger_worker, "_PATIENCE", 0.5)
     with Ledger(tmp_path / "l.db", run="r") as ledger:
         await ledger.check()
         other = sqlite3.connect(tmp_path / "l.db", isolation_level=None)
@@ -283,17 +282,17 @@ async def test_after_a_write_that_failed_nothing_more_is_paid_for_until_writing_
     """A quota, a file system that became read-only: free bytes do not show it."""
     with Ledger(tmp_path / "l.db", run="r") as ledger:
         await ledger.check()
-        ledger._submit(lambda: ledger._rows.one("PRAGMA max_page_count = 6")).result()
+        ledger._worker.wait_for(lambda: ledger._rows.one("PRAGMA max_page_count = 6"))
         graph = create_moa(mixture(provider), ledger=ledger)
         await graph.ainvoke({"messages": "long " * 10_000})
         before = requests(provider)
-        ledger._submit(lambda: ledger._rows.one("PRAGMA max_page_count = 1")).result()
+        ledger._worker.wait_for(lambda: ledger._rows.one("PRAGMA max_page_count = 1"))
         with pytest.raises(ConfigError, match="full"):
             await ledger.put("big", {"text": "x" * 100_000})
         with pytest.raises(ConfigError, match="full"):
             await graph.ainvoke(ASK)
         assert requests(provider) == before
-        ledger._submit(lambda: ledger._rows.one("PRAGMA max_page_count = 100000")).result()
+        ledger._worker.wait_for(lambda: ledger._rows.one("PRAGMA max_page_count = 100000"))
         await graph.ainvoke(ASK)
         assert requests(provider) == before + 3
 

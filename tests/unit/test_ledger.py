@@ -85,10 +85,10 @@ async def test_a_full_disk_is_reported_and_loses_no_other_row(tmp_path: Path) ->
     """SQLite then rolls back itself; a second rollback would hide the cause."""
     with Ledger(tmp_path / "l.db", run="r") as ledger:
         await ledger.put("before", {"n": 1}, item="\ud800")
-        ledger._submit(lambda: ledger._rows.one("PRAGMA max_page_count = 8")).result()
+        ledger._worker.wait_for(lambda: ledger._rows.one("PRAGMA max_page_count = 8"))
         with pytest.raises(ConfigError, match=r"l\.db: database or disk is full"):
             await ledger.put("big", {"text": "x" * 100_000})
-        ledger._submit(lambda: ledger._rows.one("PRAGMA max_page_count = 10000")).result()
+        ledger._worker.wait_for(lambda: ledger._rows.one("PRAGMA max_page_count = 10000"))
         await ledger.put("after", {"n": 2})
         assert ledger.count() == 2
 
@@ -110,6 +110,34 @@ async def test_a_cancelled_writer_does_not_lose_the_row(tmp_path: Path) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
     with Ledger(tmp_path / "l.db", run="r") as again:
         assert again.count() == 50
+
+
+async def test_work_that_arrives_together_wakes_the_loop_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of 100 reads and writes would wake it otherwise, which costs more than the read."""
+    loop, started, free = asyncio.get_running_loop(), threading.Event(), threading.Event()
+    wakes: list[object] = []
+
+    def hold() -> None:
+        started.set()
+        free.wait()
+
+    def wake(callback: Any, *args: Any) -> asyncio.Handle:
+        wakes.append(callback)
+        return threadsafe(callback, *args)
+
+    threadsafe = loop.call_soon_threadsafe
+    with Ledger(tmp_path / "l.db", run="r") as ledger:
+        busy = asyncio.create_task(ledger._worker.run(hold))
+        while not started.is_set():
+            await asyncio.sleep(0)
+        calls = [ledger.get(f"k{i}") for i in range(50)], [ledger.put(f"k{i}", {"i": i}) for i in range(50)]
+        tasks = [asyncio.create_task(call) for each in calls for call in each]
+        await asyncio.sleep(0)
+        monkeypatch.setattr(loop, "call_soon_threadsafe", wake)
+        free.set()
+        await asyncio.gather(busy, *tasks)
+        assert len(wakes) == 3, "one for the work before, one for all reads, one for all rows"
+        assert await ledger.get("k49") == {"i": 49}
 
 
 def test_many_threads_with_their_own_loops(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ paid for. Prompt files, run folders and candidates do not enter the keys, so all
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import math
@@ -233,7 +232,7 @@ class SharedLedger(Ledger):
         await super().put(f"{_LOST}:{uuid.uuid4().hex}", {}, role=_LOST, cost=cost)
 
     async def _query(self, sql: str, *values: Any) -> float:
-        return float((await asyncio.to_thread(self._submit(lambda: self._rows.one(sql, *values)).result))[0])
+        return float((await self._worker.run(lambda: self._rows.one(sql, *values)))[0])
 
     async def put(self, key: str, value: Mapping[str, Any], **columns: Any) -> None:
         """Record a call and note it in the current traces."""
