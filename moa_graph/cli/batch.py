@@ -40,6 +40,7 @@ from moa_graph.cli.options import (
     chosen,
     examples,
 )
+from moa_graph.cli.resumable import resumable
 from moa_graph.cli.source import Server, opened, server
 from moa_graph.errors import InputError
 
@@ -147,7 +148,15 @@ def batch(
     with opened_files(source, target, text=text) as (given, results):
         fields |= {"source": given, "target": results}
         path = ledger or results.with_name(results.name + ".ledger")
-        return asyncio.run(_run(asker, path, quiet, fields, options))
+        with resumable(_way_on(path, kept=bool(ledger) or target != STANDARD)):
+            return asyncio.run(_run(asker, path, quiet, fields, options))
+
+
+def _way_on(ledger: Path, *, kept: bool) -> str:
+    """Return how a stopped batch is resumed; with answers for standard output the default ledger is temporary."""
+    if not kept:
+        return "paid calls were not kept: with --ledger FILE the same command could go on"
+    return f"paid calls are in {ledger}; the same command goes on from there"
 
 
 def _warn_replaced(target: Path, mixture: Mixture) -> None:

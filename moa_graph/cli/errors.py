@@ -13,6 +13,7 @@ import typer
 
 from moa_graph.cli.langsmith import finish_traces
 from moa_graph.cli.messages import message, silence_stdout
+from moa_graph.cli.resumable import TERMINATED
 from moa_graph.errors import ConfigError, InputError, MoAError
 
 FAILED, USAGE, CONFIG, INTERRUPTED = 1, 2, 3, 130
@@ -60,8 +61,8 @@ def _guarded(load: Callable[[], typer.Typer], args: list[str], name: str, extra:
     except Exception as exc:
         # The last resort: an internal error also ends as one line; MOA_DEBUG=1 adds the traceback.
         return _unforeseen(exc, name)
-    if result == INTERRUPTED:
-        _print(f"{name}: interrupted")
+    if result in (INTERRUPTED, TERMINATED):
+        _print(f"{name}: {'interrupted' if result == INTERRUPTED else 'terminated'}")
     return result if isinstance(result, int) else 0
 
 

@@ -193,7 +193,8 @@ def _measured(
 ) -> "TuneResult | None":
     from dataclasses import replace
 
-    from moa_graph.cli.eval.show import print_status, show_json, table
+    from moa_graph.cli.eval.show import show_json, table
+    from moa_graph.cli.resumable import resumable
     from moa_graph.evals.figures import formatted
     from moa_graph.evals.tune.prepare import estimate, prepare
     from moa_graph.evals.tune.run import run
@@ -210,12 +211,9 @@ def _measured(
         else:
             table("drafts, not sampled", ["expected", "value"], [[name, formatted(v)] for name, v in figures.items()])
         return None
-    with TuneProgress() as progress:
-        try:
-            return asyncio.run(run(prepared, progress=progress))
-        except KeyboardInterrupt:
-            print_status(f"paid calls are in {options.ledger or ledger_path()}; the same command goes on from there")
-            raise
+    way_on = f"paid calls are in {options.ledger or ledger_path()}; the same command goes on from there"
+    with resumable(way_on), TuneProgress() as progress:
+        return asyncio.run(run(prepared, progress=progress))
 
 
 def _finish(result: "TuneResult", output: Path | None, *, as_json: bool) -> None:

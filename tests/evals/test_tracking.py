@@ -116,5 +116,5 @@ def test_what_langsmith_does_never_costs_a_run(
     monkeypatch.setenv("LANGSMITH_API_KEY", "lsv2_test")
     solo = ("-m", "openai:solo", "--base-url", provider.url, "--judge", "none", "--limit", 1)
     assert moa("alpaca", *solo, "--out", tmp_path / "run") == 0
-    assert "LangSmith took no experiment" in capsys.readouterr().err
+    assert "the LangSmith experiment was not published" in capsys.readouterr().err
     assert (tmp_path / "run/report.html").exists()

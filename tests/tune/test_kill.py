@@ -114,6 +114,36 @@ def test_killed_five_times(tmp_path: Path, provider: Provider) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("sent", "ignored", "code", "last"),
+    [
+        (signal.SIGINT, False, 130, "interrupted"),
+        (signal.SIGTERM, False, 143, "terminated"),
+        # A shell without job control lets background jobs ignore SIGINT.
+        (signal.SIGTERM, True, 143, "terminated"),
+    ],
+)
+def test_a_stopped_run_says_how_it_goes_on(
+    tmp_path: Path, provider: Provider, sent: signal.Signals, ignored: bool, code: int, last: str
+) -> None:
+    args, ledger = command(tmp_path, provider), tmp_path / "drafts.db"
+    ignore = (lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)) if ignored else None
+    process = subprocess.Popen(args, stderr=subprocess.PIPE, text=True, env=environment(), preexec_fn=ignore)
+    provider.wait(lambda stats: stats["answered"] > 20, 60)
+    process.send_signal(sent)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert said.splitlines()[-2:] == [
+        f"paid calls are in {ledger}; the same command goes on from there",
+        f"moa tune: {last}",
+    ]
+    kept, requests = calls(ledger), provider.stats()["requests"]
+    assert kept
+    assert run(args).returncode == 0
+    assert kept.items() <= calls(ledger).items()
+    assert provider.stats()["requests"] - requests == len(calls(ledger)) - len(kept)
+
+
 def test_the_cap_holds_over_kills(tmp_path: Path, provider: Provider) -> None:
     """Calls that were under way at a kill may be billed, so they count: all requests together stay near the cap."""
     cap = 0.3

@@ -11,6 +11,7 @@ from moa_graph.cli.eval.options import Choice
 from moa_graph.cli.eval.recorded import named
 from moa_graph.cli.eval.run import dry_run, items_at_once, judge_of, run_benchmark
 from moa_graph.cli.eval.show import notes, print_status, show_json, table
+from moa_graph.cli.resumable import resumable
 from moa_graph.costs.ledger import Ledger
 from moa_graph.errors import InputError, MoAError
 from moa_graph.evals import session
@@ -107,7 +108,8 @@ def _ask(
             return None
         keys.require_keys(specs, way_out="choose another judge: `local:smollm2` needs no key")
         registry.require_embedded(spec for spec in specs if is_embedded(spec))
-        outcome = asyncio.run(run_benchmark(bench, options, choice, payer))
+        with resumable(f"paid calls are in {folder}; the same command goes on from there"):
+            outcome = asyncio.run(run_benchmark(bench, options, choice, payer))
     for text in dict.fromkeys(failure.partition(": ")[2] for failure in outcome.failures):
         print_status(f"failed: {text}")
     print_status(f"verdicts and report: {folder}")

@@ -16,6 +16,7 @@ from moa_graph.cli.eval.options import Choice
 from moa_graph.cli.eval.progress import ItemProgress
 from moa_graph.cli.eval.show import figures_table, notes, print_status, show_json, table
 from moa_graph.cli.garbage import freeze_loaded
+from moa_graph.cli.resumable import resumable
 from moa_graph.costs.amounts import number_of
 from moa_graph.costs.ledger import Ledger
 from moa_graph.errors import BudgetError, ConfigError, InputError, MoAError
@@ -67,7 +68,8 @@ def start(name: str, choice: Choice, build: Callable[[Setup], Benchmark[Any]]) -
             return None
         keys.require_keys(specs, way_out="choose another model or judge: `local:smollm2` needs no key")
         registry.require_embedded(spec for spec in specs if is_embedded(spec))
-        outcome = asyncio.run(run_benchmark(bench, options, choice, payer))
+        with resumable(f"paid calls are in {folder}; the same command goes on from there"):
+            outcome = asyncio.run(run_benchmark(bench, options, choice, payer))
     _finish(bench, outcome, choice)
     return outcome
 
@@ -222,7 +224,6 @@ async def _publish(bench: Benchmark[Any], outcome: session.FinishedRun) -> None:
             )
     except Exception as error:  # the run is finished and its files are written, so no error of LangSmith may fail it
         print_status(f"warning: the LangSmith experiment was not published: {type(error).__name__}: {error}")
-        print_status(f"warning: LangSmith took no experiment: {type(error).__name__}: {error}")
     else:
         print_status(f"LangSmith experiment: {name}")
 
