@@ -38,13 +38,19 @@ __all__ = [
 _LONGEST = 20_000
 """Characters at the end of a text that are searched. A final answer stands at the end."""
 
+# Possessive quantifiers keep every search linear.
 _STATED = re.compile(
-    r"(?:^|\n)[ \t]*####[ \t]*(?P<a>[^\n]+)"
-    r"|(?:final[ \t]+answer|answer)[ \t*_]*(?:is[ \t]*:?|[:=])[ \t*_]*(?:the answer is[ \t]*:?[ \t]*)?(?P<b>[^\n]+)",
+    r"(?:^|\n)[ \t]*+####[ \t]*+(?P<a>[^\n]+)"
+    r"|<answer>[ \t\n]*+(?P<b>[^<\n]+)</answer>"
+    r"|answer(?:[ \t]++to[ \t]++(?:the|this)[ \t]++(?:question|problem))?[ \t*_]*+"
+    r"(?:(?:is|should[ \t]be|must[ \t]be|would[ \t]be)[ \t]*+[:\uff1a]?|[:=\uff1a])[ \t*_]*+"
+    r"(?:the[ \t]answer[ \t]is[ \t]*+:?[ \t]*+)?"
+    # The answer, in its own line or in the next one. A line of marks alone is skipped.
+    r"(?:(?:\\\[|\$\$)?[ \t*_:]*+\n\s*+)?(?P<c>[^\n]+)",
     re.I,
 )
 _NUMBER = re.compile(r"[-+\u2212]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?(?:/\d+)?|[-+\u2212]?\.\d+")
-_WRAPPED = re.compile(r"\\(?:text|mathrm|textbf|mathbf|textit|mbox|operatorname)\s*\{([^{}]*)\}")
+_WRAPPED = re.compile(r"\\(?:text|mathrm|textbf|mathbf|textit|mbox|operatorname|boldsymbol|bm)\s*\{([^{}]*)\}")
 _UNIT = re.compile(r"(?<=[\d}])\s*\\(?:text|mathrm|mbox)\s*\{[^{}]*\}(?:\s*\^\s*\{?\d\}?)?\s*$")
 _FRACTION = re.compile(r"\\frac\s*(?:\{([^{}]+)\}|(\w))\s*(?:\{([^{}]+)\}|(\w))")
 _PLAIN_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)")
@@ -101,7 +107,7 @@ def read(text: str, how: AnswerReader = _FINAL) -> str | None:
     found: str | None
     match how.read:
         case "final":
-            found = boxed(tail) or _stated(tail) or last_line(tail)
+            found = boxed(tail) or _stated(tail) or _named(tail) or last_line(tail)
         case "last_line":
             found = last_line(tail)
         case "number":
@@ -170,16 +176,35 @@ def _braced(text: str, start: int, end: int) -> str | None:
 
 
 def choice(text: str, letters: str = "ABCD") -> str | None:
-    """Return the last option letter that stands alone: in a box, after "answer", in brackets, or as a word."""
-    one = f"[{letters}]"
-    for part in (boxed(text), _stated(text)):
-        if part and (found := re.match(rf"[\s({{\[*_]*(?:\\text\{{)?[\s(]*({one})(?![A-Za-z])", part.strip())):
-            return found[1]
-    bracketed = re.findall(rf"[(\[]({one})[)\]]", text)
-    # "I" before a lower-case word is the pronoun, unless the word is "is".
-    alone = re.findall(rf"(?<![A-Za-z'])(?!I[ \t]+(?!is\b)[a-z])({one})(?![A-Za-z'])", text)
-    letters_found = bracketed or alone
+    """Return the chosen option letter: in a box, after "answer", as the one that is called right or chosen, or the last
+    one that stands in brackets or alone."""
+    for part in (boxed(text), _named(text), _stated(text), text if len(text.strip()) < 5 else None):
+        if part and (found := _first_letter(part.strip(), letters)):
+            return found
+    one = f"([{letters}])(?![A-Za-z'])"
+    chosen = re.findall(
+        rf"(?:correct|right|best)\s+(?:option|choice|letter|one)\s*(?:is|:){_OPEN}(?:option\s+)?{_OPEN}{one}"
+        rf"|(?<![A-Za-z']){one}[)\]*_\"'.]*\s+is\s+(?:the\s+)?(?:correct|right|best)(?!\w)"
+        rf"|(?:choose|pick|select|go\s+with)\s+(?:option\s+)?{_OPEN}{one}",
+        text,
+    )
+    bracketed = re.findall(rf"[(\[]([{letters}])[)\]]", text)
+    # "A" and "I" before a lower-case word are the article and the pronoun, unless the word goes on about an option.
+    alone = re.findall(rf"(?<![A-Za-z'])(?![AI][ \t]+(?!(?:{_ABOUT})\b)[a-z]){one}", text)
+    letters_found = ["".join(each) for each in chosen] or bracketed or alone
     return str(letters_found[-1]) if letters_found else None
+
+
+_OPEN = r"[\s(*_\"'$:]*+"
+_ABOUT = "is|was|or|and|because|since|as|has|would|seems"
+
+
+def _first_letter(text: str, letters: str) -> str | None:
+    """Return the option letter that a text begins with. A small letter counts where nothing but a mark follows it."""
+    lead = r"[\s({\[*_\"'`$\u201c\u2018]*+(?:\\(?:text|textbf|mathbf|mathrm)\{)?[\s(]*+(?:(?:option|choice|letter)\s+)?[\s(*_]*+"
+    small = rf"(?i:[{letters}])(?=[\s*_\"'`$]*+(?:[)\]}}.,:;]|$))"
+    found = re.match(rf"(?i:{lead})([{letters}](?![A-Za-z])|{small})", text)
+    return found[1].upper() if found else None
 
 
 def json_field(text: str, field: str) -> str | None:
@@ -215,9 +240,18 @@ def json_objects(text: str, *, most: int = 200) -> Iterator[dict[str, Any]]:
 def _stated(text: str) -> str | None:
     found = None
     for match in _STATED.finditer(text):
-        found = match["a"] or match["b"]
+        found = match["a"] or match["b"] or match["c"]
     # The sentence may go on: "The answer is 22. Let me know if ..."
     return None if found is None else re.split(r"(?<=[^.\s])\.(?:\s|$|<)|<\|", found, maxsplit=1)[0].strip()
+
+
+def _named(text: str) -> str | None:
+    """Return the field `answer` or `final_answer` of the last JSON object that has one."""
+    fields = ("final_answer", "answer")
+    if not any(f'"{field}"' in text for field in fields):
+        return None
+    found = [value[field] for value in json_objects(text) for field in fields if field in value]
+    return None if not found or isinstance(found[-1], dict | list | None) else str(found[-1])
 
 
 def _matched(text: str, pattern: str) -> str | None:
@@ -231,7 +265,9 @@ def normalized(answer: str) -> str:
     r"""Return `answer` in one form: `\dfrac12`, `\frac{1}{2}` and `1/2` are equal, as are `1,000` and `1000.0`."""
     text = unicodedata.normalize("NFKC", answer[-_LONGEST:].translate(_MARKS)).strip()
     text = text.removesuffix("<|im_end|>").removesuffix("</s>").strip().strip("*_`").strip()
-    text = re.sub(r"\\\(|\\\)|\\\[|\\\]|\$|\\[!,;: ]|\\left|\\right|\\displaystyle", "", text)
+    # A pair of backslashes ends a row of a matrix.
+    marks = r"(\\\\)|\\[()\[\]$!,;: ]|\$|\\left|\\right|\\displaystyle"
+    text = re.sub(marks, lambda m: m[1] or "", text)
     text = re.sub(r"\\[dt]frac", r"\\frac", text)
     text = _UNIT.sub("", text)
     text = _WRAPPED.sub(r"\1", text)
@@ -239,7 +275,10 @@ def normalized(answer: str) -> str:
     text = re.sub(r"[\u20ac\u00a3\u00a5]", "", text)
     text = re.sub(r"\\sqrt\s*(\d)", r"\\sqrt{\1}", text)
     text = _FRACTION.sub(lambda m: f"{_part(m[1] or m[2])}/{_part(m[3] or m[4])}", text)
-    text = re.sub(r"(?<=\d),(?=\d{3}(?:\D|$))", "", text)
+    text = re.sub(r"([\^_])(-?\d+|[A-Za-z])", r"\1{\2}", text).replace("{,}", ",")
+    if not re.match(r"\\?[(\[{]", text):
+        # In brackets a comma stands between the parts of a tuple, an interval or a set.
+        text = re.sub(r"(?<=\d),(?=\d{3}(?:\D|$))", "", text)
     text = re.sub(r"\s+", "", text).casefold().rstrip(".,;:!")
     text = text.strip("\"'")
     return _plain_number(text) if _PLAIN_NUMBER.fullmatch(text) else text

@@ -1,0 +1,95 @@
+"""Final answers: what is read from a text, which answers are equal, and that no text takes long."""
+
+import time
+
+import pytest
+
+from moa_graph.mixture.answers import AnswerReader, choice, key, normalized, read, same
+
+EQUAL = [
+    ("(1,200)", "(1, 200)"),
+    ("\\{1,200\\}", "\\{1, 200\\}"),
+    ("1,234,567", "1234567"),
+    ("12{,}000", "12000"),
+    ("\\$18.90", "$18.90"),
+    ("x^{2}+1", "x^2 + 1"),
+    ("x^{10}", "x^10"),
+    ("a_{1}", "a_1"),
+    ("\\begin{pmatrix} 1 \\\\ 2 \\end{pmatrix}", "\\begin{pmatrix}1\\\\2\\end{pmatrix}"),
+    ("\\boldsymbol{5}", "5"),
+    ("\\left[0, 1\\right)", "[0,1)"),
+    ("90^\\circ", "90\u00b0"),
+    ("-\\frac12", "\\dfrac{-1}{2}"),
+]
+DIFFERENT = [("(1,200)", "(1200)"), ("(1,2)", "(2,1)"), ("a_{12}", "a_{1}2"), ("x^2", "x2"), ("1,23", "123")]
+LETTERS = [
+    ("The correct option is B because A, C and D are wrong.", "B"),
+    ("Option C is correct because A and B are not.", "C"),
+    ("I would choose B over A.", "B"),
+    ("The best answer is option D, not A.", "D"),
+    ("A is wrong. B is wrong. C is right. D is wrong.", "C"),
+    ('{"answer": "C", "reason": "A is wrong"}', "C"),
+    ("the answer is (b)", "B"),
+    ("ANSWER: c", "C"),
+    ("d", "D"),
+    ("The answer is a combination. I pick (C).", "C"),
+    ("So it's D. A plane cannot be.", "D"),
+    ("The answer is\n\n**(B)**", "B"),
+    ("The answer is neither.", None),
+]
+FINAL = [
+    ("The answer is:\n\n42", "42"),
+    ("The answer is \\[\n\\frac{1}{2}\n\\]", "\\frac{1}{2}"),
+    ("The answer is:\n**42**\n\nI hope this helps!", "42"),
+    ("<answer>8</answer>", "8"),
+    ('{"reason": "2 + 2", "answer": 4}', "4"),
+    ("The answer to the question is 8.", "8"),
+    ("The answer should be 8.", "8"),
+    ("Answer\uff1a8", "8"),
+    ("The answer is 5. Let me check: 2 + 3 = 5.", "5"),
+    ("The answer is unknown.\n#### 7", "7"),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), EQUAL)
+def test_forms_of_one_answer_are_equal(one: str, other: str) -> None:
+    assert same(one, other)
+
+
+@pytest.mark.parametrize(("one", "other"), DIFFERENT)
+def test_other_answers_differ(one: str, other: str) -> None:
+    assert not same(one, other)
+
+
+@pytest.mark.parametrize(("text", "letter"), LETTERS)
+def test_the_chosen_letter_is_read(text: str, letter: str | None) -> None:
+    assert choice(text) == letter
+
+
+@pytest.mark.parametrize(("text", "answer"), FINAL)
+def test_the_final_answer_is_read(text: str, answer: str) -> None:
+    assert key(text) == normalized(answer), read(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "answer is" + " " * 20_000,
+        "answer" + " \t" * 10_000 + "is",
+        "answer is:" + "\n" * 20_000,
+        "answer is\n" * 2_000,
+        "best option is" + "(" * 20_000,
+        "correct" + " " * 20_000 + "x",
+        "A" + " " * 20_000,
+        '{"answer"' * 2_000,
+        "<answer> " + "a" * 20_000,
+        "^{" * 10_000,
+        "\\\\" * 10_000,
+    ],
+)
+def test_no_text_takes_long(text: str) -> None:
+    """A search in quadratic time would take seconds."""
+    began = time.process_time()
+    for kind in ("final", "choice", "number", "boxed"):
+        key(text, AnswerReader(read=kind))
+    assert time.process_time() - began < 1
