@@ -36,12 +36,12 @@ async def answers_table(answers: AnswerSet) -> dict[str, Any]:
     """Return the rows of one set, and what was checked on the way."""
     table, differs = list[dict[str, Any]](), Counter[str]()
     for model, rows in answers.models.items():
-        one = [sum(answer == row.gold for answer in row.answers) / row.given for row in rows]
+        one = [row.right / row.given for row in rows]
         table.append(_row(model, "one answer", one, [1] * len(rows), rows))
         votes = [await _votes(row) for row in rows]
         for name in ("vote on all", "vote until decided", "vote until sure"):
             mine = [each[name] for each in votes]
-            right = [float(v.winner in full_count([row.gold])) for v, row in zip(mine, rows, strict=True)]
+            right = [float(v.winner in full_count(row.gold)) for v, row in zip(mine, rows, strict=True)]
             table.append(_row(model, name, right, [vote.used for vote in mine], rows))
         differs["votes"] += len(votes)
         differs["vote_differs_from_count"] += sum(not each["vote on all"].same for each in votes)
@@ -104,10 +104,7 @@ async def _through_the_graph(answers: AnswerSet) -> tuple[int, int]:
 
 def _common(answers: AnswerSet) -> tuple[str, list[str], list[str]] | None:
     """Return the best model, the next two, and the problems that all three have answered."""
-    share = {
-        model: statistics.fmean(sum(a == row.gold for a in row.answers) / row.given for row in rows)
-        for model, rows in answers.models.items()
-    }
+    share = {model: statistics.fmean(row.right / row.given for row in rows) for model, rows in answers.models.items()}
     best, *others = sorted(share, key=lambda model: -share[model])
     answered = [{row.id for row in answers.models[model] if row.answers} for model in (best, *others[:2])]
     common = [row.id for row in answers.models[best] if all(row.id in each for each in answered)]
@@ -135,7 +132,7 @@ async def _escalation(
         strong += escalated
         used = rows if escalated else rows[:2]
         tokens.append(sum(statistics.fmean(row.tokens) for row in used if row.tokens))
-        right.append(float(answer == normalized(rows[2].gold)))
+        right.append(float(answer in full_count(rows[2].gold)))
     row = {
         "model": f"{' and '.join(cheap)}, then {best}",
         "combiner": "escalate",

@@ -121,7 +121,7 @@ def _right(rows: Sequence[DraftRow], results: Sequence[Result]) -> list[float]:
 
 
 def _gold(rows: Sequence[DraftRow]) -> Any:
-    right = {(row.id, same_text(draft.text)) for row in rows for draft in row.drafts if draft.correct}
+    right = {(row.id, same_text(draft.text)) for row in rows for draft in row.drafts if draft.correct == 1}
     return lambda messages, text: (question_of(messages), same_text(text)) in right
 
 
@@ -131,8 +131,8 @@ def _passed(result: Result) -> bool:
 
 async def _in_flight(drafts: DraftSet) -> int:
     """Count the calls in flight once a draft has passed; every proposer after the first right one never answers."""
-    rows = [row for row in drafts.rows if any(draft.correct for draft in row.drafts)]
-    first = {row.id: next(slot for slot, draft in enumerate(row.drafts) if draft.correct) for row in rows}
+    rows = [row for row in drafts.rows if any(draft.correct == 1 for draft in row.drafts)]
+    first = {row.id: next(slot for slot, draft in enumerate(row.drafts) if draft.correct == 1) for row in rows}
 
     def until(slot: int, model: Recorded) -> Recorded:
         late = lambda messages: None if slot > first[question_of(messages)] else model.reply(messages)  # noqa: E731

@@ -71,8 +71,8 @@ def fenced_drafts(messages: list[BaseMessage]) -> list[str]:
 
 @cache
 def same_text(text: str) -> str:
-    """What neither the cleaning of replies nor the fence changes in a draft: its words."""
-    return " ".join(re.findall(r"\w+", read(AIMessage(text)).text))
+    """What neither the cleaning of replies nor the fence changes in a draft: all but white space."""
+    return "".join(read(AIMessage(text)).text.split())
 
 
 def proposers_of(drafts: DraftSet, *, judging: bool = False) -> list[Recorded]:

@@ -201,7 +201,10 @@ _ABOUT = "is|was|or|and|because|since|as|has|would|seems"
 
 def _first_letter(text: str, letters: str) -> str | None:
     """Return the option letter that a text begins with. A small letter counts where nothing but a mark follows it."""
-    lead = r"[\s({\[*_\"'`$\u201c\u2018]*+(?:\\(?:text|textbf|mathbf|mathrm)\{)?[\s(]*+(?:(?:option|choice|letter)\s+)?[\s(*_]*+"
+    lead = (
+        r"[\s({\[*_\"'`$\u201c\u2018]*+(?:\\(?:text|textbf|mathbf|mathrm)\{)?[\s(]*+"
+        r"(?:(?:option|choice|letter)\s+)?[\s(*_]*+"
+    )
     small = rf"(?i:[{letters}])(?=[\s*_\"'`$]*+(?:[)\]}}.,:;]|$))"
     found = re.match(rf"(?i:{lead})([{letters}](?![A-Za-z])|{small})", text)
     return found[1].upper() if found else None

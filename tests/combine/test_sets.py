@@ -45,6 +45,47 @@ async def test_another_set_of_drafts_is_replayed(tmp_path: Path) -> None:
     assert found["checks"]["in_flight_after_pass"] == 0
 
 
+@pytest.mark.parametrize("form", ["a list", "by model", "a row for each draft", "a folder for the set"])
+async def test_other_forms_of_a_set_are_replayed(tmp_path: Path, form: str) -> None:
+    """The forms that `moa tune` reads: other names of fields, missing drafts, no grades, minus signs that decide."""
+    asked = [
+        (n, f"What is {n} - 5?", str(n - 5), [f"The answer is {n - 5}", f"The answer is {5 - n}"]) for n in range(4)
+    ]
+    if form == "a list":
+        texts = [[{"model": "a", "text": t[0]}, {"model": "b", "text": t[1]}] for _, _, _, t in asked]
+        rows = [{"uid": n, "question": q, "gold": g, "drafts": t} for (n, q, g, _), t in zip(asked, texts, strict=True)]
+        write(tmp_path / "recorded_drafts" / "signs.jsonl", rows)
+    elif form == "by model":
+        rows = [
+            {"problem": q, "answer": f"So {g}.\n#### {g}", "responses": {"a": t[0], "b": t[1]}} for _, q, g, t in asked
+        ]
+        write(tmp_path / "recorded_drafts" / "signs.json", rows)
+    elif form == "a row for each draft":
+        rows = [{"id": n, "prompt": q, "target": g, "model_name": m, "output": text}
+                for n, q, g, t in asked for m, text in zip("ab", t, strict=True)]  # fmt: skip
+        write(tmp_path / "recorded_drafts" / "signs.jsonl.gz", rows)
+    else:
+        for place, model in enumerate("ab"):
+            rows = [{"id": n, "question": q, "gold": g, "response": t[place]} for n, q, g, t in asked]
+            write(tmp_path / "recorded_answers" / "signs" / f"{model}.jsonl", rows)
+    found = (await replay_all(tmp_path))["signs"]
+    assert found["questions"] == 4
+    accuracy = table(found)
+    assert accuracy["the best single model, known afterwards"] == accuracy["verify with gold"] == 100.0
+    assert accuracy["a random draft"] == 50.0
+
+
+async def test_missing_drafts_and_scores_are_replayed(tmp_path: Path) -> None:
+    """A question that a model has no draft of is left out; a judge that left a score out has no verdict there."""
+    rows = [{**ROW, "id": n, "question": f"{n}?", "scores_side_by_side": SCORES} for n in range(5)]
+    rows[1]["drafts"] = ROW["drafts"][:2]
+    rows[1]["scores_side_by_side"] = {"m/one": [9, 1], "two": ["9", 1], "three": {"two": 1, "m/one": 9}}
+    rows[2]["drafts"] = [*ROW["drafts"][:2], {"model": "three", "text": None}]
+    write(tmp_path / "recorded_drafts" / "gaps.jsonl", rows)
+    found = (await replay_all(tmp_path))["gaps"]
+    assert (found["questions"], table(found)["select by peers"]) == (4, 100.0)
+
+
 async def test_a_set_without_judges_is_replayed_without_select(tmp_path: Path) -> None:
     write(tmp_path / "recorded_drafts" / "plain.jsonl", [ROW])
     accuracy = table((await replay_all(tmp_path))["plain"])
@@ -74,20 +115,16 @@ def changed(**fields: Any) -> dict[str, Any]:
     ("rows", "words"),
     [
         ([], "no rows"),
-        (["{"], "line 1: not JSON (Expecting property name"),
-        (["[1]"], "line 1: expected a JSON object, got list"),
-        ([ROW, ROW], "line 2: `id` 'a' is that of line 1 as well"),
-        ([changed(id=None)], "line 1: `id` is missing"),
-        ([changed(drafts=[])], "`drafts` must be a list of 1 to 256 drafts"),
-        ([changed(drafts=["x"])], "draft 0: expected an object"),
-        ([changed(drafts=[{"text": "x", "correct": True}])], "draft 0: `model` must be the model's name"),
-        ([changed(drafts=[{"model": "m", "text": 1, "correct": True}])], "draft 0: `text` must be a text"),
-        ([changed(drafts=[{"model": "m", "text": "x", "correct": None}])], "draft 0: `correct` must be true or false"),
-        ([changed(drafts=[ROW["drafts"][0]] * 2)], "two drafts of m/one"),
-        ([changed(scores_side_by_side={"two": [1]})], "judge two: expected 3 scores"),
-        ([changed(scores_side_by_side={"two": [1, 2, 11]})], "a score must be a number from 0 to 10 or null, got 11"),
-        ([changed(published_pick=3)], "`published_pick` must be a draft's number from 0 to 2"),
-        ([ROW, changed(id="b", drafts=ROW["drafts"][:2])], "question b: drafts of"),
+        (["{"], "is not JSON: Expecting property name"),
+        (["[1]"], "is not a JSON object"),
+        ([changed(drafts=[])], "row 1: `drafts` must be a list of objects"),
+        ([changed(drafts=["x"])], "row 1: `drafts` must be a list of objects"),
+        ([changed(drafts=[{"text": "x", "correct": True}])], "row 1: every draft must name its `model`"),
+        ([changed(drafts=[{"model": "m", "text": [1], "correct": True}])], "row 1: a draft's `text` must be text"),
+        ([changed(gold=None, drafts=[{"model": "m", "text": "x"}])], "row 1: a draft has no `correct`"),
+        ([changed(scores_side_by_side={"two": [1]})], "row 1: `scores_side_by_side` of two must be one number"),
+        ([changed(scores_side_by_side={"two": [1, 2, 11]})], "must be numbers from 0 to 10, or null; it has 11"),
+        ([changed(published_pick=3)], "row 1: `published_pick` must be a draft's number from 0 to 2"),
     ],
 )
 def test_a_bad_set_of_drafts_is_refused(tmp_path: Path, rows: list[Any], words: str) -> None:
@@ -100,10 +137,10 @@ def test_a_bad_set_of_drafts_is_refused(tmp_path: Path, rows: list[Any], words: 
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        ({"id": 0, "answers": ["1"]}, "`gold` must be the right answer"),
-        ({"id": 0, "gold": "1", "answers": "1"}, "`answers` must be a list"),
-        ({"id": 0, "gold": "1", "answers": [["1"]]}, "an answer must be a text, a number or null"),
-        ({"id": 0, "gold": "1", "answers": ["1"], "tokens": ["9"]}, "`tokens` must be a list of whole numbers"),
+        ({"id": 0, "answers": ["1"]}, "it needs `gold` and a list of `answers`"),
+        ({"id": 0, "gold": "1", "answers": [["1"]]}, "an answer must be text, a number or null"),
+        ({"id": 0, "gold": "1", "answers": ["1"], "correct": ["maybe"]}, "`correct` must be a list of true or false"),
+        ({"id": 0, "gold": "1", "answers": ["1"] * 257}, "257 answers; at most 256"),
     ],
 )
 def test_a_bad_set_of_answers_is_refused(tmp_path: Path, row: Any, words: str) -> None:
@@ -118,7 +155,7 @@ def test_a_file_that_is_not_compressed_or_is_cut_off_is_refused(tmp_path: Path) 
     with pytest.raises(SetError, match=r"cut\.jsonl\.gz"):
         draft_sets(tmp_path)
     path.write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
-    with pytest.raises(SetError, match="gzipped"):
+    with pytest.raises(SetError, match="a pointer of Git LFS"):
         draft_sets(tmp_path)
 
 

@@ -192,6 +192,90 @@ def test_tables_are_recorded_sets_too(tmp_path: Path) -> None:
     assert found.rows[0][3][0].text == ""
 
 
+FORMS_OF_A_FOLDER: dict[str, Any] = {
+    "texts": lambda text: {"response": text},
+    "answer": lambda text: {"answer": text},
+    "several": lambda text: {"outputs": [text, text]},
+    "long answers": lambda text: {"answers": [text + " because of this and that and more of it, as was to be shown."]},
+}
+
+
+@pytest.mark.parametrize("form", FORMS_OF_A_FOLDER)
+def test_a_folder_of_texts_holds_drafts(tmp_path: Path, form: str) -> None:
+    """A file for each model with whole texts: their final answers are compared, not the texts letter by letter."""
+    for model, wrong in (("a", 0), ("b", 1)):
+        rows = [{"id": n, "question": f"Add {n}.", "gold": f"{n}",
+                 **FORMS_OF_A_FOLDER[form](f"So the sum is {n + wrong * (n % 2)}")} for n in range(6)]  # fmt: skip
+        lines(tmp_path / f"set/{model}.jsonl", rows)
+    found = read_recorded(tmp_path / "set")
+    assert (found.models, found.texts, found.prompts[0].text) == (["a", "b"], True, "Add 0.")
+    assert found.samples.scores[:, :, 0].mean(axis=1).tolist() == [1.0, 0.5]
+
+
+def test_answers_with_recorded_grades_keep_them(tmp_path: Path) -> None:
+    rows = [
+        {"id": n, "gold": "1/2", "answers": ["\\frac12", "0.7", None], "correct": [True, "no", None]} for n in range(4)
+    ]
+    found = read_recorded(lines(tmp_path / "set/a.jsonl", rows).parent)
+    assert found.samples.scores[0].tolist() == [[1.0, 0.0, 0.0]] * 4
+
+
+def test_gaps_of_judges_words_of_grades_and_values_of_tables(tmp_path: Path) -> None:
+    """A judge may leave a score out or write it as text; NaN is what tables have for null; ids may be floats."""
+    rows = drafts(5)
+    for row in rows:
+        row["id"] = float(row["id"])
+        row["scores_side_by_side"] = {"org/a": ["9", None], "b:1": {"b:1": 2, "org/a": 8.5}, "none": None}
+        row["drafts"][0]["correct"] = "T"
+    rows[1]["drafts"][1]["correct"] = float("nan")
+    found = read_recorded(lines(tmp_path / "mine.jsonl", rows))
+    assert found.judges == {
+        "org/a": {str(n): [9.0, None] for n in range(5)},
+        "b:1": {str(n): [8.5, 2.0] for n in range(5)},
+    }
+    assert found.samples.scores[:, :, 0].sum(axis=1).tolist() == [5.0, 3.0]
+    measured = run(tmp_path / "mine.jsonl").measured
+    assert next(each for each in measured if each.plan.name.startswith("select by peers")).scores.tolist() == [1.0] * 5
+
+
+def test_models_beside_their_texts(tmp_path: Path) -> None:
+    rows = [{"id": n, "question": f"{n}?", "gold": "4", "models": ["a", "b"], "responses": ["It is 4", "It is 5"]}
+            for n in range(4)]  # fmt: skip
+    assert read_recorded(lines(tmp_path / "mine.jsonl", rows)).samples.scores[:, :, 0].mean(axis=1).tolist() == [1, 0]
+    rows = [{**row, "correct": [False, True]} for row in rows]
+    assert read_recorded(lines(tmp_path / "mine.jsonl", rows)).samples.scores[:, :, 0].mean(axis=1).tolist() == [0, 1]
+
+
+def test_rows_of_one_draft_each_are_no_repetitions(tmp_path: Path) -> None:
+    found = read_recorded(lines(tmp_path / "mine.jsonl", OTHER_FORMS["one draft a row"]))
+    assert found.repeated == 0
+
+
+def test_solutions_of_gsm8k_are_right_answers(tmp_path: Path) -> None:
+    rows = [{**row, "gold": f"{n} + 0 = <<{n}>>{n}\n#### {n}"} for n, row in enumerate(drafts())]
+    for row in rows:
+        row["drafts"] = [draft(each["model"], each["text"]) for each in row["drafts"]]
+    found = read_recorded(lines(tmp_path / "mine.jsonl", rows))
+    assert found.samples.scores[:, :, 0].mean(axis=1).tolist() == [1.0, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.json", json.dumps({"name": "mine", "data": drafts()})),
+        ("a.json", json.dumps({f"q{n}": {**row, "id": None} for n, row in enumerate(drafts())})),
+        (
+            "a.tsv",
+            "question\tmodel\ttext\tgold\n" + "".join(f"{n}?\t{m}\tIt is 5, yes\t5\n" for n in range(4) for m in "ab"),
+        ),
+        ("a.csv", "question;model;text;gold\n" + "".join(f"{n}?;{m};It is 5;5\n" for n in range(4) for m in "ab")),
+    ],
+)
+def test_other_containers(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    assert len(read_recorded(tmp_path / name).models) == 2
+
+
 def changed(rows: Rows, place: int, **fields: Any) -> Rows:
     rows[place] |= fields
     return rows

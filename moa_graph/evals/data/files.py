@@ -1,7 +1,7 @@
 """Read and write the rows that every benchmark shares.
 
-Readers take JSON lists, JSON Lines and Parquet, recognized by content, and CSV, recognized by its name; plain or
-gzipped. Writers are atomic: a killed run leaves the old file or the new one, never a part of one.
+Readers take JSON lists, JSON Lines and Parquet, recognized by content, and CSV or TSV, recognized by the name; plain
+or gzipped. Writers are atomic: a killed run leaves the old file or the new one, never a part of one.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def _decoded(data: bytes, path: Path) -> str:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Return the rows of JSON Lines, CSV, Parquet, a JSON list, or a JSON object whose only list of objects they are.
+    """Return the rows of JSON Lines, CSV, TSV, Parquet, a JSON list, or a JSON object that holds them.
 
     Raises:
         InputError: The file cannot be read, or a line is not a JSON object; the message names it.
@@ -97,7 +97,7 @@ def read_rows(path: Path) -> list[Row]:
     if data.startswith(tables.PARQUET):
         return tables.parquet_rows(data, path, largest=LARGEST)
     text = _decoded(data, path)
-    if ".csv" in path.suffixes and not text.lstrip().startswith(("{", "[", "<")):
+    if {".csv", ".tsv"} & set(path.suffixes) and not text.lstrip().startswith(("{", "[", "<")):
         return tables.csv_rows(text, str(path))
     if kind := _kind(text[:200].encode("utf-8", "replace")):
         raise InputError(f"{path} is not JSON but {kind}")
@@ -111,18 +111,29 @@ def read_rows(path: Path) -> list[Row]:
     return [_row(_loads(line, f"{path}:{number}"), f"{path}:{number}") for number, line in lines]
 
 
+_LISTS = ("data", "rows", "examples", "items", "instances", "records", "results")
+"""Usual names of a list of rows that stands beside a name or a version."""
+
+
 def _wrapped(text: str, first: str) -> list[Row] | None:
-    """Return the rows of a text that is one JSON object: its only list of objects, or itself; None for JSON Lines."""
+    """Return the rows of a text that is one JSON object; None for JSON Lines.
+
+    They are its only list of objects, its objects by id, or itself.
+    """
     if not first.lstrip().startswith("{"):
         return None
     try:
         whole = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    lists = [v for v in whole.values() if isinstance(v, list) and v and all(isinstance(row, dict) for row in v)]
+    lists = {k: v for k, v in whole.items() if isinstance(v, list) and v and all(isinstance(row, dict) for row in v)}
     # A row of its own may hold a list of objects beside its name: Arena-Hard's `games`.
     alone = not any(isinstance(v, str | int | float) and not isinstance(v, bool) for v in whole.values())
-    return lists[0] if len(lists) == 1 and alone else [whole]
+    if len(lists) == 1 and (alone or set(lists) & set(_LISTS)):
+        return next(iter(lists.values()))
+    if len(whole) > 1 and all(isinstance(row, dict) for row in whole.values()):
+        return [{"id": name, **row} for name, row in whole.items()]
+    return [whole]
 
 
 def _kind(data: bytes) -> str | None:

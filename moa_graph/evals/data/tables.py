@@ -19,11 +19,14 @@ _LONGEST_FIELD = 1 << 24
 def csv_rows(text: str, where: str) -> list[dict[str, Any]]:
     """Return the rows of a CSV file with a header. Empty fields are left out.
 
+    Fields are separated by commas, or by tabs or semicolons where the header has more of these.
+
     Raises:
         InputError: It has no header, a row has more fields than the header, or a quote is not closed.
     """
     csv.field_size_limit(_LONGEST_FIELD)
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    header = text.lstrip().partition("\n")[0]
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True, delimiter=max(",\t;", key=header.count))
     found = []
     try:
         if not reader.fieldnames or len(set(reader.fieldnames)) < len(reader.fieldnames):

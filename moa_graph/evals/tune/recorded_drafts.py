@@ -11,16 +11,18 @@ from moa_graph.errors import InputError
 from moa_graph.evals.data.files import Row
 from moa_graph.evals.prompts.grade import Match, check_gold, is_right
 from moa_graph.evals.prompts.questions import OwnPrompt
-from moa_graph.evals.tune.recorded_answers import as_text, gold_of, set_name
+from moa_graph.evals.tune.recorded_rows import as_text, gold_of
 from moa_graph.evals.tune.recorded_set import RecordedSet
 from moa_graph.evals.tune.samples import GradedDraft, best_reader
 from moa_graph.mixture.answers import AnswerReader
 from moa_graph.state import new_usage
 
-__all__ = ["read_drafts"]
+__all__ = ["LABELS", "read_drafts"]
 
-_LABELS = {"true": 1.0, "yes": 1.0, "correct": 1.0, "1": 1.0, "false": 0.0, "no": 0.0, "incorrect": 0.0, "wrong": 0.0,
-           "0": 0.0}  # fmt: skip
+_YES = ("true", "t", "yes", "y", "correct", "right", "pass", "passed", "1", "1.0")
+_NO = ("false", "f", "no", "n", "incorrect", "wrong", "fail", "failed", "0", "0.0")
+LABELS = dict.fromkeys(_YES, 1.0) | dict.fromkeys(_NO, 0.0)
+"""Grades as words."""
 MISSING = "it is not recorded"
 _OTHER_WAYS: tuple[Match, ...] = ("number", "choice")
 _GRADED_BY = 2000
@@ -29,35 +31,47 @@ _GRADED_BY = 2000
 
 @dataclass
 class _Question:
-    """A question with its drafts by model, and each judge's scores of the first drafts by model."""
+    """A question with its drafts by model, and each judge's scores of the first drafts by model.
+
+    `pick` is the published choice: a model, and which of its drafts.
+    """
 
     prompt: OwnPrompt
     drafts: dict[str, list[GradedDraft]] = field(default_factory=dict)
-    judges: dict[str, dict[str, float]] = field(default_factory=dict)
+    judges: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    pick: tuple[str, int] | None = None
 
 
-def read_drafts(path: Path, rows: Sequence[Row]) -> RecordedSet:
-    """Return the set of a file's rows.
+def read_drafts(path: Path, rows: Sequence[Row], places: Sequence[str] = ()) -> RecordedSet:
+    """Return the set of the rows of a file or of a folder.
+
+    Args:
+        path: The file or folder.
+        rows: The rows, in the form of `as_drafts`.
+        places: How messages name each row; as a row of the file if left out.
 
     Raises:
         InputError: A row is malformed, or there is no question that every model has a draft for.
     """
     match = _best_match(rows)
-    found, repeated = _questions(path, rows, match)
+    places = places or [f"{path}, row {number}" for number in range(1, len(rows) + 1)]
+    found, repeated = _questions(rows, places, match)
     models = list(dict.fromkeys(model for each in found for model in each.drafts))
     whole = [each for each in found if all(model in each.drafts for model in models)]
     if not whole:
         raise InputError(f"{path}: no question has a draft of every model. Models: {', '.join(models)}")
     table = [[each.drafts[model] for each in whole] for model in models]
     prompts = [each.prompt for each in whole]
-    judges: dict[str, dict[str, Sequence[float]]] = {}
+    judges: dict[str, dict[str, Sequence[float | None]]] = {}
     for each in whole:
         for judge, scores in each.judges.items():
             judges.setdefault(judge, {})[each.prompt.id] = [scores[model] for model in models]
     reader = best_reader(table, [prompt.gold for prompt in prompts], AnswerReader())
     # A judge counts where it judged every question.
     judges = {judge: scores for judge, scores in judges.items() if len(scores) == len(whole)}
-    return RecordedSet(set_name(path), prompts, models, table, reader, True, judges, len(found) - len(whole), repeated)
+    picks = {each.prompt.id: (models.index(each.pick[0]), each.pick[1]) for each in whole if each.pick}
+    dropped = len(found) - len(whole)
+    return RecordedSet(path.name, prompts, models, table, reader, True, judges, dropped, repeated, picks)
 
 
 def _best_match(rows: Sequence[Row]) -> Match:
@@ -88,13 +102,12 @@ def _comparable(kind: Match, texts: Sequence[tuple[str, Sequence[str]]]) -> bool
     return True
 
 
-def _questions(path: Path, rows: Sequence[Row], match: Match) -> tuple[list[_Question], int]:
-    """Return the questions in order, and how many rows repeat one."""
+def _questions(rows: Sequence[Row], places: Sequence[str], match: Match) -> tuple[list[_Question], int]:
+    """Return the questions in order, and how many rows repeat a model's answer to one."""
     found: dict[str, _Question] = {}
     ids: set[str] = set()
     repeated = 0
-    for number, row in enumerate(rows, 1):
-        where = f"{path}, row {number}"
+    for number, (row, where) in enumerate(zip(rows, places, strict=True), 1):
         prompt = _prompt(row, number, where, match)
         known = found.get(prompt.text)
         if known is None:
@@ -104,14 +117,12 @@ def _questions(path: Path, rows: Sequence[Row], match: Match) -> tuple[list[_Que
             ids.add(name)
         elif known.prompt.gold != prompt.gold:
             raise InputError(f"{where}: its question is that of {known.prompt.id}, but `gold` is another one")
-        else:
-            repeated += 1
-        _add(known, row, where)
+        repeated += _add(known, row, where)
     return list(found.values()), repeated
 
 
-def _add(question: _Question, row: Row, where: str) -> None:
-    """Add a row's drafts, and verdicts on them, to its question."""
+def _add(question: _Question, row: Row, where: str) -> bool:
+    """Add a row's drafts, and verdicts on them, to its question; return whether a model had one already."""
     drafts = row.get("drafts")
     if not isinstance(drafts, list) or not drafts or not all(isinstance(each, dict) for each in drafts):
         raise InputError(f"{where}: `drafts` must be a list of objects, one or more")
@@ -123,28 +134,55 @@ def _add(question: _Question, row: Row, where: str) -> None:
             raise InputError(f"{where}: every draft must name its `model`")
         names.append(name.strip())
         new.setdefault(names[-1], []).append(_draft(draft, question.prompt, where))
+    repeats = any(name in question.drafts for name in new)
     for name, each in new.items():
         before = question.drafts.setdefault(name, [])
         # The same row twice is the same evidence once.
         before += [] if before == each else each
     for judge, scores in _verdicts(row, names, where).items():
         question.judges.setdefault(judge, scores)
+    question.pick = question.pick or _pick(row, names, where)
+    return repeats
 
 
-def _verdicts(row: Row, names: Sequence[str], where: str) -> dict[str, dict[str, float]]:
+def _pick(row: Row, names: Sequence[str], where: str) -> tuple[str, int] | None:
+    """Return the published choice: a model, and which of its drafts in the row."""
+    place = row.get("published_pick")
+    if place is None:
+        return None
+    if isinstance(place, bool) or not isinstance(place, int) or not 0 <= place < len(names):
+        raise InputError(f"{where}: `published_pick` must be a draft's number from 0 to {len(names) - 1}: {place!r}")
+    return names[place], names[:place].count(names[place])
+
+
+def _verdicts(row: Row, names: Sequence[str], where: str) -> dict[str, dict[str, float | None]]:
     given = row.get("scores_side_by_side") or {}
     if not isinstance(given, Mapping):
         raise InputError(f"{where}: `scores_side_by_side` must be an object: a judge's scores by its name")
     found = {}
     for judge, scores in given.items():
-        numbers = isinstance(scores, list) and all(
-            isinstance(score, int | float) and not isinstance(score, bool) for score in scores
-        )
-        if not numbers or len(scores) != len(names):
+        if scores is None:
+            continue
+        listed = [scores.get(name) for name in names] if isinstance(scores, Mapping) else scores
+        if not isinstance(listed, list) or len(listed) != len(names):
             raise InputError(f"{where}: `scores_side_by_side` of {judge} must be one number for each of the drafts")
+        numbers = [_score(score, f"{where}: `scores_side_by_side` of {judge}") for score in listed]
         # Of a model's drafts the first one is judged beside the others'.
-        found[str(judge)] = {name: float(score) for name, score in reversed(list(zip(names, scores, strict=True)))}
+        found[str(judge)] = dict(reversed(list(zip(names, numbers, strict=True))))
     return found
+
+
+def _score(given: Any, where: str) -> float | None:
+    """Return a judge's score from 0 to 10; None where the judge gave none."""
+    if given is None or given != given:
+        return None
+    try:
+        score = float(given) if isinstance(given, str | int | float) and not isinstance(given, bool) else -1.0
+    except ValueError:
+        score = -1.0
+    if not 0 <= score <= 10:
+        raise InputError(f"{where} must be numbers from 0 to 10, or null; it has {given!r}")
+    return score
 
 
 def _draft(draft: Mapping[str, Any], prompt: OwnPrompt, where: str) -> GradedDraft:
@@ -169,14 +207,14 @@ def _grade(draft: Mapping[str, Any], text: str, prompt: OwnPrompt, where: str) -
             raise InputError(f"{where}: a draft has no `correct`, and the row has no `gold`")
         return float(is_right(text, prompt.gold, prompt.match, options=prompt.options))
     if isinstance(right, str):
-        right = _LABELS.get(right.strip().casefold(), right)
+        right = LABELS.get(right.strip().casefold(), right)
     if not isinstance(right, bool | int | float) or not 0 <= right <= 1:
         raise InputError(f"{where}: `correct` must be true, false or a score from 0 to 1; it is {right!r}")
     return float(right)
 
 
 def _prompt(row: Row, number: int, where: str, match: Match) -> OwnPrompt:
-    name = str(number if row.get("id") is None else row["id"])
+    name = as_text(number if row.get("id") is None else row["id"])
     texts = (row.get(field) for field in ("prompt", "question", "problem"))
     text = next((text for text in texts if isinstance(text, str) and text.strip()), f"Question {name}")
     return OwnPrompt(name, (("user", text),), gold_of(row.get("gold", row.get("answer")), where), match)

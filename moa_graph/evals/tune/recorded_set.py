@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from moa_graph.errors import InputError
@@ -25,9 +25,10 @@ class RecordedSet:
         rows: The drafts by model, question and number.
         reader: How a final answer is read.
         texts: Whether the drafts are whole texts, not final answers alone.
-        judges: Scores of the drafts that each judge gave side by side, by judge and question.
+        judges: Scores of the drafts that each judge gave side by side, by judge and question; None where it gave none.
         dropped: Questions that were left out, because a model has no answer to them.
-        repeated: Rows whose question stands in an earlier row; their drafts were added to it.
+        repeated: Rows with further drafts of a model that has one in an earlier row.
+        picks: The published choices by question: a model's place, and which of its drafts.
     """
 
     name: str
@@ -36,9 +37,10 @@ class RecordedSet:
     rows: list[list[list[GradedDraft]]]
     reader: AnswerReader
     texts: bool
-    judges: Mapping[str, Mapping[str, Sequence[float]]]
+    judges: Mapping[str, Mapping[str, Sequence[float | None]]]
     dropped: int = 0
     repeated: int = 0
+    picks: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def samples(self) -> Samples:

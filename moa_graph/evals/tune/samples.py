@@ -13,7 +13,7 @@ from moa_graph.evals.tune.likeness import Likeness
 from moa_graph.mixture.answers import AnswerReader, key, normalized
 from moa_graph.state import Usage
 
-__all__ = ["Floats", "GradedDraft", "Ints", "Rows", "Samples", "best_reader", "known_mean", "readable"]
+__all__ = ["SHORT", "Floats", "GradedDraft", "Ints", "Rows", "Samples", "best_reader", "known_mean", "readable"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -21,7 +21,7 @@ Ints = NDArray[np.int64]
 Rows = Sequence[Sequence[Sequence["GradedDraft"]]]
 """Drafts by model, prompt and number."""
 
-_SHORT = 60
+SHORT = 60
 """Characters up to which an answer is taken to be one that can be counted in a vote."""
 
 
@@ -196,4 +196,4 @@ def best_reader(rows: Rows, golds: Sequence[Sequence[str]], otherwise: AnswerRea
 def readable(texts: Sequence[str], reader: AnswerReader) -> bool:
     """Return whether most of the texts end in a short final answer."""
     found = [len(answer) for text in texts if (answer := key(text, reader))]
-    return len(found) > len(texts) / 2 and float(np.median(found)) <= _SHORT
+    return len(found) > len(texts) / 2 and float(np.median(found)) <= SHORT
