@@ -25,6 +25,7 @@ __all__ = [
     "BY_STATUS",
     "BY_TYPE",
     "CONTENT_CODES",
+    "CONTENT_WORDS",
     "OVERFLOW_CODES",
     "OVERFLOW_WORDS",
     "QUOTA_CODES",
@@ -153,10 +154,11 @@ OVERFLOW_CODES = re.compile(
 )
 CONTENT_CODES = re.compile(
     r"content_policy_violation|content_filter|content_filtered|moderation_blocked|"
-    r"safety|responsibleaipolicyviolation|data_inspection_failed|sensitive_content"
+    r"safety|responsibleaipolicyviolation|data_?inspection_?failed|moderation|sensitive_content"
 )
 QUOTA_WORDS = re.compile(
-    r"exceeded your current quota|credit balance is too low|insufficient (?:balance|credit|fund)|billing",
+    r"exceeded your current quota|credit balance is too low|insufficient (?:balance|credit|fund)|billing|arrearage"
+    r"|(?:run )?out of credits|spending limit",
     re.I,
 )
 OVERFLOW_WORDS = re.compile(
@@ -165,6 +167,13 @@ OVERFLOW_WORDS = re.compile(
     r"|(?:prompt|input|request) (?:is )?too (?:long|large)|input length .{0,40}exceed"
     r"|tokens? \+ .?max_(?:new_)?tokens.? must be|input tokens exceed"
     r"|reduce the length of the (?:messages|prompt|input)"
-    r"|too many (?:input )?tokens in|range of input length should be|token count .{0,40}exceed",
+    r"|too many (?:input )?tokens(?: in|:)|range of input length should be|token count .{0,40}exceed"
+    r"|inputs? must have less than \d+ tokens|exceeded (?:the )?model token limit|context size has been exceeded"
+    r"|when context the overflows",  # LM Studio
+    re.I,
+)
+CONTENT_WORDS = re.compile(
+    r"content (?:management |filter\w* |moderation )?policy|content filter|usage polic(?:y|ies)|safety system"
+    r"|(?:was|been) flagged|inappropriate content|content exists risk",
     re.I,
 )

@@ -6,6 +6,7 @@ exception of a foreign class is made of.
 
 from __future__ import annotations
 
+import html
 import http
 import json
 import re
@@ -101,7 +102,7 @@ def status_of(exc: BaseException) -> int | None:
         *_codes_in(error_in(body_of(exc))),
     ):
         number = int(value) if isinstance(value, str) and re.fullmatch(r"[45]\d\d", value) else value
-        if isinstance(number, int) and not isinstance(number, bool) and 400 <= number <= 599:
+        if isinstance(number, int) and not isinstance(number, bool) and 300 <= number <= 599:
             return int(number)
     return None
 
@@ -115,7 +116,10 @@ def body_of(exc: BaseException) -> Any:
     args = get(exc, "args")
     mappings = [arg for arg in args if isinstance(arg, Mapping)] if isinstance(args, tuple) else []
     aws = response if isinstance(response, Mapping) else None
-    for body in (get(exc, "body"), *mappings, aws, get(exc, "details"), get(response, "text")):
+    given, text = get(exc, "body"), get(response, "text")
+    # The SDK keeps the field `error` only. Where that is a text, the words may stand in another field.
+    first = text if isinstance(given, str) and text else given
+    for body in (first, *mappings, aws, get(exc, "details"), text):
         if isinstance(body, Mapping | list | str | bytes) and body:
             return _parsed(body)
     return None
@@ -191,7 +195,8 @@ def _title_of(text: str) -> str:
     title = re.search(r"(?is)<title[^>]{0,99}>(.{0,300}?)</title>", head) or re.search(
         r"(?is)<h1[^>]{0,99}>(.{0,300}?)</h1>", head
     )
-    return "an HTML page instead of JSON" + (f": {title[1].strip()}" if title and title[1].strip() else "")
+    said = html.unescape(title[1]).strip() if title else ""
+    return "an HTML page instead of JSON" + (f": {said}" if said else "")
 
 
 def _codes_in(error: Mapping[str, Any]) -> Iterator[str]:
@@ -233,6 +238,10 @@ def words_of(chain: list[BaseException]) -> str:
     for exc in chain:
         if message := message_in(body_of(exc)).strip():
             return message
+    for exc in chain:
+        error = error_in(body_of(exc))
+        if status_of(exc) is not None and any(value not in (None, "", [], {}) for value in error.values()):
+            return json.dumps(error, ensure_ascii=False, default=str)[:1000]  # words in fields of any name
     outer, root = text_of(chain[0]), text_of(chain[-1])
     same = type(chain[0]).__name__ == type(chain[-1]).__name__ and isinstance(chain[0], ValueError)
     if get(chain[0], "body") is None and not same and root not in outer:

@@ -17,6 +17,7 @@ from moa_graph.models.fault_kinds import (
     BY_STATUS,
     BY_TYPE,
     CONTENT_CODES,
+    CONTENT_WORDS,
     OVERFLOW_CODES,
     OVERFLOW_WORDS,
     QUOTA_CODES,
@@ -99,14 +100,16 @@ def _kind(chain: list[BaseException], status: int | None, codes: set[str], words
         return "context_overflow"
     if any(map(CONTENT_CODES.fullmatch, codes)):
         return "content"
-    if status in (400, 422, None) and OVERFLOW_WORDS.search(words):
+    if status in (400, 422, 500, None) and OVERFLOW_WORDS.search(words):
         return "context_overflow"
     if status in (400, 403, 429, None) and wait is None and QUOTA_WORDS.search(words):
         # Some providers say "quota" for a plain rate limit; those also say when to come back.
         return "quota"
+    if status in (400, 403, 422) and CONTENT_WORDS.search(words):
+        return "content"
     if status is None and (named := next((BY_CODE[c] for c in codes if c in BY_CODE), None)):
         return named
-    if status is not None and status >= 400:
+    if status is not None:
         return BY_STATUS.get(status, "server" if status >= 500 else "bad_request")
     return _kind_by_type(chain)
 

@@ -176,12 +176,12 @@ def _refusal(raw: Raw) -> str:
     blocks = raw.content if isinstance(raw.content, list) else []
     said = [raw.extra.get("refusal")]
     said += [block.get("refusal") for block in blocks if isinstance(block, Mapping) and block.get("type") == "refusal"]
-    return next((str(words) for words in said if words), "")
+    return next((words for given in said if given and (words := message_in(given))), "")
 
 
 def _why_empty(raw: Raw, finish: Finish) -> str:
     blocks = raw.content if isinstance(raw.content, list) else []
-    kinds = {block.get("type") for block in blocks if isinstance(block, Mapping)}
+    kinds = {str(block.get("type")) for block in blocks if isinstance(block, Mapping)}
     if content_text(raw.content).strip() or kinds & _THOUGHTS or raw.extra.keys() & {"reasoning_content", "reasoning"}:
         return "the answer held only the model's thoughts"
     if raw.calls:
@@ -192,6 +192,7 @@ def _why_empty(raw: Raw, finish: Finish) -> str:
 # Content.
 
 _THOUGHTS: Final = frozenset({"thinking", "redacted_thinking", "reasoning", "reasoning_content"})
+_TEXTS: Final = frozenset({"text", "output_text", "input_text"})
 _SIGNATURES: Final = frozenset({"signature", "encrypted_content", "thought_signature", "extras"})
 
 
@@ -203,8 +204,9 @@ def content_text(content: object) -> str:
     for block in content if isinstance(content, list) else []:
         if isinstance(block, str):
             parts.append(block)
-        elif isinstance(block, Mapping) and block.get("type", "text") in ("text", "output_text"):
+        elif isinstance(block, Mapping) and str(block.get("type") or "text").lower() in _TEXTS:
             words = block.get("text")
+            words = words.get("value") if isinstance(words, Mapping) else words
             parts.append(words if isinstance(words, str) else "")
     return "".join(parts)
 
@@ -212,7 +214,7 @@ def content_text(content: object) -> str:
 def _must_return(content: object) -> bool:
     """Return whether content has blocks that the provider wants back unchanged in a tool loop."""
     blocks = [block for block in content if isinstance(block, Mapping)] if isinstance(content, list) else []
-    return any(block.get("type") in _THOUGHTS or _SIGNATURES & block.keys() for block in blocks)
+    return any(str(block.get("type")) in _THOUGHTS or _SIGNATURES & block.keys() for block in blocks)
 
 
 def _native(content: Any) -> Any:
@@ -269,7 +271,7 @@ def raw_of(message: object) -> Raw:
         raise TypeError(f"the chat model returned {type(message).__name__} instead of a message")
     metadata = message.response_metadata if isinstance(message.response_metadata, Mapping) else {}
     extra = message.additional_kwargs if isinstance(message.additional_kwargs, Mapping) else {}
-    usage = usage_from(getattr(message, "usage_metadata", None), metadata.get("token_usage"))
+    usage = usage_from(getattr(message, "usage_metadata", None), metadata.get("token_usage"), metadata.get("usage"))
     return Raw(message.content, _calls_of(message, extra), metadata, extra, usage, reasons_in(metadata), message.id)
 
 

@@ -12,37 +12,50 @@ from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, Us
 from moa_graph.models.thoughts import encodable
 from moa_graph.state import Status, Usage, new_usage
 
-__all__ = ["COSTS", "Finish", "finish_of", "plain", "reasons_in", "stated_cost", "usage_from", "usage_metadata"]
+__all__ = [
+    "COSTS",
+    "Finish",
+    "finish_of",
+    "plain",
+    "reasons_in",
+    "stated_cost",
+    "token_count",
+    "usage_from",
+    "usage_metadata",
+]
 
 _TABLE: Final[dict[Status, str]] = {
     "ok": """
-        stop end_turn stop_sequence tool_calls tool_call tool_use function_call eos eos_token end_of_text
-        end_of_turn end_of_sequence complete completed finish finished done success normal end word
-        finish_reason_stop stop_token
+        stop end_turn stop_sequence tool_calls tool_call tool_use function_call eos eos_token eos_found end_of_text
+        end_of_turn end_of_sequence end_of_message complete completed finish finished done success normal end word
+        stop_token stop_string_found im_end eot_id
     """,
     "truncated": """
         length max_tokens max_output_tokens max_length max_new_tokens model_length token_limit limit
-        max_context_length context_length context_window model_context_window_exceeded incomplete pause_turn
-        time_limit max_completion_tokens error_limit finish_reason_max_tokens truncated max_prompt_tokens
+        max_context_length context_length context_length_exceeded context_window context_window_exceeded
+        model_context_window_exceeded incomplete pause_turn
+        time_limit max_completion_tokens error_limit truncated max_prompt_tokens max_len max_context
+        maximum_tokens out_of_tokens context_length_reached max_predicted_tokens_reached
     """,
-    "filtered": """
-        content_filter content_filtered content_filtering contentfilter guardrail_intervened guardrail safety
-        prohibited_content blocklist spii recitation language image_safety image_prohibited_content image_recitation
-        error_toxic sensitive moderation blocked content_policy violation policy_violation risk
-        finish_reason_safety finish_reason_recitation
-    """,
+    "filtered": "spii language violation risk",
     "refused": "refusal refused",
     "failed": """
-        error failed failure cancelled canceled user_cancel abort aborted timeout in_progress queued
-        insufficient_system_resource network_error other malformed_function_call malformed_response
-        malformed_model_output malformed_tool_use unexpected_tool_call too_many_tool_calls
-        missing_thought_signature image_other no_image server_error internal_error overloaded interrupted expired
+        in_progress queued insufficient_system_resource other unexpected_tool_call too_many_tool_calls
+        missing_thought_signature image_other no_image overloaded expired
     """,
 }
+_WORDS: Final[dict[Status, re.Pattern[str]]] = {
+    "filtered": re.compile(
+        "filter|safety|unsafe|prohibit|block|blacklist|guardrail|armor|moderation|toxic|sensitive|policy|recitation|flagged"
+    ),
+    "failed": re.compile("error|fail|cancel|abort|malformed|timeout|interrupt|disconnect|exception|unavailable"),
+}
+"""What a reason that is not in the table says by a word in it. No word makes a reply whole."""
 
 
 def _key(reason: str) -> str:
-    return re.sub(r"[^a-z]", "", reason.lower())
+    """Return a reason's letters, without prefixes such as that of Google's ``FINISH_REASON_STOP``."""
+    return re.sub(r"(?:finish|stop)reason|^reason", "", re.sub(r"[^a-z]", "", reason.lower()))
 
 
 _STATUS: Final[dict[str, Status]] = {_key(word): status for status, words in _TABLE.items() for word in words.split()}
@@ -58,7 +71,7 @@ class Finish(NamedTuple):
     Attributes:
         status: "ok" when the reply is whole; "truncated" also for an unknown reason.
         reason: The provider's own word; empty when it gave none.
-        known: Whether the table has the reason.
+        known: Whether the reason has a meaning here.
     """
 
     status: Status
@@ -68,7 +81,7 @@ class Finish(NamedTuple):
 
 def finish_of(reasons: Iterable[object]) -> Finish:
     """Return the worst of several reasons; "ok" without any reason."""
-    found = [_finish(reason) for reason in reasons if reason not in (None, "", "null")]
+    found = [_finish(reason) for reason in reasons if _is_reason(reason)]
     return max(found, key=lambda each: _WORST_LAST.index(each.status), default=Finish("ok", ""))
 
 
@@ -82,7 +95,13 @@ def _finish(reason: object) -> Finish:
     if key and not _KNOWN.sub("", key):
         parts = [_STATUS[part] for part in _KNOWN.findall(key)]
         return Finish(max(parts, key=_WORST_LAST.index), reason)
-    return Finish("truncated", reason, known=False)
+    said = next((status for status, words in _WORDS.items() if words.search(key)), None)
+    return Finish(said or "truncated", reason, known=said is not None)
+
+
+def _is_reason(value: object) -> bool:
+    """Return whether a value is a reason: some servers send a text for null until there is one."""
+    return value not in (None, "") and str(value)[:9].lower() not in ("null", "none")
 
 
 def reasons_in(metadata: Mapping[str, Any]) -> list[object]:
@@ -93,14 +112,14 @@ def reasons_in(metadata: Mapping[str, Any]) -> list[object]:
     why = details.get("reason") if isinstance(details, Mapping) else None
     if isinstance(status, str) and status in _RESPONSES:
         found.append(why or status)
-    return [reason for reason in found if reason not in (None, "")]
+    return [reason for reason in found if _is_reason(reason)]
 
 
 _INPUT: Final = ("input_tokens", "prompt_tokens")
 _OUTPUT: Final = ("output_tokens", "completion_tokens")
 
 
-def _count(value: object) -> int | None:
+def token_count(value: object) -> int | None:
     """Return a token count as a non-negative integer below 2**53, or None. Fractions are rounded."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
@@ -115,8 +134,8 @@ def usage_from(*given: object) -> Usage | None:
 def _usage_from(given: object) -> Usage | None:
     if not isinstance(given, Mapping):
         return None
-    sent = next((count for name in _INPUT if (count := _count(given.get(name))) is not None), None)
-    received = next((count for name in _OUTPUT if (count := _count(given.get(name))) is not None), None)
+    sent = next((count for name in _INPUT if (count := token_count(given.get(name))) is not None), None)
+    received = next((count for name in _OUTPUT if (count := token_count(given.get(name))) is not None), None)
     if sent is None or received is None:
         return None
     details = _details(given)
@@ -140,7 +159,7 @@ def _details(usage: Mapping[str, Any]) -> list[tuple[str, int]]:
     """Return the counts above 0 in the details of a usage, in order."""
     given = [details for key in _DETAILS if (details := usage.get(key))]
     items = [item for details in given if isinstance(details, Mapping) for item in details.items()]
-    return [(name, count) for name, value in items if isinstance(name, str) and (count := _count(value))]
+    return [(name, count) for name, value in items if isinstance(name, str) and (count := token_count(value))]
 
 
 def _detail(details: list[tuple[str, int]], *names: str) -> int:

@@ -17,14 +17,17 @@ from typing import Any, Final
 
 from pydantic import PrivateAttr
 
+from moa_graph.models.fault_reading import message_in
 from moa_graph.models.faults import Fault, ProviderError
 from moa_graph.models.reply import EXTRAS
-from moa_graph.models.reply_fields import COSTS, stated_cost
+from moa_graph.models.reply_fields import COSTS, stated_cost, token_count
 
 __all__ = ["repaired", "repairing"]
 
 _COUNTS: Final = ("prompt_tokens", "completion_tokens", "total_tokens")
 _DETAILS: Final = ("prompt_tokens_details", "completion_tokens_details")
+_CACHED: Final = ("prompt_cache_hit_tokens", "cached_tokens")
+"""Names of the count of cached tokens beside the other counts: of DeepSeek, and of Moonshot."""
 
 _NO_CHOICES: Final = Fault("malformed", True, None, None, "the reply does not keep to the protocol (it has no choices)")
 """A stream that ended without any choice. LangChain reports it for whole replies only."""
@@ -211,23 +214,24 @@ def _usage(given: Any) -> dict[str, Any] | None:
     """Return a usage whose counts are integers, or None when they are not known."""
     if not isinstance(given, dict):
         return None
-    counts = {name: _count(given[name]) for name in _COUNTS if given.get(name) is not None}
-    if counts.get("prompt_tokens") is None or counts.get("completion_tokens") is None:
+    counts = {name: token_count(given.get(name)) for name in _COUNTS}
+    sent, received, total = counts.values()
+    if sent is None or received is None:
         # LangChain would take missing counts for 0. A stated cost has been kept.
         return None
     details = {
-        name: {key: _count(value) or 0 for key, value in given[name].items()}
+        name: {key: token_count(value) or 0 for key, value in given[name].items()}
         for name in _DETAILS
         if isinstance(given.get(name), dict)
     }
+    cached = next((count for name in _CACHED if (count := token_count(given.get(name)))), None)
+    if cached and not details.get("prompt_tokens_details", {}).get("cached_tokens"):
+        details.setdefault("prompt_tokens_details", {})["cached_tokens"] = cached
+    thoughts = details.get("completion_tokens_details", {}).get("reasoning_tokens", 0)
+    if thoughts and total == sent + received + thoughts:
+        counts["completion_tokens"] = received + thoughts  # xAI counts them apart
     known = {name: count for name, count in counts.items() if count is not None}
     return {**{key: value for key, value in given.items() if key not in (*_COUNTS, *_DETAILS)}, **known, **details}
-
-
-def _count(value: object) -> int | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return round(value) if 0 <= value < 2**53 else None
 
 
 def _repair(message: dict[str, Any], *, whole: bool) -> None:
@@ -237,6 +241,8 @@ def _repair(message: dict[str, Any], *, whole: bool) -> None:
         if not isinstance(message.get(name), str | None):
             del message[name]
     message["content"] = _content(message.get("content"))
+    if not isinstance(refusal := message.get("refusal"), str | None):
+        message["refusal"] = message_in(refusal)
     if isinstance(calls := message.get("tool_calls"), list):
         message["tool_calls"] = [_call(call, whole=whole) for call in calls if isinstance(call, dict)]
     elif calls is not None:

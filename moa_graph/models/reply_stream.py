@@ -26,8 +26,8 @@ _GROWING: Final = frozenset({"text", "thinking", "reasoning"})
 _GROWING_EXTRA: Final = frozenset({"reasoning_content", "reasoning", "refusal"})
 
 
-_GOING_ON: Final = ("null", "in_progress", "queued")
-"""Reasons that the Responses API and some servers send in pieces that are not the last."""
+_GOING_ON: Final = ("in_progress", "queued")
+"""Values of `status` that the Responses API sends in pieces that are not the last."""
 
 
 class StreamEnd:
@@ -128,7 +128,7 @@ class Pieces:
                 self._metadata[key] = value
         self._reasons += reasons_in({key: value for key, value in given.items() if key != "status"})
         status = _status(self._metadata).get("status")
-        self.ended = any(reason != "null" for reason in self._reasons) or status in ("completed", "incomplete")
+        self.ended = bool(self._reasons) or status in ("completed", "incomplete")
 
     def _add_extra(self, given: Mapping[str, Any]) -> None:
         for key, value in given.items():

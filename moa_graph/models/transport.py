@@ -17,7 +17,9 @@ import aiohttp
 import httpx2
 from aiohttp.client_proto import ResponseHandler
 
+from moa_graph.models.inflate import PIECE, Inflate
 from moa_graph.models.limits import (
+    MAX_ERROR_BYTES,
     MAX_HEADER_BYTES,
     MAX_INTERIM_REPLIES,
     MAX_REPLY_BYTES,
@@ -28,8 +30,9 @@ from moa_graph.models.limits import (
 _KEEPALIVE = 90.0
 """Seconds for which an idle connection is kept: longer than a slow round of proposers."""
 _HEADERS = 1000
-_PIECE = 2**14
-"""Bytes that are decoded, and handed on, at once: a piece of short lines takes a few milliseconds to read."""
+
+_ERROR_BODY = 2.0
+"""Seconds for the body of an error. Its status is known already."""
 
 _WORK = 0.004
 """Seconds of work on a reply after which other tasks get a turn."""
@@ -71,8 +74,8 @@ class _Connection(ResponseHandler):
 
     def data_received(self, data: bytes) -> None:
         """Parse in pieces, and abort the connection when a limit is exceeded."""
-        for start in range(0, len(data) or 1, _PIECE):
-            piece = data[start : start + _PIECE]
+        for start in range(0, len(data) or 1, PIECE):
+            piece = data[start : start + PIECE]
             super().data_received(piece)
             self._head_bytes += 0 if self._answered else len(piece)
             if self._head_bytes > MAX_HEADER_BYTES:
@@ -181,6 +184,9 @@ class Transport(httpx2.AsyncBaseTransport):
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=given.get("connect"), sock_read=given.get("read"))
         headers = {name: value for name, value in request.headers.items() if name not in ("host", "content-length")}
         response = await self._send(request.method, str(request.url), headers, await request.aread(), timeout)
+        if not 200 <= response.status < 300:
+            body = await error_body(response)
+            return httpx2.Response(response.status, headers=decoded_headers(response), content=body)
         stream = "event-stream" in response.headers.get("content-type", "")
         pieces = body_of(response, MAX_STREAM_BYTES if stream else MAX_REPLY_BYTES)
         return httpx2.Response(response.status, headers=decoded_headers(response), stream=_Body(response, pieces))
@@ -231,7 +237,7 @@ async def body_of(response: aiohttp.ClientResponse, limit: int) -> AsyncGenerato
         ReplyTooLarge: the body is larger than `limit`.
     """
     total, turns = 0, Turns()
-    inflate = _Inflate(response.headers.get("content-encoding", "identity").strip().lower())
+    inflate = Inflate(response.headers.get("content-encoding", "identity").strip().lower())
     with translated():
         try:
             async for received in response.content.iter_any():
@@ -248,6 +254,16 @@ async def body_of(response: aiohttp.ClientResponse, limit: int) -> AsyncGenerato
             response.close()
 
 
+async def error_body(response: aiohttp.ClientResponse) -> bytes:
+    """Return what can be read of the body of an error. Never raises: without it, the status is still known."""
+    received: list[bytes] = []
+    with contextlib.suppress(TimeoutError, ReplyTooLarge, httpx2.RequestError):
+        async with asyncio.timeout(_ERROR_BODY), contextlib.aclosing(body_of(response, MAX_ERROR_BYTES)) as pieces:
+            async for piece in pieces:
+                received.append(piece)
+    return b"".join(received)
+
+
 class Turns:
     """Lets other tasks run while a task has more to read than it can wait for."""
 
@@ -259,27 +275,3 @@ class Turns:
         if time.perf_counter() - self._since > _WORK:
             await asyncio.sleep(0)
             self._since = time.perf_counter()
-
-
-class _Inflate:
-    """Decodes a body that came compressed although it was asked for as it is. Gzip may have several members."""
-
-    def __init__(self, encoding: str) -> None:
-        if encoding not in ("", "identity", "gzip", "x-gzip", "deflate"):
-            raise httpx2.DecodingError(f"the reply has the encoding {encoding[:40]!r}, which was not asked for")
-        self.compressed = encoding not in ("", "identity")
-        self._zlib = zlib.decompressobj(wbits=47)
-        self._over = False
-
-    def __call__(self, data: bytes) -> Iterator[bytes]:
-        if not self.compressed:
-            yield from (data[start : start + _PIECE] for start in range(0, len(data), _PIECE))
-            return
-        while data and not self._over:
-            piece = self._zlib.decompress(data, _PIECE)
-            data = self._zlib.unconsumed_tail
-            if self._zlib.eof:
-                data = self._zlib.unused_data
-                self._zlib = zlib.decompressobj(wbits=47)
-                self._over = bool(data) and not data.startswith(b"\x1f")  # no further member: it is ignored
-            yield piece

@@ -190,10 +190,10 @@ def counted(drafts: Sequence[Draft], layer: int) -> list[Draft]:
 
 
 def total_usage(usages: Sequence[Usage | None]) -> Usage:
-    """Return the sum of the usages that are known.
+    """Return the sum of the usages that are known. Every count stays below 2**53, as in a single usage.
 
     Args:
         usages: Usages; None for an unknown one.
     """
     known = [as_usage(usage) for usage in usages if usage]
-    return new_usage(**{name: sum(usage[name] for usage in known) for name in Usage.__annotations__})  # type: ignore[literal-required]  # the names are Usage's own
+    return new_usage(**{name: min(sum(u[name] for u in known), 2**53 - 1) for name in Usage.__annotations__})  # type: ignore[literal-required]  # the names are Usage's own

@@ -134,6 +134,7 @@ NONE = {"failed", "empty"}
 OK, CUT, FAILED, EMPTY = {"ok"}, {"truncated"}, {"failed"}, {"empty"}
 READ = {"ok", "truncated"}
 ERR = '{"error": {"message": "the reason of it"}}'
+COMPLETION = json.dumps(completion()).encode()
 
 SHAPES: dict[str, Odd] = {
     "role null": both(OK, FINE, message={"role": None}),
@@ -195,6 +196,17 @@ SHAPES: dict[str, Odd] = {
     "fingerprint list": both(OK, FINE, system_fingerprint=[1, {"a": None}]),
     "service tier object": both(OK, FINE, service_tier={"a": 1}),
     "annotations odd": both(OK, FINE, message={"annotations": [None, {"type": 3}], "audio": "x", "refusal": None}),
+    "a number of 5,000 digits": raw(COMPLETION.replace(b'"created": 1', b'"created": ' + b"9" * 5000), OK, FINE),
+    "nested 5,000 deep": raw(COMPLETION.replace(b'"created": 1', b'"created": ' + b"[" * 5000), FAILED, "nested"),
+    "bytes that are not UTF-8": raw(COMPLETION.replace(b"fine", b"f\xffne"), OK, "a f\ufffdne answer"),
+    "UTF-16": raw(json.dumps(completion()).encode("utf-16"), OK, FINE),
+    "a stream": Odd(http(TEXT + STOP + DONE, kind="text/event-stream"), None, frozenset(OK), FINE),
+    "a stream without an end": Odd(http(TEXT, kind="text/event-stream"), http(b""), frozenset({*CUT, *FAILED}), ""),
+    "a stream with an error": raw(TEXT + b'data: {"error": "the reason of it"}\n\n', FAILED, "the reason of it"),
+    "a login page": Odd(
+        http(b"<!doctype html><title>Sign in</title>", kind="text/html"), None, frozenset(FAILED), "HTML page instead"
+    ),
+    "plain words": Odd(http(b"the reason of it", kind="text/plain"), None, frozenset(FAILED), "the reason of it"),
 }
 
 CONTENT: dict[str, Odd] = {
@@ -221,6 +233,18 @@ CONTENT: dict[str, Odd] = {
     ),
     "half an emoji": both(OK, "a\ufffdb", message={"content": "a\ud83db"}),
     "thinking left open": both(EMPTY, message={"content": "<think>" + "hm " * 1000}),
+    "blocks with their text in an object": both(
+        OK, FINE, message={"content": [{"type": "text", "text": {"value": FINE}}]}
+    ),
+    "blocks of a null type": both(OK, FINE, message={"content": [{"type": None, "text": FINE}]}),
+    "blocks of type TEXT": both(OK, FINE, message={"content": [{"type": "TEXT", "text": FINE}]}),
+    "blocks of a type that is a list": both(
+        OK, FINE, message={"content": [{"type": ["x"], "text": "y"}, {"type": "text", "text": FINE}]}
+    ),
+    "a refusal that is an object": both(
+        {"refused"}, "I will not", message={"content": None, "refusal": {"reason": "I will not"}}
+    ),
+    "a refusal that is true": both(OK, FINE, message={"refusal": True}),
 }
 
 ENDINGS: dict[str, Odd] = {
@@ -234,6 +258,8 @@ ENDINGS: dict[str, Odd] = {
     "SAFETY": both({"filtered"}, choice={"finish_reason": "SAFETY"}),
     "error": both(FAILED, choice={"finish_reason": "error"}),
     "length and nothing said": both(EMPTY, message={"content": ""}, choice={"finish_reason": "length"}),
+    "Google's prefix": both({"filtered"}, choice={"finish_reason": "FINISH_REASON_PROHIBITED_CONTENT"}),
+    "None as a text": stream(TEXT.replace(b"null", b'"None"'), STOP, DONE, status=OK, words=FINE),
 }
 
 TOOLS: dict[str, Odd] = {
@@ -310,6 +336,13 @@ STATUS: dict[str, Odd] = {
     "redirect": Odd(http(b"", "location: http://127.0.0.1:9/", status="302 Found"), None, frozenset(FAILED)),
     "no content": raw(b"", NONE, line="204 No Content"),
     "accepted": raw(b'{"id": "job", "status": "queued"}', NONE, line="202 Accepted"),
+    "a redirect with words": raw(ERR.encode(), FAILED, "308 the reason of it", line="308 Permanent Redirect"),
+    "a limit with a broken body": Odd(
+        http(b"\x8b\x02", "content-encoding: br", status="429 X"), None, frozenset(FAILED), "429"
+    ),
+    "an error whose body is cut": Odd(
+        http(b"no key", status="401 X").replace(b"length: 6", b"length: 60"), None, frozenset(FAILED), "401 no key"
+    ),
 }
 
 BROKEN: dict[str, Odd] = {
@@ -359,7 +392,10 @@ BROKEN: dict[str, Odd] = {
         frozenset(FAILED),
     ),
     "deflate raw": Odd(
-        http(zlib.compress(json.dumps(completion()).encode(), wbits=-15), "content-encoding: deflate"), None
+        http(zlib.compress(json.dumps(completion()).encode(), wbits=-15), "content-encoding: deflate"),
+        None,
+        frozenset(OK),
+        FINE,
     ),
     "brotli": Odd(http(b"\x8b\x02\x80abc\x03", "content-encoding: br"), None, frozenset(FAILED), "encoding"),
     "gzip members for ever": Odd(
@@ -370,6 +406,15 @@ BROKEN: dict[str, Odd] = {
     "nothing": Odd(b"", None, frozenset(FAILED)),
     "a head cut": Odd(b"HTTP/1.1 200 OK\r\ncontent-", None, frozenset(FAILED)),
     "an old protocol": Odd(b"<html>no head at all</html>", None, frozenset(FAILED)),
+    "gzip in the header only": Odd(http(COMPLETION, "content-encoding: gzip"), None, frozenset(OK), FINE),
+    "gzip without a header": Odd(http(gzip.compress(COMPLETION)), None, frozenset(OK), FINE),
+    "gzip with junk that looks like gzip": Odd(
+        http(gzip.compress(COMPLETION) + b"\x1f\x8bjunk", "content-encoding: gzip"), None, frozenset(OK), FINE
+    ),
+    "a character set as encoding": Odd(http(COMPLETION, "content-encoding: utf-8"), None, frozenset(OK), FINE),
+    "encodings in a row": Odd(
+        http(gzip.compress(COMPLETION), "content-encoding: identity, gzip"), None, frozenset(OK), FINE
+    ),
 }
 
 STREAMS: dict[str, Odd] = {
@@ -471,6 +516,35 @@ STREAMS: dict[str, Odd] = {
     ),
     "content type missing": Odd(
         None, (TEXT + STOP + DONE).join([b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n", b""]), frozenset(OK), FINE
+    ),
+    "a byte order mark before every event": stream(
+        (TEXT + STOP + DONE).replace(b"data", b"\xef\xbb\xbfdata"), status=OK, words=FINE
+    ),
+    "words without a frame": stream(TEXT, b"the reason of it\n", status=FAILED, words="the reason of it"),
+    "words as data": stream(TEXT, b"data: [ERROR] the reason of it\n\n", DONE, status=FAILED, words="the reason of it"),
+    "words as a JSON text": stream(TEXT, b'data: "the reason of it"\n\n', status=FAILED, words="the reason of it"),
+    "an error in a list": stream(
+        TEXT, b'data: [{"error": {"message": "the reason of it"}}]\n\n', status=FAILED, words="the reason of it"
+    ),
+    "an error that is true": stream(
+        TEXT, b'data: {"error": true, "message": "the reason of it"}\n\n', status=FAILED, words="the reason of it"
+    ),
+    "words that are no error": stream(
+        b"data: ping\n\n", TEXT, b"data: null\n\n", STOP, b"data: [END]\n\n", status=OK, words=FINE
+    ),
+    "a page": Odd(
+        None,
+        http(b"<html><title>Sign in</title></html>", kind="text/html"),
+        frozenset(FAILED),
+        "instead of JSON: Sign in",
+    ),
+    "a whole answer in lines": stream(json.dumps(completion(), indent=1).encode(), status=OK, words=FINE),
+    "an error in lines": stream(
+        json.dumps(json.loads(ERR), indent=1).encode(), status=FAILED, words="the reason of it"
+    ),
+    "events under a JSON type": Odd(None, sse(TEXT, STOP, DONE, kind="application/json"), frozenset(OK), FINE),
+    "bytes that are not UTF-8": stream(
+        TEXT.replace(b"fine", b"f\xffne"), STOP, DONE, status=OK, words="a f\ufffdne answer"
     ),
 }
 

@@ -166,6 +166,20 @@ async def test_an_endless_error_keeps_its_status_and_its_first_words() -> None:
     assert judged(caught.value).status == 503
 
 
+@pytest.mark.parametrize("cheap", [False, True])
+async def test_an_error_whose_body_never_ends_keeps_its_status(cheap: bool) -> None:
+    async def hanging(writer: asyncio.StreamWriter) -> None:
+        writer.write(http(b"slow down", "retry-after: 3", status="429 Busy").replace(b"length: 9", b"length: 90"))
+        await asyncio.sleep(60)
+
+    async with serving(hanging) as url, asyncio.timeout(30):
+        model = chat_openai(model="m", base_url=url, api_key="k", cheap=cheap)
+        with pytest.raises(openai.RateLimitError) as caught:
+            await model.ainvoke("hi")
+    fault = judged(caught.value)
+    assert (fault.status, fault.retry_after, fault.reason) == (429, 3.0, "429 slow down")
+
+
 @pytest.mark.parametrize("streamed", [False, True])
 async def test_a_429_with_a_header_that_is_not_ascii_is_a_429(streamed: bool) -> None:
     words = b'{"error": {"message": "slow down"}}'

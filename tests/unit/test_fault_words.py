@@ -38,6 +38,7 @@ BODIES: list[tuple[Any, str]] = [
     (b"upstream connect error", "upstream connect error"),
     ("<html><head><title>502 Bad Gateway</title></head></html>", "an HTML page instead of JSON: 502 Bad Gateway"),
     ("<!DOCTYPE html><h1>Oops</h1>", "an HTML page instead of JSON: Oops"),
+    ("<html><title>Rock &amp; Roll</title>", "an HTML page instead of JSON: Rock & Roll"),
     ({}, ""),
     ({"error": None}, ""),
     (None, ""),
@@ -67,6 +68,60 @@ def test_any_body_is_classified(body: Any) -> None:
 
     fault = classify(Failed())
     assert fault.status == 400 and fault.reason
+
+
+def refused(status: int, body: Any, **headers: str) -> Exception:
+    """As the SDK raises it."""
+    response = httpx2.Response(status, headers=headers, json=body)
+    sdk = openai.OpenAI(
+        api_key="k",
+        base_url="http://x",
+        max_retries=0,
+        http_client=httpx2.Client(transport=httpx2.MockTransport(lambda request: response)),
+    )
+    with pytest.raises(openai.APIStatusError) as caught:
+        sdk.models.list()
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ({"errmsg": "no credits"}, '400 {"errmsg": "no credits"}'),
+        ({"error": {"message": "", "param": "n"}}, '400 {"message": "", "param": "n"}'),
+        ({"model": ["is unknown"]}, '400 {"model": ["is unknown"]}'),
+        ({"status": 500, "error": "Internal Server Error", "message": "disk full"}, "400 disk full"),
+        ({"error": "invalid_grant", "error_description": "token expired"}, "400 token expired"),
+        ({"error": {}}, "400 Bad Request, without a message"),
+        ({"error": {"message": None}}, "400 Bad Request, without a message"),
+    ],
+)
+def test_words_in_fields_of_any_name_are_told(body: Any, reason: str) -> None:
+    assert classify(refused(400, body)).reason == reason
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "kind"),
+    [
+        (422, "Input validation error: inputs must have less than 4095 tokens", "context_overflow"),
+        (400, "too many tokens: total number of tokens in the prompt cannot exceed 4081", "context_overflow"),
+        (400, "Your request exceeded model token limit: 8192", "context_overflow"),
+        (500, "Context size has been exceeded.", "context_overflow"),
+        (403, "Your team has run out of credits", "quota"),
+        (429, "You've reached your monthly spending limit", "quota"),
+        (400, "Your prompt was flagged as potentially violating our usage policy.", "content"),
+        (403, "Your input was flagged", "content"),
+        (500, "Your input was flagged", "server"),
+        (400, "max_tokens must be less than or equal to 4096", "bad_request"),
+    ],
+)
+def test_what_follows_from_the_words(status: int, words: str, kind: str) -> None:
+    assert classify(refused(status, {"error": {"message": words}})).kind == kind
+
+
+def test_a_redirect_is_a_status_that_is_not_retried() -> None:
+    fault = classify(refused(308, {"error": {"message": "moved"}}))
+    assert (fault.status, fault.retryable, fault.reason) == (308, False, "308 moved")
 
 
 def stream_error(body: Any) -> openai.APIError:

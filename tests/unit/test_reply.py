@@ -25,6 +25,8 @@ import moa_graph
 from moa_graph.models.limits import MAX_TEXT_CHARS
 from moa_graph.models.reply import Raw, Reply, read
 from moa_graph.models.reply_calls import RawCall
+from moa_graph.models.reply_fields import usage_from
+from moa_graph.models.reply_openai import repaired
 from moa_graph.state import new_usage
 
 
@@ -64,6 +66,14 @@ def ended(reason: object, text: str = "Half an", **metadata: Any) -> Reply:
         ({"status": "incomplete", "incomplete_details": {"reason": "content_filter"}}, "filtered"),
         ({"status": "incomplete"}, "truncated"),
         ({"status": "failed"}, "failed"),
+        ({"finish_reason": "FINISH_REASON_PROHIBITED_CONTENT"}, "filtered"),
+        ({"finish_reason": "FinishReason.MAX_TOKENS"}, "truncated"),
+        ({"finish_reason": "REASON_MAX_LEN"}, "truncated"),
+        ({"finish_reason": "MODEL_ARMOR"}, "filtered"),
+        ({"finish_reason": "eosFound"}, "ok"),
+        ({"finish_reason": "user_cancelled"}, "failed"),
+        ({"finish_reason": "None"}, "ok"),
+        ({"finish_reason": "NULL"}, "ok"),
         # What LangChain joined.
         ({"finish_reason": "lengthlength"}, "truncated"),
         ({"finish_reason": "content_filtercontent_filter"}, "filtered"),
@@ -75,7 +85,11 @@ def test_every_providers_word_for_why_it_stopped(given: dict[str, object], statu
     assert read(AIMessage("Half an", response_metadata=given)).status == status
 
 
-@pytest.mark.parametrize("reason", ["quota_of_the_day", "stopped_by_moonlight", {"a": 1}, 10**40, True, ["stop"]])
+@pytest.mark.parametrize(
+    "reason",
+    ["quota_of_the_day", "stopped_by_moonlight", "not_finished", "FINISH_REASON_UNSPECIFIED", {"a": 1}, 10**40, True,
+     ["stop"]],
+)  # fmt: skip
 def test_an_unknown_reason_is_never_whole(reason: object) -> None:
     reply = ended(reason)
     assert reply.status == "truncated" and reply.counts
@@ -99,6 +113,7 @@ def test_a_failed_end_has_the_providers_words_and_may_be_retried() -> None:
         AIMessageChunk("fine"),
         AIMessage([{"type": "text", "text": "fi"}, "ne", {"type": "reasoning", "reasoning": "hm"}]),
         AIMessage([{"type": "text"}, {"type": "text", "text": 5}, {"type": "text", "text": "fine"}]),
+        AIMessage([{"type": ["x"]}, {"type": None, "text": "fi"}, {"type": "TEXT", "text": {"value": "ne"}}]),
     ],
     ids=lambda message: type(message).__name__,
 )
@@ -157,6 +172,28 @@ def test_counts_are_integers_that_can_be_trusted_or_unknown(given: Any, usage: A
     reply = read(message)
     assert (reply.status, reply.usage) == ("ok", usage)
     assert (reply.message.usage_metadata is None) == (usage is None)
+
+
+def thought(tokens: int, *, total: int) -> dict[str, Any]:
+    return {"total_tokens": total, "completion_tokens_details": {"reasoning_tokens": tokens}}
+
+
+@pytest.mark.parametrize(
+    ("given", "usage"),
+    [
+        ({"prompt_cache_hit_tokens": 4, "prompt_cache_miss_tokens": 6}, new_usage(10, 6, cache_read_tokens=4)),
+        ({"cached_tokens": 4, "prompt_tokens_details": None}, new_usage(10, 6, cache_read_tokens=4)),
+        ({"cached_tokens": 4, "prompt_tokens_details": {"cached_tokens": 3}}, new_usage(10, 6, cache_read_tokens=3)),
+        ({"cached_tokens": -4, "prompt_cache_hit_tokens": "4"}, new_usage(10, 6)),
+        # xAI counts reasoning apart from the answer.
+        (thought(30, total=46), new_usage(10, 36, reasoning_tokens=30)),
+        (thought(5, total=16), new_usage(10, 6, reasoning_tokens=5)),
+        (thought(5, total=99), new_usage(10, 6, reasoning_tokens=5)),
+    ],
+)  # fmt: skip
+def test_counts_that_providers_state_in_their_own_places(given: dict[str, Any], usage: Any) -> None:
+    data = {"choices": [], "usage": {"prompt_tokens": 10, "completion_tokens": 6, "total_tokens": 16, **given}}
+    assert usage_from(repaired(data)["usage"]) == usage
 
 
 def test_the_usage_of_a_message_class_without_usage_is_found_in_its_metadata() -> None:

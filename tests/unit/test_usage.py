@@ -15,6 +15,10 @@ def test_sums_add_every_count_and_pass_over_unknown_usages():
     assert total_usage([]) == new_usage()
 
 
+def test_a_sum_of_huge_counts_stays_below_two_to_the_53():
+    assert total_usage([new_usage(2**53 - 1, 1)] * 3) == new_usage(2**53 - 1, 3)
+
+
 def test_rows_written_before_there_were_cached_tokens_are_read():
     assert as_usage({"input_tokens": 3, "output_tokens": 4, "reasoning_tokens": 1}) == new_usage(
         3, 4, reasoning_tokens=1

@@ -14,10 +14,11 @@ import openai
 import orjson
 
 from moa_graph.models.batching import BatchReply, batcher_for
+from moa_graph.models.fault_reading import message_in
 from moa_graph.models.json_bodies import loads
-from moa_graph.models.limits import MAX_ERROR_BYTES, MAX_REPLY_BYTES, ReplyTooLarge
-from moa_graph.models.openai_http.stream import chunks_of, raise_error_in, sdk_errors
-from moa_graph.models.transport import Transport, body_of, decoded_headers
+from moa_graph.models.limits import MAX_REPLY_BYTES
+from moa_graph.models.openai_http.stream import chunks_of, raise_error_in, sdk_errors, whole_of
+from moa_graph.models.transport import Transport, body_of, decoded_headers, error_body
 
 
 class Completions:
@@ -53,18 +54,30 @@ class Completions:
             if reply is not None:
                 return await self._of_batch(reply, payload)
         response = await self._post(body, payload)
-        received = await self._read(response, MAX_REPLY_BYTES)
-        try:
-            data = loads(received)
-        except ValueError:
-            if len(received) > MAX_ERROR_BYTES:  # the SDK could not read it either, only slower
-                raise ValueError(f"{len(received):,} bytes that are not JSON") from None
-            data = None
+        received = await self._read(response)
+        data = await self._parsed(received)
         if isinstance(data, dict) and not data.get("error"):  # which LangChain reports
             raise_error_in(data, self._url)
         if isinstance(data, dict) and _is_plain(data):
             return SimpleNamespace(parse=lambda: data, headers=response.headers)
         return await self._as_the_sdk_reads(response, received, payload)
+
+    async def _parsed(self, received: bytes) -> Any:
+        """Return the JSON of a reply, also of one that was streamed unasked.
+
+        Raises:
+            ValueError: It is neither. The SDK could not read it either.
+        """
+        if not received.strip():
+            raise ValueError("the reply is empty")
+        try:
+            return loads(received)
+        except ValueError as error:
+            streamed = await asyncio.to_thread(whole_of, received, self._url)
+            if streamed is None:
+                words = message_in(received)
+                raise ValueError(f"{error}: {words}" if received.lstrip().startswith(b"{") else words) from None
+            return streamed
 
     async def _of_batch(self, reply: BatchReply, payload: dict[str, Any]) -> Any:
         """Return the reply to a request of a batch. Errors are raised as the SDK raises them."""
@@ -83,16 +96,12 @@ class Completions:
             response = await self._transport.post(self._url, self._headers, body)
         if 200 <= response.status < 300:
             return response
-        received = await self._read(response, MAX_ERROR_BYTES, cut=True)
-        await self._as_the_sdk_reads(response, received, payload)
+        await self._as_the_sdk_reads(response, await error_body(response), payload)
         raise AssertionError("the SDK accepted an HTTP error")
 
-    async def _read(self, response: aiohttp.ClientResponse, limit: int, *, cut: bool = False) -> bytes:
-        pieces: list[bytes] = []
-        with sdk_errors(self._url), contextlib.suppress(*[ReplyTooLarge] if cut else []):
-            async for piece in body_of(response, limit):
-                pieces.append(piece)
-        return b"".join(pieces)
+    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+        with sdk_errors(self._url):
+            return b"".join([piece async for piece in body_of(response, MAX_REPLY_BYTES)])
 
     async def _as_the_sdk_reads(self, response: aiohttp.ClientResponse, body: bytes, payload: dict[str, Any]) -> Any:
         """Let the SDK read a reply that was received already: an error, or a body that is out of the ordinary.

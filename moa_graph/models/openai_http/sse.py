@@ -14,15 +14,25 @@ def _error(said: bytes) -> bytes:
     return b'{"error": %b}' % (said if said.startswith(b"{") else json.dumps(said.decode("utf-8", "replace")).encode())
 
 
+_IGNORED = (b":", b"id:", b"retry:")
+"""Comments and fields without a meaning here."""
+
+
 class Events:
-    """Splits a stream into the data of its events. Lines may end in LF, CRLF or CR."""
+    """Splits a stream into the data of its events. Lines may end in LF, CRLF or CR.
+
+    Attributes:
+        others: Lines without a frame, and data that is not a JSON object. Some servers report errors so, and some send
+            one JSON object in several lines.
+    """
 
     def __init__(self) -> None:
+        self.others: list[bytes] = []
+        self._size = 0
         self._partial: list[bytes] = [b""]
         self._data: list[bytes] = []
         self._name = b""
         self._after_cr = False
-        self._started = False
 
     def feed(self, received: bytes) -> list[bytes]:
         """Return the data of every event that `received` completes. Events without data are skipped."""
@@ -43,21 +53,38 @@ class Events:
         return self.feed(b"\n\n")
 
     def _line(self, line: bytes) -> bytes | None:
-        if not self._started:
-            line, self._started = line.removeprefix(_BOM), True
+        if line.startswith(_BOM[:1]):
+            line = line.lstrip(_BOM)  # some servers begin every event with a byte order mark
         if line.startswith(b"data:"):
             self._data.append(line[5:].removeprefix(b" "))
-        elif line.startswith(b"{"):
+        elif line.startswith(b"{") and line.rstrip().endswith(b"}"):
             return line  # JSON without a frame, as some servers report errors
         elif line.startswith(b"error:"):  # llama.cpp reports errors in a field of that name
             return _error(line[6:].strip())
         elif line.startswith(b"event:"):
             self._name = line[6:].strip()
         elif not line:
-            event, name = b"\n".join(self._data).strip(), self._name
-            self._data, self._name = [], b""
-            return _error(event) if event and name == b"error" else event
+            return self._event()
+        elif not line.startswith(_IGNORED):
+            self._keep(line)
         return None
+
+    def _event(self) -> bytes | None:
+        event, name = b"\n".join(self._data).strip().lstrip(_BOM), self._name
+        self._data, self._name = [], b""
+        if event and name == b"error":
+            return _error(event)
+        if event.startswith((b"{", b"[DONE]")):
+            return event
+        self._keep(event)
+        return None
+
+    def _keep(self, other: bytes) -> None:
+        self._size += len(other)
+        if self._size > MAX_EVENT_BYTES:
+            raise ReplyTooLarge("event of the stream", MAX_EVENT_BYTES)
+        if other:
+            self.others.append(other)
 
     def _newlines(self, data: bytes) -> bytes:
         if self._after_cr and data.startswith(b"\n"):

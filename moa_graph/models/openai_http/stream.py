@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import AsyncGenerator, Iterator
 from typing import Any
 
@@ -16,11 +17,14 @@ from moa_graph.models.fault_reading import message_in
 from moa_graph.models.json_bodies import loads
 from moa_graph.models.limits import MAX_STREAM_BYTES
 from moa_graph.models.openai_http.sse import Events
+from moa_graph.models.reply_calls import GrowingCalls
 from moa_graph.models.transport import Turns, body_of
 
 _DRAIN = 0.1
 """Seconds to wait for the end of a body after its last event, so that the connection can be used again."""
 _JSON_LINES = ("ndjson", "stream+json")
+_FRAMES = (b"data:", b"event:", b"id:", b":")
+"""The beginnings of a stream of events, which no JSON has."""
 
 
 @contextlib.contextmanager
@@ -41,30 +45,42 @@ async def chunks_of(url: str, response: aiohttp.ClientResponse, *, logprobs: boo
         response: the head of the reply; its body is still to be read.
         logprobs: whether log probabilities were asked for; others are dropped, because they are kept until the end.
     """
-    turns = Turns()
+    turns, frames, ended = Turns(), Events(), False
     try:
         with sdk_errors(url):
             async with (
                 contextlib.aclosing(body_of(response, MAX_STREAM_BYTES)) as pieces,
-                contextlib.aclosing(_events(response, pieces)) as events,
+                contextlib.aclosing(_events(response, pieces, frames)) as events,
             ):
                 async for found in events:
                     for chunk in merged(_chunk(event, url, logprobs) for event in found):
+                        ended = ended or _ends(chunk)
                         yield chunk
                         await turns.share()
+        if frames.others and not ended:
+            raise ValueError(message_in(b"\n".join(frames.others)))
     finally:
         response.close()
 
 
-async def _events(response: aiohttp.ClientResponse, pieces: AsyncGenerator[bytes]) -> AsyncGenerator[list[bytes]]:
+def _ends(chunk: dict[str, Any]) -> bool:
+    choices = chunk.get("choices")
+    return isinstance(choices, list) and any(isinstance(each, dict) and each.get("finish_reason") for each in choices)
+
+
+async def _events(
+    response: aiohttp.ClientResponse, pieces: AsyncGenerator[bytes], frames: Events
+) -> AsyncGenerator[list[bytes]]:
     """The events of every read; `[DONE]` and what follows it are left out."""
     kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind.endswith("json") and not kind.endswith(_JSON_LINES):
-        yield [b"".join([piece async for piece in pieces])]  # the server ignored `stream`
-        return
-    events = Events()
+        body = b"".join([piece async for piece in pieces])
+        if not body.lstrip().startswith(_FRAMES):
+            yield [body]  # the server ignored `stream`
+            return
+        pieces = _again(body)
     async for data in pieces:
-        found = events.feed(data)
+        found = frames.feed(data)
         done = next((place for place, event in enumerate(found) if event.startswith(b"[DONE]")), None)
         yield found[:done]
         if done is not None:
@@ -74,7 +90,13 @@ async def _events(response: aiohttp.ClientResponse, pieces: AsyncGenerator[bytes
                     async for _ in response.content.iter_any():
                         pass
             return
-    yield [event for event in events.end() if not event.startswith(b"[DONE]")]
+    yield [event for event in frames.end() if not event.startswith(b"[DONE]")]
+    if frames.others and frames.others[0].startswith(b"{"):
+        yield [b"\n".join(frames.others)]  # one JSON object in several lines
+
+
+async def _again(body: bytes) -> AsyncGenerator[bytes]:
+    yield body
 
 
 def _chunk(event: bytes, url: str, logprobs: bool) -> Any:
@@ -88,14 +110,68 @@ def _chunk(event: bytes, url: str, logprobs: bool) -> Any:
     return chunk
 
 
+def whole_of(received: bytes, url: str) -> dict[str, Any] | None:
+    """Return the reply in a stream that nobody asked for; None if `received` is not a stream.
+
+    Args:
+        received: The body of a reply.
+        url: The request's address, for errors.
+    """
+    if not received.lstrip().startswith(_FRAMES):
+        return None
+    frames = Events()
+    events = itertools.takewhile(lambda event: not event.startswith(b"[DONE]"), frames.feed(received) + frames.end())
+    chunks = [_chunk(event, url, True) for event in events]
+    choices = [each for chunk in chunks for each in chunk.get("choices") or () if isinstance(each, dict)]
+    if not choices:
+        return None
+    numbers = dict.fromkeys(choice.get("index") for choice in choices)
+    joined = [_joined([choice for choice in choices if choice.get("index") == number]) for number in numbers]
+    usages = [chunk["usage"] for chunk in chunks if chunk.get("usage")]
+    return {**chunks[0], "choices": joined, "usage": usages[-1] if usages else None}
+
+
+def _joined(pieces: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return one choice in pieces as a whole one."""
+    message: dict[str, Any] = {}
+    texts: dict[str, list[str]] = {}
+    calls = GrowingCalls()
+    for piece in pieces:
+        delta = piece.get("delta")
+        for name, value in delta.items() if isinstance(delta, dict) else ():
+            if name == "tool_calls":
+                _add_calls(calls, value)
+            elif isinstance(value, str):
+                texts.setdefault(name, []).append(value)
+            elif value is not None:
+                message[name] = value
+    message |= {name: "".join(parts) for name, parts in texts.items()}
+    if calls.calls:
+        message["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.args}}
+            for call in calls.joined()
+        ]
+    reasons = [reason for piece in pieces if (reason := piece.get("finish_reason"))]
+    return {
+        "index": pieces[0].get("index"),
+        "message": message,
+        "finish_reason": reasons[-1] if reasons else "incomplete",
+    }
+
+
+def _add_calls(calls: GrowingCalls, given: Any) -> None:
+    for call in given if isinstance(given, list) else ():
+        function = call.get("function") if isinstance(call, dict) else None
+        if isinstance(function, dict):
+            calls.add(function.get("name"), function.get("arguments"), call.get("id"), call.get("index"))
+
+
 def raise_error_in(data: dict[str, Any], url: str) -> None:
     """Raise the error that a server reports with a status of success, in the field `error` or instead of an answer."""
-    if "error" not in data and data.get("choices") is not None:
-        return
     error = data.get("error")
-    said = error.get("message") if isinstance(error, dict) else None
-    text = said if isinstance(said, str) and said else "An error occurred during streaming" if error else ""
-    if not error and data.get("choices") is None:
-        error, text = data, message_in(data)
-    if text:
-        raise openai.APIError(text, httpx2.Request("POST", url), body=error)
+    if not error and data.get("choices") is not None:
+        return
+    text = message_in(error) if isinstance(error, dict | list) else message_in(data)
+    if error or text:
+        body = error if isinstance(error, dict) else data
+        raise openai.APIError(text or "An error occurred during streaming", httpx2.Request("POST", url), body=body)
