@@ -12,8 +12,9 @@ from moa_graph.errors import InputError
 from moa_graph.graph.addresses import is_public_https
 from moa_graph.graph.media import KINDS, blocks_of, kind_of, kinds_in
 from moa_graph.models.thoughts import encodable
+from moa_graph.state.field_errors import given
 
-__all__ = ["check"]
+__all__ = ["check", "check_block"]
 
 _SHOWN = re.compile(r"[^\s\0]")
 """A character that shows, NUL not included: NUL characters are removed before a text is sent."""
@@ -39,35 +40,46 @@ def check(messages: Sequence[BaseMessage]) -> None:
         asked = list(messages)
     if not asked:
         raise InputError("messages: no question, only assistant messages. Add a user message.")
-    for message in messages:
-        for block in blocks_of(message):
-            _check_block(block, message)
+    for place, message in enumerate(messages):
+        for number, block in enumerate(blocks_of(message)):
+            # Other systems' histories have blocks of their own, which are repaired or left out.
+            if kind_of(block) in KINDS or not isinstance(message, AIMessage | ToolMessage | FunctionMessage):
+                check_block(block, f"messages[{place}].content[{number}]")
     if not _says_something(asked[-1]):
         raise InputError("messages: the last question is blank. Write one, or add an image or a file.")
 
 
-def _check_block(block: str | dict[str, Any], message: BaseMessage) -> None:
+def check_block(block: str | Mapping[str, Any], place: str) -> None:
+    """Refuse a content block that no model takes.
+
+    Args:
+        block: The content block.
+        place: Its place, for the message.
+
+    Raises:
+        InputError: Its type is unknown, it has neither data nor an address, or its address is neither `data:` nor a
+            public `https:`.
+    """
     kind = kind_of(block)
-    if kind in KINDS and isinstance(block, dict):
-        _check_addresses(block, kind)
-    elif kind is None and not isinstance(message, AIMessage | ToolMessage | FunctionMessage):
-        name = block.get("type") if isinstance(block, dict) else block
-        raise InputError(
-            f'messages: content block type "{name}" is not supported. Use "text", "image_url", "file" or "audio".'
-        )
-
-
-def _check_addresses(block: dict[str, Any], kind: str) -> None:
+    if isinstance(block, str):
+        return
+    if kind == "text":
+        if block.get("type") != "text-plain" and not isinstance(text := block.get("text"), str):
+            raise InputError(f"{place}.text: expected text, got {given(text)}.")
+        return
+    if kind is None:
+        name = given(block.get("type"))
+        raise InputError(f'{place}: the type {name} is not supported. Use "text", "image_url", "file" or "audio".')
     addresses: list[Any] = [address for address in _addresses(block) if address is not None]
     if not addresses and not any(_values(block, _DATA)):
-        raise InputError(f"messages: the {kind} block has neither data nor an address. Add base64 data or a URL.")
+        raise InputError(f"{place}: the {kind} block has neither data nor an address. Add base64 data or a URL.")
     for address in addresses:
         allowed = "data:image/" if kind == "image" else "data:"
         if not isinstance(address, str) or not (address.startswith(allowed) or is_public_https(address)):
-            shown = encodable(str(address))[:80]
+            shown = encodable(given(address))
             raise InputError(
-                f"messages: {kind} address {shown!r} refused. Use a {allowed}... URL or a public https URL (names are "
-                "not resolved; plain ASCII hosts without user name or port tricks)."
+                f"{place}: {kind} address {shown} refused. Use a {allowed}... URL or a public https URL (names are not "
+                "resolved; plain ASCII hosts without user name or port tricks)."
             )
 
 

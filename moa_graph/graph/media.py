@@ -12,7 +12,18 @@ from langchain_core.messages import BaseMessage
 
 from moa_graph.models.thoughts import encodable
 
-__all__ = ["KINDS", "Abilities", "abilities", "blocks_of", "kind_of", "kinds_in", "placeholder", "standard"]
+__all__ = [
+    "KINDS",
+    "Abilities",
+    "abilities",
+    "blocks_of",
+    "has_file_address",
+    "kind_of",
+    "kinds_in",
+    "placeholder",
+    "standard",
+    "takes_addresses",
+]
 
 Block = dict[str, Any]
 
@@ -59,9 +70,7 @@ def abilities(model: object) -> Abilities:
 
     A model whose profile excludes images takes no files and audio either, unless its profile says so.
     """
-    # The instance's own fields: pydantic looks for an attribute that does not exist in many places.
-    while (inner := vars(model).get("bound") or vars(model).get("inner")) is not None:
-        model = inner
+    model = _inner(model)
     given = getattr(model, "profile", None)
     profile: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
     images = profile.get("image_inputs") is not False
@@ -73,6 +82,19 @@ def abilities(model: object) -> Abilities:
     native = package in _IN_TOOL_RESULTS or bool(getattr(model, "use_responses_api", None))
     in_tool_results = bool(profile.get("image_tool_message", native))
     return Abilities(images, takes("pdf_inputs"), takes("audio_inputs"), in_tool_results)
+
+
+def takes_addresses(model: object) -> bool:
+    """Return whether a model takes files by their address. OpenAI's Chat Completions take their data only."""
+    inner: Any = _inner(model)
+    return not hasattr(inner, "root_async_client") or "messages" not in inner._get_request_payload([])
+
+
+def _inner(model: object) -> object:
+    # The instance's own fields: pydantic looks for an attribute that does not exist in many places.
+    while (inner := vars(model).get("bound") or vars(model).get("inner")) is not None:
+        model = inner
+    return model
 
 
 def blocks_of(message: BaseMessage) -> list[str | Block]:
@@ -93,6 +115,12 @@ def kinds_in(messages: Sequence[BaseMessage]) -> set[str]:
     """Return the members of `KINDS` that the messages contain."""
     found = {kind_of(standard(block)) for message in messages for block in blocks_of(message)}
     return {kind for kind in KINDS if kind in found}
+
+
+def has_file_address(messages: Sequence[BaseMessage]) -> bool:
+    """Return whether a message has a file that is given by its address."""
+    blocks = (standard(block) for message in messages for block in blocks_of(message))
+    return any(isinstance(block, dict) and kind_of(block) == "file" and block.get("url") for block in blocks)
 
 
 def placeholder(block: str | Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from langchain_core.runnables import Runnable
 
 from moa_graph.graph.conversation import passed_on
 from moa_graph.graph.fence_code import Sent
-from moa_graph.graph.media import Abilities, abilities, kinds_in
+from moa_graph.graph.media import Abilities, abilities, has_file_address, kinds_in, takes_addresses
 from moa_graph.graph.prompts import bound_text, wants_strict_turns, with_system
 from moa_graph.graph.recording import as_json
 from moa_graph.graph.runs import Run
@@ -104,11 +104,7 @@ def _made(run: Run, spec: Proposer, role: str, *, quiet: bool) -> Target:
     conversation, sent = _conversation(run, tools=tools, native=native, takes=takes, strict=strict)
     duty = bound_text(given.bound, form=given.form, acts=acts) if role in (PROPOSER, AGGREGATOR) else ""
     after = [spec.system or "", duty]
-    refused = [
-        kind
-        for kind in kinds_in([message for message in conversation if not isinstance(message, ToolMessage)])
-        if not getattr(takes, kind)
-    ]
+    refused = _refused([each for each in conversation if not isinstance(each, ToolMessage)], model, takes)
     messages = with_system(conversation, before=settings.system, after=after)
     return Target(
         spec=spec,
@@ -123,9 +119,18 @@ def _made(run: Run, spec: Proposer, role: str, *, quiet: bool) -> Target:
         also=json.dumps(as_json(given.bound), ensure_ascii=False) if acts else "",
         tools=tools,
         strict_turns=strict,
-        refusal=f"the model takes no {' and no '.join(map(_PLURALS.__getitem__, refused))}" if refused else None,
+        refusal=f"the model takes no {' and no '.join(refused)}" if refused else None,
         marks=wants_marks(spec),
     )
+
+
+def _refused(messages: Sequence[BaseMessage], model: object, takes: Abilities) -> list[str]:
+    """Return the content of the messages that the model does not take."""
+    kinds = kinds_in(messages)
+    refused = [_PLURALS[kind] for kind in kinds if not getattr(takes, kind)]
+    if "file" in kinds and takes.file and has_file_address(messages) and not takes_addresses(model):
+        refused.append("files by their address, only their data")
+    return refused
 
 
 def _conversation(

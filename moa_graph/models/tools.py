@@ -39,8 +39,8 @@ def bound_model(run: Settings, spec: Proposer) -> tuple[Runnable[LanguageModelIn
         max_tokens=options.pop("max_tokens", run.max_tokens),
     )
     _refuse_format(options.get("response_format"), model, spec)
-    tools, stop = options.pop("tools", None), options.pop("stop", None)
-    called = {"stop": stop} if stop else {}
+    called = {**_format(options, model), **({"stop": stop} if (stop := options.pop("stop", None)) else {})}
+    tools = options.pop("tools", None)
     if not tools:
         return model, {**options, **called}
     try:
@@ -51,6 +51,23 @@ def bound_model(run: Settings, spec: Proposer) -> tuple[Runnable[LanguageModelIn
     except Exception as exc:
         # Each provider's package refuses a tool in a way of its own; nothing has been sent.
         raise ConfigError(f"the aggregator {spec.label} does not take these tools: {one_line(str(exc))}") from None
+
+
+def _format(options: dict[str, Any], model: BaseChatModel) -> dict[str, Any]:
+    """Take the response format out of `options` and return it as an option of the call.
+
+    LangChain's OpenAI classes have the SDK parse an answer with a format. The SDK raises for an answer that was cut or
+    filtered, and for tools that are not strict. Sent as a further field of the body, the format reaches the provider
+    unchanged, and the answer is read as every other one.
+    """
+    form = options.pop("response_format", None)
+    kind: Any = getattr(model, "inner", model)
+    if form is None:
+        return {}
+    if not hasattr(kind, "root_async_client") or "messages" not in kind._get_request_payload([], **options):
+        # Another provider's class, or the Responses API, which has a field of its own for the format.
+        return {"response_format": form}
+    return {"extra_body": {**(kind.extra_body or {}), "response_format": form}}
 
 
 def _refuse_format(response_format: object, model: BaseChatModel, spec: Proposer) -> None:

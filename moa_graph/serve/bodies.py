@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import math
 import re
 from typing import Any
 
@@ -50,7 +51,7 @@ async def json_body(request: Request, limit: int) -> dict[str, Any]:
     Raises:
         Problem: 408 when the body does not arrive in time; 413 when it is larger than `limit`, or has too many messages
             or values; 415 when it does not say that it is JSON (a form of a foreign web page cannot); 400 when it is
-            not a JSON object, or has lone surrogates in keys, names or settings.
+            not a JSON object, or has lone surrogates in keys, names or settings, or numbers that are not finite.
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise Problem(415, "Send JSON, with the header Content-Type: application/json.", code="content_type")
@@ -112,17 +113,18 @@ def _parsed(body: bytes) -> dict[str, Any]:
         if isinstance(given, list) and len(given) > MAX_MESSAGES:
             message = f"The request has {len(given):,} {name}; at most {MAX_MESSAGES:,} are accepted."
             raise Problem(413, message, code="too_many_messages", param=name)
-    _repair_texts(data)
+    _check_values(data)
     return data
 
 
-def _repair_texts(data: dict[str, Any]) -> None:
-    """Replace lone surrogates in the texts of a conversation, in place; refuse them in keys, names and settings.
+def _check_values(data: dict[str, Any]) -> None:
+    """Refuse values that cannot be sent on: numbers that are not finite, and lone surrogates.
 
-    They cannot be encoded, neither in a provider's request nor in an answer.
+    Neither can be encoded in a provider's request or in an answer. In the texts of a conversation, lone surrogates are
+    replaced in place, because models write them at times.
 
     Raises:
-        Problem: 400; a key, or a text that is not one of a conversation, has a lone surrogate.
+        Problem: 400; a number is not finite, or a key, a name or a setting has a lone surrogate.
     """
     # Each entry is an object or a list, the request's field it belongs to, its key, and whether it belongs to the
     # arguments of a tool call, in which every value is a text.
@@ -143,6 +145,9 @@ def _repair_texts(data: dict[str, Any]) -> None:
                 if not text:
                     raise _malformed(root, f"the text {value[:60]!r}" + (f" of {name!r}" if field else ""))
                 holder[place] = encodable(value)
+            elif isinstance(value, float) and not math.isfinite(value):
+                message = f"{root}: {json.dumps(value)} is not a number that JSON has. Send a finite number."
+                raise Problem(400, message, param=root)
 
 
 def _encodable(text: str) -> bool:

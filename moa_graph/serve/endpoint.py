@@ -44,6 +44,7 @@ class RunRequest(NamedTuple):
         context: The run's settings and the options bound to the aggregator's call.
         stream: Whether to send the answer as server-sent events.
         drafts: Whether to send the drafts with the answer.
+        field: The request's field that holds the conversation.
     """
 
     model: str
@@ -51,6 +52,7 @@ class RunRequest(NamedTuple):
     context: BoundContext
     stream: bool
     drafts: bool = False
+    field: str = "messages"
 
 
 class Encoder(Protocol):
@@ -126,7 +128,7 @@ class Endpoint:
             body = await json_body(request, self.max_bytes)
             api = parse(body)
             mixture = self.catalogue.mixture(api.run.model)
-            messages = checked(mixture, api.run.messages, api.run.context)
+            messages = checked(mixture, api.run.messages, api.run.context, field=api.run.field)
             encoder = api.encoder(mixture)
             attempt = self.failed.attempt(request, body)
             run = _of_attempt(api.run, attempt)

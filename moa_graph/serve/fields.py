@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from moa_graph.errors import ConfigError
+from moa_graph.errors import ConfigError, InputError
+from moa_graph.graph.input_checks import check_block
 from moa_graph.mixture.context import BoundContext
 from moa_graph.serve.problems import Problem
 from moa_graph.state.field_errors import field_problems, place_of
 
-__all__ = ["Count", "Object", "Penalty", "Temperature", "Text", "TopP", "context_of", "validate", "without_nulls"]
+__all__ = [
+    "Count",
+    "Object",
+    "Penalty",
+    "Temperature",
+    "Text",
+    "TopP",
+    "checked_block",
+    "context_of",
+    "of_moa",
+    "validate",
+    "without_nulls",
+]
 
 Text = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
 Temperature = Annotated[float, Field(ge=0, le=2)]
 TopP = Annotated[float, Field(ge=0, le=1)]
+
+_CONTEXT = re.compile(r"\bcontext(?=[.:])")
 
 PER_RUN = frozenset(
     {"layers", "prompt", "aggregator", "combine", "system", "deadline", "quorum", "grace", "min_drafts"}
@@ -45,6 +61,23 @@ def validate(model: type[Object], fields: Mapping[str, Any]) -> None:
         raise Problem(400, f"{place_of(first.path)}: {first.text}", param=str(first.path[0])) from None
 
 
+def checked_block(block: dict[str, Any], place: str) -> dict[str, Any]:
+    """Return a content block that a model may take.
+
+    Args:
+        block: The block, in a form that messages have.
+        place: Its place in the request.
+
+    Raises:
+        Problem: 400, naming the place.
+    """
+    try:
+        check_block(block, place)
+    except InputError as exc:
+        raise Problem(400, str(exc), param=place) from exc
+    return block
+
+
 def without_nulls(body: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a request that are set: null means the same as absent."""
     return {name: value for name, value in body.items() if value is not None}
@@ -69,4 +102,9 @@ def context_of(extras: Mapping[str, Any], *, stream: bool, bound: dict[str, Any]
     try:
         return BoundContext(**fields, stream_answer=stream, bound=bound)
     except ConfigError as exc:
-        raise Problem(400, str(exc), param="moa") from exc
+        raise of_moa(exc) from exc
+
+
+def of_moa(error: ConfigError) -> Problem:
+    """Return the problem of a context, which a request calls `moa`."""
+    return Problem(400, _CONTEXT.sub("moa", str(error)), param="moa")

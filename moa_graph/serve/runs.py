@@ -8,7 +8,7 @@ from typing import Any
 
 from langchain_core.messages import AnyMessage
 
-from moa_graph.errors import AggregationError, ConfigError
+from moa_graph.errors import AggregationError, ConfigError, InputError
 from moa_graph.graph.build import MoAGraph
 from moa_graph.graph.follow import RunResult, follow
 from moa_graph.graph.input_checks import check
@@ -16,24 +16,35 @@ from moa_graph.mixture.context import MoAContext, Settings, settings
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.models.registry import chat_model
 from moa_graph.models.tools import bound_model, bound_to
+from moa_graph.serve.fields import of_moa
 from moa_graph.serve.problems import Problem
 from moa_graph.state import Draft, add_checked
 
 
-def checked(mixture: Mixture, messages: Any, context: MoAContext) -> list[AnyMessage]:
+def checked(mixture: Mixture, messages: Any, context: MoAContext, *, field: str = "messages") -> list[AnyMessage]:
     """Check the messages and the context before a 200 is sent, and return the messages.
 
+    Args:
+        mixture: The mixture.
+        messages: The request's messages.
+        context: The run's settings.
+        field: The request's field that holds the conversation.
+
     Raises:
-        InputError: The messages are wrong.
-        Problem: 400; the context does not fit the mixture, or binds tools that its aggregator does not support.
+        Problem: 400; the messages are wrong, the context does not fit the mixture, or it binds tools that the
+            mixture's aggregator does not support.
         ConfigError: The aggregator's model cannot be made, which is not the client's fault.
     """
-    whole: list[AnyMessage] = add_checked([], messages)
-    check(whole)
+    try:
+        whole: list[AnyMessage] = add_checked([], messages)
+        check(whole)
+    except InputError as exc:
+        text = f"{field}{str(exc).removeprefix('messages')}"
+        raise Problem(400, text, code="invalid_messages", param=field) from exc
     try:
         asked = settings(mixture, context)
     except ConfigError as exc:
-        raise Problem(400, str(exc), param="moa") from exc
+        raise of_moa(exc) from exc
     if bound_to(asked).bound.get("tools"):
         _check_tools(asked)
     return whole

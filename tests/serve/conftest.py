@@ -17,6 +17,7 @@ def served(provider_server: Provider) -> Iterator[Served]:
         "good": mixture(provider_server, *drafts, aggregator="agg-say=the%20whole%20answer"),
         "prompt": mixture(provider_server, *drafts, aggregator="agg-prompt"),
         "tools": mixture(provider_server, *drafts, aggregator="agg"),
+        "short": mixture(provider_server, *drafts, aggregator="agg-length"),
         "partial": mixture(provider_server, drafts[0], "bad-err401", aggregator="agg-say=ok"),
         "none": mixture(provider_server, "bad-err401", "worse-quota", aggregator="agg-say=ok"),
         "noagg": mixture(provider_server, *drafts, aggregator="agg-err500"),

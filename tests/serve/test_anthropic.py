@@ -101,10 +101,40 @@ def test_system_blocks_thinking_and_images_reach_the_models(client, provider):
     assert [m["role"] for m in messages[1:]] == ["user", "assistant", "user"]
 
 
+def test_documents_and_search_results_reach_the_models_as_text(client, provider):
+    found = [{"type": "text", "text": "found words"}]
+    blocks = [
+        {
+            "type": "document",
+            "title": "A",
+            "source": {"type": "text", "media_type": "text/plain", "data": "plain words"},
+        },
+        {"type": "document", "source": {"type": "content", "content": [{"type": "text", "text": "inner words"}]}},
+        {"type": "search_result", "title": "T", "source": "https://a.example", "content": found},
+    ]
+    turn = {"role": "user", "content": [*blocks, {"type": "text", "text": "What do they say?"}]}
+    client.messages.create(model="good", max_tokens=50, messages=[turn])
+    said = str(provider.requests()[0].json["messages"])
+    for words in ("[file A]", "plain words", "inner words", "https://a.example", "found words"):
+        assert words in said
+
+
+def test_a_file_by_its_address_is_for_models_that_take_addresses(served, provider):
+    source = {"type": "url", "url": "https://a.example/b.pdf"}
+    turn = {"role": "user", "content": [{"type": "document", "source": source}, {"type": "text", "text": "Read it."}]}
+    status, answer = post(served, {"model": "good", "max_tokens": 5, "messages": [turn]}, path="/v1/messages")
+    assert status == 424 and "takes no files by their address, only their data" in answer["error"]["message"]
+    assert provider.requests() == []
+
+
 def test_the_number_of_tokens_is_an_estimate_that_grows(client):
     short = client.messages.count_tokens(model="good", messages=ASK).input_tokens
     with_tools = client.messages.count_tokens(model="good", messages=ASK, tools=[WEATHER]).input_tokens
     assert 0 < short < with_tools
+
+
+def asked(block, role="user"):
+    return {"messages": [{"role": role, "content": [block]}]}
 
 
 @pytest.mark.parametrize(
@@ -121,6 +151,18 @@ def test_the_number_of_tokens_is_an_estimate_that_grows(client):
         ({"tool_choice": {"type": "any"}}, "tool_choice"),
         ({"tool_choice": {"type": "tool", "name": "other"}, "tools": [WEATHER]}, "tool_choice"),
         ({"system": [{"type": "image"}]}, "system"),
+        ({"system": [{"type": "text", "text": 5}]}, "system[0].text: expected text, got 5."),
+        ({"messages": []}, "messages: there are none"),
+        ({"messages": ["x"]}, "messages[0]: expected a message"),
+        ({"messages": [{"role": ["user"], "content": "x"}]}, "messages[0].role"),
+        (asked({"type": "text"}), "messages[0].content[0].text: expected text, got nothing."),
+        (asked({"type": "image", "source": {"type": "base64", "data": 5}}), "content[0].source.data"),
+        (asked({"type": "document", "source": {"type": "text", "data": ["x"]}}), "content[0].source.data"),
+        (asked({"type": "tool_result", "content": "x"}), "content[0].tool_use_id"),
+        (asked({"type": "tool_use", "id": "c", "name": "f", "input": "x"}, role="assistant"), "content[0].input"),
+        ({"output_config": "x"}, "output_config"),
+        ({"output_config": {"format": {"type": "json_schema", "schema": 5}}}, "output_config.format.schema"),
+        ({"output_format": {"type": "json_schema"}}, "output_format.schema"),
     ],
 )
 def test_a_wrong_request_is_a_400_in_anthropics_shape_and_sends_nothing(served, provider, change, word):

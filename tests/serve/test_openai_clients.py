@@ -134,6 +134,29 @@ def test_response_format_through_the_sdks_own_parser(client):
     assert answer.choices[0].message.parsed == Fruit(name="text", count=3)
 
 
+SCHEMA = {"name": "city", "schema": {"type": "object", "properties": {"city": {"type": "string"}}}}
+
+
+@pytest.mark.parametrize("form", [{"type": "json_object"}, {"type": "json_schema", "json_schema": SCHEMA}])
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_format_beside_tools_reaches_the_aggregator_unchanged(client, provider, form, stream):
+    answer = client.chat.completions.create(
+        model="tools", messages=ASK, tools=[TOOL], response_format=form, stream=stream
+    )
+    finish = [chunk.choices[0].finish_reason for chunk in answer][-1] if stream else answer.choices[0].finish_reason
+    assert finish == "tool_calls"
+    sent = provider.requests()[-1].json
+    assert sent["response_format"] == form and sent["tools"] == [TOOL]
+
+
+@pytest.mark.parametrize("form", [{"type": "json_object"}, {"type": "json_schema", "json_schema": SCHEMA}])
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_in_a_format_that_is_cut_is_an_answer(client, form, stream):
+    answer = client.chat.completions.create(model="short", messages=ASK, response_format=form, stream=stream)
+    finish = [chunk.choices[0].finish_reason for chunk in answer][-1] if stream else answer.choices[0].finish_reason
+    assert finish == "length"
+
+
 def test_the_requests_own_object_changes_the_run(client):
     answer = client.chat.completions.create(
         model="good", messages=ASK, extra_body={"moa": {"layers": 3, "drafts": True}}

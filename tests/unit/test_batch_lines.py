@@ -67,7 +67,7 @@ def test_forms(tmp_path: Path, value: Any, name: Any, messages: Any) -> None:
         ({"messages": "Why?"}, '"prompt" must be text'),
         ({"prompt": "Why?", "id": True}, "got true"),
         ({"prompt": "Why?", "id": 1.5}, "got 1.5"),
-        ({"messages": [3]}, "not a valid list"),
+        ({"messages": [3]}, "expected a message"),
         ({"messages": [{"role": "assistant", "content": "Short."}]}, "no question"),
         ({"messages": [{"role": "user", "content": [{"type": "film"}]}]}, '"film" is not supported'),
     ],

@@ -1,5 +1,6 @@
 """The caller's messages: validation, and what models receive."""
 
+import re
 from typing import Any
 
 import pytest
@@ -64,7 +65,7 @@ REFUSED: list[tuple[list[BaseMessage], str]] = [
         ]
     ),
     *(
-        ([HumanMessage([{"type": "text", "text": "what is this?"}, block])], r"image address 'http://169\.254")
+        ([HumanMessage([{"type": "text", "text": "what is this?"}, block])], r'image address "http://169\.254')
         for block in [
             {"type": "image", "image_url": GOOD, "url": EVIL},
             {"type": "image", "image_url": EVIL, "url": GOOD},
@@ -81,7 +82,7 @@ REFUSED: list[tuple[list[BaseMessage], str]] = [
 def test_unanswerable_messages_are_refused_with_their_reason(messages: list[BaseMessage], reason: str) -> None:
     with pytest.raises(InputError, match=reason) as caught:
         check(messages)
-    assert str(caught.value).startswith("messages: ")
+    assert str(caught.value).startswith(("messages: ", "messages[0].content["))
 
 
 @pytest.mark.parametrize(
@@ -340,6 +341,69 @@ async def test_models_that_do_not_take_a_file_are_skipped() -> None:
         ("skipped", "the model takes no files"),
     ]
     assert reader.seen[0][0].content == [PDF] and not blind.seen
+
+
+def test_a_block_that_no_model_takes_is_named_by_its_place() -> None:
+    messages: list[BaseMessage] = [Q, HumanMessage([{"type": "text", "text": "a"}, {"type": "text", "text": None}])]
+    with pytest.raises(InputError, match=re.escape("messages[1].content[1].text: expected text, got nothing.")):
+        check(messages)
+
+
+CALLS = {"role": "assistant", "content": ""}
+
+
+@pytest.mark.parametrize(
+    ("message", "place"),
+    [
+        (None, ": expected a message"),
+        (5, ": expected a message"),
+        ([], ": expected a message"),
+        ({}, ".role: missing"),
+        ({"role": "clown", "content": "x"}, '.role: "clown" is not a role. Use user,'),
+        ({"role": {"x": 1}, "content": "x"}, '.role: {"x": 1} is not a role'),
+        ({"role": True, "content": "x"}, ".role: true is not a role"),
+        ({"role": "user"}, ".content: missing"),
+        ({"role": "user", "content": 0}, ".content: expected text or a list of content blocks, got 0."),
+        ({"role": "user", "content": {"type": "text"}}, ".content: expected text or a list"),
+        ({"role": "user", "content": ["a", 7]}, ".content[1]: expected a content block"),
+        ({"role": "user", "content": "x", "name": ["n"]}, ".name: expected text"),
+        ({"role": "tool", "content": "x"}, ".tool_call_id: expected the id of the call"),
+        ({**CALLS, "tool_calls": "x"}, '.tool_calls: expected a list, got "x".'),
+        ({**CALLS, "tool_calls": 0}, ".tool_calls: expected a list, got 0."),
+        ({**CALLS, "tool_calls": [None]}, ".tool_calls[0]: expected a tool call"),
+        ({**CALLS, "tool_calls": [{"id": "c", "function": None}]}, ".tool_calls[0]: expected a function"),
+        ({**CALLS, "tool_calls": [{"id": 3, "function": {"name": "f"}}]}, ".tool_calls[0].id: expected text, got 3."),
+        ({**CALLS, "tool_calls": [{"id": "c", "name": "f", "args": "x"}]}, ".tool_calls[0].args: expected"),
+        (
+            {"role": "tool", "content": "x", "tool_call_id": "c", "status": "odd"},
+            ': cannot be read (status: expected one of success or error, got "odd")',
+        ),
+    ],
+)
+def test_a_malformed_message_is_refused_by_its_place_in_our_words(message: Any, place: str) -> None:
+    with pytest.raises(InputError) as caught:
+        add_checked([], [{"role": "user", "content": "first"}, message])
+    text = str(caught.value)
+    assert text.startswith(f"messages[1]{place}"), text
+    assert not re.search(
+        r"<class|None|True|dict\b|validation error|troubleshooting", text.partition("Give LangChain")[0]
+    )
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "assistant", "content": None, "tool_calls": [{"id": "c1", "function": {"name": "f"}}]},
+        {"role": "assistant", "tool_calls": [{"id": "c1", "name": "f", "args": {}}]},
+        {"type": "ai", "content": "", "tool_calls": [{"id": "c1", "name": "f", "args": {}, "type": "tool_call"}]},
+        {"role": "tool", "tool_call_id": 7, "content": [{"type": "text", "text": "r"}]},
+        {"lc": 1, "type": "constructor", "id": ["langchain", "schema", "HumanMessage"], "kwargs": {"content": "x"}},
+        ("user", "x"),
+        "x",
+    ],
+)
+def test_a_message_in_another_form_is_read(message: Any) -> None:
+    assert len(add_checked([], [message])) == 1
 
 
 @pytest.mark.parametrize("arguments", ['{"city": ', "", None, "[]", "null", {"city": "Oslo"}])

@@ -9,23 +9,35 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.serve.anthropic.response import MessageEncoder
 from moa_graph.serve.endpoint import RunRequest
-from moa_graph.serve.fields import Count, Object, Text, TopP, context_of, validate, without_nulls
+from moa_graph.serve.fields import Count, Object, Text, TopP, checked_block, context_of, validate, without_nulls
 from moa_graph.serve.problems import Problem
+from moa_graph.state.field_errors import given
 
 __all__ = ["MessagesRequest", "chat_messages"]
+
+_ROLES = ("user", "assistant", "system")
 
 
 class _Tool(Object):
     name: Text
     description: str | None = None
     input_schema: dict[str, Any]
+
+
+class _Format(Object):
+    type: Literal["json_schema"]
+    form: Annotated[dict[str, Any], Field(alias="schema")]
+
+
+class _Output(Object):
+    format: _Format | None = None
 
 
 class _Prompt(Object):
@@ -47,6 +59,8 @@ class _Body(_Prompt):
     top_p: TopP = 1
     stop_sequences: list[str] = Field(default_factory=list)
     tool_choice: dict[str, Any] = Field(default_factory=dict)
+    output_config: _Output = Field(default_factory=_Output)
+    output_format: _Format | None = None
 
 
 @dataclass(frozen=True)
@@ -93,9 +107,9 @@ class MessagesRequest:
         return MessageEncoder(self.run.model, drafts=self.run.drafts)
 
 
-def _tools(given: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _tools(offered: list[dict[str, Any]]) -> list[dict[str, Any]]:
     tools = []
-    for place, tool in enumerate(given):
+    for place, tool in enumerate(offered):
         if tool.get("type", "custom") != "custom" and "input_schema" not in tool:
             continue  # a server tool, which the model is free not to use
         try:
@@ -127,11 +141,10 @@ def _choice(choice: Mapping[str, Any], tools: list[dict[str, Any]]) -> dict[str,
 
 def _format(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return the response format of `output_config.format` (or the older `output_format`)."""
-    config = fields.get("output_config")
-    form = (config.get("format") if isinstance(config, Mapping) else None) or fields.get("output_format")
-    if not isinstance(form, Mapping) or form.get("type") != "json_schema":
+    form = fields.get("output_config", {}).get("format") or fields.get("output_format")
+    if not form:
         return {}
-    schema = {"name": "answer", "schema": form.get("schema"), "strict": True}
+    schema = {"name": "answer", "schema": form["schema"], "strict": True}
     return {"response_format": {"type": "json_schema", "json_schema": schema}}
 
 
@@ -145,14 +158,15 @@ def chat_messages(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
     messages: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
     for place, message in enumerate(fields["messages"]):
         where = f"messages[{place}]"
-        role = message.get("role") if isinstance(message, Mapping) else None
-        if role not in ("user", "assistant", "system"):
-            raise Problem(400, f"{where}.role: must be user or assistant.", param=where)
-        content = message.get("content")
+        if not isinstance(message, Mapping):
+            raise _wrong(where, f"expected a message with role and content, got {given(message)}")
+        role, content = message.get("role"), message.get("content")
+        if role not in _ROLES:
+            raise _wrong(f"{where}.role", f"expected user or assistant, got {given(role)}")
         if isinstance(content, str):
             messages.append({"role": role, "content": content})
         elif not isinstance(content, list):
-            raise Problem(400, f"{where}.content: must be a text or a list of blocks.", param=where)
+            raise _wrong(f"{where}.content", f"expected text or a list of blocks, got {given(content)}")
         elif role == "assistant":
             messages.append(_assistant(content, where))
         else:
@@ -163,24 +177,32 @@ def chat_messages(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _text_only(value: str | list[Any], place: str) -> str:
     if isinstance(value, str):
         return value
-    texts = [block.get("text") if isinstance(block, Mapping) else None for block in value]
-    if not all(isinstance(text, str) for text in texts):
-        raise Problem(400, f"{place}: must be a text or a list of text blocks.", param=place)
-    return "\n\n".join(str(text) for text in texts)
+    for n, block in enumerate(value):
+        if _kind(block, f"{place}[{n}]") != "text":
+            raise _wrong(f"{place}[{n}].type", f"expected text, got {given(block['type'])}")
+    return "\n\n".join(_text(block, "text", f"{place}[{n}]") for n, block in enumerate(value))
 
 
 def _assistant(content: list[Any], where: str) -> dict[str, Any]:
     texts, calls = [], []
     for place, block in enumerate(content):
-        kind = _kind(block, f"{where}.content[{place}]")
+        at = f"{where}.content[{place}]"
+        kind = _kind(block, at)
         if kind == "text":
-            texts.append(str(block.get("text") or ""))
+            texts.append(_text(block, "text", at))
         elif kind == "tool_use":
-            function = {"name": block.get("name"), "arguments": json.dumps(block.get("input") or {})}
-            calls.append({"id": block.get("id"), "type": "function", "function": function})
+            calls.append(_call(block, at))
         elif kind not in ("thinking", "redacted_thinking"):
             texts.append(f"[{kind}]")
     return {"role": "assistant", "content": "\n".join(texts), **({"tool_calls": calls} if calls else {})}
+
+
+def _call(block: Mapping[str, Any], where: str) -> dict[str, Any]:
+    arguments = block.get("input")
+    if not isinstance(arguments, Mapping | None):
+        raise _wrong(f"{where}.input", f"expected the arguments by name, got {given(arguments)}")
+    function = {"name": _text(block, "name", where), "arguments": json.dumps(arguments or {})}
+    return {"id": _text(block, "id", where), "type": "function", "function": function}
 
 
 def _user(content: list[Any], role: str, where: str) -> list[dict[str, Any]]:
@@ -189,57 +211,73 @@ def _user(content: list[Any], role: str, where: str) -> list[dict[str, Any]]:
     for place, block in enumerate(content):
         at = f"{where}.content[{place}]"
         if _kind(block, at) == "tool_result":
-            results.append({"role": "tool", "tool_call_id": block.get("tool_use_id"), "content": _result(block, at)})
+            call_id = _text(block, "tool_use_id", at)
+            results.append({"role": "tool", "tool_call_id": call_id, "content": _result(block, at)})
         else:
             blocks.append(_block(block, at))
-    if all(block["type"] == "text" for block in blocks):
-        said: Any = "\n".join(block["text"] for block in blocks)
-    else:
-        said = blocks
-    return [*results, *([{"role": role, "content": said}] if blocks or not results else [])]
+    rest = [{"role": role, "content": _joined(blocks)}] if blocks or not results else []
+    return [*results, *rest]
 
 
 def _result(block: Mapping[str, Any], where: str) -> str | list[dict[str, Any]]:
     content = block.get("content")
     if content is None or isinstance(content, str):
-        text: Any = content or ""
-        return f"Error: {text}" if block.get("is_error") else text
+        return f"Error: {content or ''}" if block.get("is_error") else content or ""
     if not isinstance(content, list):
-        raise Problem(400, f"{where}.content: must be a text or a list of blocks.", param=where)
+        raise _wrong(f"{where}.content", f"expected text or a list of blocks, got {given(content)}")
     blocks = [_block(each, f"{where}.content[{n}]") for n, each in enumerate(content)]
     if block.get("is_error"):
         blocks.insert(0, {"type": "text", "text": "Error:"})
-    if all(each["type"] == "text" for each in blocks):
-        return "\n".join(each["text"] for each in blocks)
+    return _joined(blocks)
+
+
+def _joined(blocks: list[dict[str, Any]]) -> str | list[dict[str, Any]]:
+    """Return text alone as a string, other content as blocks."""
+    if all(block["type"] == "text" for block in blocks):
+        return "\n".join(block["text"] for block in blocks)
     return blocks
 
 
 def _kind(block: Any, where: str) -> str:
-    kind = block.get("type") if isinstance(block, Mapping) else None
-    if not isinstance(kind, str):
-        raise Problem(400, f"{where}.type: missing.", param=where)
+    if not isinstance(block, Mapping):
+        raise _wrong(where, f"expected a block with a type, got {given(block)}")
+    kind = block.get("type")
+    if not isinstance(kind, str) or not kind:
+        raise _wrong(f"{where}.type", f"expected text that is not empty, got {given(kind)}")
     return kind
 
 
 def _block(block: Any, where: str) -> dict[str, Any]:
-    """Return a content block in LangChain's form."""
+    """Return a content block in a form that messages have. Blocks of server tools become a note in brackets."""
     kind = _kind(block, where)
     if kind == "text":
-        return {"type": "text", "text": str(block.get("text") or "")}
-    if kind in ("image", "document"):
-        return _source(block, "image" if kind == "image" else "file", where)
-    return {"type": "text", "text": f"[{kind}]"}
-
-
-def _source(block: Mapping[str, Any], kind: str, where: str) -> dict[str, Any]:
+        return {"type": "text", "text": _text(block, "text", where)}
+    if kind == "search_result":
+        return {"type": "text", "text": _found(block, where)}
+    if kind not in ("image", "document"):
+        return {"type": "text", "text": f"[{kind}]"}
     source = block.get("source")
-    how = source.get("type") if isinstance(source, Mapping) else None
-    name = {"filename": block["title"]} if block.get("title") and kind == "file" else {}
-    if how == "base64" and isinstance(source, Mapping):
-        return {"type": kind, "base64": source.get("data"), "mime_type": source.get("media_type"), **name}
-    if how == "url" and isinstance(source, Mapping):
-        mime = {"mime_type": "application/pdf"} if kind == "file" else {}
-        return {"type": kind, "url": source.get("url"), **mime, **name}
-    if how == "text" and isinstance(source, Mapping):
-        return {"type": "text", "text": str(source.get("data") or "")}
-    raise Problem(400, f"{where}.source: must be base64 data, a URL or text; nothing is stored here.", param=where)
+    how = source.get("type") if isinstance(source, dict) else None
+    if how not in ("base64", "url", "text", "content"):
+        raise _wrong(f"{where}.source", "must be base64 data, a URL or text; nothing is stored here")
+    if how in ("base64", "text"):
+        _text(source, "data", f"{where}.source")
+    return checked_block(dict(block), where)
+
+
+def _found(block: Mapping[str, Any], where: str) -> str:
+    """Return a search result as text: its title, its source and what was found."""
+    content = block.get("content")
+    text = _text_only(content if isinstance(content, str | list) else "", f"{where}.content")
+    return "\n".join([str(block.get(name) or "") for name in ("title", "source")] + [text]).strip()
+
+
+def _text(block: Mapping[str, Any], name: str, where: str) -> str:
+    text = block.get(name)
+    if not isinstance(text, str):
+        raise _wrong(f"{where}.{name}", f"expected text, got {given(text)}")
+    return text
+
+
+def _wrong(place: str, reason: str) -> Problem:
+    return Problem(400, f"{place}: {reason}.", param=place)

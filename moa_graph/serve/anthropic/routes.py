@@ -9,12 +9,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
 from moa_graph.costs.tokens import prompt_tokens, tokens
+from moa_graph.mixture.context import MoAContext
 from moa_graph.serve.anthropic.request import MessagesRequest
 from moa_graph.serve.anthropic.response import refuse
 from moa_graph.serve.bodies import json_body
 from moa_graph.serve.endpoint import Endpoint
 from moa_graph.serve.problems import problem
-from moa_graph.state import add_checked
+from moa_graph.serve.runs import checked
 
 __all__ = ["AnthropicRoutes"]
 
@@ -33,8 +34,8 @@ class AnthropicRoutes:
         """Answer POST /v1/messages/count_tokens with an estimate of a prompt's tokens; a run sends it several times."""
         try:
             model, messages, tools = MessagesRequest.prompt(await json_body(request, self.endpoint.max_bytes))
-            self.endpoint.catalogue.mixture(model)
-            count = prompt_tokens(add_checked([], messages)) + tokens(tools)
+            mixture = self.endpoint.catalogue.mixture(model)
+            count = prompt_tokens(checked(mixture, messages, MoAContext())) + tokens(tools)
         except Exception as exc:
             return refuse(problem(exc))
         return JSONResponse({"input_tokens": count})

@@ -75,6 +75,7 @@ class CompletionRequest:
             context=context_of(extras, stream=stream, bound=bound),
             stream=stream,
             drafts=bool(extras.get("drafts")),
+            field="prompt",
         )
         return cls(run, bool(fields.get("stream_options", {}).get("include_usage")))
 

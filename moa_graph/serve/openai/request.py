@@ -28,8 +28,9 @@ from moa_graph.serve.fields import (
 )
 from moa_graph.serve.openai.response import ChatEncoder
 from moa_graph.serve.problems import Problem
+from moa_graph.state.field_errors import given
 
-__all__ = ["ChatRequest", "Format", "Tool", "check_choice"]
+__all__ = ["ChatRequest", "Tool", "check_choice"]
 
 _TO_AGGREGATOR = (
     "temperature",
@@ -66,7 +67,7 @@ class _Schema(Object):
     form: Annotated[dict[str, Any] | None, Field(alias="schema")] = None
 
 
-class Format(Object):
+class _Format(Object):
     """The form of the answer."""
 
     type: Literal["text", "json_object", "json_schema"]
@@ -98,7 +99,7 @@ class _Body(Object):
     tools: list[Tool] = Field(default_factory=list)
     tool_choice: str | dict[str, Any] = "auto"
     parallel_tool_calls: bool = True
-    response_format: Format | None = None
+    response_format: _Format | None = None
     moa: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -138,7 +139,7 @@ class ChatRequest:
         extras, stream = fields.get("moa", {}), fields.get("stream", False)
         run = RunRequest(
             model=fields["model"],
-            messages=[_with_content(message) for message in fields["messages"]],
+            messages=[_message(message, f"messages[{n}]") for n, message in enumerate(fields["messages"])],
             context=context_of(extras, stream=stream, bound=bound),
             stream=stream,
             drafts=bool(extras.get("drafts")),
@@ -151,9 +152,16 @@ class ChatRequest:
         return ChatEncoder(run.model, mixture.hash, include_usage=self.include_usage, drafts=run.drafts)
 
 
-def _with_content(message: Any) -> Any:
-    """Complete a turn that calls tools: clients may omit its content, and `extra_content` is moved to its own field."""
-    calls = message.get("tool_calls") if isinstance(message, dict) else None
+def _message(message: Any, place: str) -> dict[str, Any]:
+    """Return a message, with the `extra_content` of its tool calls moved to a field of its own.
+
+    Raises:
+        Problem: 400; it is not an object.
+    """
+    if not isinstance(message, dict):
+        reason = f"expected a message with role and content, got {given(message)}"
+        raise Problem(400, f"{place}: {reason}.", param="messages")
+    calls = message.get("tool_calls")
     if not calls:
         return message
     extras = {
@@ -161,7 +169,7 @@ def _with_content(message: Any) -> Any:
         for call in (calls if isinstance(calls, list) else ())
         if isinstance(call, dict) and isinstance(call.get("id"), str) and call.get("extra_content")
     }
-    return {"content": "", **message, **({"additional_kwargs": {EXTRAS: extras}} if extras else {})}
+    return {**message, **({"additional_kwargs": {EXTRAS: extras}} if extras else {})}
 
 
 def check_choice(choice: str | Mapping[str, Any], names: list[str]) -> None:

@@ -10,38 +10,45 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from moa_graph.serve.fields import checked_block
 from moa_graph.serve.problems import Problem
+from moa_graph.state.field_errors import given
 
 __all__ = ["chat_messages"]
 
 _CALLS = {"function_call": "arguments", "custom_tool_call": "input"}
-_RESULTS = frozenset({"function_call_output", "custom_tool_call_output"})
-_IGNORED = frozenset({"reasoning", "compaction", "compaction_summary"})
-_ROLES = frozenset({"user", "assistant", "system", "developer"})
+_RESULTS = ("function_call_output", "custom_tool_call_output")
+_IGNORED = ("reasoning", "compaction", "compaction_summary", "compaction_trigger", "configuration_update")
+_HOSTED = ("mcp_list_tools", "mcp_approval_request", "mcp_approval_response", "additional_tools", "program")
+_HOSTED_ENDINGS = ("_call", "_call_output", "_output")
+"""Items of hosted tools, beside those in `_HOSTED`."""
+_ROLES = ("user", "assistant", "system", "developer")
 
 
-def chat_messages(given: str | list[Any], instructions: str) -> list[dict[str, Any]]:
+def chat_messages(source: str | list[Any], instructions: str) -> list[dict[str, Any]]:
     """Return the conversation as chat messages.
 
     Args:
-        given: The field `input`: text, or a list of input items.
+        source: The field `input`: text, or a list of input items.
         instructions: The system prompt; empty for none.
 
     Raises:
         Problem: 400, naming the item.
     """
     messages: list[dict[str, Any]] = [{"role": "system", "content": instructions}] if instructions else []
-    if isinstance(given, str):
-        return [*messages, {"role": "user", "content": given}]
-    for place, item in enumerate(given):
+    if isinstance(source, str):
+        return [*messages, {"role": "user", "content": source}]
+    for place, item in enumerate(source):
         _add(messages, item, f"input[{place}]")
     return messages
 
 
 def _add(messages: list[dict[str, Any]], item: Any, place: str) -> None:
     if not isinstance(item, Mapping):
-        raise _wrong(place, "must be an object")
+        raise _wrong(place, f"expected an object, got {given(item)}")
     kind = item.get("type") or "message"
+    if not isinstance(kind, str):
+        raise _wrong(f"{place}.type", f"expected text, got {given(kind)}")
     if kind == "message":
         messages.append({"role": _role(item, place), "content": _content(item.get("content"), f"{place}.content")})
     elif kind in _CALLS:
@@ -55,14 +62,16 @@ def _add(messages: list[dict[str, Any]], item: Any, place: str) -> None:
         raise _wrong(
             place, "item_reference needs a stored response, and this server stores nothing: send the item itself"
         )
-    elif kind not in _IGNORED:
+    elif kind in _HOSTED or kind.endswith(_HOSTED_ENDINGS):
         _assistant(messages)["content"] += f"[{kind}]"
+    elif kind not in _IGNORED:
+        raise _wrong(f"{place}.type", f"{given(kind)} is not supported")
 
 
 def _role(item: Mapping[str, Any], place: str) -> str:
     role = item.get("role")
     if role not in _ROLES:
-        raise _wrong(f"{place}.role", f"must be one of {', '.join(sorted(_ROLES))}")
+        raise _wrong(f"{place}.role", f"expected one of {', '.join(_ROLES)}, got {given(role)}")
     return str(role)
 
 
@@ -74,8 +83,8 @@ def _assistant(messages: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _call(item: Mapping[str, Any], kind: str, place: str) -> dict[str, Any]:
-    given = item.get(_CALLS[kind])
-    arguments = given if isinstance(given, str) else json.dumps(given if given is not None else {})
+    value = item.get(_CALLS[kind])
+    arguments = value if isinstance(value, str) else json.dumps(value if value is not None else {})
     if kind == "custom_tool_call":
         arguments = json.dumps({"input": arguments}, ensure_ascii=False)
     function = {"name": _text(item, "name", place), "arguments": arguments}
@@ -85,7 +94,7 @@ def _call(item: Mapping[str, Any], kind: str, place: str) -> dict[str, Any]:
 def _text(item: Mapping[str, Any], name: str, place: str) -> str:
     value = item.get(name)
     if not isinstance(value, str) or not value:
-        raise _wrong(f"{place}.{name}", "must be a text and must not be empty")
+        raise _wrong(f"{place}.{name}", f"expected text that is not empty, got {given(value)}")
     return value
 
 
@@ -94,7 +103,7 @@ def _content(content: Any, place: str) -> str | list[dict[str, Any]]:
     if content is None or isinstance(content, str):
         return content or ""
     if not isinstance(content, list):
-        raise _wrong(place, "must be a text or a list of parts")
+        raise _wrong(place, f"expected text or a list of parts, got {given(content)}")
     blocks = [_block(part, f"{place}[{n}]") for n, part in enumerate(content)]
     if all(block["type"] == "text" for block in blocks):
         return _joined(block["text"] for block in blocks)
@@ -106,21 +115,25 @@ def _joined(texts: Iterable[str]) -> str:
 
 
 def _block(part: Any, place: str) -> dict[str, Any]:
-    kind = part.get("type") if isinstance(part, Mapping) else None
-    if kind in ("input_text", "output_text", "text"):
-        return {"type": "text", "text": str(part.get("text") or "")}
-    if kind == "refusal":
-        return {"type": "text", "text": str(part.get("refusal") or "")}
-    if part is not None and isinstance(part, Mapping) and part.get("file_id"):
+    if not isinstance(part, Mapping):
+        raise _wrong(place, f'expected a part, such as {{"type": "input_text", "text": "..."}}, got {given(part)}')
+    kind = part.get("type")
+    if part.get("file_id"):
         raise _wrong(f"{place}.file_id", "this server stores nothing: send the file's data or its URL")
-    if kind == "input_image":
+    if kind in ("input_text", "output_text", "text"):
+        block = {"type": "text", "text": part.get("text")}
+    elif kind == "refusal":
+        block = {"type": "text", "text": part.get("refusal")}
+    elif kind == "input_image":
         detail = {"detail": part["detail"]} if part.get("detail") else {}
-        return {"type": "image_url", "image_url": {"url": part.get("image_url"), **detail}}
-    if kind == "input_file":
-        return _file(part, place)
-    if kind == "input_audio":
-        return {"type": "input_audio", "input_audio": part.get("input_audio")}
-    raise _wrong(f"{place}.type", f"{kind!r} is not supported")
+        block = {"type": "image_url", "image_url": {"url": part.get("image_url"), **detail}}
+    elif kind == "input_file":
+        block = _file(part, place)
+    elif kind == "input_audio":
+        block = {"type": "input_audio", "input_audio": part.get("input_audio")}
+    else:
+        raise _wrong(f"{place}.type", f"{given(kind)} is not supported")
+    return checked_block(block, place)
 
 
 def _file(part: Mapping[str, Any], place: str) -> dict[str, Any]:

@@ -8,23 +8,38 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.serve.endpoint import RunRequest
 from moa_graph.serve.fields import Count, Object, Temperature, Text, TopP, context_of, validate, without_nulls
-from moa_graph.serve.openai.request import Format, Tool
+from moa_graph.serve.openai.request import Tool
 from moa_graph.serve.openai.responses.items import chat_messages
 from moa_graph.serve.openai.responses.response import ResponseEncoder
 from moa_graph.serve.problems import Problem
+from moa_graph.state.field_errors import given as shown
 
 __all__ = ["ResponsesRequest"]
 
 
+class _Format(Object):
+    type: Literal["text", "json_object", "json_schema"]
+    name: Text | None = None
+    form: Annotated[dict[str, Any] | None, Field(alias="schema")] = None
+    strict: bool | None = None
+    description: str | None = None
+
+    @model_validator(mode="after")
+    def _has_its_schema(self) -> Self:
+        if self.type == "json_schema" and (self.name is None or self.form is None):
+            raise ValueError("the type json_schema needs the fields `name` and `schema`. Add them.")
+        return self
+
+
 class _Text(Object):
-    format: dict[str, Any] | None = None
+    format: _Format | None = None
     verbosity: str | None = None
 
 
@@ -116,6 +131,7 @@ class ResponsesRequest:
             context=context_of(extras, stream=stream, bound=bound),
             stream=stream,
             drafts=bool(extras.get("drafts")),
+            field="input",
         )
         return cls(run, fields, custom)
 
@@ -135,12 +151,10 @@ def _format(given: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return the response format in the form of chat completions, where the schema is a separate object."""
     if not given or given.get("type") == "text":
         return {}
-    if given.get("type") != "json_schema":
-        form = dict(given)
-    else:
-        form = {"type": "json_schema", "json_schema": {k: v for k, v in given.items() if k != "type" and v is not None}}
-    validate(Format, form)
-    return {"response_format": form}
+    if given["type"] != "json_schema":
+        return {"response_format": {"type": given["type"]}}
+    schema = {name: value for name, value in given.items() if name != "type" and value is not None}
+    return {"response_format": {"type": "json_schema", "json_schema": schema}}
 
 
 def _tools(given: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], frozenset[str]]:
@@ -181,7 +195,11 @@ def _choice(fields: Mapping[str, Any], tools: list[dict[str, Any]]) -> dict[str,
     """Return the options of the aggregator's call about tools."""
     choice = fields.get("tool_choice", "auto")
     if isinstance(choice, Mapping) and choice.get("type") == "allowed_tools":
-        names = {tool.get("name") for tool in choice.get("tools") or [] if isinstance(tool, Mapping)}
+        listed = choice.get("tools")
+        if not isinstance(listed, list) or not all(isinstance(tool, Mapping) for tool in listed):
+            reason = f"expected a list of tools, got {shown(listed)}"
+            raise Problem(400, f"tool_choice.tools: {reason}.", param="tool_choice")
+        names = [tool.get("name") for tool in listed]
         tools, choice = [tool for tool in tools if tool["function"]["name"] in names], choice.get("mode", "auto")
     if isinstance(choice, Mapping):
         name = choice.get("name")
