@@ -76,7 +76,7 @@ class Policy:
             challenge = 'Basic realm="moa: the key is the password", charset="UTF-8"' if basic else "Bearer"
             raise Problem(
                 401,
-                "This server needs its key (MOA_SERVE_KEY) as a bearer token.",
+                "This server needs its key (MOA_SERVE_KEY): send it as a bearer token, or in the header x-api-key.",
                 code="invalid_api_key",
                 headers={"www-authenticate": challenge},
             )
@@ -192,7 +192,7 @@ class Guard:
                 return
             self._policy.check(headers, basic=self._basic)
         except Problem as refusal:
-            await refusal.response()(scope, receive, send)
+            await refusal.response(scope["path"])(scope, receive, send)
             return
         await self._app(scope, receive, _shared(send, origin or "") if shared else send)
 

@@ -60,7 +60,7 @@ def create_app(
         Route("/v1/models", v1.models, methods=["GET", "OPTIONS"], middleware=program),
         Route("/v1/models/{name:path}", v1.model, methods=["GET", "OPTIONS"], middleware=program),
         *(
-            Route(path, handler, methods=["POST", "OPTIONS"], middleware=program)
+            Route(f"{path}{slash}", handler, methods=["POST", "OPTIONS"], middleware=program)
             for path, handler in {
                 "/v1/chat/completions": v1.chat,
                 "/v1/responses": v1.responses,
@@ -68,6 +68,7 @@ def create_app(
                 "/v1/messages": anthropic.messages,
                 "/v1/messages/count_tokens": anthropic.count_tokens,
             }.items()
+            for slash in ("", "/")
         ),
         # It must be last, because it also matches other methods of the routes above.
         Route("/v1/{rest:path}", v1.unknown, methods=_METHODS, middleware=program),

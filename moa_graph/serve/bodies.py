@@ -104,8 +104,16 @@ def _parsed(body: bytes) -> dict[str, Any]:
     _bound_values(body)
     try:
         data = json.loads(body)
-    except (ValueError, RecursionError) as exc:
+    except json.JSONDecodeError as exc:
         raise Problem(400, f"The request is not valid JSON: {exc}", code="invalid_json") from exc
+    except UnicodeDecodeError as exc:
+        message = f"The request is not UTF-8 (byte {exc.start:,}). Send it as UTF-8."
+        raise Problem(400, message, code="invalid_json") from exc
+    except RecursionError as exc:
+        raise Problem(400, "The request is nested too deeply.", code="invalid_json") from exc
+    except ValueError as exc:
+        # The parser refuses numbers of more than about four thousand digits.
+        raise Problem(400, "The request has a number of too many digits.", code="invalid_json") from exc
     if not isinstance(data, dict):
         raise Problem(400, "The request must be a JSON object.", code="invalid_json")
     for name in ("messages", "input"):

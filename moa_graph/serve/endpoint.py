@@ -101,26 +101,19 @@ class Endpoint:
     heartbeat: float = HEARTBEAT
     failed: FailedRuns = field(default_factory=FailedRuns)
 
-    async def answer(
-        self,
-        request: Request,
-        parse: Callable[[dict[str, Any]], ApiRequest],
-        *,
-        refuse: Callable[[Problem], Response] = Problem.response,
-    ) -> ASGIApp:
+    async def answer(self, request: Request, parse: Callable[[dict[str, Any]], ApiRequest]) -> ASGIApp:
         """Run the mixture that the request names, and return the response.
 
         Args:
             request: The HTTP request.
             parse: Reads its JSON body; raises Problem for a wrong field.
-            refuse: Writes an error in the format's shape.
         """
         # OpenAI's name of the header, and Anthropic's.
         headers = dict.fromkeys(("x-request-id", "request-id"), request_id(request))
 
         def refused(error: Exception) -> Response:
             # The client gets an error in its format; `problem` logs unexpected errors.
-            response = refuse(problem(error))
+            response: Response = problem(error).response(request.url.path)
             response.headers.update(headers)
             return response
 

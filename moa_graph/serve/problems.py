@@ -1,4 +1,4 @@
-"""Errors for HTTP clients: OpenAI's shape, and the matching status.
+"""Errors for HTTP clients: the matching status, in OpenAI's shape, and in Anthropic's under `/v1/messages`.
 
 A failed run is a 424 (Failed Dependency): clients retry a 5xx, 408, 409 or 429 on their own, and each retry would pay
 for the whole mixture again. The run has already made all useful retries.
@@ -25,6 +25,19 @@ from moa_graph.errors import (
 from moa_graph.state import Draft
 
 _log = logging.getLogger(__name__)
+
+FAILED = 424
+"""The status of a run that failed."""
+
+_ANTHROPIC = {
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+}
+"""Anthropic's `type` of error by status."""
 
 
 class Problem(Exception):
@@ -62,8 +75,18 @@ class Problem(Exception):
         error = {"message": str(self), "type": self.kind, "param": self.param, "code": self.code}
         return {"error": error, **({"moa": {"drafts": self.drafts}} if self.drafts else {})}
 
-    def response(self) -> JSONResponse:
-        return JSONResponse(self.body, self.status, self.headers)
+    @property
+    def anthropic_body(self) -> dict[str, Any]:
+        """The error in Anthropic's shape."""
+        wrong = 400 <= self.status < 500 and self.status != FAILED
+        kind = _ANTHROPIC.get(self.status, "invalid_request_error" if wrong else "api_error")
+        error = {"type": kind, "message": str(self)}
+        return {"type": "error", "error": error, **({"moa": {"drafts": self.drafts}} if self.drafts else {})}
+
+    def response(self, path: str = "") -> JSONResponse:
+        """Return the response to a request for `path`, in the shape that its clients read."""
+        anthropic = path == "/v1/messages" or path.startswith("/v1/messages/")
+        return JSONResponse(self.anthropic_body if anthropic else self.body, self.status, self.headers)
 
 
 def too_large(limit: int) -> Problem:
@@ -76,9 +99,9 @@ _KINDS: list[tuple[type[MoAError], int, str, str | None]] = [
     (MissingKeyError, 503, "server_error", "missing_key"),
     (ConfigError, 500, "server_error", "configuration"),
     (BudgetError, 402, "insufficient_quota", "budget"),
-    (DeadlineError, 424, "server_error", "deadline"),
-    (NotEnoughDraftsError, 424, "server_error", "not_enough_drafts"),
-    (AggregationError, 424, "server_error", "aggregation_failed"),
+    (DeadlineError, FAILED, "server_error", "deadline"),
+    (NotEnoughDraftsError, FAILED, "server_error", "not_enough_drafts"),
+    (AggregationError, FAILED, "server_error", "aggregation_failed"),
 ]
 
 

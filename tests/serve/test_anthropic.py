@@ -1,5 +1,8 @@
 """Anthropic's Messages API over a real socket, with Anthropic's own SDK."""
 
+import http.client
+import json
+
 import anthropic
 import pytest
 from anthropic import Anthropic
@@ -171,6 +174,27 @@ def test_a_wrong_request_is_a_400_in_anthropics_shape_and_sends_nothing(served, 
     assert status == 400 and answer["type"] == "error", answer
     assert answer["error"]["type"] == "invalid_request_error" and word in answer["error"]["message"]
     assert provider.requests() == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "status", "kind"),
+    [
+        ("GET", "/v1/messages", {}, 404, "not_found_error"),
+        ("POST", "/v1/messages/batches", {}, 404, "not_found_error"),
+        ("POST", "/v1/messages", {"Content-Type": "text/plain"}, 415, "invalid_request_error"),
+        ("POST", "/v1/messages", {"Origin": "https://foreign.example"}, 403, "permission_error"),
+        ("POST", "/v1/messages/count_tokens", {"Host": "foreign.example"}, 403, "permission_error"),
+        ("POST", "/v1/messages/count_tokens", {}, 400, "invalid_request_error"),
+    ],
+)
+def test_every_error_under_messages_has_anthropics_shape(served, method, path, headers, status, kind):
+    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=30)
+    connection.request(method, path, b"{}", {"Content-Type": "application/json", **headers})
+    response = connection.getresponse()
+    answer = json.loads(response.read())
+    connection.close()
+    assert (response.status, answer["type"], answer["error"]["type"]) == (status, "error", kind)
+    assert answer["error"]["message"]
 
 
 def test_a_failed_run_raises_in_both_ways(client):

@@ -152,6 +152,25 @@ def test_other_paths_are_a_404_that_the_sdks_can_read(served, provider, method, 
     assert provider.stats()["requests"] == 0
 
 
+@pytest.mark.parametrize(
+    ("body", "word"),
+    [
+        ('{"model": "caf\u00e9"}'.encode("latin-1"), "not UTF-8 (byte 14)"),
+        (b'{"seed": ' + b"1" * 5_000 + b"}", "too many digits"),
+        (b"[" * 40_000, "nested too deeply"),
+        (b"{,}", "not valid JSON"),
+    ],
+)
+def test_a_body_that_cannot_be_parsed_is_refused_in_plain_words(served, body, word):
+    status, answer = post(served, body)
+    assert status == 400 and word in answer["error"]["message"]
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions/", "/v1/messages/"])
+def test_a_slash_at_the_end_of_a_path_is_accepted(served, path):
+    assert post(served, {"model": "good", "max_tokens": 9, "messages": ASK}, path=path)[0] == 200
+
+
 def test_a_request_too_large_and_one_that_is_not_json(served, provider):
     assert post(served, b" " * 21_000_000)[0] == 413
     assert post(served, {"model": "good", "messages": ASK}, headers={"Content-Type": "text/plain"})[0] == 415

@@ -1,4 +1,4 @@
-"""Anthropic's Messages: the answer's body, its events and its errors."""
+"""Anthropic's Messages: the answer's body and its events."""
 
 from __future__ import annotations
 
@@ -6,34 +6,12 @@ import json
 import uuid
 from typing import Any
 
-from starlette.responses import JSONResponse
-
 from moa_graph.graph.follow import RunResult
 from moa_graph.serve.openai.response import data_event, extra
 from moa_graph.serve.problems import Problem
 from moa_graph.state import Usage
 
-__all__ = ["MessageEncoder", "refuse"]
-
-_KINDS = {
-    400: "invalid_request_error",
-    401: "authentication_error",
-    402: "billing_error",
-    403: "permission_error",
-    404: "not_found_error",
-    413: "request_too_large",
-    429: "rate_limit_error",
-}
-
-
-def _error(problem: Problem) -> dict[str, Any]:
-    about = {"type": _KINDS.get(problem.status, "api_error"), "message": str(problem)}
-    return {"type": "error", "error": about, **({"moa": {"drafts": problem.drafts}} if problem.drafts else {})}
-
-
-def refuse(problem: Problem) -> JSONResponse:
-    """Return an error response in Anthropic's shape."""
-    return JSONResponse(_error(problem), problem.status, problem.headers)
+__all__ = ["MessageEncoder"]
 
 
 class MessageEncoder:
@@ -105,7 +83,7 @@ class MessageEncoder:
 
     def failed(self, error: Problem) -> str:
         """Return the event that Anthropic's SDKs raise from."""
-        return data_event(_error(error), name="error")
+        return data_event(error.anthropic_body, name="error")
 
 
 def _event(kind: str, **fields: Any) -> str:

@@ -11,7 +11,6 @@ from starlette.types import ASGIApp
 from moa_graph.costs.tokens import prompt_tokens, tokens
 from moa_graph.mixture.context import MoAContext
 from moa_graph.serve.anthropic.request import MessagesRequest
-from moa_graph.serve.anthropic.response import refuse
 from moa_graph.serve.bodies import json_body
 from moa_graph.serve.endpoint import Endpoint
 from moa_graph.serve.problems import problem
@@ -28,7 +27,7 @@ class AnthropicRoutes:
 
     async def messages(self, request: Request) -> ASGIApp:
         """POST /v1/messages."""
-        return await self.endpoint.answer(request, MessagesRequest.parse, refuse=refuse)
+        return await self.endpoint.answer(request, MessagesRequest.parse)
 
     async def count_tokens(self, request: Request) -> Response:
         """Answer POST /v1/messages/count_tokens with an estimate of a prompt's tokens; a run sends it several times."""
@@ -37,5 +36,5 @@ class AnthropicRoutes:
             mixture = self.endpoint.catalogue.mixture(model)
             count = prompt_tokens(checked(mixture, messages, MoAContext())) + tokens(tools)
         except Exception as exc:
-            return refuse(problem(exc))
+            return problem(exc).response(request.url.path)
         return JSONResponse({"input_tokens": count})

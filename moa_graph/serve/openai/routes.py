@@ -55,10 +55,12 @@ class OpenAIRoutes:
         return await self.endpoint.answer(request, CompletionRequest.parse)
 
     async def unknown(self, request: Request) -> Response:
-        """Answer every other path under /v1 in OpenAI's shape, the only one that the SDKs read."""
+        """Answer every other path under /v1 in the shape that the SDKs read."""
+        path = request.url.path
         known = "GET /v1/models, POST /v1/chat/completions, /v1/responses, /v1/completions, /v1/messages"
-        message = f"Unknown request: {request.method} {request.url.path}. This server has {known}."
-        return Problem(404, message, code="unknown_url").response()
+        stored = " Responses are not stored here." if path.startswith("/v1/responses/") else ""
+        message = f"Unknown request: {request.method} {path}.{stored} This server has {known}."
+        return Problem(404, message, code="unknown_url").response(path)
 
 
 def _model(name: str, mixture: Mixture) -> dict[str, Any]:

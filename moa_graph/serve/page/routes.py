@@ -86,7 +86,7 @@ class PageRoutes:
         """
         try:
             body = await json_body(request, self.max_bytes)
-            name, context = str(body.get("mixture")), _context(body)
+            name, context = str(body.get("mixture") or ""), _context(body)
             mixture, graph = self.catalogue.mixture(name), self.catalogue.graph(name)
             messages = checked(mixture, body.get("messages"), context)
             if body.get("drafts") is None:
