@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
 
+from moa_graph.errors import InputError
+from moa_graph.evals.data.fields import UnreadableError
 from moa_graph.evals.stats import Interval
+
+T = TypeVar("T")
 
 Figures = dict[str, Any]
 """Plain figures by name: printed as JSON by a command and written to `scores.json` by a run."""
@@ -57,6 +61,31 @@ def lines(figures: Mapping[str, Any], *, hidden: frozenset[str] = frozenset()) -
                 name,
                 formatted(value) + (f" (caution: {marked[name]})" if name in marked and value is not None else ""),
             ]
+
+
+def readable_systems(groups: Mapping[str, T], score: Callable[[T], Figures], what: str) -> dict[str, Figures]:
+    """Return the figures of every system of a file; one of which nothing can be read is a note of the others.
+
+    Args:
+        groups: The rows by system.
+        score: Returns the figures of one system; it raises `UnreadableError` if no verdict could be read.
+        what: What the file must have, for the error of an empty one.
+
+    Raises:
+        InputError: There are no systems, or a row is damaged.
+        UnreadableError: Nothing of any system could be read.
+    """
+    found: dict[str, Figures] = {}
+    unread: dict[str, UnreadableError] = {}
+    for name, rows in groups.items():
+        try:
+            found[name] = score(rows)
+        except UnreadableError as error:
+            unread[name] = error
+    if not found:
+        raise next(iter(unread.values()), InputError(f"there are no {what}"))
+    next(iter(found.values()))["notes"] += [f"{name}: {error}" for name, error in unread.items()]
+    return found
 
 
 def bracket(interval: Any, caution: Any = None) -> str:

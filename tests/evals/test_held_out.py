@@ -235,6 +235,77 @@ def test_judges_and_models_of_other_formats_are_kept_apart(tmp_path: Path, capsy
     assert {name: (row["score"], row["right"]) for name, row in found.items()} == {"m": (100, 5), "n": (0, 0)}
 
 
+def test_baselines_of_arena_hard_are_kept_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Rows name their baseline. The figures have it; the systems' names have it where it decides."""
+    rows = [
+        *arena(category="math", baseline="org/x"),
+        *arena(category="coding", baseline="y", first="A>B", second="B>A"),
+    ]
+    path = write(tmp_path / "a.jsonl", rows)
+    found = printed(capsys, *SCORE, path)[0][str(path)]
+    assert {name: (row["win_rate"], row["baseline"]) for name, row in found.items()} == {
+        "m (math)": (100, "x"), "m (coding)": (0, "y"),
+    }  # fmt: skip
+    rows = [*arena(baseline="x"), *arena(baseline="y", first="A>B", second="B>A")]
+    found = printed(capsys, *SCORE, write(path, rows))[0][str(path)]
+    assert {name: row["win_rate"] for name, row in found.items()} == {"m against x": 100, "m against y": 0}
+
+
+def test_conversations_of_chatbot_arena(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Any number of turns, and thousands of people who are one group of judges."""
+    rows = [
+        {"question_id": f"{n:032x}", "model_a": "a", "model_b": "b", "judge": f"arena_user_{n}", "turn": n + 1,
+         "winner": ("model_a", "tie (bothbad)", "model_b", "model_a")[n % 4]}
+        for n in range(8)
+    ]  # fmt: skip
+    found, _ = printed(capsys, *JUDGMENTS, write(tmp_path / "a.jsonl", rows))
+    row = found["a against b"]
+    assert (row["judge"], row["wins"], row["ties"], row["losses"]) == ("humans", 4, 2, 2)
+
+
+@pytest.mark.parametrize(("a", "b", "tie"), [("A", "B", "C"), ("[[A]]", "[[B]]", "[[C]]"), ("x", "y", "Tie")])
+def test_winners_in_other_words(tmp_path: Path, capsys: pytest.CaptureFixture[str], a: str, b: str, tie: str) -> None:
+    rows = [{"question_id": n, "model_a": "x", "model_b": "y", "winner": winner, "judge": "j"}
+            for n, winner in enumerate([a, a, b, tie, None])]  # fmt: skip
+    row = printed(capsys, *JUDGMENTS, write(tmp_path / "a.jsonl", rows))[0]["x against y"]
+    assert (row["wins"], row["losses"], row["ties"], row["parse_failures"]) == (2, 1, 1, 1)
+
+
+def test_a_system_of_which_nothing_can_be_read_does_not_hide_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.jsonl"
+    bad = [{**row, "generator_2": "n"} for row in annotated(preference=None)]
+    found, said = printed(capsys, *ANNOTATIONS, write(path, [*bad, *annotated()]))
+    assert (found["model"], found["win_rate"]) == ("m", 50)
+    assert "n against not recorded, judged by openai:judge: no verdict could be read" in said
+    for good, other in (
+        (judgebench(), judgebench(10, "?", "?", judge_name="k")),
+        (wildbench(), wildbench(score="?", model_test="k")),
+    ):
+        found, said = printed(capsys, *SCORE, write(path, [*other, *good]))
+        assert len(found[str(path)]) == 1 and "k" in said and "could be read" in said
+
+
+def test_a_failed_call_of_a_judge_belongs_to_its_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = {"judgment": {"judge_model": "gpt"}, "decision": "A>B"}
+    other = {"judgment": {"judge_model": "gpt"}, "decision": "B>A"}
+    rows = judgebench(6, judgments=[made, other])
+    for row, judgments in zip(rows, ([None, other], [None, None]), strict=False):
+        row["judgments"] = judgments
+    path = write(tmp_path / "a.jsonl", rows)
+    found = printed(capsys, *SCORE, path)[0][str(path)]
+    row = found["j gpt on JudgeBench"]
+    assert len(found) == 1 and (row["n"], row["parse_failures"], round(row["accuracy"], 2)) == (6, 1, 83.33)
+
+
+def test_outputs_of_null_are_empty_answers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = annotated()
+    rows[0]["output_2"] = None
+    found, _ = printed(capsys, *ANNOTATIONS, write(tmp_path / "a.json", rows))
+    assert (found["n"], found["win_rate"]) == (20, 50)
+
+
 def test_the_same_annotation_twice_counts_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found, _ = printed(capsys, *ANNOTATIONS, write(tmp_path / "a.json", [*annotated(), *annotated()[:5]]))
     assert (found["n"], found["duplicates"], found["win_rate"]) == (20, 5, 50)

@@ -16,7 +16,7 @@ from moa_graph.evals.compare.systems import load
 from moa_graph.evals.data import assets
 from moa_graph.evals.data.catalog import Asset, catalog
 from moa_graph.evals.data.files import Row, read_rows
-from moa_graph.evals.figures import bracket, formatted
+from moa_graph.evals.figures import bracket, formatted, readable_systems
 from moa_graph.evals.flask import figures as flask_figures
 from moa_graph.evals.flask import run as flask_run
 from moa_graph.evals.flask import scores as flask
@@ -96,13 +96,11 @@ def flask_reviews(path: Path, *, hard: bool, as_json: bool) -> None:
     asset = flask_run.HARD if hard else flask_run.ITEMS
     items = flask.items(read_rows(assets.fetch(asset, notify=print_status).path), name="hard" if hard else "full")
     groups = flask_figures.by_system(read_rows(path))
-    if not groups:
-        raise InputError(f"{path} is empty: there are no reviews")
 
     def score(rows: Sequence[Row]) -> dict[str, Any]:
         return flask_figures.flask_figures(flask_figures.reviews(rows, items), items)
 
-    found = {name: named(path, partial(score, rows)) for name, rows in groups.items()}
+    found = named(path, lambda: readable_systems(groups, score, "reviews"))
     if len(found) > 1:
         print_status(f"warning: {path} has {len(found)} systems (models or judges); each is scored separately")
     for figures in found.values():

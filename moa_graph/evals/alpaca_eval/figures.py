@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from moa_graph.errors import ConfigError, InputError, MoAError
 from moa_graph.evals.alpaca_eval import length_control as length
 from moa_graph.evals.alpaca_eval import scores as alpaca
 from moa_graph.evals.data import assets
+from moa_graph.evals.data.fields import UnreadableError
 from moa_graph.evals.data.files import Row, read_bytes, read_rows
-from moa_graph.evals.figures import Figures, as_pair, cautions
+from moa_graph.evals.figures import Figures, as_pair, cautions, readable_systems
 from moa_graph.evals.stats import fraction_interval
 
 REFERENCE = "alpaca_eval/reference_outputs_gpt4_1106_preview.json"
@@ -82,13 +84,13 @@ def alpaca_figures(
         Figures by name. `length_controlled_winrate` is None, with a note, if it cannot be computed.
 
     Raises:
-        InputError: No verdict could be read; the message names the first.
+        UnreadableError: No verdict could be read; the message names the first.
     """
     items = alpaca.read_annotations(rows)
     wins = [item.win for item in items]
     unreadable = alpaca.first_unreadable(items)
     if not any(win is not None for win in wins):
-        raise InputError(f"no verdict could be read: {unreadable}; a preference is a number from 1 to 2")
+        raise UnreadableError(f"no verdict could be read: {unreadable}; a preference is a number from 1 to 2")
     rate = alpaca.win_rate(wins)
     width = fraction_interval([100 * win for win in wins if win is not None], scale=100) if intervals else None
     controlled, controlled_width = _length_figures(items, intervals) if length_control else ({}, None)
@@ -167,9 +169,7 @@ def alpaca_systems(rows: Sequence[Row], *, intervals: bool = True) -> list[Figur
     """Return the figures of every model, judge and reference in one file, each group separately.
 
     Raises:
-        InputError: There are no rows, or no verdict of a group could be read.
+        InputError: There are no rows, or no verdict could be read.
     """
-    groups = alpaca.by_source(rows)
-    if not groups:
-        raise InputError("there are no annotations")
-    return [alpaca_figures(group, intervals=intervals) for group in groups.values()]
+    groups = {str(source): group for source, group in alpaca.by_source(rows).items()}
+    return list(readable_systems(groups, partial(alpaca_figures, intervals=intervals), "annotations").values())

@@ -70,14 +70,16 @@ def annotation(row: Row, number: int = 0) -> Annotation:
     Raises:
         InputError: The row lacks one of the three texts.
     """
-    for name in FIELDS:
-        if not isinstance(row.get(name), str):
+    # An output of null is an empty answer.
+    texts = {name: "" if row.get(name, 0) is None and name != FIELDS[0] else row.get(name) for name in FIELDS}
+    for name, text in texts.items():
+        if not isinstance(text, str):
             raise InputError(f"annotation {number}: {name!r} is missing or is not text")
     preference = row.get("preference")
     return Annotation(
-        instruction=row["instruction"],
-        reference=row["output_1"],
-        output=row["output_2"],
+        instruction=str(texts["instruction"]),
+        reference=str(texts["output_1"]),
+        output=str(texts["output_2"]),
         dataset=str(row.get("dataset") or ""),
         win=win(_number(preference)),
         preference=preference,

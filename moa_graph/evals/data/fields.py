@@ -8,6 +8,10 @@ from typing import Any
 from moa_graph.errors import InputError
 
 
+class UnreadableError(InputError):
+    """No verdict of a system could be read."""
+
+
 def identifier(value: Any, where: str, field: str) -> int | str:
     """Return an id: a number or text. Digits in quotes and a whole float are the same id as the number.
 

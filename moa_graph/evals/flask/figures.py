@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from moa_graph.errors import InputError
+from moa_graph.evals.data.fields import UnreadableError
 from moa_graph.evals.data.files import Row
 from moa_graph.evals.figures import Figures, as_pair, cautions
 from moa_graph.evals.flask import scores as flask
@@ -80,13 +81,15 @@ def flask_figures(found: Sequence[flask.Review], items: Sequence[flask.FlaskItem
     """Return the figures of one system's reviews; intervals are by question.
 
     Raises:
-        InputError: No review could be read; the message has the end of the first one.
+        UnreadableError: No review could be read; the message has the end of the first one.
     """
     kept, duplicates = flask.unique(found)
     report = flask.report(kept, items)
     unreadable = flask.first_unreadable(kept)
     if not report.n:
-        raise InputError(f"no review could be read: {unreadable or 'there are none'}; a review ends with a dictionary")
+        raise UnreadableError(
+            f"no review could be read: {unreadable or 'there are none'}; a review ends with a dictionary"
+        )
     widths: dict[str, Interval | None] = {}
     for skill in report.skills:
         scores = [r.scores.get(skill) for r in kept if r.scores is not None]

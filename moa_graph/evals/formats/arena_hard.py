@@ -36,17 +36,19 @@ BASELINES = {
 
 @dataclass(frozen=True)
 class Group:
-    """The judgments of one model by one judge in one category; different ones are never averaged.
+    """The judgments of one model against one baseline by one judge in one category; different ones are never averaged.
 
     Attributes:
         model: The model's name without its path.
         judge: The judge; "" where the file does not say.
         category: Arena-Hard's category; "" where the file does not say.
+        baseline: The model that it is compared with; "" where the file does not say.
     """
 
     model: str
     judge: str
     category: str
+    baseline: str
 
 
 @dataclass
@@ -80,9 +82,9 @@ def battles(rows: Sequence[Row]) -> dict[Group, Games]:
             raise InputError(f"{where} has no uid, model and games: it is not one of Arena-Hard's judgments")
         name = "uid" if "uid" in row else "question_id"
         question = str(identifier(row[name], where, name))
-        model = fields.name(row["model"], where, "model").rsplit("/", 1)[-1]
+        model, baseline = (fields.name(row.get(key), where, key).rsplit("/", 1)[-1] for key in ("model", "baseline"))
         judge, category = (fields.name(row.get(key), where, key) for key in ("judge", "category"))
-        group = found.setdefault(Group(model, judge, category), Games())
+        group = found.setdefault(Group(model, judge, category, baseline), Games())
         ends = [_end(game) for game in games[:2]]
         if len(ends) < 2 or any(end not in _SCORES for end in ends):
             group.unreadable, group.first = group.unreadable + 1, group.first or f"{where} has the scores {ends}"
@@ -106,33 +108,39 @@ def _end(game: Any) -> str:
 
 
 def arena_hard_figures(rows: Sequence[Row], answers: Sequence[Row] = (), *, baseline: str = "") -> dict[str, Figures]:
-    """Return the win rate of every model against the baseline, in percent, by judge and category.
+    """Return the win rate of every model against its baseline, in percent, by judge and category.
 
     Args:
         rows: Judgments of any number of models, judges and categories.
         answers: Answer rows with `metadata`, of the models and of the baseline, for the style control.
-        baseline: The baseline's name in `answers`; the publisher's for the category when left out.
+        baseline: The baseline's name in `answers`; when left out, the rows' own, or else the publisher's for the
+            category.
 
     Raises:
         InputError: No game could be read, or the style control lacks answers.
     """
     groups = battles(rows)
-    pools: dict[tuple[str, str], list[Battle]] = {}
+    pools: dict[tuple[str, str, str], list[Battle]] = {}
     for group, games in groups.items():
-        pools.setdefault((group.judge, group.category), []).extend(games.battles)
+        pools.setdefault((group.judge, group.category, group.baseline), []).extend(games.battles)
     held = {
-        (judge, category): style_controlled(pool, answers, baseline or BASELINES.get(category, ""))
-        for (judge, category), pool in pools.items()
+        (judge, category, own): style_controlled(pool, answers, baseline or own or BASELINES.get(category, ""))
+        for (judge, category, own), pool in pools.items()
         if answers and pool
     }
     judges, categories = ({getattr(group, name) for group in groups} for name in ("judge", "category"))
+    # Categories have different baselines; one category with several needs them in the names.
+    several = len({(group.category, group.baseline) for group in groups}) > len(categories)
     found = {}
     for group, games in groups.items():
-        name = group.model + (f" ({group.category or 'no category'})" if len(categories) > 1 else "")
+        name = group.model + (f" against {group.baseline or 'not recorded'}" if several else "")
+        name += f" ({group.category or 'no category'})" if len(categories) > 1 else ""
         name += f" judged by {group.judge or 'not recorded'}" if len(judges) > 1 else ""
-        found[name] = _figures(games, held.get((group.judge, group.category), {}).get(group.model)) | {
+        controlled = held.get((group.judge, group.category, group.baseline), {})
+        found[name] = _figures(games, controlled.get(group.model)) | {
             "judge": group.judge or None,
             "category": group.category or None,
+            "baseline": group.baseline or None,
         }
     return found
 

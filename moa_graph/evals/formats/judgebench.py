@@ -11,9 +11,9 @@ from typing import Any
 
 from moa_graph.errors import InputError
 from moa_graph.evals.data import fields
-from moa_graph.evals.data.fields import Once, identifier
+from moa_graph.evals.data.fields import Once, UnreadableError, identifier
 from moa_graph.evals.data.files import Row
-from moa_graph.evals.figures import Figures, as_pair, cautions
+from moa_graph.evals.figures import Figures, as_pair, cautions, readable_systems
 from moa_graph.evals.stats import fraction_interval
 
 _FLIPPED = {"A>B": "B>A", "B>A": "A>B"}
@@ -30,23 +30,31 @@ def judgebench_systems(rows: Sequence[Row]) -> dict[str, Figures]:
     """Return the figures of every judge, and every model whose answers it judged; they are never averaged together.
 
     Raises:
-        InputError: A row is not one of JudgeBench's, or no decision of a judge could be read.
+        InputError: A row is not one of JudgeBench's, or no decision could be read.
     """
+    prompts = [fields.name(row.get("judge_name"), f"row {number}", "judge_name") for number, row in enumerate(rows, 1)]
+    models = [_judge_model(row) for row in rows]
+    # A call that failed has no judgment that names the model.
+    only: dict[str, set[str]] = {}
+    for prompt, model in zip(prompts, models, strict=True):
+        only.setdefault(prompt, set()).update({model} - {""})
     groups: dict[str, list[tuple[int, Row]]] = {}
-    for number, row in enumerate(rows, 1):
-        judge, model = _judge(row, number), fields.name(row.get("response_model"), f"row {number}", "response_model")
-        groups.setdefault(f"{judge or 'judge'} on {model or 'JudgeBench'}", []).append((number, row))
-    return {name: judgebench_figures(found) for name, found in groups.items()}
+    for number, (row, prompt, model) in enumerate(zip(rows, prompts, models, strict=True), 1):
+        known = next(iter(only[prompt])) if len(only[prompt]) == 1 else model
+        about = fields.name(row.get("response_model"), f"row {number}", "response_model")
+        name = f"{f'{prompt} {known}'.strip() or 'judge'} on {about or 'JudgeBench'}"
+        groups.setdefault(name, []).append((number, row))
+    return readable_systems(groups, judgebench_figures, "rows")
 
 
-def _judge(row: Row, number: int) -> str:
-    """Return the judge's name: the prompt's, and the model's where a judgment has it."""
-    name = fields.name(row.get("judge_name"), f"row {number}", "judge_name")
+def _judge_model(row: Row) -> str:
+    """Return the judge's model in the first judgment that names it."""
     judgments = row.get("judgments")
-    first = judgments[0] if isinstance(judgments, list) and judgments else None
-    inner = first.get("judgment") if isinstance(first, dict) else None
-    model = inner.get("judge_model") if isinstance(inner, dict) else None
-    return f"{name} {model}".strip() if isinstance(model, str) else name
+    for each in judgments if isinstance(judgments, list) else ():
+        inner = each.get("judgment") if isinstance(each, dict) else None
+        if isinstance(inner, dict) and isinstance(inner.get("judge_model"), str):
+            return str(inner["judge_model"])
+    return ""
 
 
 def judgebench_figures(rows: Sequence[tuple[int, Row]]) -> Figures:
@@ -56,7 +64,8 @@ def judgebench_figures(rows: Sequence[tuple[int, Row]]) -> Figures:
         rows: Rows of one judge with their numbers in the file.
 
     Raises:
-        InputError: A row is not one of JudgeBench's, or no decision could be read; the message names the first.
+        InputError: A row is not one of JudgeBench's.
+        UnreadableError: No decision could be read; the message names the first.
     """
     points: list[tuple[str, float]] = []
     consistent = unreadable = 0
@@ -80,7 +89,9 @@ def judgebench_figures(rows: Sequence[tuple[int, Row]]) -> Figures:
         consistent += len(set(ends)) == 1
         points.append((_group(str(row.get("source", ""))), 100.0 * (votes > 0)))
     if unreadable == len(points):
-        raise InputError(f"no decision could be read: {first or 'there are no rows'}; a decision is A>B, B>A or A=B")
+        raise UnreadableError(
+            f"no decision could be read: {first or 'there are no rows'}; a decision is A>B, B>A or A=B"
+        )
     width = fraction_interval([value for _, value in points], scale=100)
     groups: dict[str, list[float]] = {}
     for group, value in points:

@@ -7,9 +7,9 @@ from typing import Any
 
 from moa_graph.errors import InputError
 from moa_graph.evals.data import fields
-from moa_graph.evals.data.fields import Once, identifier
+from moa_graph.evals.data.fields import Once, UnreadableError, identifier
 from moa_graph.evals.data.files import Row
-from moa_graph.evals.figures import Figures, as_pair, cautions
+from moa_graph.evals.figures import Figures, as_pair, cautions, readable_systems
 from moa_graph.evals.mt_bench.scores import FAILED, on_scale
 from moa_graph.evals.stats import mean_interval
 
@@ -25,7 +25,7 @@ def wildbench_systems(rows: Sequence[Row]) -> dict[str, Figures]:
     """Return the figures of every model, by judge where the file names several; they are never averaged together.
 
     Raises:
-        InputError: A row is not one of WildBench's, or no score of a model could be read.
+        InputError: A row is not one of WildBench's, or no score could be read.
     """
     groups: dict[tuple[str, str], list[tuple[int, Row]]] = {}
     for number, row in enumerate(rows, 1):
@@ -34,14 +34,15 @@ def wildbench_systems(rows: Sequence[Row]) -> dict[str, Figures]:
         judge = fields.name(row.get("judge") or row.get("evaluator"), where, "judge")
         groups.setdefault((model, judge), []).append((number, row))
     judges = {judge for _, judge in groups}
-    return {
-        (model or "WildBench") + (f" judged by {judge or 'not recorded'}" if len(judges) > 1 else ""): {
-            "model": model or None,
-            "judge": judge or None,
-            **wildbench_figures(found),
-        }
-        for (model, judge), found in groups.items()
+    named = {
+        (model or "WildBench") + (f" judged by {judge or 'not recorded'}" if len(judges) > 1 else ""): (model, judge)
+        for model, judge in groups
     }
+
+    def score(who: tuple[str, str]) -> Figures:
+        return {"model": who[0] or None, "judge": who[1] or None, **wildbench_figures(groups[who])}
+
+    return readable_systems(named, score, "rows")
 
 
 def wildbench_figures(rows: Sequence[tuple[int, Row]]) -> Figures:
@@ -51,8 +52,8 @@ def wildbench_figures(rows: Sequence[tuple[int, Row]]) -> Figures:
         rows: Rows of one model and judge with their numbers in the file.
 
     Raises:
-        InputError: A row is not one of WildBench's, two rows of one session have different outputs, or no score could
-            be read; the message names the row.
+        InputError: A row is not one of WildBench's, or two rows of one session have different outputs.
+        UnreadableError: No score could be read; the message names the first.
     """
     kept: dict[str, float] = {}
     first = None
@@ -72,7 +73,7 @@ def wildbench_figures(rows: Sequence[tuple[int, Row]]) -> Figures:
             kept[session] = score
     read = [score for score in kept.values() if score != FAILED]
     if not read:
-        raise InputError(f"no score could be read: {first or 'there are no rows'}; a score is 1 to 10")
+        raise UnreadableError(f"no score could be read: {first or 'there are no rows'}; a score is 1 to 10")
     width = mean_interval(read, scale=(1, 10))
     mean = sum(read) / len(read)
     return {

@@ -16,7 +16,7 @@ from moa_graph.evals.mt_bench import scores as mt_bench
 from moa_graph.evals.stats import fraction_interval
 
 QUESTIONS = "mt_bench/question.jsonl"
-_HUMAN = re.compile(r"(author|expert|human|annotator)(_\d+)?")
+_HUMAN = re.compile(r"(author|expert|human|annotator|arena_user|user)(_\w+)?")
 """How FastChat's files of human votes name a person."""
 
 

@@ -11,7 +11,7 @@ from moa_graph.errors import InputError
 from moa_graph.evals.data import fields
 from moa_graph.evals.data.fields import identifier
 from moa_graph.evals.data.files import Row
-from moa_graph.evals.mt_bench.scores import judge_name, turn_of
+from moa_graph.evals.mt_bench.scores import judge_name
 
 _WINNER = re.compile(r"\[\[([ABC])\]\]")
 
@@ -83,6 +83,9 @@ _WINNERS = {
     "model_2": "model_2",
     "model_a": "model_1",
     "model_b": "model_2",
+    "a": "model_1",
+    "b": "model_2",
+    "c": "tie",
     "tie": "tie",
     "tie (bothbad)": "tie",
     "tie (inconsistent)": "tie",
@@ -119,7 +122,7 @@ def _pair_verdict(row: Row, number: int) -> PairVerdict:
         question=identifier(row["question_id"], where, "question_id"),
         models=models,
         judge=judge_name(row.get("judge"), where),
-        turn=turn_of(row.get("turn", 1), where),
+        turn=_turn(row.get("turn", 1), where),
         winner=winner,
         same=None if winner is None or not both else len(set(sides)) == 1,
         raw=raw if both else raw[0],
@@ -131,11 +134,22 @@ def _model(row: Row, field: str, where: str) -> str:
 
 
 def _side(value: Any, models: tuple[str, str]) -> str | None:
-    """Return a game's winner. FastChat writes the position; some files have the model's name or "Tie"."""
+    """Return a game's winner.
+
+    FastChat writes the position; some files have the model's name, the judge's letter or "Tie".
+    """
     text = str(value)
     if text in models and models[0] != models[1]:
         return "model_1" if text == models[0] else "model_2"
-    return _WINNERS.get(text.strip().lower())
+    return _WINNERS.get(text.strip().strip("[]").lower())
+
+
+def _turn(value: Any, where: str) -> int:
+    """Return the number of a turn. Conversations of Chatbot Arena have any number of turns."""
+    turn = identifier(value, where, "turn")
+    if not isinstance(turn, int) or turn < 1:
+        raise InputError(f"{where}: the turn is {value!r}, not a number from 1")
+    return turn
 
 
 def unique_pairs(rows: Sequence[PairVerdict]) -> tuple[list[PairVerdict], int]:

@@ -22,6 +22,7 @@ REFERENCE_CATEGORIES = frozenset({"math", "reasoning", "coding", "arena-hard-200
 FAILED = -1.0
 LOWEST, HIGHEST = 1.0, 10.0
 _RATING = re.compile(r"\[\[(\d+\.?\d*)\]\]")
+_OF_TEN = re.compile(r"\s*(\d+(?:\.\d+)?)\s*/\s*10\s*")
 _BACKUP = re.compile(r"\[(\d+\.?\d*)\]")
 
 
@@ -74,9 +75,11 @@ def rating(text: str) -> float:
 
 
 def on_scale(value: Any) -> float:
-    """Return a rating from 1 to 10; -1 for anything else."""
+    """Return a rating from 1 to 10, also of "8/10"; -1 for anything else."""
     if isinstance(value, bool):
         return FAILED
+    if isinstance(value, str) and (found := _OF_TEN.fullmatch(value)):
+        value = found[1]
     try:
         score = float(value)
     except (TypeError, ValueError, OverflowError):
