@@ -20,26 +20,38 @@ __all__ = [
     "opened",
 ]
 
-_NAME: Final = r"(?:[a-z][\w-]{0,19}:)?(?:longcat_)?(?:think|thinking|thoughts?|reasoning|reflection|scratchpad)"
-"""Names of reasoning tags, with an optional namespace (``<seed:think>``)."""
+_NAME: Final = (
+    r"(?:[a-z][\w-]{0,19}:|(?:longcat|redacted|internal|inner|deep|chain_of)_|ant)?"
+    r"(?:think|thinking|thoughts?|reasoning|reflection|scratchpad)(?:_process|:\w{1,19})?"
+)
+"""Names of reasoning tags, with an optional namespace or version (``<seed:think>``, ``<think:v2>``)."""
 
-_ATTRIBUTES: Final = r"(?:\s[^<>]{0,99})?"
+_TOKEN: Final = rf"\|(?P<how>/|(?:begin|start|end)_(?:of_)?)?(?P<token>{_NAME})(?P<place>_(?:begin|start|end))?\|>"
+"""Special tokens with such a name, without their first character: ``<|START_THINKING|>``, ``<|end_of_thought|>``."""
+
+_ATTRIBUTES: Final = r"(?:\s[^<>]{0,99})?(?<!/)"
 
 _SPECIAL: Final = {
     "[think]": "[/think]",  # Mistral
     "◁think▷": "◁/think▷",  # Kimi
-    "<|start_thinking|>": "<|end_thinking|>",  # Cohere
-    "<|begin_of_thought|>": "<|end_of_thought|>",  # Sky-T1, OpenThinker
-    "<|think|>": "<|/think|>",
-    "<|thinking|>": "<|/thinking|>",
     "<|inner_prefix|>": "<|inner_suffix|>",  # Apertus
     "<|channel>thought": "<channel|>",  # Gemma
     "<unused94>thought": "<unused95>",  # MedGemma
 }
-"""Opening and closing marks that are not tags, in lower case."""
+"""Further opening and closing marks, in lower case."""
 
-_WRAPPERS: Final = ("<|start_response|>", "<|end_response|>", "<|begin_of_solution|>", "<|end_of_solution|>")
+_CLOSING: Final = (*_SPECIAL.values(), "[begin final response]")
+"""Closing marks; of the last one, of Apriel, the opening is a sentence."""
+
+_WRAPPERS: Final = (
+    "<|start_response|>", "<|end_response|>", "<|begin_of_solution|>", "<|end_of_solution|>",
+    "<|begin_of_box|>", "<|end_of_box|>", "[end final response]",
+)  # fmt: skip
 """Marks around the answer of models that also mark their thoughts."""
+
+
+_FINAL: Final = "<|channel|>final"
+"""The beginning of harmony's final channel. All text before it is reasoning, also where a server dropped its tokens."""
 
 
 def _any(marks: Iterable[str]) -> str:
@@ -49,47 +61,57 @@ def _any(marks: Iterable[str]) -> str:
 
 _FLAGS: Final = re.ASCII | re.IGNORECASE
 MARK: Final = re.compile(
-    rf"[<\[◁](?:(?P<tag>{_NAME}){_ATTRIBUTES}>|/(?P<end>{_NAME})\s*>"
-    rf"|(?P<open>{_any(_SPECIAL)})|(?P<close>{_any(_SPECIAL.values())})|(?P<wrapper>{_any(_WRAPPERS)}))",
+    rf"[<\[◁](?:(?P<tag>{_NAME}){_ATTRIBUTES}>|/(?P<end>{_NAME})\s*>|{_TOKEN}"
+    rf"|(?P<open>{_any(_SPECIAL)})|(?P<close>{_any(_CLOSING)})|(?P<wrapper>{_any(_WRAPPERS)})"
+    rf"|(?P<final>{_any([_FINAL])}))",
     _FLAGS,
 )
 """Every mark. The leading character class lets the regular expression engine skip other text quickly."""
 
-RUN: Final = re.compile(rf"(?:\s*<({_NAME})>[^<]*(?<![`\"'“”‘’«»])</\1>)*+\s*", _FLAGS)
+RUN: Final = re.compile(rf"(?:\s*<({_NAME})>[^<\[◁]*(?<![`\"'“”‘’«»])</\1>)*+\s*", _FLAGS)
 """Any number of complete simple tags in a row, matched at once because a hostile reply may hold 100,000 of them."""
 
-_UNFINISHED: Final = re.compile(rf"</?(?:[a-z][\w:-]{{0,40}})?|<{_NAME}\s[^<>]{{0,99}}|</{_NAME}\s{{0,99}}", _FLAGS)
+_UNFINISHED: Final = re.compile(
+    rf"</?(?:[a-z][\w:-]{{0,60}})?|<\|[\w/:-]{{0,60}}\|?|<{_NAME}\s[^<>]{{0,99}}|</{_NAME}\s{{0,99}}", _FLAGS
+)
 """The beginning of a tag that more text may complete."""
 
 HARMONY: Final = re.compile(r"<\|(start|channel|message|constrain|end|return|call)\|>")
 """The tokens of OpenAI's harmony format."""
 
-_LITERALS: Final = (*_SPECIAL, *_SPECIAL.values(), *_WRAPPERS)
+_LITERALS: Final = (*_SPECIAL, *_CLOSING, *_WRAPPERS, _FINAL)
 _HARMONY_TOKENS: Final = tuple(
     f"<|{name}|>" for name in ("start", "channel", "message", "constrain", "end", "return", "call")
 )
-GLUED: Final = re.compile(r"analysis(?=[A-Z])")
+GLUED: Final = re.compile(r"(?:assistant)?analysis(?=[^\W_]|[\"“])")
 """Harmony's analysis channel after a server dropped its special tokens; the answer follows `GLUED_END`."""
 GLUED_END: Final = "assistantfinal"
 
-GLUED_START: Final = re.compile(r"[\s\0]*analysis")
+GLUED_START: Final = re.compile(r"[\s\ufeff\u200b]*(?:assistant)?analysis")
 
-LONGEST: Final = 150
+LONGEST: Final = 180
 """Characters of the longest mark."""
 
 _SENTENCE_ENDS: Final = ".!?:;…。！？；：)]}*"
 
 
 def opened(mark: re.Match[str]) -> str:
-    """Return the closing mark that belongs to an opening mark; empty for other marks."""
-    if mark["tag"]:
-        return mark["tag"].lower()
-    return _SPECIAL[mark[0].lower()] if mark["open"] else ""
+    """Return the name of an opening mark, which its closing mark shares; empty for other marks."""
+    if mark["open"]:
+        return _SPECIAL[mark[0].lower()]
+    return (mark["tag"] or ("" if _ends(mark) else mark["token"]) or "").lower()
 
 
 def closed(mark: re.Match[str]) -> str:
-    """Return a closing mark in lower case; empty for other marks."""
-    return (mark["end"] or "").lower() or (mark[0].lower() if mark["close"] else "")
+    """Return the name of a closing mark; empty for other marks."""
+    if mark["close"]:
+        return mark[0].lower()
+    return (mark["end"] or (mark["token"] if _ends(mark) else "") or "").lower()
+
+
+def _ends(mark: re.Match[str]) -> bool:
+    """Return whether a special token is a closing one."""
+    return (mark["how"] or "").lower().startswith(("/", "end")) or (mark["place"] or "").lower() == "_end"
 
 
 def may_be_mark(text: str) -> bool:

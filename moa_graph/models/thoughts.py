@@ -26,7 +26,8 @@ from moa_graph.models.thought_marks import (
 
 __all__ = ["Cleaner", "clean", "encodable"]
 
-_SPACE: Final = re.compile(r"\s*")
+_SPACE: Final = re.compile(r"[\s\ufeff\u200b]*")
+"""White space, and the invisible characters that some servers send before the first word."""
 _QUOTES: Final = "`\"'“”‘’«»"
 
 
@@ -37,10 +38,13 @@ def clean(text: str) -> str:
     harmony format, or before a closing mark whose opening mark is missing (servers that pre-fill the opening mark
     return the closing one alone). Marks further on, or in quotes, belong to an answer that writes about them.
     """
+    if "\0" in text:
+        text = text.replace("\0", "")
     # Most texts hold no mark. The first three tests are the fastest.
     brackets = "<" in text or "[" in text or "◁" in text
     if not (brackets and (MARK.search(text) or HARMONY.search(text))) and not GLUED_START.match(text):
-        return encodable(text).strip()
+        shown = encodable(text).strip()
+        return _SPACE.sub("", shown, count=1) if shown[:1] in "\ufeff\u200b" else shown
     cleaner = Cleaner()
     shown, restarts = cleaner.feed(text), cleaner.restarts
     rest = cleaner.rest()
@@ -126,7 +130,7 @@ class Cleaner:
             return False
         mark = MARK.match(self._held, self._at)
         if mark and (key := opened(mark)):
-            self._at, self._key, self._surplus = mark.end(), key, 0
+            self._at, self._key, self._surplus, self._inner = mark.end(), key, 0, 0
             self._state = self._thought
         elif mark and mark["wrapper"]:
             self._at = mark.end()
@@ -145,7 +149,8 @@ class Cleaner:
 
     def _undecided(self) -> bool:
         head = self._held[self._at : self._at + LONGEST]
-        return len(head) < LONGEST and (may_be_mark(head) or "analysis".startswith(head))
+        glued = "analysis".startswith(head) or "assistantanalysis".startswith(head)
+        return len(head) < LONGEST and (glued or may_be_mark(head))
 
     def _begin_answer(self) -> None:
         self._context = _Context()
@@ -167,6 +172,14 @@ class Cleaner:
             self._surplus += 1
         elif closed(mark) == self._key:
             self._state = self._start
+        elif opened(mark):
+            self._inner += 1
+        elif closed(mark) and self._inner:
+            self._inner -= 1
+        elif closed(mark):
+            # Some models close a tag by another name. If the tag's own name follows after all, that is the end.
+            self._surplus = max(self._surplus, 1)
+            self._state = self._start
         return True
 
     def _glued(self, end: bool) -> bool:
@@ -187,6 +200,7 @@ class Cleaner:
         text = self._held[self._at : stop]
         if self._between and text.strip():
             # The format ended, and plain text follows.
+            self._at += len(text) - len(text.lstrip())
             self._begin_answer()
             self._state = self._answer
             return True
@@ -205,7 +219,7 @@ class Cleaner:
     def _on_token(self, name: str) -> None:
         self._between = name in ("end", "return", "call")
         if name == "message":
-            self._final = self._channel is None or self._channel.strip().startswith("final")
+            self._final = self._channel is None or self._channel.strip().lower().startswith("final")
         elif name == "channel":
             self._channel = ""
         elif name == "start":
@@ -224,7 +238,7 @@ class Cleaner:
         alone = self._closes_what_precedes(mark, end)
         if alone is None:
             return False
-        self._at = mark.end()
+        self._at = mark.start() if alone and mark["final"] else mark.end()
         if alone:
             self._discard()
         elif not mark["wrapper"]:
@@ -239,6 +253,8 @@ class Cleaner:
         quoted = self._context.code or (self._context.last in _QUOTES and self._context.last != "")
         if quoted or mark["wrapper"] or (after and after[0] in _QUOTES):
             return False
+        if mark["final"]:
+            return True
         if opened(mark):
             self._open += 1
             return False
@@ -286,9 +302,10 @@ class Cleaner:
         self._shown = True
         self._space = text[len(bare) :]
 
-    # Of the reasoning that is being read: its closing mark, and how many more of them were opened.
+    # Of the reasoning that is being read: its closing mark, how many more of them were opened, and how many others.
     _key = ""
     _surplus = 0
+    _inner = 0
     # Of the harmony format: the current channel's name, and whether the position is in a body or between messages.
     _channel: str | None = None
     _body = False
