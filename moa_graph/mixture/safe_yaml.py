@@ -9,12 +9,16 @@ MAX_DEPTH = 50
 MAX_VALUES = 100_000
 """Values in a file after its aliases are expanded."""
 
+MAX_DIGITS = 100
+"""Characters of a number. YAML's numbers of base 60 take quadratic time, and long ones fit no number of Python's."""
+
 
 def load_yaml(text: str) -> Any:
     """Return the one document in `text` as plain values.
 
     Raises:
-        ValueError: The text is not YAML, has a field twice, is nested too deeply, or expands to too many values.
+        ValueError: The text is not YAML, has a field twice, a tag or a very long number, is nested too deeply, or
+            expands to too many values.
     """
     # Imported here: a graph made from names needs no YAML.
     import yaml
@@ -25,7 +29,7 @@ def load_yaml(text: str) -> Any:
         root = loader.get_single_node()
         if root is None:
             return None
-        _check_fields(root)
+        _check_nodes(root)
         return loader.construct_document(root)
     except yaml.MarkedYAMLError as exc:
         mark = exc.problem_mark or exc.context_mark
@@ -58,6 +62,10 @@ def _check_size(events: Any) -> None:
     anchors: list[tuple[str | None, int]] = []
     total = 0
     for event in events:
+        if tag := getattr(event, "tag", None):
+            # A tag names a type, whose reader may fail in any way for a value of another one.
+            name = tag.replace("tag:yaml.org,2002:", "!!")
+            raise ValueError(f"line {event.start_mark.line + 1}: the tag {name} is not accepted. Write a plain value.")
         if isinstance(event, kinds.AliasEvent):
             if event.anchor not in sizes:
                 raise ValueError(f"the alias *{event.anchor} stands for something that contains it, or for nothing")
@@ -81,14 +89,21 @@ def _check_size(events: Any) -> None:
             raise ValueError(f"more than {MAX_VALUES:,} values once its aliases are expanded")
 
 
-def _check_fields(root: Any) -> None:
-    """Refuse a field that is written twice in one mapping. Runs before merge keys (`<<`) change the nodes."""
+def _check_nodes(root: Any) -> None:
+    """Refuse long numbers, and a field that is written twice in one mapping.
+
+    Runs before merge keys (`<<`) change the nodes.
+    """
     from yaml import nodes
 
     waiting, seen = [root], set[int]()
     while waiting:
         node = waiting.pop()
-        if id(node) in seen or isinstance(node, nodes.ScalarNode):
+        if isinstance(node, nodes.ScalarNode):
+            if len(node.value) > MAX_DIGITS and node.tag.endswith((":int", ":float")):
+                raise ValueError(f"line {node.start_mark.line + 1}: a number of {len(node.value):,} characters")
+            continue
+        if id(node) in seen:
             continue
         seen.add(id(node))
         waiting += [part for each in node.value for part in (each if isinstance(each, tuple) else (each,))]

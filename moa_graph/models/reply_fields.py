@@ -140,9 +140,9 @@ def _usage_from(given: object) -> Usage | None:
         return None
     details = _details(given)
     cached = min(_detail(details, "cache_read", "cached_tokens"), sent)
-    written = max(
-        _detail(details, "cache_creation", "cache_write_tokens"), _detail(details, "ephemeral_5m_input_tokens")
-    )
+    # Anthropic states the caches of each lifetime in place of the whole.
+    lifetimes = sum(_detail(details, f"ephemeral_{time}_input_tokens") for time in ("5m", "1h"))
+    written = max(_detail(details, "cache_creation", "cache_write_tokens"), lifetimes)
     return new_usage(
         sent,
         received,

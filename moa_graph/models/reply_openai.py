@@ -26,8 +26,12 @@ __all__ = ["repaired", "repairing"]
 
 _COUNTS: Final = ("prompt_tokens", "completion_tokens", "total_tokens")
 _DETAILS: Final = ("prompt_tokens_details", "completion_tokens_details")
-_CACHED: Final = ("prompt_cache_hit_tokens", "cached_tokens")
-"""Names of the count of cached tokens beside the other counts: of DeepSeek, and of Moonshot."""
+_CACHES: Final = {
+    "cached_tokens": ("cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens"),
+    "cache_write_tokens": ("cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens"),
+}
+"""The details of a prompt that LangChain reads, each with the names that providers give it, in the details or beside
+the counts: DeepSeek's, Together's and Moonshot's, and those of proxies for Anthropic."""
 
 _NO_CHOICES: Final = Fault("malformed", True, None, None, "the reply does not keep to the protocol (it has no choices)")
 """A stream that ended without any choice. LangChain reports it for whole replies only."""
@@ -215,8 +219,8 @@ def _usage(given: Any) -> dict[str, Any] | None:
     if not isinstance(given, dict):
         return None
     counts = {name: token_count(given.get(name)) for name in _COUNTS}
-    sent, received, total = counts.values()
-    if sent is None or received is None:
+    known = {name: count for name, count in counts.items() if count is not None}
+    if not {"prompt_tokens", "completion_tokens"} <= known.keys():
         # LangChain would take missing counts for 0. A stated cost has been kept.
         return None
     details = {
@@ -224,14 +228,25 @@ def _usage(given: Any) -> dict[str, Any] | None:
         for name in _DETAILS
         if isinstance(given.get(name), dict)
     }
-    cached = next((count for name in _CACHED if (count := token_count(given.get(name)))), None)
-    if cached and not details.get("prompt_tokens_details", {}).get("cached_tokens"):
-        details.setdefault("prompt_tokens_details", {})["cached_tokens"] = cached
-    thoughts = details.get("completion_tokens_details", {}).get("reasoning_tokens", 0)
-    if thoughts and total == sent + received + thoughts:
-        counts["completion_tokens"] = received + thoughts  # xAI counts them apart
-    known = {name: count for name, count in counts.items() if count is not None}
+    sent = details.get("prompt_tokens_details", {})
+    stated = {name: max(token_count(of.get(n)) or 0 for of in (sent, given) for n in _CACHES[name]) for name in _CACHES}
+    if any(stated.values()):
+        details["prompt_tokens_details"] = {**sent, **stated}
+    beside = _thoughts_beside(known, details.get("completion_tokens_details", {}))
+    known["completion_tokens"] = min(known["completion_tokens"] + beside, 2**53 - 1)
     return {**{key: value for key, value in given.items() if key not in (*_COUNTS, *_DETAILS)}, **known, **details}
+
+
+def _thoughts_beside(counts: Mapping[str, int], details: Mapping[str, int]) -> int:
+    """Return the tokens of reasoning that a provider bills and leaves out of `completion_tokens`.
+
+    xAI states them in the details, Gemini's OpenAI-compatible endpoint only in the total.
+    """
+    answer, reasoning = counts["completion_tokens"], details.get("reasoning_tokens", 0)
+    beside = counts.get("total_tokens", 0) - counts["prompt_tokens"] - answer
+    if reasoning > answer or (beside > 0 and beside == reasoning):
+        return reasoning
+    return max(beside, 0) if not reasoning and not details else 0
 
 
 def _repair(message: dict[str, Any], *, whole: bool) -> None:

@@ -39,6 +39,15 @@ TRAPS = {
     "number.yaml": HEAD + "layers: " + "9" * 5_000,
     "date.yaml": HEAD + "note: 2024-99-99\n",
     "tag.yaml": HEAD + "note: !!python/object/apply:os.system ['true']\n",
+    "tag-bool.yaml": HEAD + "shuffle: !!bool maybe\n",
+    "tag-int.yaml": HEAD + "layers: !!int ''\n",
+    "tag-float.yaml": HEAD + "deadline: !!float ''\n",
+    "tag-time.yaml": HEAD + "date: !!timestamp today\n",
+    "tag-list.yaml": HEAD + "note: !!omap [a]\n",
+    "tag-own.yaml": "%TAG ! tag:yaml.org,2002:python/\n---\n" + HEAD + "note: !name:os.system x\n",
+    "sixties.yaml": HEAD + "layers: " + ":".join(["1"] * 300_000),
+    "sixties-float.yaml": HEAD + "deadline: " + ":".join(["1"] * 400) + ".5",
+    "hex.yaml": HEAD + "layers: 0x" + "f" * 900_000,
     "two.yaml": HEAD + "---\n" + HEAD,
     "twice.yaml": HEAD + "layers: 2\nlayers: 3\n",
     "twice-inside.yaml": "proposers: [{model: 'openai:a', model: 'openai:c'}]\naggregator: 'openai:b'\n",
@@ -64,7 +73,9 @@ def test_a_trap_is_one_error_at_once(tmp_path: Path, name: str) -> None:
     assert time.monotonic() - start < 30 and len(str(caught.value)) < 2_000 and "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["bomb.yaml", "closed.yaml", "deep.toml", "number.yaml", "twice.yaml"])
+@pytest.mark.parametrize(
+    "name", ["bomb.yaml", "closed.yaml", "deep.toml", "number.yaml", "tag-bool.yaml", "twice.yaml"]
+)
 def test_the_command_ends_with_3(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text(TRAPS[name])
     command = [sys.executable, "-m", "moa_graph", "ask", "--file", name, "hi"]

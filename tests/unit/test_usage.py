@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+from langchain_core.messages import AIMessageChunk
+from langchain_openai import ChatOpenAI
+
 from moa_graph.costs.prices import price
 from moa_graph.mixture.proposer import Proposer
+from moa_graph.models.reply_fields import usage_from
+from moa_graph.models.reply_openai import repairing
 from moa_graph.state import as_usage, new_usage, total_usage
 
 
@@ -37,3 +43,60 @@ def test_more_cached_tokens_than_input_do_not_void_the_price():
         price(Proposer(model="openai:gpt-4o"), new_usage(10, 0, cache_read_tokens=50, cache_write_tokens=50))
         is not None
     )
+
+
+DETAILS = {"prompt_tokens_details": {"cached_tokens": 0}, "completion_tokens_details": {"reasoning_tokens": 0}}
+"""As servers send them that fill in every field of OpenAI's."""
+
+FORMATS = {
+    "OpenAI": (
+        {"prompt_tokens_details": {"cached_tokens": 800}, "completion_tokens_details": {"reasoning_tokens": 40}},
+        new_usage(1_000, 100, reasoning_tokens=40, cache_read_tokens=800),
+    ),
+    "OpenRouter": (
+        {"prompt_tokens_details": {"cached_tokens": 300, "cache_write_tokens": 500}, "cost": 0.1},
+        new_usage(1_000, 100, cache_read_tokens=300, cache_write_tokens=500),
+    ),
+    "DeepSeek": (
+        {"prompt_cache_hit_tokens": 800, "prompt_cache_miss_tokens": 200},
+        new_usage(1_000, 100, cache_read_tokens=800),
+    ),
+    "Together, Moonshot": ({"cached_tokens": 800}, new_usage(1_000, 100, cache_read_tokens=800)),
+    "a name beside empty details": ({"cached_tokens": 800, **DETAILS}, new_usage(1_000, 100, cache_read_tokens=800)),
+    "a proxy for Anthropic": (
+        {"cache_read_input_tokens": 300, "cache_creation_input_tokens": 500},
+        new_usage(1_000, 100, cache_read_tokens=300, cache_write_tokens=500),
+    ),
+    "xAI, which leaves reasoning out": (
+        {"total_tokens": 1_140, "completion_tokens_details": {"reasoning_tokens": 40}},
+        new_usage(1_000, 140, reasoning_tokens=40),
+    ),
+    "xAI, more reasoning than answer": (
+        {"total_tokens": 1_900, "completion_tokens_details": {"reasoning_tokens": 800}},
+        new_usage(1_000, 900, reasoning_tokens=800),
+    ),
+    "Gemini's endpoint for OpenAI's clients": ({"total_tokens": 1_900}, new_usage(1_000, 900)),
+    "a total that is too small": ({"total_tokens": 7}, new_usage(1_000, 100)),
+    "a total of something else": ({"total_tokens": 1_900, **DETAILS}, new_usage(1_000, 100)),
+    "no numbers": ({"cached_tokens": "many", "total_tokens": [1], "prompt_tokens_details": 5}, new_usage(1_000, 100)),
+}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("name", FORMATS)
+def test_each_providers_counts_of_caches_and_reasoning_are_read(name: str, *, stream: bool) -> None:
+    given, usage = FORMATS[name]
+    body = {"usage": {"prompt_tokens": 1_000, "completion_tokens": 100, "total_tokens": 1_100, **given}}
+    model = repairing(ChatOpenAI)(model="x", api_key="none")
+    if stream:
+        message = model._convert_chunk_to_generation_chunk({**body, "choices": []}, AIMessageChunk, None).message
+    else:
+        choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "x"}}
+        message = model._create_chat_result({**body, "choices": [choice]}).generations[0].message
+    assert usage_from(message.usage_metadata) == usage
+
+
+def test_cache_writes_of_every_lifetime_count() -> None:
+    details = {"cache_creation": 0, "ephemeral_5m_input_tokens": 100, "ephemeral_1h_input_tokens": 500}
+    found = usage_from({"input_tokens": 1_000, "output_tokens": 1, "input_token_details": details})
+    assert found == new_usage(1_000, 1, cache_write_tokens=600)
