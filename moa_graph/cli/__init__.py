@@ -104,7 +104,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _command("ask", args)
     near = difflib.get_close_matches(args[0], COMMANDS, n=1)
     hint = f"Did you mean `moa {near[0]}`?" if near else "`moa --help` lists the commands."
-    sys.stderr.write(f"moa: no command {args[0]!r}. {hint} To ask it as a question: moa ask {shlex.join(args)}\n")
+    from moa_graph.cli.messages import message
+
+    message(f"moa: no command {args[0]!r}. {hint} To ask it as a question: moa ask {shlex.join(args)}")
     return 2
 
 

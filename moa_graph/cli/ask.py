@@ -12,7 +12,7 @@ import typer
 
 from moa_graph.cli.complete import files
 from moa_graph.cli.errors import error_text
-from moa_graph.cli.messages import message
+from moa_graph.cli.messages import message, output
 from moa_graph.cli.options import (
     Aggregator,
     BaseUrl,
@@ -203,7 +203,7 @@ def _estimate(mixture: Mixture, asked: Any, context: MoAContext, as_json: bool) 
     from moa_graph.mixture.context import settings
 
     found = estimate(settings(mixture, context), [HumanMessage(asked)])
-    sys.stdout.write(f"{json.dumps(found._asdict()) if as_json else found}\n")
+    output(json.dumps(found._asdict()) if as_json else str(found))
 
 
 def _receipt(source: Mixture | Server, messages: list[Any], result: Answered) -> Receipt | None:

@@ -23,6 +23,7 @@ from moa_graph.cli.batch_options import (
 )
 from moa_graph.cli.complete import files
 from moa_graph.cli.garbage import freeze_loaded
+from moa_graph.cli.messages import message
 from moa_graph.cli.options import (
     Aggregator,
     BaseUrl,
@@ -162,10 +163,9 @@ def _way_on(ledger: Path, *, kept: bool) -> str:
 def _warn_replaced(target: Path, mixture: Mixture) -> None:
     """Warn before answers of another mixture are replaced."""
     if others := other_mixtures(target, mixture.hash):
-        typer.echo(
+        message(
             f"{target} has answers of another mixture ({', '.join(sorted(others))}). This run replaces them with those "
-            f"of {mixture.name or mixture.hash}. To keep them, interrupt this run and choose another OUT.",
-            err=True,
+            f"of {mixture.name or mixture.hash}. To keep them, interrupt this run and choose another OUT."
         )
 
 

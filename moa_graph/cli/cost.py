@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import datetime
-import json
 import sqlite3
-import sys
 from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import closing
@@ -15,6 +13,7 @@ from typing import Annotated, NamedTuple
 import typer
 
 from moa_graph.cli.complete import files
+from moa_graph.cli.messages import output, output_json
 from moa_graph.cli.options import Json, examples
 from moa_graph.costs.amounts import in_dollars, number_of
 from moa_graph.errors import InputError
@@ -55,14 +54,14 @@ def cost(
     calls = list(_of_ledger(ledger) if ledger else _of_log())
     sums = {name: _sums(calls, place) for place, name in enumerate(("day", "mixture", "model"))}
     if as_json:
-        sys.stdout.write(json.dumps({"total": _sum(calls), **sums}, indent=2, ensure_ascii=False) + "\n")
+        output_json({"total": _sum(calls), **sums})
         return
     for name, rows in sums.items():
-        sys.stdout.write(f"by {name}\n")
+        output(f"by {name}")
         width = max(map(len, rows), default=0)
         for key, row in rows.items():
-            sys.stdout.write(f"  {key:<{width}}  {number_of(int(row['calls'] or 0), 'call'):>13}  {_money(row)}\n")
-    sys.stdout.write(f"total: {number_of(len(calls), 'call')}, {_money(_sum(calls))}\n")
+            output(f"  {key:<{width}}  {number_of(int(row['calls'] or 0), 'call'):>13}  {_money(row)}")
+    output(f"total: {number_of(len(calls), 'call')}, {_money(_sum(calls))}")
 
 
 def _of_ledger(path: Path) -> Iterable[Spent]:

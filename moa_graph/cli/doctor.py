@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-import json
 import re
-import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from moa_graph.cli.messages import output, output_json
 from moa_graph.cli.options import Aggregator, BaseUrl, File, Json, KeyEnv, Preset, Proposers, Trust, chosen
 from moa_graph.costs.amounts import number_of
 from moa_graph.errors import ConfigError, InputError
@@ -83,14 +82,12 @@ def doctor(
 
 def _print(findings: list[Finding], *, as_json: bool) -> None:
     if as_json:
-        sys.stdout.write(json.dumps([f._asdict() for f in findings], ensure_ascii=False, indent=2) + "\n")
+        output_json([finding._asdict() for finding in findings])
         return
-    from moa_graph.models.terminal_text import for_terminal
-
     for finding in findings:
         mark = "ok " if finding.ok else ("BAD" if finding.bad else "fix" if finding.about == "fix" else "-  ")
-        sys.stdout.write(for_terminal(f"{mark} {finding.about:<6} {finding.name}: {finding.detail}") + "\n")
-    sys.stdout.write(for_terminal(_verdict(findings)) + "\n")
+        output(f"{mark} {finding.about:<6} {finding.name}: {finding.detail}")
+    output(_verdict(findings))
 
 
 def _verdict(findings: list[Finding]) -> str:

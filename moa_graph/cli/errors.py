@@ -52,17 +52,17 @@ def _guarded(load: Callable[[], typer.Typer], args: list[str], name: str, extra:
         silence_stdout()
         return FAILED
     except MoAError as exc:
-        _print(f"{name}: {error_text(exc)}")
+        message(f"{name}: {error_text(exc)}")
         return code_of(exc)
     except ModuleNotFoundError as exc:
         way_out = f" Run: pip install 'moa_graph[{extra}]'" if extra else ""
-        _print(f"{name}: the package {exc.name} is not installed.{way_out}")
+        message(f"{name}: the package {exc.name} is not installed.{way_out}")
         return CONFIG
     except Exception as exc:
         # The last resort: an internal error also ends as one line; MOA_DEBUG=1 adds the traceback.
         return _unforeseen(exc, name)
     if result in (INTERRUPTED, TERMINATED):
-        _print(f"{name}: {'interrupted' if result == INTERRUPTED else 'terminated'}")
+        message(f"{name}: {'interrupted' if result == INTERRUPTED else 'terminated'}")
     return result if isinstance(result, int) else 0
 
 
@@ -90,14 +90,14 @@ def _unforeseen(exc: Exception, name: str) -> int:
     if isinstance(code := getattr(exc, "exit_code", None), int) and hasattr(exc, "format_message"):
         # A command group without a command has printed its help, and has no message.
         if text := _wrong_value(exc) or exc.format_message():
-            _print(f"{name}: {text}\n`{name} --help` shows the usage.")
+            message(f"{name}: {text}\n`{name} --help` shows the usage.")
         return code
     if isinstance(exc, OSError):
-        _print(f"{name}: {error_text(exc)}")
+        message(f"{name}: {error_text(exc)}")
         return FAILED
     if os.environ.get("MOA_DEBUG"):
         traceback.print_exc()
-    _print(f"{name}: {type(exc).__name__}: {' '.join(str(exc).split())[:500]} (set MOA_DEBUG=1 for the traceback)")
+    message(f"{name}: {type(exc).__name__}: {' '.join(str(exc).split())[:500]} (set MOA_DEBUG=1 for the traceback)")
     return FAILED
 
 
@@ -116,10 +116,3 @@ def _wrong_value(exc: Any) -> str:
     option = option if option.startswith("-") else option.upper()
     first = exc.__cause__.errors(include_url=False)[0]
     return f"{option}: expected {expected(first) or 'another value'}, got {str(first['input'])[:60]}."
-
-
-def _print(text: Any) -> None:
-    # An error may quote a server, a model or a file.
-    from moa_graph.models.terminal_text import for_terminal
-
-    message(for_terminal(str(text)))

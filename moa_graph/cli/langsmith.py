@@ -8,6 +8,8 @@ import sys
 import threading
 from typing import Any
 
+from moa_graph.cli.messages import message
+
 PATIENCE = 5.0
 """Seconds to wait. LangSmith's client would wait for minutes for an endpoint that does not answer."""
 
@@ -52,7 +54,7 @@ def finish_traces(code: int) -> None:
     sender.join(PATIENCE)
     if sender.is_alive() or _kept.lines:
         reason = f": {_kept.lines[0][:120]}" if _kept.lines else f" did not answer within {PATIENCE:g} s"
-        sys.stderr.write(f"LangSmith{reason}. Traces of this command are lost; the answer is not affected.\n")
+        message(f"LangSmith{reason}. Traces of this command are lost; the answer is not affected.")
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

@@ -6,7 +6,6 @@ import json
 import os
 import secrets
 import sqlite3
-import sys
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import closing
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from moa_graph.cli.home import home
+from moa_graph.cli.messages import message
 from moa_graph.errors import InputError
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class Log:
             with closing(self._connected()) as db, db:
                 db.execute(sql, clean)
         except (sqlite3.Error, OSError) as exc:
-            sys.stderr.write(f"the log {self.path} could not be written: {exc}. `moa logs off` switches it off.\n")
+            message(f"the log {self.path} could not be written: {exc}. `moa logs off` switches it off.")
 
     def entries(self, *, limit: int | None = None, words: Sequence[str] = (), conversation: str = "") -> list[Entry]:
         """Return entries, the newest last.
@@ -170,7 +170,7 @@ class Log:
         name = last[0].mixture if last else ""
         known = Path(name).is_file() if name and not is_preset(name) else name in {*own_presets(), *preset_names()}
         if name and not known:
-            sys.stderr.write(f"the last mixture ({name}) is neither a preset nor a file; the default answers\n")
+            message(f"the last mixture ({name}) is neither a preset nor a file; the default answers")
         return name if known else None
 
     def switch(self, *, on: bool) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +10,7 @@ from typing import Annotated
 import typer
 
 from moa_graph.cli.log import Entry, Log
+from moa_graph.cli.messages import message, output, output_json
 from moa_graph.cli.options import Json, Raw
 
 app = typer.Typer(
@@ -53,11 +53,11 @@ def show(
     """Print a question with its answer, by default the last one."""
     entry = Log.open().entry(number)
     if as_json:
-        sys.stdout.write(json.dumps(entry._asdict(), indent=2, ensure_ascii=False) + "\n")
+        output_json(entry._asdict())
         return
     from moa_graph.cli.drafts import as_text, plain
 
-    head = [f"{entry.id}  {_when(entry)}  {entry.mixture}", plain(entry.question)]
+    head = [f"{entry.id}  {_when(entry)}  {plain(entry.mixture)}", plain(entry.question)]
     if drafts or not entry.answer:
         head.append(as_text(entry.drafts))
     if entry.error:
@@ -70,7 +70,7 @@ def show(
 @app.command()
 def path() -> None:
     """Print the path of the log."""
-    sys.stdout.write(f"{Log.open().path}\n")
+    output(f"{Log.open().path}")
 
 
 @app.command()
@@ -78,7 +78,7 @@ def off() -> None:
     """Stop logging questions; existing entries are kept. MOA_LOG=off does it for one command."""
     log = Log.open()
     log.switch(on=False)
-    sys.stderr.write(f"the log is off; {log.path} keeps its entries\n")
+    message(f"the log is off; {log.path} keeps its entries")
 
 
 @app.command()
@@ -86,12 +86,12 @@ def on() -> None:
     """Start logging questions again."""
     log = Log.open()
     log.switch(on=True)
-    sys.stderr.write(f"the log is on: {log.path}\n")
+    message(f"the log is on: {log.path}")
 
 
 def _print(entries: list[Entry], as_json: bool) -> None:
     if as_json:
-        sys.stdout.write(json.dumps([entry._asdict() for entry in entries], indent=2, ensure_ascii=False) + "\n")
+        output_json([entry._asdict() for entry in entries])
         return
     from rich.console import Console
 

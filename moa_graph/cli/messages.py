@@ -1,20 +1,39 @@
-"""Messages on standard error. On a terminal their lines break between words; elsewhere they stay as they are."""
+"""What commands write: messages on standard error, results on standard output.
+
+Names of files and models, and words of servers, may hold control sequences. So everything passes `for_terminal`.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
 import textwrap
+from typing import Any
 
-__all__ = ["message", "silence_stdout", "wrapped"]
+from moa_graph.models.terminal_text import escape_controls, for_terminal
+
+__all__ = ["message", "output", "output_json", "silence_stdout", "wrapped"]
 
 
 def message(text: str) -> None:
-    """Write a message of one or more lines to standard error."""
+    """Write a message of one or more lines to standard error. On a terminal its lines break between words."""
     if sys.stderr is not None:
+        text = for_terminal(text)
         whole = wrapped(text, shutil.get_terminal_size().columns) if sys.stderr.isatty() else text
         sys.stderr.write(f"{whole}\n")
+
+
+def output(text: str) -> None:
+    """Write one or more lines of a result to standard output."""
+    sys.stdout.write(f"{for_terminal(text)}\n")
+
+
+def output_json(value: Any) -> None:
+    """Write one JSON document to standard output."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    sys.stdout.write(f"{escape_controls(text)}\n")
 
 
 def wrapped(text: str, width: int) -> str:

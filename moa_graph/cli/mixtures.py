@@ -11,6 +11,7 @@ import typer
 
 from moa_graph.cli.complete import mixture_files, presets
 from moa_graph.cli.home import add_preset, own_presets, remove_preset, resolve
+from moa_graph.cli.messages import message, output, output_json
 from moa_graph.cli.options import (
     Aggregator,
     BaseUrl,
@@ -23,6 +24,7 @@ from moa_graph.cli.options import (
     chosen,
 )
 from moa_graph.cli.preset_list import as_text, preset_rows
+from moa_graph.models.terminal_text import for_terminal
 
 app = typer.Typer(
     help="Presets (named mixtures): the package's and your own.", add_completion=False, no_args_is_help=True
@@ -37,11 +39,9 @@ def list_presets(as_json: Json = False) -> None:
     """List the presets: model calls per question, layers, description."""
     rows = preset_rows()
     if as_json:
-        sys.stdout.write(
-            json.dumps([{**row, "calls": _calls(row)} for row in rows], indent=2, ensure_ascii=False) + "\n"
-        )
+        output_json([{**row, "calls": _calls(row)} for row in rows])
         return
-    sys.stdout.write(as_text(rows))
+    output(as_text(rows).removesuffix("\n"))
 
 
 def _calls(row: dict[str, Any]) -> int:
@@ -56,7 +56,8 @@ def _calls(row: dict[str, Any]) -> int:
 @app.command()
 def show(name: Name) -> None:
     """Print a preset's file."""
-    sys.stdout.write(_path(name).read_text(encoding="utf-8"))
+    text = _path(name).read_text(encoding="utf-8")
+    sys.stdout.write(for_terminal(text) if sys.stdout.isatty() else text)
 
 
 @app.command()
@@ -67,7 +68,7 @@ def path(
     ] = None,
 ) -> None:
     """Print the path of a preset's file."""
-    sys.stdout.write(f"{_path(name) if name else _path('local').parent}\n")
+    output(f"{_path(name) if name else _path('local').parent}")
 
 
 @app.command()
@@ -78,13 +79,13 @@ def add(
 ) -> None:
     """Add a mixture file to your own presets, for use with --preset."""
     known, target = add_preset(file, name, replace=replace)
-    sys.stderr.write(f"preset `{known}`: {target}\n")
+    message(f"preset `{known}`: {target}")
 
 
 @app.command()
 def remove(name: Name) -> None:
     """Remove one of your own presets."""
-    sys.stderr.write(f"removed {remove_preset(name)}\n")
+    message(f"removed {remove_preset(name)}")
 
 
 def _path(name: str) -> Path:

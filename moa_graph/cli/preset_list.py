@@ -10,6 +10,7 @@ from typing import Any
 
 from moa_graph.cli.home import own_presets
 from moa_graph.costs.amounts import number_of
+from moa_graph.models.terminal_text import for_terminal
 
 __all__ = ["as_text", "preset_rows"]
 
@@ -30,7 +31,8 @@ def as_text(rows: Sequence[dict[str, Any]]) -> str:
             lines.append(row["name"])
             head = indent
         lines.append(textwrap.fill(about, width, initial_indent=head, subsequent_indent=indent, break_on_hyphens=False))
-    return "\n".join([*lines, ""])
+    # Descriptions are whatever the files say.
+    return for_terminal("\n".join([*lines, ""]))
 
 
 def preset_rows() -> list[dict[str, Any]]:

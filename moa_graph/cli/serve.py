@@ -19,6 +19,7 @@ from moa_graph.cli.garbage import freeze_loaded
 from moa_graph.cli.home import resolve
 from moa_graph.cli.options import Aggregator, BaseUrl, KeyEnv, Proposers, Trust, chosen
 from moa_graph.errors import ConfigError, InputError
+from moa_graph.models.terminal_text import for_terminal
 
 if TYPE_CHECKING:
     from moa_graph.mixture.mixture import Mixture
@@ -128,7 +129,7 @@ def listen(
 def _print_addresses(url: str, catalogue: Catalogue) -> None:
     lines = [f"page      {url}/moa", f"endpoint  {url}/v1", f"models    {', '.join(catalogue.mixtures)}"]
     lines += [f"left out  {name} (needs {', '.join(needs)})" for name, needs in catalogue.missing.items()]
-    sys.stderr.write("\n".join(lines) + "\nCtrl-C stops it.\n")
+    sys.stderr.write(for_terminal("\n".join(lines)) + "\nCtrl-C stops it.\n")
     sys.stderr.flush()
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from moa_graph.cli.messages import message, output
 from moa_graph.errors import InputError
 
 if TYPE_CHECKING:
@@ -37,20 +39,22 @@ def trust(
 
     if (file is None) == (host is None) or (host is None) != (variable is None):
         raise InputError("a mixture file is needed, or --host with --variable.")
+    if variable is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", variable):
+        raise InputError("--variable: expected the name of an environment variable (letters, digits and _).")
     if forget:
         found = store.forget(file)
-        sys.stderr.write("revoked\n" if found else "there was no confirmation\n")
+        message("revoked" if found else "there was no confirmation")
         return
     grants = _of_file(file) if file else [store.Grant(variable or "", _checked(host or ""))]
     for grant in grants:
-        sys.stdout.write(f"{grant}\n")
+        output(f"{grant}")
     if not grants:
-        sys.stderr.write(f"{file} sends no variable, so it needs no confirmation\n")
+        message(f"{file} sends no variable, so it needs no confirmation")
         return
     if sys.stdin.isatty() and not yes and not typer.confirm("Confirm?", err=True):
         raise typer.Abort
     store.confirm(file, grants)
-    sys.stderr.write(f"confirmed in {store.trust_file()}\n")
+    message(f"confirmed in {store.trust_file()}")
 
 
 def _of_file(file: Path) -> list[Grant]:
@@ -64,8 +68,9 @@ def _of_file(file: Path) -> list[Grant]:
 
 
 def _checked(host: str) -> str:
+    from moa_graph.mixture.addresses import is_address
     from moa_graph.models.trust import host_of
 
-    if not host.startswith(("http://", "https://")):
-        raise InputError(f"--host {host}: must start with http:// or https://.")
+    if not is_address(host):
+        raise InputError(f"--host {host}: expected an address of the form http(s)://host:port in ASCII.")
     return host_of(host)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from moa_graph.cli.complete import files, mixture_files
+from moa_graph.cli.messages import output
 from moa_graph.errors import InputError
 
 if TYPE_CHECKING:
@@ -253,7 +254,7 @@ def _print(figures: dict[str, Any]) -> None:
     table(f"moa tune: {figures['n']} prompts, run {figures['run']}", COLUMNS, candidate_rows(figures))
     if figures["effects"]:
         table("the sweep", *effect_rows(figures))
-    sys.stdout.write(f"{figures['ceiling']['sentence']}\n\n{figures['sentence']}\n")
+    output(f"{figures['ceiling']['sentence']}\n\n{figures['sentence']}")
 
 
 class TuneProgress:

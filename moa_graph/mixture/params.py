@@ -16,7 +16,7 @@ _DESTINATION = re.compile(
 )
 """Names under which LangChain and the SDKs keep keys, addresses and ways to them."""
 
-_FIXED = frozenset({"messages", "input", "stream", "model_name"})
+_FIXED = frozenset({"messages", "input", "model", "model_name", "stream"})
 """Parts of the request that the mixture itself decides."""
 
 _HEADERS = frozenset({"default_headers", "extra_headers", "additional_headers", "headers"})

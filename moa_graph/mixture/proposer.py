@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias, Unpack
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     PlainSerializer,
@@ -23,6 +24,7 @@ from pydantic import (
 from typing_extensions import TypedDict
 
 from moa_graph.errors import ConfigError
+from moa_graph.mixture.addresses import ADDRESS, is_address
 from moa_graph.mixture.identity import identity
 from moa_graph.mixture.params import check_params
 from moa_graph.mixture.validation import Checked, collected
@@ -92,6 +94,12 @@ def label(model: Any) -> str:
     return f"{type(model).__name__}:{name}" if isinstance(name, str) else type(model).__name__
 
 
+def _with_host(address: str | None) -> str | None:
+    if address is not None and not is_address(address):
+        raise ValueError("its host or port does not exist. Write for example https://api.example.com/v1.")
+    return address
+
+
 Model = Annotated[
     Any,
     BeforeValidator(collected(_model)),
@@ -135,7 +143,7 @@ class Proposer(Checked):
     Attributes:
         model: The model as "provider:model", or a LangChain chat model.
         name: A name of its own, for node names and reports.
-        base_url: The address of an OpenAI-compatible server.
+        base_url: The address of an OpenAI-compatible server, in ASCII: no user name, query or fragment.
         api_key_env: The variable with the key for `base_url`; the key goes to that server only.
         temperature: The sampling temperature.
         max_tokens: The most tokens of a reply.
@@ -154,7 +162,7 @@ class Proposer(Checked):
 
     model: Model
     name: str | None = Field(default=None, min_length=1, max_length=60)
-    base_url: str | None = Field(default=None, pattern=r"^https?://[^\s@]+$")
+    base_url: Annotated[str | None, AfterValidator(_with_host)] = Field(default=None, pattern=ADDRESS)
     api_key_env: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
     temperature: float | None = Field(default=None, ge=0, le=2)
     max_tokens: int | None = Field(default=None, ge=1, le=1_000_000)

@@ -8,6 +8,9 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
+from moa_graph.errors import ConfigError
+from moa_graph.mixture.addresses import is_address
+
 __all__ = ["OWN_PROTOCOL", "PROVIDERS", "Provider", "canonical", "find"]
 
 
@@ -59,11 +62,19 @@ class Provider:
         """The current base URL. `address_variable` in the process environment takes precedence.
 
         A `.env` file is not read, because the address decides where a key is sent.
+
+        Raises:
+            ConfigError: `address_variable` is not an address that every client reads in the same way.
         """
         given = os.environ.get(self.address_variable, "").strip() if self.address_variable else ""
         if not given:
             return self.base_url
         given = given if "://" in given else f"http://{given}"
+        if not is_address(given, credentials=self.protocol == "own"):
+            raise ConfigError(
+                f"{self.address_variable}: expected an address of the form http(s)://host:port/path in ASCII, without "
+                "user name, query and fragment. Correct it, or unset it."
+            )
         if self.protocol == "openai" and urlsplit(given).path in ("", "/"):
             return given.rstrip("/") + urlsplit(self.base_url).path
         return given.rstrip("/")

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from moa_graph.errors import ConfigError
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.models.providers import PROVIDERS, find
+from moa_graph.models.terminal_text import for_terminal
 
 __all__ = ["Grant", "confirm", "confirmed", "forget", "grants_of", "has_passed", "host_of", "require_trusted"]
 
@@ -184,7 +185,7 @@ def _announce(path: Path, grants: list[Grant]) -> None:
     line = f"file {path} sends {', '.join(map(str, grants))}"
     if grants and line not in _announced:
         _announced.add(line)
-        sys.stderr.write(f"{line}\n")
+        sys.stderr.write(f"{for_terminal(line)}\n")
 
 
 def _read() -> dict[str, list[tuple[str, str]]]:

@@ -19,7 +19,10 @@ Step: TypeAlias = str | int
 """A field's name, or an index in a list."""
 
 _PATTERNS = {
-    r"^https?://[^\s@]+$": "an address that starts with http:// or https:// and has no space and no @",
+    r"^https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[A-Za-z0-9._~!$&'()*+,;=:%/-]*)?$": (
+        "an address of the form http(s)://host:port/path in ASCII (other names in their xn-- form), without user name, "
+        "query and fragment"
+    ),
     r"^[A-Za-z_][A-Za-z0-9_]*$": "the name of an environment variable (letters, digits and _)",
     r"^[A-Z]+$": "capital letters from A to Z",
     "^[^:]+:.+$": 'a model as "provider:model"',

@@ -13,6 +13,7 @@ from moa_graph import ConfigError, MissingKeyError, Mixture, Proposer, create_mo
 from moa_graph.mixture.files import preset_names
 from moa_graph.models.keys import environment, require_keys
 from moa_graph.models.package_params import ALLOWED
+from moa_graph.models.providers import PROVIDERS
 from moa_graph.models.registry import require_known
 from moa_graph.models.trust import Grant, confirm, host_of, require_trusted
 from tests.provider import Provider
@@ -210,13 +211,11 @@ def test_a_providers_key_goes_to_its_own_host_without_a_question_and_with_a_word
     [
         "https://api.openai.com.evil.example/v1",
         "https://evil.example/api.openai.com",
-        "https://evil.example#.api.openai.com",
-        "https://evil.example\\.api.openai.com/v1",
         "https://api.openai.com:8443/v1",
         "https://xapi.openai.com/v1",
         "http://api.openai.com/v1",
         "https://api.together.xyz/v1",
-        "https://ａpi.openai.com/v1",
+        "https://xn--pi-7kc.openai.com/v1",
         "http://127.0.0.1:1/v1",
     ],
 )
@@ -225,6 +224,62 @@ def test_look_alikes_of_a_providers_host_do_not_get_its_key(address: str) -> Non
     Path("evil.yaml").write_text(json.dumps({"proposers": [spec], "aggregator": spec}))
     with pytest.raises(ConfigError, match="OPENAI_API_KEY"):
         require_keys(Mixture.load("evil.yaml").specs)
+
+
+MALFORMED = [
+    "https://evil.example#.api.openai.com",
+    "https://evil.example?.api.openai.com",
+    "https://evil.example\\.api.openai.com/v1",
+    "https://api.openai.com\\.evil.example/v1",
+    "https://api.openai.com@evil.example/v1",
+    "https://\uff41pi.openai.com/v1",
+    "https://\u0430pi.openai.com/v1",
+    "https://api.openai.com\u3002evil.example/v1",
+    "https://a\u2100.example/v1",
+    "https://evil.example\u202e.moc/v1",
+    "https://evil.example\x1b]0;title\x07/v1",
+    "https://evil.example\x9b2K/v1",
+    "https://api.openai.com\0.evil.example/v1",
+    "https://api.openai.com%2eevil.example/v1",
+    "https://api.openai.com:99999/v1",
+    "https://api.openai.com:0/v1",
+    "https://api.openai.com:443x/v1",
+    "https://[::1/v1",
+    "https://[:::]/v1",
+    "https:///v1",
+    "https://./v1",
+    "https://api.openai.com/v1\n",
+]
+"""Addresses that clients read in different ways, that lead nowhere, or that look like others on a terminal."""
+
+
+@pytest.mark.parametrize("address", MALFORMED, ids=ascii)
+def test_an_address_has_one_reading(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = {"model": "openai:x", "base_url": address}
+    Path("evil.yaml").write_text(json.dumps({"proposers": [spec], "aggregator": "local:x"}))
+    with pytest.raises(ConfigError, match=r"base_url: .*(of the form|does not exist)"):
+        Mixture.load("evil.yaml")
+    if "\0" not in address and address == address.strip():
+        monkeypatch.setenv("OPENAI_BASE_URL", address)
+        with pytest.raises(ConfigError, match="OPENAI_BASE_URL: expected an address of the form"):
+            PROVIDERS["openai"].address()
+
+
+def test_a_host_is_confirmed_in_its_one_form_only(home: Path) -> None:
+    for host, variable in (("https://[x", "A"), ("https://a\x9b2Kb", "A"), ("https://a.example", "A B")):
+        done = moa("trust", "--host", host, "--variable", variable)
+        assert done.returncode == 2 and "\x9b" not in done.stderr and "Traceback" not in done.stderr
+    assert list(home.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["http://my_service:8000", "http://[fd00::1]:8000/v1/", "https://a.example:65535/v1", "https://a.example/o/~x/v1"],
+)
+def test_usual_addresses_pass(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Proposer("openai:x", base_url=address).base_url == address
+    monkeypatch.setenv("OPENAI_BASE_URL", address)
+    assert PROVIDERS["openai"].address().startswith(address.rstrip("/"))
 
 
 @pytest.mark.parametrize(
@@ -247,7 +302,6 @@ def test_look_alikes_of_a_providers_host_do_not_get_its_key(address: str) -> Non
         ("http://169.254.169.254", False),
         ("http://127.0.0.1.nip.io", False),
         ("http://localhost.evil.example", False),
-        ("http://①②⑦.0.0.1", False),
     ],
 )
 def test_over_plain_http_keys_go_to_this_machine_and_private_networks_only(address: str, private: bool) -> None:
@@ -289,6 +343,8 @@ def test_over_plain_http_keys_go_to_this_machine_and_private_networks_only(addre
         {"model_kwargs": {"extra_headers": {"Host": "evil.example"}}},
         {"model_kwargs": {"base_url": "x"}},
         {"extra_body": {"messages": []}},
+        {"extra_body": {"model": "dearer"}},
+        {"model_kwargs": {"model": "dearer"}},
         {"default_headers": {"x-a": "1\r\nHost: evil"}},
     ],
 )

@@ -1,16 +1,20 @@
 """Text of models, servers and files cannot control the terminal."""
 
+import asyncio
 import http.server
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from moa_graph import Ledger
 from moa_graph.models.redaction import one_line
 from moa_graph.models.terminal_text import escape_controls, for_terminal
 
@@ -133,3 +137,50 @@ def test_a_servers_words_reach_the_terminal_as_words(hostile: str) -> None:
     assert process.wait(60) != 0
     os.close(leader)
     assert b"no such graph" in shown and b"\x1b" not in shown and "\u202e".encode() not in shown
+
+
+EVIL = "a\x1b]0;title\x07\x9b2K\u202eb"
+CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a mixture file and a ledger whose names and contents hold control sequences."""
+    monkeypatch.setenv("MOA_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    spec = {"model": f"openai:{EVIL}", "name": EVIL, "base_url": "http://127.0.0.1:9/v1", "api_key_env": "KEY"}
+    mixture = {"proposers": [spec], "aggregator": spec, "description": EVIL, "max_attempts": 1}
+    (tmp_path / f"{EVIL}.yaml").write_text(json.dumps(mixture))
+    with Ledger(tmp_path / f"{EVIL}.ledger", run=EVIL) as ledger:
+        asyncio.run(ledger.put("k", {}, item="1", layer=1, slot=0, role="proposer", model=f"openai:{EVIL}", cost=1.0))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "commands",
+    [
+        [["trust", f"{EVIL}.yaml"], ["trust", f"{EVIL}.yaml", "--forget"], ["trust", f"{EVIL}.yml"]],
+        [["presets", "add", f"{EVIL}.yaml", "--name", "mine"], ["presets", "list"], ["presets", "list", "--json"]],
+        [["cost", f"{EVIL}.ledger"], ["cost", f"{EVIL}.ledger", "--json"], ["cost", f"{EVIL}.yaml"]],
+        [
+            ["ask", "--trust", "--file", f"{EVIL}.yaml", EVIL],
+            ["logs", "list"],
+            ["logs", "list", "--json"],
+            ["logs", "show", "--drafts"],
+            ["logs", "show", "--json"],
+            ["ask", "--estimate", "--file", f"{EVIL}.yaml", EVIL],
+        ],
+        [["doctor", "--trust", "--file", f"{EVIL}.yaml"], ["doctor", "--trust", "--json", "--file", f"{EVIL}.yaml"]],
+        [["graph", "--file", f"{EVIL}.yaml"], ["batch", f"{EVIL}.jsonl", "out.jsonl"], [EVIL], ["ask", f"--{EVIL}"]],
+    ],
+    ids=lambda commands: commands[0][0],
+)
+def test_no_command_writes_a_control_sequence_of_a_file(folder: Path, commands: list[list[str]]) -> None:
+    env = {**os.environ, "KEY": "a-key-of-mine", "NO_COLOR": "1", "TERM": "dumb"}
+    for args in commands:
+        command = [sys.executable, "-m", "moa_graph", *args]
+        done = subprocess.run(command, cwd=folder, env=env, capture_output=True, check=False, timeout=100)
+        text = (done.stdout + done.stderr).decode()
+        assert not CONTROLS.search(text), (args, text)
+        if "--json" in args and done.returncode == 0:
+            json.loads(done.stdout)

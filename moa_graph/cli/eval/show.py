@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -11,19 +10,21 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from moa_graph.cli.messages import output_json
 from moa_graph.evals.figures import lines
+from moa_graph.models.terminal_text import for_terminal
 
 __all__ = ["figures_table", "notes", "print_status", "show_json", "table"]
 
 
 def show_json(value: Any) -> None:
     """Write one JSON document to standard output."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    output_json(value)
 
 
 def print_status(text: str) -> None:
     """Write a line to standard error."""
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(for_terminal(text) + "\n")
 
 
 def notes(texts: Iterable[str]) -> None:
@@ -39,11 +40,11 @@ def figures_table(title: str, figures: Mapping[str, Any], *, hidden: frozenset[s
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table. Cells are plain text and are never cut: a file gets all the width it needs."""
-    view = Table(title=title)
+    view = Table(title=Text(for_terminal(title)))
     for name in columns:
         view.add_column(Text(name), overflow="fold")
     for row in rows:
-        view.add_row(*map(Text, row))
+        view.add_row(*(Text(for_terminal(cell)) for cell in row))
     screen = Console()
     if not screen.is_terminal:
         screen.width = max(screen.width, screen.measure(view, options=screen.options.update(width=10_000)).maximum)
