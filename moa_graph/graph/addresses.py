@@ -15,6 +15,7 @@ __all__ = ["is_public_https"]
 _LOCAL = frozenset(
     {"localhost", "local", "internal", "localdomain", "home", "lan", "arpa", "intranet", "corp", "private", "domain"}
     | {"svc", "cluster", "onion", "i2p", "test", "invalid", "alt", "consul", "docker", "kube", "node", "service"}
+    | {"intern", "lab", "priv"}
 )
 """Last labels of names that only some network knows."""
 
@@ -29,8 +30,15 @@ _WILDCARDS = (
     ".lvh.me",
     ".vcap.me",
     ".traefik.me",
+    ".backname.io",
+    ".lacolhost.com",
+    ".ts.net",
+    ".fritz.box",
 )
-"""Public names that lead to any address, or to this machine."""
+"""Public names that lead to any address, to this machine, or to the network of whoever asks."""
+
+_METADATA = frozenset({"metadata", "instance-data", "localhost"})
+"""Labels of the names that clouds give their metadata services, and of names for this machine."""
 
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.ASCII)
 
@@ -64,8 +72,19 @@ def _public_ipv6(host: str) -> bool:
     if ip.ipv4_mapped or ip.sixtofour or ip.teredo or ip in _NAT64 or ip in _NAT64_LOCAL or int(ip) < 2**32:
         # Each leads to an IPv4 address; there is no reason to write one so.
         return False
-    return ip.is_global and not (ip.is_multicast or ip.is_site_local or ip.is_reserved)
+    if int(ip) >> 32 & 0xFCFFFFFF == 0x5EFE:
+        return False  # ISATAP
+    return ip.is_global and not (ip.is_multicast or ip.is_site_local or ip.is_reserved or _is_special(ip))
 
+
+def _is_special(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    return any(ip.version == network.version and ip in network for network in _SPECIAL)
+
+
+_SPECIAL = tuple(
+    map(ipaddress.ip_network, ("168.63.129.16/32", "192.0.0.0/24", "192.88.99.0/24", "3fff::/20", "5f00::/16"))
+)
+"""Azure's host, as virtual machines see it, and reserved networks that some Python versions take for public ones."""
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _NAT64_LOCAL = ipaddress.IPv6Network("64:ff9b:1::/48")
@@ -93,9 +112,9 @@ def _public_name(name: str) -> bool:
     except ValueError:
         pass
     else:
-        return ip.is_global and not ip.is_multicast
+        return _is_public_ip(ip)
     labels = name.lower().split(".")
-    if len(labels) < 2 or not all(_LABEL.fullmatch(label) for label in labels):
+    if len(labels) < 2 or _METADATA.intersection(labels) or not all(_LABEL.fullmatch(label) for label in labels):
         return False
     if re.fullmatch(r"0x[0-9a-f]*|\d+", labels[-1]) or labels[-1] in _LOCAL or "svc" in labels[-3:]:
         # Decimal, octal and hexadecimal forms of an IP address are not names.
@@ -108,6 +127,10 @@ def _public_name(name: str) -> bool:
 
 def _is_public_ipv4(text: str) -> bool:
     try:
-        return ipaddress.IPv4Address(text).is_global
+        return _is_public_ip(ipaddress.IPv4Address(text))
     except ValueError:
         return True
+
+
+def _is_public_ip(ip: ipaddress.IPv4Address) -> bool:
+    return ip.is_global and not ip.is_multicast and not _is_special(ip)

@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage, BaseMessage, FunctionMessage, Sys
 
 from moa_graph.errors import InputError
 from moa_graph.graph.addresses import is_public_https
-from moa_graph.graph.media import KINDS, blocks_of, kind_of, kinds_in
+from moa_graph.graph.media import KINDS, blocks_of, kind_of, kinds_in, standard
 from moa_graph.models.thoughts import encodable
 from moa_graph.state.field_errors import given
 
@@ -43,7 +43,7 @@ def check(messages: Sequence[BaseMessage]) -> None:
     for place, message in enumerate(messages):
         for number, block in enumerate(blocks_of(message)):
             # Other systems' histories have blocks of their own, which are repaired or left out.
-            if kind_of(block) in KINDS or not isinstance(message, AIMessage | ToolMessage | FunctionMessage):
+            if kind_of(standard(block)) in KINDS or not isinstance(message, AIMessage | ToolMessage | FunctionMessage):
                 check_block(block, f"messages[{place}].content[{number}]")
     if not _says_something(asked[-1]):
         raise InputError("messages: the last question is blank. Write one, or add an image or a file.")
@@ -60,9 +60,11 @@ def check_block(block: str | Mapping[str, Any], place: str) -> None:
         InputError: Its type is unknown, it has neither data nor an address, or its address is neither `data:` nor a
             public `https:`.
     """
-    kind = kind_of(block)
     if isinstance(block, str):
         return
+    # What is sent decides: some notations of a text hold an address.
+    made = standard(dict(block))
+    kind = kind_of(made)
     if kind == "text":
         if block.get("type") != "text-plain" and not isinstance(text := block.get("text"), str):
             raise InputError(f"{place}.text: expected text, got {given(text)}.")
@@ -70,6 +72,8 @@ def check_block(block: str | Mapping[str, Any], place: str) -> None:
     if kind is None:
         name = given(block.get("type"))
         raise InputError(f'{place}: the type {name} is not supported. Use "text", "image_url", "file" or "audio".')
+    if isinstance(made, dict) and any(not isinstance(made.get(name, ""), str | None) for name in ("base64", "file_id")):
+        raise InputError(f"{place}: the data of the {kind} block must be text.")
     addresses: list[Any] = [address for address in _addresses(block) if address is not None]
     if not addresses and not any(_values(block, _DATA)):
         raise InputError(f"{place}: the {kind} block has neither data nor an address. Add base64 data or a URL.")

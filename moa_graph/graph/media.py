@@ -197,7 +197,8 @@ def _found(block: Block) -> Block:
     inner: Block = next(
         (block[name] for name in ("file", "source", "input_audio") if isinstance(block.get(name), dict)), {}
     )
-    given: Block = {**(block.get("metadata") or {}), **(block.get("extras") or {}), **block, **inner}
+    beside = [block[name] for name in ("metadata", "extras") if isinstance(block.get(name), dict)]
+    given: Block = {name: value for each in (*beside, block, inner) for name, value in each.items()}
     found: Block = {"filename": given.get("filename") or given.get("title") or given.get("name")}
     found["mime_type"] = given.get("mime_type") or given.get("media_type")
     if isinstance(given.get("format"), str):

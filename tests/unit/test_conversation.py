@@ -449,6 +449,21 @@ LOOKALIKES = [
     "https://LOCALHOST./",
     "https:///a.png",
     "HTTP://example.com/",
+    "https://168.63.129.16/",
+    "https://192.0.0.192/",
+    "https://192.88.99.1/",
+    "https://[3fff::1]/",
+    "https://[2606:4700::5efe:127.0.0.1]/",
+    "https://[2606:4700::200:5efe:a9fe:a9fe]/",
+    "https://168.63.129.16.sslip.example/",
+    "https://metadata.tencentyun.com/",
+    "https://instance-data.ec2.example/",
+    "https://x.localhost.direct/",
+    "https://a.lacolhost.com/",
+    "https://127.0.0.1.backname.io/",
+    "https://box.tail1234.ts.net/",
+    "https://nas.fritz.box/",
+    "https://db.lab/",
 ]
 
 
@@ -464,6 +479,34 @@ def test_lookalikes_of_private_addresses_are_refused(url: str) -> None:
 )  # fmt: skip
 def test_public_addresses_pass(url: str) -> None:
     assert is_public_https(url)
+
+
+PRIVATE = "http://169.254.169.254/latest"
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "text-plain", "url": PRIVATE},
+        {"type": "text-plain", "source": {"type": "url", "url": PRIVATE}},
+        {"type": "text-plain", "extras": {"file_uri": PRIVATE}},
+        {"type": "text-plain", "text": {"a": 1}},
+        {"type": "text-plain", "metadata": "none"},
+        {"type": "file", "metadata": "none"},
+        {"type": "file", "data": [PRIVATE]},
+        {"type": "input_audio", "input_audio": {"data": {"url": PRIVATE}}},
+        {"type": "document", "source": {"type": "file", "file_id": {"a": 1}}},
+    ],
+)
+@pytest.mark.parametrize("kind", [HumanMessage, SystemMessage, AIMessage])
+def test_every_notation_of_a_file_is_checked(block: dict[str, Any], kind: type[BaseMessage]) -> None:
+    with pytest.raises(InputError, match=r"file|audio"):
+        check([HumanMessage("q"), kind(content=[{"type": "text", "text": "x"}, block]), HumanMessage("r")])
+
+
+def test_a_plain_text_passes_in_every_notation() -> None:
+    blocks = [{"type": "text-plain", "text": "x"}, {"type": "text-plain", "base64": "eA==", "mime_type": "text/plain"}]
+    check([HumanMessage([*blocks, {"type": "text-plain", "url": "https://example.com/a.txt"}])])
 
 
 @pytest.mark.parametrize("text", ["a", " a\n", "<think>x</think>a", "", "\0a"])

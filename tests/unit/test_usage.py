@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from langchain_core.messages import AIMessageChunk
 from langchain_openai import ChatOpenAI
@@ -10,10 +12,10 @@ from moa_graph.costs.prices import price
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.models.reply_fields import usage_from
 from moa_graph.models.reply_openai import repairing
-from moa_graph.state import as_usage, new_usage, total_usage
+from moa_graph.state import Usage, as_usage, new_usage, total_usage
 
 
-def test_sums_add_every_count_and_pass_over_unknown_usages():
+def test_sums_add_every_count_and_pass_over_unknown_usages() -> None:
     one = new_usage(10, 5, reasoning_tokens=2, cache_read_tokens=8, cache_write_tokens=1)
     assert total_usage([one, None, one]) == new_usage(
         20, 10, reasoning_tokens=4, cache_read_tokens=16, cache_write_tokens=2
@@ -21,34 +23,37 @@ def test_sums_add_every_count_and_pass_over_unknown_usages():
     assert total_usage([]) == new_usage()
 
 
-def test_a_sum_of_huge_counts_stays_below_two_to_the_53():
+def test_a_sum_of_huge_counts_stays_below_two_to_the_53() -> None:
     assert total_usage([new_usage(2**53 - 1, 1)] * 3) == new_usage(2**53 - 1, 3)
 
 
-def test_rows_written_before_there_were_cached_tokens_are_read():
+def test_rows_written_before_there_were_cached_tokens_are_read() -> None:
     assert as_usage({"input_tokens": 3, "output_tokens": 4, "reasoning_tokens": 1}) == new_usage(
         3, 4, reasoning_tokens=1
     )
 
 
-def test_cached_tokens_are_priced_as_such():
+def test_cached_tokens_are_priced_as_such() -> None:
     full, cached = new_usage(10_000, 100), new_usage(10_000, 100, cache_read_tokens=9_000)
     dear, cheap = price(Proposer(model="openai:gpt-4o"), full), price(Proposer(model="openai:gpt-4o"), cached)
     assert dear is not None and cheap is not None
     assert dear == 0.026 and round(cheap, 6) == 0.01475
 
 
-def test_more_cached_tokens_than_input_do_not_void_the_price():
+def test_more_cached_tokens_than_input_do_not_void_the_price() -> None:
     assert (
         price(Proposer(model="openai:gpt-4o"), new_usage(10, 0, cache_read_tokens=50, cache_write_tokens=50))
         is not None
     )
 
 
-DETAILS = {"prompt_tokens_details": {"cached_tokens": 0}, "completion_tokens_details": {"reasoning_tokens": 0}}
+DETAILS: dict[str, Any] = {
+    "prompt_tokens_details": {"cached_tokens": 0},
+    "completion_tokens_details": {"reasoning_tokens": 0},
+}
 """As servers send them that fill in every field of OpenAI's."""
 
-FORMATS = {
+FORMATS: dict[str, tuple[dict[str, Any], Usage]] = {
     "OpenAI": (
         {"prompt_tokens_details": {"cached_tokens": 800}, "completion_tokens_details": {"reasoning_tokens": 40}},
         new_usage(1_000, 100, reasoning_tokens=40, cache_read_tokens=800),
@@ -86,7 +91,7 @@ FORMATS = {
 @pytest.mark.parametrize("name", FORMATS)
 def test_each_providers_counts_of_caches_and_reasoning_are_read(name: str, *, stream: bool) -> None:
     given, usage = FORMATS[name]
-    body = {"usage": {"prompt_tokens": 1_000, "completion_tokens": 100, "total_tokens": 1_100, **given}}
+    body: dict[str, Any] = {"usage": {"prompt_tokens": 1_000, "completion_tokens": 100, "total_tokens": 1_100, **given}}
     model = repairing(ChatOpenAI)(model="x", api_key="none")
     if stream:
         message = model._convert_chunk_to_generation_chunk({**body, "choices": []}, AIMessageChunk, None).message
