@@ -229,8 +229,10 @@ def _usage(given: Any) -> dict[str, Any] | None:
         if isinstance(given.get(name), dict)
     }
     sent = details.get("prompt_tokens_details", {})
-    stated = {name: max(token_count(of.get(n)) or 0 for of in (sent, given) for n in _CACHES[name]) for name in _CACHES}
-    if any(stated.values()):
+    places = [(of, name, key) for name, keys in _CACHES.items() for of in (given, sent) for key in reversed(keys)]
+    # The first of several places counts: the details, and the usual name.
+    stated = {name: count for of, name, key in places if (count := token_count(of.get(key)))}
+    if stated:
         details["prompt_tokens_details"] = {**sent, **stated}
     beside = _thoughts_beside(known, details.get("completion_tokens_details", {}))
     known["completion_tokens"] = min(known["completion_tokens"] + beside, 2**53 - 1)
