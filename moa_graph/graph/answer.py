@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 
-from moa_graph.errors import BudgetError, MoAError
-from moa_graph.graph.combine.base import Decision
+from moa_graph.errors import BudgetError, DeadlineError, MoAError
+from moa_graph.graph.combine.base import Decision, must_write
 from moa_graph.graph.events import Tokens
 from moa_graph.graph.limits import late, refuse_over_budget
 from moa_graph.graph.records import Calls, answer_of, best_draft, compared, no_answer, record_of, verbatim_answer
@@ -30,8 +32,8 @@ async def answered(run: Run, config: RunnableConfig, decision: Decision) -> tupl
 
     Raises:
         AggregationError: No model wrote an answer, and the mixture does not take a draft for it.
-        BudgetError: The caps leave no room for the answer.
-        DeadlineError: The run's deadline is over.
+        BudgetError: The caps leave no room for the answer, and the combiner planned one.
+        DeadlineError: The run's deadline is over, and the combiner planned an answer of the aggregator's.
     """
     alike = await compared(run.state["drafts"])
     calls = Calls()
@@ -42,12 +44,22 @@ async def answered(run: Run, config: RunnableConfig, decision: Decision) -> tupl
         error = await _synthesize(run, config, decision, calls)
         if error is None:
             message = answer_of(calls.made[-1][1])
-        elif run.settings.mixture.on_failure == "best_draft" and decision.drafts:
+        elif decision.drafts and (run.settings.mixture.on_failure == "best_draft" or _unplanned(run, error, calls)):
             message = best_draft(decision.drafts)
+            decision = replace(decision, degraded=[*decision.degraded, str(error).rstrip(".")])
         else:
             error.cost = calls.cost
             raise error
     return message, record_of(run, calls, decision, alike, best=error is not None)
+
+
+def _unplanned(run: Run, error: MoAError, calls: Calls) -> bool:
+    """Return whether an error is that of a limit which left no room for an answer that the combiner did not plan.
+
+    `synthesize` reserves its call; a combiner that answers with a draft does not, and finds out late that it needs one.
+    """
+    limited = isinstance(error, BudgetError | DeadlineError) and not calls.made
+    return limited and not run.settings.answering() and not must_write(run)
 
 
 def _verbatim(run: Run, decision: Decision) -> AIMessage:

@@ -25,6 +25,7 @@ __all__ = [
     "Reader",
     "boxed",
     "choice",
+    "draft_number",
     "json_field",
     "json_objects",
     "key",
@@ -255,6 +256,14 @@ def _named(text: str) -> str | None:
         return None
     found = [value[field] for value in json_objects(text) for field in fields if field in value]
     return None if not found or isinstance(found[-1], dict | list | None) else str(found[-1])
+
+
+def draft_number(value: object) -> int | None:
+    """Return the number by which a reply names a draft: 2, "2" or "Draft 2"; None for anything else."""
+    if isinstance(value, str):
+        digits = re.findall(r"\d+", value[:100])
+        return int(digits[0]) if len(digits) == 1 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _matched(text: str, pattern: str) -> str | None:

@@ -1,7 +1,9 @@
 """Every combiner: its calls, its nodes, its answer, and that it falls back to `synthesize` when its own calls fail."""
 
+import asyncio
 import json
 import re
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -461,3 +463,96 @@ def test_a_file_may_name_a_program_only_when_it_is_trusted(tmp_path: Any) -> Non
     with pytest.raises(ConfigError, match=r"mine\.yaml wants to run the program 'true'.*trust=True"):
         Mixture.load(file)
     assert Mixture.load(file, trust=True).combine.name == "verify"
+
+
+SPENT: dict[str, Any] = {
+    "select": {"name": "select"},
+    "peers": {"name": "select", "by": "peers"},
+    "vote": {"name": "vote", "answer": {"read": "json", "field": "answer"}},
+    "verify": {"name": "verify", "check": lambda messages, text: False},
+    "analyze": {"name": "analyze", "answer": "none"},
+    "escalate": {"name": "escalate", "strong": [fake("s", RuntimeError("down"))]},
+}
+
+
+@pytest.mark.parametrize("name", SPENT)
+async def test_a_cap_that_fits_the_planned_calls_is_no_error_when_the_combiner_falls_back(name: str) -> None:
+    """The calls that were planned are made; none is left for `synthesize`, so the medoid is the answer."""
+    writer = fake("w", lambda prompt: RuntimeError("down") if "JSON object" in prompt else WRITER)
+    mixture = Mixture(proposers=three(), aggregator=writer, combine=SPENT[name], max_attempts=1)
+    planned = mixture.calls(least=name in ("verify", "escalate"))
+    result, _, _ = await run(create_moa(mixture.changed(max_calls=planned)))
+    record = result["record"]
+    assert result["messages"][-1].content in ("red", "green", "blue") and record["status"] == "best_draft"
+    assert record["calls"] == planned and any(
+        f"max_calls is {planned}" in reason for reason in record["degraded_reasons"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("verdict", "reply"),
+    [
+        ("scores", '{"scores": {"1": "2", "2": "9/10", "3": "1.5"}}'),
+        ("scores", '{"scores": {"Draft 1": 2, "Draft 2": 9, "Draft 3": 1}}'),
+        ("scores", '{"1": 2, "2": 9, "3": 1}'),
+        ("scores", '{"scores": {"1": {"score": 2, "why": "no"}, "2": {"score": 9}, "3": {"score": 0}}}'),
+        ("ranking", '{"ranking": ["2", "1", "3"]}'),
+        ("ranking", '{"ranking": ["Draft 2", "Draft 3", "Draft 1"]}'),
+    ],
+)
+async def test_verdicts_in_other_forms_are_read(verdict: str, reply: str) -> None:
+    judge = fake("judge", reply)
+    combine = {"name": "select", "judge": judge, "verdict": verdict}
+    result, _, _ = await run(create_moa(proposers=three(), aggregator=fake("w", WRITER), combine=combine))
+    assert result["messages"][-1].content == drafts_in(judge.seen[0])["2"] and not result["record"]["degraded"]
+
+
+@pytest.mark.parametrize(
+    "reply", ['{"scores": {"1": 2, "2": 11, "3": 1}}', '{"ranking": [1, 1, 2]}', '{"1": 2, "2": 9}']
+)
+async def test_verdicts_that_do_not_fit_are_not_read(reply: str) -> None:
+    combine = {
+        "name": "select",
+        "judge": fake("judge", reply),
+        "verdict": "ranking" if "ranking" in reply else "scores",
+    }
+    result, _, _ = await run(create_moa(proposers=three(), aggregator=fake("w", WRITER), combine=combine))
+    assert result["messages"][-1].content == WRITER and result["record"]["degraded"]
+
+
+async def test_an_analysis_names_drafts_by_words_and_an_empty_one_is_none() -> None:
+    for said, known in (
+        ({"unique_insights": [{"model": "Draft 2", "insight": "green"}]}, True),
+        ({"consensus": [], "blind_spots": []}, False),
+        ({"consensus": [{"no": "text"}], "unique_insights": [{"model": 9, "insight": "?"}]}, False),
+    ):
+        combine = {"name": "analyze", "analyst": fake("analyst", json.dumps(said))}
+        result, _, _ = await run(create_moa(proposers=three(), aggregator=fake("w", WRITER), combine=combine))
+        record = result["record"]
+        assert (record["decision"]["analysis"] is not None) == known == (not record["degraded"])
+        if known:
+            insight = record["decision"]["analysis"]["unique_insights"][0]
+            assert insight == {"model": result["drafts"][1]["proposer"], "insight": "green"}
+
+
+@pytest.mark.parametrize("kind", ["async", "sync", "command"])
+async def test_a_check_that_hangs_leaves_time_for_the_answer(kind: str) -> None:
+    """Without a limit of its own, a check gets half of the run's time; the other half is the writer's."""
+    ended = threading.Event()
+
+    async def hangs(messages: Any, text: str) -> bool:
+        await asyncio.Event().wait()
+        return True
+
+    check = {"async": hangs, "sync": lambda messages, text: ended.wait(60), "command": {"command": ["sleep", "60"]}}[
+        kind
+    ]
+    mixture = Mixture(
+        proposers=three(), aggregator=fake("w", WRITER), combine={"name": "verify", "check": check}, run_deadline=1.5
+    )
+    try:
+        result, _, _ = await asyncio.wait_for(run(create_moa(mixture)), 30)
+    finally:
+        ended.set()
+    assert result["messages"][-1].content == WRITER
+    assert any("the check did not end within" in reason for reason in result["record"]["degraded_reasons"])

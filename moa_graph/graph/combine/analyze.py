@@ -12,7 +12,7 @@ from moa_graph.graph.combine.base import Combiner, Decision, NodeWork, Step, lat
 from moa_graph.graph.combine.calls import call
 from moa_graph.graph.runs import Run
 from moa_graph.graph.slot import Shown, note_part
-from moa_graph.mixture.answers import json_objects
+from moa_graph.mixture.answers import draft_number, json_objects
 from moa_graph.mixture.combiners import Analyze as Options
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.state import Draft, Note, counted
@@ -107,9 +107,9 @@ def _analysis(value: Mapping[str, Any], drafts: Sequence[Draft]) -> dict[str, An
         return None
     lists = {name: value[name] if isinstance(value.get(name), list) else [] for name in fields}
 
-    def name(number: object) -> str | None:
-        valid = isinstance(number, int) and not isinstance(number, bool) and 1 <= number <= len(drafts)
-        return drafts[number - 1]["proposer"] if valid else None  # type: ignore[operator]  # an int, as checked
+    def name(given: object) -> str | None:
+        number = draft_number(given)
+        return drafts[number - 1]["proposer"] if number is not None and 1 <= number <= len(drafts) else None
 
     def names(numbers: object) -> list[str]:
         return [who for number in (numbers if isinstance(numbers, list) else [numbers]) if (who := name(number))]
@@ -117,7 +117,7 @@ def _analysis(value: Mapping[str, Any], drafts: Sequence[Draft]) -> dict[str, An
     def entries(field: str) -> list[Mapping[str, Any]]:
         return [each for each in lists[field] if isinstance(each, Mapping)]
 
-    return {
+    found: dict[str, list[Any]] = {
         "consensus": [each for each in lists["consensus"] if isinstance(each, str)],
         "contradictions": [
             {
@@ -145,6 +145,7 @@ def _analysis(value: Mapping[str, Any], drafts: Sequence[Draft]) -> dict[str, An
         ],
         "blind_spots": [each for each in lists["blind_spots"] if isinstance(each, str)],
     }
+    return found if any(found.values()) else None
 
 
 def _numbered(analysis: Mapping[str, Any], drafts: Sequence[Draft]) -> str:

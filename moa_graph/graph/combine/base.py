@@ -21,7 +21,7 @@ from moa_graph.mixture.mixture import Mixture
 from moa_graph.models.tools import bound_to
 from moa_graph.state import Draft, MoAState, Note, counted
 
-__all__ = ["ANSWER", "Combiner", "Decision", "NodeWork", "Step", "latest_drafts", "notes_of", "texts_of"]
+__all__ = ["ANSWER", "Combiner", "Decision", "NodeWork", "Step", "latest_drafts", "must_write", "notes_of", "texts_of"]
 
 NodeWork = Callable[[Run, RunnableConfig], Awaitable[list[Note]]]
 """The work of a combiner's own node."""
@@ -122,11 +122,16 @@ class Combiner(Generic[O]):
 
     def verbatim(self, run: Run, draft: Draft, *, how: dict[str, Any]) -> Decision:
         """Return `draft` as the answer; where the caller bound tools or a response format, the aggregator writes."""
-        bound = bound_to(run.settings)
         shown = Shown([draft["text"]])
-        if bound.form or bound.bound.get("response_format") or bound.bound.get("tools"):
+        if must_write(run):
             return Decision([draft], shown, how=how)
         return Decision([draft], shown, answer=draft, how=how)
+
+
+def must_write(run: Run) -> bool:
+    """Return whether the caller bound tools or a response format, which only the aggregator can follow."""
+    bound = bound_to(run.settings)
+    return bool(bound.form or bound.bound.get("response_format") or bound.bound.get("tools"))
 
 
 def texts_of(drafts: Sequence[Draft]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -16,7 +17,7 @@ from moa_graph.graph.combine.base import Combiner, Decision, NodeWork, Step, lat
 from moa_graph.graph.combine.calls import call
 from moa_graph.graph.runs import Run
 from moa_graph.graph.slot import Shown, note_part
-from moa_graph.mixture.answers import json_objects
+from moa_graph.mixture.answers import draft_number, json_objects
 from moa_graph.mixture.combiner import PlannedCall
 from moa_graph.mixture.combiners import Select as Options
 from moa_graph.mixture.mixture import Mixture
@@ -47,6 +48,7 @@ VERDICTS = (
     "draft: check them against each other and against what you know. Do not mention the drafts, the scores or the"
     " boundaries."
 )
+_NUMBER = re.compile(r"\s*\d+(?:\.\d+)?\s*(?:/\s*10\s*)?")
 _CLOSE = 1e-6
 """Means that differ by less are equal: judges' scores come with the rounding of single precision."""
 
@@ -156,21 +158,34 @@ def orders(texts: Sequence[str], judges: int) -> list[list[int]]:
 
 
 def _scores(value: Mapping[str, Any], many: int) -> list[float] | None:
-    given = value.get("scores")
+    """Read scores from a list, or by the drafts' numbers; judges also leave out `scores`, or write words and text."""
+    given = value.get("scores", value)
     if isinstance(given, Mapping):
-        given = [given.get(str(number)) for number in range(1, many + 1)] if len(given) == many else None
+        named = {draft_number(key): score for key, score in given.items()}
+        given = [named.get(number) for number in range(1, many + 1)] if len(given) == many else None
     if not isinstance(given, list) or len(given) != many:
         return None
-    valid = all(isinstance(each, int | float) and not isinstance(each, bool) and 0 <= each <= 10 for each in given)
-    return [float(each) for each in given] if valid else None
+    found = [score for each in given if (score := _score(each)) is not None]
+    return found if len(found) == many else None
+
+
+def _score(given: Any) -> float | None:
+    """Return a score from 0 to 10: a number, "8", "8/10" or {"score": 8}; None for anything else."""
+    if isinstance(given, Mapping):
+        given = given.get("score")
+    if isinstance(given, str) and _NUMBER.fullmatch(given):
+        given = float(given.split("/")[0])
+    valid = isinstance(given, int | float) and not isinstance(given, bool) and 0 <= given <= 10
+    return float(given) if valid else None
 
 
 def _ranking(value: Mapping[str, Any], many: int) -> list[float] | None:
     """Read a ranking as Borda counts from 0 (last) to 1 (first)."""
     given = value.get("ranking")
-    if not isinstance(given, list) or any(isinstance(each, bool) or not isinstance(each, int) for each in given):
+    if not isinstance(given, list):
         return None
-    if sorted(given) != list(range(1, many + 1)):
+    given = [draft_number(each) for each in given]
+    if None in given or sorted(given) != list(range(1, many + 1)):
         return None
     return [(many - 1 - given.index(number)) / max(many - 1, 1) for number in range(1, many + 1)]
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
 from moa_graph.graph.combine.base import Combiner, Decision, Step, notes_of
-from moa_graph.graph.combine.checks import run_check
+from moa_graph.graph.combine.checks import Verdict, run_check
 from moa_graph.graph.runs import Run
 from moa_graph.graph.slot import Shown, note_part
 from moa_graph.mixture.combiners import Verify as Options
@@ -48,13 +49,22 @@ class Verify(Combiner[Options]):
     async def read(self, run: Run, draft: Draft) -> Note | None:
         if draft["layer"] < run.settings.base:
             return None
-        verdict = await run_check(self.options.check, run.state["messages"], draft["text"])
+        verdict = await self._checked(run, draft["text"])
         data: dict[str, Any] = {"passed": verdict.passed, "score": verdict.score}
         return Note(
             layer=draft["layer"], slot=draft["slot"], kind="check", by=draft["proposer"], text=verdict.message,
             data=None if verdict.error else data, status="failed" if verdict.error else "ok", error=verdict.error,
             usage=None, cost=0.0, attempts=0,
         )  # fmt: skip
+
+    async def _checked(self, run: Run, text: str) -> Verdict:
+        """Check a draft. Half of the run's time that is left belongs to what comes after."""
+        seconds = None if run.settings.run_deadline is None else max(run.left / 2, 0.0)
+        try:
+            async with asyncio.timeout(seconds):
+                return await run_check(self.options.check, run.state["messages"], text)
+        except TimeoutError:
+            return Verdict(False, error=f"the check did not end within {seconds:.3g} s, half of the run's time left")
 
     def closes(self, run: Run, notes: Sequence[Note]) -> str | None:
         passed = any(note["data"] and note["data"]["passed"] for note in notes)
