@@ -55,17 +55,18 @@ def add_preset(file: Path, name: str | None, *, replace: bool = False) -> tuple[
     Mixture.load(file)
     name = name or file.stem
     if not _NAME.fullmatch(name) or name.endswith((".yaml", ".yml", ".toml")):
-        raise InputError(f"{name!r} cannot be a preset's name: use letters, digits, dots, - and _ (--name NAME).")
+        raise InputError(f"{name!r} cannot be a preset's name: use letters, digits, dots, - and _.")
     if name in preset_names():
-        raise InputError(f"{name!r} is a preset of the package. Choose another with --name NAME.")
+        raise InputError(f"{name!r} is a preset of the package. Give another name after the file.")
     taken = own_presets().get(name)
     if taken and not replace:
         raise InputError(f"the preset {name!r} already exists: {taken}. --replace overwrites it.")
-    if taken:
-        taken.unlink()
     target = home() / "presets" / f"{name}{file.suffix.lower()}"
     target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(file, target)
+    if not (target.exists() and target.samefile(file)):
+        shutil.copyfile(file, target)
+    if taken and taken != target:
+        taken.unlink()
     return name, target
 
 

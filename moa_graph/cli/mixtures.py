@@ -74,7 +74,7 @@ def path(
 @app.command()
 def add(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A mixture file.", autocompletion=mixture_files)],
-    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Its name (default: the file's).")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Its name (default: the file's).")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite your preset of that name.")] = False,
 ) -> None:
     """Add a mixture file to your own presets, for use with --preset."""

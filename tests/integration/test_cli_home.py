@@ -81,14 +81,22 @@ def test_a_users_preset_is_added_used_and_removed(provider: Provider, capsys: py
     assert main(["presets", "add", file]) == 2
     assert "--replace" in capsys.readouterr().err
     assert main(["presets", "add", file, "--replace"]) == 0
-    assert main(["presets", "add", file, "--name", "local"]) == 2
-    assert main(["presets", "add", file, "--name", "../x"]) == 2
+    assert main(["presets", "add", file, "local"]) == 2
+    assert main(["presets", "add", file, "../x"]) == 2
     assert next(row for row in rows(capsys, "presets", "list") if row["name"] == "mine")["calls"] == 2
     Path(file).unlink()
     assert main(["ask", "--preset", "mine", "hi"]) == 0 and len(provider.requests("a")) == 1
     assert main(["presets", "remove", "mine"]) == 0
     assert main(["presets", "remove", "mine"]) == 2
     assert "mine" not in [row["name"] for row in rows(capsys, "presets", "list")]
+
+
+def test_a_preset_that_is_added_again_from_its_own_file_is_kept(provider: Provider, own_home: Path) -> None:
+    assert main(["presets", "add", mixture(provider, "a"), "own"]) == 0
+    kept = own_home / "presets" / "own.yaml"
+    before = kept.read_text()
+    assert main(["presets", "add", str(kept), "--replace"]) == 0
+    assert kept.read_text() == before
 
 
 def test_a_file_that_is_not_a_mixture_is_not_added(capsys: pytest.CaptureFixture[str], own_home: Path) -> None:
@@ -142,7 +150,7 @@ def test_a_file_that_is_not_a_ledger_is_refused(capsys: pytest.CaptureFixture[st
 def test_continuing_asks_the_mixture_of_before(
     command: str, provider: Provider, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert main(["presets", "add", mixture(provider, "one"), "--name", "again"]) == 0
+    assert main(["presets", "add", mixture(provider, "one"), "again"]) == 0
     assert main(["ask", "--preset", "again", "First?"]) == 0
     capsys.readouterr()
     monkeypatch.setattr("sys.stdin", io.StringIO("Second?\n" if command == "chat" else ""))
@@ -161,7 +169,7 @@ def test_a_group_alone_shows_its_commands(group: str, capsys: pytest.CaptureFixt
 def test_an_unknown_preset_is_named_beside_ones_own(
     provider: Provider, capsys: pytest.CaptureFixture[str], own_home: Path
 ) -> None:
-    assert main(["presets", "add", mixture(provider, "say=drafted"), "--name", "own"]) == 0
+    assert main(["presets", "add", mixture(provider, "say=drafted"), "own"]) == 0
     assert main(["ask", "-p", "owm", "Hello"]) == 3
     assert "Your own: own. The package's: anthropic" in capsys.readouterr().err
 

@@ -17,7 +17,7 @@ _WAYS_OUT = f"Set a provider's key, such as OPENAI_API_KEY, to use its models in
 
 @cache
 def locate(name: str) -> Path:
-    """Return the path of a model's GGUF file. It reads the file system, so do not call it on an event loop.
+    """Return the path of a model's GGUF file, without symbolic links: a file is loaded once. It reads the file system, so do not call it on an event loop.
 
     Args:
         name: The name of a known model, or a path.
@@ -28,7 +28,7 @@ def locate(name: str) -> Path:
     if importlib.util.find_spec("xllamacpp") is None:
         raise ConfigError(f"local:{name} needs the extra `local`, which is not installed. {_WAYS_OUT}")
     try:
-        path = _packaged(name) if name in PACKAGED else _given(name)
+        path = (_packaged(name) if name in PACKAGED else _given(name)).resolve()
         with path.open("rb") as file:
             head = file.read(4)
     except (OSError, RuntimeError) as exc:  # RuntimeError: `~name` of an unknown user
@@ -50,7 +50,7 @@ def _packaged(name: str) -> Path:
 def _given(name: str) -> Path:
     path = Path(name).expanduser()
     if path.is_file():
-        return path.resolve()
+        return path
     if path.suffix == ".gguf" or len(path.parts) > 1:
         raise ConfigError(f"local:{name}: the file {path} does not exist.")
     raise ConfigError(
