@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from langchain_core.messages import BaseMessage
+
 from moa_graph.errors import ConfigError, InputError
 from moa_graph.graph.input_checks import check
 from moa_graph.state import add_checked
@@ -171,6 +173,9 @@ def _messages(value: Any) -> list[Any]:
     messages = [{"role": "user", "content": value}] if isinstance(value, str) else value
     if not isinstance(messages, list):
         raise InputError(f"expected text, a list of messages or an object, got {shown(messages)}")
+    for place, message in enumerate(messages):
+        if not isinstance(message, dict | BaseMessage):
+            raise InputError(f"messages[{place}]: expected a message with role and content, got {shown(message)}")
     try:
         # Copies, because LangChain's conversion removes fields from the dicts it is given.
         check(add_checked([], [dict(m) if isinstance(m, dict) else m for m in messages]))

@@ -163,8 +163,12 @@ class Conversation:
         try:
             whole = json.loads(path.read_text(encoding="utf-8"))
             messages = [{"role": turn["role"], "content": turn["content"]} for turn in whole["messages"]]
-        except (ValueError, KeyError, TypeError) as exc:
-            raise InputError(f"{path} is not a saved chat: {exc}") from exc
+        except OSError as exc:
+            raise InputError(f"{path}: {exc.strerror}.") from exc
+        except ValueError as exc:
+            raise InputError(f"{path} is not a saved chat: it is not JSON.") from exc
+        except (KeyError, TypeError) as exc:
+            raise InputError(f"{path} is not a saved chat: it has no list of messages.") from exc
         roles = [turn["role"] for turn in messages]
         if roles != ["user", "assistant"] * (len(messages) // 2) and roles != ["user"]:
             raise InputError(f"{path} is not a saved chat: user and assistant must take turns.")

@@ -10,7 +10,7 @@ import typer
 from moa_graph.cli.complete import mixture_files, models, presets
 from moa_graph.cli.home import resolve
 from moa_graph.cli.messages import message
-from moa_graph.errors import InputError
+from moa_graph.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
     from moa_graph.mixture.mixture import Mixture
@@ -118,13 +118,35 @@ def chosen(
     if aggregator:
         fields["aggregator"] = model(aggregator)
     if proposers:
-        return Mixture(**{"proposers": list(map(model, proposers)), "aggregator": model(proposers[0]), **fields})
+        whole = {"proposers": list(map(model, proposers)), "aggregator": model(proposers[0]), **fields}
+        try:
+            return Mixture(**whole)
+        except ConfigError as exc:
+            raise _of_options(exc, proposers, aggregator) from exc
     if file is not None:
         # Always a path, because a name without an ending would be looked up as a preset.
         if file.suffix.lower() not in {".yaml", ".yml", ".toml"}:
             raise InputError(f"--file {file}: a mixture file must end in .yaml, .yml or .toml.")
         return Mixture.load(file, trust=trust, **fields)
     return Mixture.load(resolve(preset or default_preset()), trust=trust, **fields)
+
+
+def _of_options(error: ConfigError, proposers: list[str], aggregator: str | None) -> ConfigError:
+    """Return the error of a mixture that options describe, in the options' names and once for each reason."""
+
+    def option(path: tuple[str | int, ...]) -> str:
+        if name := {"base_url": "--base-url", "api_key_env": "--api-key-env"}.get(str(path[-1])):
+            return name
+        if path[0] == "aggregator" and aggregator:
+            return f"--aggregator {aggregator}"
+        place = path[1] if path[0] == "proposers" and len(path) > 1 else 0
+        return f"--proposer {proposers[int(place)]}"
+
+    known = [(path, text) for path, text in error.problems if path[0] in ("proposers", "aggregator")]
+    if not known or len(known) != len(error.problems):
+        return error
+    texts = list(dict.fromkeys(f"{option(path)}: {text}" for path, text in known))
+    return ConfigError(texts[0] if len(texts) == 1 else "\n  ".join([f"{len(texts)} problems.", *texts]))
 
 
 def examples(*lines: str) -> str:

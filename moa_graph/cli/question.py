@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import stat
 import sys
 import threading
@@ -14,9 +15,11 @@ from typing import Any
 
 from moa_graph.errors import InputError
 
-_IMAGES = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".gif": "gif", ".webp": "webp"}
+_IMAGES = {"png": rb"\x89PNG", "jpeg": rb"\xff\xd8\xff", "gif": rb"GIF8", "webp": rb"RIFF....WEBP"}
+"""The beginning of an image's bytes, by its type."""
+_IMAGE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".gif", ".webp"})
 _MOST_BYTES = 20_000_000
-"""Maximum size of an attached image or PDF, in bytes."""
+"""Maximum size of an attached file, in bytes."""
 _PATIENCE = 1.0
 """Seconds after which a message says that standard input is being read."""
 
@@ -106,25 +109,45 @@ def decoded(data: bytes, what: str) -> str:
 def content(text: str, attached: Sequence[Path]) -> str | list[dict[str, Any]]:
     """Return a message's content: the text, followed by text files, and images and PDFs as blocks.
 
+    What a file holds decides what it is, not its ending.
+
     Raises:
-        InputError: A file cannot be read, is too large, or is neither an image, a PDF, nor UTF-8 text.
+        InputError: A file cannot be read, is empty or too large, or is neither an image, a PDF, nor UTF-8 text.
     """
     blocks: list[dict[str, Any]] = []
     for path in attached:
-        try:
-            data = path.read_bytes()
-        except OSError as exc:
-            raise InputError(f"--attach {path}: {exc.strerror}.") from exc
-        kind = _IMAGES.get(path.suffix.lower())
-        if (kind or data.startswith(b"%PDF")) and len(data) > _MOST_BYTES:
-            raise InputError(
-                f"--attach {path}: {len(data):,} bytes; the maximum for an image or a PDF is {_MOST_BYTES:,}."
-            )
+        what = f"--attach {path}"
+        data = _read(path, what)
+        kind = next((kind for kind, start in _IMAGES.items() if re.match(start, data, re.DOTALL)), None)
         encoded = base64.b64encode(data).decode()
         if kind:
             blocks.append({"type": "image_url", "image_url": {"url": f"data:image/{kind};base64,{encoded}"}})
         elif data.startswith(b"%PDF"):
             blocks.append({"type": "file", "base64": encoded, "mime_type": "application/pdf", "filename": path.name})
+        elif path.suffix.lower() in _IMAGE_ENDINGS:
+            raise InputError(f"{what} does not hold a PNG, JPEG, GIF or WebP image.")
         else:
-            text = f"{text}\n\n{path.name}:\n\n{decoded(data, f'--attach {path}').strip()}"
+            said = decoded(data, what)
+            if "\0" in said:
+                raise InputError(f"{what} is binary data. Use an image, a PDF or a text file.")
+            text = f"{text}\n\n{path.name}:\n\n{said.strip()}"
     return [{"type": "text", "text": text}, *blocks] if blocks else text
+
+
+def _read(path: Path, what: str) -> bytes:
+    """Return what a file holds. A pipe is read as well, as in `--attach <(command)`.
+
+    Raises:
+        InputError: It cannot be read, is empty or is too large.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MOST_BYTES + 1)
+    except OSError as exc:
+        way_out = " Save it as a file first." if re.match(r"https?:/", str(path)) else ""
+        raise InputError(f"{what}: {exc.strerror}.{way_out}") from exc
+    if not data.strip():
+        raise InputError(f"{what} is empty.")
+    if len(data) > _MOST_BYTES:
+        raise InputError(f"{what} has more than {_MOST_BYTES:,} bytes, which is the most that a question may attach.")
+    return data

@@ -274,4 +274,4 @@ def _as_context(context: Any) -> dict[str, Any] | None:
 
 
 def _said(exc: Exception) -> str:
-    return " ".join(f"{type(exc).__name__}: {exc}".split())[:300]
+    return " ".join(str(exc).split())[:300] or type(exc).__name__

@@ -258,10 +258,15 @@ def _phrase(status: int) -> str:
         return f"{status}, without a message"
 
 
+_ERRNO = re.compile(r"\[Errno -?\d+\] ")
+_CALL_FAILED = re.compile(r"Connect call failed \('([^']*)', (\d+)[^)]*\)")
+"""How asyncio says that nothing answered at an address."""
+
+
 def text_of(exc: BaseException) -> str:
     """Return an exception's text, with its class where the text alone says nothing."""
     try:
-        text = str(exc).strip()
+        text = _CALL_FAILED.sub(r"no connection to \1 port \2", _ERRNO.sub("", str(exc).strip()))
     except Exception:  # a foreign __str__ may raise anything
         text = ""
     if page := _title_of(text):

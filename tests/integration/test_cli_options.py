@@ -97,8 +97,12 @@ def test_files_are_attached(provider: Provider) -> None:
 @pytest.mark.parametrize(
     ("name", "data", "words"),
     [
-        ("a.pdf", b"%PDF-1.7" + bytes(20_000_000), "for an image or a PDF is 20,000,000"),
+        ("a.pdf", b"%PDF-1.7" + bytes(20_000_000), "more than 20,000,000 bytes"),
+        ("a.txt", b"word " * 5_000_000, "more than 20,000,000 bytes"),
         ("a.bin", b"\0\xff\0", "binary data"),
+        ("zeros.txt", b"\0\0words", "binary data"),
+        ("empty.txt", b"", "is empty"),
+        ("words.png", b"not an image", "does not hold a PNG, JPEG, GIF or WebP image"),
         ("missing.txt", None, "No such file"),
     ],
 )
@@ -110,6 +114,29 @@ def test_an_unusable_attachment_is_refused_before_a_request(
     assert main(["ask", "-f", mixture(provider, "a"), "-a", name, "hi"]) == 2
     err = capsys.readouterr().err
     assert name in err and words in err and not provider.requests()
+
+
+def test_an_image_is_known_by_what_it_holds(provider: Provider) -> None:
+    Path("dot.jpg").write_bytes(PIXEL)
+    Path("dot.data").write_bytes(PIXEL)
+    assert main(["ask", "-f", mixture(provider, "a"), "-a", "dot.jpg", "-a", "dot.data", "Look."]) == 0
+    ((_, *images),) = asked(provider, "a")  # type: ignore[misc]
+    assert [image["image_url"]["url"][:15] for image in images] == ["data:image/png;"] * 2
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--proposer", "x"], 'moa ask: --proposer x: "x" is not'),
+        (["--proposer", "openai:a", "--aggregator", "y"], 'moa ask: --aggregator y: "y" is not'),
+        (["--proposer", "openai:a", "--base-url", "nohost"], "moa ask: --base-url: expected an address"),
+    ],
+)
+def test_a_wrong_model_is_named_by_its_option(
+    options: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["ask", *options, "hi"]) == 3
+    assert capsys.readouterr().err.startswith(words)
 
 
 def test_without_drafts_only_the_aggregator_is_called(provider: Provider) -> None:

@@ -68,6 +68,8 @@ def test_forms(tmp_path: Path, value: Any, name: Any, messages: Any) -> None:
         ({"prompt": "Why?", "id": True}, "got true"),
         ({"prompt": "Why?", "id": 1.5}, "got 1.5"),
         ({"messages": [3]}, "expected a message"),
+        (["hi"], 'messages[0]: expected a message with role and content, got "hi"'),
+        ({"messages": [["user", "hi"]]}, "messages[0]: expected a message"),
         ({"messages": [{"role": "assistant", "content": "Short."}]}, "no question"),
         ({"messages": [{"role": "user", "content": [{"type": "film"}]}]}, '"film" is not supported'),
     ],

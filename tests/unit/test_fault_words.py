@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 import aiohttp
@@ -184,6 +185,22 @@ def test_broken_http_is_not_a_status_that_a_server_sent() -> None:
         fault = classify(exc)
     assert (fault.kind, fault.status, fault.retryable, fault.unsent) == ("connection", None, True, False)
     assert fault.reason.startswith("the reply is not valid HTTP: Bad status line")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ConnectionRefusedError(111, "Connect call failed ('127.0.0.1', 9)"), "no connection to 127.0.0.1 port 9"),
+        (
+            OSError("Multiple exceptions: [Errno 111] Connect call failed ('::1', 9, 0, 0), "
+                    "[Errno 111] Connect call failed ('127.0.0.1', 9)"),
+            "Multiple exceptions: no connection to ::1 port 9, no connection to 127.0.0.1 port 9",
+        ),
+        (socket.gaierror(-2, "Name or service not known"), "Name or service not known"),
+    ],
+)  # fmt: skip
+def test_a_connection_that_fails_is_said_without_error_numbers(error: OSError, words: str) -> None:
+    assert classify(error).reason == words
 
 
 def test_a_reply_that_was_cut_short_is_said_without_names_of_exceptions() -> None:

@@ -17,7 +17,9 @@ _WAYS_OUT = f"Set a provider's key, such as OPENAI_API_KEY, to use its models in
 
 @cache
 def locate(name: str) -> Path:
-    """Return the path of a model's GGUF file, without symbolic links: a file is loaded once. It reads the file system, so do not call it on an event loop.
+    """Return the path of a model's GGUF file, without symbolic links, so that a file is loaded once.
+
+    It reads the file system, so do not call it on an event loop.
 
     Args:
         name: The name of a known model, or a path.
