@@ -143,6 +143,44 @@ def test_options_are_read_up_to_their_number(text: str, options: int, letter: st
         assert is_right(text, [each], "choice", options=options) == (each == letter)
 
 
+@pytest.mark.parametrize(
+    ("row", "letter", "options"),
+    [
+        ({"choices": ["a", "b", "c", "d"], "answer": 1}, "B", 4),
+        ({"choices": {"text": ["a", "b"], "label": ["1", "2"]}, "answerKey": "2"}, "B", 2),
+        ({"choices": {"label": list("ABCDE"), "text": list("vwxyz")}, "answerKey": "E"}, "E", 5),
+        ({"options": {"A": "Rome", "B": "Paris"}, "answer": "Paris", "answer_idx": "B"}, "B", 2),
+        ({"options": ["Rome", "Paris"], "gold": "Paris"}, "B", 2),
+        ({"options": ["B", "A"], "gold": "A"}, "A", 2),
+    ],
+)
+def test_options_in_published_forms(row: dict[str, Any], letter: str, options: int) -> None:
+    """MMLU's place from 0, ARC's labels, MedQA's texts by letter, and the right option by its text."""
+    (made,) = own_prompts([{"question": "Which?", **row}], "mine.jsonl")
+    assert (made.match, made.gold, made.options) == ("choice", (letter,), options)
+    assert "\nA. " in made.text and "Which?" in made.text
+
+
+def test_prompts_in_the_forms_of_other_tools() -> None:
+    rows = [
+        {
+            "input": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "2 + 2?"}],
+            "ideal": ["4", "four"],
+        },
+        {"input": "3 + 3?", "target": "6", "id": None},
+        {"ID": "2024-I-1", "Problem": "4 + 4?", "Solution": "...", "Answer": 8},
+        {"id": 4.0, "messages": [{"role": "user", "content": [{"type": "text", "text": "5 + 5?"}]}], "gold": ""},
+        "6 + 6?",
+    ]
+    made = own_prompts(rows, "mine.jsonl")  # type: ignore[arg-type]  # a text alone, as a list in Python may have it
+    assert [each.text for each in made] == ["2 + 2?", "3 + 3?", "4 + 4?", "5 + 5?", "6 + 6?"]
+    assert [each.gold for each in made] == [("4", "four"), ("6",), ("8",), (), ()]
+    assert [each.id for each in made] == ["1", "2", "2024-I-1", "4", "5"]
+    assert made[0].turns[0] == ("system", "Be brief.")
+    with pytest.raises(InputError, match="row 1 is 7; it must be an object"):
+        own_prompts([7], "mine.jsonl")  # type: ignore[list-item]  # wrong on purpose
+
+
 def test_the_pronoun_is_no_option() -> None:
     assert choice("I am sure.", "ABCDEFGHIJ") is None
     assert choice("I", "ABCDEFGHIJ") == "I"

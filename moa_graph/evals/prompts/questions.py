@@ -5,8 +5,9 @@
 {"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Capital of Peru?"}],
  "gold": ["Lima"], "tags": ["geography"]}
 
-Rows of GSM8K (`answer` ends with "#### 72"), MATH-500 (`problem`, `answer`), MMLU-Pro (`options`, `answer`) and GPQA
-(`Correct Answer`, `Incorrect Answer 1`) are accepted in their published formats.
+Rows of GSM8K (`answer` ends with "#### 72"), MATH-500 (`problem`, `answer`), MMLU and MMLU-Pro (`choices` or
+`options`, `answer`), ARC (`choices`, `answerKey`) and GPQA (`Correct Answer`, `Incorrect Answer 1`) are accepted in
+their published formats.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from moa_graph.errors import InputError
+from moa_graph.evals.data.fields import brief
 from moa_graph.evals.data.files import Row
 from moa_graph.evals.prompts.grade import Match, check_gold
-from moa_graph.evals.prompts.published import as_prompts
+from moa_graph.evals.prompts.published import GOLD, as_prompts
 
 _TEXT = ("prompt", "question", "problem", "instruction", "input")
-_GOLD = ("gold", "answer", "expected")
+_ID = ("id", "question_id", "unique_id", "task_id")
 _ROLES = ("system", "user", "assistant")
 _ENDING = 'End with a line "Answer: X", where X is the letter of the right option.'
 
@@ -71,12 +73,22 @@ def own_prompts(rows: Sequence[Row], source: str, *, match: Match | None = None)
     if not rows:
         raise InputError(f"{source} is empty: it needs one JSON object with a `prompt` per line")
     found: dict[str, OwnPrompt] = {}
-    for number, row in enumerate(as_prompts(rows, source), 1):
+    for number, row in enumerate(as_prompts([_row(row, n, source) for n, row in enumerate(rows, 1)], source), 1):
         made = _own_prompt(row, number, f"{source}, row {number}", match)
         if made.id in found:
             raise InputError(f"{source}, row {number}: the id {made.id!r} is used by an earlier row. Change it")
         found[made.id] = made
     return list(found.values())
+
+
+def _row(row: Any, number: int, source: str) -> Row:
+    """Return a row; a text alone is a prompt, and names of fields may be capitalized."""
+    if isinstance(row, str):
+        return {"prompt": row}
+    if not isinstance(row, dict):
+        raise InputError(f"{source}, row {number} is {brief(row)}; it must be an object with a `prompt`, or text")
+    known = {*_TEXT, "messages", "Question"}
+    return row if known & row.keys() else {str(name).lower(): value for name, value in row.items()}
 
 
 def _own_prompt(row: Row, number: int, where: str, match: Match | None) -> OwnPrompt:
@@ -94,7 +106,8 @@ def _own_prompt(row: Row, number: int, where: str, match: Match | None) -> OwnPr
     tags = (tags,) if isinstance(tags, str) else tags
     if not isinstance(tags, list | tuple) or not all(isinstance(tag, str) for tag in tags):
         raise InputError(f"{where}: `tags` must be a list of strings")
-    name = next((row[key] for key in ("id", "question_id", "unique_id") if key in row), number)
+    name = next((row[key] for key in _ID if row.get(key) is not None), number)
+    name = int(name) if isinstance(name, float) and name.is_integer() else name
     if isinstance(name, bool) or not isinstance(name, str | int) or not re.fullmatch(r"[^\s,]{1,120}", str(name)):
         raise InputError(f"{where}: `id` is {name!r}; it must be a number or text without blanks or commas")
     turns = _turns(row, where)
@@ -106,15 +119,15 @@ def _own_prompt(row: Row, number: int, where: str, match: Match | None) -> OwnPr
 
 
 def _turns(row: Row, where: str) -> tuple[tuple[str, str], ...]:
-    if "messages" in row:
-        messages = row["messages"]
+    text = next((row[name] for name in _TEXT if name in row), None)
+    if "messages" in row or isinstance(text, list):
+        messages = row.get("messages", text)
         if not isinstance(messages, list) or not messages:
             raise InputError(f"{where}: `messages` must be a list of objects with `role` and `content`")
         turns = tuple(_turn(message, where) for message in messages)
         if turns[-1][0] != "user":
             raise InputError(f"{where}: the last of `messages` must have the role user")
         return turns
-    text = next((row[name] for name in _TEXT if name in row), None)
     if not isinstance(text, str) or not text.strip():
         raise InputError(f"{where} has no text under {', '.join(_TEXT)}, and no `messages`")
     system = row.get("system")
@@ -123,13 +136,15 @@ def _turns(row: Row, where: str) -> tuple[tuple[str, str], ...]:
 
 def _turn(message: Any, where: str) -> tuple[str, str]:
     role, text = (message.get("role"), message.get("content")) if isinstance(message, dict) else (None, None)
+    if isinstance(text, list) and all(isinstance(part, dict) and part.get("type") == "text" for part in text):
+        text = "\n".join(str(part.get("text", "")) for part in text)
     if role not in _ROLES or not isinstance(text, str):
         raise InputError(f"{where}: a message needs a role ({', '.join(_ROLES)}) and text as content, not {message!r}")
     return role, text
 
 
 def _gold(row: Row, where: str) -> tuple[str, ...]:
-    value = next((row[name] for name in _GOLD if row.get(name) is not None), None)
+    value = next((row[name] for name in GOLD if row.get(name) not in (None, "")), None)
     if value is None:
         return ()
     values = value if isinstance(value, list) else [value]
