@@ -110,6 +110,8 @@ def _changed(content: Any, feed: Callable[[str], str]) -> Any:
     """Return content with its texts passed through `feed`, in order."""
     if isinstance(content, str):
         return feed(content)
+    if not isinstance(content, list):
+        return content
     return [
         {**block, "text": feed(block["text"])}
         if isinstance(block, dict) and block.get("type") == "text" and isinstance(block.get("text"), str)

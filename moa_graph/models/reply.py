@@ -157,7 +157,7 @@ def _judge(
         name = one_line(invalid[0]["name"] or "", limit=60)
         if finish.status == "truncated":
             return "empty", f"the answer was cut off in the arguments of the tool call {name}", None
-        words = f"the arguments of the tool call {name} are not a JSON object"
+        words = f"the tool call {name or 'without a name'} cannot be used: {invalid[0]['error']}"
         return "failed", words, Fault("malformed", True, None, None, words)
     if not finish.known:
         return "truncated", f"unknown finish reason: {one_line(finish.reason, limit=60)}", None

@@ -6,7 +6,7 @@ import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from langchain_core.messages import InvalidToolCall, ToolCall
 
@@ -46,7 +46,7 @@ def checked_calls(given: Sequence[RawCall], *, cut: bool) -> tuple[list[ToolCall
         if not id_ or id_ in ids:
             id_ = f"call_{uuid.uuid4().hex[:24]}"
         ids.add(id_)
-        name = encodable(call.name) if isinstance(call.name, str) else ""
+        name = encodable(call.name).strip() if isinstance(call.name, str) else ""
         args, error = _arguments(call.args, cut=cut and call is given[-1])
         if args is not None and 0 < len(name) <= 200:
             calls.append(ToolCall(name=name, args=args, id=id_, type="tool_call"))
@@ -66,13 +66,25 @@ def _arguments(given: object, *, cut: bool) -> tuple[dict[str, Any] | None, str 
         return (None, "the arguments were cut off") if cut else ({}, None)
     try:
         for _ in range(2):  # some servers encode the text twice
-            value = json.loads(value, strict=False) if isinstance(value, str) else value
+            value = _json(value) if isinstance(value, str) else value
     except (ValueError, RecursionError):
         return None, "the arguments are not valid JSON"
     if not isinstance(value, Mapping):
         return None, "the arguments are not a JSON object"
     checked = plain(value, text=MAX_ARGUMENT_CHARS, values=100_000, depth=100)
     return (checked, None) if isinstance(checked, dict) else (None, "the arguments are nested too deeply")
+
+
+def _json(text: str) -> Any:
+    """Return the JSON value in `text`, also where a server repeats the whole text at the end of a stream."""
+    value, end = _DECODER.raw_decode(text := text.strip())
+    first, rest = text[:end], text[end:].strip()
+    if rest and rest != first:
+        raise ValueError("text after the JSON")
+    return value
+
+
+_DECODER: Final = json.JSONDecoder(strict=False)
 
 
 class _Growing:

@@ -260,7 +260,8 @@ def _repair(message: dict[str, Any], *, whole: bool) -> None:
     message["content"] = _content(message.get("content"))
     if not isinstance(refusal := message.get("refusal"), str | None):
         message["refusal"] = message_in(refusal)
-    if isinstance(calls := message.get("tool_calls"), list):
+    calls = message.get("tool_calls")
+    if isinstance(calls := [calls] if isinstance(calls, dict) else calls, list):
         message["tool_calls"] = [_call(call, whole=whole) for call in calls if isinstance(call, dict)]
     elif calls is not None:
         del message["tool_calls"]
@@ -283,7 +284,8 @@ def _content(given: Any) -> Any:
 
 def _call(call: dict[str, Any], *, whole: bool) -> dict[str, Any]:
     function = call.get("function")
-    repaired_call = {**call, "function": _function(function if isinstance(function, dict) else {}, whole=whole)}
+    # Some servers write the function's fields into the call.
+    repaired_call = {**call, "function": _function(function if isinstance(function, dict) else call, whole=whole)}
     if not isinstance(call.get("id"), str | None):
         repaired_call["id"] = None
     return repaired_call

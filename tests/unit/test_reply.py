@@ -234,6 +234,32 @@ def test_calls_have_unique_ids_and_arguments_that_are_objects() -> None:
     ]
 
 
+def test_arguments_that_a_server_repeats_at_the_end_of_a_stream_are_read_once() -> None:
+    for args in ('{"a": 1}{"a": 1}', ' {"a": 1}\n{"a": 1} '):
+        message = read(Raw("", [RawCall(" f ", args, "c1")]), tools=True).message
+        assert [(call["name"], call["args"]) for call in message.tool_calls] == [("f", {"a": 1})]
+    reply = read(Raw("", [RawCall("f", '{"a": 1}{"a": 2}', "c1")]), tools=True)
+    assert reply.error == "the tool call f cannot be used: the arguments are not valid JSON"
+    reply = read(Raw("", [RawCall("", '{"a": 1}', "c1")]), tools=True)
+    assert reply.error == "the tool call without a name cannot be used: the call has no usable name"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"id": "c1", "function": {"name": "f", "arguments": {"a": 1}}},
+        [{"id": "c1", "function": None, "name": "f", "arguments": '{"a": 1}'}],
+        [None, {"id": "c1", "name": "f", "arguments": {"a": 1}}],
+    ],
+)
+def test_calls_in_other_shapes_are_calls(given: Any) -> None:
+    for name, whole in (("message", True), ("delta", False)):
+        data = repaired({"choices": [{name: {"tool_calls": given}}]}, chunk=not whole)
+        (call,) = data["choices"][0][name]["tool_calls"]
+        assert (call["id"], call["function"]["name"]) == ("c1", "f")
+        assert json.loads(call["function"]["arguments"]) == {"a": 1}
+
+
 def test_arguments_that_were_cut_off_are_never_handed_out() -> None:
     for args in ('{"city": "Os', ""):
         reply = read(Raw("", [RawCall("weather", args, "c1")], reasons=["length"]), tools=True)

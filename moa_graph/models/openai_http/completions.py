@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +17,7 @@ import orjson
 from moa_graph.models.batching import BatchReply, batcher_for
 from moa_graph.models.fault_reading import message_in
 from moa_graph.models.json_bodies import loads
-from moa_graph.models.limits import MAX_REPLY_BYTES
+from moa_graph.models.limits import MAX_ERROR_BYTES, MAX_REPLY_BYTES
 from moa_graph.models.openai_http.stream import chunks_of, raise_error_in, sdk_errors, whole_of
 from moa_graph.models.transport import Transport, body_of, decoded_headers, error_body
 
@@ -63,20 +64,23 @@ class Completions:
         return await self._as_the_sdk_reads(response, received, payload)
 
     async def _parsed(self, received: bytes) -> Any:
-        """Return the JSON of a reply, also of one that was streamed unasked.
+        """Return the JSON of a reply, also of one that was streamed unasked; None if the SDK is to report what it is.
 
         Raises:
-            ValueError: It is neither. The SDK could not read it either.
+            ValueError: It is neither.
         """
         if not received.strip():
             raise ValueError("the reply is empty")
         try:
             return loads(received)
         except ValueError as error:
+            if received.lstrip().startswith(b"{"):
+                if isinstance(error, json.JSONDecodeError) and len(received) <= MAX_ERROR_BYTES:
+                    return None
+                raise
             streamed = await asyncio.to_thread(whole_of, received, self._url)
             if streamed is None:
-                words = message_in(received)
-                raise ValueError(f"{error}: {words}" if received.lstrip().startswith(b"{") else words) from None
+                raise ValueError(message_in(received)) from None
             return streamed
 
     async def _of_batch(self, reply: BatchReply, payload: dict[str, Any]) -> Any:
