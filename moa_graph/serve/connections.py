@@ -1,68 +1,108 @@
-"""Connections of `moa serve`: slow and idle clients are disconnected, so that they cannot lock others out."""
+"""Connections of `moa serve`: a client that is slow, idle or does not read is disconnected, and locks nobody out."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Literal
 
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
-__all__ = ["HEADER_SECONDS", "MAX_IDLE", "limited_protocol"]
+from moa_graph.serve.bodies import BODY_SECONDS
+
+__all__ = ["HEADER_SECONDS", "MAX_IDLE", "READ_SECONDS", "limited_protocol"]
 
 HEADER_SECONDS = 10.0
 """Seconds that a client may take from connecting to the end of its request's headers."""
 
+READ_SECONDS = 60.0
+"""Seconds in which a client must read some of an answer, once its buffers are full."""
+
 MAX_IDLE = 200
-"""Maximum number of connections without an active request. The oldest one is closed if there are more."""
+"""Maximum number of connections that wait for their client. The one that waits the longest is closed if there are
+more."""
+
+Awaited = Literal["headers", "body", "reading"]
+"""What the client has to do next. The server waits for nothing else of it."""
 
 
-def limited_protocol(*, header_seconds: float = HEADER_SECONDS, max_idle: int = MAX_IDLE) -> type[asyncio.Protocol]:
-    """Return uvicorn's HTTP protocol with limits for connections that send no whole request.
+def limited_protocol(
+    *,
+    header_seconds: float = HEADER_SECONDS,
+    body_seconds: float = BODY_SECONDS + 5,
+    read_seconds: float = READ_SECONDS,
+    max_idle: int = MAX_IDLE,
+) -> type[asyncio.Protocol]:
+    """Return uvicorn's HTTP protocol with limits for connections that wait for their client.
 
     Args:
         header_seconds: Seconds for a request's headers.
-        max_idle: Connections that may be without a request at one time.
+        body_seconds: Seconds for a request's body. Longer than the endpoint's own limit, whose answer says why.
+        read_seconds: Seconds for reading a part of the answer.
+        max_idle: Connections that may wait for their client at one time.
     """
+    limits: dict[Awaited, float] = {"headers": header_seconds, "body": body_seconds, "reading": read_seconds}
     idle: dict[Any, asyncio.TimerHandle] = {}
 
     class Limited(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # the class depends on what is installed
-        """Closes itself when no request has begun in time, or when it is the oldest of too many idle ones."""
+        """Closes itself when its client took too long, or has taken the longest of too many."""
+
+        _awaited: Awaited | None = None
+        _unread = False
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
-            self._wait()
+            self._update()
 
         def connection_lost(self, exc: Exception | None) -> None:
-            self._stop_waiting()
+            self._wait_for(None)
             super().connection_lost(exc)
 
         def data_received(self, data: bytes) -> None:
             super().data_received(data)
-            if self._busy():
-                self._stop_waiting()
+            self._update()
+            if self._awaited == "body":
+                idle[self] = idle.pop(self)  # a body that arrives is not the first to be given up
 
         def on_response_complete(self) -> None:
             super().on_response_complete()
-            if not self._busy() and not self.transport.is_closing():
-                self._wait()
+            self._update()
 
-        def _busy(self) -> bool:
-            return self.cycle is not None and not self.cycle.response_complete
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            self._unread = True
+            self._update()
 
-        def _wait(self) -> None:
-            self._stop_waiting()
-            idle[self] = self.loop.call_later(header_seconds, self._expire)
-            if len(idle) > max_idle:
-                next(iter(idle))._expire()
+        def resume_writing(self) -> None:
+            super().resume_writing()
+            self._unread = False
+            self._update()
 
-        def _stop_waiting(self) -> None:
+        def _update(self) -> None:
+            # After an upgrade, another protocol has the connection.
+            self._wait_for(self._needed() if self in self.connections else None)
+
+        def _needed(self) -> Awaited | None:
+            # A connection is closed when its client has read the rest of the answer.
+            if self._unread or self.transport.is_closing():
+                return "reading"
+            if self.cycle is None or self.cycle.response_complete:
+                return "headers"
+            return "body" if self.cycle.more_body else None
+
+        def _wait_for(self, awaited: Awaited | None) -> None:
+            if awaited == self._awaited:
+                return
+            self._awaited = awaited
             if timer := idle.pop(self, None):
                 timer.cancel()
+            if awaited is not None:
+                idle[self] = self.loop.call_later(limits[awaited], self._expire)
+                if len(idle) > max_idle:
+                    next(iter(idle))._expire()
 
         def _expire(self) -> None:
-            self._stop_waiting()
-            # After an upgrade, another protocol has the connection.
-            if self in self.connections and not self._busy():
+            self._wait_for(None)
+            if self in self.connections:
                 self.transport.abort()
 
     return Limited

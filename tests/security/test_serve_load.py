@@ -145,7 +145,16 @@ def limited(provider_server: Provider) -> Iterator[Served]:
 @pytest.fixture
 def crowded(provider_server: Provider) -> Iterator[Served]:
     """A server that keeps 20 idle connections, and closes none because of its age."""
-    with with_limits(provider_server, header_seconds=600.0, max_idle=20) as server:
+    with with_limits(
+        provider_server, header_seconds=600.0, body_seconds=600.0, read_seconds=600.0, max_idle=20
+    ) as server:
+        yield server
+
+
+@pytest.fixture
+def impatient(provider_server: Provider) -> Iterator[Served]:
+    """A server that waits a second for anything of its clients."""
+    with with_limits(provider_server, header_seconds=1.0, body_seconds=1.0, read_seconds=1.0) as server:
         yield server
 
 
@@ -157,6 +166,64 @@ def closed(client: socket.socket, seconds: float = 30.0) -> bool:
         return False
     except ConnectionError:
         return True
+
+
+POST = b"POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+HALF = {
+    "headers": b"GET /v1/models HTTP/1.1\r\n",
+    "body": POST % b"/v1/chat/completions" + b"Content-Length: 1000\r\n\r\n{",
+    "chunked body": POST % b"/v1/messages" + b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n",
+    "expected body": POST % b"/moa/run" + b"Expect: 100-continue\r\nContent-Length: 1000\r\n\r\n",
+    "body of a tool call": POST % b"/mcp"
+    + b"Accept: application/json, text/event-stream\r\nContent-Length: 1000\r\n\r\n{",
+    "body of a GET": b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n{",
+    "refused body": b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n{",
+    "unread pages": b"GET /moa HTTP/1.1\r\nHost: localhost\r\n\r\n" * 100,
+}
+"""What a client sends that then does nothing more."""
+
+
+def half(server: Any, sent: bytes) -> socket.socket:
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    client.connect(("127.0.0.1", server.port))
+    client.sendall(sent)
+    return client
+
+
+@pytest.mark.parametrize("name", HALF)
+def test_clients_that_do_nothing_more_do_not_lock_others_out(crowded: Served, name: str) -> None:
+    """The server closes the connections that have waited the longest; before, each kept a descriptor for a minute."""
+    clients = [half(crowded, HALF[name]) for _ in range(60)]
+    gone = 0
+    deadline = time.monotonic() + 30
+    while gone < 40 and time.monotonic() < deadline:
+        time.sleep(0.2)
+        gone = 60 - len(crowded._server.server_state.connections)
+    assert gone >= 40
+    assert post(crowded, b'{"model":"none"}')[0] in (400, 404, 422)
+    for each in clients:
+        each.close()
+
+
+@pytest.mark.parametrize("name", ["body", "chunked body", "body of a tool call", "body of a GET", "unread pages"])
+def test_what_a_client_owes_has_a_time_limit(impatient: Served, name: str) -> None:
+    with half(impatient, HALF[name]):
+        deadline = time.monotonic() + 30
+        while not impatient._server.server_state.connections and time.monotonic() < deadline:
+            time.sleep(0.01)
+        while impatient._server.server_state.connections and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not impatient._server.server_state.connections
+
+
+def test_an_answer_that_is_read_slowly_arrives(impatient: Served) -> None:
+    with half(impatient, b"GET /moa HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n") as client:
+        received = b""
+        while part := client.recv(65_536):
+            received += part
+            time.sleep(0.02)
+    assert received.rstrip().endswith(b"</html>")
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /v1/models HT", b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\nX: "])
