@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable
@@ -83,7 +84,12 @@ def _of_ledger(path: Path) -> Iterable[Spent]:
     except sqlite3.Error as exc:
         raise InputError(f"{path} is not a ledger: {exc}.") from exc
     return [
-        Spent(_day(created), (not judges and mixtures.get((run, item, repeat))) or run, model or "unknown", dollars)
+        Spent(
+            _day(created),
+            str((not judges and mixtures.get((run, item, repeat))) or run),
+            str(model or "unknown"),
+            dollars if isinstance(dollars, float) and 0 <= dollars < math.inf else None,
+        )
         for created, run, item, repeat, judges, model, dollars in rows
     ]
 
@@ -124,4 +130,7 @@ def _money(row: dict[str, float | int | None]) -> str:
 
 
 def _day(seconds: float) -> str:
-    return datetime.datetime.fromtimestamp(seconds).strftime("%Y-%m-%d")
+    try:
+        return datetime.datetime.fromtimestamp(seconds).strftime("%Y-%m-%d")
+    except (TypeError, ValueError, OverflowError, OSError):
+        return "unknown"  # a damaged row

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,10 +16,12 @@ from moa_graph.graph.fence_code import Scope, process_key
 from moa_graph.graph.runs import Run
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.models.call import Outcome
-from moa_graph.models.keys import host
+from moa_graph.models.keys import address
 from moa_graph.models.reply import read
 
 __all__ = ["Recording", "as_json", "scope_of"]
+
+_log = logging.getLogger(__name__)
 
 _RECORDED = ("status", "text", "error", "usage", "cost", "seconds", "attempts")
 
@@ -71,7 +74,7 @@ class Recording:
             "temperature": spec.temperature if settings.temperature is None else settings.temperature,
             "max_tokens": spec.max_tokens if settings.max_tokens is None else settings.max_tokens,
             "spec": spec.identity(),
-            "host": host(spec),
+            "host": address(spec),
             "bound": as_json(bound),
         }
         place: dict[str, Any] = {
@@ -90,7 +93,7 @@ class Recording:
         Raises:
             ConfigError: The ledger cannot be read.
         """
-        return await self.ledger.get(self.key, wait=self.wait) is not None
+        return await self._kept() is not None
 
     async def restore(self, outcome: Outcome, *, tools: bool) -> bool:
         """Write the recorded reply into `outcome`. Return whether there is one.
@@ -98,11 +101,27 @@ class Recording:
         Raises:
             ConfigError: The ledger cannot be read.
         """
-        kept = await self.ledger.get(self.key, wait=self.wait)
-        if not kept:
+        kept = await self._kept()
+        if kept is None:
             return False
-        outcome.restored(read(messages_from_dict([kept["message"]])[0], tools=tools), kept)
+        message, row = kept
+        outcome.restored(read(message, tools=tools), row)
         return True
+
+    async def _kept(self) -> tuple[BaseMessage, dict[str, Any]] | None:
+        """Return the recorded message and its row; None if there is none that this version of LangChain can read."""
+        row = await self.ledger.get(self.key, wait=self.wait)
+        if not row:
+            return None
+        try:
+            return messages_from_dict([row["message"]])[0], row
+        except (LookupError, TypeError, ValueError) as exc:
+            _log.warning(
+                "ledger: a recorded reply of item %r cannot be read (%s). The call is made again.",
+                self.columns["item"],
+                type(exc).__name__,
+            )
+            return None
 
     async def keep(self, outcome: Outcome) -> None:
         """Record a paid reply. A failure to write is logged; the reply is not lost."""

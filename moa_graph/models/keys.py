@@ -52,6 +52,13 @@ def host(spec: Proposer) -> str | None:
     return urlsplit(provider.address()).netloc if provider else None if name == "local" else name
 
 
+def address(spec: Proposer) -> str | None:
+    """Return what tells the place that answers from others: `host`, or the whole address where the user replaced it."""
+    provider = find(spec.model.partition(":")[0]) if isinstance(spec.model, str) and not spec.base_url else None
+    replaced = provider.address() if provider else ""
+    return host(spec) if provider is None or replaced == provider.base_url else replaced
+
+
 def key_name(spec: Proposer) -> str | None:
     """Return the variable that holds the key of the model's host, or None when no key is known to be needed."""
     if not isinstance(spec.model, str):

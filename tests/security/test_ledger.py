@@ -21,8 +21,10 @@ from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, ChatMessage, HumanMessage, SystemMessage
 from langchain_openai import ChatOpenAI
 
-from moa_graph import ConfigError, Ledger, Mixture, MoAError, create_moa
+from moa_graph import ConfigError, Ledger, Mixture, MoAError, Proposer, create_moa
+from moa_graph.cli import main
 from moa_graph.costs import ledger_file, ledger_worker
+from moa_graph.models.keys import address
 from tests.clocks import steady_time
 from tests.provider import Provider
 
@@ -320,3 +322,63 @@ def test_moa_batch_on_a_disk_that_fills_up_ends_with_3_and_keeps_all_that_it_pay
             assert requests(provider) == kept > 0, "every call that was paid for is kept"
     finally:
         subprocess.run(["umount", disk], check=True)
+
+
+async def test_the_path_of_a_gateway_in_the_environment_is_in_the_key(
+    provider: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-none")
+
+    async def run(base_url: str) -> int:
+        monkeypatch.setenv("OPENAI_BASE_URL", base_url)
+        before = requests(provider)
+        with Ledger(tmp_path / "l.db", run="r") as ledger:
+            graph = create_moa(proposers=["openai:tok=4"], aggregator="openai:tok=4", layers=1, ledger=ledger)
+            await graph.ainvoke(ASK, context={"item": "1"})
+        return requests(provider) - before
+
+    other = provider.url.replace("127.0.0.1", "localhost")
+    assert [await run(provider.url), await run(f"{provider.url}/"), await run(other)] == [1, 0, 1]
+    assert address(Proposer("openai:x")) == other
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://gateway.example/account/openai")
+    assert address(Proposer("openai:x")) == "https://gateway.example/account/openai"
+    monkeypatch.delenv("OPENAI_BASE_URL")
+    assert address(Proposer("openai:x")) == "api.openai.com", "keys of earlier ledgers stay valid"
+
+
+async def test_a_whole_row_that_is_not_a_message_is_told_and_the_call_is_made_again(
+    provider: Provider, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def run() -> str:
+        with Ledger(tmp_path / "l.db", run="r") as ledger:
+            out = await create_moa(mixture(provider), ledger=ledger).ainvoke(ASK, context={"item": "question-7"})
+        return str(out["messages"][-1].text)
+
+    first = await run()
+    with sqlite3.connect(tmp_path / "l.db") as db:
+        for key, value in db.execute("select key, value from calls").fetchall():
+            text = json.dumps({**json.loads(value), "message": {"type": "of-a-later-version", "data": {}}})
+            digest = ledger_file.digest(key, text.encode())
+            db.execute("update calls set value = ?, digest = ? where key = ?", (text, digest, key))
+    db.close()
+    with caplog.at_level(logging.WARNING):
+        assert await run() == first
+    assert sum("question-7" in each.message and "made again" in each.message for each in caplog.records) >= 3
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ["cost = 'x'", "cost = 9e999", "cost = -5", "created = 'x'", "created = 1e300", "model = x'ff'", "run = x'ff'"],
+)
+async def test_the_costs_of_a_damaged_row_are_unknown(
+    provider: Provider, tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Ledger(tmp_path / "l.db", run="r") as ledger:
+        await create_moa(mixture(provider), ledger=ledger).ainvoke(ASK, context={"item": "1"})
+    with sqlite3.connect(tmp_path / "l.db") as db:
+        db.execute(f"update calls set {damage}")
+    db.close()
+    for args in (["cost", str(tmp_path / "l.db")], ["cost", str(tmp_path / "l.db"), "--json"]):
+        assert main(args) == 0
+    said = capsys.readouterr()
+    assert "total: 3 calls, cost unknown" in said.out and "$" not in said.out and not said.err
