@@ -21,7 +21,9 @@ from langchain_core.messages import (
 )
 
 from moa_graph.graph.media import KINDS, Abilities, Block, blocks_of, kind_of, placeholder, standard
+from moa_graph.models.limits import MAX_ARGUMENT_CHARS
 from moa_graph.models.reply import BLOCKS
+from moa_graph.models.reply_fields import plain
 from moa_graph.models.thoughts import clean, encodable
 
 __all__ = ["NO_ANSWER", "passed_on"]
@@ -59,9 +61,9 @@ def passed_on(
         strict_turns: The model's template requires an assistant turn between a tool result and a user message.
     """
     takes = takes or Abilities()
-    plain = [_known(message) for message in messages]
-    system = [message for message in plain if isinstance(message, SystemMessage)]
-    rest = [message for message in plain if not isinstance(message, SystemMessage)]
+    known = [_known(_encodable(message)) for message in messages]
+    system = [message for message in known if isinstance(message, SystemMessage)]
+    rest = [message for message in known if not isinstance(message, SystemMessage)]
     if not rest:
         return [HumanMessage(_joined([message.content for message in system]))] if system else []
     turns = _alternating(_turns(rest, keep_tools=keep_tools, native=native, takes=takes))
@@ -78,6 +80,18 @@ def _answered(turns: Sequence[BaseMessage]) -> Iterator[BaseMessage]:
             yield AIMessage(NO_ANSWER)
         yield turn
         last = turn
+
+
+def _encodable(message: BaseMessage) -> BaseMessage:
+    """Return `message` with names, ids and arguments that can be sent. Its content follows later."""
+    texts = {name: getattr(message, name, None) for name in ("name", "tool_call_id")}
+    changed: dict[str, Any] = {
+        name: encoded for name, text in texts.items() if text and (encoded := encodable(text)) != text
+    }
+    calls = message.tool_calls if isinstance(message, AIMessage) else []
+    if calls and (made := plain(calls, text=MAX_ARGUMENT_CHARS, values=100_000)) is not None and made != calls:
+        changed["tool_calls"] = made
+    return message.model_copy(update=changed) if changed else message
 
 
 def _known(message: BaseMessage) -> BaseMessage:

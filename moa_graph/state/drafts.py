@@ -71,7 +71,7 @@ def _checked_drafts(given: Any) -> list[Draft]:
         first = field_problems(exc, _drafts_adapter().json_schema(), named=True)[0]
         raise InputError(f"{place_of(('drafts', *first.path))}: {first.text} {_WAY_OUT}") from None
     for draft in drafts:
-        if draft["layer"] < 1 or draft["slot"] < 0:
+        if not (1 <= draft["layer"] < 2**53 and 0 <= draft["slot"] < 2**53):
             raise InputError(f"drafts: layer {draft['layer']}, slot {draft['slot']} is not a place. {_WAY_OUT}")
     return drafts
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import ConfigDict, with_config
+from pydantic import ConfigDict, Field, with_config
 
 # typing.TypedDict below Python 3.12 makes the Agent Server's schema endpoint fail, and its MCP endpoint
 # list nothing.
@@ -17,17 +17,24 @@ COUNTED: frozenset[str] = frozenset({"ok", "truncated"})
 """Statuses of drafts that later models see."""
 
 
+Count: TypeAlias = Annotated[int, Field(ge=0, lt=2**53)]
+"""A number of things that JSON and every checkpointer can hold."""
+
+Amount: TypeAlias = Annotated[float, Field(ge=0)]
+"""Seconds or dollars."""
+
+
 class Usage(TypedDict):
     """Tokens of one call, or of several calls together.
 
     `input_tokens` includes `cache_read_tokens` and `cache_write_tokens`; `output_tokens` includes `reasoning_tokens`.
     """
 
-    input_tokens: int
-    output_tokens: int
-    reasoning_tokens: int
-    cache_read_tokens: int
-    cache_write_tokens: int
+    input_tokens: Count
+    output_tokens: Count
+    reasoning_tokens: Count
+    cache_read_tokens: Count
+    cache_write_tokens: Count
 
 
 def new_usage(
@@ -80,10 +87,10 @@ class Draft(TypedDict):
     text: str
     error: str | None
     usage: Usage | None
-    cost: float | None
-    seconds: float
-    first_token_seconds: float | None
-    attempts: int
+    cost: Amount | None
+    seconds: Amount
+    first_token_seconds: Amount | None
+    attempts: Count
 
 
 class SlotRef(TypedDict):

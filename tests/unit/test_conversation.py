@@ -172,6 +172,21 @@ def test_tool_turns_become_text_for_models_without_the_tools() -> None:
     assert (result.type, result.content) == ("human", "[Result of the tool weather]\nrain")
 
 
+def test_names_ids_and_arguments_can_be_sent() -> None:
+    arguments: dict[str, Any] = {"a\ud800": ["\ud800", float("nan")], "b": 1}
+    messages = [
+        HumanMessage("q", name="a\ud800"),
+        AIMessage("", tool_calls=[{"name": "f\ud800", "args": arguments, "id": "c\ud800"}]),
+        ToolMessage("r", tool_call_id="c\ud800", name="f\ud800"),
+    ]
+    kept = passed_on(messages, keep_tools=True)
+    assert isinstance(kept[1], AIMessage) and isinstance(kept[2], ToolMessage)
+    assert kept[1].tool_calls[0]["args"] == {"a\ufffd": ["\ufffd", None], "b": 1}
+    assert kept[1].tool_calls[0]["id"] == kept[2].tool_call_id == "c\ufffd"
+    for form in (kept, passed_on(messages)):
+        "".join(f"{m.name}{m.content}{getattr(m, 'tool_calls', '')}" for m in form).encode()
+
+
 def test_tool_turns_stay_for_the_model_that_has_them_unless_unanswered() -> None:
     # Servers number calls from the start in every turn: the ids of two turns may be the same.
     messages = [

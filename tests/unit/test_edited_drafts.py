@@ -7,7 +7,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 
 from moa_graph import create_moa
 from moa_graph.errors import InputError
-from moa_graph.state import merge_drafts
+from moa_graph.state import merge_drafts, new_usage
 from tests.faults.foreign import Own
 
 DRAFT: dict[str, Any] = {
@@ -24,6 +24,13 @@ BAD: list[tuple[Any, str]] = [
     ([{**DRAFT, "text": None}], r"drafts\[0\]\.text"),
     ([{**DRAFT, "status": "gone"}], r"drafts\[0\]\.status"),
     ([{**DRAFT, "cost": float("nan")}], r"drafts\[0\]\.cost"),
+    ([{**DRAFT, "cost": -1.0}], r"drafts\[0\]\.cost"),
+    ([{**DRAFT, "seconds": -1}], r"drafts\[0\]\.seconds"),
+    ([{**DRAFT, "attempts": -1}], r"drafts\[0\]\.attempts"),
+    ([{**DRAFT, "attempts": 10**30}], r"drafts\[0\]\.attempts"),
+    ([{**DRAFT, "usage": {**new_usage(), "input_tokens": 2**53}}], r"drafts\[0\]\.usage\.input_tokens"),
+    ([{**DRAFT, "usage": {**new_usage(), "reasoning_tokens": -1}}], r"drafts\[0\]\.usage\.reasoning_tokens"),
+    ([{**DRAFT, "layer": 10**30, "proposer": "me"}], "is not a place"),
     ([{**DRAFT, "layer": True}], r"drafts\[0\]\.layer"),
     ([{**DRAFT, "note": "mine"}], r"drafts\[0\]\.note"),
     ([{**DRAFT, "slot": 9}], "slot 9 is not the place of p0-own"),
