@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from benchmarks.combine.models import recorded
-from moa_graph import ConfigError, InputError, create_moa
+from moa_graph import ConfigError, InputError, MoAError, create_moa
 from moa_graph.evals.tune import Pool, TuneResult, atune, tune
 from tests.tune.fakes import CALLS, Sums, prompts
 
@@ -208,3 +208,27 @@ def test_the_cap_holds_over_all_stages_and_beginnings(tmp_path: Path) -> None:
     assert found.spent["dollars"] == pytest.approx(spent)
     assert any(each.status == "unpaid" for each in found.measured)
     assert any("the cap on cost" in text for text in found.cautions)
+
+
+def test_a_check_that_raises_refuses_its_answer(tmp_path: Path) -> None:
+    """As `verify` takes it. One that raises on every answer stops the run with its words, and the drafts are kept."""
+
+    def strict(prompt: Any, text: str) -> bool:
+        if prompt.id in ("q1", "q2"):
+            raise ValueError("no number")
+        return True
+
+    found = run(tmp_path, many=8, samples=1, check=strict)
+    assert found.best_single.scores.sum() == 6
+    assert "answers that count as wrong because the check raised an error (ValueError: no number): " in " ".join(
+        found.cautions
+    )
+    with pytest.raises(MoAError, match=r"the check refused every draft\. It wrote: ZeroDivisionError"):
+        run(tmp_path, many=8, samples=1, check=lambda prompt, text: 1 / 0)
+    assert sum(CALLS.values()) == 0
+
+
+def test_an_unknown_price_of_a_call_that_is_not_made_is_no_warning(tmp_path: Path) -> None:
+    """Votes that stop early, of models without a price: their cost is unknown, and numpy warns of nothing."""
+    found = run(tmp_path, many=12, pool=[Sums(model=f"m{n}", right=0.9) for n in range(3)])
+    assert {each.cost for each in found.measured} == {None}

@@ -192,7 +192,7 @@ def _verbatim(
     """Return the outcome of a rule whose answer is the draft in the winning slot."""
     calls = np.ones(numbers.shape) if called is None else called
     chosen = np.take_along_axis(_at(samples.scores, members, numbers), winners[..., None], axis=-1)[..., 0]
-    waits = _at(samples.seconds, members, numbers) * calls
+    waits = np.where(calls > 0, _at(samples.seconds, members, numbers), 0.0)
     if steps:
         seconds = waits[..., :-1].max(axis=-1) + waits[..., -1]
     else:
@@ -201,8 +201,9 @@ def _verbatim(
     number = np.take_along_axis(numbers[0], winners[0][:, None], axis=-1)[:, 0]
     return FreeOutcome(
         known_mean(chosen, axis=0),
-        _known((_at(samples.costs, members, numbers) * calls).sum(axis=-1)),
-        _known((_at(samples.tokens, members, numbers) * calls).sum(axis=-1)),
+        # The price of a call that is not made may be unknown.
+        _known(np.where(calls > 0, _at(samples.costs, members, numbers), 0.0).sum(axis=-1)),
+        _known(np.where(calls > 0, _at(samples.tokens, members, numbers), 0.0).sum(axis=-1)),
         float(calls.sum(axis=-1).mean()),
         float(np.nanmean(seconds)) if seconds.size else 0.0,
         np.stack([member, number], axis=-1),

@@ -13,6 +13,7 @@ from moa_graph.errors import InputError
 from moa_graph.evals.engine import ItemOutcome
 from moa_graph.evals.prompts.questions import OwnPrompt
 from moa_graph.evals.prompts.run import PromptsWork
+from moa_graph.models.redaction import one_line
 
 __all__ = ["JUDGE_FRAME", "Check", "Grader", "Grading", "check_of"]
 
@@ -66,12 +67,14 @@ class Grader:
     Attributes:
         grading: How.
         seen: The scores so far, by prompt and text.
-        refusal: The last line that the check command wrote about an answer that it refused.
+        refusal: The last line that the check wrote about an answer that it refused, or the last error that it raised.
+        raised: How many answers a Python check raised an error on; they count as wrong.
     """
 
     grading: Grading
     seen: dict[tuple[str, str], float | None] = field(default_factory=dict)
     refusal: str | None = None
+    raised: int = 0
 
     async def score(self, prompt: OwnPrompt, text: str, done: ItemOutcome) -> float | None:
         """Return the score of an answer, from 0 to 1; None when no verdict could be had or read."""
@@ -98,9 +101,14 @@ class Grader:
             if row.get("passed") is False:
                 self.refusal = (str(row["check"]).splitlines() or [""])[-1][:200]
             return None if row["score"] is None else float(row["score"])
-        found = self.grading.check(prompt, text)
-        if isinstance(found, Awaitable):
-            found = await found
+        try:
+            found = self.grading.check(prompt, text)
+            if isinstance(found, Awaitable):
+                found = await found
+        except Exception as error:  # a user's code may raise anything; its answer is wrong, as for `verify`
+            self.raised += 1
+            self.refusal = one_line(f"{type(error).__name__}: {error}")[:200]
+            return 0.0
         return _as_score(found)
 
 

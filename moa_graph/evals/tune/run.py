@@ -160,6 +160,9 @@ async def run(prepared: Prepared, *, progress: StageProgress | None = None) -> T
         criteria = prepared.how.criteria
         decider = Decider(sampled.samples, sampled.prompts, prepared.pool, options, paying, criteria=criteria)
         found = await decider.decide(prepared.run, cautions=cautions, settings=_asked(prepared))
+        if grader.raised:
+            said = f"answers that count as wrong because the check raised an error ({grader.refusal}): {grader.raised}"
+            found = dataclasses.replace(found, cautions=[*found.cautions, said])
         await ledger.finish()
     found = dataclasses.replace(found, spent={"dollars": cap.spent, "unknown": cap.unknown}, folder=options.out)
     if options.out:
