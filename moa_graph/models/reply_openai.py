@@ -9,29 +9,24 @@ This holds for replies from `openai_http` and for those that the SDK has read.
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from langchain_core.messages import AIMessage
 from pydantic import PrivateAttr
 
-from moa_graph.models.fault_reading import message_in
 from moa_graph.models.faults import Fault, ProviderError
+from moa_graph.models.limits import MAX_ARGUMENT_CHARS
 from moa_graph.models.reply import EXTRAS
-from moa_graph.models.reply_fields import COSTS, stated_cost, token_count
+from moa_graph.models.reply_fields import COSTS, stated_cost
+from moa_graph.models.reply_repair import repaired
 
-__all__ = ["repaired", "repairing"]
+__all__ = ["repairing"]
 
-_COUNTS: Final = ("prompt_tokens", "completion_tokens", "total_tokens")
-_DETAILS: Final = ("prompt_tokens_details", "completion_tokens_details")
-_CACHES: Final = {
-    "cached_tokens": ("cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens"),
-    "cache_write_tokens": ("cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens"),
-}
-"""The details of a prompt that LangChain reads, each with the names that providers give it, in the details or beside
-the counts: DeepSeek's, Together's and Moonshot's, and those of proxies for Anthropic."""
+THOUGHTS: Final = "reasoning_content"
+"""The field of a turn's reasoning. DeepSeek answers 400 when a turn that called tools comes back without it."""
 
 _NO_CHOICES: Final = Fault("malformed", True, None, None, "the reply does not keep to the protocol (it has no choices)")
 """A stream that ended without any choice. LangChain reports it for whole replies only."""
@@ -44,18 +39,33 @@ class _StreamState:
     Attributes:
         calls: The ids of the tool calls so far, in order, for each choice.
         choices: Whether a chunk had choices; None before the first chunk, and with the Responses API.
+        acts: Whether a chunk had a piece of a tool call.
+        thoughts: The reasoning so far; empty if it is longer than a request should repeat.
     """
 
     calls: dict[str, list[Any]] = field(default_factory=dict)
     choices: bool | None = None
+    acts: bool = False
+    thoughts: list[str] = field(default_factory=list)
+    _left: int = MAX_ARGUMENT_CHARS
+
+    def think(self, delta: Any) -> None:
+        """Keep a piece of reasoning."""
+        piece = delta.get(THOUGHTS) if isinstance(delta, Mapping) else None
+        if isinstance(piece, str) and self._left > 0:
+            self._left -= len(piece)
+            self.thoughts.append(piece)
+            if self._left <= 0:
+                self.thoughts.clear()
 
 
 @functools.cache
 def repairing(kind: type[Any], provider: str | None = None) -> type[Any]:
     """Return a subclass of `kind`, a class of LangChain's OpenAI family, that reads malformed replies.
 
-    It also keeps `extra_content` of tool calls, in which Gemini signs its thoughts: providers want it back unchanged,
-    and LangChain's tool calls have no place for it. It is kept in `additional_kwargs`, by the call's id.
+    It also keeps what providers want back unchanged from a turn that called tools, and what LangChain has no place for,
+    in `additional_kwargs`: `extra_content` of the calls, in which Gemini signs its thoughts, by the call's id, and the
+    reasoning of DeepSeek.
 
     Args:
         kind: The class. The subclass has its name, for traces.
@@ -80,7 +90,7 @@ def repairing(kind: type[Any], provider: str | None = None) -> type[Any]:
             choices = response.get("choices") if isinstance(response, dict) else getattr(response, "choices", None)
             for generation, choice in zip(result.generations, choices or (), strict=False):
                 plain = choice if isinstance(choice, dict) else choice.model_dump(warnings=False)
-                _keep(generation.message, plain.get("message"), cost, error=plain.get("error"))
+                _keep(generation.message, plain.get("message"), cost, error=plain.get("error"), whole=True)
             return result
 
         def _convert_chunk_to_generation_chunk(self, chunk: Any, default_chunk_class: Any, base: Any) -> Any:
@@ -92,16 +102,24 @@ def repairing(kind: type[Any], provider: str | None = None) -> type[Any]:
             )
             if made is not None:
                 first = choices[0] if choices else {}
-                _keep(made.message, first.get("delta"), cost, error=first.get("error"))
+                delta = first.get("delta")
+                _keep(made.message, delta, cost, error=first.get("error"))
+                state.think(delta)
+                state.acts = state.acts or bool(isinstance(delta, Mapping) and delta.get("tool_calls"))
+                if state.acts and state.thoughts and first.get("finish_reason"):
+                    made.message.additional_kwargs[THOUGHTS] = "".join(state.thoughts)
             return made
 
         def _get_request_payload(self, input_: Any, *, stop: Any = None, **kwargs: Any) -> dict[str, Any]:
             payload: dict[str, Any] = super()._get_request_payload(input_, stop=stop, **kwargs)
-            if extras := _extras_of(self._convert_input(input_).to_messages()):
-                for message in payload.get("messages", ()):
-                    for call in message.get("tool_calls") or ():
-                        if call.get("id") in extras:
-                            call["extra_content"] = extras[call["id"]]
+            given = self._convert_input(input_).to_messages()
+            extras, thoughts = _extras_of(given), _thoughts_of(given)
+            for message in payload.get("messages", ()) if extras or thoughts else ():
+                for call in message.get("tool_calls") or ():
+                    if call.get("id") in extras:
+                        call["extra_content"] = extras[call["id"]]
+                    if call.get("id") in thoughts:
+                        message[THOUGHTS] = thoughts[call["id"]]
             return payload
 
         def _get_ls_params(self, stop: Any = None, **kwargs: Any) -> Any:
@@ -146,7 +164,7 @@ def _indexed(chunk: dict[str, Any], calls: dict[str, list[Any]]) -> dict[str, An
     return chunk
 
 
-def _keep(message: Any, given: Any, cost: float | None, *, error: Any = None) -> None:
+def _keep(message: Any, given: Any, cost: float | None, *, error: Any = None, whole: bool = False) -> None:
     """Add to LangChain's message what LangChain leaves out.
 
     Args:
@@ -154,6 +172,7 @@ def _keep(message: Any, given: Any, cost: float | None, *, error: Any = None) ->
         given: The message, or the piece of one, as the provider sent it.
         cost: Dollars as the provider stated them. LangChain drops them in a stream and beside unreadable counts.
         error: The error of the choice, as OpenRouter reports a fault of the provider behind it.
+        whole: Whether it is a whole message.
     """
     if error:
         message.response_metadata["error"] = error
@@ -168,23 +187,11 @@ def _keep(message: Any, given: Any, cost: float | None, *, error: Any = None) ->
     }
     if found:
         message.additional_kwargs[EXTRAS] = found
+    if whole and calls and isinstance(thoughts := given.get(THOUGHTS), str) and len(thoughts) < MAX_ARGUMENT_CHARS:
+        message.additional_kwargs[THOUGHTS] = thoughts
     refusal = given.get("refusal") if isinstance(given, Mapping) else None
     if refusal and isinstance(refusal, str):
         message.additional_kwargs["refusal"] = refusal
-
-
-def _object_text(arguments: str) -> str:
-    """Return arguments that LangChain reads: it rejects the whole message for valid JSON that is not an object."""
-    try:
-        value = json.loads(arguments, strict=False)
-    except (ValueError, RecursionError):
-        return arguments
-    if isinstance(value, str):  # some servers encode the text once more
-        try:
-            arguments, value = value, json.loads(value, strict=False)
-        except (ValueError, RecursionError):
-            value = None
-    return arguments if isinstance(value, dict) else f"{arguments} (not a JSON object)"
 
 
 def _extras_of(messages: Iterable[Any]) -> dict[str, Any]:
@@ -192,109 +199,8 @@ def _extras_of(messages: Iterable[Any]) -> dict[str, Any]:
     return {id_: extra for extras in found if isinstance(extras, Mapping) for id_, extra in extras.items()}
 
 
-def repaired(data: dict[str, Any], *, chunk: bool = False) -> dict[str, Any]:
-    """Return a whole reply or a chunk of a stream, repaired in place."""
-    if "usage" in data:
-        data["usage"] = _usage(data["usage"])
-    if not isinstance(data.get("service_tier"), str | None):
-        del data["service_tier"]
-    choices = data.get("choices")
-    for choice in choices if isinstance(choices, list) else ():
-        if not isinstance(choice, dict):
-            continue
-        if chunk and not isinstance(choice.get("delta"), dict):
-            choice["delta"] = choice.get("message") or {}
-        if not isinstance(reason := choice.get("finish_reason"), str | None):
-            choice["finish_reason"] = f"a value of type {type(reason).__name__}"
-        for name in ("message", "delta"):
-            if isinstance(message := choice.get(name), dict):
-                _repair(message, whole=not chunk)
-        if not isinstance(choice.get("logprobs"), dict | None):
-            choice["logprobs"] = None
-    return data
-
-
-def _usage(given: Any) -> dict[str, Any] | None:
-    """Return a usage whose counts are integers, or None when they are not known."""
-    if not isinstance(given, dict):
-        return None
-    counts = {name: token_count(given.get(name)) for name in _COUNTS}
-    known = {name: count for name, count in counts.items() if count is not None}
-    if not {"prompt_tokens", "completion_tokens"} <= known.keys():
-        # LangChain would take missing counts for 0. A stated cost has been kept.
-        return None
-    details = {
-        name: {key: token_count(value) or 0 for key, value in given[name].items()}
-        for name in _DETAILS
-        if isinstance(given.get(name), dict)
-    }
-    sent = details.get("prompt_tokens_details", {})
-    places = [(of, name, key) for name, keys in _CACHES.items() for of in (given, sent) for key in reversed(keys)]
-    # The first of several places counts: the details, and the usual name.
-    stated = {name: count for of, name, key in places if (count := token_count(of.get(key)))}
-    if stated:
-        details["prompt_tokens_details"] = {**sent, **stated}
-    beside = _thoughts_beside(known, details.get("completion_tokens_details", {}))
-    known["completion_tokens"] = min(known["completion_tokens"] + beside, 2**53 - 1)
-    return {**{key: value for key, value in given.items() if key not in (*_COUNTS, *_DETAILS)}, **known, **details}
-
-
-def _thoughts_beside(counts: Mapping[str, int], details: Mapping[str, int]) -> int:
-    """Return the tokens of reasoning that a provider bills and leaves out of `completion_tokens`.
-
-    xAI states them in the details, Gemini's OpenAI-compatible endpoint only in the total.
-    """
-    answer, reasoning = counts["completion_tokens"], details.get("reasoning_tokens", 0)
-    beside = counts.get("total_tokens", 0) - counts["prompt_tokens"] - answer
-    if reasoning > answer or (beside > 0 and beside == reasoning):
-        return reasoning
-    return max(beside, 0) if not reasoning and not details else 0
-
-
-def _repair(message: dict[str, Any], *, whole: bool) -> None:
-    """Repair a message, or the piece of one."""
-    message["role"] = "assistant"
-    for name in ("name", "id"):
-        if not isinstance(message.get(name), str | None):
-            del message[name]
-    message["content"] = _content(message.get("content"))
-    if not isinstance(refusal := message.get("refusal"), str | None):
-        message["refusal"] = message_in(refusal)
-    calls = message.get("tool_calls")
-    if isinstance(calls := [calls] if isinstance(calls, dict) else calls, list):
-        message["tool_calls"] = [_call(call, whole=whole) for call in calls if isinstance(call, dict)]
-    elif calls is not None:
-        del message["tool_calls"]
-    legacy = message.get("function_call")
-    if isinstance(legacy, dict):
-        message["function_call"] = _function(legacy, whole=whole)
-    elif legacy is not None:
-        del message["function_call"]
-
-
-def _content(given: Any) -> Any:
-    if given is None or isinstance(given, str):
-        return given
-    if isinstance(given, dict) and isinstance(given.get("text"), str):
-        return [given]  # one content block
-    if isinstance(given, list):
-        return [part for part in given if isinstance(part, str | dict)]
-    return str(given) if isinstance(given, int | float) and not isinstance(given, bool) else None
-
-
-def _call(call: dict[str, Any], *, whole: bool) -> dict[str, Any]:
-    function = call.get("function")
-    # Some servers write the function's fields into the call.
-    repaired_call = {**call, "function": _function(function if isinstance(function, dict) else call, whole=whole)}
-    if not isinstance(call.get("id"), str | None):
-        repaired_call["id"] = None
-    return repaired_call
-
-
-def _function(function: dict[str, Any], *, whole: bool) -> dict[str, Any]:
-    name, arguments = function.get("name"), function.get("arguments")
-    if not isinstance(arguments, str | None):
-        arguments = json.dumps(arguments)
-    if whole and arguments:
-        arguments = _object_text(arguments)
-    return {**function, "name": name if isinstance(name, str) else None, "arguments": arguments}
+def _thoughts_of(messages: Iterable[Any]) -> dict[str, str]:
+    """Return the reasoning of the turns that called tools, by the id of their first call."""
+    turns = [message for message in messages if isinstance(message, AIMessage) and message.tool_calls]
+    found = {str(turn.tool_calls[0]["id"]): turn.additional_kwargs.get(THOUGHTS) for turn in turns}
+    return {id_: thoughts for id_, thoughts in found.items() if isinstance(thoughts, str)}

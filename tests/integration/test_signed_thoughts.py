@@ -1,6 +1,7 @@
 """Signed reasoning goes back unchanged in a tool loop: loopback Gemini and Responses APIs that enforce their rules.
 
-Gemini answers 400 when a function call comes back without the thought signature that it sent. OpenAI's Responses API
+Gemini answers 400 when a function call comes back without the thought signature that it sent, DeepSeek when a turn that
+called tools comes back without its reasoning. OpenAI's Responses API
 answers 400 when a function call comes back without the reasoning item before it; with `store=False` that item holds its
 encrypted content. `test_native_blocks.py` has the same for Anthropic's thinking blocks.
 """
@@ -86,6 +87,31 @@ class CompatibleGemini(Api):
         return [{**whole, "object": "chat.completion.chunk", "choices": [choice]} for choice in deltas]
 
 
+class DeepSeek(CompatibleGemini):
+    """A turn that called tools must come back with its `reasoning_content`."""
+
+    def model(self) -> Any:
+        return {"model": "openai:deepseek-loopback", "base_url": f"{self.url}/v1"}
+
+    def broken(self, body: dict[str, Any]) -> str:
+        acts = [message for message in body["messages"] if message.get("tool_calls")]
+        whole = all(message.get("reasoning_content") == SIGNED for message in acts)
+        return "" if whole else "The `reasoning_content` in the thinking mode must be passed back to the API."
+
+    def answer(self, body: dict[str, Any], path: str) -> Any:
+        made = super().answer(body, path)
+        if any(message["role"] == "tool" for message in body["messages"]):
+            return made
+        if not body.get("stream"):
+            made["choices"][0]["message"]["reasoning_content"] = SIGNED
+            made["choices"][0]["message"]["tool_calls"][0].pop("extra_content")
+            return made
+        made[0]["choices"][0]["delta"]["tool_calls"][0].pop("extra_content")
+        halves = [{"role": "assistant", "reasoning_content": half} for half in (SIGNED[:9], SIGNED[9:])]
+        chunks = [{**made[0], "choices": [{"index": 0, "delta": half, "finish_reason": None}]} for half in halves]
+        return [*chunks, *made]
+
+
 class Responses(Api):
     def model(self) -> Any:
         return ChatOpenAI(
@@ -162,7 +188,7 @@ def _events(whole: dict[str, Any]) -> list[dict[str, Any]]:
     return [{**event, "sequence_number": number} for number, event in enumerate(events)]
 
 
-@pytest.fixture(params=[Gemini, CompatibleGemini, Responses])
+@pytest.fixture(params=[Gemini, CompatibleGemini, DeepSeek, Responses])
 def api(request: pytest.FixtureRequest) -> Iterator[Api]:
     with request.param().running() as server:
         yield server
@@ -173,7 +199,7 @@ def weather(city: str) -> str:
     return f"sunny in {city}"
 
 
-@pytest.mark.parametrize("api", [CompatibleGemini, Responses], indirect=True)
+@pytest.mark.parametrize("api", [CompatibleGemini, DeepSeek, Responses], indirect=True)
 async def test_the_server_refuses_a_turn_without_its_signature(api: Api) -> None:
     """The server enforces the rule: a turn rebuilt from calls fails.
 
@@ -181,7 +207,9 @@ async def test_the_server_refuses_a_turn_without_its_signature(api: Api) -> None
     """
     turns = [HumanMessage("weather?"), AIMessage("", tool_calls=[CALL]), ToolMessage("x", tool_call_id="call_1")]
     moa = ChatMoA(proposers=[fake("a")], aggregator=api.model())
-    with pytest.raises(AggregationError, match=r"missing a thought_signature|without its required 'reasoning' item"):
+    with pytest.raises(
+        AggregationError, match=r"missing a thought_signature|must be passed back|without its required 'reasoning' item"
+    ):
         await moa.bind_tools([weather]).ainvoke(turns)
     assert api.refused == len(api.bodies) == 1
 

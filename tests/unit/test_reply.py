@@ -26,7 +26,7 @@ from moa_graph.models.limits import MAX_TEXT_CHARS
 from moa_graph.models.reply import Raw, Reply, read
 from moa_graph.models.reply_calls import RawCall
 from moa_graph.models.reply_fields import usage_from
-from moa_graph.models.reply_openai import repaired
+from moa_graph.models.reply_repair import repaired
 from moa_graph.state import new_usage
 
 
