@@ -34,6 +34,8 @@ class Batches:
         refuse: How many further requests to the batch endpoints get a 503.
         together: Whether the endpoints have Together's form.
         pause: Seconds between the work of a request to the batch endpoints and its reply.
+        instead: What is answered in place of a reply: by "POST files", "POST batches", "GET batches", "GET batch" or
+            "GET content".
         vary: Whether equal requests get different replies, as at a temperature above 0.
         seen: Requests to the batch endpoints.
         run: How often each request was run in a batch.
@@ -48,6 +50,7 @@ class Batches:
     refuse: int = 0
     together: bool = False
     pause: float = 0.0
+    instead: dict[str, Any] = field(default_factory=dict)
     vary: bool = False
     seen: int = 0
     files: dict[str, bytes] = field(default_factory=dict)
@@ -101,10 +104,10 @@ class Handler(BaseHTTPRequestHandler):
         elif self._refused():
             return
         elif path == ("/v1/files/upload" if self.state.together else "/v1/files"):
-            self._send(self._uploaded(body))
+            self._answer("POST files", self._uploaded(body))
         elif path == "/v1/batches":
             made = self._made(json.loads(body))
-            self._send({"job": made} if self.state.together else made)
+            self._answer("POST batches", {"job": made} if self.state.together else made)
         else:
             self._send({"error": {"message": "no such page"}}, 404)
 
@@ -114,13 +117,16 @@ class Handler(BaseHTTPRequestHandler):
         if self._refused():
             return
         if parts[1:] == ["batches"]:
-            self._send(self._listed(parse_qs(url.query)))
-        elif parts[1] == "batches":
-            self._send(self._seen(self.state.batches[parts[2]]))
-        elif parts[1] == "files" and parts[3:] == ["content"]:
-            self._send(self.state.files[parts[2]])
+            self._answer("GET batches", self._listed(parse_qs(url.query)))
+        elif parts[1] == "batches" and parts[2] in self.state.batches:
+            self._answer("GET batch", self._seen(self.state.batches[parts[2]]))
+        elif parts[1] == "files" and parts[3:] == ["content"] and parts[2] in self.state.files:
+            self._answer("GET content", self.state.files[parts[2]])
         else:
             self._send({"error": {"message": "no such page"}}, 404)
+
+    def _answer(self, endpoint: str, value: Any) -> None:
+        self._send(*self.state.instead.get(endpoint, (value,)))
 
     def _refused(self) -> bool:
         with self.state.lock:

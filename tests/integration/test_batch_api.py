@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from benchmarks.cheap import batches
+from moa_graph import ConfigError
 from moa_graph.batch.api import endpoints
+from moa_graph.batch.api.store import Store
 from moa_graph.cli import main
 from tests.batch_server import BatchServer
 
@@ -92,6 +94,64 @@ def test_a_batch_that_fails_says_why(tmp_path: Path) -> None:
     with BatchServer(fail=100) as server:
         code, rows = ask(tmp_path, mixture(tmp_path, server), "batched", *in_batches(server))
         assert code == 1 and all("a file of one model" in row["error"]["message"] for row in rows)
+
+
+MALFORMED = {
+    "a file without an id": {"POST files": ({"object": "file"},)},
+    "a file that is a list": {"POST files": ([],)},
+    "a file that is no JSON": {"POST files": (b"<html>",)},
+    "a status that is a list": {"GET batch": ([1],)},
+    "a status without a state": {"GET batch": ({"id": "b"},)},
+    "a state of another type": {"GET batch": ({"status": ["completed"]},)},
+    "errors in a list": {"GET batch": ({"status": "failed", "errors": ["no room"]},)},
+    "errors in a text": {"GET batch": ({"status": "failed", "errors": "no room"},)},
+    "results of another kind": {"GET content": (b'7\n[]\n{"custom_id": []}\n{"custom_id": "x"}\n\xff\n',)},
+    "a list without batches": {"GET batches": ({"data": [7, None]},), "POST batches": ({},)},
+    "a batch without an id": {"POST batches": ({"object": "batch"},), "GET batches": ("x",)},
+}
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("name", MALFORMED)
+def test_a_malformed_reply_of_a_batch_api_ends_the_question_with_its_reason(tmp_path: Path, name: str) -> None:
+    with BatchServer(instead=MALFORMED[name]) as server:
+        code, rows = ask(tmp_path, mixture(tmp_path, server), "batched", *in_batches(server), questions=2)
+        assert code == 1 and len(rows) == 2 and all("batch" in row["error"]["message"] for row in rows)
+
+
+@pytest.mark.timeout(60)
+def test_a_batch_whose_reply_was_lost_is_found(tmp_path: Path) -> None:
+    with BatchServer(instead={"POST batches": ({},)}) as server:
+        code, rows = ask(tmp_path, mixture(tmp_path, server, layers=1), "batched", *in_batches(server), questions=2)
+        assert code == 0 and all(row["answer"] for row in rows) and set(server.state.run.values()) == {1}
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("how", ["failed", "gone", "forgotten file"])
+def test_requests_of_an_earlier_batch_that_is_of_no_use_are_sent_again(tmp_path: Path, how: str) -> None:
+    with BatchServer(fail=100) as server:
+        file = mixture(tmp_path, server, layers=1)
+        code, rows = ask(tmp_path, file, "batched", *in_batches(server), questions=2)
+        assert code == 1
+        server.state.fail = 0
+        if how == "gone":
+            server.state.batches.clear()
+        elif how == "forgotten file":
+            for batch in server.state.batches.values():
+                batch |= {"ends": "completed", "errors": None, "later_output_file_id": "file-none"}
+        code, rows = ask(tmp_path, file, "batched", *in_batches(server), questions=2)
+        assert code == 0 and all(row["answer"] for row in rows) and not server.state.direct
+
+
+@pytest.mark.timeout(60)
+def test_a_batch_that_cannot_be_recorded_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def full(*args: Any) -> None:
+        raise ConfigError("ledger: the disk is full")
+
+    monkeypatch.setattr(Store, "uploaded", full)
+    with BatchServer() as server:
+        code, rows = ask(tmp_path, mixture(tmp_path, server), "batched", *in_batches(server), questions=2)
+        assert code == 1 and not server.state.run and all("disk is full" in row["error"]["message"] for row in rows)
 
 
 def test_a_host_without_a_batch_api_is_called_directly(tmp_path: Path) -> None:

@@ -23,12 +23,16 @@ from moa_graph.batch.api.store import Started, Store
 from moa_graph.costs.ledger import Ledger
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.models.batching import BatchReply, active, call_key
+from moa_graph.models.faults import Fault, ProviderError
 from moa_graph.models.keys import host
 from moa_graph.models.redaction import one_line
 
 __all__ = ["HOSTS", "BatchApi"]
 
 _log = logging.getLogger("moa_graph.batch")
+
+_OF_NO_USE = frozenset({400, 404, 410})
+"""Statuses that say that a batch has failed as a whole, or that the server no longer has it."""
 
 HOSTS = frozenset({"api.openai.com", "api.together.xyz"})
 """Hosts that document a Batch API for chat completions."""
@@ -165,7 +169,13 @@ class BatchApi:
         kept = self._kept[f"{request.base_url} {request.digest}"]
         while kept:
             custom, started = kept.popleft()
-            replies = await asyncio.shield(self._fetch(started, request))
+            try:
+                replies = await asyncio.shield(self._fetch(started, request))
+            except EndpointError as exc:
+                if exc.status not in _OF_NO_USE:
+                    raise
+                _log.warning("batch: %s. Its requests are sent again.", one_line(str(exc)))
+                continue
             if (found := replies.get(custom)) is not None and found.status < 300:
                 return found
         return None
@@ -231,8 +241,16 @@ class BatchApi:
             self.sent += 1
             replies = await self._replies(endpoints, batch)
         except EndpointError as exc:
-            replies = {}
-            missing = BatchReply(exc.status or 502, {"error": {"message": one_line(f"batch: {exc}")}})
+            said = one_line(f"batch: {exc}")
+            if exc.status is not None and exc.status < 300:
+                # Not retried: the batch may be paid for.
+                _fail(group, ProviderError(Fault("malformed", False, None, None, said)))
+                return
+            replies, missing = {}, BatchReply(exc.status or 502, {"error": {"message": said}})
+        except Exception as exc:
+            # A request without a reply would wait for ever. The ledger's disk may be full.
+            _fail(group, exc)
+            return
         else:
             missing = BatchReply(502, {"error": {"message": f"batch {batch} ended without a reply to this request"}})
         for request, line in zip(group, lines, strict=True):
@@ -246,13 +264,18 @@ class BatchApi:
             try:
                 return await endpoints.create(file)
             except EndpointError as exc:
-                if exc.status is not None and exc.status < 500 and exc.status != 429:
-                    raise
-                _log.warning("batch: %s. It is tried again.", one_line(str(exc)))
+                failure = exc
+            made = failure.status is not None and failure.status < 300
+            if not made and failure.status is not None and failure.status < 500 and failure.status != 429:
+                raise failure
+            _log.warning("batch: %s. It is tried again.", one_line(str(failure)))
             await asyncio.sleep(1.0)
             # The batch may have been made although the reply was lost.
             if (found := await _patiently(endpoints.find, file)) is not None:
                 return str(found)
+            if made:
+                # It exists somewhere, and a second one would be paid for as well.
+                raise failure
 
     async def _replies(self, endpoints: Endpoints, batch: str) -> dict[str, BatchReply]:
         """Wait for the end of a batch and return its replies by custom id, failed ones included.
@@ -273,6 +296,12 @@ class BatchApi:
         if status.state == "failed" and not found:
             raise EndpointError(f"batch {batch} failed: {status.reason or 'no reason given'}", 400)
         return found
+
+
+def _fail(group: Sequence[_Waiting], error: Exception) -> None:
+    for request in group:
+        if not request.reply.done():
+            request.reply.set_exception(error)
 
 
 def _parts(group: Sequence[_Waiting]) -> Iterator[list[_Waiting]]:

@@ -32,10 +32,10 @@ _TOGETHER = "api.together.xyz"
 
 
 class EndpointError(Exception):
-    """A Batch API refused a request, or cannot be reached.
+    """A Batch API refused a request, cannot be reached, or replies something else than its documentation says.
 
     Attributes:
-        status: The HTTP status; None when there was no reply.
+        status: The HTTP status; None when there was no reply. Below 300, the reply could not be read.
     """
 
     def __init__(self, message: str, status: int | None = None) -> None:
@@ -96,8 +96,8 @@ class Endpoints:
         if self._together:
             form = {"purpose": "batch-api", "file_name": name, "file_type": "jsonl"}
         path = "/files/upload" if self._together else "/files"
-        made = await self._json("POST", path, data=form, files={"file": (name, data, "application/jsonl")})
-        return str(made["id"])
+        made = await self._object("POST", path, data=form, files={"file": (name, data, "application/jsonl")})
+        return _id(made, path)
 
     def _encoded(self, line: Line) -> bytes:
         body = orjson.Fragment(line.body)
@@ -108,8 +108,9 @@ class Endpoints:
     async def create(self, file: str) -> str:
         """Start the batch of an uploaded file and return its id. From here on it is paid for."""
         given = {"input_file_id": file, "endpoint": _CHAT, "completion_window": "24h"}
-        made = await self._json("POST", "/batches", json=given)
-        return str((made.get("job") or made)["id"])
+        made = await self._object("POST", "/batches", json=given)
+        job = made.get("job")
+        return _id(job if isinstance(job, dict) else made, "/batches")
 
     async def find(self, file: str) -> str | None:
         """Return the id of the batch that was made of a file, if there is one."""
@@ -118,41 +119,52 @@ class Endpoints:
             listed: Any = await self._json(
                 "GET", "/batches", params={"limit": 100, **({"after": after} if after else {})}
             )
-            found = listed if isinstance(listed, list) else listed.get("data") or []
-            for batch in found:
+            found = listed.get("data") if isinstance(listed, dict) else listed
+            if not isinstance(found, list):
+                raise EndpointError("/batches: the reply is not a list of batches", 200)
+            batches = [batch for batch in found if isinstance(batch, dict)]
+            for batch in batches:
                 if batch.get("input_file_id") == file:
-                    return str(batch["id"])
-            if not (isinstance(listed, dict) and listed.get("has_more") and found):
+                    return _id(batch, "/batches")
+            if not (isinstance(listed, dict) and listed.get("has_more") and batches):
                 return None
-            after = str(found[-1]["id"])
+            after = _id(batches[-1], "/batches")
 
     async def status(self, batch: str) -> Status:
         """Return the state of a batch."""
-        found = await self._json("GET", f"/batches/{batch}")
-        errors = (found.get("errors") or {}).get("data") or []
-        reason = "; ".join(str(each.get("message")) for each in errors) or str(found.get("error") or "")
+        path = f"/batches/{batch}"
+        found = await self._object("GET", path)
+        state = found.get("status")
+        if not (isinstance(state, str) and state):
+            raise EndpointError(f"{path}: the reply has no status", 200)
         files = [str(found[name]) for name in ("output_file_id", "error_file_id") if found.get(name)]
-        return Status(str(found.get("status", "")).lower(), files, reason)
+        return Status(state.lower(), files, _reason(found))
 
     async def replies(self, file: str) -> dict[str, BatchReply]:
-        """Return the replies in an output or error file, by custom id. Lines that are not JSON are left out."""
+        """Return the replies in an output or error file, by custom id. Lines that are not replies are left out."""
         response = await self._send("GET", f"/files/{file}/content", follow_redirects=True)
         found = {}
         for line in response.content.splitlines():
             try:
                 row = loads(line)
-                found[str(row["custom_id"])] = _reply(row)
-            except (ValueError, KeyError, TypeError, ReplyTooLarge):
+                if isinstance(row, dict) and isinstance(custom := row.get("custom_id"), str):
+                    found[custom] = _reply(row)
+            except (ValueError, TypeError, ReplyTooLarge):
                 continue
         return found
 
-    async def _json(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+    async def _object(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        found = await self._json(method, path, **options)
+        if not isinstance(found, dict):
+            raise EndpointError(f"{path}: the reply is not a JSON object", 200)
+        return found
+
+    async def _json(self, method: str, path: str, **options: Any) -> Any:
         response = await self._send(method, path, **options)
         try:
-            found: dict[str, Any] = response.json()
-        except ValueError:
-            raise EndpointError(f"{path}: the reply is not JSON.", response.status_code) from None
-        return found
+            return loads(response.content)
+        except (ValueError, ReplyTooLarge):
+            raise EndpointError(f"{path}: the reply is not JSON", response.status_code) from None
 
     async def _send(self, method: str, path: str, **options: Any) -> httpx2.Response:
         try:
@@ -162,6 +174,22 @@ class Endpoints:
         if not response.is_success:
             raise EndpointError(f"{path}: HTTP {response.status_code} {response.text[:300]}", response.status_code)
         return response
+
+
+def _id(found: Mapping[str, Any], path: str) -> str:
+    if isinstance(given := found.get("id"), str) and given:
+        return given
+    raise EndpointError(f"{path}: the reply has no id", 200)
+
+
+def _reason(found: Mapping[str, Any]) -> str:
+    """Return why a batch failed: the messages of its errors, or whatever stands there."""
+    errors = found.get("errors")
+    listed = errors.get("data") if isinstance(errors, dict) else errors
+    texts = (
+        [each.get("message") if isinstance(each, dict) else each for each in listed] if isinstance(listed, list) else []
+    )
+    return "; ".join(map(str, texts)) or str(found.get("error") or listed or "")
 
 
 def _reply(row: Mapping[str, Any]) -> BatchReply:
