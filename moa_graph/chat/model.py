@@ -30,6 +30,7 @@ from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from moa_graph.chat.callbacks import CallbackRun, Parent, alone, anext_part, around, next_part, own_run
 from moa_graph.chat.chunks import Answer, result
+from moa_graph.chat.options import checked_options
 from moa_graph.chat.structured import Method, structured
 from moa_graph.costs.tokens import prompt_tokens, tokens
 from moa_graph.graph.build import MoAGraph, create_moa
@@ -297,7 +298,7 @@ class ChatMoA(BaseChatModel):
         parent, form = options.pop(_PARENT, None), options.pop(_FORM, None)
         options.pop("stream", None)
         mine = {"temperature": self.temperature, "max_tokens": self.max_tokens, "stop": stop or self.stop}
-        bound = {**{name: value for name, value in mine.items() if value is not None}, **options}
+        bound = checked_options({**{name: value for name, value in mine.items() if value is not None}, **options})
         if parent is None:
             parent = Parent(manager, manager.run_id, self._get_invocation_params()) if manager else around()
         # Copies without ids: the state's reducer would write ids into the caller's messages, and merge equal ids.
