@@ -81,6 +81,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = list(sys.argv[1:] if argv is None else argv)
     if argv is None:  # run as its own process
         _start_fast()
+        if sys.stdout is None or sys.stderr is None:
+            from moa_graph.cli.messages import open_streams
+
+            open_streams()
     if "_MOA_COMPLETE" in os.environ or (args and args[0] in _COMPLETION):
         from moa_graph.cli.completion import run_completion
         from moa_graph.cli.errors import run
@@ -89,13 +93,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args and args[0] == "help":
         args = [*args[1:2], "--help"]
     if not args or args[0] in ("-h", "--help"):
-        sys.stdout.write(usage())
-        return 0 if args else 2
+        return _written(usage(), 0 if args else 2)
     if args[0] in ("-V", "--version"):
         from moa_graph import __version__
 
-        sys.stdout.write(f"moa {__version__}\n")
-        return 0
+        return _written(f"moa {__version__}\n")
     if args == ["presets", "list"] and (listed := _listed_presets()):
         return _written(listed)
     if args[0] in COMMANDS:
@@ -133,15 +135,11 @@ def _listed_presets() -> str | None:
         return None
 
 
-def _written(text: str) -> int:
-    from moa_graph.cli.messages import silence_stdout
+def _written(text: str, code: int = 0) -> int:
+    """Write a text to standard output and return the exit code."""
+    from moa_graph.cli.messages import flushed
 
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except OSError:  # `moa presets list | head` has read enough
-        silence_stdout()
-    return 0
+    return flushed(code, "moa", text)
 
 
 def _command(name: str, args: list[str]) -> int:

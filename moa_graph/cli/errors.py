@@ -12,7 +12,7 @@ from typing import Any
 import typer
 
 from moa_graph.cli.langsmith import finish_traces
-from moa_graph.cli.messages import message, silence_stdout
+from moa_graph.cli.messages import flushed, message, silence_stdout
 from moa_graph.cli.resumable import TERMINATED
 from moa_graph.errors import ConfigError, InputError, MoAError
 
@@ -34,10 +34,7 @@ def run(load: Callable[[], typer.Typer], args: list[str], name: str, extra: str 
         if reconfigure := getattr(stream, "reconfigure", None):
             reconfigure(errors="backslashreplace")
     code = _guarded(load, args, name, extra)
-    try:
-        sys.stdout.flush()
-    except OSError:
-        silence_stdout()
+    code = flushed(code, name)
     finish_traces(code)
     return code
 

@@ -10,11 +10,12 @@ import os
 import shutil
 import sys
 import textwrap
+from pathlib import Path
 from typing import Any
 
 from moa_graph.models.terminal_text import escape_controls, for_terminal
 
-__all__ = ["message", "output", "output_json", "silence_stdout", "wrapped"]
+__all__ = ["flushed", "message", "open_streams", "output", "output_json", "silence_stdout", "wrapped"]
 
 
 def message(text: str) -> None:
@@ -57,3 +58,32 @@ def wrapped(text: str, width: int) -> str:
 def silence_stdout() -> None:
     """Redirect standard output, so that the interpreter's last flush does not fail on a closed pipe."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def open_streams() -> None:
+    """Replace closed standard streams, which Python does not make, so that every command can write to them."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))
+
+
+def flushed(code: int, name: str, text: str = "") -> int:
+    """Write the rest of standard output and return the exit code, which is 1 instead of 0 if it cannot be written.
+
+    Args:
+        code: The exit code so far.
+        name: The command, for the message.
+        text: What is still to be written.
+    """
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader has exited, as in `moa presets list | head`.
+        silence_stdout()
+    except OSError as exc:
+        silence_stdout()
+        if code == 0:
+            message(f"{name}: standard output: {exc.strerror}.")
+            return 1
+    return code

@@ -229,6 +229,22 @@ def test_ctrl_c_ends_with_130_and_no_traceback_and_closes_every_request(provider
     assert (provider.stats()["disconnected"], provider.stats()["requests"]) == (3, 3)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("args", ["presets list", "presets list --json", "--help", "--version"])
+def test_output_that_cannot_be_written_is_a_failure(args: str) -> None:
+    command = f"'{sys.executable}' -m moa_graph {args} > /dev/full"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, timeout=100, text=True)
+    assert done.returncode == 1 and done.stderr.startswith("moa") and "No space left on device" in done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell")
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_closed_standard_streams_end_without_a_traceback(closed: str, provider: Provider) -> None:
+    command = f"'{sys.executable}' -m moa_graph ask -f {mixture(provider, 'a')} hi {closed}"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, timeout=100, text=True)
+    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+
+
 def test_a_closed_pipe_prints_no_error(provider: Provider) -> None:
     file = mixture(provider, "a", aggregator="agg-tok=400")
     done = subprocess.run(
