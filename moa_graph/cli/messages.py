@@ -64,7 +64,7 @@ def open_streams() -> None:
     """Replace closed standard streams, which Python does not make, so that every command can write to them."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  # open until the process ends
 
 
 def flushed(code: int, name: str, text: str = "") -> int:
