@@ -136,7 +136,7 @@ def _unconnected(exc: BaseException) -> bool:
     return any(kind.__name__ in _NO_CONNECTION for kind in type(exc).__mro__)
 
 
-_CLIENTS = frozenset({"openai", "langchain_core", "langchain_openai", "langchain_together", "pydantic", "orjson"})
+_CLIENTS = frozenset({"openai", "anthropic", "google", "mistralai", "groq", "ollama", "pydantic", "orjson"})
 
 
 _OWN = ("moa_graph.models.openai_http", "moa_graph.models.json_bodies", "moa_graph.models.chunk_merging")
@@ -148,7 +148,7 @@ def _from_client(exc: BaseException) -> bool:
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     name = trace.tb_frame.f_globals.get("__name__", "") if trace else ""
-    return name.partition(".")[0] in _CLIENTS or name.startswith(_OWN)
+    return name.partition(".")[0] in _CLIENTS or name.startswith(("langchain_", *_OWN))
 
 
 def _retryable(chain: list[BaseException], kind: Kind) -> bool:

@@ -26,12 +26,15 @@ _GROWING: Final = frozenset({"text", "thinking", "reasoning"})
 _GROWING_EXTRA: Final = frozenset({"reasoning_content", "reasoning", "refusal"})
 
 
+_PROMISE: Final = frozenset({"openai", "anthropic", "google_genai"})
+"""LangChain's names of protocols in which every stream ends with a reason, so that one without was cut."""
+
 _GOING_ON: Final = ("in_progress", "queued")
 """Values of `status` that the Responses API sends in pieces that are not the last."""
 
 
 class StreamEnd:
-    """Detects a stream of OpenAI's protocols that was cut. The message that LangChain joins does not show it."""
+    """Detects a stream that was cut. The message that LangChain joins does not show it."""
 
     def __init__(self) -> None:
         self._promised = self._ended = False
@@ -39,8 +42,10 @@ class StreamEnd:
     def add(self, chunk: ChatGenerationChunk) -> None:
         """Read what the chunk says about the end of the stream."""
         said = {**chunk.message.response_metadata, **(chunk.generation_info or {})}
-        self._promised = self._promised or said.get("model_provider") == "openai"
-        self._ended = self._ended or any(reason not in _GOING_ON for reason in reasons_in(said))
+        self._promised = self._promised or str(said.get("model_provider")) in _PROMISE
+        # Anthropic's last piece has the reason, even if it is null.
+        ends = any(reason not in _GOING_ON for reason in reasons_in(said))
+        self._ended = self._ended or ends or "stop_reason" in said
 
     @property
     def broken(self) -> bool:

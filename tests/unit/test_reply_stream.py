@@ -19,7 +19,7 @@ from pydantic import ConfigDict
 from moa_graph.models.call import Call, Outcome, Terms, ask
 from moa_graph.models.limits import MAX_TEXT_CHARS
 from moa_graph.models.reply import Reply, read
-from moa_graph.models.reply_stream import Pieces
+from moa_graph.models.reply_stream import Pieces, StreamEnd
 from moa_graph.models.retries import RetryBudget
 from moa_graph.state import Usage, new_usage
 from tests.clocks import virtual_time
@@ -63,6 +63,27 @@ def test_a_stream_without_an_end_is_broken_where_the_protocol_promises_one() -> 
         assert stream.broken is broken
         stream.add(ending("stop"))
         assert not stream.broken and stream.ended
+
+
+@pytest.mark.parametrize(
+    ("provider", "end", "broken"),
+    [
+        ("openai", {}, True),
+        ("anthropic", {}, True),
+        ("google_genai", {}, True),
+        ("somebody", {}, False),
+        (["anthropic"], {}, False),
+        ("openai", {"status": "in_progress"}, True),
+        ("openai", {"finish_reason": "stop"}, False),
+        ("anthropic", {"stop_reason": None}, False),
+        ("google_genai", {"finish_reason": "MAX_TOKENS"}, False),
+    ],
+)
+def test_protocols_that_promise_an_end(provider: Any, end: dict[str, Any], broken: bool) -> None:
+    stream = StreamEnd()
+    for metadata in ({"model_provider": provider}, end):
+        stream.add(ChatGenerationChunk(message=chunk("half", response_metadata=metadata)))
+    assert stream.broken is broken
 
 
 CALLS: list[tuple[list[dict[str, Any]], list[tuple[str, dict[str, Any]]]]] = [
