@@ -238,6 +238,19 @@ def test_gaps_of_judges_words_of_grades_and_values_of_tables(tmp_path: Path) -> 
     assert next(each for each in measured if each.plan.name.startswith("select by peers")).scores.tolist() == [1.0] * 5
 
 
+def test_thoughts_are_no_part_of_a_draft(tmp_path: Path) -> None:
+    """They are left out as in a run, so that the graph repeats what was computed. Thoughts alone are a missing draft."""
+    rows = drafts()
+    for n, row in enumerate(rows):
+        for each in row["drafts"]:
+            each["text"] = f"<think>Is the answer {n + 7}? No.</think>\n{each['text']}"
+    rows[5]["drafts"][1]["text"] = "<think>I do not know.</think>\n"
+    found = run(lines(tmp_path / "mine.jsonl", rows))
+    assert found.replayed["same"] == found.replayed["prompts"] == 6
+    read = read_recorded(tmp_path / "mine.jsonl")
+    assert read.rows[0][1][0].text == "The answer is 1" and read.samples.missing == 1
+
+
 def test_models_beside_their_texts(tmp_path: Path) -> None:
     rows = [{"id": n, "question": f"{n}?", "gold": "4", "models": ["a", "b"], "responses": ["It is 4", "It is 5"]}
             for n in range(4)]  # fmt: skip

@@ -15,6 +15,7 @@ from moa_graph.evals.tune.recorded_rows import as_text, gold_of
 from moa_graph.evals.tune.recorded_set import RecordedSet
 from moa_graph.evals.tune.samples import GradedDraft, best_reader
 from moa_graph.mixture.answers import AnswerReader
+from moa_graph.models.thoughts import clean
 from moa_graph.state import new_usage
 
 __all__ = ["LABELS", "read_drafts"]
@@ -24,6 +25,7 @@ _NO = ("false", "f", "no", "n", "incorrect", "wrong", "fail", "failed", "0", "0.
 LABELS = dict.fromkeys(_YES, 1.0) | dict.fromkeys(_NO, 0.0)
 """Grades as words."""
 MISSING = "it is not recorded"
+NO_ANSWER = "it has thoughts or white space alone"
 _OTHER_WAYS: tuple[Match, ...] = ("number", "choice")
 _GRADED_BY = 2000
 """Drafts that decide how drafts without a grade are compared."""
@@ -193,7 +195,10 @@ def _draft(draft: Mapping[str, Any], prompt: OwnPrompt, where: str) -> GradedDra
         text = as_text(text)
     if not isinstance(text, str):
         raise InputError(f"{where}: a draft's `text` must be text, or null for a draft that is missing")
-    usage = new_usage(len(prompt.text) // 4, len(text) // 4)
+    whole, text = text, clean(text)
+    if not text:
+        return GradedDraft("", 0.0, 0.0, error=NO_ANSWER)
+    usage = new_usage(len(prompt.text) // 4, len(whole) // 4)
     seconds = draft.get("seconds")
     took = float(seconds) if isinstance(seconds, int | float) else 0.0
     return GradedDraft(text, _grade(draft, text, prompt, where), 0.0, took, usage)
