@@ -360,6 +360,22 @@ def test_what_a_judge_left_out_is_told(tmp_path: Path, capsys: pytest.CaptureFix
     ]
 
 
+@pytest.mark.parametrize("field", ["preference", "result", "verdict", "winner", "gpt-4o_result"])
+@pytest.mark.parametrize(
+    "words", [("A", "B", "C"), ("[[A]]", "[[B]]", "[[C]]"), ("model_a", "model_b", "tie"), (1, 2, 0)]
+)
+def test_verdicts_of_judges_in_other_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], field: str, words: tuple[Any, ...]
+) -> None:
+    humans, judge = pandalm(tmp_path, ["1", "2", "1"])
+    write(
+        judge,
+        [{"idx": row["idx"], field: word} for row, word in zip(json.loads(judge.read_text()), words, strict=True)],
+    )
+    found, _ = printed(capsys, "judge", "--humans", humans, "--judge", f"j={judge}")
+    assert (found["j"]["parsed"], found["j"]["parse_failures"]) == (3, 0)
+
+
 def test_one_human_is_enough_to_rate_a_judge(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The agreement of a judge needs one label a pair; that of humans with each other needs two."""
     rows = [{"instruction": f"q{n}", "output_1": "a", "output_2": "b", "preference": 1 + n % 2} for n in range(10)]

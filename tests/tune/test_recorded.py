@@ -239,7 +239,7 @@ def test_gaps_of_judges_words_of_grades_and_values_of_tables(tmp_path: Path) -> 
 
 
 def test_thoughts_are_no_part_of_a_draft(tmp_path: Path) -> None:
-    """They are left out as in a run, so that the graph repeats what was computed. Thoughts alone are a missing draft."""
+    """They are left out as in a run, and the graph repeats what was computed. Thoughts alone are a missing draft."""
     rows = drafts()
     for n, row in enumerate(rows):
         for each in row["drafts"]:

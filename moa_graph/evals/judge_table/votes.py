@@ -69,7 +69,8 @@ class RecordedJudge:
     first_unreadable: str | None = None
 
 
-_WORDS = {"tie": 1.5, "model_1": 1.0, "model_2": 2.0, "a": 1.0, "b": 2.0, "c": 1.5}
+_VERDICTS = ("preference", "result", "verdict", "winner")
+_WORDS = {"tie": 1.5, "model_1": 1.0, "model_2": 2.0, "model_a": 1.0, "model_b": 2.0, "a": 1.0, "b": 2.0, "c": 1.5}
 
 
 def label(value: Any) -> float | None:
@@ -78,7 +79,7 @@ def label(value: Any) -> float | None:
     A number may be quoted, a tie may be a word.
     """
     if isinstance(value, str):
-        word = value.strip().lower()
+        word = value.strip().strip("[]").lower()
         if word in _WORDS:
             return _WORDS[word]
         try:
@@ -173,17 +174,17 @@ def judge(name: str, rows: Sequence[Row]) -> RecordedJudge:
     """
     if not rows:
         raise InputError(f"the file of judge {name!r} is empty")
-    result = next((key for key in rows[0] if key.endswith("_result")), None)
+    verdict = next((key for key in rows[0] if key.endswith("_result") or key in _VERDICTS), "preference")
     verdicts: dict[Key, list[float | None]] = {}
     unreadable = None
     for number, row in enumerate(rows, 1):
         where = f"judge {name!r}, row {number}"
         key = (str(identifier(row["idx"], where, "idx")),) if "idx" in row else _key(row, where)
-        value = row.get(result or "preference")
+        value = row.get(verdict)
         verdicts.setdefault(key, []).append(label(value))
         if unreadable is None and verdicts[key][-1] is None:
             shown = repr(value)
-            unreadable = f"row {number} has {result or 'preference'} {shown[:60]}"
+            unreadable = f"row {number} has {verdict} {shown[:60]}"
     if not any(vote is not None for votes in verdicts.values() for vote in votes):
         raise InputError(
             f"no verdict of judge {name!r} could be read: {unreadable}; a verdict is 1, 2, a number between, or a tie "
