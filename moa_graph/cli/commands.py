@@ -15,7 +15,7 @@ from moa_graph.errors import InputError
 if TYPE_CHECKING:
     from moa_graph.cli.conversation import Conversation
 
-_COMMAND = re.compile(r"/([a-z]+!?)(?:\s+(.*))?", re.DOTALL)
+_COMMAND = re.compile(r"/([A-Za-z]*!?)(?:\s+(.*))?", re.DOTALL)
 
 
 class ChatCommand(NamedTuple):
@@ -29,7 +29,7 @@ class ChatCommand(NamedTuple):
 def parse(line: str) -> tuple[str, str] | None:
     """Return a command's name and its argument, or None for a question. "//x" is the question "/x"."""
     found = _COMMAND.fullmatch(line.strip())
-    return (found[1], (found[2] or "").strip()) if found else None
+    return (found[1].lower(), (found[2] or "").strip()) if found else None
 
 
 def run(talk: Conversation, name: str, argument: str) -> str | None:

@@ -103,14 +103,17 @@ def _verdict(findings: list[Finding]) -> str:
 
 def _keys(mixture: Mixture) -> Iterable[Finding]:
     """Yield the known providers' keys, and the keys that this mixture needs. Values are never shown."""
-    from moa_graph.models.keys import environment, key_name
+    from moa_graph.models.keys import environment, key_name, sendable
     from moa_graph.models.providers import PROVIDERS
 
     needed = {name for spec in mixture.specs if (name := key_name(spec))}
     for name in sorted(needed | {provider.key for provider in PROVIDERS.values() if provider.key}):
-        found = bool(environment(name, named=True))
-        missing = "missing, and this mixture needs it" if name in needed else "not set; not needed here"
-        yield Finding("key", name, found, "set" if found else missing, 3 if name in needed and not found else 0)
+        wrong = "missing, and this mixture needs it" if name in needed else "not set; not needed here"
+        try:
+            found = bool(sendable(name, environment(name, named=True)))
+        except ConfigError as exc:
+            found, wrong = False, str(exc).removeprefix(f"{name}: ")
+        yield Finding("key", name, found, "set" if found else wrong, 3 if name in needed and not found else 0)
 
 
 def _parts(mixture: Mixture) -> Iterable[Finding]:

@@ -24,7 +24,7 @@ _KNOWN = frozenset(name for provider in PROVIDERS.values() for name in provider.
 
 
 def environment(name: str, *, named: bool = False) -> str | None:
-    """Return an API key from the environment, or else from the nearest `.env` upward; empty counts as unset.
+    """Return an API key from the environment, or else from the nearest `.env` upward; blank counts as unset.
 
     A `.env` provides keys of known providers and variables that a mixture names. It provides no settings, because the
     folder may have come from another person.
@@ -33,7 +33,7 @@ def environment(name: str, *, named: bool = False) -> str | None:
         name: The variable.
         named: A mixture that the user chose names the variable.
     """
-    if value := os.environ.get(name):
+    if (value := os.environ.get(name)) and value.strip():
         return value
     if name in _KNOWN or (named and not name.upper().startswith("MOA_")):
         return from_env_file(name)
@@ -89,7 +89,7 @@ def require_keys(specs: Iterable[Proposer], *, way_out: str = "choose another pr
         _look_for_other_keys(spec)
         if (name := key_name(spec)) and spec.label not in wanted.setdefault(name, []):
             wanted[name].append(spec.label)
-    values = {name: _sendable(name, environment(name, named=True)) for name in wanted}
+    values = {name: sendable(name, environment(name, named=True)) for name in wanted}
     # `_openai_compatible` runs on an event loop and must not read files.
     _from_file.update({name: value for name, value in values.items() if value and not os.environ.get(name)})
     missing = {name: models for name, models in wanted.items() if not values[name]}
@@ -117,10 +117,10 @@ def _secret(spec: Proposer) -> str | None:
     if not has_passed(spec):
         # Only for callers that make a model without `create_moa` and `require_keys`.
         require_trusted([spec])
-    return _sendable(name, os.environ.get(name) or _from_file.get(name) or environment(name, named=True))
+    return sendable(name, os.environ.get(name) or _from_file.get(name) or environment(name, named=True))
 
 
-def _sendable(name: str, value: str | None) -> str | None:
+def sendable(name: str, value: str | None) -> str | None:
     """Return the value of a key.
 
     Raises:

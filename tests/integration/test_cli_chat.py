@@ -10,6 +10,7 @@ import pytest
 
 from moa_graph import Mixture
 from moa_graph.cli import main
+from moa_graph.cli.commands import parse
 from moa_graph.cli.conversation import Conversation
 from tests.integration.test_cli import clean as clean
 from tests.integration.test_cli import mixture, moa
@@ -174,6 +175,31 @@ def test_the_doctor_names_missing_keys_and_never_shows_one(monkeypatch, capsys) 
     out = capsys.readouterr().out
     assert "BAD key    OPENAI_API_KEY: missing" in out and "ok  key    TOGETHER_API_KEY: set" in out
     assert "tgp_secret" not in out
+
+
+def test_the_doctor_names_keys_that_cannot_be_sent(monkeypatch, capsys) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret\nsk-two")
+    monkeypatch.setenv("TOGETHER_API_KEY", " ")
+    assert main(["doctor", "--preset", "mixed", "--offline"]) == 3
+    out = capsys.readouterr().out
+    assert "BAD key    OPENAI_API_KEY: the key contains a line break" in out and "sk-secret" not in out
+    assert "BAD key    TOGETHER_API_KEY: missing" in out
+
+
+@pytest.mark.parametrize(
+    ("line", "command"),
+    [
+        ("/help", ("help", "")),
+        ("/Layers 3", ("layers", "3")),
+        ("/", ("", "")),
+        ("/ x", ("", "x")),
+        ("//x", None),
+        ("/etc/passwd is what?", None),
+        ("What is /help?", None),
+    ],
+)
+def test_a_line_that_begins_with_one_slash_and_a_word_is_a_command(line: str, command: tuple[str, str] | None) -> None:
+    assert parse(line) == command
 
 
 def test_the_doctor_finds_the_embedded_model_well(capsys) -> None:
