@@ -4,6 +4,7 @@ import asyncio
 import http.client
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -95,20 +96,28 @@ async def test_a_failed_run_is_a_result_with_the_real_reason(served, mode):
 
 
 @pytest.mark.parametrize(
-    ("name", "arguments"),
+    ("name", "arguments", "words"),
     [
-        ("moa_answers", {"question": "hi"}),
-        ("moa_answer", {}),
-        ("moa_answer", {"question": 7}),
-        ("moa_answer", {"question": "hi", "mixture": "none"}),
-        ("moa_answer", {"question": "hi", "layers": "9"}),
+        ("moa_answers", {"question": "hi"}, "Unknown tool: moa_answers"),
+        ("moa_answer", {}, 'must be an object like {"question": "..."}'),
+        ("moa_answer", {"question": None}, 'must be an object like {"question": "..."}'),
+        ("moa_answer", {"question": 7}, "arguments.question: expected text, got 7."),
+        ("moa_answer", {"question": "hi", "mixture": "none"}, "arguments.mixture: choose one of"),
+        ("moa_answer", {"question": "hi", "layers": "9"}, "unknown argument 'layers'"),
+        ("moa_answer", {"question": "hi", "system": "x" * 100_001}, "arguments.system: expected text of at most"),
     ],
 )
-async def test_wrong_calls_are_refused_before_any_request(served, mode, provider, name, arguments):
+async def test_wrong_calls_are_refused_before_any_request(served, mode, provider, name, arguments, words):
     async with connected(served, mode) as client:
-        with pytest.raises(MCPError):
+        with pytest.raises(MCPError, match=re.escape(words)):
             await client.call_tool(name, arguments)
         assert not provider.requests()
+
+
+async def test_an_argument_that_is_null_is_left_out(served, mode):
+    async with connected(served, mode) as client:
+        result = await client.call_tool("moa_answer", {"question": "hi", "system": None, "mixture": None})
+    assert not result.is_error
 
 
 ABOUT = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}

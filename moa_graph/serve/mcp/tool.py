@@ -13,11 +13,14 @@ from mcp.shared.exceptions import MCPError
 from starlette.requests import Request
 
 from moa_graph import __version__
+from moa_graph.errors import ConfigError
 from moa_graph.graph.follow import RunResult, follow
 from moa_graph.mixture.context import MoAContext
 from moa_graph.serve.catalogue import Catalogue
+from moa_graph.serve.fields import without_nulls
 from moa_graph.serve.problems import problem
 from moa_graph.serve.runs import checked
+from moa_graph.state.field_errors import given as shown
 
 TOOL = "moa_answer"
 ABOUT = (
@@ -109,18 +112,22 @@ def _arguments(catalogue: Catalogue, params: types.CallToolRequestParams) -> tup
     """
     if params.name != TOOL:
         raise _invalid(f"Unknown tool: {params.name}. The only tool is {TOOL}.")
-    given, known = params.arguments or {}, tool(catalogue).input_schema["properties"]
-    if not isinstance(given.get("question"), str):
-        raise _invalid('arguments: must be an object like {"question": "..."}.')
+    # Models write null for arguments that they leave out.
+    given, known = without_nulls(params.arguments or {}), tool(catalogue).input_schema["properties"]
     for name, value in given.items():
         if name not in known:
             raise _invalid(f"arguments: unknown argument {name!r}. Known arguments: {', '.join(known)}.")
         if not isinstance(value, str):
-            raise _invalid(f"arguments.{name}: must be a string, not {type(value).__name__}.")
+            raise _invalid(f"arguments.{name}: expected text, got {shown(value)}.")
+    if "question" not in given:
+        raise _invalid('arguments: must be an object like {"question": "..."}.')
     name = given.get("mixture") or next(iter(catalogue.mixtures))
     if name not in catalogue.mixtures:
         raise _invalid(f"arguments.mixture: choose one of {', '.join(catalogue.mixtures)}.")
-    return name, given["question"], MoAContext(system=given.get("system"))
+    try:
+        return name, given["question"], MoAContext(system=given.get("system"))
+    except ConfigError as exc:
+        raise _invalid(f"arguments{str(exc).removeprefix('context')}") from exc
 
 
 def _invalid(message: str) -> MCPError:
