@@ -35,7 +35,7 @@ _WILDCARDS = (
     ".ts.net",
     ".fritz.box",
 )
-"""Public names that lead to any address, to this machine, or to the network of whoever asks."""
+"""Public names that lead to any address, to this machine, or to the network of the machine that asks."""
 
 _METADATA = frozenset({"metadata", "instance-data", "localhost"})
 """Labels of the names that clouds give their metadata services, and of names for this machine."""

@@ -14,7 +14,8 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import Field
 
 from moa_graph import ConfigError, Mixture, create_moa
-from moa_graph.mixture.combiners import NAMES
+from moa_graph.graph.combine.checks import run_check
+from moa_graph.mixture.combiners import NAMES, CommandCheck
 
 _DRAFT = re.compile(r"\[draft (\d+) of \d+ begins: ([0-9a-f]{16})\]\n(.*?)\n\[draft \1 ends: \2\]", re.S)
 
@@ -556,3 +557,24 @@ async def test_a_check_that_hangs_leaves_time_for_the_answer(kind: str) -> None:
         ended.set()
     assert result["messages"][-1].content == WRITER
     assert any("the check did not end within" in reason for reason in result["record"]["degraded_reasons"])
+
+
+async def test_a_check_that_is_cancelled_twice_leaves_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limits of a draft and of the run may be over at once; the second must not interrupt its end."""
+    started: list[asyncio.subprocess.Process] = []
+    start = asyncio.create_subprocess_exec
+
+    async def recorded(*args: Any, **options: Any) -> asyncio.subprocess.Process:
+        started.append(await start(*args, **options))
+        return started[-1]
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", recorded)
+    check = asyncio.create_task(run_check(CommandCheck(command=["sleep", "60"]), [], "a draft"))
+    while not started:
+        await asyncio.sleep(0.01)
+    for _ in range(3):
+        check.cancel()
+        await asyncio.sleep(0)
+    with pytest.raises(asyncio.CancelledError):
+        await check
+    assert started[0].returncode is not None

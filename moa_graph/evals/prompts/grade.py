@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 import os
 import re
 import shlex
 import shutil
-import signal
 import string
-import sys
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Literal, get_args
 
 from moa_graph.errors import InputError
+from moa_graph.graph.combine.checks import end
 from moa_graph.mixture import answers
 from moa_graph.mixture.answers import AnswerReader
 
@@ -155,8 +153,7 @@ async def run_check(
         return False, f"{LATE} {seconds:g} s"
     finally:
         if process.returncode is None:
-            _end(process)
-            await process.wait()
+            await end(process)
     words = said.decode("utf-8", "replace")[-_OUTPUT:].strip()
     if process.returncode is not None and process.returncode < 0:
         words = f"{words}\n{ENDED} {-process.returncode}".strip()
@@ -181,11 +178,3 @@ async def require_check(argv: Sequence[str], *, seconds: float) -> None:
         raise InputError(
             f"--check {shlex.join(argv)!r} fails on an empty answer: {last}. Correct it, or --check-timeout"
         )
-
-
-def _end(process: asyncio.subprocess.Process) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        if sys.platform == "win32":
-            process.kill()
-        else:
-            os.killpg(process.pid, signal.SIGKILL)

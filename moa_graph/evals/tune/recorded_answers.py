@@ -58,7 +58,7 @@ def model_files(folder: Path) -> dict[str, Path]:
     """Return the files of a folder by the names of their models or sets.
 
     Raises:
-        InputError: There is none, or two have one name.
+        InputError: The folder has no such file, or two have one name.
     """
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):

@@ -107,7 +107,7 @@ def _about(row: Row) -> Row:
 
 
 def _first(row: Mapping[str, Any], names: Sequence[str]) -> Any:
-    """Return the first value; null, and the NaN that tables have for it, is none."""
+    """Return the first value; null, and the NaN that tables have for it, do not count."""
     return next((row[name] for name in names if row.get(name) is not None and row[name] == row[name]), None)
 
 

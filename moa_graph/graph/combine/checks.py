@@ -19,7 +19,7 @@ from langgraph.errors import GraphBubbleUp
 from moa_graph.mixture.combiners import CommandCheck, SchemaCheck
 from moa_graph.models.redaction import one_line
 
-__all__ = ["Verdict", "run_check"]
+__all__ = ["Verdict", "end", "run_check"]
 
 _MOST = 20_000
 """Bytes of a program's output that are read; an author is shown no more of it."""
@@ -90,12 +90,11 @@ async def _by_command(check: CommandCheck, text: str) -> Verdict:
             words = await _fed(process, text.encode("utf-8", "replace"))
             code = await process.wait()
     except TimeoutError:
-        _kill(process)  # also what it started and left running
+        await end(process)  # also what it started and left running
         return Verdict(False, error=f"the check did not end within {check.seconds:g} s")
     finally:
         if process.returncode is None:
-            _kill(process)
-            await process.wait()
+            await end(process)
     return Verdict(code == 0, None, words.decode("utf-8", "replace").strip())
 
 
@@ -121,13 +120,29 @@ async def _fed(process: asyncio.subprocess.Process, data: bytes) -> bytes:
     return words
 
 
-def _kill(process: asyncio.subprocess.Process) -> None:
-    """Kill the program's process group; on systems without groups, the program."""
+async def end(process: asyncio.subprocess.Process) -> None:
+    """Kill the program's process group (on systems without groups, the program), and wait for the program's end.
+
+    A cancellation of the caller is raised after that. The limits of a draft, its round and the run may be over at once,
+    and a wait that the second one interrupts would leave the process open.
+
+    Args:
+        process: A program with a session of its own.
+    """
     with contextlib.suppress(ProcessLookupError):
         if sys.platform != "win32":
             os.killpg(process.pid, signal.SIGKILL)
         else:
             process.kill()
+    waiting = asyncio.ensure_future(process.wait())
+    cancelled: asyncio.CancelledError | None = None
+    while not waiting.done():
+        try:
+            await asyncio.shield(waiting)
+        except asyncio.CancelledError as exc:
+            cancelled = exc
+    if cancelled is not None:
+        raise cancelled
 
 
 def _by_schema(check: SchemaCheck, text: str) -> Verdict:
