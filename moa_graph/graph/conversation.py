@@ -192,7 +192,7 @@ def _acting(message: AIMessage, *, native: bool) -> AIMessage:
         others = {key: value for key, value in message.additional_kwargs.items() if key != BLOCKS}
         return message.model_copy(update={"content": blocks, "additional_kwargs": others})
     if not native or isinstance(message.content, str):
-        kept: dict[str, Any] = message.additional_kwargs if native else {}
+        kept: dict[str, Any] = (native and plain(message.additional_kwargs, text=MAX_ARGUMENT_CHARS)) or {}
         text = clean(str(message.text))
         return AIMessage(text, tool_calls=message.tool_calls, name=message.name, additional_kwargs=kept)
     return message

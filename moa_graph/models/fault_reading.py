@@ -246,7 +246,9 @@ def words_of(chain: list[BaseException]) -> str:
     same = type(chain[0]).__name__ == type(chain[-1]).__name__ and isinstance(chain[0], ValueError)
     if get(chain[0], "body") is None and not same and root not in outer:
         return f"{outer.rstrip('.')}: {root}"  # "Connection error" alone says nothing
-    if bare := re.fullmatch(r"Error code: (\d{3})", outer):
+    # The SDK's own text; some versions repeat the body in it, which was found to say nothing.
+    bare = re.fullmatch(r"Error code: (\d{3})( - .*)?", outer, re.S)
+    if bare and (not bare[2] or body_of(chain[0]) is not None):
         return _phrase(int(bare[1]))
     return outer
 

@@ -14,19 +14,15 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from langchain_core.messages import AIMessage
 from pydantic import PrivateAttr
 
 from moa_graph.models.faults import Fault, ProviderError
-from moa_graph.models.limits import MAX_ARGUMENT_CHARS
 from moa_graph.models.reply import EXTRAS
 from moa_graph.models.reply_fields import COSTS, stated_cost
+from moa_graph.models.reply_reasoning import ORIGIN, Reasoning, reasoning_by_call
 from moa_graph.models.reply_repair import repaired
 
 __all__ = ["repairing"]
-
-THOUGHTS: Final = "reasoning_content"
-"""The field of a turn's reasoning. DeepSeek answers 400 when a turn that called tools comes back without it."""
 
 _NO_CHOICES: Final = Fault("malformed", True, None, None, "the reply does not keep to the protocol (it has no choices)")
 """A stream that ended without any choice. LangChain reports it for whole replies only."""
@@ -39,24 +35,16 @@ class _StreamState:
     Attributes:
         calls: The ids of the tool calls so far, in order, for each choice.
         choices: Whether a chunk had choices; None before the first chunk, and with the Responses API.
-        acts: Whether a chunk had a piece of a tool call.
-        thoughts: The reasoning so far; empty if it is longer than a request should repeat.
+        reasoning: The reasoning so far.
+        extras: Whether a chunk had `extra_content`.
+        ended: Whether a chunk had a finish reason.
     """
 
     calls: dict[str, list[Any]] = field(default_factory=dict)
     choices: bool | None = None
-    acts: bool = False
-    thoughts: list[str] = field(default_factory=list)
-    _left: int = MAX_ARGUMENT_CHARS
-
-    def think(self, delta: Any) -> None:
-        """Keep a piece of reasoning."""
-        piece = delta.get(THOUGHTS) if isinstance(delta, Mapping) else None
-        if isinstance(piece, str) and self._left > 0:
-            self._left -= len(piece)
-            self.thoughts.append(piece)
-            if self._left <= 0:
-                self.thoughts.clear()
+    reasoning: Reasoning = field(default_factory=Reasoning)
+    extras: bool = False
+    ended: bool = False
 
 
 @functools.cache
@@ -65,7 +53,7 @@ def repairing(kind: type[Any], provider: str | None = None) -> type[Any]:
 
     It also keeps what providers want back unchanged from a turn that called tools, and what LangChain has no place for,
     in `additional_kwargs`: `extra_content` of the calls, in which Gemini signs its thoughts, by the call's id, and the
-    reasoning of DeepSeek.
+    reasoning (`reply_reasoning.py`).
 
     Args:
         kind: The class. The subclass has its name, for traces.
@@ -90,7 +78,12 @@ def repairing(kind: type[Any], provider: str | None = None) -> type[Any]:
             choices = response.get("choices") if isinstance(response, dict) else getattr(response, "choices", None)
             for generation, choice in zip(result.generations, choices or (), strict=False):
                 plain = choice if isinstance(choice, dict) else choice.model_dump(warnings=False)
-                _keep(generation.message, plain.get("message"), cost, error=plain.get("error"), whole=True)
+                said = plain.get("message")
+                _keep(generation.message, said, cost, error=plain.get("error"))
+                reasoning = Reasoning()
+                reasoning.add(said)
+                kept = generation.message.additional_kwargs
+                kept.update(self._with_origin(reasoning.fields(), extras=EXTRAS in kept))
             return result
 
         def _convert_chunk_to_generation_chunk(self, chunk: Any, default_chunk_class: Any, base: Any) -> Any:
@@ -104,23 +97,32 @@ def repairing(kind: type[Any], provider: str | None = None) -> type[Any]:
                 first = choices[0] if choices else {}
                 delta = first.get("delta")
                 _keep(made.message, delta, cost, error=first.get("error"))
-                state.think(delta)
-                state.acts = state.acts or bool(isinstance(delta, Mapping) and delta.get("tool_calls"))
-                if state.acts and state.thoughts and first.get("finish_reason"):
-                    made.message.additional_kwargs[THOUGHTS] = "".join(state.thoughts)
+                state.reasoning.add(delta)
+                kept = made.message.additional_kwargs
+                state.extras = state.extras or EXTRAS in kept
+                if first.get("finish_reason") and not state.ended:  # LangChain joins the texts of several chunks
+                    state.ended = True
+                    kept.update(self._with_origin(state.reasoning.fields(), extras=state.extras))
             return made
 
         def _get_request_payload(self, input_: Any, *, stop: Any = None, **kwargs: Any) -> dict[str, Any]:
             payload: dict[str, Any] = super()._get_request_payload(input_, stop=stop, **kwargs)
-            given = self._convert_input(input_).to_messages()
-            extras, thoughts = _extras_of(given), _thoughts_of(given)
-            for message in payload.get("messages", ()) if extras or thoughts else ():
+            origin = self._origin()
+            turns = self._convert_input(input_).to_messages()
+            given = [turn for turn in turns if turn.additional_kwargs.get(ORIGIN, origin) == origin]
+            extras, reasoning = _extras_of(given), reasoning_by_call(given)
+            for message in payload.get("messages", ()) if extras or reasoning else ():
                 for call in message.get("tool_calls") or ():
                     if call.get("id") in extras:
                         call["extra_content"] = extras[call["id"]]
-                    if call.get("id") in thoughts:
-                        message[THOUGHTS] = thoughts[call["id"]]
+                    message.update(reasoning.get(call.get("id"), {}))
             return payload
+
+        def _origin(self) -> str:
+            return str(getattr(self, "together_api_base", None) or self.openai_api_base or "openai")
+
+        def _with_origin(self, fields: dict[str, Any], *, extras: bool) -> dict[str, Any]:
+            return {**fields, ORIGIN: self._origin()} if fields or extras else {}
 
         def _get_ls_params(self, stop: Any = None, **kwargs: Any) -> Any:
             params = super()._get_ls_params(stop=stop, **kwargs)
@@ -164,7 +166,7 @@ def _indexed(chunk: dict[str, Any], calls: dict[str, list[Any]]) -> dict[str, An
     return chunk
 
 
-def _keep(message: Any, given: Any, cost: float | None, *, error: Any = None, whole: bool = False) -> None:
+def _keep(message: Any, given: Any, cost: float | None, *, error: Any = None) -> None:
     """Add to LangChain's message what LangChain leaves out.
 
     Args:
@@ -172,7 +174,6 @@ def _keep(message: Any, given: Any, cost: float | None, *, error: Any = None, wh
         given: The message, or the piece of one, as the provider sent it.
         cost: Dollars as the provider stated them. LangChain drops them in a stream and beside unreadable counts.
         error: The error of the choice, as OpenRouter reports a fault of the provider behind it.
-        whole: Whether it is a whole message.
     """
     if error:
         message.response_metadata["error"] = error
@@ -187,8 +188,6 @@ def _keep(message: Any, given: Any, cost: float | None, *, error: Any = None, wh
     }
     if found:
         message.additional_kwargs[EXTRAS] = found
-    if whole and calls and isinstance(thoughts := given.get(THOUGHTS), str) and len(thoughts) < MAX_ARGUMENT_CHARS:
-        message.additional_kwargs[THOUGHTS] = thoughts
     refusal = given.get("refusal") if isinstance(given, Mapping) else None
     if refusal and isinstance(refusal, str):
         message.additional_kwargs["refusal"] = refusal
@@ -197,10 +196,3 @@ def _keep(message: Any, given: Any, cost: float | None, *, error: Any = None, wh
 def _extras_of(messages: Iterable[Any]) -> dict[str, Any]:
     found = [message.additional_kwargs.get(EXTRAS) for message in messages]
     return {id_: extra for extras in found if isinstance(extras, Mapping) for id_, extra in extras.items()}
-
-
-def _thoughts_of(messages: Iterable[Any]) -> dict[str, str]:
-    """Return the reasoning of the turns that called tools, by the id of their first call."""
-    turns = [message for message in messages if isinstance(message, AIMessage) and message.tool_calls]
-    found = {str(turn.tool_calls[0]["id"]): turn.additional_kwargs.get(THOUGHTS) for turn in turns}
-    return {id_: thoughts for id_, thoughts in found.items() if isinstance(thoughts, str)}

@@ -143,11 +143,15 @@ def _readable(message: Any) -> Any:
         else:
             valid.append({**made, "args": args, "type": "tool_call"})
     names = ("name", "id")
+    others = message.get("additional_kwargs")
     return AIMessage(
         content=message.get("content") or "",
         tool_calls=valid,
         invalid_tool_calls=invalid,
-        additional_kwargs={name: message[name] for name in ("refusal", "audio") if message.get(name)},
+        additional_kwargs={
+            **(others if isinstance(others, Mapping) else {}),
+            **{name: message[name] for name in ("refusal", "audio") if message.get(name)},
+        },
         **{name: message[name] for name in names if message.get(name)},
     )
 

@@ -1,7 +1,7 @@
 """Signed reasoning goes back unchanged in a tool loop: loopback Gemini and Responses APIs that enforce their rules.
 
-Gemini answers 400 when a function call comes back without the thought signature that it sent, DeepSeek when a turn that
-called tools comes back without its reasoning. OpenAI's Responses API
+Gemini answers 400 when a function call comes back without the thought signature that it sent, DeepSeek and OpenRouter
+when a turn that called tools comes back without its reasoning. OpenAI's Responses API
 answers 400 when a function call comes back without the reasoning item before it; with `store=False` that item holds its
 encrypted content. `test_native_blocks.py` has the same for Anthropic's thinking blocks.
 """
@@ -12,15 +12,17 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import openai
 import pytest
 from langchain.agents import create_agent
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 
-from moa_graph import AggregationError, ChatMoA
+from moa_graph import AggregationError, ChatMoA, Mixture
 from tests.fakes import fake
 from tests.ruled_api import RuledApi
+from tests.serving import Served
 
 pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning")  # Google's
 
@@ -112,6 +114,40 @@ class DeepSeek(CompatibleGemini):
         return [*chunks, *made]
 
 
+class OpenRouter(CompatibleGemini):
+    """A turn that called tools must come back with its `reasoning_details`, joined as they were before the stream."""
+
+    details = (
+        {"type": "reasoning.text", "text": "Ask the tool.", "signature": SIGNED, "format": "anthropic", "index": 0},
+        {"type": "reasoning.encrypted", "data": "opaque", "id": "a", "format": "google", "index": 1},
+        {"type": "reasoning.encrypted", "data": "dark", "id": "b", "format": "google", "index": 1},
+    )
+    pieces = (
+        {"type": "reasoning.text", "text": "Ask ", "format": "anthropic", "index": 0},
+        {"type": "reasoning.text", "text": "the tool.", "signature": None, "format": "anthropic", "index": 0},
+        {"type": "reasoning.text", "signature": SIGNED, "format": "anthropic", "index": 0},
+        *details[1:],
+    )
+
+    def broken(self, body: dict[str, Any]) -> str:
+        acts = [message for message in body["messages"] if message.get("tool_calls")]
+        whole = all(message.get("reasoning_details") == list(self.details) for message in acts)
+        return "" if whole else "Invalid signature in thinking block: the details must be passed back unchanged."
+
+    def answer(self, body: dict[str, Any], path: str) -> Any:
+        made = super().answer(body, path)
+        if any(message["role"] == "tool" for message in body["messages"]):
+            return made
+        if not body.get("stream"):
+            made["choices"][0]["message"]["reasoning_details"] = list(self.details)
+            made["choices"][0]["message"]["tool_calls"][0].pop("extra_content")
+            return made
+        made[0]["choices"][0]["delta"]["tool_calls"][0].pop("extra_content")
+        deltas = [{"role": "assistant", "content": "", "reasoning_details": [piece]} for piece in self.pieces]
+        chunks = [{**made[0], "choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
+        return [*chunks, *made]
+
+
 class Responses(Api):
     def model(self) -> Any:
         return ChatOpenAI(
@@ -188,7 +224,7 @@ def _events(whole: dict[str, Any]) -> list[dict[str, Any]]:
     return [{**event, "sequence_number": number} for number, event in enumerate(events)]
 
 
-@pytest.fixture(params=[Gemini, CompatibleGemini, DeepSeek, Responses])
+@pytest.fixture(params=[Gemini, CompatibleGemini, DeepSeek, OpenRouter, Responses])
 def api(request: pytest.FixtureRequest) -> Iterator[Api]:
     with request.param().running() as server:
         yield server
@@ -199,7 +235,7 @@ def weather(city: str) -> str:
     return f"sunny in {city}"
 
 
-@pytest.mark.parametrize("api", [CompatibleGemini, DeepSeek, Responses], indirect=True)
+@pytest.mark.parametrize("api", [CompatibleGemini, DeepSeek, OpenRouter, Responses], indirect=True)
 async def test_the_server_refuses_a_turn_without_its_signature(api: Api) -> None:
     """The server enforces the rule: a turn rebuilt from calls fails.
 
@@ -208,7 +244,7 @@ async def test_the_server_refuses_a_turn_without_its_signature(api: Api) -> None
     turns = [HumanMessage("weather?"), AIMessage("", tool_calls=[CALL]), ToolMessage("x", tool_call_id="call_1")]
     moa = ChatMoA(proposers=[fake("a")], aggregator=api.model())
     with pytest.raises(
-        AggregationError, match=r"missing a thought_signature|must be passed back|without its required 'reasoning' item"
+        AggregationError, match=r"missing a thought_signature|be passed back|without its required 'reasoning' item"
     ):
         await moa.bind_tools([weather]).ainvoke(turns)
     assert api.refused == len(api.bodies) == 1
@@ -237,3 +273,26 @@ async def test_another_aggregator_reads_the_turn_without_the_signature(api: Api)
     turns = [HumanMessage("weather?"), turn, ToolMessage("sunny", tool_call_id=call)]
     await ChatMoA(proposers=[other], aggregator=other).ainvoke(turns)
     assert "[Called the tool weather" in other.sent[0].text and SIGNED not in str(other.sent[0].messages)
+
+
+@pytest.mark.parametrize("streaming", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("api", [CompatibleGemini, DeepSeek, OpenRouter], indirect=True)
+def test_a_client_of_the_server_sends_the_turn_back(api: Api, streaming: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client keeps the fields that it does not know, as clients of these providers do."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-loopback")
+    mixture = Mixture(proposers=[fake("a")], aggregator=api.model(), max_attempts=1)
+    tool = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}}}
+    turns: list[Any] = [{"role": "user", "content": "weather?"}]
+    with Served({"m": mixture}) as served, openai.OpenAI(base_url=f"{served.url}/v1", api_key="none") as client:
+        if streaming:
+            turn: dict[str, Any] = {"role": "assistant"}
+            for chunk in client.chat.completions.create(model="m", messages=turns, tools=[tool], stream=True):  # type: ignore[list-item]
+                turn |= {name: value for name, value in chunk.choices[0].delta.to_dict().items() if value}
+        else:
+            made = client.chat.completions.create(model="m", messages=turns, tools=[tool])  # type: ignore[list-item]
+            turn = made.choices[0].message.to_dict()
+        result = {"role": "tool", "tool_call_id": "call_1", "content": "sunny in Bern"}
+        before = api.refused
+        done = client.chat.completions.create(model="m", messages=[*turns, turn, result], tools=[tool])  # type: ignore[list-item]
+    assert done.choices[0].message.content == "It is sunny."
+    assert api.refused == before == 0

@@ -12,6 +12,7 @@ from openai.types.chat import ChatCompletion
 from moa_graph.models.openai_http.sse import Events
 from moa_graph.models.reply import EXTRAS, read
 from moa_graph.models.reply_openai import repairing
+from moa_graph.models.reply_reasoning import ORIGIN
 from moa_graph.models.reply_stream import Pieces
 
 MODEL = repairing(ChatOpenAI)(model="m", api_key="none")
@@ -100,13 +101,16 @@ def test_extra_content_of_a_call_is_kept_and_goes_back() -> None:
     call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}, "extra_content": sign}
     given = {"choices": [{"message": {"role": "assistant", "content": None, "tool_calls": [call]}}]}
     message = model._create_chat_result(given).generations[0].message
-    piece = {"choices": [{"delta": {"role": "assistant", "tool_calls": [{"index": 0, **call}]}, "index": 0}]}
+    delta = {"role": "assistant", "tool_calls": [{"index": 0, **call}]}
+    piece = {"choices": [{"delta": delta, "index": 0, "finish_reason": "tool_calls"}]}
     chunk = model._convert_chunk_to_generation_chunk(piece, AIMessageChunk, None).message
     for each in (message, chunk):
         reply = read(each, tools=True)
-        assert reply.message.additional_kwargs == {EXTRAS: {"a": sign}}
+        assert reply.message.additional_kwargs == {EXTRAS: {"a": sign}, ORIGIN: "openai"}
         sent = model._get_request_payload(["hi", reply.message, ToolMessage("x", tool_call_id="a")])["messages"]
         assert sent[1]["tool_calls"][0]["extra_content"] == sign
+        other = repairing(ChatOpenAI)(model="m", api_key="none", base_url="https://elsewhere.example/v1")
+        assert "extra_content" not in str(other._get_request_payload(["hi", reply.message])), "another host refuses it"
     assert "extra_content" not in str(model._get_request_payload(["hi"]))
     assert type(model).__name__ == "ChatOpenAI"
 

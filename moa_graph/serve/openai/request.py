@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.models.reply import EXTRAS
+from moa_graph.models.reply_reasoning import REASONING
 from moa_graph.serve.endpoint import RunRequest
 from moa_graph.serve.fields import (
     Count,
@@ -153,7 +154,7 @@ class ChatRequest:
 
 
 def _message(message: Any, place: str) -> dict[str, Any]:
-    """Return a message, with the `extra_content` of its tool calls moved to a field of its own.
+    """Return a message, with what its provider wants back unchanged moved to a field of its own.
 
     Raises:
         Problem: 400; it is not an object.
@@ -169,7 +170,8 @@ def _message(message: Any, place: str) -> dict[str, Any]:
         for call in (calls if isinstance(calls, list) else ())
         if isinstance(call, dict) and isinstance(call.get("id"), str) and call.get("extra_content")
     }
-    return {**message, **({"additional_kwargs": {EXTRAS: extras}} if extras else {})}
+    kept = {name: message[name] for name in REASONING if message.get(name)} | ({EXTRAS: extras} if extras else {})
+    return {**message, **({"additional_kwargs": kept} if kept else {})}
 
 
 def check_choice(choice: str | Mapping[str, Any], names: list[str]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from moa_graph.graph.follow import RunResult
 from moa_graph.models.reply import EXTRAS
+from moa_graph.models.reply_reasoning import reasoning_in
 from moa_graph.serve.problems import Problem
 from moa_graph.state import Usage
 
@@ -77,7 +78,7 @@ class ChatEncoder:
         calls = tool_calls(result)
         message: dict[str, Any] = {"role": "assistant", "content": str(result.message.text) or None, "refusal": None}
         if calls:
-            message["tool_calls"] = calls
+            message |= {"tool_calls": calls, **reasoning_in(result.message)}
         elif message["content"] is None:
             message["content"] = ""
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish_reason(result)}
@@ -98,7 +99,8 @@ class ChatEncoder:
         if not said and (text := str(result.message.text)):
             parts.append(self.text(text))
         if calls := tool_calls(result):
-            parts.append(self._chunk({"tool_calls": [{"index": n, **call} for n, call in enumerate(calls)]}))
+            pieces = [{"index": n, **call} for n, call in enumerate(calls)]
+            parts.append(self._chunk({"tool_calls": pieces, **reasoning_in(result.message)}))
         parts.append(self._chunk({}, finish_reason(result), moa=extra(result, drafts=self._drafts)))
         if self._include_usage:
             parts.append(self._event([], usage=usage(result.record["usage"])))
