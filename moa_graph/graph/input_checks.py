@@ -66,7 +66,9 @@ def check_block(block: str | Mapping[str, Any], place: str) -> None:
     made = standard(dict(block))
     kind = kind_of(made)
     if kind == "text":
-        if block.get("type") != "text-plain" and not isinstance(text := block.get("text"), str):
+        # A file of text is a text when it is sent, and holds it in a field of another name.
+        held = kind_of(block) != "text" or block.get("type") == "text-plain"
+        if not held and not isinstance(text := block.get("text"), str):
             raise InputError(f"{place}.text: expected text, got {given(text)}.")
         return
     if kind is None:

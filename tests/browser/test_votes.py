@@ -69,6 +69,7 @@ def test_where_the_run_was_stopped_before_a_draft_nothing_stays_hidden(page, pro
     blindly(page)
     ask(page, "mute", wait=False)
     provider.wait(lambda stats: stats["in_flight"] == 2)
+    page.wait_for_selector(".card h4 >> nth=1")
     assert sorted(texts(page, ".card h4")) == ["Draft A", "Draft B"]
     page.click("#stop")
     page.wait_for_selector("#send:visible")
