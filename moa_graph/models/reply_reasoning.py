@@ -23,6 +23,11 @@ ORIGIN: Final = "moa_origin"
 """The key in `additional_kwargs` for the address that sent what must return. Other hosts refuse fields that they do not
 know, so an aggregator elsewhere gets the turn without them."""
 
+_FRAME: Final = 100
+_PIECE: Final = 4
+"""Characters that a detail, and a piece that continues one, count beside their texts, so that there is a limit of their
+number too."""
+
 _GROWING: Final = frozenset({"text", "summary"})
 """The fields of a detail that a stream sends in pieces."""
 
@@ -38,6 +43,8 @@ class Reasoning:
         self.acts = False
         self._texts: list[str] = []
         self._details: list[dict[str, Any]] = []
+        # What continues the texts of each detail. They are joined once: to join each piece takes quadratic time.
+        self._further: list[dict[str, list[str]]] = []
         self._left = MAX_ARGUMENT_CHARS
 
     def add(self, given: Any) -> None:
@@ -50,18 +57,21 @@ class Reasoning:
             self._left -= len(text)
             self._texts += [text] if self._left > 0 else []
         for detail in details if isinstance(details, list) else ():
+            if self._left <= 0:
+                break
             if isinstance(detail, Mapping):
-                self._left -= sum(len(value) for value in detail.values() if isinstance(value, str)) + 1
-                if self._left > 0:
-                    self._join(detail)
+                self._join(detail)
 
     def fields(self) -> dict[str, Any]:
         """Return the fields of a turn that called tools; none if they are longer than a request should repeat."""
-        values = "".join(self._texts), self._details
-        return {name: value for name, value in zip(REASONING, values, strict=True) if value and self._must_return()}
-
-    def _must_return(self) -> bool:
-        return self.acts and self._left > 0
+        if not self.acts or self._left <= 0:
+            return {}
+        details = [
+            {**detail, **{name: "".join([detail[name], *pieces]) for name, pieces in further.items()}}
+            for detail, further in zip(self._details, self._further, strict=True)
+        ]
+        values = "".join(self._texts), details
+        return {name: value for name, value in zip(REASONING, values, strict=True) if value}
 
     def _join(self, detail: Mapping[str, Any]) -> None:
         """Continue the last detail, or begin a further one."""
@@ -69,12 +79,17 @@ class Reasoning:
         kind = detail.get("type")
         same = last and all(last.get(name) == detail.get(name) for name in ("type", "index", "id"))
         if not same or not any(f".{name}" in str(kind) for name in _GROWING):
+            self._left -= sum(len(value) for value in detail.values() if isinstance(value, str)) + _FRAME
             self._details.append(dict(detail))
+            self._further.append({})
             return
+        self._left -= _PIECE
         for name, value in detail.items():
-            begun = last.get(name)
-            grows = name in _GROWING and isinstance(begun, str) and isinstance(value, str)
-            last[name] = f"{begun}{value}" if grows else begun if value is None else value
+            if name not in _GROWING or not isinstance(last.get(name), str):
+                last[name] = last.get(name) if value is None else value
+            elif isinstance(value, str):
+                self._left -= len(value)
+                self._further[-1].setdefault(name, []).append(value)
 
 
 def reasoning_in(message: BaseMessage) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from openai.types.chat import ChatCompletion
 from moa_graph.models.openai_http.sse import Events
 from moa_graph.models.reply import EXTRAS, read
 from moa_graph.models.reply_openai import repairing
-from moa_graph.models.reply_reasoning import ORIGIN
+from moa_graph.models.reply_reasoning import ORIGIN, Reasoning
 from moa_graph.models.reply_stream import Pieces
 
 MODEL = repairing(ChatOpenAI)(model="m", api_key="none")
@@ -127,3 +128,23 @@ def test_traces_name_the_provider() -> None:
     assert MODEL._get_ls_params()["ls_provider"] == "openai"
     groq = repairing(ChatOpenAI, "groq")(model="m", api_key="none")
     assert groq._get_ls_params()["ls_provider"] == "groq"
+
+
+def test_reasoning_in_many_pieces_is_joined_in_linear_time_and_bounded() -> None:
+    def seconds(pieces: int) -> float:
+        found, began = Reasoning(), time.thread_time()
+        found.add({"tool_calls": [{}]})
+        for _ in range(pieces):
+            found.add({"reasoning_details": [{"type": "reasoning.text", "index": 0, "text": "x" * 40}]})
+        (detail,) = found.fields()["reasoning_details"]
+        took = time.thread_time() - began
+        assert detail["text"] == "x" * 40 * pieces
+        return took
+
+    assert min(seconds(20_000) for _ in range(3)) < 25 * min(seconds(2_000) for _ in range(3)), "ten times the pieces"
+    odd, crowd = Reasoning(), Reasoning()
+    for text in ("a", 5, None, ["b"], "c"):
+        odd.add({"tool_calls": [{}], "reasoning_details": [{"type": "reasoning.text", "text": text}]})
+    assert odd.fields() == {"reasoning_details": [{"type": "reasoning.text", "text": "ac"}]}
+    crowd.add({"tool_calls": [{}], "reasoning_details": [{"type": str(n)} for n in range(100_000)]})
+    assert crowd.fields() == {} and len(crowd._details) < 11_000
