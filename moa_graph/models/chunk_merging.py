@@ -7,7 +7,7 @@ from typing import Any
 
 __all__ = ["MERGED", "merged"]
 
-MERGED = 8
+MERGED = 16
 """The most chunks that are merged into one: an answer that comes all at once still streams."""
 _TEXTS = ("content", "reasoning_content", "reasoning")
 
@@ -42,8 +42,15 @@ def _text_in(chunk: Any) -> tuple[dict[str, Any], str] | None:
     try:
         (choice,) = chunk["choices"]
         delta = choice["delta"]
-        (field,) = (key for key, value in delta.items() if value not in (None, "") and key != "role")
+        if choice.get("finish_reason") or choice.get("logprobs") or chunk.get("usage"):
+            return None
+        field = ""
+        for key, value in delta.items():
+            if value is None or value == "" or key == "role":
+                continue
+            if field or key not in _TEXTS or not isinstance(value, str):
+                return None
+            field = key
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
-    more = choice.get("finish_reason") or choice.get("logprobs") or chunk.get("usage")
-    return (delta, field) if field in _TEXTS and isinstance(delta[field], str) and not more else None
+    return (delta, field) if field else None

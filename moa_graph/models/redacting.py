@@ -19,7 +19,7 @@ from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackMana
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
-from langchain_core.runnables import Runnable, RunnableBinding
+from langchain_core.runnables import Runnable, RunnableBinding, RunnableConfig
 from langgraph.errors import GraphBubbleUp
 from pydantic import Field
 
@@ -27,6 +27,7 @@ from moa_graph.models.answer_filter import FILTER, ChunkFilter, filtered
 from moa_graph.models.faults import STREAM_CUT, ProviderError, judged, own_cancellation
 from moa_graph.models.reply_chunks import Joining
 from moa_graph.models.reply_stream import StreamEnd
+from moa_graph.models.unobserved import message_of, unobserved
 
 __all__ = ["redacting"]
 
@@ -115,6 +116,19 @@ class _Redacting(BaseChatModel):
         if isinstance(bound, RunnableBinding) and isinstance(bound.bound, BaseChatModel):
             return bound.model_copy(update={"bound": redacting(bound.bound, self.options)})
         return redacting(bound, self.options) if isinstance(bound, BaseChatModel) else bound
+
+    async def ainvoke(
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AIMessage:
+        """Call the model, without LangChain's callbacks where nothing observes the call."""
+        if stop is None and unobserved(self, input, config, kwargs):
+            return message_of(await self._agenerate(self._convert_input(input).to_messages(), **kwargs))
+        return await super().ainvoke(input, config, stop=stop, **kwargs)
 
     def _generate(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -88,15 +89,20 @@ def finish_of(reasons: Iterable[object]) -> Finish:
 def _finish(reason: object) -> Finish:
     if not isinstance(reason, str):
         return Finish("truncated", f"of type {type(reason).__name__}", known=False)
-    key = _key(reason[:200])
+    status = _status_of(reason[:200])
+    return Finish(status or "truncated", reason, known=status is not None)
+
+
+@functools.lru_cache(maxsize=256)
+def _status_of(reason: str) -> Status | None:
+    """Return what a reason means; None when it has no meaning here."""
+    key = _key(reason)
     if key in _STATUS:
-        return Finish(_STATUS[key], reason)
+        return _STATUS[key]
     # Several chunks may each carry the reason, and LangChain joins them: "lengthlength".
     if key and not _KNOWN.sub("", key):
-        parts = [_STATUS[part] for part in _KNOWN.findall(key)]
-        return Finish(max(parts, key=_WORST_LAST.index), reason)
-    said = next((status for status, words in _WORDS.items() if words.search(key)), None)
-    return Finish(said or "truncated", reason, known=said is not None)
+        return max((_STATUS[part] for part in _KNOWN.findall(key)), key=_WORST_LAST.index)
+    return next((status for status, words in _WORDS.items() if words.search(key)), None)
 
 
 def _is_reason(value: object) -> bool:
@@ -121,7 +127,7 @@ _OUTPUT: Final = ("output_tokens", "completion_tokens")
 
 def token_count(value: object) -> int | None:
     """Return a token count as a non-negative integer below 2**53, or None. Fractions are rounded."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if type(value) is not int and (isinstance(value, bool) or not isinstance(value, (int, float))):
         return None
     return round(value) if 0 <= value < 2**53 else None
 
@@ -190,10 +196,10 @@ may state a running total several times; the last one counts."""
 def stated_cost(metadata: Mapping[str, Any]) -> float | None:
     """Return the dollars that the provider says the call cost (as OpenRouter does), or None."""
     places = (metadata, metadata.get("token_usage"), metadata.get("usage"))
-    costs = [place.get("cost") for place in places if place and isinstance(place, Mapping)]
+    costs = [place.get("cost") for place in places if place and isinstance(place, (dict, Mapping))]
     kept = metadata.get(COSTS)
     for cost in [*(kept[-1:] if isinstance(kept, list) else []), *costs]:
-        if isinstance(cost, int | float) and not isinstance(cost, bool) and 0 <= cost < 1e9 and math.isfinite(cost):
+        if isinstance(cost, (int, float)) and not isinstance(cost, bool) and 0 <= cost < 1e9 and math.isfinite(cost):
             return float(cost)
     return None
 
@@ -229,15 +235,15 @@ class _Plain:
         self._left -= 1
         if self._left < 0 or depth < 0:
             raise _TooMuch
+        if isinstance(value, str):
+            return _sent(value[: self._text])
         if value is None or isinstance(value, bool):
             return value
         if isinstance(value, int):
             return int(value) if -(2**63) <= value < 2**63 else None
         if isinstance(value, float):
             return float(value) if math.isfinite(value) else None
-        if isinstance(value, str):
-            return _sent(value[: self._text])
-        if isinstance(value, dict | Mapping):  # `dict` first, because it is faster to test
+        if isinstance(value, (dict, Mapping)):  # `dict` first, because it is faster to test
             return {_sent(str(key)[:200]): self.of(each, depth - 1) for key, each in value.items()}
         if isinstance(value, list | tuple):
             return [self.of(each, depth - 1) for each in value]

@@ -14,9 +14,11 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from langchain_core.messages import BaseMessage
 from pydantic import PrivateAttr
 
 from moa_graph.models.faults import Fault, ProviderError
+from moa_graph.models.openai_http.completions import ShortReply
 from moa_graph.models.reply import EXTRAS
 from moa_graph.models.reply_fields import COSTS, stated_cost
 from moa_graph.models.reply_reasoning import ORIGIN, Reasoning, reasoning_by_call
@@ -60,8 +62,17 @@ def repairing(kind: type[Any], provider: str | None = None) -> type[Any]:
         provider: The provider's name in traces (LangSmith's `ls_provider`); None leaves LangChain's own.
     """
 
+    together = "together_api_base" in kind.model_fields
+
     class Repairing(kind):  # type: ignore[misc]  # the base class is a parameter
         _stream_state: _StreamState = PrivateAttr(default_factory=_StreamState)
+
+        async def _agenerate(self, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return await super()._agenerate(*args, **kwargs)
+            except ShortReply as reply:
+                headers = {"headers": dict(reply.headers)} if self.include_response_headers else {}
+                return self._create_chat_result(reply.data, headers)
 
         async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
             one_stream = self.model_copy()
@@ -108,9 +119,10 @@ def repairing(kind: type[Any], provider: str | None = None) -> type[Any]:
         def _get_request_payload(self, input_: Any, *, stop: Any = None, **kwargs: Any) -> dict[str, Any]:
             payload: dict[str, Any] = super()._get_request_payload(input_, stop=stop, **kwargs)
             origin = self._origin()
-            turns = self._convert_input(input_).to_messages()
-            given = [turn for turn in turns if turn.additional_kwargs.get(ORIGIN, origin) == origin]
-            extras, reasoning = _extras_of(given), reasoning_by_call(given)
+            given = isinstance(input_, list) and all(isinstance(each, BaseMessage) for each in input_)
+            turns = input_ if given else self._convert_input(input_).to_messages()
+            own = [turn for turn in turns if turn.additional_kwargs.get(ORIGIN, origin) == origin]
+            extras, reasoning = _extras_of(own), reasoning_by_call(own)
             for message in payload.get("messages", ()) if extras or reasoning else ():
                 for call in message.get("tool_calls") or ():
                     if call.get("id") in extras:
@@ -119,7 +131,7 @@ def repairing(kind: type[Any], provider: str | None = None) -> type[Any]:
             return payload
 
         def _origin(self) -> str:
-            return str(getattr(self, "together_api_base", None) or self.openai_api_base or "openai")
+            return str((self.together_api_base if together else None) or self.openai_api_base or "openai")
 
         def _with_origin(self, fields: dict[str, Any], *, extras: bool) -> dict[str, Any]:
             return {**fields, ORIGIN: self._origin()} if fields or extras else {}

@@ -308,8 +308,8 @@ async def test_a_callback_sees_every_token(provider):
 
 
 async def test_chunks_that_come_together_are_put_together(provider):
-    """Twenty tokens in one read make a few chunks; paced ones come one by one; an error comes after its text."""
-    at_once = [chunk async for chunk in cheap(provider.url, "m-tok=20").astream(HELLO)]
+    """Forty tokens in one read make a few chunks; paced ones come one by one; an error comes after its text."""
+    at_once = [chunk async for chunk in cheap(provider.url, "m-tok=40").astream(HELLO)]
     paced = []
     # Up to three attempts: after a standstill of the machine the rest of a stream comes in one read.
     while len(paced) < 3 and max(paced, default=0) <= 10:

@@ -352,6 +352,7 @@ NAMES_OF_A_PROVIDER = {
 MAY_READ = (
     "models/reply",
     "models/openai_http/",  # makes LangChain's messages from the wire
+    "models/unobserved.py",  # completes a message as LangChain does, before reply.py reads it
     "models/local/",  # makes the messages of the embedded model
     "graph/conversation",  # the caller's messages
     "graph/input_checks",

@@ -7,7 +7,7 @@ import contextlib
 import json
 from collections.abc import Mapping
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import aiohttp
 import httpx2
@@ -19,7 +19,45 @@ from moa_graph.models.fault_reading import message_in
 from moa_graph.models.json_bodies import loads
 from moa_graph.models.limits import MAX_ERROR_BYTES, MAX_REPLY_BYTES
 from moa_graph.models.openai_http.stream import chunks_of, raise_error_in, sdk_errors, whole_of
+from moa_graph.models.reply import IN_THREAD
 from moa_graph.models.transport import Transport, body_of, decoded_headers, error_body
+
+_GATEWAY: Final = "X-LangSmith-Gateway-Metadata"
+"""A header that LangChain reads into a reply's metadata."""
+
+
+class ShortReply(Exception):
+    """A short reply that has arrived, raised past LangChain's code for it.
+
+    LangChain makes the message of every reply in a thread. For a short one the thread takes longer than the work: two
+    switches between threads, and a wake-up of the event loop.
+
+    Attributes:
+        data: The reply.
+        headers: Its headers.
+    """
+
+    def __init__(self, data: dict[str, Any], headers: Mapping[str, str]) -> None:
+        super().__init__("a short reply")
+        self.data, self.headers = data, headers
+
+
+class _Plain(NamedTuple):
+    """A reply of which LangChain makes the same as of the SDK's object.
+
+    Attributes:
+        data: The reply.
+        headers: Its headers.
+        size: Its bytes.
+    """
+
+    data: dict[str, Any]
+    headers: Mapping[str, str]
+    size: int
+
+    def parse(self) -> dict[str, Any]:
+        """Return the reply, as the SDK's raw replies do."""
+        return self.data
 
 
 class Completions:
@@ -30,7 +68,7 @@ class Completions:
 
     def __init__(self, base_url: str, headers: Mapping[str, str], transport: Transport, sdk: Any) -> None:
         self.sdk = sdk
-        self.with_raw_response = SimpleNamespace(create=self._raw)
+        self.with_raw_response = SimpleNamespace(create=self._raise_short)
         self._base_url, self._transport = base_url, transport
         self._url = f"{base_url.rstrip('/')}/chat/completions"
         self._headers = {"accept": "application/json", "content-type": "application/json", **headers}
@@ -44,6 +82,13 @@ class Completions:
             return await self.sdk.chat.completions.create(**payload)
         asked = bool(payload.get("logprobs") or (payload.get("extra_body") or {}).get("logprobs"))
         return contextlib.aclosing(chunks_of(self._url, await self._post(body, payload), logprobs=asked))
+
+    async def _raise_short(self, **payload: Any) -> Any:
+        """Return what `_raw` does, but raise a short reply as `ShortReply`."""
+        raw = await self._raw(**payload)
+        if isinstance(raw, _Plain) and raw.size <= IN_THREAD and _GATEWAY not in raw.headers:
+            raise ShortReply(raw.data, raw.headers)
+        return raw
 
     async def _raw(self, **payload: Any) -> Any:
         """Return the reply with its headers, to be parsed by the caller."""
@@ -60,7 +105,7 @@ class Completions:
         if isinstance(data, dict) and not data.get("error"):  # which LangChain reports
             raise_error_in(data, self._url)
         if isinstance(data, dict) and _is_plain(data):
-            return SimpleNamespace(parse=lambda: data, headers=response.headers)
+            return _Plain(data, response.headers, len(received))
         return await self._as_the_sdk_reads(response, received, payload)
 
     async def _parsed(self, received: bytes) -> Any:

@@ -40,10 +40,14 @@ class Events:
             received = self._newlines(received)
         self._partial.append(received)
         # Joining on every read would copy a long line again and again.
-        lines = [] if b"\n" not in received else b"".join(self._partial).split(b"\n")
-        if lines:
-            self._partial = [lines.pop()]
-        found = [event for line in lines if (event := self._line(line))]
+        found: list[bytes] = []
+        if b"\n" in received:
+            *blocks, rest = b"".join(self._partial).split(b"\n\n")
+            for block in blocks:
+                self._block(block, found)
+            *lines, partial = rest.split(b"\n")
+            found += [event for line in lines if (event := self._line(line))]
+            self._partial = [partial]
         if sum(map(len, self._partial)) + sum(map(len, self._data)) > MAX_EVENT_BYTES:
             raise ReplyTooLarge("event of the stream", MAX_EVENT_BYTES)
         return found
@@ -51,6 +55,13 @@ class Events:
     def end(self) -> list[bytes]:
         """Return what the stream's end completes: servers leave out the last blank line."""
         return self.feed(b"\n\n")
+
+    def _block(self, block: bytes, found: list[bytes]) -> None:
+        """Add the events of lines with a blank line after them: most often one event of one line."""
+        if block.startswith(b"data: {") and b"\n" not in block and not (self._data or self._name):
+            found.append(block[6:].strip())
+            return
+        found += [event for line in [*block.split(b"\n"), b""] if (event := self._line(line))]
 
     def _line(self, line: bytes) -> bytes | None:
         if line.startswith(_BOM[:1]):
