@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from moa_graph.costs import ledger_file
 from moa_graph.errors import ConfigError
@@ -70,6 +70,13 @@ def _sent_part(message: Any) -> Any:
     return {"type": message.type, "content": message.content, **extras}
 
 
+_CANONICAL: Final[dict[str, Any]] = {"sort_keys": True, "separators": (",", ":"), "allow_nan": False}
+_PLAIN: Final = json.JSONEncoder(**_CANONICAL)
+_OPAQUE: Final = json.JSONEncoder(
+    **_CANONICAL, default=lambda each: f"<{type(each).__module__}.{type(each).__qualname__}>"
+)
+
+
 def canonical(value: Any, *, opaque: bool = False) -> str:
     """Return canonical JSON.
 
@@ -80,8 +87,7 @@ def canonical(value: Any, *, opaque: bool = False) -> str:
     Raises:
         ConfigError: The value is not plain JSON.
     """
-    kind = (lambda each: f"<{type(each).__module__}.{type(each).__qualname__}>") if opaque else None
     try:
-        return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, default=kind)
+        return (_OPAQUE if opaque else _PLAIN).encode(value)
     except (TypeError, ValueError) as exc:
         raise ConfigError(f"ledger: only plain JSON can be recorded ({exc}).") from exc

@@ -32,9 +32,23 @@ _COLUMNS = {"key", "run", "value", "digest", "created"} | {
     "item", "layer", "slot", "role", "repeat", "model", "cost", "seconds",
 }  # fmt: skip
 _ORDER = "key, run, value, digest, created, item, layer, slot, role, repeat, model, cost, seconds"
-_VALUES = ", ".join("?" * len(_COLUMNS))
-INSERT = f"INSERT INTO calls ({_ORDER}) VALUES ({_VALUES}) ON CONFLICT (key) DO NOTHING"
-REPLACE = f"INSERT OR REPLACE INTO calls ({_ORDER}) VALUES ({_VALUES})"
+_ROW = f"({', '.join('?' * len(_COLUMNS))})"
+
+AT_ONCE = 100
+"""Rows that one statement reads or writes at most."""
+
+
+def insert(rows: int, *, replace: bool = False) -> str:
+    """Return the statement that inserts some rows. The first value of a key stays, or with `replace` the last one."""
+    values = ", ".join([_ROW] * rows)
+    if replace:
+        return f"INSERT OR REPLACE INTO calls ({_ORDER}) VALUES {values}"
+    return f"INSERT INTO calls ({_ORDER}) VALUES {values} ON CONFLICT (key) DO NOTHING"
+
+
+def select(keys: int) -> str:
+    """Return the query for the rows of some keys."""
+    return f"SELECT key, CAST(value AS BLOB), digest, item FROM calls WHERE key IN ({', '.join('?' * keys)})"
 
 
 def digest(key: str, value: bytes) -> str:

@@ -1,17 +1,23 @@
-"""Read and write the rows of a ledger's file, in one thread."""
+"""Read and write the rows of a ledger's file, in one thread.
+
+One statement reads or writes many rows. SQLite's module releases the interpreter for each step of each statement, and a
+thread that wants it back from a busy event loop waits for up to five milliseconds.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from moa_graph.costs import ledger_file
 
-__all__ = ["LedgerRows"]
+__all__ = ["LedgerRows", "is_busy"]
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -34,7 +40,7 @@ class LedgerRows:
 
     def one(self, sql: str, *values: Any) -> Any:
         """Return the first row of a query, or None."""
-        return self._connection().execute(sql, values).fetchone()
+        return self._waiting(lambda db: db.execute(sql, values).fetchone())
 
     def check_room(self) -> None:
         """Check that a further row can be written.
@@ -43,34 +49,45 @@ class LedgerRows:
             ConfigError: The file is not a ledger, or its disk is full.
             sqlite3.Error: The file cannot be written.
         """
-        db = self._connection()
+        self._connection()
         ledger_file.require_room(self.path)
         if self.write_failed:
             # Only a write shows whether there is room again, for this user and in this file.
-            ledger_file.try_write(db)
+            self._waiting(ledger_file.try_write)
             self.write_failed = False
 
-    def read(self, key: str) -> dict[str, Any] | None:
-        """Return a recorded value, or None. A damaged row counts as absent, and a warning is logged once."""
-        row = self.one("SELECT CAST(value AS BLOB), digest, item FROM calls WHERE key = ?", key)
-        if row is None:
-            return None
+    def read(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Return the recorded values of some keys, by key.
+
+        A damaged row counts as absent, and a warning is logged once.
+        """
+        found: list[Any] = []
+        for part in _parts(keys):
+            found += self._rows_of(part)
+        values = {key: self._value(key, *rest) for key, *rest in found}
+        return {key: value for key, value in values.items() if value is not None}
+
+    def _rows_of(self, keys: Sequence[str]) -> list[Any]:
+        return self._waiting(lambda db: db.execute(ledger_file.select(len(keys)), keys).fetchall())
+
+    def _value(self, key: str, text: bytes, digest: str, item: str) -> dict[str, Any] | None:
         try:
-            if ledger_file.digest(key, row[0]) != row[1]:
+            if ledger_file.digest(key, text) != digest:
                 raise ValueError("its checksum is wrong")
-            return dict(json.loads(row[0]))
+            return dict(json.loads(text))
         except (ValueError, TypeError) as exc:
             if key not in self._damaged:
                 self._damaged.add(key)
-                place = f"ledger {self.path.name}: the row of item {row[2]!r} with key {key[:12]}..."
+                place = f"ledger {self.path.name}: the row of item {item!r} with key {key[:12]}..."
                 _log.warning("%s cannot be read (%s). The call is made again.", place, exc)
             return None
 
     def values(self, run: str, role: str) -> list[dict[str, Any]]:
         """Return the readable values of a run's rows of one role, the oldest first."""
         sql = "SELECT key FROM calls WHERE run = ? AND role = ? ORDER BY created"
-        keys = [row[0] for row in self._connection().execute(sql, (run, role)).fetchall()]
-        return [value for key in keys if (value := self.read(key)) is not None]
+        keys = self._waiting(lambda db: [row[0] for row in db.execute(sql, (run, role)).fetchall()])
+        found = self.read(keys)
+        return [found[key] for key in keys if key in found]
 
     def count(self, run: str) -> int:
         """Return the number of a run's rows."""
@@ -88,19 +105,22 @@ class LedgerRows:
             sqlite3.Error: The rows cannot be written; another process may hold the file.
         """
         db = self._connection()
-        db.execute(f"PRAGMA busy_timeout = {_WRITE_WAIT}")
+        replaced = [row for row in rows if row[0] in self._damaged]
+        parts = [*_parts([row for row in rows if row[0] not in self._damaged]), *_parts(replaced)]
+        several = len(parts) > 1  # a single statement is a transaction of its own
         try:
-            db.execute("BEGIN IMMEDIATE")
-            for row in rows:
-                db.execute(ledger_file.REPLACE if row[0] in self._damaged else ledger_file.INSERT, row)
-            db.execute("COMMIT")
+            if several:
+                db.execute("BEGIN IMMEDIATE")
+            for part in parts:
+                replace = part[0][0] in self._damaged
+                db.execute(ledger_file.insert(len(part), replace=replace), [value for row in part for value in row])
+            if several:
+                db.execute("COMMIT")
             self._damaged.difference_update(row[0] for row in rows)
         except BaseException:
             if db.in_transaction:  # after a full disk, SQLite has rolled back by itself
                 db.execute("ROLLBACK")
             raise
-        finally:
-            db.execute(f"PRAGMA busy_timeout = {_OPEN_WAIT}")
 
     def close(self) -> None:
         """Close the file."""
@@ -111,8 +131,33 @@ class LedgerRows:
     def _connection(self) -> sqlite3.Connection:
         if self.db is None:
             self.db = ledger_file.connect(self.path, busy_timeout=_OPEN_WAIT)
+            self.db.execute(f"PRAGMA busy_timeout = {_WRITE_WAIT}")
         return self.db
+
+    def _waiting(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Return the result of `work`. While another process holds the file, wait for it longer than a write does."""
+        db = self._connection()
+        try:
+            return work(db)
+        except sqlite3.OperationalError as exc:
+            if not is_busy(exc):
+                raise
+        db.execute(f"PRAGMA busy_timeout = {_OPEN_WAIT}")
+        try:
+            return work(db)
+        finally:
+            db.execute(f"PRAGMA busy_timeout = {_WRITE_WAIT}")
 
     def __del__(self) -> None:
         # A ledger may be dropped without `close`; Python 3.13 warns of connections that are still open.
         self.close()
+
+
+def is_busy(exc: BaseException) -> bool:
+    """Return whether another process holds the file."""
+    return isinstance(exc, sqlite3.OperationalError) and exc.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+
+
+def _parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Split items into what one statement takes."""
+    return (items[start : start + ledger_file.AT_ONCE] for start in range(0, len(items), ledger_file.AT_ONCE))

@@ -1,8 +1,9 @@
 """Run a ledger's work in one thread, so that SQLite never blocks an event loop.
 
-Work that arrives while the thread is busy waits for its next visit. A visit does all of it, commits all rows
-together, and wakes each event loop once. A question has about 14 reads and writes, and waking a thread and a loop costs
-more than one of them.
+Work that arrives in one turn of an event loop, or while the thread is busy, waits for the thread's next visit. A visit
+does all of it, commits all rows together, and wakes each event loop once. A question has about 14 reads and writes, and
+waking a thread and a loop costs more than one of them. A thread that begins in the middle of a turn would also take
+turns with the loop's own thread in the interpreter.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
 
-from moa_graph.costs.ledger_rows import LedgerRows
+from moa_graph.costs.ledger_rows import LedgerRows, is_busy
 from moa_graph.errors import ConfigError
 
 __all__ = ["LedgerWorker"]
@@ -46,8 +47,10 @@ class LedgerWorker:
         self._rows = rows
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="moa-ledger")
         self._lock = threading.Lock()
-        self._expected = False
+        self._expected_by: asyncio.AbstractEventLoop | None = None
+        self._is_closed = False
         self._work: list[tuple[Callable[[], Any], asyncio.Future[Any]]] = []
+        self._reads: list[tuple[str, asyncio.Future[Any]]] = []
         self._unwritten: list[tuple[tuple[Any, ...], asyncio.Future[Any]]] = []
         self._blocked_since: float | None = None
 
@@ -64,6 +67,21 @@ class LedgerWorker:
         with self._lock:
             self._expect()
             self._work.append((work, waiting))
+        return await waiting
+
+    async def read(self, key: str) -> dict[str, Any] | None:
+        """Return the recorded value of a key, or None.
+
+        Args:
+            key: The key.
+
+        Raises:
+            ConfigError: The file cannot be used, or the ledger is closed.
+        """
+        waiting: asyncio.Future[dict[str, Any] | None] = asyncio.get_running_loop().create_future()
+        with self._lock:
+            self._expect()
+            self._reads.append((key, waiting))
         return await waiting
 
     async def write(self, row: tuple[Any, ...]) -> None:
@@ -101,21 +119,26 @@ class LedgerWorker:
 
     def close(self) -> None:
         """Write all rows and close the file. A second call does nothing."""
-        try:
+        with self._lock:
+            if self._is_closed:
+                return
+            self._is_closed = True
+        with contextlib.suppress(RuntimeError):  # the interpreter ends, which has ended the thread
             self._thread.submit(self._close)
-        except RuntimeError:
-            return
         self._thread.shutdown(wait=True)
 
     def _expect(self) -> None:
-        """Start a visit, unless one that has not begun is expected. The caller holds the lock."""
-        if self._expected:
-            return
-        try:
+        """Start a visit after this turn of the event loop, unless one is expected. The caller holds the lock."""
+        if self._is_closed:
+            raise self._closed()
+        # A loop that has stopped since starts no visit.
+        if self._expected_by is None or not self._expected_by.is_running():
+            self._expected_by = asyncio.get_running_loop()
+            self._expected_by.call_soon(self._start_visit)
+
+    def _start_visit(self) -> None:
+        with contextlib.suppress(RuntimeError):  # it was closed since, which has done the work
             self._thread.submit(self._visit)
-        except RuntimeError:
-            raise self._closed() from None
-        self._expected = True
 
     def _closed(self) -> ConfigError:
         return ConfigError(f"ledger {self._rows.path.name}: it is closed.")
@@ -132,18 +155,28 @@ class LedgerWorker:
 
     def _visit(self) -> None:
         with self._lock:
-            self._expected = False
+            self._expected_by = None
             work, self._work = self._work, []
-        _settle([self._done(each, waiting) for each, waiting in work])
+            reads, self._reads = self._reads, []
+        _settle([self._done(each, waiting) for each, waiting in work] + self._read_rows(reads))
         self._write_rows()
+
+    def _read_rows(self, reads: list[tuple[str, asyncio.Future[Any]]]) -> list[_Settled]:
+        try:
+            found = self._rows.read([key for key, _ in reads])
+        except Exception as exc:
+            return [self._failed(waiting, exc) for _, waiting in reads]
+        return [_Settled(waiting, found.get(key)) for key, waiting in reads]
 
     def _done(self, work: Callable[[], Any], waiting: asyncio.Future[Any]) -> _Settled:
         try:
             return _Settled(waiting, work())
-        except (sqlite3.Error, OSError) as exc:
-            return _Settled(waiting, error=self._failure(exc))
         except Exception as exc:
-            return _Settled(waiting, error=exc)
+            return self._failed(waiting, exc)
+
+    def _failed(self, waiting: asyncio.Future[Any], exc: Exception) -> _Settled:
+        of_the_file = isinstance(exc, (sqlite3.Error, OSError))
+        return _Settled(waiting, error=self._failure(exc) if of_the_file else exc)
 
     def _write_rows(self) -> None:
         with self._lock:
@@ -153,11 +186,10 @@ class LedgerWorker:
         try:
             self._rows.write([row for row, _ in batch])
         except Exception as exc:
-            if _busy(exc) and self._may_wait():
+            if is_busy(exc) and self._may_wait():
                 with self._lock:
                     self._unwritten = [*batch, *self._unwritten]
-                    with contextlib.suppress(ConfigError):  # the ledger is being closed, which writes what is left
-                        self._expect()
+                self._start_visit()
                 return
             self._rows.write_failed = True
             _settle([_Settled(waiting, error=self._failure(exc)) for _, waiting in batch])
@@ -175,13 +207,9 @@ class LedgerWorker:
         return False
 
     def _close(self) -> None:
-        while self._unwritten:
-            self._write_rows()
+        while self._work or self._reads or self._unwritten:
+            self._visit()
         self._rows.close()
-
-
-def _busy(exc: Exception) -> bool:
-    return isinstance(exc, sqlite3.OperationalError) and exc.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _settle(results: list[_Settled]) -> None:

@@ -127,8 +127,9 @@ class Recording:
         """Record a paid reply. A failure to write is logged; the reply is not lost."""
         if outcome.message is None or outcome.status in ("empty", "failed"):
             return
+        # `models/reply.py` has made plain JSON of everything in it.
         value = {name: getattr(outcome, name) for name in _RECORDED}
-        row: dict[str, Any] = as_json({**value, "message": messages_to_dict([outcome.message])[0]})
+        row = {**value, "message": messages_to_dict([outcome.message])[0]}
         columns = {**self.columns, "cost": outcome.cost, "seconds": outcome.seconds}
         await self.ledger.keep(self.key, row, wait=self.wait, **columns)
 

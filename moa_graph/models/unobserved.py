@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
-from uuid import uuid4
 
 from langchain_core.callbacks import BaseCallbackManager
 from langchain_core.globals import get_debug, get_llm_cache
@@ -50,10 +49,12 @@ def unobserved(model: BaseChatModel, messages: Any, config: RunnableConfig | Non
 
 
 def message_of(result: ChatResult) -> AIMessage:
-    """Return the first reply of a result, with the id and the metadata that LangChain gives it."""
+    """Return the first reply of a result, with the metadata that LangChain gives it.
+
+    LangChain also gives it the id of the call's run, which there is not. The graph's state gives the answer an id.
+    """
     first = result.generations[0]
     message = cast(AIMessage, first.message)
-    message.id = message.id or f"lc_run--{uuid4()}-0"
     shared = result.llm_output or {} if len(result.generations) == 1 else {}
     message.response_metadata = {**shared, **(first.generation_info or {}), **message.response_metadata}
     return message

@@ -75,8 +75,7 @@ async def test_an_unobserved_run_has_the_same_answer(provider: Provider, of_lang
     assert {each["moa_slot"] for each in watch.started if "moa_slot" in each} == set(range(CALLS - 1))
     assert told(alone) == told(watched)
     ids = [state["messages"][-1].id for state in (alone, watched)]
-    assert all(id_.startswith(("lc_run--", "chatcmpl")) for id_ in ids)
-    assert ids[0] != ids[1]
+    assert all(ids) and ids[0] != ids[1]
 
 
 async def test_only_the_streamed_answer_is_observed_by_the_messages_stream(

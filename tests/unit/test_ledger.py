@@ -140,6 +140,34 @@ async def test_work_that_arrives_together_wakes_the_loop_once(tmp_path: Path, mo
         assert await ledger.get("k49") == {"i": 49}
 
 
+def test_a_loop_that_stops_before_its_visit_keeps_no_other_loop_waiting(tmp_path: Path) -> None:
+    loop = asyncio.new_event_loop()
+    with Ledger(tmp_path / "l.db", run="r") as ledger:
+        task = loop.create_task(ledger.put("a", {"i": 1}))
+        loop.call_soon(loop.stop)  # in the turn in which the row arrives; the visit would begin after it
+        loop.run_forever()
+        asyncio.run(asyncio.wait_for(ledger.put("b", {"i": 2}), 60))
+        assert ledger.count() == 2
+        loop.run_until_complete(task)
+    loop.close()
+
+
+async def test_many_keys_are_read_by_few_statements(tmp_path: Path) -> None:
+    """SQLite's module releases the interpreter for each statement, and waits for it again."""
+    with Ledger(tmp_path / "l.db", run="r") as ledger:
+        await asyncio.gather(*(ledger.put(f"k{i}", {"i": i}) for i in range(250)))
+        statements: list[str] = []
+        assert ledger._rows.db is not None
+        ledger._rows.db.set_trace_callback(statements.append)
+        found = await asyncio.gather(*(ledger.get(f"k{i}") for i in range(260)))
+        assert found == [*({"i": i} for i in range(250)), *[None] * 10]
+        await asyncio.gather(*(ledger.put(f"l{i}", {"i": i}) for i in range(250)))
+        assert len([each for each in statements if each.startswith("SELECT")]) <= 5
+        assert len([each for each in statements if each.startswith("INSERT")]) <= 5
+    with Ledger(tmp_path / "l.db", run="r") as again:
+        assert again.count() == 500
+
+
 def test_many_threads_with_their_own_loops(tmp_path: Path) -> None:
     async def many(ledger: Ledger, n: int) -> None:
         await asyncio.gather(*(ledger.put(f"{n}-{i}", {"i": i}) for i in range(25)))
