@@ -78,14 +78,6 @@ async def test_an_unobserved_run_has_the_same_answer(provider: Provider, of_lang
     assert all(ids) and ids[0] != ids[1]
 
 
-async def test_only_the_streamed_answer_is_observed_by_the_messages_stream(
-    provider: Provider, of_langchain: list[str]
-) -> None:
-    texts = [chunk.content async for chunk, _ in graph(provider).astream({"messages": "hi"}, stream_mode="messages")]
-    assert "".join(texts).startswith("[agg-tok=5]")
-    assert of_langchain == ["agg-tok=5"]
-
-
 async def test_what_counts_tokens_by_a_context_sees_every_call(provider: Provider) -> None:
     with get_usage_metadata_callback() as counted:
         state = await graph(provider).ainvoke({"messages": "hi"})
