@@ -2,6 +2,7 @@
 
 import moa_graph
 from tests import layout
+from tests.mutants.__main__ import faults, stale
 
 
 def test_the_root_has_at_most_fifteen_entries_and_the_layers_name_each() -> None:
@@ -16,6 +17,10 @@ def test_imports_go_one_way() -> None:
 
 def test_no_modules_import_each_other() -> None:
     assert layout.cycles() == []
+
+
+def test_every_planted_fault_names_a_line_that_exists() -> None:
+    assert stale(faults()) == []
 
 
 def test_public_names_are_sorted_and_exist() -> None:
