@@ -48,6 +48,7 @@ class LedgerWorker:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="moa-ledger")
         self._lock = threading.Lock()
         self._expected_by: asyncio.AbstractEventLoop | None = None
+        self._is_queued = False
         self._is_closed = False
         self._work: list[tuple[Callable[[], Any], asyncio.Future[Any]]] = []
         self._reads: list[tuple[str, asyncio.Future[Any]]] = []
@@ -137,6 +138,10 @@ class LedgerWorker:
             self._expected_by.call_soon(self._start_visit)
 
     def _start_visit(self) -> None:
+        with self._lock:
+            if self._is_queued:
+                return
+            self._is_queued = True
         with contextlib.suppress(RuntimeError):  # it was closed since, which has done the work
             self._thread.submit(self._visit)
 
@@ -155,7 +160,7 @@ class LedgerWorker:
 
     def _visit(self) -> None:
         with self._lock:
-            self._expected_by = None
+            self._expected_by, self._is_queued = None, False
             work, self._work = self._work, []
             reads, self._reads = self._reads, []
         _settle([self._done(each, waiting) for each, waiting in work] + self._read_rows(reads))
