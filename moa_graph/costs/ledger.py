@@ -19,7 +19,7 @@ import logging
 import math
 import sqlite3
 import time
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -99,7 +99,7 @@ class Ledger:
         Raises:
             ConfigError: The file is not a ledger, is locked for longer than `wait`, or its disk is full.
         """
-        await self._within(wait, self._worker.run(self._rows.check_room))
+        await self._within(wait, lambda: self._worker.run(self._rows.check_room))
 
     async def get(self, key: str, *, wait: float = math.inf) -> dict[str, Any] | None:
         """Return the recorded value, or None. A row that cannot be read counts as absent, and that is logged.
@@ -111,7 +111,7 @@ class Ledger:
         Raises:
             ConfigError: The file is not a ledger or is locked for longer than `wait` seconds.
         """
-        return await self._within(wait, self._worker.read(key))
+        return await self._within(wait, lambda: self._worker.read(key))
 
     async def fence_key(self) -> bytes:
         """Return the file's random key for fence codes, the same for every process and every run that uses the file.
@@ -189,10 +189,10 @@ class Ledger:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    async def _within(self, wait: float, work: Awaitable[T]) -> T:
+    async def _within(self, wait: float, work: Callable[[], Awaitable[T]]) -> T:
         try:
             async with asyncio.timeout(None if wait == math.inf else wait):
-                return await work
+                return await work()
         except TimeoutError:
             raise ConfigError(f"ledger {self.path.name}: locked by another process for {wait:.3g} s.") from None
 

@@ -47,8 +47,9 @@ def insert(rows: int, *, replace: bool = False) -> str:
 
 
 def select(keys: int) -> str:
-    """Return the query for the rows of some keys."""
-    return f"SELECT key, CAST(value AS BLOB), digest, item FROM calls WHERE key IN ({', '.join('?' * keys)})"
+    """Return the query for the rows of some keys. Bytes, because one damaged text would fail the whole query."""
+    columns = ", ".join(f"CAST({name} AS BLOB)" for name in ("value", "digest", "item"))
+    return f"SELECT key, {columns} FROM calls WHERE key IN ({', '.join('?' * keys)})"
 
 
 def digest(key: str, value: bytes) -> str:

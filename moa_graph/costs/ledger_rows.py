@@ -70,15 +70,16 @@ class LedgerRows:
     def _rows_of(self, keys: Sequence[str]) -> list[Any]:
         return self._waiting(lambda db: db.execute(ledger_file.select(len(keys)), keys).fetchall())
 
-    def _value(self, key: str, text: bytes, digest: str, item: str) -> dict[str, Any] | None:
+    def _value(self, key: str, text: bytes, digest: bytes, item: bytes | None) -> dict[str, Any] | None:
         try:
-            if ledger_file.digest(key, text) != digest:
+            if ledger_file.digest(key, text).encode() != digest:
                 raise ValueError("its checksum is wrong")
             return dict(json.loads(text))
         except (ValueError, TypeError) as exc:
             if key not in self._damaged:
                 self._damaged.add(key)
-                place = f"ledger {self.path.name}: the row of item {item!r} with key {key[:12]}..."
+                name = (item or b"").decode("utf-8", "replace")
+                place = f"ledger {self.path.name}: the row of item {name!r} with key {key[:12]}..."
                 _log.warning("%s cannot be read (%s). The call is made again.", place, exc)
             return None
 
@@ -155,7 +156,9 @@ class LedgerRows:
 
 def is_busy(exc: BaseException) -> bool:
     """Return whether another process holds the file."""
-    return isinstance(exc, sqlite3.OperationalError) and exc.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+    # Errors of Python's own module, such as a text that is not UTF-8, have no code of SQLite's.
+    code = getattr(exc, "sqlite_errorcode", 0)
+    return isinstance(exc, sqlite3.OperationalError) and code & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
