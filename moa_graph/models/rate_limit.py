@@ -212,7 +212,7 @@ class RateLimiter:
     def _refused(self, epoch: int, retry_after: float | None) -> None:
         with self._lock:
             now = time.monotonic()
-            wait = self._learnt.refused(epoch, retry_after, now)
+            wait = self._learnt.refused(epoch, retry_after, now, self._running)
             self._limit = self._learnt.value
             if wait > 0:
                 self._ready_at = max(self._ready_at, now + wait)

@@ -55,6 +55,7 @@ class RequestLimit:
         self._proven = 0.0
         self._share = 0.0
         self._seen = 0
+        self._early = 0
         self._strikes = 0
         self._grow_at = 0.0
         self._repeats = 0
@@ -90,16 +91,17 @@ class RequestLimit:
             self.value = int(self._limit)
         return True
 
-    def refused(self, epoch: int, retry_after: float | None, now: float) -> float:
+    def refused(self, epoch: int, retry_after: float | None, now: float, running: int) -> float:
         """Take note of a 429 and return for how many seconds nothing is to be sent.
 
         Args:
             epoch: When its request was sent.
             retry_after: Seconds of its Retry-After; None when it had none.
             now: Seconds of a clock.
+            running: Requests under way, this one included.
         """
         self._count(1.0)
-        crowded, counts = self._share > TOLERATED, epoch == self.epoch
+        crowded, counts = self._share > TOLERATED and self._many(running - 1), epoch == self.epoch
         used = min(self._limit, self.busiest)
         if crowded and counts:
             # Only once per burst: the rest was sent under the same limit.
@@ -117,9 +119,18 @@ class RequestLimit:
         return wait
 
     def _count(self, refused: float) -> None:
-        self._seen = min(self._seen + 1, _MEMORY)
+        if self._seen < _MEMORY:
+            self._seen, self._early = self._seen + 1, self._early + int(refused)
         # The first replies count for more, so that a burst of refusals at the very start is seen.
         self._share += (refused - self._share) / max(self._seen, 16)
+
+    def _many(self, others: int) -> bool:
+        """Whether refusals are many among the first requests, those under way included.
+
+        A refusal comes at once and an answer later. Without this, a few chance refusals before the first answer would
+        look like too much at once.
+        """
+        return self._seen == _MEMORY or self._early > TOLERATED * (self._seen + others)
 
     def _lower(self, used: float, now: float) -> None:
         """Allow one request less for the first refusal of a burst, unless earlier cuts have not helped."""

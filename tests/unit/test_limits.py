@@ -337,3 +337,13 @@ async def test_calls_of_one_model_go_together_where_a_host_takes_one_at_a_time()
         await asyncio.sleep(0.01)
     await asyncio.gather(*tasks)
     assert served == list("aabbcc")
+
+
+@pytest.mark.parametrize(("refused", "left"), [(10, 100), (40, 50)])
+def test_refusals_before_the_first_answer_count_among_what_was_sent(refused: int, left: int) -> None:
+    """A 429 comes at once and an answer later: ten refusals of a hundred requests are a tenth, not all replies."""
+    limit = request_limit.RequestLimit(100, 1000)
+    limit.busiest = 100
+    for before in range(refused):
+        limit.refused(0, None, 0.0, 100 - before)
+    assert limit.value == left
