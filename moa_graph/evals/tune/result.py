@@ -187,7 +187,8 @@ class TuneResult:
             "gain_interval": None if versus is None or single else [versus.low, versus.high],
             "helped": int((each.scores[both] > base[both] + 1e-12).sum()),
             "hurt": int((each.scores[both] < base[both] - 1e-12).sum()),
-            "dollars_per_1000": None if each.cost is None else 1000 * each.cost,
+            # Twelve digits: the last ones depend on the order in which calls ended.
+            "dollars_per_1000": None if each.cost is None else float(f"{1000 * each.cost:.12g}"),
             "tokens": each.tokens,
             "calls": each.calls,
             "seconds": each.seconds,
