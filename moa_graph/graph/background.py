@@ -62,10 +62,16 @@ def run_sync(work: Coroutine[Any, Any, T], *, run: str = "") -> T:
         raise MoAError(
             "a sync call inside an async call of the same graph would wait for itself. Use the async method there."
         )
+    in_node = threading.current_thread() is not threading.main_thread()
+    before = _interrupt() if in_node else None
+    if before is not None and _interrupted.get(run) == id(before):
+        # The node waited for a free thread while its run was interrupted. Its request must not begin.
+        work.close()
+        raise CancelledError
     future = asyncio.run_coroutine_threadsafe(work, loop)
     try:
-        if threading.current_thread() is not threading.main_thread():
-            _cancel_when_interrupted(future, run)
+        if in_node:
+            _cancel_when_interrupted(future, run, before)
         return future.result()
     except CancelledError:
         raise
@@ -75,14 +81,10 @@ def run_sync(work: Coroutine[Any, Any, T], *, run: str = "") -> T:
         raise
 
 
-def _cancel_when_interrupted(future: Future[Any], run: str) -> None:
+def _cancel_when_interrupted(future: Future[Any], run: str, before: BaseException | None) -> None:
     """Wait for the work of a node; cancel it when the main thread is interrupted while it waits for the run."""
-    before = _interrupt()
     if before is None:
         _interrupted.clear()
-    elif _interrupted.get(run) == id(before):
-        # The node waited for a free thread while its run was interrupted.
-        future.cancel()
     seen = None
     while not future.done():
         wait([future], timeout=_POLL_SECONDS)
