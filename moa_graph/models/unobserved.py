@@ -1,8 +1,8 @@
 """Calls that no callback observes, made without LangChain's callbacks.
 
 For every call LangChain starts a callback manager, merges its metadata, and runs tasks that report to handlers. That is
-about a tenth of the CPU of a question, even without a handler. With a handler (tracing, `astream_events`, a caller's own
-callbacks) LangChain makes the call.
+about a tenth of the CPU of a question, even without a handler. With a handler (tracing, `astream_events`, a caller's
+own callbacks) LangChain makes the call.
 """
 
 from __future__ import annotations
