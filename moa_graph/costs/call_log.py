@@ -66,7 +66,9 @@ def _sent_part(message: Any) -> Any:
     """Return what a provider is sent of a message: its id, its metadata and empty fields are left out."""
     if isinstance(message, Mapping):
         return {k: v for k, v in message.items() if k != "id"}
-    extras = {name: value for name in _MESSAGE_FIELDS if (value := getattr(message, name, None))}
+    # The message's own fields: pydantic looks for an attribute that does not exist in many places.
+    fields = {**vars(message), **(message.model_extra or {})}
+    extras = {name: value for name in _MESSAGE_FIELDS if (value := fields.get(name))}
     return {"type": message.type, "content": message.content, **extras}
 
 

@@ -84,9 +84,12 @@ def _answered(turns: Sequence[BaseMessage]) -> Iterator[BaseMessage]:
 
 def _encodable(message: BaseMessage) -> BaseMessage:
     """Return `message` with names, ids and arguments that can be sent. Its content follows later."""
-    texts = {name: getattr(message, name, None) for name in ("name", "tool_call_id")}
+    # The message's own fields: pydantic looks for an attribute that does not exist in many places.
+    fields = vars(message)
     changed: dict[str, Any] = {
-        name: encoded for name, text in texts.items() if text and (encoded := encodable(text)) != text
+        name: encoded
+        for name in ("name", "tool_call_id")
+        if (text := fields.get(name)) and (encoded := encodable(text)) != text
     }
     calls = message.tool_calls if isinstance(message, AIMessage) else []
     if calls and (made := plain(calls, text=MAX_ARGUMENT_CHARS, values=100_000)) is not None and made != calls:
