@@ -296,7 +296,8 @@ class ChatMoA(BaseChatModel):
     ) -> CallbackRun:
         """Return the arguments of the inner graph's call; `options` are those of the model's call."""
         parent, form = options.pop(_PARENT, None), options.pop(_FORM, None)
-        options.pop("stream", None)
+        for name in ("stream", "stream_usage"):  # the method decides the one; tokens are always counted
+            options.pop(name, None)
         mine = {"temperature": self.temperature, "max_tokens": self.max_tokens, "stop": stop or self.stop}
         bound = checked_options({**{name: value for name, value in mine.items() if value is not None}, **options})
         if parent is None:

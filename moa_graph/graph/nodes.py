@@ -28,11 +28,13 @@ from moa_graph.graph.limits import late, over_caps, refuse_over_budget, refuse_t
 from moa_graph.graph.preparation import make_models, require_keys
 from moa_graph.graph.records import not_enough
 from moa_graph.graph.runs import ANSWER, Run, Runs, Step
+from moa_graph.graph.schema_checks import check_schemas
 from moa_graph.graph.slot import SlotCall
 from moa_graph.graph.targets import AGGREGATOR, PROPOSER
 from moa_graph.mixture.context import settings
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.mixture.proposer import Proposer
+from moa_graph.models.tools import bound_to
 from moa_graph.state import Draft, MoAState, Note, RunInfo, counted
 
 Work = Callable[[Any, RunnableConfig], Awaitable[dict[str, Any]]]
@@ -86,6 +88,7 @@ class Nodes:
         """Check the input, the keys and the caps; empty the last turn's drafts; open the first layer."""
         wanted = settings(self.mixture, get_runtime().context)
         check(state["messages"])
+        check_schemas(bound_to(wanted).bound)
         specs = [*self.mixture.specs, wanted.aggregator]
         await require_keys(specs)
         if self.ledger:

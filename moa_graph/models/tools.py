@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
+from inspect import signature
 from typing import Any, get_args, get_type_hints
 
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
@@ -19,6 +21,9 @@ __all__ = ["bound_model", "bound_to"]
 
 _NOTHING = BoundContext()
 
+_LANGCHAINS = frozenset({"tools", "tool_choice", "strict", "parallel_tool_calls", "response_format"})
+"""Options that LangChain's OpenAI classes read themselves."""
+
 
 def bound_to(run: Settings) -> BoundContext:
     """Return the options that the caller bound to the aggregator; empty by default."""
@@ -29,8 +34,8 @@ def bound_model(run: Settings, spec: Proposer) -> tuple[Runnable[LanguageModelIn
     """Return an aggregator's model with the caller's sampling and tools, and the further options of its call.
 
     Raises:
-        ConfigError: the model cannot be made, or its class has no tool calling, does not take these tools, or has no
-            JSON mode.
+        ConfigError: the model cannot be made, or its class has no tool calling, does not take these tools or options,
+            or has no JSON mode.
     """
     options = dict(bound_to(run).bound)
     model = registry.chat_model(
@@ -39,6 +44,7 @@ def bound_model(run: Settings, spec: Proposer) -> tuple[Runnable[LanguageModelIn
         max_tokens=options.pop("max_tokens", run.max_tokens),
     )
     _refuse_format(options.get("response_format"), model, spec)
+    _refuse_unknown(options, model, spec)
     called = {**_format(options, model), **({"stop": stop} if (stop := options.pop("stop", None)) else {})}
     tools = options.pop("tools", None)
     if not tools:
@@ -89,3 +95,23 @@ def _refuse_format(response_format: object, model: BaseChatModel, spec: Proposer
     if methods and "json_mode" not in methods:
         others = " or ".join(str(name) for name in methods)
         raise ConfigError(f"the aggregator {spec.label} has no JSON mode (response_format json_object): use {others}.")
+
+
+def _refuse_unknown(options: Mapping[str, Any], model: BaseChatModel, spec: Proposer) -> None:
+    """Refuse options of the call that OpenAI's SDK does not take. It would refuse them when the drafts are paid for.
+
+    Raises:
+        ConfigError: an option is unknown.
+    """
+    kind: Any = getattr(model, "inner", model)
+    others = {name: value for name, value in options.items() if name not in _LANGCHAINS}
+    if not others or not hasattr(kind, "root_async_client"):
+        return
+    payload = kind._get_request_payload([], **others)
+    client = kind.root_async_client
+    create = client.chat.completions.create if "messages" in payload else client.responses.create
+    known = signature(create).parameters
+    if unknown := sorted(payload.keys() - known.keys()):
+        near = difflib.get_close_matches(unknown[0], known, n=1)
+        hint = f"Did you mean {near[0]!r}?" if near else "What only its server knows goes into `extra_body`."
+        raise ConfigError(f"the aggregator {spec.label} does not take the option {unknown[0]!r} of a call. {hint}")
