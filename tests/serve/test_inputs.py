@@ -9,12 +9,14 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import anthropic
+import openai
 import pytest
 from anthropic import Anthropic
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from openai import OpenAI
 
-from moa_graph import ChatMoA
+from moa_graph import ChatMoA, InputError
 from tests.provider import Provider
 from tests.serving import Served, mixture
 
@@ -174,3 +176,12 @@ def test_a_system_message_in_mid_conversation_comes_first_at_the_provider(way: s
     roles = [message["role"] for message in sent]
     assert "system" not in roles[1:] and "developer" not in roles[1:]
     assert "Be short." in json.dumps(sent) and roles[-1] == "user"
+
+
+@pytest.mark.parametrize("way", TOOLS)
+def test_a_malformed_schema_of_a_tool_is_refused_before_any_request(way: str, answer: Any, provider: Provider) -> None:
+    tools = json.loads(json.dumps(TOOLS[way]).replace('"object"', '"objekt"'))
+    with pytest.raises((InputError, openai.BadRequestError, anthropic.BadRequestError)) as caught:
+        answer(way, [{"role": "user", "content": ASK}], **tools)
+    assert 'tools[0].function.parameters.type: expected "object", got "objekt"' in str(caught.value)
+    assert not provider.requests()
