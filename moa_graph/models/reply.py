@@ -129,6 +129,8 @@ def _read(raw: Raw, tools: bool) -> Reply:
     calls, invalid = checked_calls(raw.calls, cut=finish.status == "truncated") if raw.calls else ([], [])
     offered = calls if tools else []
     status, error, fault = _judge(raw, text, finish, offered, invalid if tools else [])
+    # An answer to no tokens is a count that nobody stated: LangChain's Anthropic class writes 0 for a missing usage.
+    usage = None if raw.usage and not raw.usage["input_tokens"] and (text or calls) else raw.usage
     message = AIMessage(
         content=_native(raw.content) if offered and _must_return(raw.content) else text,
         tool_calls=offered,
@@ -136,9 +138,9 @@ def _read(raw: Raw, tools: bool) -> Reply:
         additional_kwargs=_extra(raw.extra) if offered else {},
         response_metadata=_metadata(raw.metadata, finish),
         id=plain(raw.id, text=200) if isinstance(raw.id, str) and raw.id else None,
-        usage_metadata=usage_metadata(raw.usage),
+        usage_metadata=usage_metadata(usage),
     )
-    return Reply(status, text, error, message, raw.usage, stated_cost(raw.metadata), fault)
+    return Reply(status, text, error, message, usage, stated_cost(raw.metadata), fault)
 
 
 def _judge(

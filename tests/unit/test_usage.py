@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from langchain_core.messages import AIMessageChunk
+from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_openai import ChatOpenAI
 
 from moa_graph.costs.prices import price
 from moa_graph.mixture.proposer import Proposer
+from moa_graph.models.reply import read
 from moa_graph.models.reply_fields import usage_from
 from moa_graph.models.reply_openai import repairing
 from moa_graph.state import Usage, as_usage, new_usage, total_usage
@@ -105,3 +106,24 @@ def test_cache_writes_of_every_lifetime_count() -> None:
     details = {"cache_creation": 0, "ephemeral_5m_input_tokens": 100, "ephemeral_1h_input_tokens": 500}
     found = usage_from({"input_tokens": 1_000, "output_tokens": 1, "input_token_details": details})
     assert found == new_usage(1_000, 1, cache_write_tokens=600)
+
+
+@pytest.mark.parametrize("output", [0, 7])
+@pytest.mark.parametrize("form", ["LangChain", "OpenAI"])
+def test_an_answer_to_no_tokens_has_an_unknown_usage(output: int, form: str) -> None:
+    """LangChain's Anthropic class writes 0 where a compatible server states no usage: its cost would be 0 dollars."""
+    counts: Any = {"input_tokens": 0, "output_tokens": output, "total_tokens": output}
+    if form == "LangChain":
+        message = AIMessage("An answer.", usage_metadata=counts)
+    else:
+        usage = {"prompt_tokens": 0, "completion_tokens": output}
+        message = AIMessage("An answer.", response_metadata={"token_usage": usage})
+    reply = read(message)
+    assert reply.status == "ok" and reply.usage is None and reply.message.usage_metadata is None
+
+
+def test_no_tokens_of_a_reply_without_an_answer_are_a_count() -> None:
+    """A provider that filters a prompt says that it charges nothing."""
+    counts: Any = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
+    reply = read(AIMessage("", usage_metadata=counts, response_metadata={"finish_reason": "content_filter"}))
+    assert reply.status == "filtered" and reply.usage is not None and reply.usage["input_tokens"] == 0
