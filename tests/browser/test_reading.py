@@ -79,6 +79,21 @@ def test_a_reader_of_a_draft_is_not_moved_but_led(browser, site, provider):
         release_until(page, provider, "#send")
 
 
+def test_a_card_shows_the_end_of_a_growing_draft_and_the_beginning_of_a_complete_one(page, provider):
+    def hidden(edge):
+        """Return the pixels of the first draft that are beyond an edge of its card's window."""
+        window, text = (page.locator(each).first.bounding_box() for each in (".clip", ".clip > .md"))
+        below = text["y"] + text["height"] - window["y"] - window["height"]
+        return below if edge == "bottom" else window["y"] - text["y"]
+
+    ask(page, "long", "Why?", wait=False)
+    page.wait_for_function("() => document.querySelector('.clip > .md')?.offsetHeight > 300")
+    assert hidden("bottom") < 2 and hidden("top") > 50
+    provider.release()
+    page.wait_for_selector(".layer:first-child .card:first-child .chip.ok")
+    assert hidden("top") < 2 and hidden("bottom") > 50
+
+
 def test_a_reload_and_back_lead_to_the_same_run(page):
     ask(page, "partial", "the first run")
     first = page.url

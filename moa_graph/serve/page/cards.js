@@ -87,13 +87,8 @@ function cardView(turn, first, onVote, onRetry) {
     el("div", { class: "body" }, clip, more), foot, vote);
   const text = growing(5);
   let current = first;
-  let following = false; // whether the end of the growing text was shown
   let shown = null; // the state for which the body was rendered, so that it is rendered once
-  const render = seldom(() => {
-    text.update(current.text);
-    clip.scrollTop = clip.scrollHeight;
-    following = true;
-  });
+  const render = seldom(() => text.update(current.text));
 
   function update(draft) {
     const [word, kind] = KINDS[draft.status] ?? [draft.status, "warn"];
@@ -124,6 +119,7 @@ function cardView(turn, first, onVote, onRetry) {
 
   function token() {
     if (!text.node.parentNode) clip.replaceChildren(text.node);
+    clip.classList.add("grows");
     render();
   }
 
@@ -134,7 +130,7 @@ function cardView(turn, first, onVote, onRetry) {
       render.cancel();
       text.update(draft.text, true, !node.classList.contains("open"));
       clip.replaceChildren(...(draft.error ? [el("p", { class: "error" }, draft.error)] : []), text.node);
-      if (following) clip.scrollTop = 0;
+      clip.classList.remove("grows");
     }
   }
 
