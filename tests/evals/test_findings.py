@@ -566,3 +566,48 @@ def test_impossible_tokens_have_no_log_probability() -> None:
     assert first_share([{"token": "M", "logprob": -0.1}, {"token": "m", "logprob": None}]) == 0
     assert first_share([{"token": "m", "logprob": -0.1}, {"token": "M", "logprob": float("nan")}]) == 1
     assert first_share([{"token": "m"}, {"token": "M", "logprob": None}]) is None
+
+
+# Numbers and names that no table can hold.
+
+
+@pytest.mark.parametrize("digits", ["9" * 400, "9" * 5000])
+def test_numbers_of_thousands_of_digits_are_one_clear_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], digits: str
+) -> None:
+    file = tmp_path / "one.jsonl"
+    for field, value in (("idx", digits), ("idx", f'"{digits}"'), ("result", digits)):
+        row = {"idx": "1", "result": '"2"', field: value}
+        file.write_text("".join(f'{{"idx": {n}, "result": 1}}\n' for n in (7, 8)))
+        with file.open("a") as out:
+            out.write("{" + ", ".join(f'"{name}": {text}' for name, text in row.items()) + "}\n")
+        code = moa("judge", "--judge", f"a={file}", "--judge", f"b={file}", "--json")
+        said = capsys.readouterr()
+        named_in_error = f"{file}, row 3: `idx` is inf; it must be a number or text" in said.err
+        assert (code, named_in_error) == ((2, True) if field == "idx" and value == digits else (0, False)), said.err
+        if field == "result":
+            assert f"{file}, row 3 has result inf" in said.err
+
+
+def test_a_damaged_row_of_a_judges_second_file_is_named_by_its_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Files of one judge are its runs; a row's number is that of its own file, also where annotators are mixed."""
+    first = write(tmp_path / "first.json", [{"idx": 1, "result": 1, "annotator": name} for name in ("x", "y")])
+    second = write(tmp_path / "second=2.json", [{"idx": 1, "result": 1}, {"idx": True, "result": 1}])
+    assert moa("judge", "--judge", f"j={first}", "--judge", f"j={second}") == 2
+    assert f"{second}, row 2: `idx` is True" in capsys.readouterr().err
+    mixed = write(tmp_path / "mixed.json", [{"idx": 1, "result": 1, "annotator": "x"}, {"result": 1, "annotator": "y"}])
+    assert moa("judge", "--judge", mixed) == 2
+    assert f"judge 'y', {mixed}, row 2 has no text" in capsys.readouterr().err
+
+
+def test_a_folder_may_have_the_sign_that_selects_a_system(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "C#"
+    folder.mkdir()
+    rows = [{"question_id": n, "model": name, "turn": 1, "score": 5 + n % 2, "judge": "g"} for n in range(81, 87)
+            for name in ("a", "b#2")]  # fmt: skip
+    both = write(folder / "both.json", rows)
+    one = write(folder / "one=1#.json", [row for row in rows if row["model"] == "a"])
+    assert moa("compare", one, f"{both}#b#2", "--json") == 0
+    assert [row["name"] for row in json.loads(capsys.readouterr().out)["systems"]] == ["one=1#", "b#2"]

@@ -152,13 +152,67 @@ def test_options_are_read_up_to_their_number(text: str, options: int, letter: st
         ({"options": {"A": "Rome", "B": "Paris"}, "answer": "Paris", "answer_idx": "B"}, "B", 2),
         ({"options": ["Rome", "Paris"], "gold": "Paris"}, "B", 2),
         ({"options": ["B", "A"], "gold": "A"}, "A", 2),
+        ({"options": [{"label": "A", "text": "a"}, {"label": "B", "text": "b"}], "answerKey": "B"}, "B", 2),
+        ({"choices": [3, 4, 5], "answer": 0}, "A", 3),
+        ({"choices": '["a", "b", "c"]', "answer": "2"}, "C", 3),
+        ({"options": "['it''s', 'b']", "answer": "b"}, "B", 2),
+        ({"A": "Rome", "B": "Paris", "C": "Bonn", "answer": "C"}, "C", 3),
+        ({"option1": "Rome", "option2": "Paris", "answer": "2"}, "B", 2),
+        ({"option_a": "Rome", "option_b": "Paris", "source": "x", "answer": "a"}, "A", 2),
+        ({"opa": "Rome", "opb": "Paris", "opc": "Bonn", "opd": "Lima", "answer": "Bonn"}, "C", 4),
     ],
 )
 def test_options_in_published_forms(row: dict[str, Any], letter: str, options: int) -> None:
-    """MMLU's place from 0, ARC's labels, MedQA's texts by letter, and the right option by its text."""
+    """MMLU's place from 0, ARC's labels, texts by letter, columns of a table, and the right option by its text."""
     (made,) = own_prompts([{"question": "Which?", **row}], "mine.jsonl")
     assert (made.match, made.gold, made.options) == ("choice", (letter,), options)
     assert "\nA. " in made.text and "Which?" in made.text
+
+
+def test_a_table_of_mmmlu_is_read_with_its_options(tmp_path: Path) -> None:
+    path = tmp_path / "mmmlu.csv"
+    path.write_text(
+        "\ufeffQuestion,A,B,C,D,Answer,Subject\r\n2 + 2?,3,4,5,6,B,math\r\n,,,,,,\r\nPeru?,Quito,Lima,,,B,geo\r\n"
+    )
+    one, two = own_prompts(read_rows(path), path.name)
+    assert (one.gold, one.options, two.gold, two.options) == (("B",), 4, ("B",), 2)
+    assert one.text.startswith("2 + 2?\n\nA. 3\nB. 4\nC. 5\nD. 6\n")
+
+
+@pytest.mark.parametrize(
+    ("row", "text"),
+    [
+        ({"instruction": "Translate.", "input": "Hallo", "output": "Hello"}, "Translate.\n\nHallo"),
+        ({"instruction": "Sort.", "input": ""}, "Sort."),
+        ({"passage": "Lima is in Peru.", "question": "Where?"}, "Lima is in Peru.\n\nWhere?"),
+        ({"context": "Lima.", "question": "Lima. Where?"}, "Lima. Where?"),
+        ({"context": "Lima.", "prompt": "Where?"}, "Where?"),
+        ({"prompt": None, "question": "Where?", "messages": None, "tags": None, "match": float("nan")}, "Where?"),
+    ],
+)
+def test_no_part_of_a_question_is_left_out(row: dict[str, Any], text: str) -> None:
+    """Alpaca's input belongs to its instruction, and a passage to its question; null is no field."""
+    assert own_prompts([row], "mine.jsonl")[0].text == text
+
+
+@pytest.mark.parametrize(
+    "row",
+    [{"prompt": "Compute a + b.", "a": 3, "b": 4, "gold": 7}, {"prompt": "Which?", "A": "x", "B": "y", "gold": "z"}],
+)
+def test_other_columns_are_no_options(row: dict[str, Any]) -> None:
+    (made,) = own_prompts([row], "mine.jsonl")
+    assert (made.match, made.options, made.text) == ("final", None, row["prompt"])
+
+
+@pytest.mark.parametrize(
+    "row", [{"choices": "a or b"}, {"options": ["one"]}, {"choices": [["a"], ["b"]]}, {"options": list(range(27))}]
+)
+def test_options_that_cannot_be_read_are_refused(row: dict[str, Any]) -> None:
+    """Without its options another question would be asked."""
+    with pytest.raises(
+        InputError, match=r"mine.jsonl, row 1: `(choices|options)` is .*; it must be a list of 2 to 26 texts"
+    ):
+        own_prompts([{"question": "Which?", "gold": "A", **row}], "mine.jsonl")
 
 
 def test_prompts_in_the_forms_of_other_tools() -> None:

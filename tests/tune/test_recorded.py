@@ -91,6 +91,18 @@ def test_a_question_in_several_rows_is_one_question(tmp_path: Path) -> None:
     assert found.repeated == 2
 
 
+def test_an_instruction_with_other_input_is_another_question(tmp_path: Path) -> None:
+    """Alpaca's form: the same instruction on six inputs is six questions, and none of them has two right answers."""
+    rows = [
+        {"instruction": "Add one.", "input": str(n), "gold": str(n + 1), "model": model, "output": f"It is {n + 1}"}
+        for n in range(6)
+        for model in ("org/a", "b:1")
+    ]
+    found = read_recorded(lines(tmp_path / "mine.jsonl", rows))
+    assert [prompt.text for prompt in found.prompts] == [f"Add one.\n\n{n}" for n in range(6)]
+    assert found.samples.scores.min() == 1
+
+
 def test_verdicts_follow_their_drafts(tmp_path: Path) -> None:
     """Scores stand in the row's own order of drafts; the recorded judges choose by them."""
     rows = drafts(6)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from moa_graph.cli.eval.options import Choice
 from moa_graph.cli.eval.recorded import named
@@ -118,25 +118,42 @@ def _ask(
     return outcome
 
 
-def _recorded(entry: str) -> list[tuple[str, list[Row]]]:
+class _Rows(NamedTuple):
+    """Rows of one judge, and how messages name each."""
+
+    rows: list[Row]
+    places: list[str]
+
+
+def _recorded(entry: str) -> list[tuple[str, _Rows]]:
     """Return the rows of FILE or NAME=FILE by judge; a file of several annotators has several judges."""
-    name, equals, path = entry.partition("=")
-    file = Path(path if equals else entry)
+    name, equals, path = ("", "", entry) if Path(entry).is_file() else entry.partition("=")
+    file = Path(path)
     rows = read_rows(file)
+    if not rows:
+        raise InputError(f"{file} is empty")
     own = name if equals else file.name.split(".json")[0]
     annotators = list(dict.fromkeys(str(row["annotator"]) for row in rows if isinstance(row.get("annotator"), str)))
-    if len(annotators) < 2:
-        return [(own, rows)]
-    print_status(f"warning: {file} has {len(annotators)} judges; each is rated by itself")
-    return [(who, [row for row in rows if row.get("annotator") == who]) for who in annotators]
+    several = len(annotators) > 1
+    if several:
+        print_status(f"warning: {file} has {len(annotators)} judges; each is rated by itself")
+    found: dict[str, _Rows] = {who: _Rows([], []) for who in (annotators if several else [own])}
+    for number, row in enumerate(rows, 1):
+        who = row.get("annotator") if several else own
+        if isinstance(who, str):
+            found[who].rows.append(row)
+            found[who].places.append(f"{file}, row {number}")
+    return list(found.items())
 
 
-def _merged(entries: Sequence[tuple[str, list[Row]]]) -> list[votes.RecordedJudge]:
+def _merged(entries: Sequence[tuple[str, _Rows]]) -> list[votes.RecordedJudge]:
     """Return the judges; a name given twice is one judge with more runs."""
-    found: dict[str, list[Row]] = {}
-    for name, rows in entries:
-        found.setdefault(name, []).extend(rows)
-    return [votes.judge(name, rows) for name, rows in found.items()]
+    found: dict[str, _Rows] = {}
+    for name, (rows, places) in entries:
+        known = found.setdefault(name, _Rows([], []))
+        known.rows.extend(rows)
+        known.places.extend(places)
+    return [votes.judge(name, rows, places) for name, (rows, places) in found.items()]
 
 
 def _judge_agreement(judges: Sequence[votes.RecordedJudge], out: Path | None, *, as_json: bool) -> None:

@@ -12,7 +12,7 @@ from moa_graph.costs.amounts import number_of
 from moa_graph.errors import InputError, MoAError
 from moa_graph.evals.alpaca_eval.figures import alpaca_systems
 from moa_graph.evals.compare.pairs import compare
-from moa_graph.evals.compare.systems import load
+from moa_graph.evals.compare.systems import load, place_of
 from moa_graph.evals.data import assets
 from moa_graph.evals.data.catalog import Asset, catalog
 from moa_graph.evals.data.files import Row, read_rows
@@ -124,7 +124,7 @@ def compare_systems(systems: Sequence[str], out: Path | None, *, seed: int, as_j
     """Print the systems' own figures and all pairs: difference, interval, corrected p, and the result in words."""
     if len(systems) < 2:
         raise InputError("comparing needs at least two systems")
-    loaded = [named(Path(entry.partition("#")[0]), partial(load, entry)) for entry in systems]
+    loaded = [named(place_of(entry)[0], partial(load, entry)) for entry in systems]
     figures = compare(loaded, seed=seed)
     notes(figures["warnings"])
     if out:

@@ -70,8 +70,7 @@ def load(entry: str) -> ScoredSystem:
     Raises:
         InputError: The path has no recorded results, nothing in it can be read, or it has several systems.
     """
-    place, _, pick = entry.partition("#")
-    path = Path(place)
+    path, pick = place_of(entry)
     file = _recorded_file(path) if path.is_dir() else path
     rows = read_rows(file)
     if not rows:
@@ -88,6 +87,13 @@ def load(entry: str) -> ScoredSystem:
     name = _picked(pick, list(systems), str(file))
     figures = _figures(path) if path.is_dir() else {}
     return replace(systems[name], names=_names(path, pick, name), figures=figures)
+
+
+def place_of(entry: str) -> tuple[Path, str]:
+    """Return the path and the selected system of ``PATH#SYSTEM``, whose path may have a # of its own."""
+    cuts = [len(entry), *(place for place in range(len(entry) - 1, -1, -1) if entry[place] == "#")]
+    cut = next((place for place in cuts if Path(entry[:place]).exists()), cuts[-1])
+    return Path(entry[:cut]), entry[cut + 1 :]
 
 
 def _nothing_readable(rows: Sequence[Row]) -> str:

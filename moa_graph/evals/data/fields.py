@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 from moa_graph.errors import InputError
+
+_LONGEST_ID = 18
+"""Digits of an id that is a number."""
+
+QUESTION = ("prompt", "question", "problem", "instruction", "input")
+"""Names of a row's question, the first of which counts."""
+_CONTEXT = ("context", "passage", "article")
 
 
 class UnreadableError(InputError):
@@ -22,7 +29,9 @@ def identifier(value: Any, where: str, field: str) -> int | str:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
         raise InputError(f"{where}: `{field}` is {brief(value)}; it must be a number or text")
-    return int(value) if isinstance(value, str) and value.isascii() and value.isdecimal() else value
+    # Longer digits are a name: no table holds such a number, and Python converts 4,300 digits at most.
+    digits = isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= _LONGEST_ID
+    return int(value) if digits else value
 
 
 def name(value: Any, where: str, field: str) -> str:
@@ -34,6 +43,22 @@ def name(value: Any, where: str, field: str) -> str:
     if value is None or value == "":
         return ""
     return str(identifier(value, where, field)) if not isinstance(value, str) else value
+
+
+def question(row: Mapping[str, Any]) -> Any:
+    """Return a row's whole question; None without one.
+
+    That is an instruction with its `input`, as in Alpaca's sets, and a question behind the text that it is about, as in
+    BoolQ and RACE. A `prompt` is whole by itself.
+    """
+    field = next((name for name in QUESTION if row.get(name) not in (None, "") and row[name] == row[name]), None)
+    text = None if field is None else row[field]
+    if not isinstance(text, str) or field not in ("question", "instruction"):
+        return text
+    before = [row[name] for name in _CONTEXT if isinstance(row.get(name), str)] if field == "question" else []
+    after = [row["input"]] if field == "instruction" and isinstance(row.get("input"), str) else []
+    parts = [part for part in (*before, text, *after) if part.strip() and (part is text or part.strip() not in text)]
+    return "\n\n".join(parts)
 
 
 def brief(value: Any) -> str:

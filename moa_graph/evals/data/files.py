@@ -40,6 +40,9 @@ _KINDS = (
 LARGEST = 1 << 29
 """Maximum size of an unpacked file in bytes (512 MiB). A gzip file may unpack to a thousand times its size."""
 
+_LONGEST_NUMBER = 300
+"""Characters of a whole number. Floats end at 309 digits."""
+
 _ROOM = 1 << 16
 """Bytes that a folder must have room for."""
 
@@ -123,7 +126,7 @@ def _wrapped(text: str, first: str) -> list[Row] | None:
     if not first.lstrip().startswith("{"):
         return None
     try:
-        whole = json.loads(text)
+        whole = json.loads(text, parse_int=_number)
     except (ValueError, RecursionError):
         return None
     lists = {k: v for k, v in whole.items() if isinstance(v, list) and v and all(isinstance(row, dict) for row in v)}
@@ -143,11 +146,16 @@ def _kind(data: bytes) -> str | None:
 
 def _loads(text: str, where: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, parse_int=_number)
     except ValueError as error:
         raise InputError(f"{where} is not JSON: {error}") from error
     except RecursionError as error:
         raise InputError(f"{where} is nested too deeply to be read") from error
+
+
+def _number(digits: str) -> int | float:
+    """Return a whole number; infinity where it has more digits than any float, so that nobody overflows on it."""
+    return int(digits) if len(digits) <= _LONGEST_NUMBER else float(digits)
 
 
 def _row(value: Any, where: str) -> Row:

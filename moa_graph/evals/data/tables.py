@@ -17,7 +17,7 @@ _LONGEST_FIELD = 1 << 24
 
 
 def csv_rows(text: str, where: str) -> list[dict[str, Any]]:
-    """Return the rows of a CSV file with a header. Empty fields are left out.
+    """Return the rows of a CSV file with a header. Empty fields and empty rows are left out.
 
     Fields are separated by commas, or by tabs or semicolons where the header has more of these.
 
@@ -34,7 +34,9 @@ def csv_rows(text: str, where: str) -> list[dict[str, Any]]:
         for row in reader:
             if None in row:
                 raise InputError(f"{where}:{reader.line_num} has more fields than the header")
-            found.append({name: value for name, value in row.items() if value not in (None, "")})
+            fields = {name: value for name, value in row.items() if value not in (None, "")}
+            # Spreadsheets write rows of separators behind the last one.
+            found += [fields] if any(value.strip() for value in fields.values()) else []
     except csv.Error as error:
         raise InputError(f"{where}:{reader.line_num} is not CSV: {error}") from error
     return found

@@ -86,7 +86,7 @@ def label(value: Any) -> float | None:
             value = float(word)
         except ValueError:
             return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     if value == 0:
         return 1.5
@@ -166,8 +166,13 @@ def _key(row: Row, where: str) -> Key:
     return (row["instruction"], row["output_1"], row["output_2"])
 
 
-def judge(name: str, rows: Sequence[Row]) -> RecordedJudge:
+def judge(name: str, rows: Sequence[Row], places: Sequence[str] = ()) -> RecordedJudge:
     """Read a judge's verdicts in either format; rows of one pair are its runs, in file order.
+
+    Args:
+        name: The judge's name.
+        rows: Its rows, of one file or several.
+        places: How messages name each row; by its number if left out.
 
     Raises:
         InputError: The file is empty, or no verdict could be read; the message names the first one.
@@ -177,14 +182,15 @@ def judge(name: str, rows: Sequence[Row]) -> RecordedJudge:
     verdict = next((key for key in rows[0] if key.endswith("_result") or key in _VERDICTS), "preference")
     verdicts: dict[Key, list[float | None]] = {}
     unreadable = None
-    for number, row in enumerate(rows, 1):
-        where = f"judge {name!r}, row {number}"
+    places = places or [f"row {number}" for number in range(1, len(rows) + 1)]
+    for place, row in zip(places, rows, strict=True):
+        where = f"judge {name!r}, {place}"
         key = (str(identifier(row["idx"], where, "idx")),) if "idx" in row else _key(row, where)
         value = row.get(verdict)
         verdicts.setdefault(key, []).append(label(value))
         if unreadable is None and verdicts[key][-1] is None:
             shown = repr(value)
-            unreadable = f"row {number} has {verdict} {shown[:60]}"
+            unreadable = f"{place} has {verdict} {shown[:60]}"
     if not any(vote is not None for votes in verdicts.values() for vote in votes):
         raise InputError(
             f"no verdict of judge {name!r} could be read: {unreadable}; a verdict is 1, 2, a number between, or a tie "

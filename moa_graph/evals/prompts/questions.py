@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from moa_graph.errors import InputError
-from moa_graph.evals.data.fields import brief
+from moa_graph.evals.data.fields import QUESTION, brief, question
 from moa_graph.evals.data.files import Row
 from moa_graph.evals.prompts.grade import Match, check_gold
-from moa_graph.evals.prompts.published import GOLD, as_prompts
+from moa_graph.evals.prompts.options import GOLD
+from moa_graph.evals.prompts.published import OF_GPQA, as_prompts
 
-_TEXT = ("prompt", "question", "problem", "instruction", "input")
 _ID = ("id", "question_id", "unique_id", "task_id")
 _ROLES = ("system", "user", "assistant")
 _ENDING = 'End with a line "Answer: X", where X is the letter of the right option.'
@@ -87,8 +87,12 @@ def _row(row: Any, number: int, source: str) -> Row:
         return {"prompt": row}
     if not isinstance(row, dict):
         raise InputError(f"{source}, row {number} is {brief(row)}; it must be an object with a `prompt`, or text")
-    known = {*_TEXT, "messages", "Question"}
-    return row if known & row.keys() else {str(name).lower(): value for name, value in row.items()}
+    # Tables of pandas write null or NaN where a row lacks a field.
+    made: Row = {str(name): value for name, value in row.items() if value is not None and value == value}
+    if {*QUESTION, "messages", OF_GPQA} & made.keys():
+        return made
+    # A column of one letter is an option's.
+    return {name if len(name) == 1 else name.lower(): value for name, value in made.items()}
 
 
 def _own_prompt(row: Row, number: int, where: str, match: Match | None) -> OwnPrompt:
@@ -119,7 +123,7 @@ def _own_prompt(row: Row, number: int, where: str, match: Match | None) -> OwnPr
 
 
 def _turns(row: Row, where: str) -> tuple[tuple[str, str], ...]:
-    text = next((row[name] for name in _TEXT if name in row), None)
+    text = question(row)
     if "messages" in row or isinstance(text, list):
         messages = row.get("messages", text)
         if not isinstance(messages, list) or not messages:
@@ -129,7 +133,7 @@ def _turns(row: Row, where: str) -> tuple[tuple[str, str], ...]:
             raise InputError(f"{where}: the last of `messages` must have the role user")
         return turns
     if not isinstance(text, str) or not text.strip():
-        raise InputError(f"{where} has no text under {', '.join(_TEXT)}, and no `messages`")
+        raise InputError(f"{where} has no text under {', '.join(QUESTION)}, and no `messages`")
     system = row.get("system")
     return (*((("system", system),) if isinstance(system, str) and system else ()), ("user", text))
 

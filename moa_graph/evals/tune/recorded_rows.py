@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from moa_graph.errors import InputError
+from moa_graph.evals.data.fields import question
 from moa_graph.evals.data.files import Row
 
 __all__ = ["ID", "as_drafts", "as_text", "drafts_of_model", "final_answers", "gold_in", "gold_of", "has_drafts",
            "text_field"]  # fmt: skip
 
 ID = ("id", "question_id", "unique_id", "uid", "index")
-_QUESTION = ("prompt", "question", "problem", "instruction", "input")
 _DRAFTS = ("drafts", "responses", "outputs", "generations", "completions", "candidates", "answers", "predictions")
 _MODEL = ("model", "model_name", "generator", "name")
 _GOLD = ("gold", "expected", "reference", "target", "label")
@@ -101,8 +101,8 @@ def _about(row: Row) -> Row:
     """Return what a row says of its question."""
     text = next((name for name in _TEXT if name in row), None) if _is_one_draft(row) else None
     gold = _first(row, _GOLD if text == "answer" else (*_GOLD, "answer"))
-    known = {name: value for name, names in (("id", ID), ("question", _QUESTION))
-             if (value := _first(row, names)) is not None and value != ""}  # fmt: skip
+    about = {"id": _first(row, ID), "question": question(row)}
+    known = {name: value for name, value in about.items() if value is not None and value != ""}
     return {**known, **{name: row[name] for name in _KEPT if name in row}, "gold": gold}
 
 
