@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage, BaseMessage, FunctionMessage, Sys
 
 from moa_graph.errors import InputError
 from moa_graph.graph.addresses import is_public_https
-from moa_graph.graph.media import KINDS, blocks_of, kind_of, kinds_in, standard
+from moa_graph.graph.media import KINDS, blocks_of, kind_of, standard
 from moa_graph.models.thoughts import encodable
 from moa_graph.state.field_errors import given
 
@@ -113,4 +113,9 @@ def _values(block: Mapping[str, Any], names: Sequence[str]) -> Iterator[Any]:
 def _says_something(message: BaseMessage) -> bool:
     if isinstance(message, ToolMessage | FunctionMessage):
         return True
-    return bool(kinds_in([message])) or _SHOWN.search(message.text) is not None
+    if isinstance(message.content, str):
+        return _SHOWN.search(message.content) is not None
+    # A file of text is a text when it is sent.
+    sent = [standard(block) for block in blocks_of(message)]
+    texts = [block if isinstance(block, str) else str(block.get("text") or "") for block in sent]
+    return any(kind_of(block) in KINDS for block in sent) or any(map(_SHOWN.search, texts))

@@ -186,21 +186,25 @@ class Guard:
         headers = Headers(scope=scope)
         try:
             origin = origin_of(headers)
-            shared = origin is not None and bool({origin, "*"} & self._policy.origins)
-            if shared and scope["method"] == "OPTIONS":
-                await _preflight(origin or "")(scope, receive, send)
-                return
+            if origin is not None and {origin, "*"} & self._policy.origins:
+                if scope["method"] == "OPTIONS":
+                    await _preflight(origin)(scope, receive, send)
+                    return
+                # Refusals as well, so that the page can read the reason.
+                send = _shared(send, origin)
             self._policy.check(headers, basic=self._basic)
+            if scope["method"] == "OPTIONS":
+                raise Problem(405, "OPTIONS is for web pages that MOA_SERVE_ORIGINS allows.", code="method_not_allowed")
         except Problem as refusal:
-            await refusal.response(scope["path"])(scope, receive, send)
+            await refusal.response(scope["path"], headers)(scope, receive, send)
             return
-        await self._app(scope, receive, _shared(send, origin or "") if shared else send)
+        await self._app(scope, receive, send)
 
 
 def _preflight(origin: str) -> ASGIApp:
     headers = {
         "access-control-allow-origin": origin,
-        "access-control-allow-methods": "GET, POST",
+        "access-control-allow-methods": "GET, POST, DELETE",
         "access-control-allow-headers": "authorization, content-type, *",
         "vary": "origin",
     }

@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from moa_graph.models.thoughts import encodable
 from moa_graph.serve.problems import Problem, too_large
 
-__all__ = ["MAX_BYTES", "MAX_MESSAGES", "MAX_VALUES", "json_body"]
+__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_MESSAGES", "MAX_VALUES", "json_body"]
 
 MAX_BYTES = 20_000_000
 """The largest request body: a long conversation with some images."""
@@ -22,6 +22,9 @@ MAX_BYTES = 20_000_000
 MAX_MESSAGES = 4_096
 MAX_VALUES = 50_000
 """Lists and objects in one request. Validation costs about 25 microseconds each, on the event loop."""
+
+MAX_DEPTH = 128
+"""Lists and objects within each other. OpenAI's client encodes at most 254, and inference servers read 128."""
 
 CONVERSATION = frozenset({"input", "instructions", "messages", "prompt", "system"})
 """Fields of a request that hold a conversation, in any API format."""
@@ -50,11 +53,15 @@ async def json_body(request: Request, limit: int) -> dict[str, Any]:
 
     Raises:
         Problem: 408 when the body does not arrive in time; 413 when it is larger than `limit`, or has too many messages
-            or values; 415 when it does not say that it is JSON (a form of a foreign web page cannot); 400 when it is
-            not a JSON object, or has lone surrogates in keys, names or settings, or numbers that are not finite.
+            or values; 415 when it does not say that it is JSON (a form of a foreign web page cannot) or is compressed;
+            400 when it is not a JSON object, is nested too deeply, or has lone surrogates in keys, names or settings,
+            or numbers that are not finite.
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise Problem(415, "Send JSON, with the header Content-Type: application/json.", code="content_type")
+    if (encoding := request.headers.get("content-encoding", "").strip().lower()) not in ("", "identity"):
+        message = f"Content-Encoding: {encoding!r} is not read here. Send the JSON without compression."
+        raise Problem(415, message, code="content_encoding")
     try:
         async with asyncio.timeout(BODY_SECONDS):
             body = await _read(request, limit)
@@ -110,7 +117,7 @@ def _parsed(body: bytes) -> dict[str, Any]:
         message = f"The request is not UTF-8 (byte {exc.start:,}). Send it as UTF-8."
         raise Problem(400, message, code="invalid_json") from exc
     except RecursionError as exc:
-        raise Problem(400, "The request is nested too deeply.", code="invalid_json") from exc
+        raise _too_deep() from exc
     except ValueError as exc:
         # The parser refuses numbers of more than about four thousand digits.
         raise Problem(400, "The request has a number of too many digits.", code="invalid_json") from exc
@@ -132,13 +139,16 @@ def _check_values(data: dict[str, Any]) -> None:
     replaced in place, because models write them at times.
 
     Raises:
-        Problem: 400; a number is not finite, or a key, a name or a setting has a lone surrogate.
+        Problem: 400; a number is not finite, a key, a name or a setting has a lone surrogate, or there are more than
+            `MAX_DEPTH` lists and objects within each other.
     """
-    # Each entry is an object or a list, the request's field it belongs to, its key, and whether it belongs to the
-    # arguments of a tool call, in which every value is a text.
-    waiting: list[tuple[Any, str, str, bool]] = [(data, "", "", False)]
+    # Each entry is an object or a list, its depth, the request's field it belongs to, its key, and whether it belongs
+    # to the arguments of a tool call, in which every value is a text.
+    waiting: list[tuple[Any, int, str, str, bool]] = [(data, 1, "", "", False)]
     while waiting:
-        holder, field, key, free = waiting.pop()
+        holder, depth, field, key, free = waiting.pop()
+        if depth > MAX_DEPTH:
+            raise _too_deep(field)
         for place, value in list(holder.items() if isinstance(holder, dict) else enumerate(holder)):
             name = place if isinstance(place, str) else key
             root = field or name
@@ -148,7 +158,7 @@ def _check_values(data: dict[str, Any]) -> None:
             if isinstance(value, dict | list):
                 # `input` and `output` with an object as value; the objects of a list are blocks.
                 arguments = bool(field) and text and isinstance(place, str) and isinstance(value, dict)
-                waiting.append((value, root, name, free or arguments))
+                waiting.append((value, depth + 1, root, name, free or arguments))
             elif isinstance(value, str) and not _encodable(value):
                 if not text:
                     raise _malformed(root, f"the text {value[:60]!r}" + (f" of {name!r}" if field else ""))
@@ -156,6 +166,11 @@ def _check_values(data: dict[str, Any]) -> None:
             elif isinstance(value, float) and not math.isfinite(value):
                 message = f"{root}: {json.dumps(value)} is not a number that JSON has. Send a finite number."
                 raise Problem(400, message, param=root)
+
+
+def _too_deep(field: str | None = None) -> Problem:
+    message = f"{field or 'The request'} is nested too deeply: at most {MAX_DEPTH} lists and objects within each other."
+    return Problem(400, message, code="invalid_json", param=field)
 
 
 def _encodable(text: str) -> bool:

@@ -12,14 +12,16 @@ from moa_graph.errors import ConfigError, InputError
 from moa_graph.graph.input_checks import check_block
 from moa_graph.mixture.context import BoundContext
 from moa_graph.serve.problems import Problem
-from moa_graph.state.field_errors import field_problems, place_of
+from moa_graph.state.field_errors import field_problems, given, place_of
 
 __all__ = [
     "Count",
     "Object",
     "Penalty",
+    "Seed",
     "Temperature",
     "Text",
+    "ToolName",
     "TopP",
     "checked_block",
     "context_of",
@@ -30,6 +32,9 @@ __all__ = [
 
 Text = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
+ToolName = Annotated[str, Field(min_length=1, max_length=128)]
+"""128 characters are the most that a provider takes."""
+Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
 Temperature = Annotated[float, Field(ge=0, le=2)]
 TopP = Annotated[float, Field(ge=0, le=1)]
@@ -98,6 +103,8 @@ def context_of(extras: Mapping[str, Any], *, stream: bool, bound: dict[str, Any]
     for name in extras:
         if name not in allowed:
             raise Problem(400, f"moa.{name}: must be one of {', '.join(sorted(allowed))}.", param=f"moa.{name}")
+    if not isinstance(drafts := extras.get("drafts", False), bool):
+        raise Problem(400, f"moa.drafts: expected true or false, got {given(drafts)}.", param="moa.drafts")
     fields = {name: value for name, value in extras.items() if name != "drafts"}
     try:
         return BoundContext(**fields, stream_answer=stream, bound=bound)

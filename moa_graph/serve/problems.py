@@ -7,7 +7,7 @@ for the whole mixture again. The run has already made all useful retries.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from starlette.responses import JSONResponse
@@ -83,9 +83,15 @@ class Problem(Exception):
         error = {"type": kind, "message": str(self)}
         return {"type": "error", "error": error, **({"moa": {"drafts": self.drafts}} if self.drafts else {})}
 
-    def response(self, path: str = "") -> JSONResponse:
-        """Return the response to a request for `path`, in the shape that its clients read."""
-        anthropic = path == "/v1/messages" or path.startswith("/v1/messages/")
+    def response(self, path: str = "", headers: Mapping[str, str] | None = None) -> JSONResponse:
+        """Return the response to a request, in the shape that its clients read.
+
+        Args:
+            path: The request's path.
+            headers: The request's headers. Anthropic's SDKs name the version of their API.
+        """
+        named = "anthropic-version" in (headers or {})
+        anthropic = named or path == "/v1/messages" or path.startswith("/v1/messages/")
         return JSONResponse(self.anthropic_body if anthropic else self.body, self.status, self.headers)
 
 

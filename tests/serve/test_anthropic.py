@@ -219,4 +219,10 @@ def test_every_answer_has_a_request_id_under_the_name_that_the_sdk_reads(client)
 
 
 def test_the_models_are_listed(client):
-    assert "good" in [each.id for each in client.models.list()]
+    listed = {each.id: each for each in client.models.list()}
+    good = listed["good"]
+    assert (good.type, good.display_name) == ("model", "good") and good.created_at.tzinfo is not None
+    assert client.models.retrieve("good") == good
+    with pytest.raises(anthropic.NotFoundError) as caught:
+        client.models.retrieve("nothing")
+    assert caught.value.body["error"]["type"] == "not_found_error"

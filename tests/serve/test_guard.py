@@ -69,6 +69,19 @@ def test_a_page_named_by_the_owner_may_ask(locked):
     got, headers = status(locked, "POST", "/v1/chat/completions", BODY, **friend)
     assert got == 200 and headers["access-control-allow-origin"] == "https://friend.example"
     assert status(locked, "OPTIONS", "/v1/chat/completions", Origin="https://evil.example")[0] in (401, 403)
+    # Without the header the page would see a network error in place of the reason.
+    got, headers = status(locked, "POST", "/v1/chat/completions", BODY, Origin="https://friend.example")
+    assert got == 401 and headers["access-control-allow-origin"] == "https://friend.example"
+    # An MCP client ends its session so.
+    got, headers = status(locked, "OPTIONS", "/mcp", **friend)
+    assert got == 204 and "DELETE" in headers["access-control-allow-methods"]
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/v1/messages", "/v1/responses"])
+def test_options_asks_no_model(served, provider, path):
+    body = json.dumps({**json.loads(BODY), "max_tokens": 9, "prompt": "hi", "input": "hi"})
+    assert status(served, "OPTIONS", path, body)[0] == 405
+    assert provider.stats()["requests"] == 0
 
 
 def test_the_policy_does_not_show_its_key():

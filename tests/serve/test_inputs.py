@@ -5,6 +5,7 @@ The same content is sent in each API's own form, and the aggregator's request at
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable
 from typing import Any
@@ -105,6 +106,25 @@ def test_a_block_reaches_the_aggregator_in_its_providers_form(kind: str, way: st
     sent = answer(way, [{"role": "user", "content": [text, block]}])
     (found,) = blocks(sent, kind)
     assert DATA[kind] in json.dumps(found)
+
+
+NOTES = base64.b64encode(b"The sky is blue.").decode()
+TEXT_FILES: dict[str, dict[str, Any]] = {
+    "chat": {"type": "file", "file": {"filename": "n.txt", "file_data": f"data:text/plain;base64,{NOTES}"}},
+    "responses": {"type": "input_file", "filename": "n.txt", "file_data": f"data:text/plain;base64,{NOTES}"},
+    "messages": {
+        "type": "document",
+        "source": {"type": "text", "data": "The sky is blue."},
+    },
+    "messages, content": {"type": "document", "source": {"type": "content", "content": "The sky is blue."}},
+    "ChatMoA": {"type": "text-plain", "text": "The sky is blue.", "mime_type": "text/plain"},
+}
+
+
+@pytest.mark.parametrize("way", TEXT_FILES)
+def test_a_file_of_text_is_a_whole_question(way: str, answer: Any) -> None:
+    sent = answer(way, [{"role": "user", "content": [TEXT_FILES[way]]}])
+    assert "The sky is blue." in json.dumps(sent)
 
 
 CALL = {"name": "look", "arguments": "{}"}

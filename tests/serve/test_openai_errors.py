@@ -1,8 +1,11 @@
 """Errors have OpenAI's shape and the right status; a disconnect cancels the run; heartbeats fill silence."""
 
+import functools
+import gzip
 import http.client
 import json
 import time
+from typing import Any
 
 import openai
 import pytest
@@ -25,6 +28,7 @@ WRONG = [
     ("presence_penalty", 3),
     ("frequency_penalty", -2.5),
     ("seed", "x"),
+    ("seed", 2**63),
     ("reasoning_effort", 3),
     ("stop", [1]),
     ("stop", {}),
@@ -37,7 +41,10 @@ WRONG = [
     ("tools", [{"type": "function", "function": None}]),
     ("tools", [{"type": "function", "function": {"name": ""}}]),
     ("tools", [{"type": "function", "function": {"name": "f", "parameters": "x"}}]),
+    ("tools", [{"type": "function", "function": {"name": "f" * 129}}]),
     ("tools", [TOOL, {"type": "web_search"}]),
+    ("tool_choice", "required"),
+    ("tool_choice", {"type": "function", "function": {"name": "weather"}}),
     ("response_format", "json"),
     ("response_format", {"type": "xml"}),
     ("response_format", {"type": "json_schema"}),
@@ -50,7 +57,14 @@ MISCHOSEN = [
     ("tool_choice", {}),
     ("tool_choice", {"type": "function", "function": {"name": "other"}}),
     ("tool_choice", {"type": "function", "function": "weather"}),
+    ("tool_choice", {"type": "allowed_tools"}),
+    ("tool_choice", {"type": "allowed_tools", "allowed_tools": {"mode": "x", "tools": [TOOL]}}),
+    ("tool_choice", {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": "weather"}}),
+    ("tool_choice", {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": []}}),
 ]
+
+DEEP: dict[str, Any] = functools.reduce(lambda inner, _: {"a": inner}, range(150), {})
+"""An object in an object, and so on. OpenAI's client can encode 254 of them."""
 
 
 @pytest.fixture
@@ -92,6 +106,7 @@ def post(served, body, *, headers=None, path="/v1/chat/completions"):
         ({"model": "toolless", "messages": ASK, "tools": [TOOL]}, 400, "tools"),
         ({"model": "good", "messages": ASK, "tools": [TOOL], "moa": {"aggregator": "x"}}, 400, "moa"),
         ({"model": "good", "messages": ASK, "moa": {"layers": 99}}, 400, "moa"),
+        ({"model": "good", "messages": ASK, "moa": {"drafts": "no"}}, 400, "moa.drafts"),
         ({"model": "good", "messages": ASK, "moa": {"aggregator": "openai:other"}}, 400, "moa"),
         ([], 400, None),
         (b"{", 400, None),
@@ -159,6 +174,11 @@ def test_other_paths_are_a_404_that_the_sdks_can_read(served, provider, method, 
         (b'{"seed": ' + b"1" * 5_000 + b"}", "too many digits"),
         (b"[" * 40_000, "nested too deeply"),
         (b"{,}", "not valid JSON"),
+        (b'{"metadata": ' + b'{"a":' * 300 + b"1" + b"}" * 301, "nested too deeply"),
+        (
+            json.dumps({"messages": [{"content": [{"type": "text", "text": "x", "a": DEEP}]}]}).encode(),
+            "nested too deeply",
+        ),
     ],
 )
 def test_a_body_that_cannot_be_parsed_is_refused_in_plain_words(served, body, word):
@@ -175,6 +195,22 @@ def test_a_request_too_large_and_one_that_is_not_json(served, provider):
     assert post(served, b" " * 21_000_000)[0] == 413
     assert post(served, {"model": "good", "messages": ASK}, headers={"Content-Type": "text/plain"})[0] == 415
     assert provider.stats()["requests"] == 0
+
+
+def test_a_compressed_request_is_refused_as_such(served):
+    body = gzip.compress(json.dumps({"model": "good", "messages": ASK}).encode())
+    status, answer = post(served, body, headers={"Content-Encoding": "gzip"})
+    assert status == 415 and "gzip" in answer["error"]["message"]
+    assert post(served, {"model": "good", "messages": ASK}, headers={"Content-Encoding": "identity"})[0] == 200
+
+
+def test_allowed_tools_are_the_tools_that_every_provider_is_offered(served, provider):
+    other = {**TOOL, "function": {**TOOL["function"], "name": "other"}}
+    choice = {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [TOOL]}}
+    body = {"model": "tools", "messages": ASK, "tools": [other, TOOL], "tool_choice": choice}
+    assert post(served, body)[0] == 200
+    sent = provider.requests()[-1].json
+    assert [tool["function"]["name"] for tool in sent["tools"]] == ["weather"] and sent["tool_choice"] == "required"
 
 
 def test_a_failed_proposer_is_reported_beside_the_answer(client):

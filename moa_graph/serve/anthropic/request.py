@@ -16,7 +16,7 @@ from pydantic import Field
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.serve.anthropic.response import MessageEncoder
 from moa_graph.serve.endpoint import RunRequest
-from moa_graph.serve.fields import Count, Object, Text, TopP, checked_block, context_of, validate, without_nulls
+from moa_graph.serve.fields import Count, Object, ToolName, TopP, checked_block, context_of, validate, without_nulls
 from moa_graph.serve.problems import Problem
 from moa_graph.state.field_errors import given
 
@@ -26,7 +26,7 @@ _ROLES = ("user", "assistant", "system")
 
 
 class _Tool(Object):
-    name: Text
+    name: ToolName
     description: str | None = None
     input_schema: dict[str, Any]
 

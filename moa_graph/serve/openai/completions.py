@@ -12,7 +12,7 @@ from pydantic import Field
 from moa_graph.graph.follow import RunResult
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.serve.endpoint import RunRequest
-from moa_graph.serve.fields import Count, Object, Penalty, Temperature, TopP, context_of, validate, without_nulls
+from moa_graph.serve.fields import Count, Object, Penalty, Seed, Temperature, TopP, context_of, validate, without_nulls
 from moa_graph.serve.openai.response import data_event, extra, finish_reason, usage
 from moa_graph.serve.problems import Problem
 
@@ -33,7 +33,7 @@ class _Body(Object):
     top_p: TopP = 1
     max_tokens: Count = 1
     stop: list[str] = Field(default_factory=list)
-    seed: int = 0
+    seed: Seed = 0
     presence_penalty: Penalty = 0
     frequency_penalty: Penalty = 0
     moa: dict[str, Any] = Field(default_factory=dict)

@@ -20,8 +20,10 @@ from moa_graph.serve.fields import (
     Count,
     Object,
     Penalty,
+    Seed,
     Temperature,
     Text,
+    ToolName,
     TopP,
     context_of,
     validate,
@@ -31,7 +33,7 @@ from moa_graph.serve.openai.response import ChatEncoder
 from moa_graph.serve.problems import Problem
 from moa_graph.state.field_errors import given
 
-__all__ = ["ChatRequest", "Tool", "check_choice"]
+__all__ = ["ChatRequest", "Tool"]
 
 _TO_AGGREGATOR = (
     "temperature",
@@ -42,16 +44,13 @@ _TO_AGGREGATOR = (
     "presence_penalty",
     "frequency_penalty",
     "reasoning_effort",
-    "tools",
-    "tool_choice",
-    "parallel_tool_calls",
     "response_format",
 )
 """Fields that shape the answer itself go to the aggregator. Proposers use the mixture's settings."""
 
 
 class _Function(Object):
-    name: Text
+    name: ToolName
     description: str | None = None
     parameters: dict[str, Any] | None = None
 
@@ -93,7 +92,7 @@ class _Body(Object):
     max_tokens: Count = 1
     max_completion_tokens: Count = 1
     stop: list[str] = Field(default_factory=list)
-    seed: int = 0
+    seed: Seed = 0
     presence_penalty: Penalty = 0
     frequency_penalty: Penalty = 0
     reasoning_effort: str = ""
@@ -122,8 +121,6 @@ class ChatRequest:
         if isinstance(fields.get("stop"), str):
             fields["stop"] = [fields["stop"]]
         validate(_Body, fields)
-        if fields.get("tools"):
-            check_choice(fields.get("tool_choice", "auto"), [tool["function"]["name"] for tool in fields["tools"]])
         if fields.get("n", 1) != 1:
             raise Problem(400, "n: must be 1, because a mixture gives one answer.", param="n")
         if fields.get("logprobs") or fields.get("top_logprobs"):
@@ -135,8 +132,7 @@ class ChatRequest:
         bound = {name: fields[name] for name in _TO_AGGREGATOR if name in fields and fields[name] != []}
         if "max_completion_tokens" in fields:
             bound["max_tokens"] = fields["max_completion_tokens"]
-        if "tools" not in bound:
-            bound = {name: value for name, value in bound.items() if name not in ("tool_choice", "parallel_tool_calls")}
+        bound |= _tools(fields)
         extras, stream = fields.get("moa", {}), fields.get("stream", False)
         run = RunRequest(
             model=fields["model"],
@@ -174,18 +170,42 @@ def _message(message: Any, place: str) -> dict[str, Any]:
     return {**message, **({"additional_kwargs": kept} if kept else {})}
 
 
-def check_choice(choice: str | Mapping[str, Any], names: list[str]) -> None:
-    """Check a chat completion's `tool_choice` against the tools' names.
+def _tools(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of the aggregator's call about tools.
 
     Raises:
         Problem: 400; the choice is not a tool of the request.
     """
+    tools, choice = fields.get("tools", []), fields.get("tool_choice", "auto")
+    if isinstance(choice, Mapping) and choice.get("type") == "allowed_tools":
+        tools, choice = _allowed(tools, choice.get("allowed_tools"))
+    names = [tool["function"]["name"] for tool in tools]
     if isinstance(choice, str):
         fits = choice in ("none", "auto", "required")
-    elif choice.get("type") == "function":
-        function = choice.get("function")
-        fits = isinstance(function, Mapping) and function.get("name") in names
     else:
-        fits = choice.get("type") == "allowed_tools"
+        function = choice.get("function") if choice.get("type") == "function" else None
+        fits = isinstance(function, Mapping) and function.get("name") in names
     if not fits:
         raise Problem(400, "tool_choice: must be none, auto, required, or a function of `tools`.", param="tool_choice")
+    if not tools:
+        if choice == "required":
+            raise Problem(400, "tool_choice: required needs at least one function in `tools`.", param="tool_choice")
+        return {}
+    set_ = {"tool_choice": choice} if "tool_choice" in fields else {}
+    parallel = {"parallel_tool_calls": fields["parallel_tool_calls"]} if "parallel_tool_calls" in fields else {}
+    return {"tools": tools, **set_, **parallel}
+
+
+def _allowed(tools: list[dict[str, Any]], allowed: Any) -> tuple[list[dict[str, Any]], Any]:
+    """Return the tools that `allowed_tools` names, and its mode: only OpenAI has this choice.
+
+    Raises:
+        Problem: 400; it has no list of tools, or another mode than auto and required.
+    """
+    listed = allowed.get("tools") if isinstance(allowed, Mapping) else None
+    if not isinstance(listed, list) or allowed.get("mode") not in ("auto", "required"):
+        reason = f"expected a mode (auto or required) and a list of tools, got {given(allowed)}"
+        raise Problem(400, f"tool_choice.allowed_tools: {reason}.", param="tool_choice")
+    functions = [tool.get("function") for tool in listed if isinstance(tool, Mapping)]
+    names = [function.get("name") for function in functions if isinstance(function, Mapping)]
+    return [tool for tool in tools if tool["function"]["name"] in names], allowed["mode"]

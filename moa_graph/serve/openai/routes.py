@@ -28,9 +28,10 @@ class OpenAIRoutes:
     endpoint: Endpoint
 
     async def models(self, request: Request) -> Response:
-        """Answer GET /v1/models with every served mixture, as a model."""
+        """Answer GET /v1/models with every served mixture, as a model in the shape of OpenAI and of Anthropic."""
         data = [_model(name, mixture) for name, mixture in self.endpoint.catalogue.mixtures.items()]
-        return JSONResponse({"object": "list", "data": data})
+        ends = {"first_id": data[0]["id"], "last_id": data[-1]["id"], "has_more": False}
+        return JSONResponse({"object": "list", "data": data, **ends})
 
     async def model(self, request: Request) -> Response:
         """GET /v1/models/{name}."""
@@ -40,7 +41,7 @@ class OpenAIRoutes:
         try:
             return JSONResponse(_model(name, self.endpoint.catalogue.mixture(name)))
         except Problem as refusal:
-            return refusal.response()
+            return refusal.response(headers=request.headers)
 
     async def chat(self, request: Request) -> ASGIApp:
         """POST /v1/chat/completions."""
@@ -60,23 +61,20 @@ class OpenAIRoutes:
         known = "GET /v1/models, POST /v1/chat/completions, /v1/responses, /v1/completions, /v1/messages"
         stored = " Responses are not stored here." if path.startswith("/v1/responses/") else ""
         message = f"Unknown request: {request.method} {path}.{stored} This server has {known}."
-        return Problem(404, message, code="unknown_url").response(path)
+        return Problem(404, message, code="unknown_url").response(path, request.headers)
 
 
 def _model(name: str, mixture: Mixture) -> dict[str, Any]:
     about = mixture.description or f"{number_of(mixture.total_layers, 'layer')}, {number_of(mixture.calls(), 'call')}"
-    return {
-        "id": name,
-        "object": "model",
-        "created": _seconds(mixture.date),
-        "owned_by": "moa_graph",
-        "description": about,
-    }
+    created = _time(mixture.date)
+    openai = {"object": "model", "created": int(created.timestamp()), "owned_by": "moa_graph"}
+    anthropic = {"type": "model", "created_at": created.isoformat(), "display_name": name}
+    return {"id": name, **openai, **anthropic, "description": about}
 
 
-def _seconds(date: str | None) -> int:
-    """Return a mixture's date, which is free text, as a Unix time; 0 when it is not a date."""
+def _time(date: str | None) -> datetime:
+    """Return the time of a mixture's date, which is free text; the beginning of 1970 when it is not a date."""
     try:
-        return int(datetime.fromisoformat(date or "").replace(tzinfo=UTC).timestamp())
+        return datetime.fromisoformat(date or "").replace(tzinfo=UTC)
     except ValueError:
-        return 0
+        return datetime.fromtimestamp(0, UTC)

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.serve.endpoint import RunRequest
-from moa_graph.serve.fields import Count, Object, Temperature, Text, TopP, context_of, validate, without_nulls
+from moa_graph.serve.fields import Count, Object, Temperature, Text, ToolName, TopP, context_of, validate, without_nulls
 from moa_graph.serve.openai.request import Tool
 from moa_graph.serve.openai.responses.items import chat_messages
 from moa_graph.serve.openai.responses.response import ResponseEncoder
@@ -72,7 +72,7 @@ class _Body(Object):
 
 
 class _FunctionTool(Object):
-    name: Text
+    name: ToolName
     description: str | None = None
     parameters: dict[str, Any] | None = None
     strict: bool | None = None
