@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
-from moa_graph import Mixture, create_moa
+from moa_graph import Mixture, MoAContext, Proposer, create_moa
 from moa_graph.mixture.files import preset_names
 
 ROOT = Path(__file__).parents[1]
@@ -72,6 +73,14 @@ def test_the_first_snippet_is_short_and_the_graph_is_the_codes_own() -> None:
     assert len(blocks(readme, "python")[0][2].strip().splitlines()) <= 6
     drawn = create_moa("local").get_graph().draw_mermaid()
     assert blocks(readme, "mermaid")[0][2].strip() == drawn.strip()
+
+
+@pytest.mark.parametrize("kind", [Mixture, Proposer, MoAContext], ids=lambda kind: kind.__name__)
+def test_the_page_of_mixtures_names_every_field(kind: type[BaseModel]) -> None:
+    text = (ROOT / "docs" / "mixtures.md").read_text(encoding="utf-8")
+    fields, _, context = text.partition("## What one run may change")
+    section = context if kind is MoAContext else fields.partition("## Fields of a model")[2]
+    assert set(kind.model_fields) <= set(re.findall(r"`(\w+)`", section))
 
 
 def test_the_table_of_presets_is_true() -> None:

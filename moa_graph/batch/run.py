@@ -108,7 +108,7 @@ class Batch:
     totals: Totals = field(default_factory=Totals)
 
     async def run(self) -> Totals:
-        """Run the batch and write `target`. A stopped run leaves its results in `target` + ".part".
+        """Run the batch and write `target`. A stopped run leaves its results in `target` with `.part` appended.
 
         Returns:
             The totals.

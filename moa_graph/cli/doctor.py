@@ -182,4 +182,5 @@ async def _answer(spec: Proposer, deadline: float) -> Finding:
             return Finding("model", name, True, "answers; it reasons first, so one token is not enough for an answer")
         return Finding("model", name, False, reason, 1)
     usage = read(message).usage
-    return Finding("model", name, True, f"answers ({usage['output_tokens'] if usage else '?'} tokens)")
+    length = f" ({number_of(usage['output_tokens'], 'token')})" if usage else ""
+    return Finding("model", name, True, f"answers{length}")

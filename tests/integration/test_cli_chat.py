@@ -204,7 +204,7 @@ def test_a_line_that_begins_with_one_slash_and_a_word_is_a_command(line: str, co
 
 def test_the_doctor_finds_the_embedded_model_well(capsys) -> None:
     assert main(["doctor", "--preset", "local"]) == 0
-    assert "local:smollm2: answers (1 tokens)" in capsys.readouterr().out
+    assert "local:smollm2: answers (1 token)" in capsys.readouterr().out
 
 
 def test_the_chat_and_the_command_estimate_the_same_cost(provider: Provider, capsys) -> None:
