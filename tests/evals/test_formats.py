@@ -54,6 +54,25 @@ def test_style_control_takes_the_part_of_length_out() -> None:
     assert low < held["long"]["style_controlled"] < high < low + 15
 
 
+@pytest.mark.parametrize(("first", "second", "rate"), [("B>>A", "A>>B", 100), ("A>>B", "B>>A", 0), ("A=B", "A=B", 50)])
+def test_a_rate_without_residuals_keeps_an_honest_interval(first: str, second: str, rate: float) -> None:
+    """A model that wins, loses or ties every game: the fit has no error, and the interval is that of 200 coin flips."""
+    rng = random.Random(3)
+    rows = [game(question, first, second, model="m") for question in range(200)]
+    answers = [
+        {"uid": str(question), "model": model, "metadata": {"token_len": rng.randint(50, 500)}}
+        for question in range(200)
+        for model in ("m", "base")
+    ]
+    found = arena_hard_figures(rows, answers, baseline="base")["m"]
+    low, high = found["style_controlled_interval"]
+    assert found["style_controlled"] == pytest.approx(rate, abs=0.1)
+    assert low <= found["style_controlled"] <= high
+    assert high - low > 1.8
+    if rate != 50:
+        assert "below 10 the interval is rough" in found["cautions"]["style_controlled_interval"]
+
+
 def test_judgebench_counts_a_verdict_that_both_orders_do_not_contradict(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

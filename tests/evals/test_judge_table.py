@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from moa_graph.evals.judge_table.figures import judge_figures
 from moa_graph.evals.judge_table.votes import Humans, Pair, RecordedJudge
 from moa_graph.evals.reports import comparison_report as compare_pages
 from tests.evals.bench import moa
+from tests.evals.test_findings import printed, write
 
 
 def four_pairs() -> Humans:
@@ -140,3 +142,62 @@ def test_judge_files_of_the_prefixed_form(tmp_path: Path, capsys: pytest.Capture
     assert (row["bias"], row["variance"]) == (50, 0)
     humans = meta_data.humans(votes)
     assert meta.rate_humans(humans).columns["price_per_1000"] == pytest.approx(300)
+
+
+def rewardbench(n: int) -> list[Row]:
+    """Pairs of RewardBench; every second row has messages, as other preference sets have."""
+    rows: list[Row] = []
+    for number in range(n):
+        chosen, rejected = f"good {number}", f"poor answer that is much longer than the good one {number}"
+        row: Row = {"id": number % 5, "prompt": f"Q{number}?", "chosen": chosen, "rejected": rejected, "subset": "x"}
+        if number % 2:
+            turn = {"role": "user", "content": row.pop("prompt")}
+            row |= {name: [turn, {"role": "assistant", "content": row[name]}] for name in ("chosen", "rejected")}
+        rows.append(row)
+    return rows
+
+
+def test_pairs_of_rewardbench_are_votes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The chosen answer is in either place, so a judge that names the first one has no agreement beyond chance."""
+    humans = write(tmp_path / "rb.json", rewardbench(200))
+    pairs = list(meta_data.humans(rewardbench(200)).pairs.values())
+    right = [{"instruction": p.instruction, "output_1": p.output_1, "output_2": p.output_2,
+              "preference": 1 if p.output_1.startswith("good") else 2} for p in pairs]  # fmt: skip
+    good = write(tmp_path / "good.json", right)
+    first = write(tmp_path / "first.json", [{**row, "preference": 1} for row in right])
+    found, _ = printed(capsys, "judge", "--humans", humans, "--judge", good, "--judge", first)
+    assert (found["good"]["human_agreement"], found["good"]["kappa"]["majority"]) == (100, 1)
+    assert found["good"]["prefer_longer"] == 0
+    assert 40 < found["first"]["human_agreement"] < 60
+    assert found["first"]["kappa"]["majority"] == pytest.approx(0)
+    assert [p.instruction for p in pairs[:2]] == ["Q0?", "Q1?"]
+
+
+def test_pairs_of_judgelm_are_votes_and_verdicts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scores = ([9, 2], [1.0, 10.0], [5, 5], [-1, 7])
+    rows = [{"question_id": n, "question_body": f"Q{n}?", "answer1_body": "a", "answer2_body": "b", "score": score,
+             "answer1_model_id": "x", "answer2_model_id": "y"} for n, score in enumerate(scores)]  # fmt: skip
+    assert [pair.votes for pair in meta_data.humans(rows).pairs.values()] == [[1], [2], [1.5]]
+    file = write(tmp_path / "judgelm.json", rows)
+    found, said = printed(capsys, "judge", "--humans", file, "--judge", f"j={file}")
+    assert (found["j"]["human_agreement"], found["j"]["n"]) == (100, 3)
+    assert f"{file}, row 4 has preference None" in said
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (
+            {"prompt": "Q?", "chosen": ["a"], "rejected": ["b", "c"]},
+            "row 2: `chosen` is .'a'.; it must be one text, or",
+        ),
+        ({"chosen": "a", "rejected": "b"}, "row 2 has no text under prompt"),
+        ({"prompt": "Q?", "chosen": "a"}, "row 2: `rejected` is None"),
+    ],
+)
+def test_a_damaged_pair_is_named_before_a_judge_is_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], row: Row, message: str
+) -> None:
+    humans = write(tmp_path / "rb.json", [rewardbench(1)[0], row])
+    assert moa("judge", "--humans", humans, "--model", "openai:x", "--judge-url", "http://127.0.0.1:9/v1") == 2
+    assert re.search(re.escape(str(humans)) + ": " + message, capsys.readouterr().err)

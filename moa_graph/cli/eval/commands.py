@@ -197,7 +197,10 @@ def score(
 def rate_judges(
     choice: o.Choice,
     humans: Annotated[
-        Path | None, typer.Option(help="Human votes: AlpacaFarm's cross-annotations or PandaLM's test set.")
+        Path | None,
+        typer.Option(
+            help="Human votes: AlpacaFarm's cross-annotations, PandaLM's test set, or pairs of RewardBench or JudgeLM."
+        ),
     ] = None,
     judge: Annotated[
         list[str] | None,

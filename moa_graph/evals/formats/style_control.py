@@ -13,7 +13,7 @@ import numpy as np
 from moa_graph.errors import InputError
 from moa_graph.evals.data.files import Row
 from moa_graph.evals.stats import Interval
-from moa_graph.evals.stats.intervals import NORMAL, Floats
+from moa_graph.evals.stats.intervals import NORMAL, Floats, few_cases, wilson
 
 Battle = tuple[str, str, float]
 """(model, question, score of one counted game)."""
@@ -47,14 +47,29 @@ def style_controlled(
     own = np.array([[float(name == model) for model in models] for name, _, _ in games])
     design, outcome = np.hstack([own, features]), np.array([score for _, _, score in games])
     fitted, covariance = _fit(design, outcome, [question for _, question, _ in games])
-    found = {}
+    errors = np.sqrt(np.diag(covariance))
+    return {
+        model: _rate(float(fitted[place]), float(errors[place]), [game for game in games if game[0] == model])
+        for place, model in enumerate(models)
+    }
+
+
+def _rate(coefficient: float, error: float, games: Sequence[Battle]) -> tuple[float, Interval]:
+    """Return a model's rate in percent with its interval.
+
+    A model with hardly any wins, hardly any losses or ties alone leaves no residuals to estimate the error from. Its
+    interval is at least that of as many coin flips as there are questions.
+    """
+    low, rate, high = (float(1 / (1 + np.exp(-(coefficient + sign * NORMAL * error)))) for sign in (-1, 0, 1))
     questions = len({question for _, question, _ in games})
-    caution = f"{questions} prompts; below {_FEW} the interval is rough" if questions < _FEW else None
-    for place, model in enumerate(models):
-        half = NORMAL * float(np.sqrt(covariance[place, place]))
-        low, rate, high = (float(100 / (1 + np.exp(-(fitted[place] + sign * half)))) for sign in (-1, 0, 1))
-        found[model] = (rate, Interval(low, high, caution))
-    return found
+    scores = [score for _, _, score in games]
+    caution = few_cases(float(np.mean(scores)), questions)
+    if caution or len(set(scores)) == 1:
+        least, most = wilson(rate, questions, questions)
+        low, high = min(low, least), max(high, most)
+    if questions < _FEW:
+        caution = f"{questions} prompts; below {_FEW} the interval is rough"
+    return 100 * rate, Interval(100 * low, 100 * high, caution)
 
 
 def _model(row: Row) -> str:

@@ -1,8 +1,8 @@
 """Pairs with several human votes, and a judge's runs over the same pairs.
 
-Two formats are supported. AlpacaFarm's cross-annotations have one row per vote, keyed by the three texts. PandaLM's
-have one row per pair with annotator1.., keyed by idx; its judges' files have one ``..._result`` per idx, a number or a
-text. Labels become preferences: 1, 2, and 1.5 for a tie.
+AlpacaFarm's cross-annotations have one row per vote, keyed by the three texts; `preference_pairs` brings other sets to
+this form. PandaLM's have one row per pair with annotator1.., keyed by idx; its judges' files have one ``..._result``
+per idx, a number or a text. Labels become preferences: 1, 2, and 1.5 for a tie.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 from moa_graph.errors import InputError
 from moa_graph.evals.data.fields import Once, identifier
 from moa_graph.evals.data.files import Row
+from moa_graph.evals.judge_table.preference_pairs import as_votes
 from moa_graph.evals.jury import preference
 
 Key = tuple[str, ...]
@@ -101,7 +102,10 @@ def humans(rows: Sequence[Row], generators: Sequence[Row] = ()) -> Humans:
     """
     if not rows:
         raise InputError("the file of human votes is empty")
-    read = _pandalm_humans(rows) if "annotator1" in rows[0] else _alpaca_farm_humans(rows, generators)
+    if "annotator1" in rows[0]:
+        read = _pandalm_humans(rows)
+    else:
+        read = _alpaca_farm_humans(as_votes(rows, numbered(rows)), generators)
     if not read.pairs:
         raise InputError(
             'no pair has a readable vote of every human; a vote is 1, 2, or a tie (0, 1.5 or "Tie") under '
@@ -162,7 +166,9 @@ def _key(row: Row, where: str) -> Key:
     """Return a pair's three texts."""
     names = ("instruction", "output_1", "output_2")
     if missing := [name for name in names if not isinstance(row.get(name), str)]:
-        raise InputError(f"{where} has no text under {', '.join(missing)}: neither AlpacaFarm's form nor PandaLM's")
+        raise InputError(
+            f"{where} has no text under {', '.join(missing)}: not a pair of AlpacaFarm, PandaLM, RewardBench or JudgeLM"
+        )
     return (row["instruction"], row["output_1"], row["output_2"])
 
 
@@ -179,10 +185,11 @@ def judge(name: str, rows: Sequence[Row], places: Sequence[str] = ()) -> Recorde
     """
     if not rows:
         raise InputError(f"the file of judge {name!r} is empty")
+    places = places or numbered(rows)
+    rows = as_votes(rows, [f"judge {name!r}, {place}" for place in places])
     verdict = next((key for key in rows[0] if key.endswith("_result") or key in _VERDICTS), "preference")
     verdicts: dict[Key, list[float | None]] = {}
     unreadable = None
-    places = places or [f"row {number}" for number in range(1, len(rows) + 1)]
     for place, row in zip(places, rows, strict=True):
         where = f"judge {name!r}, {place}"
         key = (str(identifier(row["idx"], where, "idx")),) if "idx" in row else _key(row, where)
@@ -198,6 +205,11 @@ def judge(name: str, rows: Sequence[Row], places: Sequence[str] = ()) -> Recorde
         )
     price, time = _mean(rows, "price_per_example"), _mean(rows, "time_per_example")
     return RecordedJudge(name, verdicts, price, time, unreadable)
+
+
+def numbered(rows: Sequence[Row]) -> list[str]:
+    """Return how messages name the rows of a file."""
+    return [f"row {number}" for number in range(1, len(rows) + 1)]
 
 
 def jury(judges: Sequence[RecordedJudge], *, majority: bool) -> RecordedJudge:

@@ -122,7 +122,7 @@ def fraction_interval(
         return None
     mean, error, n = mean_and_error(np.asarray(values, dtype=float) / scale, clusters)
     mean = min(max(mean, 0.0), 1.0)
-    caution = few(n) or _few_cases(mean, n)
+    caution = few(n) or few_cases(mean, n)
     coin = mean * (1 - mean)
     flips = coin / error**2 if error > 0 else float(n)
     if n < FEW_CLUSTERS:
@@ -130,13 +130,26 @@ def fraction_interval(
     elif caution:
         # The variance of few cases is often too small. Between it and the largest possible one, the level holds best.
         flips = math.sqrt(n * flips)
+    low, high = wilson(mean, flips, n)
+    return Interval(scale * low, scale * high, caution)
+
+
+def wilson(mean: float, flips: float, n: int) -> tuple[float, float]:
+    """Return the ends of Wilson's interval.
+
+    Args:
+        mean: The fraction, from 0 to 1.
+        flips: The number of coin flips that the fraction is taken to come from.
+        n: Number of prompts, which decides the quantile.
+    """
     z = t_quantile(max(n, 2)) if n < FEW_CLUSTERS else NORMAL
     centre = (mean + z * z / 2 / flips) / (1 + z * z / flips)
-    half = z / (1 + z * z / flips) * math.sqrt(coin / flips + z * z / 4 / flips**2)
-    return Interval(scale * max(centre - half, 0.0), scale * min(centre + half, 1.0), caution)
+    half = z / (1 + z * z / flips) * math.sqrt(mean * (1 - mean) / flips + z * z / 4 / flips**2)
+    return max(centre - half, 0.0), min(centre + half, 1.0)
 
 
-def _few_cases(mean: float, n: int) -> str | None:
+def few_cases(mean: float, n: int) -> str | None:
+    """Return the caution for a fraction with too few wins, or too few losses; None when there are enough."""
     cases = min(mean, 1 - mean) * n
     if cases >= FEW_CASES:
         return None
