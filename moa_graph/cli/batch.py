@@ -114,7 +114,7 @@ def batch(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
     trust: Trust = False,
 ) -> int:
-    """Answer thousands of questions. A stopped or killed batch resumes when it is run again; no call is paid twice.
+    """Answer thousands of questions. A stopped or killed batch resumes when it is run again; recorded calls are free.
 
     Exits with 1 if a question failed or a line was bad; OUT has the reason.
     """

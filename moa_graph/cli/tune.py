@@ -53,7 +53,7 @@ JudgeKeyEnv = Annotated[str | None, typer.Option(help="The variable with the key
 Criteria = Annotated[str | None, typer.Option(help="What judges rate every answer by.")]
 Majority = Annotated[bool, typer.Option("--majority", help="Several judges decide by majority, not by their mean.")]
 MaxCost = Annotated[
-    float | None, typer.Option(min=0, metavar="DOLLARS", help="Most that the run may spend, over all its beginnings.")
+    float | None, typer.Option(min=0, metavar="DOLLARS", help="Maximum cost of the run, earlier starts of it included.")
 ]
 Worth = Annotated[
     float, typer.Option(min=0, max=100, metavar="POINTS", help="The gain that would make a mixture worth it.")
@@ -66,10 +66,10 @@ Sweep = Annotated[
     ),
 ]
 FreeOnly = Annotated[bool, typer.Option("--free-only", help="Pay for drafts (and verdicts) alone.")]
-Limit = Annotated[int | None, typer.Option(min=4, help="So many prompts, drawn by the seed.")]
+Limit = Annotated[int | None, typer.Option(min=4, help="Number of prompts, drawn by the seed.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the draw, the order of drafts and the splits.")]
 Concurrency = Annotated[int | None, typer.Option(min=1, max=1000, help="Prompts at once: 8, or 1 on this machine.")]
-Out = Annotated[Path | None, typer.Option(help="The run's folder, with the report; begin again there to go on.")]
+Out = Annotated[Path | None, typer.Option(help="The run's folder, with the report; use it again to resume.")]
 LedgerFile = Annotated[
     Path | None, typer.Option("--ledger", metavar="FILE", help="The drafts of all runs; one file for all by default.")
 ]
@@ -273,14 +273,14 @@ class TuneProgress:
             sys.stderr.write("\r\x1b[K")
 
     def started(self, stage: str, total: int) -> None:
-        """A stage of so many prompts begins; one of the same name goes on."""
+        """Begin a stage of `total` prompts, or add them to a stage of the same name."""
         if stage == self.stage:
             self.total += total
             return
         self.stage, self.total, self.done, self.began = stage, total, 0, time.monotonic()
 
     def moved(self, stage: str, done: "ItemOutcome", cap: "SpendingCap") -> None:
-        """One more prompt is finished."""
+        """Show that one more prompt is finished."""
         self.done += 1
         now = time.monotonic()
         rate = self.done / max(now - self.began, 1e-6)

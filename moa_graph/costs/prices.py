@@ -71,6 +71,7 @@ def price(
         usage: Its tokens; None when unknown.
         prices: The mixture's own prices, by "provider:name" or by name, in dollars per million tokens.
         reported: The cost in dollars that the provider reported.
+        batch: Whether the call goes through a Batch API, which has prices of its own.
 
     Returns:
         Dollars, or None when the usage or the price is unknown.

@@ -17,10 +17,10 @@ _LOCAL = frozenset(
     | {"svc", "cluster", "onion", "i2p", "test", "invalid", "alt", "consul", "docker", "kube", "node", "service"}
     | {"intern", "lab", "priv"}
 )
-"""Last labels of names that only some network knows."""
+"""Last labels of names that are known in some networks only."""
 
 _WRAPPED = re.compile(r"(?:^|[.-])(\d{1,3})[.-](\d{1,3})[.-](\d{1,3})[.-](\d{1,3})(?:[.-]|$)")
-"""An IPv4 address written into a name, as public resolvers of the kind of nip.io turn into that address."""
+"""An IPv4 address inside a name. Public resolvers such as nip.io resolve such a name to that address."""
 
 _WILDCARDS = (
     ".nip.io",
@@ -44,7 +44,7 @@ _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.ASCII)
 
 
 def is_public_https(address: str) -> bool:
-    """Whether `address` is an https URL whose host is not this machine, a private network or a metadata service.
+    """Return whether `address` is an https URL whose host is not this machine, a private network or a metadata service.
 
     The host is read as the strictest and as the most lenient client would: what only some clients accept (backslashes,
     user information, non-ASCII digits, white space) is refused.
@@ -70,7 +70,7 @@ def _public_ipv6(host: str) -> bool:
     except ValueError:
         return False
     if ip.ipv4_mapped or ip.sixtofour or ip.teredo or ip in _NAT64 or ip in _NAT64_LOCAL or int(ip) < 2**32:
-        # Each leads to an IPv4 address; there is no reason to write one so.
+        # Each leads to an IPv4 address, which has a form of its own.
         return False
     if int(ip) >> 32 & 0xFCFFFFFF == 0x5EFE:
         return False  # ISATAP
@@ -91,7 +91,7 @@ _NAT64_LOCAL = ipaddress.IPv6Network("64:ff9b:1::/48")
 
 
 def _ascii(host: str) -> str | None:
-    """The host name in the form that is looked up; None for one that clients read differently."""
+    """Return the host name in the form that is looked up; None for one that clients read differently."""
     if host.isascii():
         return host.removesuffix(".")
     if any(unicodedata.category(c) in ("Nd", "No", "Nl") and not c.isascii() for c in host):

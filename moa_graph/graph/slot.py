@@ -76,7 +76,7 @@ class SlotCall:
         shown: The texts of other models in its prompt.
         config: The node's config.
         node: The proposer's node; empty for other roles.
-        shares: The call may take one of so many equal parts of the time that is left for the run.
+        shares: The number of equal parts of the run's remaining time, of which the call may take one.
         sink: Makes a consumer of the answer's tokens; None does not stream.
         on_restart: Called before a request is repeated; tokens handed out before are then void.
         outcome: The result, written while the call runs.

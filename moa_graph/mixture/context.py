@@ -99,10 +99,14 @@ class BoundContext(MoAContext):
 class Settings(NamedTuple):
     """A mixture under a context: what this run does.
 
+    The other fields are those of `Mixture` and `MoAContext`, with the context's values where it has any.
+
     Attributes:
+        mixture: The mixture.
         rounds: The proposer nodes of each round of drafts, in slot order: the mixture's own, then the combiner's.
         base: How many of the rounds are the mixture's own.
         combine: The combiner and its options.
+        context: The context.
     """
 
     mixture: Mixture
@@ -144,7 +148,7 @@ class Settings(NamedTuple):
 
 
 def settings(mixture: Mixture, context: object) -> Settings:
-    """The run's settings. A context that is not ours (a parent graph's, or none) changes nothing.
+    """Return the run's settings. A context that is not ours (a parent graph's, or none) changes nothing.
 
     Raises:
         ConfigError: the context asks for layers, an aggregator or counts that the mixture does not have.
@@ -212,7 +216,7 @@ def _no_field(key: str, fields: Mapping[str, Any]) -> str:
 
 
 def _near_miss(key: object, fields: Mapping[str, Any]) -> bool:
-    """Whether a key is almost the name of a field."""
+    """Return whether a key is almost the name of a field."""
     plain = str(key).lower().replace("-", "").replace("_", "")
     names = [name.replace("_", "") for name in fields]
     return bool(difflib.get_close_matches(plain, names, n=1, cutoff=0.75))

@@ -44,5 +44,5 @@ def context_schema(mixture: Mixture) -> type[MoAContext]:
 
 
 def _choices(names: Iterable[str]) -> dict[str, Any]:
-    """The part of a JSON schema that allows one of some names, or null."""
+    """Return the part of a JSON schema that allows one of some names, or null."""
     return {"anyOf": [{"enum": list(dict.fromkeys(names)), "type": "string"}, {"type": "null"}]}

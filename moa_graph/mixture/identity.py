@@ -17,11 +17,11 @@ _SAME_ANSWER = frozenset(
 
 
 def identity(model: Any, *, strict: bool = True) -> dict[str, Any]:
-    """Return what tells a chat model from others: no key, no client, no object.
+    """Return what distinguishes a chat model from others. Keys, clients and other objects are left out.
 
     Args:
         model: The chat model.
-        strict: Refuse settings that cannot be told apart; otherwise they are named by their class.
+        strict: Refuse settings that cannot be distinguished; otherwise they are named by their class.
 
     Raises:
         ConfigError: A setting is an iterator or a closure: what it holds decides the answers and cannot be read.
@@ -70,7 +70,7 @@ def _plain(value: Any, place: str) -> Any:
 
 
 def _address(value: Any) -> str | None:
-    """The host of an SDK's client; None when the object is not a client."""
+    """Return the host of an SDK's client; None when the object is not a client."""
     name = type(value).__qualname__
     if not (name.endswith(("Client", "OpenAI", "Completions", "Anthropic", "Transport", "Later")) or "client" in name):
         return None

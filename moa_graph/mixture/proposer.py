@@ -87,7 +87,7 @@ def _kind(value: Any) -> str:
 
 
 def label(model: Any) -> str:
-    """How a model is named in drafts, records and traces."""
+    """Return how a model is named in drafts, records and traces."""
     if isinstance(model, str):
         return model
     name = getattr(model, "model_name", None) or getattr(model, "model", None)
@@ -190,7 +190,7 @@ class Proposer(Checked):
         """Return what decides which model answers, and how: plain data for keys and hashes.
 
         Args:
-            strict: Refuse a chat model object that cannot be told from another one of its class.
+            strict: Refuse a chat model object that cannot be distinguished from another one of its class.
 
         Raises:
             ConfigError: With `strict`, for such an object.
@@ -239,5 +239,5 @@ Spec = Annotated[Proposer, BeforeValidator(_as_proposer, json_schema_input_type=
 
 
 def is_embedded(spec: Proposer) -> bool:
-    """Whether the model runs in this process."""
+    """Return whether the model runs in this process."""
     return isinstance(spec.model, str) and spec.model.startswith("local:") and not spec.base_url

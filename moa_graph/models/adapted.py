@@ -92,7 +92,7 @@ def _http_client(base_url: str) -> Any:
 
 
 def _resource(model: Any) -> dict[str, Any]:
-    """The SDK resource in `async_client` without retries, for SDKs made like OpenAI's (Groq's, for example)."""
+    """Return the SDK resource in `async_client` without retries, for SDKs made like OpenAI's (Groq's, for example)."""
     resource: Any = getattr(model, "async_client", None)
     sdk: Any = getattr(resource, "_client", None)
     if not hasattr(sdk, "with_options") or not getattr(sdk, "max_retries", 0):

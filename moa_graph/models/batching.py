@@ -34,7 +34,7 @@ class Batcher(Protocol):
         """Return whether requests to `host` are sent in batches."""
 
     async def send(self, base_url: str, headers: Mapping[str, str], body: bytes) -> BatchReply | None:
-        """Return the reply to a chat request, hours later perhaps; None asks the caller to send it directly."""
+        """Return the reply to a chat request, possibly hours later; None asks the caller to send it directly."""
 
 
 active: ContextVar[Batcher | None] = ContextVar("batcher", default=None)

@@ -79,7 +79,7 @@ def header(response: Any, name: str) -> str | None:
 
 
 def broken_http(exc: BaseException) -> bool:
-    """Whether an HTTP client complains about a reply that is not HTTP; aiohttp does so under a status of its own."""
+    """Return whether an HTTP client reports a reply that is not HTTP. aiohttp does so with a status of its own."""
     module = type(exc).__module__
     if module == "aiohttp.http_exceptions":
         return True

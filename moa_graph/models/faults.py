@@ -143,7 +143,7 @@ _OWN = ("moa_graph.models.openai_http", "moa_graph.models.json_bodies", "moa_gra
 
 
 def _from_client(exc: BaseException) -> bool:
-    """Whether an exception was raised in a provider's client."""
+    """Return whether an exception was raised in a provider's client."""
     trace = exc.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -180,7 +180,7 @@ class ProviderError(Exception):
 
 
 def own_cancellation() -> bool:
-    """Whether this task was not cancelled, so that a `CancelledError` comes from what it called."""
+    """Return whether this task was not cancelled, so that a `CancelledError` comes from what it called."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() == 0
 

@@ -59,7 +59,7 @@ class Provider:
         return (self.key, *self.other_keys) if self.key else ()
 
     def address(self) -> str:
-        """The current base URL. `address_variable` in the process environment takes precedence.
+        """Return the current base URL. `address_variable` in the process environment takes precedence.
 
         A `.env` file is not read, because the address decides where a key is sent.
 

@@ -29,7 +29,7 @@ def proxy_for(url: str) -> str | None:
 
 
 def _in_network(host: str | None, rules: str | None) -> bool:
-    """Whether NO_PROXY names a network, as in 10.0.0.0/8, that holds the host's address."""
+    """Return whether NO_PROXY names a network, as in 10.0.0.0/8, that holds the host's address."""
     try:
         address = ipaddress.ip_address(host or "")
     except ValueError:

@@ -2,8 +2,9 @@
 
 There is one limiter per provider host and model, shared by every run, thread and event loop of the process. It lets
 older runs pass first, so that of many questions the first are finished while the last still wait. What it allows at
-once is learnt in `request_limit.py`. After a Retry-After, or under many 429s, nobody passes until the cool-down ends. A
-call that cannot wait that long is sent at once, one at a time, as a probe: a cool-down never delays a run for nothing.
+once is learnt in `request_limit.py`. After a Retry-After, or under many 429s, no call passes until the cool-down ends.
+A call that cannot wait that long is sent at once, one at a time, as a probe: a cool-down never delays a run for
+nothing.
 
     async with limiter("api.openai.com", "gpt-x").permit(order=run_started, patience=5.0) as permit:
         ...                              # send one request
@@ -149,8 +150,11 @@ class RateLimiter:
         return self._learnt.epoch
 
     def _nap(self) -> float | None:
-        """How long to sleep unless woken. Every waiter has its own alarm for the end of a cool-down, because the loop
-        that set another's may be gone; a little jitter spreads them."""
+        """Return how long to sleep unless woken, in seconds; None for no limit.
+
+        Every waiter has a timer of its own for the end of a cool-down, because the event loop of another waiter may be
+        closed by then. A little jitter spreads them.
+        """
         left = self.cool_down()
         return left * random.uniform(1.0, 1.1) + 0.001 if left > 0 else None
 
@@ -200,7 +204,7 @@ class RateLimiter:
         try:
             waiter.loop.call_soon_threadsafe(settle)
         except RuntimeError:
-            return False  # its loop was closed while it waited: nobody is there to send a request
+            return False  # its loop was closed while it waited, so that no request will be sent
         return True
 
     def _succeeded(self, epoch: int) -> None:
@@ -255,7 +259,7 @@ def clear() -> None:
 
 @after_fork
 def _after_fork() -> None:
-    """The requests that the limiters count are the parent's."""
+    """Forget the limiters in a forked child: the requests that they count are the parent's."""
     global _lock
     _lock = threading.Lock()
     _limiters.clear()

@@ -46,7 +46,7 @@ def redacting(
     Args:
         model: The chat model.
         options: Passed with each call, beside those of the caller.
-        fixed: Whether nobody changes the model's settings, so that what traces show of them is computed only once.
+        fixed: Whether the model's settings never change, so that what traces show of them is computed only once.
 
     The caller's object is not changed. Traces show its own name, class and settings. A mixture used as a model is
     returned unchanged: its errors are already redacted, and it handles the surrounding run itself.
@@ -92,7 +92,7 @@ class _Redacting(BaseChatModel):
         return dict(self._ls)
 
     def _changed_by(self, stop: list[str] | None, kwargs: Mapping[str, Any]) -> bool:
-        """Whether a call's arguments change what traces show of the model's settings."""
+        """Return whether a call's arguments change what traces show of the model's settings."""
         return not self.fixed or stop is not None or not kwargs.keys() <= _NO_SETTINGS
 
     @cached_property

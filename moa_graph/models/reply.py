@@ -129,7 +129,7 @@ def _read(raw: Raw, tools: bool) -> Reply:
     calls, invalid = checked_calls(raw.calls, cut=finish.status == "truncated") if raw.calls else ([], [])
     offered = calls if tools else []
     status, error, fault = _judge(raw, text, finish, offered, invalid if tools else [])
-    # An answer to no tokens is a count that nobody stated: LangChain's Anthropic class writes 0 for a missing usage.
+    # An answer to no tokens is a count that was not stated: LangChain's Anthropic class writes 0 for a missing usage.
     usage = None if raw.usage and not raw.usage["input_tokens"] and (text or calls) else raw.usage
     message = AIMessage(
         content=_native(raw.content) if offered and _must_return(raw.content) else text,

@@ -153,7 +153,7 @@ class GrowingCalls:
 
     @staticmethod
     def _is_new(call: _Growing, name: object, args: object, id_: str | None) -> bool:
-        """Whether a piece for the place of `call` begins another call."""
+        """Return whether a piece for the place of `call` begins another call."""
         if id_ and call.id:
             # Some servers make up a new id for every piece; such pieces have no name.
             return id_ != call.id and (bool(name) or call.complete)

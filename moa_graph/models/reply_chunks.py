@@ -149,7 +149,7 @@ def _grown(given: Mapping[str, Any], texts: list[str]) -> dict[str, Any] | None:
 
 
 def _are_lists(logprobs: Any) -> bool:
-    """Whether log probabilities are lists by name, as in OpenAI's protocol, or missing."""
+    """Return whether log probabilities are lists by name, as in OpenAI's protocol, or missing."""
     return logprobs is None or (
         isinstance(logprobs, Mapping) and all(isinstance(each, list | None) for each in logprobs.values())
     )

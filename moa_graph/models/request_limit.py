@@ -125,7 +125,7 @@ class RequestLimit:
         self._share += (refused - self._share) / max(self._seen, 16)
 
     def _many(self, others: int) -> bool:
-        """Whether refusals are many among the first requests, those under way included.
+        """Return whether refusals are many among the first requests, those under way included.
 
         A refusal comes at once and an answer later. Without this, a few chance refusals before the first answer would
         look like too much at once.

@@ -46,8 +46,8 @@ class _Stale(aiohttp.ServerDisconnectedError):
 
 class _Request(aiohttp.ClientRequest):
     async def send(self, conn: Any) -> aiohttp.ClientResponse:
-        # Two turns of the loop deliver what the server has sent since the last reply. A second reply that nobody asked
-        # for would otherwise be taken for the answer to this request.
+        # Two turns of the loop deliver what the server has sent since the last reply. A second reply that was not
+        # requested would otherwise be taken for the answer to this request.
         for _ in range(2):
             await asyncio.sleep(0)
         protocol = conn.protocol
@@ -143,7 +143,7 @@ def _close_all() -> None:
 
 @functools.cache
 def _certificates() -> ssl.SSLContext:
-    """The SDK's certificates. Made once and only for https: it takes 20 ms."""
+    """Return the SDK's certificates. Made once and only for https: it takes 20 ms."""
     return httpx2.create_ssl_context()
 
 

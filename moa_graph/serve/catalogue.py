@@ -86,7 +86,7 @@ class Catalogue:
 
 
 def _graph(mixture: Mixture) -> MoAGraph:
-    """Return the graph of a mixture, which records calls for retries unless its models cannot be told apart."""
+    """Return the graph of a mixture, which records calls for retries unless its models cannot be distinguished."""
     try:
         for spec in mixture.specs:
             spec.identity()

@@ -1,4 +1,5 @@
-"""Connections of `moa serve`: a client that is slow, idle or does not read is disconnected, and locks nobody out."""
+"""Connections of `moa serve`: a client that is slow, idle or does not read is disconnected, so that it does not lock
+others out."""
 
 from __future__ import annotations
 

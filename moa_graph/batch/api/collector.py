@@ -248,7 +248,7 @@ class BatchApi:
                 return
             replies, missing = {}, BatchReply(exc.status or 502, {"error": {"message": said}})
         except Exception as exc:
-            # A request without a reply would wait for ever. The ledger's disk may be full.
+            # A request without a reply would wait forever. The ledger's disk may be full.
             _fail(group, exc)
             return
         else:
@@ -259,7 +259,7 @@ class BatchApi:
                 request.reply.set_result(None if self.direct and reply.status >= 300 else reply)
 
     async def _made(self, endpoints: Endpoints, file: str) -> str:
-        """Make the batch of a file once, whatever becomes of the connection."""
+        """Make the batch of a file once, even if the connection is lost."""
         while True:
             try:
                 return await endpoints.create(file)

@@ -211,7 +211,7 @@ def rate_judges(
         typer.Option("--model", "-m", help='Ask this judge about the pairs now, as "provider:model"; repeat it.'),
     ] = None,
     runs: Annotated[
-        int, typer.Option(min=1, max=20, help="Ask each --model so often; bias and variance need several.")
+        int, typer.Option(min=1, max=20, help="How often to ask each --model; bias and variance need several.")
     ] = 1,
     both_orders: Annotated[
         bool, typer.Option("--both-orders/--one-order", help="Show each pair in both orders, or in the seed's alone.")

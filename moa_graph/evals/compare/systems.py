@@ -41,6 +41,7 @@ class ScoredSystem:
         parts: Scores by part of the benchmark (a FLASK skill).
         categories: The category of each prompt, if there are several.
         figures: Cost and other figures of the run, if it is a run's folder.
+        rows: The recorded rows.
     """
 
     names: tuple[str, ...]

@@ -154,7 +154,7 @@ def _loads(text: str, where: str) -> Any:
 
 
 def _number(digits: str) -> int | float:
-    """Return a whole number; infinity where it has more digits than any float, so that nobody overflows on it."""
+    """Return a whole number; infinity where it has more digits than any float, so that no code overflows on it."""
     return int(digits) if len(digits) <= _LONGEST_NUMBER else float(digits)
 
 

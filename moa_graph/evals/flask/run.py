@@ -29,9 +29,14 @@ class Flask:
     """The work of one item.
 
     Attributes:
+        system: The measured system.
+        judges: The judges; empty to generate only.
         prompt: FLASK's prompt with a reference answer.
         rubrics: The text that explains each skill.
-        keys: Numbers by which recorded outputs may know an item, by its number in this set.
+        temperature: Replaces the system's sampling temperature.
+        max_tokens: Replaces the system's limit of answer tokens.
+        keys: Numbers by which recorded outputs may name an item, by its number in this set.
+        majority: Whether a jury decides by the median of its ratings, not by their mean.
     """
 
     system: System

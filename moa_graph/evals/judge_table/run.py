@@ -1,7 +1,7 @@
 """Judge models asked about pairs that humans voted on, with AlpacaEval's prompt.
 
-Each judge sees a pair in both orders (or in one order by the seed), as often as it is to run. Verdicts are written into
-one file per judge, in the form that `moa eval judge --judge` reads.
+Each judge sees a pair in both orders (or in one order by the seed), once for each run. Verdicts are written into one
+file per judge, in the form that `moa eval judge --judge` reads.
 """
 
 from __future__ import annotations

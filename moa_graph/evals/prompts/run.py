@@ -48,6 +48,8 @@ class PromptsWork:
         check: A command that decides whether an answer is right, or None.
         check_seconds: The time limit of `check`.
         repeats: The number of answers per prompt.
+        temperature: Replaces the system's sampling temperature.
+        max_tokens: Replaces the system's limit of answer tokens.
         majority: Whether a jury's verdict is the majority of its members' passes (a rating of 6 or more), not the mean.
     """
 

@@ -62,6 +62,8 @@ class SystemRequest:
         keys: Names by which recorded outputs are joined.
         turns: The conversation as (role, text) pairs.
         turn: 0-based turn of the conversation.
+        temperature: Replaces the system's sampling temperature.
+        max_tokens: Replaces the system's limit of answer tokens.
         repeat: 0-based repetition of the item.
     """
 

@@ -26,14 +26,15 @@ class CandidateAnswer:
     """One answer of a mixture and what it takes in production, recorded drafts included.
 
     Attributes:
-        text: The answer; None when there is none, and `error` says why.
+        text: The answer; None when there is none.
         drafts: All drafts, in the order of layers and slots.
         calls: Calls that count, found or made.
         cost: Dollars at today's prices; None when a price is unknown.
         tokens: Tokens sent and received; None when unknown.
         seconds: Seconds of the slowest call of every step, added up.
         agreement: How alike the drafts are.
-        degraded: What of the mixture is missing.
+        degraded: Reasons why the answer is degraded.
+        error: Why there is no answer; None when there is one.
         unpaid: Whether a failed call may be billed although its cost is unknown.
     """
 

@@ -1,4 +1,4 @@
-"""What is tried: every model alone, samples of the best one, complementary subsets, and every combiner on them."""
+"""The candidates: every model alone, samples of the best one, complementary subsets, and every combiner on them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class CandidatePlan:
 
     Attributes:
         name: Its name in tables.
-        kind: What candidates of one sort are alike in, such as "vote".
+        kind: The sort of candidate, such as "vote".
         members: The models in its slots, as places in the pool.
         combine: The combiner and its options, as a mixture has them; None for a single model.
         aggregator: The model that writes or judges, as a place in the pool's aggregators; None for the first member.

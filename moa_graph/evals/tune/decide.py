@@ -50,7 +50,7 @@ class Decider:
         options: What the user chose.
         paying: Ledger, cap and grader; None measures what is free and replays nothing.
         texts: Whether the drafts are texts that can be compared, not final answers alone.
-        criteria: What judges inside candidates are to judge by.
+        criteria: The criteria of judges inside candidates.
         named: The pool as files and hashes have it; the pool itself by default. Recorded models are named differently.
         tried: Whether a plan whose last step is a call can be run; all can by default.
         subset: The members of the candidates whose last step is a call; by default the most complementary models.
@@ -72,7 +72,7 @@ class Decider:
 
         Args:
             run: The run's hash.
-            cautions: What is to be said about the drafts.
+            cautions: Warnings about the drafts.
             settings: What the run was asked for.
         """
         found = offers(self.samples, self.splits, texts=self.texts)
@@ -265,7 +265,7 @@ class Decider:
             assert best.first is not None
             model, number = best.first[places[prompt.id]]
             row = self.samples.rows[model][places[prompt.id]][number]
-            # A graph cleans white space off a draft.
+            # A graph strips white space from a draft.
             same.append("".join((answer.text or "").split()) == "".join(row.text.split()))
 
         await paying.through(f"replay of {best.plan.name}", self.prompts, work)

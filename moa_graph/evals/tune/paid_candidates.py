@@ -44,7 +44,7 @@ def paid_plans(
         writers: The names of the models that may write or judge.
         subset: The members of the most complementary subset.
         verify: What `verify` checks drafts with; None leaves it out.
-        criteria: What judges are to judge by.
+        criteria: The judges' criteria.
     """
     members = tuple(subset)
     own = (best,) * min(samples.counts[best], max(len(members), 3))

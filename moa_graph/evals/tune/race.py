@@ -94,7 +94,7 @@ def hopeless(own: Floats, best: Floats, done: int) -> str | None:
         return None
     high = gaps.mean() + t.ppf(LEVEL, len(gaps) - 1) * gaps.std(ddof=1) / np.sqrt(len(gaps))
     if high < 0:
-        return f"after {done} prompts it is {-100 * gaps.mean():.1f} points behind, {-100 * high:.1f} at the least"
+        return f"after {done} prompts it is {-100 * gaps.mean():.1f} points behind, at least {-100 * high:.1f}"
     return None
 
 

@@ -20,7 +20,7 @@ from moa_graph.mixture.proposer import Proposer
 __all__ = ["RecordedModel", "named_pool", "recorded_pool"]
 
 SERVER = "http://127.0.0.1:8000/v1"
-"""Where a mixture file says that the recorded models are: the usual address of a local OpenAI-compatible server."""
+"""The address of the recorded models in a mixture file: the usual one of a local OpenAI-compatible server."""
 
 
 class RecordedModel(BaseChatModel):
@@ -64,7 +64,7 @@ class RecordedModel(BaseChatModel):
 
     def _place(self, messages: Sequence[BaseMessage]) -> int:
         first = next(str(message.content) for message in messages if message.type == "human")
-        # Drafts that are shown stand behind the question, in its message.
+        # Drafts follow the question, in the same message.
         place = self._set.place(first)
         if place is not None:
             return place
@@ -92,7 +92,7 @@ _SHOWN = re.compile(r"\[draft (\d+) of \d+ begins: ([0-9a-f]{16})\]\n(.*?)\n\[dr
 def order_in(prompt: str, texts: Sequence[str]) -> list[int]:
     """Return the places of the texts that a fenced prompt shows, in the order of their numbers there.
 
-    White space does not count, since a graph cleans it off drafts.
+    White space does not count, because a graph strips it from drafts.
     """
     left = {place: "".join(text.split()) for place, text in enumerate(texts)}
     found = []

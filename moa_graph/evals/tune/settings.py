@@ -46,10 +46,10 @@ class StageProgress(Protocol):
     """Shows how far a run is."""
 
     def started(self, stage: str, total: int) -> None:
-        """A stage of so many prompts begins."""
+        """Take note that a stage begins."""
 
     def moved(self, stage: str, done: ItemOutcome, cap: SpendingCap) -> None:
-        """One more prompt of the stage is finished."""
+        """Take note that one more prompt of the stage is finished."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Options:
     Attributes:
         samples: Drafts of each model for each prompt.
         max_cost: Dollars that the run may spend, drafts, verdicts and candidates together.
-        limit: So many prompts, drawn by the seed.
+        limit: Number of prompts, drawn by the seed; None for all.
         seed: Seed of the draw, of the order of drafts and of the splits.
         worth: Points that would make a mixture worth it: a gain of this size must be ruled out for "single".
         concurrency: Prompts that run at once.
@@ -82,7 +82,7 @@ class Options:
 
 
 def check_options(options: Options) -> None:
-    """Refuse numbers that cannot be meant.
+    """Refuse options that are out of their bounds.
 
     Raises:
         InputError: An option is out of its bounds.
@@ -124,7 +124,7 @@ def _is_number(value: Any) -> bool:
 def read_prompts(
     source: str | Path | Sequence[Any], options: Options, *, match: Match | None = None
 ) -> tuple[list[OwnPrompt], list[str]]:
-    """Return the prompts in a random order, and what is to be said about them.
+    """Return the prompts in a random order, and notes about them.
 
     Args:
         source: A file as `moa eval run` takes it, a published set by its name, or a list of prompts or of such rows.

@@ -78,7 +78,12 @@ class PaidCall:
     """A call that an answer took.
 
     Attributes:
+        layer: The layer, from 1.
+        role: The role of the call, such as `aggregator`.
+        model: The model.
+        seconds: How long the call took.
         cost: Dollars when it was paid for; None when unknown.
+        usage: Its tokens; None when unknown.
         new: Whether it was paid for now, and not found in the ledger.
     """
 

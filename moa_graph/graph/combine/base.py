@@ -74,17 +74,17 @@ class Combiner(Generic[O]):
         return Step(run.state["layer"] + 1, [ANSWER])
 
     def added(self, run: Run, step: Step) -> bool:
-        """Whether `step` is the combiner's own doing, which the caps may leave out: not one of the mixture's rounds."""
+        """Return whether the combiner added `step` to the mixture's rounds. The caps may leave out such a step."""
         first = self.first(run, step)
         return step.layer < 1 or step.layer > run.settings.base or not first
 
     def first(self, run: Run, step: Step) -> bool:
-        """Whether `step` begins a round of drafts, or is the whole of it."""
+        """Return whether `step` begins a round of drafts, or is the whole of it."""
         layer = step.layer
         return 1 <= layer <= len(run.settings.rounds) and step.nodes[0] == run.settings.rounds[layer - 1][0]
 
     def may_fail(self, run: Run) -> bool:
-        """Whether the round of `run` may end with too few drafts: one that the combiner added."""
+        """Return whether the round of `run` may end with too few drafts: one that the combiner added."""
         return run.state["layer"] > run.settings.base
 
     def shown(self, run: Run, slot: int) -> Shown:

@@ -78,7 +78,7 @@ class Escalate(Combiner[Options]):
         return [await call(run, config, spec, shown, _yes_or_no, role=COMPARATOR, kind="check", by=COMPARATOR, layer=1)]
 
     def _refused(self, run: Run) -> bool:
-        """Whether the gate said that the conversation needs no mixture."""
+        """Return whether the gate said that the conversation needs no mixture."""
         note = _said(run, 0)
         return bool(note and note["data"] and note["data"]["answer"] == "no")
 

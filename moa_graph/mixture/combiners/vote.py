@@ -50,7 +50,7 @@ class Vote(Combiner):
         return calls
 
     def _fewest(self, slots: int) -> int:
-        """How many slots are called when all answers are equal."""
+        """Return how many slots are called when all answers are equal."""
         batch = self.batch or slots
         weights = self.weights or [1.0] * slots
         for sent in range(batch, slots, batch):

@@ -171,7 +171,7 @@ class Completions:
 
 
 def _is_plain(data: dict[str, Any]) -> bool:
-    """Whether LangChain makes the same of this dict as of the SDK's object."""
+    """Return whether LangChain makes the same of this dict as of the SDK's object."""
     choices = data.get("choices")
     if not isinstance(choices, list) or data.get("error"):
         return False

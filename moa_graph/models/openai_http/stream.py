@@ -71,7 +71,7 @@ def _ends(chunk: dict[str, Any]) -> bool:
 async def _events(
     response: aiohttp.ClientResponse, pieces: AsyncGenerator[bytes], frames: Events
 ) -> AsyncGenerator[list[bytes]]:
-    """The events of every read; `[DONE]` and what follows it are left out."""
+    """Yield the events of every read; `[DONE]` and what follows it are left out."""
     kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind.endswith("json") and not kind.endswith(_JSON_LINES):
         body = b"".join([piece async for piece in pieces])
@@ -111,7 +111,7 @@ def _chunk(event: bytes, url: str, logprobs: bool) -> Any:
 
 
 def whole_of(received: bytes, url: str) -> dict[str, Any] | None:
-    """Return the reply in a stream that nobody asked for; None if `received` is not a stream.
+    """Return the reply in a stream that was not requested; None if `received` is not a stream.
 
     Args:
         received: The body of a reply.

@@ -62,8 +62,8 @@ class _Sources(NamedTuple):
 def further_scripts() -> dict[str, str]:
     """Return the scripts that the page loads when they are first needed, by their names.
 
-    `reader` is the Markdown library of https://github.com/markdown-it/markdown-it (MIT), with what makes elements of
-    its tokens.
+    `reader` is the Markdown library of https://github.com/markdown-it/markdown-it (MIT), with the code that makes
+    elements of its tokens.
     """
     library = (_FOLDER / _LIBRARY).read_text(encoding="utf-8").rstrip()
     return {"more": _STRICT + _joined(_MORE), "reader": f"{_STRICT}{library}\n{_joined(('markdown.js',))}"}

@@ -141,7 +141,7 @@ def _context(body: dict[str, Any]) -> MoAContext:
 async def _events(
     parts: AsyncGenerator[Event | RunResult], mixture: Mixture, messages: Sequence[BaseMessage]
 ) -> AsyncGenerator[str]:
-    """The run's events, then `answer` with the whole text and the receipt; or a last one, `failed`."""
+    """Yield the run's events, then `answer` with the whole text and the receipt; or a last one, `failed`."""
     failed = False
     try:
         async with contextlib.aclosing(parts):
