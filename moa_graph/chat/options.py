@@ -7,12 +7,16 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from moa_graph.chat.structured import response_format
 from moa_graph.errors import ConfigError
 from moa_graph.mixture.validation import config_error
+from moa_graph.models.redaction import one_line
 from moa_graph.state.field_errors import field_problems, given, schema_of
 
 __all__ = ["checked_options"]
 
+_NO_CALL = (None, False, "auto", "none")
+"""Values of `tool_choice` that do not demand a call."""
 _CHOICES = frozenset({"auto", "none", "any", "required"})
 
 
@@ -40,11 +44,39 @@ def checked_options(options: dict[str, Any]) -> dict[str, Any]:
         _Options.model_validate(options)
     except ValidationError as exc:
         raise config_error(field_problems(exc, schema_of(_Options, _Options.model_fields)), what="ChatMoA") from None
-    choice, tools = options.get("tool_choice"), options.get("tools")
+    tools, form, choice = options.get("tools"), options.get("response_format"), options.get("tool_choice")
+    if tools:
+        options = {**options, "tools": [_in_chat_form(tool) for tool in tools]}
+    if isinstance(form, type) or (form and form.get("type", "object") == "object"):
+        options = {**options, "response_format": _as_format(form)}
     known = {*_CHOICES, *(name for tool in tools or () for name in _names(tool))}
-    if tools and isinstance(choice, str) and choice not in known:
+    if not tools and choice not in _NO_CALL:
+        raise ConfigError(f"ChatMoA.tool_choice: {given(choice)} needs at least one tool. Bind one, or leave it out.")
+    if isinstance(choice, str) and choice not in known:
         raise ConfigError(f"ChatMoA.tool_choice: {given(choice)} is not a tool of this call.")
     return options
+
+
+def _in_chat_form(tool: dict[str, Any]) -> dict[str, Any]:
+    """Return a function in the notation of chat completions if it is in that of the Responses API.
+
+    LangChain makes every provider's own notation of that of chat completions, but not of the other.
+    """
+    if tool.get("type") != "function" or "function" in tool or "name" not in tool:
+        return tool
+    return {"type": "function", "function": {name: value for name, value in tool.items() if name != "type"}}
+
+
+def _as_format(schema: Any) -> dict[str, Any]:
+    """Return the response format of a schema: a class, or a JSON schema with a title.
+
+    Raises:
+        ConfigError: It is not a schema.
+    """
+    try:
+        return response_format(schema, "json_schema", None)
+    except Exception as exc:  # LangChain raises errors of several classes
+        raise ConfigError(f"ChatMoA.response_format: {one_line(str(exc))}") from None
 
 
 def _names(tool: Mapping[str, Any]) -> list[Any]:

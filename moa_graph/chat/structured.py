@@ -53,7 +53,7 @@ def structured(
     if method == "function_calling":
         bound = model.bind_tools([_known(schema)], tool_choice="any", strict=strict, **options)
     else:
-        bound = model.bind(response_format=_response_format(schema, method, strict), **options)
+        bound = model.bind(response_format=response_format(schema, method, strict), **options)
     return _read(bound, _parser(schema, method), include_raw=include_raw)
 
 
@@ -62,7 +62,7 @@ def _known(schema: dict[str, Any] | type | None) -> dict[str, Any] | type:
     return schema
 
 
-def _response_format(schema: dict[str, Any] | type | None, method: Method, strict: bool | None) -> dict[str, Any]:
+def response_format(schema: dict[str, Any] | type | None, method: Method, strict: bool | None) -> dict[str, Any]:
     """Return the response format in OpenAI's notation, which most providers read."""
     if method == "json_mode":
         return {"type": "json_object"}

@@ -167,8 +167,9 @@ def bound_text(bound: Mapping[str, Any], *, form: Mapping[str, Any] | None = Non
 
 
 def _tool_line(tool: Mapping[str, Any]) -> str:
-    about = tool.get("function", tool)
-    given = ": " + about["description"] if about.get("description") else ""
+    about = tool["function"] if isinstance(tool.get("function"), Mapping) else tool
+    # Tools in a provider's own notation are checked by nobody before it.
+    given = f": {about['description']}" if about.get("description") else ""
     return f"- {about.get('name') or about.get('type')}{given}\n  arguments: {_json(about.get('parameters') or {})}"
 
 

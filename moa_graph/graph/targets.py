@@ -98,7 +98,7 @@ def _made(run: Run, spec: Proposer, role: str, *, quiet: bool) -> Target:
     else:
         sampling: dict[str, Any] = {"temperature": settings.temperature, "max_tokens": settings.max_tokens}
         model, options = registry.chat_model(spec, quiet=quiet, **sampling), {}
-    tools, takes, strict = acts and "tools" in given.bound, abilities(model), wants_strict_turns(spec.label)
+    tools, takes, strict = acts and bool(given.bound.get("tools")), abilities(model), wants_strict_turns(spec.label)
     # A fallback of another maker cannot read the first aggregator's reasoning blocks.
     native = spec is settings.aggregator
     conversation, sent = _conversation(run, tools=tools, native=native, takes=takes, strict=strict)

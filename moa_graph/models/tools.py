@@ -8,7 +8,7 @@ from inspect import signature
 from typing import Any, get_args, get_type_hints
 
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import Runnable
 
 from moa_graph.errors import ConfigError
@@ -21,8 +21,10 @@ __all__ = ["bound_model", "bound_to"]
 
 _NOTHING = BoundContext()
 
-_LANGCHAINS = frozenset({"tools", "tool_choice", "strict", "parallel_tool_calls", "response_format"})
-"""Options that LangChain's OpenAI classes read themselves."""
+_OF_TOOLS = frozenset({"tools", "tool_choice", "parallel_tool_calls"})
+"""Options that say nothing without tools. Providers refuse them there."""
+_LANGCHAINS = _OF_TOOLS | {"strict", "response_format"}
+"""Options that LangChain's OpenAI classes read themselves where there are tools."""
 
 
 def bound_to(run: Settings) -> BoundContext:
@@ -38,6 +40,8 @@ def bound_model(run: Settings, spec: Proposer) -> tuple[Runnable[LanguageModelIn
             or has no JSON mode.
     """
     options = dict(bound_to(run).bound)
+    if not options.get("tools"):
+        options = {name: value for name, value in options.items() if name not in _OF_TOOLS}
     model = registry.chat_model(
         spec,
         temperature=options.pop("temperature", run.temperature),
@@ -45,7 +49,7 @@ def bound_model(run: Settings, spec: Proposer) -> tuple[Runnable[LanguageModelIn
     )
     _refuse_format(options.get("response_format"), model, spec)
     _refuse_unknown(options, model, spec)
-    called = {**_format(options, model), **({"stop": stop} if (stop := options.pop("stop", None)) else {})}
+    called = {**_format(options, model, spec), **({"stop": stop} if (stop := options.pop("stop", None)) else {})}
     tools = options.pop("tools", None)
     if not tools:
         return model, {**options, **called}
@@ -59,7 +63,7 @@ def bound_model(run: Settings, spec: Proposer) -> tuple[Runnable[LanguageModelIn
         raise ConfigError(f"the aggregator {spec.label} does not take these tools: {one_line(str(exc))}") from None
 
 
-def _format(options: dict[str, Any], model: BaseChatModel) -> dict[str, Any]:
+def _format(options: dict[str, Any], model: BaseChatModel, spec: Proposer) -> dict[str, Any]:
     """Take the response format out of `options` and return it as an option of the call.
 
     LangChain's OpenAI classes have the SDK parse an answer with a format. The SDK raises for an answer that was cut or
@@ -70,7 +74,7 @@ def _format(options: dict[str, Any], model: BaseChatModel) -> dict[str, Any]:
     kind: Any = getattr(model, "inner", model)
     if form is None:
         return {}
-    if not hasattr(kind, "root_async_client") or "messages" not in kind._get_request_payload([], **options):
+    if not hasattr(kind, "root_async_client") or "messages" not in _payload(kind, options, spec):
         # Another provider's class, or the Responses API, which has a field of its own for the format.
         return {"response_format": form}
     return {"extra_body": {**(kind.extra_body or {}), "response_format": form}}
@@ -104,14 +108,34 @@ def _refuse_unknown(options: Mapping[str, Any], model: BaseChatModel, spec: Prop
         ConfigError: an option is unknown.
     """
     kind: Any = getattr(model, "inner", model)
-    others = {name: value for name, value in options.items() if name not in _LANGCHAINS}
+    others = {name: value for name, value in options.items() if name not in _LANGCHAINS or "tools" not in options}
     if not others or not hasattr(kind, "root_async_client"):
         return
-    payload = kind._get_request_payload([], **others)
+    payload = _payload(kind, others, spec)
     client = kind.root_async_client
     create = client.chat.completions.create if "messages" in payload else client.responses.create
-    known = signature(create).parameters
-    if unknown := sorted(payload.keys() - known.keys()):
+    # A class that is derived from LangChain's may read further options itself.
+    readers = (create, kind._agenerate, kind._astream)
+    known = {name for reader in readers for name in signature(reader).parameters}
+    if unknown := sorted(payload.keys() - known):
         near = difflib.get_close_matches(unknown[0], known, n=1)
         hint = f"Did you mean {near[0]!r}?" if near else "What only its server knows goes into `extra_body`."
+        if unknown[0] == "strict":
+            hint = "It belongs to a tool, or into the `json_schema` of a response format."
         raise ConfigError(f"the aggregator {spec.label} does not take the option {unknown[0]!r} of a call. {hint}")
+
+
+def _payload(kind: Any, options: Mapping[str, Any], spec: Proposer) -> dict[str, Any]:
+    """Return the request that one of LangChain's OpenAI classes makes of the options.
+
+    Raises:
+        ConfigError: The class cannot read an option's value.
+    """
+    try:
+        payload: dict[str, Any] = kind._get_request_payload([HumanMessage("?")], **options)
+    except Exception as exc:  # LangChain reads some values before it checks them
+        names = ", ".join(options)
+        raise ConfigError(
+            f"the aggregator {spec.label} does not take these options of a call ({names}): {one_line(str(exc))}"
+        ) from None
+    return payload

@@ -1,14 +1,22 @@
 """Wrong options of a call of ChatMoA are refused before anything is paid for."""
 
 import re
+import time
+from datetime import date
 from typing import Any
 
 import pytest
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_openai import ChatOpenAI
+from pydantic import BaseModel, SecretStr
 
 from moa_graph import ChatMoA, ConfigError, InputError
+from moa_graph.chat.options import checked_options
 from moa_graph.errors import MoAError
 from moa_graph.graph.schema_checks import check_schemas
 from tests.fakes import fake
+from tests.provider.server import Provider
 
 TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}}}
 
@@ -24,6 +32,9 @@ TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type
         ({"response_format": "json"}, "ChatMoA.response_format: expected"),
         ({"tools": [TOOL], "tool_choice": "other"}, 'ChatMoA.tool_choice: "other" is not a tool of this call.'),
         ({"tools": [TOOL], "tool_choice": 5}, "ChatMoA.tool_choice: expected"),
+        ({"tool_choice": "any"}, 'ChatMoA.tool_choice: "any" needs at least one tool.'),
+        ({"tools": [], "tool_choice": {"type": "any"}}, "ChatMoA.tool_choice: {"),
+        ({"response_format": {"type": "object", "properties": {}}}, "ChatMoA.response_format: Unsupported"),
     ],
 )
 async def test_a_wrong_option_is_refused_before_any_request(options: dict[str, Any], words: str) -> None:
@@ -51,6 +62,8 @@ def _spec() -> dict[str, str]:
         ({"wobble": 1}, "does not take the option 'wobble' of a call. What only its server knows goes into"),
         ({"tools": [TOOL], "wobble": 1}, "does not take the option 'wobble' of a call."),
         ({"wobble": 1, "reasoning": {"effort": "low"}}, "does not take the option 'wobble' of a call."),
+        ({"strict": True}, "does not take the option 'strict' of a call. It belongs to a tool,"),
+        ({"model": 5, "reasoning": {}}, "does not take these options of a call (model, reasoning): "),
     ],
 )
 async def test_an_option_that_the_sdk_would_refuse_is_refused_before_any_request(
@@ -69,6 +82,7 @@ async def test_an_option_that_the_sdk_would_refuse_is_refused_before_any_request
         {"extra_body": {"wobble": 1}, "max_completion_tokens": 5},
         {"tools": [TOOL], "tool_choice": "auto", "strict": True, "parallel_tool_calls": False},
         {"reasoning": {"effort": "low"}},
+        {"parallel_tool_calls": False, "tool_choice": "auto", "tools": []},
     ],
 )
 async def test_an_option_that_the_sdk_takes_is_not_refused(options: dict[str, Any]) -> None:
@@ -95,6 +109,11 @@ _TEXT = {"type": "string"}
         ({"required": "a"}, 'tools[0].function.parameters.required: expected a list of names, got "a".'),
         ({"anyOf": {"a": 1}}, "tools[0].function.parameters.anyOf: expected a list of JSON Schemas"),
         ({"$defs": {"A": {"oneOf": [_TEXT, 1]}}}, "tools[0].function.parameters.$defs.A.oneOf[1]: expected a JSON"),
+        ({"default": {1}}, 'tools[0].function.parameters.default: expected a value that JSON has, got "{1}".'),
+        ({"default": float("nan")}, "tools[0].function.parameters.default: expected a number that JSON has, got NaN."),
+        ({"default": 10**5000}, "tools[0].function.parameters.default: expected a number that JSON has, got"),
+        ({"title": "\ud83d"}, "tools[0].function.parameters.title: the text holds half a character, at position 0."),
+        ({"properties": {"x" * 10**6: 5}}, f"tools[0].function.parameters.properties.{'x' * 60}…: expected a JSON"),
     ],
 )
 async def test_a_malformed_schema_is_refused_before_any_request(schema: dict[str, Any], words: str) -> None:
@@ -119,6 +138,10 @@ async def test_a_malformed_schema_is_refused_before_any_request(schema: dict[str
         {"type": ["object", "null"], "required": [], "additionalProperties": False},
         {"$ref": "#/$defs/A", "$defs": {"A": {"items": [_TEXT, _TEXT], "enum": [1, None], "default": {"items": 5}}}},
         {"properties": {"a": {"type": None, "required": True, "const": {"anyOf": 1}}}},
+        {"required": ("a",), "properties": {"a": {"type": ("string", "null"), "enum": ("x",), "anyOf": ({}, True)}}},
+        {"properties": {"a": {"items": ({}, {}), "default": date(2026, 1, 2)}}},
+        {"type": "OBJECT", "properties": {"a": {"type": "STRING"}}},
+        {"properties": {"a": {"maximum": 2**64, "default": None, "title": "Größe \0 null"}, 1: {}}},
     ],
 )
 def test_a_schema_with_right_forms_passes(schema: dict[str, Any]) -> None:
@@ -131,8 +154,124 @@ def test_what_is_a_providers_own_is_left_to_it() -> None:
     check_schemas({"tools": [{"type": "function", "function": {"name": "f"}}], "response_format": {"type": "text"}})
 
 
+@pytest.mark.parametrize(
+    ("bound", "words"),
+    [
+        (
+            {"tools": [{"type": "function", "function": "f"}]},
+            'tools[0].function: expected a mapping with `name`, got "f"',
+        ),
+        ({"tools": [{"type": "function"}]}, "tools[0].function: expected a mapping with `name`, got nothing."),
+        ({"tools": [{"type": "function", "function": {"name": ""}}]}, "tools[0].function.name: expected the name of"),
+        ({"tools": [TOOL, {"type": "function", "function": {"name": 5}}]}, "tools[1].function.name: expected the name"),
+        (
+            {"tools": [{"type": "function", "function": {"name": "f", "description": 5}}]},
+            "tools[0].function.description: expected text, got 5.",
+        ),
+        (
+            {"tools": [{"type": "function", "function": {"name": "f", "parameters": True}}]},
+            "tools[0].function.parameters: expected a JSON Schema, got true.",
+        ),
+        (
+            {"response_format": {}},
+            'response_format.type: expected "text", "json_object" or "json_schema", got nothing.',
+        ),
+        ({"response_format": {"type": 5}}, "response_format.type: expected"),
+        ({"response_format": {"type": "json_schema"}}, "response_format.json_schema: expected a mapping with `name`"),
+        ({"response_format": {"type": "json_schema", "json_schema": 5}}, "response_format.json_schema: expected"),
+    ],
+)
+def test_a_malformed_tool_or_format_is_refused(bound: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError) as caught:
+        check_schemas(bound)
+    assert str(caught.value).startswith(words)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"type": "json_schema", "schema": {"type": "object"}},
+        {"type": "json_object", "schema": {"type": "object"}},
+        {"type": "grammar", "grammar": "root ::= 'x'"},
+    ],
+)
+def test_the_formats_of_other_servers_pass(form: dict[str, Any]) -> None:
+    check_schemas({"response_format": form})
+
+
 def test_a_schema_of_any_depth_is_checked() -> None:
     schema: dict[str, Any] = {}
     for _ in range(100_000):
         schema = {"items": schema}
+    with pytest.raises(InputError, match=r"items\.items\.…\.items.*: nested more than 250 levels deep\.$"):
+        check_schemas({"tools": [{"type": "function", "function": {"name": "f", "parameters": schema}}]})
+
+
+async def test_a_deep_schema_is_sent() -> None:
+    schema: dict[str, Any] = {}
+    for _ in range(240):
+        schema = {"items": schema}
+    form = {"type": "json_schema", "json_schema": {"name": "a", "schema": schema}}
+    assert (await ChatMoA(proposers=[fake("draft")], aggregator=fake("answer")).ainvoke("q", response_format=form)).text
+
+
+def test_a_check_takes_no_longer_for_long_names() -> None:
+    """The place of each part was written out, with a name of any length in each: 20 s for this schema."""
+    inner: dict[str, Any] = {str(number): {} for number in range(4_000)}
+    schema = {"type": "object", "properties": {"x" * 20_000_000: {"properties": inner}}}
+    begun = time.process_time()
     check_schemas({"tools": [{"type": "function", "function": {"name": "f", "parameters": schema}}]})
+    assert time.process_time() - begun < 4
+
+
+class _Answer(BaseModel):
+    """The answer."""
+
+    number: int
+
+
+@pytest.mark.parametrize("schema", [_Answer, _Answer.model_json_schema()])
+async def test_a_response_format_may_be_a_schema(schema: Any) -> None:
+    options = checked_options({"response_format": schema})
+    assert options["response_format"]["type"] == "json_schema"
+    described = options["response_format"]["json_schema"]
+    assert described["name"] == "_Answer"
+    assert described["schema"]["properties"]["number"]["type"] == "integer"
+
+
+def test_a_function_in_the_notation_of_the_responses_api_is_one_of_chat_completions() -> None:
+    tool = {"type": "function", "name": "f", "description": "d", "parameters": {"type": "object"}, "strict": True}
+    (made,) = checked_options({"tools": [tool], "tool_choice": "f"})["tools"]
+    assert made == {"type": "function", "function": {name: tool[name] for name in tool if name != "type"}}
+    assert checked_options({"tools": [{"type": "web_search"}]})["tools"] == [{"type": "web_search"}]
+
+
+async def test_what_is_bound_to_no_tools_is_not_sent() -> None:
+    """Providers refuse options of tools without tools, and an empty list of tools, when the drafts are paid for."""
+    with Provider() as provider:
+        answer = {"model": "openai:x", "base_url": provider.url}
+        mine = ChatMoA(proposers=[fake("draft")], aggregator=answer).bind_tools([], parallel_tool_calls=False)
+        history = [
+            HumanMessage("q"),
+            AIMessage("", tool_calls=[{"name": "f", "args": {}, "id": "1"}]),
+            ToolMessage("found", tool_call_id="1"),
+        ]
+        await mine.ainvoke(history)
+        (sent,) = provider.requests("x")
+    assert not {"tools", "tool_choice", "parallel_tool_calls"} & sent.json.keys()
+    # As without any tools, the history is sent as text: some providers refuse calls where there are no tools.
+    assert "tool" not in {message["role"] for message in sent.messages}
+
+
+class _Own(ChatOpenAI):
+    """A class of a user's own, which reads an option itself."""
+
+    async def _agenerate(
+        self, messages: Any, stop: Any = None, run_manager: Any = None, *, hint: str = "", **_: Any
+    ) -> Any:
+        return ChatResult(generations=[ChatGeneration(message=AIMessage(hint))])
+
+
+async def test_an_option_that_a_derived_class_reads_is_not_refused() -> None:
+    answer = _Own(model="x", api_key=SecretStr("k"), base_url="http://127.0.0.1:9/v1")
+    assert (await ChatMoA(proposers=[fake("draft")], aggregator=answer).ainvoke("q", hint="mine")).text == "mine"

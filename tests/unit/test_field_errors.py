@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 from typing import Any
 
@@ -18,7 +18,7 @@ from moa_graph.mixture.context import MoAContext
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.state import merge_drafts, new_usage
-from moa_graph.state.field_errors import field_problems, place_of
+from moa_graph.state.field_errors import field_problems, given, place_of
 
 WRONG: tuple[Any, ...] = (
     None, True, 0, -1, 7, 2.5, -0.5, 10**30, float("nan"), float("inf"), "", "x", "3", "a\nb", "y" * 200_000, [],
@@ -235,3 +235,52 @@ def test_a_missing_aggregator_says_what_it_is_for() -> None:
 def test_a_date_of_yaml_is_a_date(tmp_path: Any) -> None:
     (tmp_path / "m.yaml").write_text(yaml.safe_dump(WHOLE) + "date: 2026-11-28\n")
     assert Mixture.load(tmp_path / "m.yaml").date == "2026-11-28"
+
+
+class _Unreadable:
+    def __repr__(self) -> str:
+        raise RuntimeError("no text")
+
+
+def _deep() -> list[Any]:
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    return deep
+
+
+def _circular() -> dict[str, Any]:
+    circular: dict[str, Any] = {}
+    circular["a"] = circular
+    return circular
+
+
+ODD: dict[str, tuple[Callable[[], Any], str]] = {
+    "deep": (_deep, "[" * 60 + "…"),
+    "circular": (_circular, '{"a": ' * 10 + "…"),
+    "key": (lambda: {("a", 1): 2}, """{"('a', 1)": 2}"""),
+    "unreadable": (_Unreadable, '"_Unreadable"'),
+    "huge": (lambda: [10**5000], '["a number of about 5,000 digits"]'),
+    "long": (lambda: ["é" * 10**6], '["' + "é" * 58 + "…"),
+    "wide": (
+        lambda: dict.fromkeys(range(10**5), 1),
+        '{"0": 1, "1": 1, "2": 1, "3": 1, "4": 1, "5": 1, "6": 1, "7"…',
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_any_value_is_named_in_an_error(name: str) -> None:
+    make, words = ODD[name]
+    assert given(make()) == words
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_value_that_json_cannot_hold_is_a_wrong_value_like_any_other(name: str) -> None:
+    value = ODD[name][0]()
+    with pytest.raises(ConfigError, match=r"^context\.layers: expected a whole number from 1 to 10, got "):
+        MoAContext(layers=value)
+    with pytest.raises(ConfigError, match=r"^ChatMoA\.temperature: expected a number from 0 to 2, got "):
+        ChatMoA(WHOLE, temperature=value)
+    with pytest.raises(ConfigError, match=r"^mixture\.layers: expected a whole number from 1 to 10, got "):
+        Mixture.load(WHOLE, layers=value)
