@@ -89,6 +89,11 @@ class Setup:
             return [self.system.drafts]
         return self.system.drafts if isinstance(self.system, SynthesisSystem) else ()
 
+    def require_recorded(self, items: Sequence[Sequence[str]]) -> None:
+        """Check that every file of recorded outputs has one for at least one of the items, given by their keys."""
+        for each in self.recorded:
+            each.require(items)
+
     @property
     def recorded_models(self) -> list[str]:
         """The models named in recorded outputs, and the names of their files."""
@@ -116,10 +121,12 @@ def alpaca(
         setup.majority,
     )
     names = (alpaca_run.OUTPUTS, alpaca_run.ANNOTATIONS, alpaca_run.CANARY)
+    chosen = choose(items, lambda item: item.id, options)
+    setup.require_recorded([(item.instruction,) for item in chosen])
     generators = list(dict.fromkeys(item.generator for item in items))
     return Benchmark(
         name="alpaca",
-        items=choose(items, lambda item: item.id, options),
+        items=chosen,
         identify=lambda item: item.id,
         work=work.work,
         files={name: name for name in names},
@@ -151,12 +158,16 @@ def mt_bench(setup: Setup, *, other: Path | None = None) -> Benchmark[mt_bench_r
     rival = RecordedOutputs.read(other) if other else None
     if other:
         setup.data[other.name] = file_digest(other)
+    chosen = choose(questions, lambda question: question.name, options)
+    setup.require_recorded([(question.name, question.turns[0]) for question in chosen])
+    if rival:
+        rival.require([(question.name,) for question in chosen])
     opponent = other.name.split(".json")[0] if other else ""
     tokens = setup.max_tokens or 1024
     work = mt_bench_run.MTBench(setup.system, judges, prompts, rival, opponent, tokens, setup.majority)
     return Benchmark(
         name="mt-bench",
-        items=choose(questions, lambda question: question.name, options),
+        items=chosen,
         identify=lambda question: question.name,
         work=work.work,
         files=_mt_bench_files(setup.system, judges),
@@ -195,6 +206,7 @@ def flask_bench(setup: Setup, *, hard: bool = False) -> Benchmark[flask.FlaskIte
         setup.system, judges, prompt, rubrics, setup.temperature, setup.max_tokens, keys, setup.majority
     )
     chosen = choose(items, lambda item: str(item.idx), options)
+    setup.require_recorded([(*keys.get(item.idx, ()), item.instruction) for item in chosen])
     return Benchmark(
         name="flask",
         items=chosen,

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from moa_graph.evals.data.files import Row
+from moa_graph.evals.systems.recorded import RecordedOutputs
 from tests.evals import bench
 from tests.evals.bench import lines, moa, references, scores
 from tests.evals.test_comparisons import annotations, compared, files
@@ -611,3 +612,74 @@ def test_a_folder_may_have_the_sign_that_selects_a_system(tmp_path: Path, capsys
     one = write(folder / "one=1#.json", [row for row in rows if row["model"] == "a"])
     assert moa("compare", one, f"{both}#b#2", "--json") == 0
     assert [row["name"] for row in json.loads(capsys.readouterr().out)["systems"]] == ["one=1#", "b#2"]
+
+
+# Recorded outputs that belong to something else.
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (
+            {"instruction": "Question {}?", "draft": "x"},
+            "no row has an output, which is text under output, text, response",
+        ),
+        ({"instruction": "Question {}?", "output": None}, "no row has an output"),
+        ({"id": "{}", "choices": []}, "no row has an output"),
+        ({"id": "{}", "choices": ["a", "b"], "answer": 1}, "no row has an output"),
+        ({"instruction": "Other {}?", "output": "x"}, "it has no output for any of the 6 items, which are joined by"),
+    ],
+)
+@pytest.mark.parametrize("model", [False, True])
+def test_outputs_that_answer_nothing_end_before_anything_is_paid(
+    tmp_path: Path, provider: Provider, capsys: pytest.CaptureFixture[str], row: Row, message: str, *, model: bool
+) -> None:
+    """A model would write answers without drafts, and a judge would rate them."""
+    rows = [{name: text.format(n) if isinstance(text, str) else text for name, text in row.items()} for n in range(6)]
+    drafts = write(tmp_path / "d.json", rows)
+    writer = ("-m", "openai:solo", "--base-url", provider.url) if model else ()
+    judge = ("--judge", "openai:judge", "--judge-url", provider.url)
+    assert moa("alpaca", "--drafts", drafts, *writer, *judge, "--out", tmp_path / "run") == 2
+    assert f"{drafts}: {message}" in capsys.readouterr().err
+    assert not provider.requests()
+
+
+def test_outputs_have_the_names_that_other_tools_give_them(tmp_path: Path) -> None:
+    """`answer` is the right answer where the row has another text."""
+    rows = [{"id": 1, "response": "one", "answer": "gold"}, {"id": 2, "completion": "two"},
+            {"id": 3, "answer": "three"}, {"id": 4, "choices": ["a", "b"], "generation": "four"}]  # fmt: skip
+    found = RecordedOutputs.read(write(tmp_path / "d.jsonl", rows))
+    assert found.turns == {"1": ["one"], "2": ["two"], "3": ["three"], "4": ["four"]}
+
+
+@pytest.mark.parametrize("command", [("mt-bench", "--pairwise"), ("mt-bench", "--drafts"), ("flask", "--drafts")])
+def test_outputs_of_another_benchmark_end_before_anything_is_paid(
+    tmp_path: Path, provider: Provider, capsys: pytest.CaptureFixture[str], command: tuple[str, str]
+) -> None:
+    other = write(tmp_path / "o.json", [{"instruction": "Other?", "output": "x"}])
+    args = (*command, other, "-m", "openai:solo", "--base-url", provider.url, "--judge", "openai:judge", "--judge-url")
+    assert moa(*args, provider.url, "--out", tmp_path / "run") == 2
+    assert f"{other}: it has no output for any of the 2 items" in capsys.readouterr().err
+    assert not provider.requests()
+
+
+def test_outputs_for_other_prompts_end_before_anything_is_paid(
+    tmp_path: Path, provider: Provider, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prompts = write(tmp_path / "p.jsonl", [{"id": "a", "prompt": "2 + 2?", "gold": "4"}])
+    other = write(tmp_path / "o.jsonl", [{"id": "b", "answer": "4"}])
+    args = (
+        "run",
+        prompts,
+        "--drafts",
+        other,
+        "-m",
+        "openai:solo",
+        "--base-url",
+        provider.url,
+        "--out",
+        tmp_path / "run",
+    )
+    assert moa(*args) == 2
+    assert "the first item is 'a'. Its first row is 'b'" in capsys.readouterr().err
+    assert not provider.requests()

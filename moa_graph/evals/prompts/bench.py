@@ -58,10 +58,12 @@ def own_benchmark(setup: Setup, path: Path, how: PromptOptions) -> Benchmark[Own
         setup.max_tokens,
         setup.majority,
     )
+    chosen = choose(items, lambda item: item.id, setup.options)
+    setup.require_recorded([(item.id, item.text) for item in chosen])
     settings = {"check": how.check, "criteria": how.criteria, "repeats": how.repeats, "majority": setup.majority}
     return Benchmark(
         name="prompts",
-        items=choose(items, lambda item: item.id, setup.options),
+        items=chosen,
         identify=lambda item: item.id,
         work=work.work,
         files={RESULTS: RESULTS},

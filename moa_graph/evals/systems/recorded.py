@@ -19,6 +19,9 @@ from moa_graph.mixture.mixture import Mixture
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.state import Draft, RunInfo
 
+_OUTPUT = ("output", "text", "response", "completion", "generation", "prediction", "answer")
+"""Names of an output. Where there is another one, `answer` is the right one."""
+
 
 @dataclass(frozen=True)
 class RecordedOutputs:
@@ -39,7 +42,8 @@ class RecordedOutputs:
         """Read AlpacaEval's outputs, FastChat's answers, FLASK's outputs or those of `moa eval run`.
 
         Raises:
-            InputError: A row has neither an instruction nor an id, or two rows with one key have different texts.
+            InputError: A row has neither an instruction nor an id, two rows with one key have different texts, or
+                there is no text at all.
         """
         found: dict[str, tuple[int, list[str]]] = {}
         rows = read_rows(path)
@@ -53,12 +57,33 @@ class RecordedOutputs:
                     raise InputError(
                         f"{path}: rows {before} and {number} have different outputs for {key[:60]!r}; remove one"
                     )
+        if not found:
+            raise InputError(
+                f"{path}: no row has an output, which is text under {', '.join(_OUTPUT)}, or FastChat's `choices`; the "
+                f"first row has {', '.join(list(rows[0])[:8]) if rows else 'no fields: the file is empty'}"
+            )
         named = [str(row[name]) for row in rows for name in ("generator", "model_id", "model") if row.get(name)]
         return cls(path, {key: texts for key, (_, texts) in found.items()}, tuple(dict.fromkeys(named)))
 
     @property
     def name(self) -> str:
         return self.path.name.split(".json")[0]
+
+    def require(self, items: Sequence[Sequence[str]]) -> None:
+        """Check that there is an output for at least one item.
+
+        Args:
+            items: The keys of each item.
+
+        Raises:
+            InputError: There is none, so that everything would be paid for and nothing measured.
+        """
+        if not any(key in self.turns for keys in items for key in keys):
+            wanted = f"; the first item is {items[0][0][:60]!r}" if items and items[0] else ""
+            raise InputError(
+                f"{self.path}: it has no output for any of the {len(items)} items, which are joined by instruction or "
+                f"id{wanted}. Its first row is {next(iter(self.turns))[:60]!r}"
+            )
 
     def text(self, ask: SystemRequest) -> str | None:
         """Return the recorded text of this turn; None if there is none."""
@@ -78,10 +103,11 @@ def _keys(row: Row) -> list[str]:
 
 def _texts(row: Row) -> list[str]:
     """Return the texts of a row's turns. A missing or null output gives no text, not the text "None"."""
-    if isinstance(row.get("choices"), list):
-        turns = row["choices"][0].get("turns") or []
+    choices = row.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    if isinstance(first, dict) and isinstance(turns := first.get("turns"), list):
         return [str(turn) for turn in turns] if all(isinstance(turn, str) for turn in turns) else []
-    text = row.get("output", row.get("text", row.get("answer")))
+    text = next((row[name] for name in _OUTPUT if name in row), None)
     return [text] if isinstance(text, str) else []
 
 
