@@ -31,8 +31,8 @@ def check_rounds(
         raise ConfigError("mixture: give either `proposers` (the same in every round) or `rounds`, and at least one.")
     if rounds and layers is not None and layers != len(rounds) + 1:
         raise ConfigError(
-            f"mixture.layers: {len(rounds)} rounds and the aggregator make {len(rounds) + 1} layers, "
-            f"not {layers}. Leave `layers` out."
+            f"mixture.layers: expected {len(rounds) + 1}, one for each round and one for the aggregator, "
+            f"got {layers}. Leave `layers` out."
         )
     if len(rounds) >= most:
         raise ConfigError(f"mixture.rounds: at most {most - 1}, got {len(rounds)}.")

@@ -25,6 +25,21 @@ def test_weighted_verdicts_have_a_narrower_interval_than_wins() -> None:
     assert (sure.high - sure.low) / (weighted.high - weighted.low) == pytest.approx(2.5, rel=0.05)
 
 
+@pytest.mark.parametrize(
+    ("values", "caution"),
+    [
+        ([1.0], "1 prompt; below 50 the interval is rough"),
+        ([1.0, 0.0], "2 prompts; below 50 the interval is rough"),
+        ([1.0] + [0.0] * 99, "about 1 win in 100 prompts; below 10 the interval is rough"),
+        ([0.0] + [1.0] * 99, "about 1 loss in 100 prompts; below 10 the interval is rough"),
+        ([0.0, 0.0] + [1.0] * 98, "about 2 losses in 100 prompts; below 10 the interval is rough"),
+    ],
+)
+def test_a_caution_counts_in_the_right_number(values: list[float], caution: str) -> None:
+    found = fraction_interval(values)
+    assert found and found.caution == caution
+
+
 @pytest.mark.parametrize(("wins", "n"), [(0, 10), (10, 10), (0, 400), (400, 400), (3, 400)])
 def test_an_interval_of_few_cases_is_no_point_and_carries_a_caution(wins: int, n: int) -> None:
     found = fraction_interval([1.0] * wins + [0.0] * (n - wins))

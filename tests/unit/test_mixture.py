@@ -57,7 +57,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"min_drafts": 3}, r"mixture\.min_drafts.*gives only 2"),
     ({"min_drafts": -1}, "min_drafts"),
     ({"rounds": [["openai:a"]]}, "either"),
-    ({"proposers": [], "rounds": [["openai:a"], ["openai:b"]], "layers": 2}, "make 3 layers"),
+    ({"proposers": [], "rounds": [["openai:a"], ["openai:b"]], "layers": 2}, "expected 3, .* got 2"),
     ({"proposers": [], "rounds": [[]]}, "rounds"),
     ({"prompt": "papers"}, r"mixture\.prompt"),
 ]

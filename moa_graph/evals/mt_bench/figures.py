@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from moa_graph.costs.amounts import number_of
 from moa_graph.errors import InputError
 from moa_graph.evals.data import assets
 from moa_graph.evals.data.fields import identifier
@@ -129,5 +130,5 @@ def _pair(members: Sequence[pairs.PairVerdict]) -> Figures:
         "adjusted_win_rate_interval": as_pair(width),
         "consistency": sum(same) / len(same) if same else None,
         "cautions": cautions({"adjusted_win_rate_interval": width}),
-        "notes": [f"{len(unreadable)} verdicts could not be read; {unreadable[0]}"] if unreadable else [],
+        "notes": [f"{number_of(len(unreadable), 'verdict')} could not be read; {unreadable[0]}"] if unreadable else [],
     }

@@ -14,6 +14,8 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
+from moa_graph.costs.amounts import number_of
+
 Floats = NDArray[np.float64]
 LEVEL = 0.95
 NORMAL = NormalDist().inv_cdf((1 + LEVEL) / 2)
@@ -71,7 +73,7 @@ def t_quantile(n: int) -> float:
 
 def few(n: int) -> str | None:
     """Return the caution for `n` clusters, or None when there are enough."""
-    return f"{n} prompts; below {FEW_CLUSTERS} the interval is rough" if n < FEW_CLUSTERS else None
+    return f"{number_of(n, 'prompt')}; below {FEW_CLUSTERS} the interval is rough" if n < FEW_CLUSTERS else None
 
 
 def mean_interval(
@@ -153,5 +155,5 @@ def few_cases(mean: float, n: int) -> str | None:
     cases = min(mean, 1 - mean) * n
     if cases >= FEW_CASES:
         return None
-    kind = "wins" if mean < 0.5 else "losses"
-    return f"about {cases:.0f} {kind} in {n} prompts; below {FEW_CASES} the interval is rough"
+    seen = number_of(round(cases), *(("win",) if mean < 0.5 else ("loss", "losses")))
+    return f"about {seen} in {number_of(n, 'prompt')}; below {FEW_CASES} the interval is rough"

@@ -7,6 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from moa_graph.costs.amounts import number_of
 from moa_graph.evals.figures import STAR, bracket, formatted
 from moa_graph.evals.reports.page import Page
 from moa_graph.evals.reports.plots import histogram, svg
@@ -244,4 +245,4 @@ def _prompts(made: Page, prompts: Sequence[Figures]) -> None:
         ],
     )
     if left:
-        made.text(f"{left} prompts with smaller differences are in prompts.jsonl.")
+        made.text(f"prompts.jsonl has {number_of(left, 'prompt')} more, with smaller differences.")
