@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import socket
 import sys
@@ -115,6 +116,12 @@ def listen(
                 _print_addresses(url, catalogue)
                 if ready:
                     ready(f"{url}/moa")
+
+            async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+                await super().shutdown(sockets)
+                # Cancelled requests still tell their clients why they end.
+                if self.server_state.tasks and not self.force_exit:
+                    await asyncio.wait(self.server_state.tasks, timeout=2)
 
         # When the server stops, active runs get a moment to finish and are then cancelled.
         config = uvicorn.Config(

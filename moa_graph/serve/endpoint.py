@@ -6,6 +6,7 @@ the answer in the shape of the format.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import uuid
 from collections.abc import AsyncGenerator, Callable
@@ -24,7 +25,7 @@ from moa_graph.mixture.context import BoundContext
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.serve.bodies import json_body
 from moa_graph.serve.catalogue import Catalogue
-from moa_graph.serve.problems import Problem, problem
+from moa_graph.serve.problems import Problem, problem, server_stopping
 from moa_graph.serve.retries import Attempt, FailedRuns
 from moa_graph.serve.runs import answer_parts, checked
 from moa_graph.serve.sse import HEARTBEAT, EventStream, OnFailure, unless_gone
@@ -131,6 +132,9 @@ class Endpoint:
             result = await unless_gone(request.receive, self._result(run, messages, recording))
         except Exception as exc:
             return refused(exc)
+        except asyncio.CancelledError:
+            # The server stops. Whatever else cancels this task cancels the sending as well.
+            return refused(server_stopping())
         return JSONResponse(encoder.whole(result), headers=headers) if result else Response(status_code=499)
 
     async def _result(self, run: RunRequest, messages: list[AnyMessage], recording: Recording) -> RunResult:

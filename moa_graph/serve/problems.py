@@ -95,6 +95,11 @@ class Problem(Exception):
         return JSONResponse(self.anthropic_body if anthropic else self.body, self.status, self.headers)
 
 
+def server_stopping() -> Problem:
+    """Return the error for a request that the server cancels because it stops."""
+    return Problem(503, "The server is stopping. Ask again when it runs.", kind="server_error", code="server_stopping")
+
+
 def too_large(limit: int) -> Problem:
     """Return the error for a body of more than `limit` bytes."""
     return Problem(413, f"The request is larger than {limit:,} bytes.", code="request_too_large")

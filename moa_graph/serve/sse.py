@@ -7,7 +7,9 @@ import contextlib
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from typing import Any, NamedTuple, TypeVar
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from moa_graph.serve.problems import server_stopping
 
 T = TypeVar("T")
 
@@ -95,9 +97,23 @@ class EventStream:
         self._headers = [*_HEADERS, *((k.encode(), v.encode()) for k, v in (headers or {}).items())]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def noted(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
         # A disconnect appears in one of two places, with the same meaning.
         with contextlib.suppress(OSError):
-            await unless_gone(receive, self._write(scope, receive, send))
+            try:
+                await unless_gone(receive, self._write(scope, receive, noted))
+            except asyncio.CancelledError:
+                # The server stops. Without a last event, it closes the connection within the answer.
+                if self._failure and begun:
+                    await send({"type": "http.response.body", "body": self._failure.after(server_stopping()).encode()})
+                elif self._failure:
+                    await self._failure.before(server_stopping())(scope, receive, send)
 
     async def _write(self, scope: Scope, receive: Receive, send: Send) -> None:
         queue: asyncio.Queue[str | None] = asyncio.Queue(maxsize=256)

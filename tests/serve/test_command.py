@@ -1,10 +1,13 @@
 """`moa serve` as a process: it prints its address, serves the chosen mixtures, and stops on a signal."""
 
+import http.client
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from pathlib import Path
 
@@ -120,3 +123,39 @@ def test_models_of_one_server_are_served_without_a_file(clean, provider):
 def test_a_host_without_a_model_is_refused(clean, capsys):
     assert main(["serve", "--base-url", "http://127.0.0.1:9/v1"]) == 2
     assert "--base-url needs --proposer" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_active_runs_end_with_a_reason_when_the_server_stops(clean, provider, sent):
+    models = ["--proposer", "openai:one-say=first", "--aggregator", "openai:agg-hangmid", "--base-url", provider.url]
+    ask = {"model": "moa", "messages": [{"role": "user", "content": "x"}]}
+    with subprocess.Popen(
+        [sys.executable, "-m", "moa_graph", "serve", *models, "--port", "0"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OPENAI_API_KEY": "none"},
+    ) as process:
+        try:
+            port = int(re.search(r":(\d+)/", process.stderr.readline())[1])
+            open_ = [http.client.HTTPConnection("127.0.0.1", port, timeout=30) for _ in range(2)]
+            for connection, stream in zip(open_, (True, False), strict=True):
+                body = json.dumps({**ask, "stream": stream})
+                connection.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
+            begun = open_[0].getresponse()
+            while b"content" not in begun.readline():
+                pass
+            until = time.monotonic() + 30
+            while sum(each.model.startswith("agg") for each in provider.requests()) < 2 and time.monotonic() < until:
+                time.sleep(0.05)
+        finally:
+            process.send_signal(sent)
+        whole = open_[1].getresponse()
+        refused, rest = json.loads(whole.read()), begun.read()
+        said = process.stderr.read()
+    for connection in open_:
+        connection.close()
+    assert whole.status == 503 and whole.headers["x-should-retry"] == "false"
+    assert refused["error"]["code"] == "server_stopping"
+    assert b"server_stopping" in rest.rpartition(b"data: ")[2]
+    assert "Traceback" not in said
+    assert process.returncode == (130 if sent == signal.SIGINT else -sent)
