@@ -100,6 +100,40 @@ class Shard(NamedTuple):
 WHOLE = Shard()
 
 
+_HEAD = 1 << 16
+_KINDS = (
+    ((b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff"), "UTF-16 or UTF-32 text: save it as UTF-8"),
+    ((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"PK\x03\x04", b"\x28\xb5\x2f\xfd"), "compressed: unpack it"),
+    ((b"PAR1",), "a Parquet file: write it as JSON Lines"),
+)
+"""How files begin that have no lines of text, and what they are."""
+
+
+def require_lines(path: Path, name: str, *, text: bool = False) -> None:
+    """Check that a file has lines of text, so that it is one error and not one for every line.
+
+    Args:
+        path: The file.
+        name: The file as messages name it.
+        text: Whether a line is a question as it is, and not JSON.
+
+    Raises:
+        InputError: It is encoded otherwise, compressed, or one JSON value over several lines.
+    """
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    found = next((kind for starts, kind in _KINDS if head.startswith(starts)), None)
+    first = head.removeprefix(b"\xef\xbb\xbf").lstrip().partition(b"\n")[0].strip()
+    if found is None and b"\0" in first:
+        found = "UTF-16 text without a mark, or binary: save it as UTF-8"
+    elif found is None and b"\n" not in head and b"\r" in head.strip():
+        found = "text whose lines end with a carriage return alone: end them with a line feed"
+    elif found is None and not text and first in (b"[", b"{", b"[{"):
+        found = "one JSON value over several lines: write each question on one line (`jq -c '.[]'` does so for a list)"
+    if found:
+        raise InputError(f"{name} is {found}")
+
+
 def count(path: Path, shard: Shard) -> int:
     """Return the number of lines of the shard that are not blank."""
     return sum(1 for _ in _lines(path, shard))

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from moa_graph.batch.in_order import in_order
-from moa_graph.batch.questions import WHOLE, BadLine, Question, Shard, count, read
+from moa_graph.batch.questions import WHOLE, BadLine, Question, Shard, count, read, require_lines
 from moa_graph.batch.results import BatchResult, Graph, answered, failed
 from moa_graph.costs.ledger import Ledger
 from moa_graph.costs.spending_cap import SpendingCap
@@ -114,13 +114,14 @@ class Batch:
             The totals.
 
         Raises:
-            InputError: `target` cannot be written, or is the same file as `source`.
+            InputError: `target` cannot be written, or is the same file as `source`, which may have no lines of text.
             ConfigError: Every question would fail (a key, a price, the ledger), or another run writes the same file.
             ServerError: The server stayed unreachable.
             OSError: A file cannot be read or written.
         """
         if self.target.is_dir() or self.target.resolve() == self.source.resolve():
             raise InputError(f"{self.target}: is a folder or the file of questions. Choose another output.")
+        require_lines(self.source, str(self.source))
         self.totals.lines = count(self.source, self.shard)
         self._cap = SpendingCap(self.max_cost)
         part = self.target.with_name(self.target.name + ".part")

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from moa_graph.batch.questions import require_lines
 from moa_graph.errors import InputError
 
 STANDARD = Path("-")
@@ -29,17 +30,23 @@ def opened_files(source: Path, target: Path, *, text: bool) -> Iterator[tuple[Pa
         text: Whether each line of `source` is a question.
 
     Raises:
-        InputError: `source` is not a file, or is the target as well.
+        InputError: `source` is not a file, is the target as well, or has no lines of text.
     """
     if source != STANDARD and not source.is_file():
         raise InputError(f"{source}: no such file.")
     if source != STANDARD and target.exists() and target.samefile(source):
         raise InputError(f"{target}: OUT is IN, whose questions the answers would replace. Name another file.")
     with tempfile.TemporaryDirectory(prefix="moa-batch-") as made:
-        given = source
-        if source == STANDARD or text:
-            given = Path(made) / "in.jsonl"
-            _copy(source, given, text=text)
+        given, name = source, str(source)
+        if source == STANDARD:
+            given, name = Path(made) / "in", "standard input"
+            with given.open("wb") as out:
+                shutil.copyfileobj(sys.stdin.buffer, out)
+        require_lines(given, name, text=text)
+        if text:
+            quoted = Path(made) / "in.jsonl"
+            _quote(given, quoted)
+            given = quoted
         if target != STANDARD:
             yield given, target
             return
@@ -50,19 +57,11 @@ def opened_files(source: Path, target: Path, *, text: bool) -> Iterator[tuple[Pa
             _print(results)
 
 
-def _copy(source: Path, target: Path, *, text: bool) -> None:
-    """Copy questions to a JSONL file. Line numbers do not change."""
-    with target.open("wb") as out:
-        stream = sys.stdin.buffer if source == STANDARD else source.open("rb")
-        try:
-            if not text:
-                shutil.copyfileobj(stream, out)
-                return
-            for number, line in enumerate(stream):
-                out.write(_quoted(line.removeprefix(b"\xef\xbb\xbf") if number == 0 else line) + b"\n")
-        finally:
-            if source != STANDARD:
-                stream.close()
+def _quote(source: Path, target: Path) -> None:
+    """Write plain lines as JSON. Line numbers do not change."""
+    with source.open("rb") as lines, target.open("wb") as out:
+        for number, line in enumerate(lines):
+            out.write(_quoted(line.removeprefix(b"\xef\xbb\xbf") if number == 0 else line) + b"\n")
 
 
 def _quoted(line: bytes) -> bytes:

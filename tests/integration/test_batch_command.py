@@ -1,5 +1,6 @@
 """`moa batch` and `moa ask --url` as commands: exit codes, messages, and a server with the results of this process."""
 
+import io
 import json
 import subprocess
 import sys
@@ -53,6 +54,29 @@ def test_exit_codes(files: tuple[str, str, str], provider: Provider, capsys: pyt
     assert main(["batch", source, out, "--file", mixture, "--shard", "3/2"]) == 3
     assert main(["batch", source, out, "--file", mixture, "--layers", "99"]) == 3
     assert main(["batch", source, out, "--url", "127.0.0.1:9"]) == 3
+
+
+@pytest.mark.parametrize("text", [["--text"], []])
+@pytest.mark.parametrize("standard", [False, True])
+def test_a_file_in_another_encoding_is_refused_before_anything_is_paid(
+    files: tuple[str, str, str],
+    provider: Provider,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    text: list[str],
+    *,
+    standard: bool,
+) -> None:
+    """PowerShell writes UTF-16, whose bytes are UTF-8 with a zero beside every letter."""
+    source, out, mixture = files
+    data = "one\ntwo\n".encode("utf-16")
+    Path(source).write_bytes(data)
+    if standard:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+    assert main(["batch", "-" if standard else source, out, "--file", mixture, *text]) == 2
+    name = "standard input" if standard else source
+    assert f"{name} is UTF-16 or UTF-32 text: save it as UTF-8" in capsys.readouterr().err
+    assert not provider.requests() and not Path(out).exists()
 
 
 @pytest.mark.slow

@@ -1,13 +1,14 @@
 """Reading a batch: every form of a line, every kind of bad line, shards."""
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from moa_graph.batch.questions import WHOLE, BadLine, Question, Shard, count, read
-from moa_graph.errors import ConfigError
+from moa_graph.batch.questions import WHOLE, BadLine, Question, Shard, count, read, require_lines
+from moa_graph.errors import ConfigError, InputError
 
 
 def parsed(tmp_path: Path, *lines: bytes, shard: Shard = WHOLE) -> list[Question | BadLine]:
@@ -100,6 +101,55 @@ def test_an_id_names_one_question(tmp_path: Path) -> None:
         Question,
         Question,
     ]  # the last one has no id, and its number is not one
+
+
+LINES = '"one"\n"two"\n'
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (LINES.encode("utf-16"), "UTF-16 or UTF-32 text: save it as UTF-8"),
+        (LINES.encode("utf-16-be"), "UTF-16 text without a mark, or binary"),
+        (LINES.encode("utf-32"), "UTF-16 or UTF-32 text"),
+        (gzip.compress(LINES.encode()), "compressed: unpack it"),
+        (b"PAR1....", "a Parquet file"),
+        (LINES.replace("\n", "\r").encode(), "lines end with a carriage return alone"),
+    ],
+)
+@pytest.mark.parametrize("text", [False, True])
+def test_a_file_without_lines_of_text_is_one_error(tmp_path: Path, data: bytes, kind: str, *, text: bool) -> None:
+    path = tmp_path / "in.jsonl"
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=f"mine is .*{kind}"):
+        require_lines(path, "mine", text=text)
+
+
+def test_one_json_value_over_several_lines_is_one_error(tmp_path: Path) -> None:
+    path = tmp_path / "in.json"
+    path.write_text(json.dumps([{"prompt": "Why?"}], indent=1))
+    with pytest.raises(InputError, match="one JSON value over several lines"):
+        require_lines(path, "mine")
+    require_lines(path, "mine", text=True)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\n\n",
+        b"\xef\xbb\xbf" + LINES.encode(),
+        LINES.replace("\n", "\r\n").encode(),
+        b'"one"\r',
+        b'[{"role": "user", "content": "a"}]',
+        b'"one"\n{\n',
+        b'"one"\n"\0"\n',
+    ],
+)
+def test_other_files_are_read_line_by_line(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "in.jsonl"
+    path.write_bytes(data)
+    require_lines(path, "mine")
 
 
 def test_a_long_id_is_shortened_only_for_the_ledger(tmp_path: Path) -> None:
