@@ -78,7 +78,7 @@ class SlotCall:
         node: The proposer's node; empty for other roles.
         shares: The number of equal parts of the run's remaining time, of which the call may take one.
         sink: Makes a consumer of the answer's tokens; None does not stream.
-        on_restart: Called before a request is repeated; tokens handed out before are then void.
+        on_restart: Called before a request is repeated; tokens emitted before are then void.
         outcome: The result, written while the call runs.
         shrunk: Whether texts were cut because the provider found the prompt too long.
     """

@@ -55,12 +55,12 @@ class Fault:
     """One failed request, classified.
 
     Attributes:
-        kind: what went wrong.
-        retryable: whether another attempt may succeed.
-        retry_after: seconds that the provider asked to wait, without jitter, or None.
-        status: the HTTP status that the provider sent, or None.
-        reason: one redacted line in the provider's own words.
-        unsent: there was no connection, so that the provider cannot have billed the request.
+        kind: What went wrong.
+        retryable: Whether another attempt may succeed.
+        retry_after: Seconds that the provider asked to wait, without jitter, or None.
+        status: The HTTP status that the provider sent, or None.
+        reason: One redacted line in the provider's own words.
+        unsent: Whether there was no connection, so that the provider cannot have billed the request.
     """
 
     kind: Kind
@@ -75,7 +75,7 @@ STREAM_CUT = Fault("connection", True, None, None, "the stream ended before the 
 
 
 def classify(exc: BaseException) -> Fault:
-    """Classify what a chat model raised. Never raises, whatever the exception is made of."""
+    """Classify what a chat model raised. Never raises, for any exception."""
     chain = list(chain_of(exc))
     status = next((s for s in map(status_of, chain) if s is not None), None)
     codes = {c for e in chain for c in codes_of(e)}
@@ -89,7 +89,7 @@ def classify(exc: BaseException) -> Fault:
 
 
 def _kind(chain: list[BaseException], status: int | None, codes: set[str], words: str, wait: float | None) -> Kind:
-    """Return the kind. Codes tell more than a status, a status more than a type, a type more than words."""
+    """Return the kind. Codes take precedence over a status, a status over a type, and a type over words."""
     if any(isinstance(exc, ReplyTooLarge) for exc in chain):
         return "malformed"
     if any(map(broken_http, chain)):
@@ -167,7 +167,7 @@ class ProviderError(Exception):
     """A provider's fault as one redacted line.
 
     Attributes:
-        fault: the classified fault.
+        fault: The classified fault.
     """
 
     def __init__(self, fault: Fault) -> None:

@@ -53,7 +53,7 @@ def host(spec: Proposer) -> str | None:
 
 
 def address(spec: Proposer) -> str | None:
-    """Return what tells the place that answers from others: `host`, or the whole address where the user replaced it."""
+    """Return what identifies the server that answers: `host`, or the whole address where the user replaced it."""
     provider = find(spec.model.partition(":")[0]) if isinstance(spec.model, str) and not spec.base_url else None
     replaced = provider.address() if provider else ""
     return host(spec) if provider is None or replaced == provider.base_url else replaced

@@ -63,9 +63,9 @@ class ReplyTooLarge(Exception):
     """A reply exceeded a limit. The connection is closed and the request is not sent again.
 
     Args:
-        what: the part that was too large, such as ``"reply"`` or ``"event"``.
-        limit: the limit that was exceeded.
-        unit: the unit of `limit`.
+        what: The part that was too large, such as ``"reply"`` or ``"event"``.
+        limit: The limit that was exceeded.
+        unit: The unit of `limit`.
     """
 
     def __init__(self, what: str, limit: int, unit: str = "bytes") -> None:

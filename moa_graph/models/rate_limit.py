@@ -110,9 +110,10 @@ class RateLimiter:
         """Wait for a turn.
 
         Args:
-            order: the lowest goes first; the start time of the run.
-            group: among equals, calls of one group go together, so that a server of one model at a time seldom swaps.
-            patience: seconds for which a cool-down is waited for; a longer one is not waited for at all.
+            order: The start time of the run; the lowest goes first.
+            group: Among equals, calls of one group go together, so that a server with one model at a time seldom
+                changes it.
+            patience: Seconds for which a cool-down is waited for. A longer one is not waited for at all.
         """
         epoch = self._enter_now()
         if epoch is None:
