@@ -129,8 +129,7 @@ def _read(raw: Raw, tools: bool) -> Reply:
     calls, invalid = checked_calls(raw.calls, cut=finish.status == "truncated") if raw.calls else ([], [])
     offered = calls if tools else []
     status, error, fault = _judge(raw, text, finish, offered, invalid if tools else [])
-    # An answer to no tokens is a count that was not stated: LangChain's Anthropic class writes 0 for a missing usage.
-    usage = None if raw.usage and not raw.usage["input_tokens"] and (text or calls) else raw.usage
+    usage = None if raw.usage and _uncounted(raw, raw.usage, said) else raw.usage
     message = AIMessage(
         content=_native(raw.content) if offered and _must_return(raw.content) else text,
         tool_calls=offered,
@@ -141,6 +140,15 @@ def _read(raw: Raw, tools: bool) -> Reply:
         usage_metadata=usage_metadata(usage),
     )
     return Reply(status, text, error, message, usage, stated_cost(raw.metadata), fault)
+
+
+def _uncounted(raw: Raw, usage: Usage, said: str) -> bool:
+    """Return whether the usage has a 0 for a count that was not stated: an answer of no tokens, or to none.
+
+    LangChain's classes of Anthropic and Gemini write 0 for a count that is missing.
+    """
+    answered = bool(said.strip() or raw.calls or _has_thoughts(raw))
+    return answered and not (usage["input_tokens"] and usage["output_tokens"])
 
 
 def _judge(
@@ -174,21 +182,27 @@ def _failed(raw: Raw, finish: Finish) -> tuple[Status, str, Fault]:
 
 
 def _refusal(raw: Raw) -> str:
-    """Return the text of a refusal: Chat Completions has a field for it, Responses a content block."""
+    """Return the text of a refusal: Chat Completions and Anthropic have a field for it, Responses a content block."""
     blocks = raw.content if isinstance(raw.content, list) else []
-    said = [raw.extra.get("refusal")]
+    details = raw.metadata.get("stop_details")
+    refused = isinstance(details, Mapping) and details.get("type") == "refusal"
+    said = [raw.extra.get("refusal"), details.get("explanation") or details.get("category") if refused else None]
     said += [block.get("refusal") for block in blocks if isinstance(block, Mapping) and block.get("type") == "refusal"]
     return next((words for given in said if given and (words := message_in(given))), "")
 
 
 def _why_empty(raw: Raw, finish: Finish) -> str:
-    blocks = raw.content if isinstance(raw.content, list) else []
-    kinds = {str(block.get("type")) for block in blocks if isinstance(block, Mapping)}
-    if content_text(raw.content).strip() or kinds & _THOUGHTS or raw.extra.keys() & {"reasoning_content", "reasoning"}:
+    if content_text(raw.content).strip() or _has_thoughts(raw):
         return "the answer held only the model's thoughts"
     if raw.calls:
         return f"it called a tool that was not offered: {one_line(str(raw.calls[0].name), limit=60)}"
     return f"the answer was empty (finish_reason {one_line(finish.reason) or 'not given'})"
+
+
+def _has_thoughts(raw: Raw) -> bool:
+    blocks = raw.content if isinstance(raw.content, list) else []
+    kinds = {str(block.get("type")) for block in blocks if isinstance(block, Mapping)}
+    return bool(kinds & _THOUGHTS or raw.extra.keys() & {"reasoning_content", "reasoning"})
 
 
 # Content.

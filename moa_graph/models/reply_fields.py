@@ -118,7 +118,17 @@ def reasons_in(metadata: Mapping[str, Any]) -> list[object]:
     why = details.get("reason") if isinstance(details, Mapping) else None
     if isinstance(status, str) and status in _RESPONSES:
         found.append(why or status)
+    found.append(_blocked(metadata.get("prompt_feedback")))
     return [reason for reason in found if _is_reason(reason)]
+
+
+def _blocked(feedback: object) -> str | None:
+    """Return why Gemini did not answer a prompt; None if it was not blocked. A blocked prompt has no finish reason."""
+    reason = feedback.get("block_reason") if isinstance(feedback, Mapping) else None
+    if not reason or "UNSPECIFIED" in str(reason):
+        return None
+    about = feedback.get("block_reason_message") if isinstance(feedback, Mapping) else None
+    return f"prompt blocked: {getattr(reason, 'value', reason)}" + (f", {about}" if about else "")
 
 
 _INPUT: Final = ("input_tokens", "prompt_tokens")

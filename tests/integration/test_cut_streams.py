@@ -1,4 +1,4 @@
-"""A stream that ends without the reason that its protocol promises is a failed draft: Anthropic's and Gemini's."""
+"""Replies of Anthropic and Gemini without the finish reason that their protocols promise: cut, or blocked."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ class Api(RuledApi):
     """Streams "half a sentence", and its end if `whole`."""
 
     whole = True
+    blocked: dict[str, Any] | None = None
 
     def broken(self, body: dict[str, Any]) -> str:
         return ""
@@ -55,6 +56,9 @@ class Gemini(Api):
         return google.ChatGoogleGenerativeAI(model="m", google_api_key="none", base_url=self.url, max_retries=1)
 
     def answer(self, body: dict[str, Any], path: str) -> Any:
+        if self.blocked is not None:
+            refusal = {"promptFeedback": self.blocked}
+            return [refusal] if "stream" in path else refusal
         content = {"role": "model", "parts": [{"text": "half a sentence"}]}
         end = {"finishReason": "STOP"} if self.whole else {}
         return [{"candidates": [{"content": content, "index": 0, **end}], "modelVersion": "m"}]
@@ -79,3 +83,25 @@ async def test_a_cut_stream_is_not_an_answer(api: Api, whole: bool) -> None:
     first = done["drafts"][0]
     assert (first["status"], first["text"]) == ("ok" if whole else "failed", "half a sentence")
     assert first["error"] == (None if whole else "the stream ended before the answer did")
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+@pytest.mark.parametrize(
+    ("feedback", "words"),
+    [
+        ({"blockReason": "OTHER"}, "prompt blocked: OTHER"),
+        (
+            {"blockReason": "PROHIBITED_CONTENT", "blockReasonMessage": "not here"},
+            "prompt blocked: PROHIBITED_CONTENT, not here",
+        ),
+    ],
+)
+async def test_a_prompt_that_gemini_blocks_is_filtered(streamed: bool, feedback: dict[str, Any], words: str) -> None:
+    """It has no candidates and so no finish reason: it was taken for a cut stream, and asked again."""
+    with Gemini().running() as api:
+        api.blocked = feedback
+        graph = create_moa(proposers=[{"model": api.model(), "name": "first"}, fake("second")], aggregator=fake("agg"))
+        done = await graph.ainvoke({"messages": "q"}, context=MoAContext(stream_drafts=streamed))
+    first = done["drafts"][0]
+    assert (first["status"], first["text"], first["attempts"]) == ("filtered", "", 1)
+    assert first["error"] == f"the provider's content filter stopped the answer ({words})"

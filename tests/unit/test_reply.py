@@ -308,9 +308,11 @@ def test_an_empty_answer_says_why(message: AIMessage, reason: str) -> None:
 
 
 def test_a_refusal_has_its_own_words() -> None:
+    details = {"type": "refusal", "category": "cyber", "explanation": "I can't help."}
     for message in (
         AIMessage("", additional_kwargs={"refusal": "I can't help."}),
         AIMessage([{"type": "refusal", "refusal": "I can't help."}]),
+        AIMessage("", response_metadata={"stop_reason": "refusal", "stop_details": details}),
     ):
         assert (read(message).status, read(message).error) == ("refused", "I can't help.")
 

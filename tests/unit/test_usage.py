@@ -127,3 +127,22 @@ def test_no_tokens_of_a_reply_without_an_answer_are_a_count() -> None:
     counts: Any = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
     reply = read(AIMessage("", usage_metadata=counts, response_metadata={"finish_reason": "content_filter"}))
     assert reply.status == "filtered" and reply.usage is not None and reply.usage["input_tokens"] == 0
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        AIMessage("An answer."),
+        AIMessage([{"type": "thinking", "thinking": "Hm.", "signature": "s"}]),
+        AIMessage("", additional_kwargs={"reasoning_content": "Hm."}),
+        AIMessage("<think>Hm.</think>"),
+        AIMessage("", tool_calls=[{"name": "not_offered", "args": {}, "id": "1"}]),
+    ],
+)
+@pytest.mark.parametrize("counts", [(0, 0), (9, 0), (0, 9)])
+def test_any_output_of_no_tokens_or_to_none_has_an_unknown_usage(message: AIMessage, counts: tuple[int, int]) -> None:
+    """LangChain's Gemini class writes 0 output tokens where only those of the prompt are stated."""
+    given: Any = {"input_tokens": counts[0], "output_tokens": counts[1], "total_tokens": sum(counts)}
+    assert read(message.model_copy(update={"usage_metadata": given})).usage is None
+    given = {"input_tokens": 9, "output_tokens": 1, "total_tokens": 10}
+    assert read(message.model_copy(update={"usage_metadata": given})).usage == new_usage(9, 1)
