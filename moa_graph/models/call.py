@@ -48,7 +48,8 @@ class Outcome:
         message: The reply as a message; None when no attempt got a reply.
         usage: Tokens of all replies; None when unknown.
         cost: Dollars; None when unknown.
-        reported: Dollars as the provider stated them; None when it did not.
+        reported: Dollars as the provider stated them; None when it did not for every reply.
+        billed: The usage and the stated dollars of each reply.
         fault: The fault of the last attempt.
         seconds: Duration of the call, retries included.
         first_token_seconds: Seconds until the first token of a streamed reply.
@@ -67,6 +68,7 @@ class Outcome:
     usage: Usage | None = None
     cost: float | None = None
     reported: float | None = None
+    billed: list[tuple[Usage | None, float | None]] = field(default_factory=list, repr=False)
     fault: Fault | None = None
     seconds: float = 0.0
     first_token_seconds: float | None = None
@@ -103,9 +105,13 @@ class Outcome:
         """Write a reply, whatever its status."""
         self.status, self.text, self.error, self.fault = reply.status, reply.text, reply.error, reply.fault
         self.message, self.free = reply.message, False
-        self.usage = total_usage([self.usage, reply.usage]) if self.usage and reply.usage else reply.usage or self.usage
-        if reply.cost is not None:
-            self.reported = reply.cost + (self.reported or 0.0)
+        if reply.usage or reply.cost is not None or reply.text or reply.message.tool_calls:
+            self.billed.append((reply.usage, reply.cost))
+        usages = [usage for usage, _ in self.billed if usage]
+        costs = [cost for _, cost in self.billed if cost is not None]
+        # A sum over a part of the replies is not what the call used or cost.
+        self.usage = total_usage(usages) if usages and len(usages) == len(self.billed) else None
+        self.reported = sum(costs) if costs and len(costs) == len(self.billed) else None
 
     def batched(self) -> None:
         """Write that the reply came from a Batch API."""

@@ -184,9 +184,10 @@ def _failed(raw: Raw, finish: Finish) -> tuple[Status, str, Fault]:
 def _refusal(raw: Raw) -> str:
     """Return the text of a refusal: Chat Completions and Anthropic have a field for it, Responses a content block."""
     blocks = raw.content if isinstance(raw.content, list) else []
+    said = [raw.extra.get("refusal")]
     details = raw.metadata.get("stop_details")
-    refused = isinstance(details, Mapping) and details.get("type") == "refusal"
-    said = [raw.extra.get("refusal"), details.get("explanation") or details.get("category") if refused else None]
+    if isinstance(details, Mapping) and details.get("type") == "refusal":
+        said += [details.get("explanation"), details.get("category")]
     said += [block.get("refusal") for block in blocks if isinstance(block, Mapping) and block.get("type") == "refusal"]
     return next((words for given in said if given and (words := message_in(given))), "")
 

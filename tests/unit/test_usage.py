@@ -8,12 +8,14 @@ import pytest
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_openai import ChatOpenAI
 
+from moa_graph import create_moa
 from moa_graph.costs.prices import price
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.models.reply import read
 from moa_graph.models.reply_fields import usage_from
 from moa_graph.models.reply_openai import repairing
 from moa_graph.state import Usage, as_usage, new_usage, total_usage
+from tests.fakes import ServerFault, fake
 
 
 def test_sums_add_every_count_and_pass_over_unknown_usages() -> None:
@@ -146,3 +148,32 @@ def test_any_output_of_no_tokens_or_to_none_has_an_unknown_usage(message: AIMess
     assert read(message.model_copy(update={"usage_metadata": given})).usage is None
     given = {"input_tokens": 9, "output_tokens": 1, "total_tokens": 10}
     assert read(message.model_copy(update={"usage_metadata": given})).usage == new_usage(9, 1)
+
+
+def _counted(reason: str, usage: bool = True, cost: float | None = None) -> AIMessage:
+    counts: Any = {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15}
+    metadata = {"finish_reason": reason, "token_usage": {} if cost is None else {"cost": cost}}
+    return AIMessage("Some words.", usage_metadata=counts if usage else None, response_metadata=metadata)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "usage", "cost"),
+    [
+        (_counted("error"), _counted("stop"), new_usage(20, 10), 0.03),
+        (_counted("error"), _counted("stop", usage=False), None, None),
+        (_counted("error", usage=False), _counted("stop"), None, None),
+        (ServerFault(500), _counted("stop"), new_usage(10, 5), 0.015),
+        # Dollars that the provider states for one of two replies are not those of both.
+        (_counted("error", cost=1.0), _counted("stop", cost=2.0), new_usage(20, 10), 3.0),
+        (_counted("error", cost=1.0), _counted("stop"), new_usage(20, 10), 0.03),
+        (_counted("error"), _counted("stop", cost=1.0), new_usage(20, 10), 0.03),
+    ],
+)
+async def test_a_call_that_is_repeated_costs_what_all_its_replies_cost(
+    first: Any, second: Any, usage: Usage | None, cost: float | None
+) -> None:
+    proposer = {"model": fake("p", first, second), "name": "first"}
+    graph = create_moa(proposers=[proposer], aggregator=fake("a"), prices={"Fake:p": {"input": 1_000, "output": 1_000}})
+    draft = (await graph.ainvoke({"messages": "q"}))["drafts"][0]
+    assert (draft["status"], draft["attempts"], draft["usage"]) == ("ok", 2, usage)
+    assert draft["cost"] == (None if cost is None else pytest.approx(cost))
