@@ -76,7 +76,7 @@ class RecordedOutputs:
             items: The keys of each item.
 
         Raises:
-            InputError: There is none, so that everything would be paid for and nothing measured.
+            InputError: No item has one: everything would be paid for and nothing measured.
         """
         if not any(key in self.turns for keys in items for key in keys):
             wanted = f"; the first item is {items[0][0][:60]!r}" if items and items[0] else ""
