@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from moa_graph.cli.home import home
+from moa_graph.cli.log_entry import Entry, entry_of
 from moa_graph.cli.messages import message
 from moa_graph.errors import InputError
 
@@ -38,24 +39,9 @@ CREATE TABLE IF NOT EXISTS questions (
 );
 CREATE INDEX IF NOT EXISTS by_conversation ON questions (conversation, id);
 """
-_COLUMNS = "id, conversation, asked, mixture, models, question, answer, error, cost, seconds, drafts, record"
-
-
-class Entry(NamedTuple):
-    """A logged question. `cost` is in dollars, None if unknown; `answer` is None if there is none."""
-
-    id: int
-    conversation: str
-    asked: float
-    mixture: str
-    models: list[str]
-    question: str
-    answer: str | None
-    error: str | None
-    cost: float | None
-    seconds: float | None
-    drafts: list[Draft]
-    record: Record | None
+_COLUMNS = ", ".join(Entry._fields)
+_MOST = 2**63 - 1
+"""The largest number in a file of SQLite."""
 
 
 class LoggedConversation(NamedTuple):
@@ -127,9 +113,9 @@ class Log:
             values.append(conversation)
         condition = f"WHERE {' AND '.join(where)}" if where else ""
         rows = self._rows(
-            f"SELECT {_COLUMNS} FROM questions {condition} ORDER BY id DESC LIMIT ?", (*values, limit or -1)
+            f"SELECT {_COLUMNS} FROM questions {condition} ORDER BY id DESC LIMIT ?", (*values, min(limit or -1, _MOST))
         )
-        return [_entry(row) for row in rows][::-1]
+        return [entry_of(row) for row in rows][::-1]
 
     def entry(self, number: int | None = None) -> Entry:
         """Return the entry of that number, or the last one.
@@ -139,8 +125,10 @@ class Log:
         """
         if number is None:
             found = self.entries(limit=1)
+        elif not 0 < number <= _MOST:
+            found = []
         else:
-            found = [_entry(row) for row in self._rows(f"SELECT {_COLUMNS} FROM questions WHERE id = ?", (number,))]
+            found = [entry_of(row) for row in self._rows(f"SELECT {_COLUMNS} FROM questions WHERE id = ?", (number,))]
         if not found:
             raise InputError("the log is empty." if number is None else f"the log has no question {number}.")
         return found[0]
@@ -198,6 +186,7 @@ class Log:
             return []
         try:
             with closing(self._connected()) as db:
+                db.text_factory = lambda data: data.decode("utf-8", "replace")
                 return db.execute(sql, tuple(values)).fetchall()
         except sqlite3.Error as exc:
             raise InputError(f"{self.path} cannot be read: {exc}.") from exc
@@ -218,10 +207,3 @@ def _named(source: Mixture | Server | str) -> str:
 
 def _escaped(word: str) -> str:
     return word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-
-
-def _entry(row: Sequence[Any]) -> Entry:
-    values = list(row)
-    for place in (4, 10, 11):
-        values[place] = json.loads(values[place]) if values[place] else None
-    return Entry(*values)

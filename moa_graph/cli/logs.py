@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from moa_graph.cli.log import Entry, Log
+from moa_graph.cli.log import Log
+from moa_graph.cli.log_entry import Entry
 from moa_graph.cli.messages import message, output, output_json
 from moa_graph.cli.options import Json, Raw
 

@@ -15,10 +15,23 @@ from moa_graph.errors import ConfigError, InputError
 if TYPE_CHECKING:
     from moa_graph.mixture.mixture import Mixture
 
+
+def _filled(param: typer.CallbackParam, value: str | None) -> str | None:
+    """Refuse an empty value, which an unset variable of the shell leaves; it would count as no option."""
+    if value is not None and not value.strip():
+        raise InputError(f"{param.opts[0]}: the value is empty. Give one, or remove the option.")
+    return value
+
+
 Preset = Annotated[
     str | None,
     typer.Option(
-        "--preset", "-p", metavar="NAME", help="A preset; `moa presets list` lists them.", autocompletion=presets
+        "--preset",
+        "-p",
+        metavar="NAME",
+        help="A preset; `moa presets list` lists them.",
+        autocompletion=presets,
+        callback=_filled,
     ),
 ]
 File = Annotated[
@@ -48,18 +61,25 @@ Aggregator = Annotated[
         metavar="MODEL",
         help="The model that synthesizes (default: the first proposer).",
         autocompletion=models,
+        callback=_filled,
     ),
 ]
 BaseUrl = Annotated[
     str | None,
     typer.Option(
-        "--base-url", metavar="URL", help="The server of --proposer and --aggregator, including its version path."
+        "--base-url",
+        metavar="URL",
+        help="The server of --proposer and --aggregator, including its version path.",
+        callback=_filled,
     ),
 ]
 KeyEnv = Annotated[
     str | None,
     typer.Option(
-        "--api-key-env", metavar="VARIABLE", help="The environment variable that holds the key of --base-url."
+        "--api-key-env",
+        metavar="VARIABLE",
+        help="The environment variable that holds the key of --base-url.",
+        callback=_filled,
     ),
 ]
 Layers = Annotated[
@@ -72,7 +92,9 @@ Temperature = Annotated[
 MaxTokens = Annotated[
     int | None, typer.Option("--max-tokens", metavar="NUMBER", help="Maximum answer length of every call, in tokens.")
 ]
-Url = Annotated[str | None, typer.Option("--url", metavar="URL", help="An Agent Server whose mixture answers.")]
+Url = Annotated[
+    str | None, typer.Option("--url", metavar="URL", help="An Agent Server whose mixture answers.", callback=_filled)
+]
 ServerGraph = Annotated[str, typer.Option("--graph", metavar="NAME", help="The name of the server's graph.")]
 Trust = Annotated[
     bool,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,61 @@ def test_questions_are_logged_searched_and_shown(
     assert main(["logs", "path"]) == 0
     log = own_home / "logs.db"
     assert capsys.readouterr().out == f"{log}\n" and log.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("number", ["0", "-1", str(2**63), "9" * 400])
+def test_a_number_that_the_log_cannot_have_is_a_usage_error(
+    number: str, provider: Provider, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["ask", "-f", mixture(provider, "a"), "What?"]) == 0
+    capsys.readouterr()
+    assert main(["logs", "show", "--", number]) == 2
+    assert "the log has no question" in capsys.readouterr().err
+    assert len(rows(capsys, "logs", "list", "-n", str(2**70))) == 1
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("drafts", "[{"),
+        ("drafts", "5"),
+        ("drafts", b"\xff\xfe"),
+        ("drafts", "[" * 100_000),
+        ("models", "{}"),
+        ("models", ""),
+        ("record", "{"),
+        ("record", "[]"),
+        ("answer", b"\xff\xfe"),
+        ("question", b"\xff\xfe"),
+        ("drafts", '[{"text": "drafted"}]'),
+        ("mixture", b"\xff"),
+        ("cost", "much"),
+        ("asked", "yesterday"),
+        ("asked", 1e300),
+        ("asked", float("inf")),
+    ],
+)
+def test_a_damaged_entry_of_the_log_hides_no_other(
+    column: str, value: object, provider: Provider, capsys: pytest.CaptureFixture[str], own_home: Path
+) -> None:
+    file = mixture(provider, "say=drafted", aggregator="say=answered")
+    for question in ("First?", "Second?"):
+        assert main(["ask", "-f", file, question]) == 0
+    with closing(sqlite3.connect(own_home / "logs.db")) as db, db:
+        db.execute(f"UPDATE questions SET {column} = ? WHERE id = 2", (value,))
+    first, second = rows(capsys, "logs", "list")
+    assert (first["question"], first["answer"]) == ("First?", "answered")
+    assert "damaged" in str(second["error"]) and column in str(second["error"])
+    assert main(["logs", "list"]) == 0
+    assert main(["logs", "show"]) == 0
+    assert main(["logs", "show", "2", "--drafts"]) == 0
+    assert main(["logs", "show", "--json"]) == 0
+    # A cast, because a text that is not UTF-8 is stored as bytes and as a text.
+    with closing(sqlite3.connect(own_home / "logs.db")) as db, db:
+        db.execute(f"UPDATE questions SET {column} = CAST({column} AS TEXT) WHERE id = 2")
+    assert len(rows(capsys, "logs", "list")) == 2
+    assert main(["ask", "--continue", "-f", file, "Third?"]) == 0
+    assert len(rows(capsys, "logs", "list")) == 3
 
 
 def test_the_log_can_be_switched_off_and_on(

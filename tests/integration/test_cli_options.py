@@ -59,6 +59,25 @@ def test_a_wrong_number_is_refused_in_the_words_of_the_command_line(
     assert not provider.requests()
 
 
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        *((command, option) for command in ("ask", "batch") for option in ("--preset", "--aggregator", "--url")),
+        *(("chat", option) for option in ("-p", "--base-url", "--api-key-env")),
+    ],
+)
+def test_an_empty_value_is_not_the_default(
+    command: str, option: str, provider: Provider, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """`--preset "$UNSET"` would pay for another mixture."""
+    Path("in.txt").write_text("hi")
+    words = {"ask": ["hi"], "chat": [], "batch": ["--text", "in.txt", "out.jsonl"]}[command]
+    own = [] if option in ("-p", "--preset", "--url") else ["--proposer", "openai:a"]
+    assert main([command, *own, option, "", *words]) == 2
+    said = capsys.readouterr().err
+    assert {"-p": "--preset"}.get(option, option) in said and "empty" in said and not provider.requests()
+
+
 def test_a_server_is_named_without_a_file(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HERE_KEY", "key-of-here")
     server = ["--base-url", provider.url, "--api-key-env", "HERE_KEY"]
