@@ -683,3 +683,17 @@ def test_outputs_for_other_prompts_end_before_anything_is_paid(
     assert moa(*args) == 2
     assert "the first item is 'a'. Its first row is 'b'" in capsys.readouterr().err
     assert not provider.requests()
+
+
+def test_damaged_orders_of_a_verdict_are_one_clear_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A preference in quotes is read in each order, as it is beside them."""
+    orders: list[Row] = [{"preference": "1.8"}, {"preference": 1.7, "is_switched": True}]
+    texts = {"output_1": "r", "output_2": "o", "preference": "1.8"}
+    rows: list[Row] = [{"instruction": f"Q{n}", **texts, "orders": [dict(o) for o in orders]} for n in range(20)]
+    found, _ = printed(capsys, "alpaca", "--annotations", write(tmp_path / "good.json", rows))
+    assert (found["consistency"], found["first_position_share"]) == (1, 0.5)
+    for share in ("high", [1], 7, True):
+        rows[3]["orders"][1]["first_share"] = share
+        bad = write(tmp_path / "bad.json", rows)
+        assert moa("alpaca", "--annotations", bad) == 2
+        assert f"{bad}: annotation 4: `first_share` of an order is {share!r}" in capsys.readouterr().err

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from benchmarks.cheap import batches
@@ -117,6 +118,24 @@ def test_a_malformed_reply_of_a_batch_api_ends_the_question_with_its_reason(tmp_
     with BatchServer(instead=MALFORMED[name]) as server:
         code, rows = ask(tmp_path, mixture(tmp_path, server), "batched", *in_batches(server), questions=2)
         assert code == 1 and len(rows) == 2 and all("batch" in row["error"]["message"] for row in rows)
+
+
+async def test_an_odd_line_costs_no_other_reply() -> None:
+    """Statuses that are none, of every kind, beside a reply: each line with a body or an error has a reply."""
+    answer, refusal = {"choices": [{"index": 0}]}, {"error": {"message": "no"}}
+    odd = [None, 0, -5, "200", "ok", "1e999", [], {}, True, 10**30]
+    rows = [{"custom_id": f"{n}", "response": {"status_code": given, "body": answer}} for n, given in enumerate(odd)]
+    rows += [{"custom_id": "no", "response": {"status_code": "x", "body": refusal}}, {"custom_id": "none"}, ["x"]]
+    content = "\r\n".join(["", *map(json.dumps, rows), "{", "[" * 100_000]).replace('"1e999"', "1e999").encode()
+    server = endpoints.Endpoints("http://127.0.0.1:9/v1", {})
+    await server.close()
+    answers = httpx2.MockTransport(lambda request: httpx2.Response(200, content=content))
+    server._http = httpx2.AsyncClient(transport=answers)
+    found = await server.replies("file")
+    await server.close()
+    assert {name: reply.status for name, reply in found.items()} == {
+        **{str(n): 200 for n in range(len(odd))}, "no": 500, "none": 500,
+    }  # fmt: skip
 
 
 @pytest.mark.timeout(60)

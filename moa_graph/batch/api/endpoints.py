@@ -149,7 +149,7 @@ class Endpoints:
                 row = loads(line)
                 if isinstance(row, dict) and isinstance(custom := row.get("custom_id"), str):
                     found[custom] = _reply(row)
-            except (ValueError, TypeError, ReplyTooLarge):
+            except (ValueError, ReplyTooLarge):
                 continue
         return found
 
@@ -192,11 +192,20 @@ def _reason(found: Mapping[str, Any]) -> str:
     return "; ".join(map(str, texts)) or str(found.get("error") or listed or "")
 
 
+def _status(given: Any, body: Mapping[str, Any]) -> int:
+    """Return the HTTP status of a reply. If it is not a status, the body decides."""
+    if isinstance(given, str) and len(given) == 3 and given.isascii() and given.isdecimal():
+        given = int(given)
+    if isinstance(given, int | float) and not isinstance(given, bool) and 100 <= given <= 599:
+        return int(given)
+    return 500 if body.get("error") else 200
+
+
 def _reply(row: Mapping[str, Any]) -> BatchReply:
     response, error = row.get("response"), row.get("error")
     if isinstance(response, Mapping) and isinstance(response.get("body"), Mapping):
         body = {**response["body"]}
-        status = int(response.get("status_code") or 200)
+        status = _status(response.get("status_code"), body)
         return BatchReply(status, {**body, "service_tier": TIER} if status < 300 else body)
     said: Any = error if isinstance(error, Mapping) else {"message": str(error)}
     expired = said.get("code") == "batch_expired"

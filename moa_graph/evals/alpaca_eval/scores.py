@@ -243,7 +243,12 @@ def _orders(row: Row, where: str) -> list[Row]:
     orders = row.get("orders") or []
     if not isinstance(orders, list) or not all(isinstance(o, dict) and {"preference"} <= o.keys() for o in orders):
         raise InputError(f"{where}: `orders` is {brief(orders)}; it must be a list of objects with `preference`")
-    return [order for order in orders if win(order["preference"]) is not None and order["preference"] != 0]
+    read = [{**order, "preference": _number(order["preference"])} for order in orders]
+    for order in read:
+        share = order.get("first_share")
+        if share is not None and (isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1):
+            raise InputError(f"{where}: `first_share` of an order is {brief(share)}; it must be a number from 0 to 1")
+    return [order for order in read if win(order["preference"]) is not None and order["preference"] != 0]
 
 
 def _first_share(order: Mapping[str, Any]) -> float:
