@@ -25,12 +25,11 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.tools import BaseTool
-from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from moa_graph.chat.callbacks import CallbackRun, Parent, alone, anext_part, around, next_part, own_run
 from moa_graph.chat.chunks import Answer, result
-from moa_graph.chat.options import checked_options
+from moa_graph.chat.options import checked_options, in_chat_form
 from moa_graph.chat.structured import Method, structured
 from moa_graph.costs.tokens import prompt_tokens, tokens
 from moa_graph.graph.build import MoAGraph, create_moa
@@ -140,7 +139,7 @@ class ChatMoA(BaseChatModel):
 
     def get_num_tokens_from_messages(self, messages: list[BaseMessage], tools: Sequence[Any] | None = None) -> int:
         """Return about how many tokens a conversation has, with the schemas of its tools."""
-        schemas = [json.dumps(convert_to_openai_tool(tool)) for tool in tools or ()]
+        schemas = [json.dumps(in_chat_form(tool, None)) for tool in tools or ()]
         return prompt_tokens(messages) + sum(map(tokens, schemas))
 
     @property
@@ -172,14 +171,14 @@ class ChatMoA(BaseChatModel):
         """Return the model with tools. The aggregator calls them; proposers only describe the call in words.
 
         Args:
-            tools: Tools in any form that LangChain takes.
+            tools: Tools in any form that LangChain takes, or the aggregator's provider, such as its web search.
             tool_choice: As for the aggregator's own `bind_tools`.
             strict: Whether the provider enforces the tools' schemas.
             **kwargs: Further options of the aggregator's call.
         """
         if tool_choice is not None:
             kwargs["tool_choice"] = tool_choice
-        return self.bind(tools=[convert_to_openai_tool(tool, strict=strict) for tool in tools], **kwargs)
+        return self.bind(tools=[in_chat_form(tool, strict) for tool in tools], **kwargs)
 
     def with_structured_output(
         self,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
+from langchain_core.tools import BaseTool
+from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from moa_graph.chat.structured import response_format
@@ -13,7 +15,7 @@ from moa_graph.mixture.validation import config_error
 from moa_graph.models.redaction import one_line
 from moa_graph.state.field_errors import field_problems, given, schema_of
 
-__all__ = ["checked_options"]
+__all__ = ["checked_options", "in_chat_form"]
 
 _NO_CALL = (None, False, "auto", "none")
 """Values of `tool_choice` that do not demand a call."""
@@ -55,6 +57,24 @@ def checked_options(options: dict[str, Any]) -> dict[str, Any]:
     if isinstance(choice, str) and choice not in known:
         raise ConfigError(f"ChatMoA.tool_choice: {given(choice)} is not a tool of this call.")
     return options
+
+
+def in_chat_form(tool: dict[str, Any] | type | Callable[..., Any] | BaseTool, strict: bool | None) -> dict[str, Any]:
+    """Return a tool in the notation of chat completions, or a provider's own tool unchanged, such as its web search.
+
+    Args:
+        tool: A tool in any form that LangChain or the aggregator's provider takes.
+        strict: Whether the provider enforces the tool's schema.
+    """
+    if isinstance(tool, dict) and not _describes_function(tool):
+        return tool
+    return convert_to_openai_tool(tool, strict=strict)
+
+
+def _describes_function(tool: Mapping[str, Any]) -> bool:
+    if "function" in tool or "title" in tool or tool.keys() & {"parameters", "input_schema"}:
+        return True
+    return "name" in tool and "type" not in tool
 
 
 def _in_chat_form(tool: dict[str, Any]) -> dict[str, Any]:

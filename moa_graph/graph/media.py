@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from langchain_core.messages import BaseMessage
+from langchain_core.runnables import Runnable
 
 from moa_graph.models.thoughts import encodable
 
@@ -92,7 +93,7 @@ def takes_addresses(model: object) -> bool:
 
 def _inner(model: object) -> object:
     # The instance's own fields: pydantic looks for an attribute that does not exist in many places.
-    while (inner := vars(model).get("bound") or vars(model).get("inner")) is not None:
+    while isinstance(inner := vars(model).get("bound") or vars(model).get("inner"), Runnable):
         model = inner
     return model
 

@@ -170,7 +170,9 @@ def _tool_line(tool: Mapping[str, Any]) -> str:
     about = tool["function"] if isinstance(tool.get("function"), Mapping) else tool
     # Tools in a provider's own notation are checked by nobody before it.
     given = f": {about['description']}" if about.get("description") else ""
-    return f"- {about.get('name') or about.get('type')}{given}\n  arguments: {_json(about.get('parameters') or {})}"
+    # Some of Gemini's own tools are a name with its settings: {"google_search": {}}.
+    name = about.get("name") or about.get("type") or next(iter(about), "")
+    return f"- {name}{given}\n  arguments: {_json(about.get('parameters') or {})}"
 
 
 def _json(value: Any) -> str:

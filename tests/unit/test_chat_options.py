@@ -15,7 +15,7 @@ from moa_graph import ChatMoA, ConfigError, InputError
 from moa_graph.chat.options import checked_options
 from moa_graph.errors import MoAError
 from moa_graph.graph.schema_checks import check_schemas
-from tests.fakes import fake
+from tests.fakes import Fake, Log, fake
 from tests.provider.server import Provider
 
 TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}}}
@@ -275,3 +275,49 @@ class _Own(ChatOpenAI):
 async def test_an_option_that_a_derived_class_reads_is_not_refused() -> None:
     answer = _Own(model="x", api_key=SecretStr("k"), base_url="http://127.0.0.1:9/v1")
     assert (await ChatMoA(proposers=[fake("draft")], aggregator=answer).ainvoke("q", hint="mine")).text == "mine"
+
+
+class _Bound(Fake):
+    """A model that calls tools. It keeps what was bound to it, in a field that LangChain's bindings have as well."""
+
+    bound: list[Any]
+
+    def bind_tools(self, tools: Any, **kwargs: Any) -> Any:
+        self.bound.extend(tools)
+        return self
+
+
+@pytest.mark.parametrize(
+    ("tool", "line"),
+    [
+        ({"type": "web_search_20250305", "name": "web_search", "max_uses": 3}, "- web_search\n"),
+        ({"type": "mcp_toolset", "mcp_server_name": "x"}, "- mcp_toolset\n"),
+        ({"google_search": {}}, "- google_search\n"),
+        ({"type": "web_search_preview"}, "- web_search_preview\n"),
+    ],
+)
+async def test_a_providers_own_tool_reaches_it_unchanged(tool: dict[str, Any], line: str) -> None:
+    """LangChain made a function without arguments of it, or refused it."""
+    draft = fake("draft")
+    answer = _Bound(model="answer", log=Log(["I found it."]), bound=[])
+    mine = ChatMoA(proposers=[draft], aggregator=answer)
+    assert (await mine.bind_tools([tool]).ainvoke("q")).text == "I found it."
+    assert answer.bound == [tool]
+    assert line in draft.sent[0].text
+    assert mine.get_num_tokens_from_messages([HumanMessage("q")], tools=[tool]) > 5
+
+
+@pytest.mark.parametrize(
+    "tool",
+    [
+        {"name": "f", "description": "d", "input_schema": {"type": "object", "properties": {}}},
+        {"type": "custom", "name": "f", "description": "d", "input_schema": {"type": "object", "properties": {}}},
+        {"name": "f", "description": "d", "parameters": {"type": "object", "properties": {}}},
+        {"title": "f", "description": "d", "type": "object", "properties": {}},
+        {"type": "function", "function": {"name": "f", "description": "d", "parameters": {}}},
+    ],
+)
+def test_a_function_in_any_notation_is_one_of_chat_completions(tool: dict[str, Any]) -> None:
+    bound: Any = ChatMoA(proposers=[fake("draft")], aggregator=fake("answer")).bind_tools([tool])
+    (made,) = bound.kwargs["tools"]
+    assert (made["type"], made["function"]["name"], made["function"]["description"]) == ("function", "f", "d")
