@@ -267,6 +267,19 @@ def test_nothing_is_wider_than_a_phone(browser, site, name):
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+@pytest.mark.parametrize("width", [320, 256])
+def test_nothing_is_wider_than_a_narrow_window(browser, site, width):
+    """320 pixels are a window of 1280 at a zoom of 400 %."""
+    with opened(browser, site, size="phone") as page:
+        page.set_viewport_size({"width": width, "height": 568})
+        ask(page, "partial", f"What is {'x' * 300}?")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page.click("#theme")
+        page.click("#history-open")
+        box = page.get_by_role("button", name="Forget What is").bounding_box()
+        assert box["x"] + box["width"] <= width
+
+
 def test_the_page_is_small_and_asks_for_nothing_else(browser, site):
     context = browser.new_context()
     page = context.new_page()
