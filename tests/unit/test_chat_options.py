@@ -1,8 +1,10 @@
 """Wrong options of a call of ChatMoA are refused before anything is paid for."""
 
+import math
 import re
-import time
+import sys
 from datetime import date
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -215,13 +217,58 @@ async def test_a_deep_schema_is_sent() -> None:
     assert (await ChatMoA(proposers=[fake("draft")], aggregator=fake("answer")).ainvoke("q", response_format=form)).text
 
 
-def test_a_check_takes_no_longer_for_long_names() -> None:
-    """The place of each part was written out, with a name of any length in each: 20 s for this schema."""
-    inner: dict[str, Any] = {str(number): {} for number in range(4_000)}
-    schema = {"type": "object", "properties": {"x" * 20_000_000: {"properties": inner}}}
-    begun = time.process_time()
-    check_schemas({"tools": [{"type": "function", "function": {"name": "f", "parameters": schema}}]})
-    assert time.process_time() - begun < 4
+def _tools(schema: Any) -> dict[str, Any]:
+    return {"tools": [{"type": "function", "function": {"name": "f", "parameters": schema}}]}
+
+
+def test_a_place_in_an_error_is_short_for_long_names() -> None:
+    schema = {"type": "object", "properties": {"x" * 1_000_000: {"properties": {"y": 5}}}}
+    with pytest.raises(InputError, match=r"…\.properties\.y: expected a JSON Schema, got 5\.$") as caught:
+        check_schemas(_tools(schema))
+    assert len(str(caught.value)) < 300
+
+
+MANY: dict[str, tuple[dict[str, Any], str]] = {
+    "a long text": (_tools({"description": "x" * 2_000_000}), "have more than 2,000,000 bytes of JSON."),
+    "a long format": (
+        {"response_format": {"type": "json_schema", "json_schema": {"schema": {"title": "x" * 2_000_000}}}},
+        "response_format: the tools and the response format have more than 2,000,000 bytes",
+    ),
+    "all tools together": ({"tools": _tools({"description": "x" * 400_000})["tools"] * 5}, "tools[4]: the tools and"),
+    "many parts": (_tools({"properties": {str(n): {} for n in range(10_000)}}), "more than 10,000 lists and objects."),
+    "many tools": ({"tools": _tools({})["tools"] * 2_001}, "tools: expected at most 2,000, got 2,001."),
+    "nothing, many times": (_tools({"enum": [None] * 500_000}), "have more than 2,000,000 bytes of JSON."),
+    "a huge number among many": (_tools({"enum": [2**70] + [1] * 30_000}), "one of more than 20,000 values"),
+    "no number among many": (
+        _tools({"enum": [None] * 10_000 + [math.nan]}),
+        "expected a number that JSON has, got NaN.",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MANY)
+def test_tools_of_any_size_are_checked_in_few_steps(name: str) -> None:
+    """A step is a line of the checks. The largest request has a hundred times as many values, on the event loop."""
+    bound, words = MANY[name]
+    steps = 0
+
+    def count(frame: FrameType, event: str, arg: Any) -> Any:
+        nonlocal steps
+        steps += 1
+        return count
+
+    sys.settrace(count)
+    try:
+        with pytest.raises(InputError, match=re.escape(words)):
+            check_schemas(bound)
+    finally:
+        sys.settrace(None)
+    assert steps < 500_000
+
+
+def test_nothing_and_large_numbers_pass() -> None:
+    check_schemas(_tools({"enum": [None] * 300_000}))
+    check_schemas(_tools({"default": None, "maximum": 2**70, "title": "null"}))
 
 
 class _Answer(BaseModel):
