@@ -122,13 +122,15 @@ def require_lines(path: Path, name: str, *, text: bool = False) -> None:
     """
     with path.open("rb") as file:
         head = file.read(_HEAD)
+        file.seek(max(0, path.stat().st_size - _HEAD))
+        last = file.read(_HEAD).rstrip().rpartition(b"\n")[2].strip()
     found = next((kind for starts, kind in _KINDS if head.startswith(starts)), None)
     first = head.removeprefix(b"\xef\xbb\xbf").lstrip().partition(b"\n")[0].strip()
     if found is None and b"\0" in first:
         found = "UTF-16 text without a mark, or binary: save it as UTF-8"
     elif found is None and b"\n" not in head and b"\r" in head.strip():
         found = "text whose lines end with a carriage return alone: end them with a line feed"
-    elif found is None and not text and first in (b"[", b"{", b"[{"):
+    elif found is None and not text and first in (b"[", b"{", b"[{") and last in (b"]", b"}", b"}]"):
         found = "one JSON value over several lines: write each question on one line (`jq -c '.[]'` does so for a list)"
     if found:
         raise InputError(f"{name} is {found}")

@@ -149,8 +149,8 @@ def batch(
     with opened_files(source, target, text=text) as (given, results):
         fields |= {"source": given, "target": results}
         path = ledger or results.with_name(results.name + ".ledger")
-        with resumable(_way_on(path, kept=bool(ledger) or target != STANDARD)):
-            return asyncio.run(_run(asker, path, quiet, fields, options))
+        with resumable(_way_on(path, kept=bool(ledger) or target != STANDARD)) as runner:
+            return runner.run(_run(asker, path, quiet, fields, options))
 
 
 def _way_on(ledger: Path, *, kept: bool) -> str:

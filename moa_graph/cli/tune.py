@@ -214,8 +214,8 @@ def _measured(
             table("drafts, not sampled", ["expected", "value"], [[name, formatted(v)] for name, v in figures.items()])
         return None
     way_on = f"paid calls are in {options.ledger or ledger_path()}; the same command goes on from there"
-    with resumable(way_on), TuneProgress() as progress:
-        return asyncio.run(run(prepared, progress=progress))
+    with resumable(way_on) as runner, TuneProgress() as progress:
+        return runner.run(run(prepared, progress=progress))
 
 
 def _finish(result: "TuneResult", output: Path | None, *, as_json: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -108,8 +107,8 @@ def _ask(
             return None
         keys.require_keys(specs, way_out="choose another judge: `local:smollm2` needs no key")
         registry.require_embedded(spec for spec in specs if is_embedded(spec))
-        with resumable(f"paid calls are in {folder}; the same command goes on from there"):
-            outcome = asyncio.run(run_benchmark(bench, options, choice, payer))
+        with resumable(f"paid calls are in {folder}; the same command goes on from there") as runner:
+            outcome = runner.run(run_benchmark(bench, options, choice, payer))
     for text in dict.fromkeys(failure.partition(": ")[2] for failure in outcome.failures):
         print_status(f"failed: {text}")
     print_status(f"verdicts and report: {folder}")

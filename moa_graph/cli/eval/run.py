@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import sys
 from collections import Counter
@@ -68,8 +67,8 @@ def start(name: str, choice: Choice, build: Callable[[Setup], Benchmark[Any]]) -
             return None
         keys.require_keys(specs, way_out="choose another model or judge: `local:smollm2` needs no key")
         registry.require_embedded(spec for spec in specs if is_embedded(spec))
-        with resumable(f"paid calls are in {folder}; the same command goes on from there"):
-            outcome = asyncio.run(run_benchmark(bench, options, choice, payer))
+        with resumable(f"paid calls are in {folder}; the same command goes on from there") as runner:
+            outcome = runner.run(run_benchmark(bench, options, choice, payer))
     _finish(bench, outcome, choice)
     return outcome
 

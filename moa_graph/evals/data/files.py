@@ -40,8 +40,8 @@ _KINDS = (
 LARGEST = 1 << 29
 """Maximum size of an unpacked file in bytes (512 MiB). A gzip file may unpack to a thousand times its size."""
 
-_LONGEST_NUMBER = 300
-"""Characters of a whole number. Floats end at 309 digits."""
+_LONGEST_NUMBER, _LONGEST_DIGITS = 300, 4_000
+"""Characters of a number that is read as a whole one, and of any. Floats end at 309 digits."""
 
 _ROOM = 1 << 16
 """Bytes that a folder must have room for."""
@@ -155,6 +155,8 @@ def _loads(text: str, where: str) -> Any:
 
 def _number(digits: str) -> int | float:
     """Return a whole number; infinity where it has more digits than any float, so that no code overflows on it."""
+    if len(digits) > _LONGEST_DIGITS:
+        raise ValueError(f"a number of {len(digits):,} digits")
     return int(digits) if len(digits) <= _LONGEST_NUMBER else float(digits)
 
 
