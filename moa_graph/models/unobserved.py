@@ -51,8 +51,8 @@ def unobserved(model: BaseChatModel, messages: Any, config: RunnableConfig | Non
 def message_of(result: ChatResult) -> AIMessage:
     """Return the first reply of a result, with the metadata that LangChain gives it.
 
-    LangChain also gives it the id of the call's run. Here there is no such run, and the graph's state gives the answer
-    an id.
+    LangChain also gives it the id of the call's run. This path has no such run. The graph's state gives the answer an
+    id.
     """
     first = result.generations[0]
     message = cast(AIMessage, first.message)

@@ -191,7 +191,7 @@ def test_a_table_of_mmmlu_is_read_with_its_options(tmp_path: Path) -> None:
     ],
 )
 def test_no_part_of_a_question_is_left_out(row: dict[str, Any], text: str) -> None:
-    """Alpaca's input belongs to its instruction, and a passage to its question; null is no field."""
+    """Alpaca's `input` belongs to its instruction, and a passage to its question. A null field counts as absent."""
     assert own_prompts([row], "mine.jsonl")[0].text == text
 
 

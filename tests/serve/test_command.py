@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from pathlib import Path
 
@@ -144,9 +143,7 @@ def test_active_runs_end_with_a_reason_when_the_server_stops(clean, provider, se
             begun = open_[0].getresponse()
             while b"content" not in begun.readline():
                 pass
-            until = time.monotonic() + 30
-            while sum(each.model.startswith("agg") for each in provider.requests()) < 2 and time.monotonic() < until:
-                time.sleep(0.05)
+            provider.wait(lambda _: sum(each.model.startswith("agg") for each in provider.requests()) == 2, 30)
         finally:
             process.send_signal(sent)
         whole = open_[1].getresponse()

@@ -43,7 +43,7 @@ class RecordedOutputs:
 
         Raises:
             InputError: A row has neither an instruction nor an id, two rows with one key have different texts, or
-                there is no text at all.
+                no row has a text.
         """
         found: dict[str, tuple[int, list[str]]] = {}
         rows = read_rows(path)
