@@ -127,7 +127,7 @@ class _Redacting(BaseChatModel):
     ) -> AIMessage:
         """Call the model, without LangChain's callbacks where nothing observes the call."""
         if stop is None and unobserved(self, input, config, kwargs):
-            return message_of(await self._agenerate(self._convert_input(input).to_messages(), **kwargs))
+            return message_of(await self._agenerate([*input], **kwargs))
         return await super().ainvoke(input, config, stop=stop, **kwargs)
 
     def _generate(

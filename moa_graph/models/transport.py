@@ -93,6 +93,11 @@ class _Connection(ResponseHandler):
         self._answered = self._answered or code == 101 or not 100 <= code < 200
         super().feed_data(data, size)
 
+    def resume_reading(self, *args: Any, **options: Any) -> None:
+        """Resume after a pause. aiohttp also calls this, and then its parser, for each piece that it hands out."""
+        if self._reading_paused:
+            super().resume_reading(*args, **options)
+
     def _refuse(self, error: ReplyTooLarge) -> None:
         self.set_exception(error)
         if self.transport is not None:
