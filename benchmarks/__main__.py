@@ -9,6 +9,7 @@ from benchmarks import fresh, rows
 from benchmarks.batches import batches
 from benchmarks.checkpoints import checkpoints
 from benchmarks.combiners import combiners
+from benchmarks.commands import commands
 from benchmarks.history import history
 from benchmarks.measure import run
 from benchmarks.page import page
@@ -41,7 +42,7 @@ GROUPS: dict[str, Callable[[str], Awaitable[list[Row]]]] = {
     "history": history,
     "batch": batches,
     "memory": _thread(fresh.memory),
-    "help": _thread(fresh.help_command, base=False),
+    "commands": _thread(commands, base=False),
     "page": _thread(page, base=False),
 }
 

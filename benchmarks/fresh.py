@@ -1,4 +1,4 @@
-"""The rows that need fresh processes: start, memory, tracing, checkpoints, the command's help.
+"""The rows that need fresh processes: start, memory, tracing.
 
 Each child prints one line of JSON. `python -m benchmarks.fresh CHILD BASE SYSTEM` runs one by hand.
 """
@@ -7,7 +7,6 @@ import asyncio
 import gc
 import json
 import os
-import resource
 import socket
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import tracemalloc
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from benchmarks.commands import compile_package
 from benchmarks.measure import run, sample
 from benchmarks.provider import ROOT
 from benchmarks.report import Row, row
@@ -24,6 +24,7 @@ from benchmarks.systems import SYSTEMS, task
 
 def child(name: str, base: str, system: str, **environment: str) -> dict[str, float]:
     """What a child of this module measured, in a process with the given environment and no tracing by accident."""
+    compile_package()
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(("LANGSMITH", "LANGCHAIN"))}
     command = [sys.executable, "-m", "benchmarks.fresh", name, base, system]
     began = repr(time.time())
@@ -99,22 +100,6 @@ def tracing(base: str, rounds: int = 3) -> list[Row]:
             values = [a / b for a, b in zip(found[mode], found["off"], strict=True)]
             rows.append(row(f"tracing_{mode}_{name}", f"tracing, {mode}: {title}", values, "x off", target))
     return rows
-
-
-def help_command() -> list[Row]:
-    """CPU of `moa --help`."""
-    values = []
-    for _ in range(5):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run(
-            [sys.executable, "-c", "from moa_graph.cli import main; main()", "--help"],
-            cwd=ROOT,
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        values.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    return [row("help", "CPU of `moa --help`", values, "s", 0.3)]
 
 
 # Code of the child processes
