@@ -19,7 +19,7 @@ from langchain_core.messages import BaseMessage
 from moa_graph.errors import ConfigError, InputError
 from moa_graph.graph.input_checks import check
 from moa_graph.state import add_checked
-from moa_graph.state.field_errors import given as shown
+from moa_graph.state.value_text import given as shown
 
 
 class Question(NamedTuple):

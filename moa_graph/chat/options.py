@@ -13,7 +13,8 @@ from moa_graph.chat.structured import response_format
 from moa_graph.errors import ConfigError
 from moa_graph.mixture.validation import config_error
 from moa_graph.models.redaction import one_line
-from moa_graph.state.field_errors import field_problems, given, schema_of
+from moa_graph.state.field_errors import field_problems, schema_of
+from moa_graph.state.value_text import given
 
 __all__ = ["checked_options", "in_chat_form"]
 

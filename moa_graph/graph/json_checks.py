@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from moa_graph.errors import InputError
-from moa_graph.state.field_errors import given
+from moa_graph.state.value_text import given
 
 __all__ = ["JsonCheck", "SchemaPlace"]
 

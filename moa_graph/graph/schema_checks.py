@@ -11,7 +11,7 @@ from typing import Any
 
 from moa_graph.errors import InputError
 from moa_graph.graph.json_checks import JsonCheck, SchemaPlace
-from moa_graph.state.field_errors import given
+from moa_graph.state.value_text import given
 
 __all__ = ["check_schemas"]
 

@@ -28,7 +28,7 @@ from moa_graph.mixture.plan import Plan, PlannedNode, plan_of, split_rounds
 from moa_graph.mixture.price_overrides import Price, checked_prices
 from moa_graph.mixture.proposer import Proposer, Spec
 from moa_graph.mixture.validation import Checked, check_all, collected
-from moa_graph.state.field_errors import given as shown
+from moa_graph.state.value_text import given as shown
 
 __all__ = ["MAX_LAYERS", "Mixture", "PlannedNode", "Proposer"]
 

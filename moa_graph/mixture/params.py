@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from moa_graph.errors import ConfigError
-from moa_graph.state.field_errors import given
+from moa_graph.state.value_text import given
 
 _DESTINATION = re.compile(
     r"(?:.*_)?(?:api_?key|organization|url|uri|api_base|endpoint|prox(?:y|ies)|hosts?|client|transport|mounts|token)",

@@ -28,7 +28,7 @@ from moa_graph.mixture.addresses import ADDRESS, is_address
 from moa_graph.mixture.identity import identity
 from moa_graph.mixture.params import check_params
 from moa_graph.mixture.validation import Checked, collected
-from moa_graph.state.field_errors import given
+from moa_graph.state.value_text import given
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel

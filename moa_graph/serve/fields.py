@@ -12,7 +12,8 @@ from moa_graph.errors import ConfigError, InputError
 from moa_graph.graph.input_checks import check_block
 from moa_graph.mixture.context import BoundContext
 from moa_graph.serve.problems import Problem
-from moa_graph.state.field_errors import field_problems, given, place_of
+from moa_graph.state.field_errors import field_problems, place_of
+from moa_graph.state.value_text import given
 
 __all__ = [
     "Count",

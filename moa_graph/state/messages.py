@@ -11,7 +11,8 @@ from langgraph.graph.message import add_messages
 from pydantic import ValidationError
 
 from moa_graph.errors import InputError, MoAError
-from moa_graph.state.field_errors import field_problems, given, place_of
+from moa_graph.state.field_errors import field_problems, place_of
+from moa_graph.state.value_text import given
 
 __all__ = ["add_checked"]
 

@@ -18,7 +18,8 @@ from moa_graph.mixture.context import MoAContext
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.state import merge_drafts, new_usage
-from moa_graph.state.field_errors import field_problems, given, place_of
+from moa_graph.state.field_errors import field_problems, place_of
+from moa_graph.state.value_text import given
 
 WRONG: tuple[Any, ...] = (
     None, True, 0, -1, 7, 2.5, -0.5, 10**30, float("nan"), float("inf"), "", "x", "3", "a\nb", "y" * 200_000, [],

@@ -20,7 +20,7 @@ from moa_graph.mixture.combiners.synthesize import Synthesize
 from moa_graph.mixture.combiners.verify import Verify
 from moa_graph.mixture.combiners.vote import Vote
 from moa_graph.mixture.validation import collected
-from moa_graph.state.field_errors import given
+from moa_graph.state.value_text import given
 
 __all__ = [
     "NAMES",

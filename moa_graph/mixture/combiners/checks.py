@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Discriminator, Field, PlainSerializer, Tag
 from moa_graph.errors import ConfigError
 from moa_graph.mixture.proposer import Origin, reading
 from moa_graph.mixture.validation import Checked, collected
-from moa_graph.state.field_errors import given
+from moa_graph.state.value_text import given
 
 __all__ = ["Check", "CommandCheck", "SchemaCheck"]
 

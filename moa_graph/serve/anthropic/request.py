@@ -18,7 +18,7 @@ from moa_graph.serve.anthropic.response import MessageEncoder
 from moa_graph.serve.endpoint import RunRequest
 from moa_graph.serve.fields import Count, Object, ToolName, TopP, checked_block, context_of, validate, without_nulls
 from moa_graph.serve.problems import Problem
-from moa_graph.state.field_errors import given
+from moa_graph.state.value_text import given
 
 __all__ = ["MessagesRequest", "chat_messages"]
 

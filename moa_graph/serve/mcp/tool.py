@@ -20,7 +20,7 @@ from moa_graph.serve.catalogue import Catalogue
 from moa_graph.serve.fields import without_nulls
 from moa_graph.serve.problems import problem
 from moa_graph.serve.runs import checked
-from moa_graph.state.field_errors import given as shown
+from moa_graph.state.value_text import given as shown
 
 TOOL = "moa_answer"
 ABOUT = (

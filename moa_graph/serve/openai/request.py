@@ -31,7 +31,7 @@ from moa_graph.serve.fields import (
 )
 from moa_graph.serve.openai.response import ChatEncoder
 from moa_graph.serve.problems import Problem
-from moa_graph.state.field_errors import given
+from moa_graph.state.value_text import given
 
 __all__ = ["ChatRequest", "Tool"]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from moa_graph.serve.fields import checked_block
 from moa_graph.serve.problems import Problem
-from moa_graph.state.field_errors import given
+from moa_graph.state.value_text import given
 
 __all__ = ["chat_messages"]
 

@@ -19,7 +19,7 @@ from moa_graph.serve.openai.request import Tool
 from moa_graph.serve.openai.responses.items import chat_messages
 from moa_graph.serve.openai.responses.response import ResponseEncoder
 from moa_graph.serve.problems import Problem
-from moa_graph.state.field_errors import given as shown
+from moa_graph.state.value_text import given as shown
 
 __all__ = ["ResponsesRequest"]
 
