@@ -18,8 +18,9 @@ from typing import Any
 
 import orjson
 
-from moa_graph.batch.api.endpoints import ENDED, MAX_BYTES, MAX_LINES, EndpointError, Endpoints, Line
+from moa_graph.batch.api.endpoints import MAX_BYTES, MAX_LINES, EndpointError, Endpoints, Line
 from moa_graph.batch.api.store import Started, Store
+from moa_graph.batch.api.waiting import make_once, patiently, replies_at_end
 from moa_graph.costs.ledger import Ledger
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.models.batching import BatchReply, active, call_key
@@ -190,11 +191,11 @@ class BatchApi:
         batch = started.batch
         if batch is None:
             # The process ended between the batch and its record, or before the batch.
-            batch = await _patiently(endpoints.find, started.file)
+            batch = await patiently(endpoints.find, started.file)
             if batch is None:
                 return {}
             await self._store.made(started.base_url, started.file, batch)
-        return await self._replies(endpoints, batch)
+        return await replies_at_end(endpoints, batch, poll=self.poll)
 
     def _at(self, request: _Waiting) -> Endpoints:
         if request.base_url not in self._endpoints:
@@ -234,12 +235,12 @@ class BatchApi:
             self._numbers[request.digest] += 1
             lines.append(Line(f"{request.digest}-{number}", request.body))
         try:
-            file = await _patiently(endpoints.upload, lines)
+            file = await patiently(endpoints.upload, lines)
             await self._store.uploaded(group[0].base_url, file, [line.id for line in lines])
-            batch = await self._made(endpoints, file)
+            batch = await make_once(endpoints, file)
             await self._store.made(group[0].base_url, file, batch)
             self.sent += 1
-            replies = await self._replies(endpoints, batch)
+            replies = await replies_at_end(endpoints, batch, poll=self.poll)
         except EndpointError as exc:
             said = one_line(f"batch: {exc}")
             if exc.status is not None and exc.status < 300:
@@ -258,45 +259,6 @@ class BatchApi:
             if not request.reply.done():
                 request.reply.set_result(None if self.direct and reply.status >= 300 else reply)
 
-    async def _made(self, endpoints: Endpoints, file: str) -> str:
-        """Make the batch of a file once, even if the connection is lost."""
-        while True:
-            try:
-                return await endpoints.create(file)
-            except EndpointError as exc:
-                failure = exc
-            made = failure.status is not None and failure.status < 300
-            if not made and failure.status is not None and failure.status < 500 and failure.status != 429:
-                raise failure
-            _log.warning("batch: %s. It is tried again.", one_line(str(failure)))
-            await asyncio.sleep(1.0)
-            # The batch may have been made although the reply was lost.
-            if (found := await _patiently(endpoints.find, file)) is not None:
-                return str(found)
-            if made:
-                # It exists somewhere, and a second one would be paid for as well.
-                raise failure
-
-    async def _replies(self, endpoints: Endpoints, batch: str) -> dict[str, BatchReply]:
-        """Wait for the end of a batch and return its replies by custom id, failed ones included.
-
-        Raises:
-            EndpointError: The batch was refused as a whole.
-        """
-        wait = min(1.0, self.poll)
-        while (status := await _patiently(endpoints.status, batch)).state not in ENDED:
-            await asyncio.sleep(wait)
-            wait = min(wait * 1.5, self.poll)
-        found: dict[str, BatchReply] = {}
-        for file in status.files:
-            # Where a request stands in both files, the reply that counts wins.
-            for custom, reply in (await _patiently(endpoints.replies, file)).items():
-                if custom not in found or reply.status < 300:
-                    found[custom] = reply
-        if status.state == "failed" and not found:
-            raise EndpointError(f"batch {batch} failed: {status.reason or 'no reason given'}", 400)
-        return found
-
 
 def _fail(group: Sequence[_Waiting], error: Exception) -> None:
     for request in group:
@@ -314,17 +276,3 @@ def _parts(group: Sequence[_Waiting]) -> Iterator[list[_Waiting]]:
         part.append(request)
         size += len(request.body) + 200
     yield part
-
-
-async def _patiently(call: Any, *arguments: Any) -> Any:
-    """Make a call that changes nothing that is paid for, again after a while where the server cannot answer."""
-    wait = 0.5
-    while True:
-        try:
-            return await call(*arguments)
-        except EndpointError as exc:
-            if exc.status is not None and exc.status < 500 and exc.status not in (408, 409, 429):
-                raise
-            _log.warning("batch: %s. It is tried again.", one_line(str(exc)))
-        await asyncio.sleep(wait)
-        wait = min(2 * wait, 30.0)
