@@ -11,7 +11,6 @@ import errno
 import json
 import os
 import stat
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,14 +19,10 @@ from typing import Any, NamedTuple, TextIO
 from moa_graph.batch.in_order import in_order
 from moa_graph.batch.questions import WHOLE, BadLine, Question, Shard, count, read, require_lines
 from moa_graph.batch.results import BatchResult, Graph, answered, failed
+from moa_graph.costs.file_lock import try_lock
 from moa_graph.costs.ledger import Ledger
 from moa_graph.costs.spending_cap import SpendingCap
 from moa_graph.errors import BudgetError, ConfigError, InputError, ServerError
-
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
 
 _PATIENCE = (0.5, 1, 2, 4, 8, 16, 30, 30)
 """Seconds between the attempts to reach a server that became unreachable during the run."""
@@ -242,14 +237,9 @@ def _locked(part: Path) -> TextIO:
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         file.close()
         raise _not_ours(part)
-    try:
-        if sys.platform == "win32":
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
+    if not try_lock(handle):
         file.close()
-        raise ConfigError(f"{part.name}: another run is writing it. Wait for it, or choose another output.") from None
+        raise ConfigError(f"{part.name}: another run is writing it. Wait for it, or choose another output.")
     file.truncate(0)
     return file
 

@@ -18,6 +18,7 @@ from typing import Any, Generic, TypeVar
 
 import moa_graph
 from moa_graph.batch.api import BatchApi
+from moa_graph.costs.file_lock import only_run
 from moa_graph.costs.spending_cap import SpendingCap
 from moa_graph.evals import engine
 from moa_graph.evals.data.files import Row, inside, json_bytes, jsonl_bytes, write
@@ -104,8 +105,19 @@ async def run(
         api: Sends requests through Batch APIs; None sends them directly.
 
     Raises:
-        ConfigError: The folder belongs to another run.
+        ConfigError: The folder belongs to another run, or another process works in it.
     """
+    with only_run(options.folder):
+        return await _run(bench, options, expected_cost, notify, api)
+
+
+async def _run(
+    bench: Benchmark[Item],
+    options: RunOptions,
+    expected_cost: float | None,
+    notify: Callable[[ItemOutcome, SpendingCap], None] | None,
+    api: BatchApi | None,
+) -> FinishedRun:
     manifest = claim(options.folder, _manifest(bench, options, api))
     for judge in bench.judges:
         judge.form.passes = manifest["passes"]

@@ -184,6 +184,21 @@ def test_pairs_of_judgelm_are_votes_and_verdicts(tmp_path: Path, capsys: pytest.
     assert f"{file}, row 4 has preference None" in said
 
 
+def test_a_file_of_judgelms_judge_has_its_verdicts_in_the_text(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The judge's rows keep the set's fields, so that `score` is what the verdict is compared with."""
+    texts = ["2 9\nThe second is better.", "1.5, 7", "5 5", "8 3 and more", "Sorry, 1 2", "10 1"]
+    rows = [{"question_id": n, "question_body": f"Q{n}?", "answer1_body": "a", "answer2_body": "b", "score": [7, 5]}
+            for n in range(len(texts))]  # fmt: skip
+    judged = [{**row, "pred_text": text, "pred_model_id": "j"} for row, text in zip(rows, texts, strict=True)]
+    humans, judge = write(tmp_path / "humans.json", rows), write(tmp_path / "judge.json", judged)
+    found, said = printed(capsys, "judge", "--humans", humans, "--judge", f"j={judge}")
+    # Two verdicts for the second answer, a tie, one for the first; two without two scores in the first line.
+    assert (found["j"]["human_agreement"], found["j"]["n"], found["j"]["parse_failures"]) == (37.5, 4, 2)
+    assert f"{judge}, row 4 has preference None" in said
+
+
 @pytest.mark.parametrize(
     ("row", "message"),
     [

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from moa_graph.costs.file_lock import only_run
 from moa_graph.evals.alpaca_eval import judge as alpaca_judge
 from moa_graph.evals.drafts.run_drafts import read_drafts
 from tests.evals import bench
@@ -294,6 +295,19 @@ def test_a_folder_belongs_to_one_run(tmp_path: Path, provider: Provider, capsys:
     assert moa("alpaca", "-m", "openai:solo", "--base-url", provider.url, *out) == 0
     assert moa("alpaca", "-m", "openai:other", "--base-url", provider.url, *out) == 3
     assert "belongs to another run (different system)" in capsys.readouterr().err
+
+
+def test_two_runs_do_not_work_in_one_folder(
+    tmp_path: Path, provider: Provider, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The second would pay for calls that are under way in the first, and neither would see the other's cost."""
+    solo = ("alpaca", "-m", "openai:solo", "--base-url", provider.url, "--judge", "none", "--out", tmp_path / "run")
+    with only_run(tmp_path / "run"):
+        assert moa(*solo) == 3
+        assert "another run is working there" in capsys.readouterr().err
+        assert provider.stats()["requests"] == 0
+    assert moa(*solo) == 0
+    assert moa(*solo, "--dry-run") == 0
 
 
 def test_a_judge_of_the_same_family_is_told(

@@ -12,6 +12,7 @@ import yaml
 
 from moa_graph import Mixture
 from moa_graph.cli import main
+from moa_graph.costs.file_lock import only_run
 from tests.provider import Provider
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -52,6 +53,18 @@ def write_pool(path: Path, provider: Provider, *models: str, **fields: Any) -> P
 def golds(many: int) -> list[dict[str, Any]]:
     """Two of three prompts have 5 as the right answer, the others 6."""
     return [{"id": f"q{n}", "prompt": f"{n}?", "gold": "6" if n % 3 == 0 else "5"} for n in range(many)]
+
+
+def test_two_runs_do_not_work_in_one_folder(tmp_path: Path, provider: Provider, moa: Callable[..., Printed]) -> None:
+    path = write_prompts(tmp_path / "mine.jsonl", golds(4))
+    pool = write_pool(tmp_path / "pool.yaml", provider, say("5"), say("6"))
+    args = (path, "--pool", pool, "--samples", 1, "--out", "run", "--ledger", "drafts.db")
+    with only_run(tmp_path / "run"):
+        code, _, err = moa(*args)
+        assert code == 3
+        assert "another run is working there" in err
+        assert provider.stats()["requests"] == 0
+    assert moa(*args)[0] == 0
 
 
 def test_from_a_file_to_a_decision(tmp_path: Path, provider: Provider, moa: Callable[..., Printed]) -> None:

@@ -1,12 +1,13 @@
 """Pairs of other publishers in AlpacaFarm's form: an instruction, two outputs, and a preference.
 
 RewardBench and other preference sets have a `chosen` and a `rejected` answer to a prompt, each a text or messages.
-JudgeLM's sets have two answers with a score each.
+JudgeLM's sets have two answers with a score each, and its judges' files the judge's text (`pred_text`) beside them.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from moa_graph.evals.data.files import Row
 
 _CHOSEN, _REJECTED = "chosen", "rejected"
 _JUDGELM = ("question_body", "answer1_body", "answer2_body")
+_TWO_SCORES = re.compile(r"\s*(-?\d+(?:\.\d+)?)[ ,]+(-?\d+(?:\.\d+)?)[^\S\n]*(?:\n|$)")
 
 
 def as_votes(rows: Sequence[Row], places: Sequence[str]) -> list[Row]:
@@ -60,13 +62,20 @@ def _of_judgelm(row: Row, where: str) -> Row:
     if missing := [name for name in _JUDGELM if not isinstance(row.get(name), str)]:
         raise InputError(f"{where} has no text under {', '.join(missing)}: it is not one of JudgeLM's pairs")
     instruction, *outputs = (row[name] for name in _JUDGELM)
-    scores = row.get("score")
+    # A judge's file keeps the fields of the set, its `score` included.
+    scores = _scores_in(row["pred_text"]) if "pred_text" in row else row.get("score")
     return {
         "instruction": instruction,
         "output_1": outputs[0],
         "output_2": outputs[1],
         "preference": _preferred(*scores) if isinstance(scores, list) and len(scores) == 2 else scores,
     }
+
+
+def _scores_in(text: Any) -> Any:
+    """Return the two scores in the first line of a judgment; None where it has no two numbers."""
+    found = _TWO_SCORES.match(text) if isinstance(text, str) else None
+    return None if found is None else [float(found[1]), float(found[2])]
 
 
 def _preferred(first: Any, second: Any) -> float | None:

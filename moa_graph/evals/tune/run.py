@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from moa_graph.costs.file_lock import only_run
 from moa_graph.costs.spending_cap import SpendingCap
 from moa_graph.errors import InputError, MoAError
+from moa_graph.evals.data.files import require_writable
 from moa_graph.evals.judge import Judge, how_to_read
 from moa_graph.evals.prompts.grade import Match, command_of, require_check
 from moa_graph.evals.prompts.run import PARAMETERS, PromptsWork
@@ -127,8 +129,8 @@ async def run(prepared: Prepared, *, progress: StageProgress | None = None) -> T
         progress: Receives the progress of each stage.
 
     Raises:
-        ConfigError: A price is unknown although a cap is set, the folder is another run's, or the ledger cannot be
-            written.
+        ConfigError: A price is unknown although a cap is set, the folder is another run's, another process works in it,
+            or the ledger cannot be written.
         MoAError: No draft could be had or graded, or a check refused all of them.
         InputError: The check cannot run.
     """
@@ -140,8 +142,18 @@ async def run(prepared: Prepared, *, progress: StageProgress | None = None) -> T
             registry.chat_model(spec)
     if isinstance(prepared.how.check, str):
         await require_check(command_of(prepared.how.check), seconds=prepared.how.check_seconds)
-    if options.out:
+    if options.out is None:
+        return await _run(prepared, expected, progress)
+    require_writable(options.out, f"--out {options.out}")
+    with only_run(options.out):
         open_folder(options.out, prepared.run)
+        found = await _run(prepared, expected, progress)
+        write_files(found, options.out)
+        return found
+
+
+async def _run(prepared: Prepared, expected: float | None, progress: StageProgress | None) -> TuneResult:
+    options = prepared.options
     with SharedLedger(options.ledger or ledger_path(), run=prepared.run) as ledger:
         await ledger.check()
         cap = SpendingCap(options.max_cost, expected=expected)
@@ -164,10 +176,7 @@ async def run(prepared: Prepared, *, progress: StageProgress | None = None) -> T
             said = f"answers that count as wrong because the check raised an error ({grader.refusal}): {grader.raised}"
             found = dataclasses.replace(found, cautions=[*found.cautions, said])
         await ledger.finish()
-    found = dataclasses.replace(found, spent={"dollars": cap.spent, "unknown": cap.unknown}, folder=options.out)
-    if options.out:
-        write_files(found, options.out)
-    return found
+    return dataclasses.replace(found, spent={"dollars": cap.spent, "unknown": cap.unknown}, folder=options.out)
 
 
 def _grading(prepared: Prepared, payer: Payer) -> Grading:
