@@ -87,14 +87,13 @@ def ceiling(scores: Floats) -> Ceiling:
     if n == 0:
         raise ValueError("no prompt has a graded draft")
     singles = known_mean(scores, axis=2)
-    best = int(np.nanargmax(known_mean(singles, axis=1)))
+    single = float(np.nanmax(known_mean(singles, axis=1)))
     top = np.nanmax(scores, axis=(0, 2))
     binary = bool(np.isin(scores[~np.isnan(scores)], (0.0, 1.0)).all())
     failures = int((top == 0).sum())
-    # A prompt can be won only as far as the best single model falls short of the best draft there.
-    gains = top - np.nan_to_num(singles[best])
+    # A prompt can be won only as far as a single model falls short of the best draft there.
+    gains = top - np.nan_to_num(singles)
     firsts = np.nan_to_num(scores[:, :, 0]).max(axis=0)
-    single = float(np.nanmean(singles[best]))
     return Ceiling(
         n=n,
         best_single=100 * single,
@@ -102,19 +101,32 @@ def ceiling(scores: Floats) -> Ceiling:
         co_failure=100 * float(1 - top.mean()),
         co_failure_upper=100 * upper_bound(failures, n) if binary else None,
         gain=100 * (float(top.mean()) - single),
-        gain_upper=100 * _mean_upper(gains) if binary else None,
+        gain_upper=100 * _gain_upper(gains) if binary else None,
         one_each=100 * float(firsts.mean()),
     )
 
 
-def _mean_upper(gains: Floats) -> float:
-    """Return the one-sided 95 % upper bound of a mean gain: exact for 0 and 1, else by Student's t over prompts."""
+def _gain_upper(gains: Floats) -> float:
+    """Return the one-sided 95 % upper bound of the gain over the best single model.
+
+    The model that is best on these prompts looks better than it is. The gain over the best one is the smallest of the
+    gains over all of them, so bounds that hold for all models together (Bonferroni) bound it by the lowest one.
+
+    Args:
+        gains: The best draft's score minus each model's, shape (models, prompts).
+    """
+    level = 1 - (1 - LEVEL) / len(gains)
+    return min(_mean_upper(each, level) for each in gains)
+
+
+def _mean_upper(gains: Floats, level: float) -> float:
+    """Return the one-sided upper bound of a mean gain: exact for 0 and 1, else by Student's t over prompts."""
     from scipy.stats import t
 
     n = len(gains)
     if np.isin(gains, (0.0, 1.0)).all():
-        return upper_bound(int(gains.sum()), n)
-    return min(1.0, float(gains.mean() + t.ppf(LEVEL, n - 1) * gains.std(ddof=1) / np.sqrt(n)))
+        return upper_bound(int(gains.sum()), n, level=level)
+    return min(1.0, float(gains.mean() + t.ppf(level, n - 1) * gains.std(ddof=1) / np.sqrt(n)))
 
 
 @dataclass(frozen=True)
