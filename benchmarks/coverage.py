@@ -135,6 +135,9 @@ def agreements() -> Iterator[Row]:
         yield simulated("human agreement", "three votes a pair", n, _agreement(n), samples=1000)
     for n in (20, 50, 200, 900):
         yield simulated("kappa", "two labels, 80 % equal", n, _kappa(n), samples=1500)
+    for n in (200, 900):
+        yield simulated("kappa", "one label in 20, by chance", n, _kappa(n, share=0.05, same=None), samples=1500)
+        yield simulated("kappa", "one label in 20, 95 % equal", n, _kappa(n, share=0.05, same=0.95), samples=1500)
 
 
 def _agreement(n: int) -> Sampled:
@@ -147,10 +150,13 @@ def _agreement(n: int) -> Sampled:
     return draw
 
 
-def _kappa(n: int) -> Sampled:
+def _kappa(n: int, *, share: float = 0.6, same: float | None = 0.8) -> Sampled:
+    """Two raters of two labels, the second of which has that share; `same` is None where they agree by chance."""
+
     def labels(rng: np.random.Generator, size: int) -> tuple[list[int], list[int]]:
-        a = (rng.random(size) < 0.6).astype(int)
-        return a.tolist(), np.where(rng.random(size) < 0.8, a, 1 - a).tolist()
+        a = (rng.random(size) < share).astype(int)
+        b = (rng.random(size) < share).astype(int) if same is None else np.where(rng.random(size) < same, a, 1 - a)
+        return a.tolist(), b.tolist()
 
     truth = kappa(*labels(np.random.default_rng(1), 300_000))
 

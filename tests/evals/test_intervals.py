@@ -1,10 +1,14 @@
 """Intervals and tests of differences, against independent code and known values; `make coverage` tests their level."""
 
+import math
 import random
+from collections.abc import Hashable
 
+import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
+from moa_graph.evals.drafts.ensemble import ensemble_figures
 from moa_graph.evals.stats import fraction_interval, kappa_interval, mean_interval, paired, sign_flip_p
 
 
@@ -85,3 +89,45 @@ def test_kappa_has_an_interval_inside_its_range() -> None:
     found = kappa_interval(a, [0, 0, 1, 1, 0, 1, 1, 1] * 10)
     assert found and -1 < found.low < 0.75 < found.high < 1
     assert found.high - found.low < 0.35
+
+
+def test_the_error_of_kappa_is_that_of_its_authors() -> None:
+    """Against statsmodels: table [[40, 9], [6, 45]] has kappa 0.6995 with a standard error of 0.0714."""
+    a, b = [0] * 49 + [1] * 51, [0] * 40 + [1] * 9 + [0] * 6 + [1] * 45
+    found = kappa_interval(a, b)
+    assert found and found.caution is None
+    half = scipy_stats.t.ppf(0.975, 99) * 0.0714 / (1 - 0.6995**2)
+    wanted = [math.tanh(math.atanh(0.6995) + sign * half) for sign in (-1, 1)]
+    assert [found.low, found.high] == pytest.approx(wanted, abs=0.01)
+
+
+@pytest.mark.parametrize(("share", "n"), [(0.05, 200), (0.02, 200), (0.1, 50)])
+def test_the_interval_of_kappa_holds_where_a_label_is_rare(share: float, n: int) -> None:
+    """Raters who agree by chance: the cell in which both say the rare label is often empty."""
+    rng = np.random.default_rng(4)
+    intervals = [kappa_interval(*(rng.random((2, n)) < share).astype(int).tolist()) for _ in range(300)]
+    held = [found.low <= 0 <= found.high for found in intervals if found]
+    assert len(held) > 280 and np.mean(held) >= 0.95
+
+
+@pytest.mark.parametrize(("a", "b"), [([0, 1] * 30, [1] * 60), ([0] * 57 + [1] * 3, [0] * 57 + [1] * 3)])
+def test_raters_with_one_label_have_an_interval_with_a_caution(a: list[int], b: list[int]) -> None:
+    found = kappa_interval(a, b)
+    assert found and found.caution and "beside its usual one" in found.caution
+    assert found.high - found.low > 0.05
+
+
+@pytest.mark.parametrize("proposers", [3, 6])
+def test_the_best_of_several_proposers_is_compared_without_its_luck(proposers: int) -> None:
+    """An answer as good as each of equal proposers is not worse than the best one, which is so by chance."""
+    rng = np.random.default_rng(5)
+    worse, held = [], []
+    for _ in range(300):
+        drawn = 100.0 * (rng.random((proposers + 1, 200)) < 0.6)
+        scores: list[dict[Hashable, float]] = [dict(enumerate(row.tolist())) for row in drawn]
+        found = ensemble_figures(scores[0], {str(number): each for number, each in enumerate(scores[1:])})
+        low, high = found["against_best"]["interval"]
+        assert low <= found["against_best"]["difference"] <= high
+        held.append(low <= 0 <= high)
+        worse.append(not found["against_best"]["tied"])
+    assert np.mean(held) >= 0.95 and np.mean(worse) <= 0.04

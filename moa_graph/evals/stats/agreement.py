@@ -7,7 +7,8 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from moa_graph.evals.stats.intervals import Interval, few, t_quantile
+from moa_graph.costs.amounts import number_of
+from moa_graph.evals.stats.intervals import FEW_CASES, Floats, Interval, few, t_quantile
 
 
 def kappa(a: Sequence[Hashable], b: Sequence[Hashable]) -> float:
@@ -22,7 +23,11 @@ def kappa(a: Sequence[Hashable], b: Sequence[Hashable]) -> float:
 
 
 def kappa_interval(a: Sequence[Hashable], b: Sequence[Hashable]) -> Interval | None:
-    """Return an interval of Cohen's kappa: jackknife by item, on the scale of Fisher's z.
+    """Return an interval of Cohen's kappa by item, on the scale of Fisher's z.
+
+    The standard error is that of J. L. Fleiss, J. Cohen and B. S. Everitt, "Large sample standard errors of kappa and
+    weighted kappa", Psychological Bulletin 72 (1969) 323-327, of the table with one item more, which is divided among
+    its cells: a cell that is empty by chance would make the error too small.
 
     None with fewer than two items, or when kappa is undefined.
 
@@ -34,20 +39,30 @@ def kappa_interval(a: Sequence[Hashable], b: Sequence[Hashable]) -> Interval | N
     n, value = len(cells), _kappa(cells, size)
     if n < 2 or np.isnan(value):
         return None
-    if abs(value) >= 1:
-        return Interval(value, value, "the raters never differ")
-    counts = np.bincount(cells, minlength=size * size)
-    kinds = np.flatnonzero(counts)
-    # Leaving out any item of one cell gives the same kappa.
-    without = np.array([_of_counts(counts - (np.arange(len(counts)) == kind), size) for kind in kinds])
-    if np.isnan(without).any():
+    counts = np.bincount(cells, minlength=size * size).reshape(size, size)
+    middle, error = _kappa_and_error(np.asarray(counts + 1 / counts.size, dtype=np.float64))
+    half = t_quantile(n) * error / (1 - middle**2)
+    low, high = (float(np.tanh(np.arctanh(middle) + sign * half)) for sign in (-1, 1))
+    return Interval(min(low, value), max(high, value), few(n) or _few_labels(counts))
+
+
+def _kappa_and_error(counts: Floats) -> tuple[float, float]:
+    """Return kappa and its standard error, from the derivative of kappa by the share of each cell."""
+    shares = counts / counts.sum()
+    ours, theirs = shares.sum(axis=1), shares.sum(axis=0)
+    observed, expected = float(np.trace(shares)), float(ours @ theirs)
+    chance = theirs[:, None] + ours[None, :] - 2 * expected
+    same = np.eye(len(shares)) - observed
+    slopes = (same * (1 - expected) - chance * (1 - observed)) / (1 - expected) ** 2
+    return (observed - expected) / (1 - expected), float(np.sqrt((shares * slopes**2).sum() / (counts.sum() - 1)))
+
+
+def _few_labels(counts: NDArray[np.intp]) -> str | None:
+    """Return the caution where a rater hardly ever gives another label than the usual one; None otherwise."""
+    others = int(counts.sum() - max(counts.sum(axis=axis).max() for axis in (0, 1)))
+    if others >= FEW_CASES:
         return None
-    weights = counts[kinds]
-    mean = float((weights * without).sum() / n)
-    error = float(np.sqrt((n - 1) / n * (weights * (without - mean) ** 2).sum()))
-    half = t_quantile(n) * error / (1 - value**2)
-    low, high = (float(np.tanh(np.arctanh(value) + sign * half)) for sign in (-1, 1))
-    return Interval(low, high, few(n))
+    return f"a rater has {number_of(others, 'label')} beside its usual one; below {FEW_CASES} the interval is rough"
 
 
 def _cells(a: Sequence[Hashable], b: Sequence[Hashable]) -> tuple[NDArray[np.intp], int]:

@@ -64,11 +64,11 @@ def mean_and_error(values: Sequence[float] | Floats, clusters: Sequence[Hashable
 
 
 @functools.cache
-def t_quantile(n: int) -> float:
-    """Return the two-sided 95 % quantile of Student's t for `n` clusters."""
+def t_quantile(n: int, *, level: float = LEVEL) -> float:
+    """Return the two-sided quantile of Student's t for `n` clusters, by default that of 95 %."""
     from scipy.stats import t
 
-    return float(t.ppf((1 + LEVEL) / 2, n - 1))
+    return float(t.ppf((1 + level) / 2, n - 1))
 
 
 def few(n: int) -> str | None:
