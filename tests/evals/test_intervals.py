@@ -113,7 +113,7 @@ def test_the_interval_of_kappa_holds_where_a_label_is_rare(share: float, n: int)
 @pytest.mark.parametrize(("a", "b"), [([0, 1] * 30, [1] * 60), ([0] * 57 + [1] * 3, [0] * 57 + [1] * 3)])
 def test_raters_with_one_label_have_an_interval_with_a_caution(a: list[int], b: list[int]) -> None:
     found = kappa_interval(a, b)
-    assert found and found.caution and "beside its usual one" in found.caution
+    assert found and found.caution and "beside the usual one are rare" in found.caution
     assert found.high - found.low > 0.05
 
 

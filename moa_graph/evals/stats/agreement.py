@@ -7,8 +7,10 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from moa_graph.costs.amounts import number_of
-from moa_graph.evals.stats.intervals import FEW_CASES, Floats, Interval, few, t_quantile
+from moa_graph.evals.stats.intervals import Floats, Interval, few, t_quantile
+
+_FEW = 5
+"""A caution is given where fewer items than this would have one of the rarer labels twice by chance."""
 
 
 def kappa(a: Sequence[Hashable], b: Sequence[Hashable]) -> float:
@@ -58,11 +60,9 @@ def _kappa_and_error(counts: Floats) -> tuple[float, float]:
 
 
 def _few_labels(counts: NDArray[np.intp]) -> str | None:
-    """Return the caution where a rater hardly ever gives another label than the usual one; None otherwise."""
-    others = int(counts.sum() - max(counts.sum(axis=axis).max() for axis in (0, 1)))
-    if others >= FEW_CASES:
-        return None
-    return f"a rater has {number_of(others, 'label')} beside its usual one; below {FEW_CASES} the interval is rough"
+    """Return the caution where both raters seldom give another label than the usual one; None otherwise."""
+    chance = counts.sum(axis=0) * counts.sum(axis=1) / counts.sum()
+    return "labels beside the usual one are rare; the interval is rough" if chance.sum() - chance.max() < _FEW else None
 
 
 def _cells(a: Sequence[Hashable], b: Sequence[Hashable]) -> tuple[NDArray[np.intp], int]:
