@@ -24,6 +24,11 @@ __all__ = [
 _LONGEST_LINE = 120
 """Characters. A boundary line is shorter; a longer text in brackets is not one."""
 
+_BRACKET = re.compile(rf"\[(?:[^\[\]\n]{{9,{_LONGEST_LINE - 1}}}[\]\n]|[^\[\]\n]{{0,{_LONGEST_LINE - 1}}}\Z)")
+"""A bracket that may be a boundary, whole, cut off by a line end, or not yet complete. Models choose the text that it
+searches: brackets of any number take linear time."""
+_BLANKS = re.compile(r"[ \t]*")
+
 
 class Part(NamedTuple):
     """A text between two boundaries.
@@ -81,15 +86,18 @@ class BoundaryFilter:
     def feed(self, piece: str) -> str:
         """Add a piece and return what can be shown now. The beginning of a possible boundary is held back."""
         self._held += piece
-        shown = []
-        while (start := self._held.find("[")) >= 0:
-            shown.append(self._held[:start])
-            self._held = self._held[start:]
-            sure = self._next()
-            if sure is None:
+        shown, at = [], 0
+        while found := _BRACKET.search(self._held, at):
+            shown.append(self._held[at : found.start()])
+            at = found.start()
+            if (end := self._end_of(found)) is None:
+                self._held = self._held[at:]
                 return "".join(shown)
-            shown.append(sure)
-        shown.append(self._held)
+            if end == at:
+                end = found.end()
+                shown.append(found[0])
+            at = end
+        shown.append(self._held[at:])
         self._held = ""
         return "".join(shown)
 
@@ -101,30 +109,26 @@ class BoundaryFilter:
             shown += self.feed("")
         return shown.removesuffix("\n")
 
-    def _next(self) -> str | None:
-        """Consume the bracket at the start of `_held`. Return what is shown of it, or None if undecided."""
-        end = re.search(r"[\]\[\n]", self._held[1 : _LONGEST_LINE + 1])
-        if end is None and len(self._held) <= _LONGEST_LINE:
+    def _end_of(self, bracket: re.Match[str]) -> int | None:
+        """Return where what is removed from the start of `bracket` ends; its start to show it; None if undecided."""
+        start, end, text = bracket.start(), bracket.end(), bracket[0]
+        if text.endswith("\n"):
+            return end - 1 if self._is_cut_off(text[:-1]) else start
+        if not text.endswith("]"):
             return None
-        size = 1 if end is None else end.start() + 1
-        bracket = self._held[: size + 1]
-        if end is None or end[0] != "]" or self._code not in bracket.lower():
-            return self._shown(size, cut=end is not None and end[0] == "\n" and self._is_cut_off(self._held[:size]))
-        if self._block and bracket == opening(self._code):
-            closing = self._held.find(_closing(self._code), self._searched)
+        if self._code not in text.lower():
+            return start
+        if self._block and text == opening(self._code):
+            closing = self._held.find(_closing(self._code), start + self._searched)
             if closing < 0:
-                self._searched = max(len(self._held) - _LONGEST_LINE, 0)
+                self._searched = max(len(self._held) - start - _LONGEST_LINE, 0)
                 return None
-            size = closing + len(_closing(self._code)) - 1
-        after = self._held[size + 1 :].lstrip(" \t")
-        if not after:
+            end = closing + len(_closing(self._code))
+        end = _BLANKS.match(self._held, end).end()  # type: ignore[union-attr]  # it matches nothing as well
+        if end == len(self._held):
             return None
-        self._held, self._searched, self.removed = after.removeprefix("\n"), 0, True
-        return ""
-
-    def _shown(self, size: int, *, cut: bool) -> str:
-        shown, self._held = self._held[:size], self._held[size:]
-        return "" if cut else shown
+        self._searched, self.removed = 0, True
+        return end + self._held.startswith("\n", end)
 
     def _is_cut_off(self, line: str) -> bool:
         """Return whether `line` is a boundary whose end was cut off by the model's token limit."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
@@ -106,8 +106,16 @@ def filtered(result: ChatResult) -> ChatResult:
     return ChatResult(generations=generations, llm_output=result.llm_output)
 
 
-def _changed(content: Any, feed: Callable[[str], str]) -> Any:
-    """Return content with its texts passed through `feed`, in order."""
+_PIECE: Final = 2**14
+"""Characters that are filtered at once: a search in a text holds up all threads until it ends."""
+
+
+def _changed(content: Any, feed_piece: Callable[[str], str]) -> Any:
+    """Return content with its texts passed through `feed_piece`, in order."""
+
+    def feed(text: str) -> str:
+        return "".join(feed_piece(text[start : start + _PIECE]) for start in range(0, len(text), _PIECE))
+
     if isinstance(content, str):
         return feed(content)
     if not isinstance(content, list):

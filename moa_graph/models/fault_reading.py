@@ -176,7 +176,7 @@ def message_in(body: object, *, deepest: int = _DEEPEST) -> str:
     named = {key.lower(): value for key, value in body.items() if isinstance(key, str)}
     words = next((found for name in _WORDS if (found := message_in(named.get(name), deepest=deepest - 1))), "")
     if not words and deepest < _DEEPEST:  # an object of fields, each with a list of what is wrong with it
-        lists = [(name, value) for name, value in named.items() if isinstance(value, list)]
+        lists = [(name, value) for name, value in named.items() if isinstance(value, list)][:20]
         several = [f"{name[:40]}: {found}" for name, value in lists if (found := message_in(value, deepest=1))]
         words = "; ".join(several[:3])
     place = named.get("loc")

@@ -79,13 +79,22 @@ def classify(exc: BaseException) -> Fault:
     chain = list(chain_of(exc))
     status = next((s for s in map(status_of, chain) if s is not None), None)
     codes = {c for e in chain for c in codes_of(e)}
-    words = words_of(chain)
+    words = _ends_of(words_of(chain))
     wait = next((w for w in map(retry_after, chain) if w is not None), None)
     kind = _kind(chain, status, codes, words, wait)
     if kind == "malformed":
         words = f"the reply does not keep to the protocol ({words})"
     reason = f"{status} {words}" if status and not words.startswith(str(status)) else words
     return Fault(kind, _retryable(chain, kind), wait, status, one_line(reason), unsent=any(map(_unconnected, chain)))
+
+
+_SEARCHED = 2**13
+"""Characters at each end of a long text that are searched for words: 64 kB take 100 ms."""
+
+
+def _ends_of(words: str) -> str:
+    """Return the beginning and the end of a long text. A server that quotes the request says why before or after it."""
+    return words if len(words) <= 2 * _SEARCHED else f"{words[:_SEARCHED]} … {words[-_SEARCHED:]}"
 
 
 def _kind(chain: list[BaseException], status: int | None, codes: set[str], words: str, wait: float | None) -> Kind:

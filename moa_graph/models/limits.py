@@ -9,6 +9,7 @@ from __future__ import annotations
 __all__ = [
     "MAX_ARGUMENT_CHARS",
     "MAX_CHUNKS",
+    "MAX_COPIED_CHARS",
     "MAX_ERROR_BYTES",
     "MAX_EVENT_BYTES",
     "MAX_HEADER_BYTES",
@@ -33,6 +34,9 @@ MAX_EVENT_BYTES = 4 * 2**20
 
 MAX_CHUNKS = 3_000
 """Chunks of a stream that cannot be joined with their neighbours, and so are kept until its end."""
+
+MAX_COPIED_CHARS = 2**28
+"""Characters that joining the chunks of a stream that cannot be joined with their neighbours copies: 100 ms."""
 
 MAX_LOGPROBS = 50_000
 """Tokens of one reply with log probabilities."""

@@ -25,6 +25,7 @@ from pydantic import Field
 
 from moa_graph.models.answer_filter import FILTER, ChunkFilter, filtered
 from moa_graph.models.faults import STREAM_CUT, ProviderError, judged, own_cancellation
+from moa_graph.models.reply import is_long
 from moa_graph.models.reply_chunks import Joining
 from moa_graph.models.reply_stream import StreamEnd
 from moa_graph.models.unobserved import message_of, unobserved
@@ -151,7 +152,7 @@ class _Redacting(BaseChatModel):
     ) -> ChatResult:
         try:
             result = await self.inner._agenerate(messages, stop, run_manager, **{**self.options, **kwargs})
-            return result if FILTER.get() is None else filtered(result)
+            return result if FILTER.get() is None else await _filtered(result)
         except (Exception, asyncio.CancelledError) as exc:
             raise _redacted(exc) from None
 
@@ -174,7 +175,8 @@ class _RedactingStream(_Redacting):
                     async for chunk in chunks:
                         end.add(chunk)
                         for each in joining.add(chunk):
-                            yield text.add(each)
+                            # A text that takes long is filtered in a thread, so that other tasks run meanwhile.
+                            yield await asyncio.to_thread(text.add, each) if is_long(each.message) else text.add(each)
             except Exception:
                 for each in [*map(text.add, joining.rest()), *text.rest()]:  # what arrived before the fault
                     yield each
@@ -186,6 +188,12 @@ class _RedactingStream(_Redacting):
                 raise ProviderError(STREAM_CUT)
         except (Exception, asyncio.CancelledError) as exc:
             raise _redacted(exc) from None
+
+
+async def _filtered(result: ChatResult) -> ChatResult:
+    """Return what `filtered` returns. A long reply is filtered in a thread, so that other tasks run meanwhile."""
+    long = any(is_long(each.message) for each in result.generations)
+    return await asyncio.to_thread(filtered, result) if long else filtered(result)
 
 
 def _redacted(exc: BaseException) -> BaseException:

@@ -32,10 +32,17 @@ from moa_graph.models.reply_fields import (
 from moa_graph.models.thoughts import clean
 from moa_graph.state import COUNTED, Status, Usage
 
-__all__ = ["BLOCKS", "EXTRAS", "IN_THREAD", "Raw", "Reply", "content_text", "raw_of", "read", "read_reply"]
+__all__ = ["BLOCKS", "EXTRAS", "IN_THREAD", "Raw", "Reply", "content_text", "is_long", "raw_of", "read", "read_reply"]
 
 IN_THREAD: Final = 2**17
 """Characters. A longer reply is read in a thread."""
+_VALUE: Final = 32
+"""Characters of text that take as long to read as one value of another type."""
+_READ: Final = (
+    "content", "calls", "args", "tool_calls", "invalid_tool_calls", "metadata", "response_metadata", "extra",
+    "additional_kwargs",
+)  # fmt: skip
+"""What is read of a message, of a `Raw` and of a `RawCall`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +116,28 @@ def read(raw: object, *, tools: bool = False) -> Reply:
 
 async def read_reply(raw: Any, *, tools: bool) -> Reply:
     """Return what `read` returns. A long reply is read in a thread, so that other tasks run meanwhile."""
-    content = getattr(raw, "content", "")
-    size = len(content) if isinstance(content, str) else sum(len(str(block)) for block in content or ())
-    return await asyncio.to_thread(read, raw, tools=tools) if size > IN_THREAD else read(raw, tools=tools)
+    return await asyncio.to_thread(read, raw, tools=tools) if is_long(raw) else read(raw, tools=tools)
+
+
+def is_long(reply: object) -> bool:
+    """Return whether a message, or anything in one, takes too long to read on an event loop.
+
+    Texts and values are counted up to the limit only, so that counting itself takes little time.
+    """
+    left, rest = IN_THREAD, [reply]
+    while rest:
+        value = rest.pop()
+        if isinstance(value, str):
+            left -= len(value)
+        elif isinstance(value, BaseMessage | Raw | RawCall):
+            rest += [getattr(value, name, None) for name in _READ]
+            continue
+        elif isinstance(value, Mapping | list | tuple):
+            left -= _VALUE * len(value)
+            rest += () if left < 0 else value.values() if isinstance(value, Mapping) else value
+        if left < 0:
+            return True
+    return False
 
 
 def _malformed(reason: str, *, retryable: bool = True) -> Reply:

@@ -17,6 +17,10 @@ from moa_graph.models.thoughts import encodable
 __all__ = ["GrowingCalls", "RawCall", "checked_calls"]
 
 
+_LONGEST_NAME: Final = 200
+"""Characters of the longest name that is usable. The pieces of a longer one are not joined."""
+
+
 @dataclass(slots=True)
 class RawCall:
     """A tool call as it arrived. `args` is text or an object."""
@@ -48,12 +52,14 @@ def checked_calls(given: Sequence[RawCall], *, cut: bool) -> tuple[list[ToolCall
         ids.add(id_)
         name = encodable(call.name).strip() if isinstance(call.name, str) else ""
         args, error = _arguments(call.args, cut=cut and call is given[-1])
-        if args is not None and 0 < len(name) <= 200:
+        if args is not None and 0 < len(name) <= _LONGEST_NAME:
             calls.append(ToolCall(name=name, args=args, id=id_, type="tool_call"))
             continue
         shown = encodable(call.args if isinstance(call.args, str) else repr(call.args))[:2000]
         error = error or "the call has no usable name"
-        invalid.append(InvalidToolCall(name=name[:200], args=shown, id=id_, error=error, type="invalid_tool_call"))
+        invalid.append(
+            InvalidToolCall(name=name[:_LONGEST_NAME], args=shown, id=id_, error=error, type="invalid_tool_call")
+        )
     return calls, invalid
 
 
@@ -100,7 +106,7 @@ class _Growing:
         self._last = ""
 
     def extend(self, name: object, args: object, id_: object) -> None:
-        if isinstance(name, str) and name != self.name:
+        if isinstance(name, str) and name != self.name and len(self.name) <= _LONGEST_NAME:
             self.name += name
         self.id = self.id or id_
         if isinstance(args, str):

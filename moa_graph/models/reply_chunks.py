@@ -7,14 +7,14 @@ the event loop for half a second, the garbage collector's share included.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from langchain_core.messages import AIMessageChunk
 from langchain_core.messages.ai import UsageMetadata, add_usage
 from langchain_core.outputs import ChatGenerationChunk
 
-from moa_graph.models.limits import MAX_CHUNKS, MAX_LOGPROBS, ReplyTooLarge
+from moa_graph.models.limits import MAX_CHUNKS, MAX_COPIED_CHARS, MAX_LOGPROBS, ReplyTooLarge
 
 __all__ = ["Joining"]
 
@@ -23,6 +23,12 @@ _AS_THEY_COME: Final = 1000
 
 _PAUSE: Final = 0.05
 """Seconds for which chunks are joined after that."""
+
+_CHEAP: Final = 2**24
+"""Characters that LangChain may copy before chunks are joined for longer: it takes 10 ms."""
+
+_SEARCH: Final = 256
+"""Characters that LangChain copies in the time in which it compares the index of one item of a list."""
 
 _GROWING: Final = frozenset({"text", "thinking", "reasoning", "partial_json", "reasoning_content", "refusal"})
 """Fields of content blocks, and of `additional_kwargs`, whose pieces are joined."""
@@ -38,12 +44,70 @@ class _Shape(NamedTuple):
     info: Any
 
 
+_NAMES: Final = frozenset({"id", "output_version", "model_provider"})
+"""Fields that LangChain does not join with an equal text."""
+
+
+class _Copies:
+    """Counts the characters that LangChain copies when it joins chunks.
+
+    For every piece of a field LangChain copies the whole field so far. Only plain content is joined at once. For every
+    item of a list it compares the indexes of all items so far.
+    """
+
+    def __init__(self) -> None:
+        self.total = 0
+        self._sizes: dict[tuple[object, ...], int] = {}
+        self._names: dict[tuple[object, ...], str] = {}
+
+    def add(self, chunk: ChatGenerationChunk) -> int:
+        """Add a chunk and return what it adds to the total."""
+        before, message = self.total, chunk.message
+        given: list[Any] = [chunk.generation_info, message.response_metadata, message.additional_kwargs]
+        given += [message.content, getattr(message, "tool_call_chunks", None)]
+        # A stack of its own: a reply may be nested more deeply than Python calls.
+        rest: list[tuple[tuple[object, ...], Any]]
+        rest = [((place,), value) for place, value in enumerate(given) if value and not isinstance(value, str)]
+        while rest:
+            place, value = rest.pop()
+            for name, each in self._parts(place, value):
+                if isinstance(each, str):
+                    if name in _NAMES:
+                        last, self._names[(*place, name)] = self._names.get((*place, name)), each
+                        if last == each:
+                            continue
+                    self.total += self._grow((*place, name), len(each))
+                elif isinstance(each, Mapping | list):
+                    rest.append(((*place, name), each))
+        return self.total - before
+
+    def _parts(self, place: tuple[object, ...], value: Any) -> Iterator[tuple[object, Any]]:
+        """Yield what is joined with earlier parts, each with its name at `place`."""
+        if isinstance(value, Mapping):
+            yield from value.items()
+        for item in value if isinstance(value, list) else ():
+            index = item.get("index") if isinstance(item, Mapping) else None
+            known = isinstance(index, int | str) and (*place, "item", index) in self._sizes
+            items = self._grow((*place, "items"), 0 if known else 1)
+            if isinstance(index, int | str):
+                self._sizes[(*place, "item", index)] = 1
+                self.total += _SEARCH * items
+                yield index, {name: each for name, each in item.items() if name != "type"}
+
+    def _grow(self, place: tuple[object, ...], size: int) -> int:
+        self._sizes[place] = grown = self._sizes.get(place, 0) + size
+        return grown
+
+
 class Joining:
     """Joins neighbouring chunks of one stream once it is long; nothing is reordered or lost."""
 
     def __init__(self) -> None:
         self._count = 0
+        self._copies = _Copies()
+        self._copied = 0
         self._shape: _Shape | None = None
+        self._last: _Shape | None = None
         self._texts: list[list[str]] = []
         self._logprobs: dict[str, list[Any] | None] = {}
         self._tokens = 0
@@ -57,8 +121,9 @@ class Joining:
         Raises:
             ReplyTooLarge: the stream has too many chunks that cannot be joined.
         """
-        if self._count < _AS_THEY_COME:
+        if self._count < _AS_THEY_COME and self._copies.total < _CHEAP:
             self._count += 1
+            self._copies.add(chunk)
             return [chunk]
         shape, texts = _parts(chunk)
         if shape is not None and shape == self._shape:
@@ -66,11 +131,20 @@ class Joining:
                 parts.append(text)
             self._add_usage(chunk)
             self._add_logprobs(chunk)
-            return self.rest() if time.monotonic() - self._since > _PAUSE else []
+            if time.monotonic() - self._since <= _PAUSE * max(1.0, self._copies.total / _CHEAP):
+                return []
+            done = self.rest()
+            self._copies.add(done[0])
+            return done
         done = self.rest()
-        self._count += 1
+        # A chunk that continues what the pause has ended is one that can be joined, however long the stream takes.
+        self._count += shape is None or shape != self._last
+        self._last = shape
+        self._copied += sum(map(self._copies.add, [*done, chunk] if shape is None else done))
         if self._count > MAX_CHUNKS:
             raise ReplyTooLarge("stream", MAX_CHUNKS, "chunks that cannot be joined")
+        if self._copied > MAX_COPIED_CHARS:
+            raise ReplyTooLarge("stream", MAX_COPIED_CHARS, "characters to copy in joining its chunks")
         if shape is None:
             return [*done, chunk]
         self._first, self._shape, self._texts = chunk, shape, [[text] for text in texts]

@@ -29,8 +29,11 @@ class Events:
     def __init__(self) -> None:
         self.others: list[bytes] = []
         self._size = 0
+        # The lines of an event, and the pieces of a line, may be millions: their sizes are counted as they come.
         self._partial: list[bytes] = [b""]
+        self._partial_size = 0
         self._data: list[bytes] = []
+        self._data_size = 0
         self._name = b""
         self._after_cr = False
 
@@ -39,6 +42,7 @@ class Events:
         if self._after_cr or b"\r" in received:
             received = self._newlines(received)
         self._partial.append(received)
+        self._partial_size += len(received)
         # Joining on every read would copy a long line again and again.
         found: list[bytes] = []
         if b"\n" in received:
@@ -47,8 +51,8 @@ class Events:
                 self._block(block, found)
             *lines, partial = rest.split(b"\n")
             found += [event for line in lines if (event := self._line(line))]
-            self._partial = [partial]
-        if sum(map(len, self._partial)) + sum(map(len, self._data)) > MAX_EVENT_BYTES:
+            self._partial, self._partial_size = [partial], len(partial)
+        if self._partial_size + self._data_size > MAX_EVENT_BYTES:
             raise ReplyTooLarge("event of the stream", MAX_EVENT_BYTES)
         return found
 
@@ -68,6 +72,7 @@ class Events:
             line = line.lstrip(_BOM)  # some servers begin every event with a byte order mark
         if line.startswith(b"data:"):
             self._data.append(line[5:].removeprefix(b" "))
+            self._data_size += len(line)
         elif line.startswith(b"{") and line.rstrip().endswith(b"}"):
             return line  # JSON without a frame, as some servers report errors
         elif line.startswith(b"error:"):  # llama.cpp reports errors in a field of that name
@@ -82,7 +87,7 @@ class Events:
 
     def _event(self) -> bytes | None:
         event, name = b"\n".join(self._data).strip().lstrip(_BOM), self._name
-        self._data, self._name = [], b""
+        self._data, self._data_size, self._name = [], 0, b""
         if event and name == b"error":
             return _error(event)
         if event.startswith((b"{", b"[DONE]")):

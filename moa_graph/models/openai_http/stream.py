@@ -125,8 +125,10 @@ def whole_of(received: bytes, url: str) -> dict[str, Any] | None:
     choices = [each for chunk in chunks for each in chunk.get("choices") or () if isinstance(each, dict)]
     if not choices:
         return None
-    numbers = dict.fromkeys(choice.get("index") for choice in choices)
-    joined = [_joined([choice for choice in choices if choice.get("index") == number]) for number in numbers]
+    pieces: dict[Any, list[dict[str, Any]]] = {}
+    for choice in choices:
+        pieces.setdefault(choice.get("index"), []).append(choice)
+    joined = [_joined(each) for each in pieces.values()]
     usages = [chunk["usage"] for chunk in chunks if chunk.get("usage")]
     return {**chunks[0], "choices": joined, "usage": usages[-1] if usages else None}
 
