@@ -38,11 +38,8 @@ IN_THREAD: Final = 2**17
 """Characters. A longer reply is read in a thread."""
 _VALUE: Final = 32
 """Characters of text that take as long to read as one value of another type."""
-_READ: Final = (
-    "content", "calls", "args", "tool_calls", "invalid_tool_calls", "metadata", "response_metadata", "extra",
-    "additional_kwargs",
-)  # fmt: skip
-"""What is read of a message, of a `Raw` and of a `RawCall`."""
+_READ: Final = ("content", "calls", "args", "metadata", "extra")
+"""What is read of a `Raw` and of a `RawCall`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,14 +124,22 @@ def is_long(reply: object) -> bool:
     left, rest = IN_THREAD, [reply]
     while rest:
         value = rest.pop()
+        if value is None:
+            continue
         if isinstance(value, str):
             left -= len(value)
-        elif isinstance(value, BaseMessage | Raw | RawCall):
-            rest += [getattr(value, name, None) for name in _READ]
-            continue
-        elif isinstance(value, Mapping | list | tuple):
+        elif isinstance(value, dict):  # first, because it is faster to test than a mapping
             left -= _VALUE * len(value)
-            rest += () if left < 0 else value.values() if isinstance(value, Mapping) else value
+            rest += value.values() if left >= 0 else ()
+        elif isinstance(value, list | tuple):
+            left -= _VALUE * len(value)
+            rest += value if left >= 0 else ()
+        elif isinstance(value, BaseMessage):
+            rest += vars(value).values()  # pydantic takes long to say that a message has no such field
+        elif isinstance(value, Raw | RawCall):
+            rest += [getattr(value, name, None) for name in _READ]
+        elif isinstance(value, Mapping):
+            rest.append(dict(value))
         if left < 0:
             return True
     return False
