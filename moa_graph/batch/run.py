@@ -23,6 +23,7 @@ from moa_graph.costs.file_lock import try_lock
 from moa_graph.costs.ledger import Ledger
 from moa_graph.costs.spending_cap import SpendingCap
 from moa_graph.errors import BudgetError, ConfigError, InputError, ServerError
+from moa_graph.graph.recording import UNRECORDED
 
 _PATIENCE = (0.5, 1, 2, 4, 8, 16, 30, 30)
 """Seconds between the attempts to reach a server that became unreachable during the run."""
@@ -101,6 +102,7 @@ class Batch:
     keep_drafts: bool = False
     patience: tuple[float, ...] = _PATIENCE
     totals: Totals = field(default_factory=Totals)
+    _kept: dict[str, float] = field(default_factory=dict, init=False)
 
     async def run(self) -> Totals:
         """Run the batch and write `target`. A stopped run leaves its results in `target` with `.part` appended.
@@ -141,10 +143,20 @@ class Batch:
             os.fsync(out.fileno())
 
     async def _recall(self) -> None:
-        """Count the results of earlier runs, anywhere in the file, before anything more is spent."""
+        """Count the results of earlier runs, anywhere in the file, and what failed, before anything more is spent."""
+        lost = await self.ledger.lost()
+        self._cap.recall([row["cost"] for row in lost])
+        found = {row["key"]: row["kept"] for row in lost}
         for entry in read(self.source, self.shard):
-            if isinstance(entry, Question) and (kept := await self.ledger.get(self._key(entry))):
-                self._count(kept)
+            if not isinstance(entry, Question):
+                continue
+            key = self._key(entry)
+            if result := await self.ledger.get(key):
+                self._count(result)
+            elif kept := found.get(key):
+                self._kept[key] = kept
+                self._cap.spent += kept
+        self.totals.cost = self._cap.spent
 
     async def _work(self, entry: Question | BadLine) -> _Receipt:
         receipt = await self._receipt(entry)
@@ -175,7 +187,7 @@ class Batch:
                 if allowed is not None:
                     context["max_cost"] = min(allowed, context.get("max_cost", allowed))
                 result = await self._patiently(entry, context)
-                self._count(result)
+                await self._paid(result, entry, key)
         except BudgetError as error:
             result = failed(error)
         if result["error"]:
@@ -202,6 +214,17 @@ class Batch:
             params=self.context,
             messages=entry.messages,
         )
+
+    async def _paid(self, result: BatchResult, entry: Question, key: str) -> None:
+        """Count a new result. What a failed one cost is noted for the next runs, its recorded drafts apart."""
+        before = self._cap.spent
+        self._count(result)
+        whole = self._cap.spent - before
+        self._cap.spent -= self._kept.pop(key, 0.0)
+        self.totals.cost = self._cap.spent
+        if result["error"]:
+            kept = sum(draft["cost"] or 0.0 for draft in result["drafts"] if draft["status"] not in UNRECORDED)
+            await self.ledger.lose(whole - kept, item=entry.item, kept=kept, key=key)
 
     def _count(self, result: BatchResult) -> None:
         self._cap.pay(result["cost"], whole=not result["error"])

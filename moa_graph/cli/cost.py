@@ -17,6 +17,7 @@ from moa_graph.cli.complete import files
 from moa_graph.cli.messages import output, output_json
 from moa_graph.cli.options import Json, examples
 from moa_graph.costs.amounts import in_dollars, number_of
+from moa_graph.costs.ledger import LOST
 from moa_graph.errors import InputError
 
 app = typer.Typer(add_completion=False)
@@ -72,7 +73,7 @@ def _of_ledger(path: Path) -> Iterable[Spent]:
     calls = (
         "SELECT created, run, item, coalesce(repeat, 0), layer = 0 AND role LIKE 'judge%', model, cost FROM calls "
         "WHERE role IS NULL OR role NOT IN "
-        "('item', 'answer', 'refusal', 'batch', 'batch-file') "
+        f"('item', 'answer', 'refusal', 'batch', 'batch-file', '{LOST}') "
         "OR (role = 'item' AND model LIKE 'http%') ORDER BY created"
     )
     # A whole answer names the mixture that its question's calls were made for. A benchmark's judges have no layer.

@@ -19,6 +19,7 @@ import logging
 import math
 import sqlite3
 import time
+import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -40,6 +41,9 @@ T = TypeVar("T")
 
 COLUMNS = ("item", "layer", "slot", "role", "repeat", "model", "cost", "seconds")
 """Columns that `put` can fill beside the value, for queries with SQL."""
+
+LOST = "made again"
+"""The role of rows that say what was paid for nothing."""
 
 
 class Ledger:
@@ -163,6 +167,31 @@ class Ledger:
             if not self._warned:
                 self._warned = True
                 _log.warning("%s From here on paid calls are not recorded.", exc)
+
+    async def lose(self, cost: float | None, *, item: str = "", kept: float = 0.0, key: str = "") -> None:
+        """Note dollars that no recorded result shows, and that a later run must count: of a call that is made again.
+
+        Args:
+            cost: The dollars; nothing is noted if they are unknown and nothing was kept.
+            item: The question's id.
+            kept: Dollars of the calls that a later run finds and counts when it answers the question.
+            key: The question's key, for `kept`.
+
+        Raises:
+            ConfigError: The row cannot be recorded.
+        """
+        cost = max(cost or 0.0, 0.0)
+        if cost or kept:
+            value = {"cost": cost, "kept": kept, "key": key}
+            await self.put(f"{LOST}:{uuid.uuid4().hex}", value, item=item, role=LOST, cost=cost)
+
+    async def lost(self) -> list[dict[str, Any]]:
+        """Return this run's values of `lose`, the oldest first.
+
+        Raises:
+            ConfigError: The file is not a ledger.
+        """
+        return await self.values(LOST)
 
     async def values(self, role: str) -> list[dict[str, Any]]:
         """Return the readable values of this run's rows of one role, the oldest first.

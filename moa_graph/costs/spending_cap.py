@@ -6,7 +6,8 @@ A question starts only if the cap can still pay for one as expensive as the most
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import math
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from moa_graph.errors import BudgetError
@@ -32,6 +33,7 @@ class SpendingCap:
         self.unknown = 0
         self._at_once = at_once
         self._highest: float | None = None
+        self._unfinished = 0.0
         self._open = 0
         self._changed = asyncio.Condition()
 
@@ -58,7 +60,8 @@ class SpendingCap:
             cost: In dollars. None if unknown (a call was cancelled): counts as the most expensive question so far, or
                 as `least` if that is more.
             least: The known part of an unknown cost, in dollars.
-            whole: False for a question that did not finish: its cost does not lower the estimate for the next ones.
+            whole: False for a question that did not finish: its cost may raise the estimate for the next ones, but does
+                not lower it.
         """
         self._at_once = True
         if cost is None:
@@ -68,17 +71,27 @@ class SpendingCap:
         self.spent += cost
         if whole or self._highest is not None:
             self._highest = max(cost, self._highest or 0.0)
+        else:
+            self._unfinished = max(cost, self._unfinished)
+
+    def recall(self, costs: Sequence[float]) -> None:
+        """Count what earlier runs paid for questions that are asked again."""
+        self.spent += math.fsum(costs)
+        self._unfinished = max([self._unfinished, *costs])
 
     def expect(self, cost: float | None) -> None:
         """Begin questions of another kind: `cost` dollars are assumed for the first, which runs alone."""
         self.expected = cost
         self._highest = None
+        self._unfinished = 0.0
         self._at_once = False
 
     @property
     def _each(self) -> float | None:
         """Assumed cost of the next question, in dollars; None if unknown."""
-        return self.expected if self._highest is None else self._highest
+        if self._highest is not None or self.expected is None:
+            return self._highest
+        return max(self.expected, self._unfinished)
 
     async def _reserve(self, limit: float) -> float:
         async with self._changed:
@@ -96,5 +109,5 @@ class SpendingCap:
         if self._open and not (self._at_once and self._each is not None):
             return False
         if self._each is None:
-            return self.spent < limit
+            return self.spent < limit and self.spent + self._unfinished <= limit + _DUST
         return self.spent + (self._open + 1) * self._each <= limit + _DUST

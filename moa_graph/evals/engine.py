@@ -243,8 +243,12 @@ async def run(
         api: Sends the items' requests through Batch APIs; None sends them directly. It must be running.
     """
 
+    before: dict[str, float] = {}
+
     async def one(item: Item, *, recorded: bool) -> ItemOutcome | None:
         done = ItemOutcome(name(item))
+        earlier = paid.EarlierCosts()
+        paid.EARLIER.set(earlier)
         async with AsyncExitStack() as held:
             permission = _Permission(cap, held, recorded, api.waiting if api else nullcontext)
             paid.PERMISSION.set(permission.take)
@@ -252,12 +256,16 @@ async def run(
                 with api.run() if api else nullcontext():
                     await work(item, done)
             except UnrecordedError:
+                # What is kept of it counts now, and no longer when the item is done.
+                before[done.item] = earlier.kept
+                cap.spent += earlier.kept
                 return None
             except BudgetError:
                 done.skipped = True
             whole = done.whole and not done.skipped and not done.failures
             if recorded_costs or permission.taken:
                 cap.pay(done.known_cost if done.priced else None, least=done.known_cost, whole=whole)
+            cap.spent += earlier.lost - before.pop(done.item, 0.0)
             if notify:
                 notify(done, cap)
         return done

@@ -12,7 +12,7 @@ from langchain_core.language_models import BaseChatModel
 
 from moa_graph.evals.alpaca_eval.judge import REFUSED_PARAMETERS
 from moa_graph.evals.systems.mixture import Turns, messages
-from moa_graph.evals.systems.paid_calls import PaidReply, Payer
+from moa_graph.evals.systems.paid_calls import PaidReply, Payer, allow_again, replaced
 from moa_graph.mixture.proposer import Proposer
 
 Reads = Literal["logprobs", "text"]
@@ -105,14 +105,18 @@ class Judge:
     ) -> PaidReply:
         """Return the last recorded verdict that is readable or from this run; otherwise send the request."""
         sent = messages(turns)
-        repeat = 0
+        repeat, lost = 0, None
         for number in range(self.form.passes + 1):
             kept = await self.payer.recorded(spec, sent, item=item, role=role, slot=slot, repeat=number)
             if kept is None:
                 continue
             repeat = number if readable(kept) else min(number + 1, self.form.passes)
+            lost = kept if repeat > number else None
             if readable(kept):
                 break
+        if lost is not None:
+            await allow_again(lost.cost or 0.0)
+            await replaced(self.payer.ledger, lost.cost or 0.0, item=item)
         return await self.payer.ask(spec, sent, item=item, role=role, slot=slot, repeat=repeat)
 
     async def _place(self) -> int:

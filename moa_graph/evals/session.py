@@ -19,6 +19,7 @@ from typing import Any, Generic, TypeVar
 import moa_graph
 from moa_graph.batch.api import BatchApi
 from moa_graph.costs.file_lock import only_run
+from moa_graph.costs.ledger import Ledger
 from moa_graph.costs.spending_cap import SpendingCap
 from moa_graph.evals import engine
 from moa_graph.evals.data.files import Row, inside, json_bytes, jsonl_bytes, write
@@ -94,6 +95,7 @@ async def run(
     expected_cost: float | None = None,
     notify: Callable[[ItemOutcome, SpendingCap], None] | None = None,
     api: BatchApi | None = None,
+    ledger: Ledger | None = None,
 ) -> FinishedRun:
     """Run the items that are not recorded yet and write the final files.
 
@@ -103,26 +105,29 @@ async def run(
         expected_cost: Assumed cost of an item in dollars, used under a cap until an item has finished.
         notify: Called after every item.
         api: Sends requests through Batch APIs; None sends them directly.
+        ledger: Knows what earlier runs in the folder lost, which counts under a cap; None if nothing was.
 
     Raises:
         ConfigError: The folder belongs to another run, or another process works in it.
     """
     with only_run(options.folder):
-        return await _run(bench, options, expected_cost, notify, api)
+        # A batch may take a day, so none of them is sent only to learn what an item costs.
+        cap = SpendingCap(options.max_cost, expected=expected_cost, at_once=api is not None)
+        if ledger and cap.limit is not None:
+            cap.recall([row["cost"] for row in await ledger.lost()])
+        return await _run(bench, options, cap, notify, api)
 
 
 async def _run(
     bench: Benchmark[Item],
     options: RunOptions,
-    expected_cost: float | None,
+    cap: SpendingCap,
     notify: Callable[[ItemOutcome, SpendingCap], None] | None,
     api: BatchApi | None,
 ) -> FinishedRun:
     manifest = claim(options.folder, _manifest(bench, options, api))
     for judge in bench.judges:
         judge.form.passes = manifest["passes"]
-    # A batch may take a day, so none of them is sent only to learn what an item costs.
-    cap = SpendingCap(options.max_cost, expected=expected_cost, at_once=api is not None)
     async with api.running() if api else nullcontext():
         done = await engine.run(
             bench.items, bench.identify, bench.work, concurrency=options.concurrency, cap=cap, notify=notify, api=api

@@ -19,9 +19,12 @@ from moa_graph.models.call import Outcome
 from moa_graph.models.keys import address
 from moa_graph.models.reply import read
 
-__all__ = ["Recording", "as_json", "scope_of"]
+__all__ = ["UNRECORDED", "Recording", "as_json", "scope_of"]
 
 _log = logging.getLogger(__name__)
+
+UNRECORDED: frozenset[str] = frozenset({"empty", "failed"})
+"""Statuses of replies that are not recorded, so that a later run makes the call again."""
 
 _RECORDED = ("status", "text", "error", "usage", "cost", "seconds", "attempts")
 
@@ -125,7 +128,7 @@ class Recording:
 
     async def keep(self, outcome: Outcome) -> None:
         """Record a paid reply. A failure to write is logged; the reply is not lost."""
-        if outcome.message is None or outcome.status in ("empty", "failed"):
+        if outcome.message is None or outcome.status in UNRECORDED:
             return
         # `models/reply.py` has made plain JSON of everything in it.
         value = {name: getattr(outcome, name) for name in _RECORDED}

@@ -27,6 +27,33 @@ def spent(out: Path) -> float:
     return float(found["generation"]["cost"] + found["judging"]["cost"])
 
 
+def test_the_cap_counts_replies_that_earlier_runs_paid_for_in_vain(tmp_path: Path, provider: Provider) -> None:
+    """Empty answers are billed and not recorded, so that every run asks for them again."""
+    model, out = "solo-empty-cost=0.1", tmp_path / "run"
+    args = (*solo(provider, model, out), *priced(model, rate=1.0), "--max-cost", 1.45)
+    for _ in range(4):
+        assert moa(*args) == 1
+    assert provider.stats()["requests"] == 14
+    assert moa(*args, "--max-cost", 2.05) == 1
+    assert provider.stats()["requests"] == 20
+
+
+def test_the_cap_counts_answers_that_are_made_again(tmp_path: Path, provider: Provider) -> None:
+    """A draft that failed is asked for again, and then the answer: the first answer is paid for too."""
+    pair, out = mixture(tmp_path, provider, two="openai:two-err400x1-cost=0.1", aggregator="openai:agg-cost=0.5"), "run"
+    prices = priced("one-tok=4", "two-err400x1-cost=0.1", "agg-cost=0.5", rate=0.0)
+    args = ("alpaca", "-f", pair, "--judge", "none", "--out", tmp_path / out, *prices)
+    assert moa(*args, "--max-cost", 3.2) == 0
+    assert scores(tmp_path / out)["degraded"] == 6
+    # The answers of the first run took 3 dollars. The second pays 0.6 for each item, and the cap leaves room for four.
+    assert moa(*args, "--max-cost", 5.5, "--concurrency", 1) == 0
+    asked = [request.model for request in provider.requests()]
+    assert (asked.count("agg-cost=0.5"), asked.count("two-err400x1-cost=0.1")) == (10, 10)
+    assert scores(tmp_path / out)["degraded"] == 2
+    assert moa(*args, "--max-cost", 6.7, "--concurrency", 1) == 0
+    assert scores(tmp_path / out)["degraded"] == 0 and spent(tmp_path / out) == pytest.approx(3.6)
+
+
 def test_a_call_of_unknown_cost_is_booked_and_ends_no_run(tmp_path: Path, provider: Provider) -> None:
     """Calls that hang until the deadline may be billed: each item counts as the most expensive one."""
     model, out = "solo-hangx1-p=0.5", tmp_path / "run"

@@ -145,6 +145,19 @@ async def test_shards_make_the_whole(bench: Bench, provider: Provider) -> None:
     assert sorted(parts, key=lambda r: r["line"]) == bench.rows("whole.jsonl")
 
 
+async def test_max_cost_counts_what_failed_questions_cost_in_earlier_runs(bench: Bench, provider: Provider) -> None:
+    """An empty answer is billed and not recorded, so every run asks for it again. Drafts are paid for once."""
+    names = ("a-echo-cost=0.01", "agg-empty-cost=0.05")
+    mix = mixture(provider, names[0], aggregator=names[1], prices={f"openai:{name}": [0.0, 0.0] for name in names})
+    bench.questions(*prompts(4))
+    spent = [(await bench.run(mix, max_cost=0.75, concurrency=1)).cost for _ in range(6)]
+    asked = Counter(request.model for request in provider.requests())
+    paid = 0.01 * asked[names[0]] + 0.05 * asked[names[1]]
+    assert asked[names[0]] == 4
+    assert spent[:2] == pytest.approx([0.24, 0.44])
+    assert spent[3:] == pytest.approx([paid] * 3) == [pytest.approx(0.74)] * 3
+
+
 async def test_max_cost_is_kept_and_more_money_goes_on(bench: Bench, provider: Provider) -> None:
     names = ("a-echo-cost=0.01", "b-echo-cost=0.01")
     prices = {f"openai:{name}": [0.0, 0.0] for name in (*names, "agg-echo-cost=0.01")}

@@ -188,7 +188,9 @@ async def run_benchmark(
         )
     freeze_loaded()
     with ItemProgress(len(bench.items)) as progress:
-        outcome = await session.run(bench, options, expected_cost=expected, notify=progress.moved, api=api)
+        outcome = await session.run(
+            bench, options, expected_cost=expected, notify=progress.moved, api=api, ledger=payer.ledger
+        )
     if tracking.wanted() and bench.name in tracking.BENCHMARKS:
         if any(getattr(item, "confidential", False) for item in bench.items):
             print_status("LangSmith: not published, because the authors of the questions ask not to publish them")

@@ -5,6 +5,7 @@ A conversation is a list of (role, text) turns. Only answers, never drafts, ente
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -15,9 +16,10 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from moa_graph.costs.ledger import Ledger
 from moa_graph.costs.prices import price
 from moa_graph.errors import BudgetError, ConfigError, MoAError
-from moa_graph.evals.systems.paid_calls import Payer, await_permission
+from moa_graph.evals.systems.paid_calls import EARLIER, Payer, allow_again, replaced
 from moa_graph.graph.build import create_moa
 from moa_graph.graph.prompts import with_system
+from moa_graph.graph.recording import UNRECORDED
 from moa_graph.mixture.context import MoAContext
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.mixture.proposer import Proposer
@@ -116,19 +118,27 @@ class MixtureSystem:
         finished, unfinished = (self._key(ask, given, place, again) for again in (False, True))
         if kept := await self.ledger.get(finished):
             return self._recalled(kept)
+        before = await self.ledger.get(unfinished)
         try:
-            await await_permission()
+            await allow_again((before and before["cost"]) or 0.0)
         except BudgetError:
             # An incomplete answer is paid for, so it is kept.
-            if kept := await self.ledger.get(unfinished):
-                return self._recalled(kept)
+            if before:
+                return self._recalled(before)
             raise
         try:
             state = await self.graph.ainvoke(given, context=self._context(ask))
         except ConfigError:
             raise  # The error concerns every question: for example, a ledger on a full disk would lose paid calls.
         except MoAError as error:
-            return _failed(error)
+            failed = _failed(error)
+            if before and (earlier := EARLIER.get()):
+                # It stays in the ledger, so a later run finds its cost there.
+                earlier.lost += before["cost"] or 0.0
+            await self.ledger.lose(_lost(failed.cost, error.drafts), item=ask.item)
+            return failed
+        if before:
+            await replaced(self.ledger, _lost(before["cost"], before["drafts"]), item=ask.item)
         answer, again = _whole(state), _to_be_asked_again(state["record"])
         row = {**asdict(answer), "bill": [] if again else self._bill(state)}
         await self.ledger.put(unfinished if again else finished, row, **place, seconds=answer.seconds)
@@ -189,6 +199,15 @@ class MixtureSystem:
 
 
 _WRITER = "aggregator"
+
+
+def _lost(cost: float | None, drafts: Sequence[Mapping[str, Any]]) -> float:
+    """Return what an answer that is made again cost beside the drafts that are found again: those of the first layer
+    in which one failed, and of the layers before it."""
+    failed = [draft["layer"] for draft in drafts if draft["status"] in UNRECORDED]
+    last = min(failed, default=math.inf)
+    kept = [draft for draft in drafts if draft["layer"] <= last and draft["status"] not in UNRECORDED]
+    return (cost or 0.0) - math.fsum(draft["cost"] or 0.0 for draft in kept)
 
 
 def _whole(state: Any) -> SystemAnswer:

@@ -15,6 +15,7 @@ from moa_graph.batch.api import DAY
 from moa_graph.costs.ledger import Ledger
 from moa_graph.costs.prices import price
 from moa_graph.evals.alpaca_eval.judge import logprob, top_logprobs
+from moa_graph.graph.recording import UNRECORDED
 from moa_graph.mixture.price_overrides import Override
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.models import rate_limit, registry
@@ -30,6 +31,43 @@ ATTEMPTS = 4
 PERMISSION: ContextVar[Callable[[], Awaitable[None]] | None] = ContextVar("permission", default=None)
 """Requests permission to spend, for the current item. It is a context variable because only the code that reads the
 ledger knows whether a call costs anything."""
+
+
+@dataclass
+class EarlierCosts:
+    """What earlier runs paid for one item and the item's own figures do not show.
+
+    Attributes:
+        kept: Dollars of an answer or a verdict that exists and may be made again.
+        lost: Dollars of those that were made again now.
+    """
+
+    kept: float = 0.0
+    lost: float = 0.0
+
+
+EARLIER: ContextVar[EarlierCosts | None] = ContextVar("earlier", default=None)
+"""The current item's costs of earlier runs."""
+
+
+async def allow_again(cost: float) -> None:
+    """Wait until the current item may spend on something that exists, and that cost these dollars.
+
+    Raises:
+        BudgetError: As `await_permission` does.
+        UnrecordedError: As `await_permission` does.
+    """
+    earlier = EARLIER.get() or EarlierCosts()
+    earlier.kept += cost
+    await await_permission()
+    earlier.kept -= cost
+
+
+async def replaced(ledger: Ledger, cost: float, *, item: str) -> None:
+    """Note what was paid for something that has been made again."""
+    if earlier := EARLIER.get():
+        earlier.lost += cost
+    await ledger.lose(cost, item=item)
 
 
 async def await_permission() -> None:
@@ -108,8 +146,10 @@ class Payer:
         config: RunnableConfig = {"run_name": f"{role} {spec.label}"}
         await ask(Call(model, list(messages), config, spec, self.prices, key=key), terms, outcome)
         reply = self._reply(spec, outcome)
-        if outcome.message is not None and outcome.status not in ("empty", "failed"):
+        if outcome.message is not None and outcome.status not in UNRECORDED:
             await self.ledger.put(key, asdict(reply), **place, cost=reply.cost, seconds=reply.seconds)
+        else:
+            await self.ledger.lose(reply.cost, item=item)
         return reply
 
     async def recorded(
