@@ -1,7 +1,9 @@
 """The runs of a graph: what a node knows of its run, and what the run keeps in this process while it works.
 
 A run keeps its clock, its retry budget, the latch of its round, and what was computed from the mixture and the messages
-once. None of it is in the state: after a resume in another process, all of it starts again.
+once. None of it is in the state: after a resume in another process, all of it starts again. A resume in this process
+continues the clock and the retry budget. Copies of a paused thread have the same run id, and are apart: each invocation
+keeps its own.
 """
 
 from __future__ import annotations
@@ -43,9 +45,10 @@ _IDLE_SECONDS = 600.0
 
 
 class Live:
-    """What one run keeps in this process.
+    """What one run keeps in this process, for one invocation of the graph.
 
     Attributes:
+        invocation: The invocation.
         budget: Retries and hedges that the run may still send.
         settings: The run's context, and the settings computed from it.
         targets: The run's models with the conversation in the form that each takes; see `graph/targets.py`.
@@ -54,18 +57,20 @@ class Live:
 
     Args:
         calls: The most calls of the run when nothing fails. At most as many retries and as many hedges are sent.
+        invocation: The invocation.
+        earlier: What an earlier invocation of the run kept; its clock and its budget go on.
     """
 
-    def __init__(self, calls: int) -> None:
-        self.budget = RetryBudget(calls)
+    def __init__(self, calls: int, invocation: object = None, earlier: Live | None = None) -> None:
+        self.invocation = invocation
+        self.budget: RetryBudget = earlier.budget if earlier else RetryBudget(calls)
         self.settings: tuple[object, Settings] | None = None
         self.targets: dict[Any, Any] = {}
         self.conversations: dict[Any, Any] = {}
         self.shared: dict[Any, Any] = {}
-        self._invocation: object = None
         self._working = 0
         self._since = time.monotonic()
-        self._spent = 0.0
+        self._spent = earlier.seconds if earlier else 0.0
         self._latches: dict[str, Latch] = {}
 
     def latch(self, step: str, rule: Rule) -> Latch:
@@ -101,13 +106,10 @@ class Live:
             self._spent += now - self._since
             self._since = now
 
-    def enter(self, invocation: object) -> None:
-        """Forget what was made for an earlier invocation of the graph, whose keys or event loop may have changed."""
-        if invocation != self._invocation:
-            self._invocation = invocation
-            self.targets.clear()
-            self.conversations.clear()
-            self.shared.clear()
+    @property
+    def working(self) -> bool:
+        """Whether a node works now."""
+        return self._working > 0
 
     @property
     def seconds(self) -> float:
@@ -124,29 +126,27 @@ class Live:
 
 
 _lock = threading.Lock()
-_runs: OrderedDict[str, Live] = OrderedDict()
-"""The runs of this process by id, the one that was used last at the end."""
+_runs: OrderedDict[str, list[Live]] = OrderedDict()
+"""The runs of this process by id, the one that was used last at the end. A run has several invocations when copies of
+its thread are resumed at once."""
 
 
 @contextmanager
-def in_run(run_id: str, calls: int, *, last: bool = False) -> Iterator[Live]:
+def in_run(run_id: str, calls: int, *, invocation: object = None, last: bool = False) -> Iterator[Live]:
     """Yield what a run keeps, while one of its nodes works.
 
     Args:
         run_id: The run's id.
         calls: The most calls of the run, for a run that is not known yet.
+        invocation: The invocation of the graph that the node belongs to.
         last: Whether this is the run's last node. The run is forgotten after it, and when a node raises or is
             cancelled.
     """
     now = time.monotonic()
     with _lock:
-        live = _runs.get(run_id)
-        if live is None:
-            live = _runs[run_id] = Live(calls)
-        else:
-            _runs.move_to_end(run_id)
+        live = _live(run_id, calls, invocation)
         live.start()
-        while len(_runs) > _MOST or next(iter(_runs.values())).idle(now):
+        while len(_runs) > _MOST or all(each.idle(now) for each in next(iter(_runs.values()))):
             _runs.popitem(last=False)
     try:
         yield live
@@ -156,19 +156,39 @@ def in_run(run_id: str, calls: int, *, last: bool = False) -> Iterator[Live]:
     finally:
         live.stop()
         if last:
-            with _lock:
-                _runs.pop(run_id, None)
+            _forget(run_id, live)
+
+
+def _live(run_id: str, calls: int, invocation: object) -> Live:
+    """Return what an invocation of a run keeps. A new one takes the place of an earlier one that has ended."""
+    lives = _runs.setdefault(run_id, [])
+    _runs.move_to_end(run_id)
+    if known := next((each for each in lives if each.invocation == invocation), None):
+        return known
+    earlier = next((each for each in lives if not each.working), None)
+    live = Live(calls, invocation, earlier)
+    _runs[run_id] = [*(each for each in lives if each is not earlier), live]
+    return live
+
+
+def _forget(run_id: str, live: Live) -> None:
+    with _lock:
+        others = [each for each in _runs.get(run_id, ()) if each is not live]
+        if others:
+            _runs[run_id] = others
+        else:
+            _runs.pop(run_id, None)
 
 
 def live_runs() -> int:
     """Return how many runs this process keeps."""
-    return len(_runs)
+    return sum(map(len, _runs.values()))
 
 
 def open_latches() -> int:
     """Return how many rounds have calls under way."""
     with _lock:
-        return sum(live.open_latches for live in _runs.values())
+        return sum(live.open_latches for lives in _runs.values() for live in lives)
 
 
 @dataclass(frozen=True)
@@ -255,9 +275,11 @@ class Runs:
         if shape not in self._most_calls:
             self._most_calls[shape] = self.mixture.calls(*shape)
         runtime = get_runtime()
-        with in_run(info["id"], self._most_calls[shape], last=last) as live:
-            # Each invocation has a control of its own, and an event loop of its own or the background loop.
-            live.enter((runtime.control, asyncio.get_running_loop()))
+        thread = runtime.execution_info.thread_id if runtime.execution_info else None
+        # Each invocation has a control of its own, unless the caller passes one to several, and an event loop of its
+        # own or the background loop. Keys may have changed since an earlier one.
+        invocation = runtime.control, asyncio.get_running_loop(), thread
+        with in_run(info["id"], self._most_calls[shape], invocation=invocation, last=last) as live:
             # Once per process and resume: a resume brings a context object of its own.
             if live.settings is None or live.settings[0] is not runtime.context:
                 live.settings = runtime.context, settings(self.mixture, runtime.context).begun(info)
