@@ -74,6 +74,24 @@ async def test_an_aggregator_without_proposers_is_one_layer() -> None:
     assert [m.content for m in aggregator.seen[0]] == ["q"]
 
 
+CHECKED = {"name": "verify", "check": lambda question, text: True}
+
+
+@pytest.mark.parametrize("combine", ["synthesize", "select", "analyze", "vote", "critique", CHECKED], ids=str)
+@pytest.mark.parametrize("given", [{"layers": 1}, {}], ids=["mixture", "context"])
+async def test_with_every_combiner_one_layer_is_the_aggregator(combine: Any, given: dict[str, Any]) -> None:
+    graph = create_moa(proposers=[own("a"), own("b")], aggregator=own("z"), combine=combine, **given)
+    result = await graph.ainvoke({"messages": "q"}, context={"layers": 1})
+    assert result["messages"][-1].content == "I am z"
+    assert result["drafts"] == [] and result["record"]["calls"] == 1
+
+
+def test_weights_of_votes_that_one_layer_does_not_have_are_refused() -> None:
+    vote: Any = {"name": "vote", "weights": [1.0, 2.0]}
+    with pytest.raises(ConfigError, match="2 weights for 0 slots"):
+        create_moa(proposers=[own("a"), own("b")], aggregator=own("z"), combine=vote, layers=1)
+
+
 async def test_a_second_turn_sees_the_conversation_and_none_of_the_last_drafts() -> None:
     proposer, aggregator = own("a"), own("z")
     graph = create_moa(proposers=[proposer], aggregator=aggregator, checkpointer=InMemorySaver())

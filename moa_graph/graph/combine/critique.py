@@ -93,7 +93,7 @@ class Critique(Combiner[Options]):
         if not reviews and drafts:
             lost.append("critique: no reviewer was called")
         chosen = Decision(drafts, Shown(texts_of(drafts)), how=how)
-        if len(run.settings.rounds[base - 1 if base else 0]) == 1 and len(drafts) == 1:
+        if base and len(run.settings.rounds[base - 1]) == 1 and len(drafts) == 1:
             chosen = self.verbatim(run, drafts[0], how=how)
         return Decision(chosen.drafts, chosen.shown, chosen.answer, None, how, lost)
 

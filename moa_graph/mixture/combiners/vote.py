@@ -38,8 +38,8 @@ class Vote(Combiner):
             raise ConfigError("combine.sure: counts votes of equal weight. Leave out `weights` or `sure`.")
 
     def refuse_misfit(self, rounds: Sequence[Sequence[Proposer]]) -> None:
-        many = len(rounds[-1])
-        if self.weights is not None and len(self.weights) != len(rounds[-1]):
+        many = len(rounds[-1]) if rounds else 0
+        if self.weights is not None and len(self.weights) != many:
             raise ConfigError(f"combine.weights: {len(self.weights)} weights for {many} slots. Give one for each slot.")
 
     def planned(self, outline: Outline, *, least: bool) -> list[PlannedCall]:
