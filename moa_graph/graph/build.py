@@ -96,7 +96,7 @@ def create_moa(
     whole = Mixture.load(mixture, **fields)
     for spec in whole.specs:
         require_known(spec)
-    graph = _wired(whole, output, history, ledger).compile(
+    graph = _wired(whole, output, history, Nodes(whole, ledger, saved=checkpointer is not False)).compile(
         checkpointer,
         store=store,
         name=name,
@@ -120,7 +120,7 @@ def create_last_steps(mixture: Mixture, *, ledger: CallLog | None = None) -> MoA
     """
     for spec in mixture.specs:
         require_known(spec)
-    graph = _wired(mixture, "full", "whole", ledger, recorded=True).compile(
+    graph = _wired(mixture, "full", "whole", Nodes(mixture, ledger), recorded=True).compile(
         name="moa", transformers=[CustomTransformer]
     )
     return graph.with_config(recursion_limit=10 + mixture.steps())
@@ -130,11 +130,10 @@ def _wired(
     mixture: Mixture,
     output: Literal["full", "answer"],
     history: Literal["whole", "delta"],
-    ledger: CallLog | None,
+    nodes: Nodes,
     *,
     recorded: bool = False,
 ) -> StateGraph[MoAState, MoAContext | ContextFields, MoAInput, MoAOutput]:
-    nodes = Nodes(mixture, ledger)
     names = [node.name for node in mixture.plan[0]]
     state, asked, answered = _SCHEMAS[history]
     shown = answered if output == "full" else asked

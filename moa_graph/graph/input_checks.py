@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, FunctionMessage, SystemMessage, ToolMessage
+from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from moa_graph.errors import InputError
 from moa_graph.graph.addresses import is_public_https
@@ -14,7 +15,7 @@ from moa_graph.graph.media import KINDS, blocks_of, kind_of, standard
 from moa_graph.models.thoughts import encodable
 from moa_graph.state.value_text import given
 
-__all__ = ["check", "check_block"]
+__all__ = ["check", "check_block", "check_saved"]
 
 _SHOWN = re.compile(r"[^\s\0]")
 """A character that shows, NUL not included: NUL characters are removed before a text is sent."""
@@ -47,6 +48,35 @@ def check(messages: Sequence[BaseMessage]) -> None:
                 check_block(block, f"messages[{place}].content[{number}]")
     if not _says_something(asked[-1]):
         raise InputError("messages: the last question is blank. Write one, or add an image or a file.")
+
+
+def check_saved(messages: Sequence[BaseMessage], serde: SerializerProtocol) -> None:
+    """Refuse messages that the checkpointer cannot save: LangGraph finds out while models are already being paid.
+
+    Args:
+        messages: The whole conversation.
+        serde: The checkpointer's serializer.
+
+    Raises:
+        InputError: A message has a field that it cannot save.
+    """
+    for place, message in enumerate(messages):
+        if (reason := _unsaved(message, serde)) is None:
+            continue
+        fields = {name: getattr(message, name) for name in type(message).model_fields}
+        wrong = next((f".{name}" for name, value in fields.items() if _unsaved(value, serde)), "")
+        raise InputError(
+            f"messages[{place}]{wrong}: the checkpointer cannot save it ({reason}). Give text, numbers of at most 64 "
+            "bits, lists and mappings, leave the field out, or run the graph without a checkpointer."
+        )
+
+
+def _unsaved(value: Any, serde: SerializerProtocol) -> str | None:
+    try:
+        serde.dumps_typed(value)
+    except Exception as exc:  # serializers raise errors of any class
+        return " ".join(str(exc).split())[:200].rstrip(".") or type(exc).__name__
+    return None
 
 
 def check_block(block: str | Mapping[str, Any], place: str) -> None:

@@ -6,16 +6,19 @@ import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from langchain_core.runnables import RunnableConfig
+
 from moa_graph.costs import prices
 from moa_graph.costs.budget import over_budget
-from moa_graph.errors import BudgetError, DeadlineError, InputError
+from moa_graph.errors import BudgetError, ConfigError, DeadlineError, InputError
 from moa_graph.graph.runs import Run, Step
 from moa_graph.graph.slot import fitted
+from moa_graph.graph.targets import AGGREGATOR
 from moa_graph.mixture.combiner import PlannedCall
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.state import Draft, Note
 
-__all__ = ["late", "over_caps", "refuse_over_budget", "refuse_too_long", "round_calls"]
+__all__ = ["late", "over_caps", "refuse_few_steps", "refuse_over_budget", "refuse_too_long", "round_calls"]
 
 Planned = Callable[[], Sequence[PlannedCall]]
 
@@ -38,6 +41,22 @@ def refuse_too_long(run: Run) -> None:
         drafts = len(names)
     if settings.answering():
         _refuse_misfits(run, [settings.aggregator, *mixture.fallbacks], drafts, 1)
+
+
+def refuse_few_steps(run: Run, config: RunnableConfig) -> None:
+    """Refuse a `recursion_limit` that ends the run before its answer, whatever happens in it.
+
+    Raises:
+        ConfigError: The config of the run allows too few steps.
+    """
+    limit, planned = config.get("recursion_limit"), run.settings.planned(least=True)
+    # A node and `gather` for each kind of call, beside `begin` and `aggregate`. LangGraph wants one more at the end.
+    steps = 3 + 2 * len({(call.layer, call.role) for call in planned if call.role != AGGREGATOR})
+    if limit is not None and limit < steps:
+        raise ConfigError(
+            f"config.recursion_limit: {limit} steps are too few, this run takes at least {steps}. Raise it in the "
+            "config of the call. A graph, a tool or an agent around this graph passes its own limit on: raise it there."
+        )
 
 
 def _refuse_misfits(run: Run, specs: Sequence[Proposer], drafts: int, needed: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 import uuid
@@ -11,6 +12,8 @@ from functools import cached_property
 from typing import Any
 
 from langchain_core.runnables import Runnable, RunnableConfig
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.constants import CONFIG_KEY_CHECKPOINTER
 from langgraph.runtime import get_runtime
 from langgraph.types import Overwrite
 from langsmith.run_helpers import get_current_run_tree
@@ -22,9 +25,9 @@ from moa_graph.graph.background import run_sync
 from moa_graph.graph.combine import combiner_of
 from moa_graph.graph.combine.base import Combiner, NodeWork
 from moa_graph.graph.events import Tokens
-from moa_graph.graph.input_checks import check
+from moa_graph.graph.input_checks import check, check_saved
 from moa_graph.graph.latch import Rule
-from moa_graph.graph.limits import late, over_caps, refuse_over_budget, refuse_too_long, round_calls
+from moa_graph.graph.limits import late, over_caps, refuse_few_steps, refuse_over_budget, refuse_too_long, round_calls
 from moa_graph.graph.preparation import make_models, require_keys
 from moa_graph.graph.records import not_enough
 from moa_graph.graph.runs import ANSWER, Run, Runs, Step
@@ -77,17 +80,22 @@ class Nodes:
     Args:
         mixture: The graph's mixture.
         ledger: Where paid calls are recorded, if anywhere.
+        saved: Whether a checkpointer of a surrounding graph saves the state of this one.
     """
 
-    def __init__(self, mixture: Mixture, ledger: CallLog | None = None) -> None:
+    def __init__(self, mixture: Mixture, ledger: CallLog | None = None, *, saved: bool = True) -> None:
         self.mixture = mixture
         self.ledger = ledger
+        self.saved = saved
         self.runs = Runs(mixture, ledger)
 
     async def begin(self, state: MoAState, config: RunnableConfig) -> dict[str, Any]:
         """Check the input, the keys and the caps; empty the last turn's drafts; open the first layer."""
         wanted = settings(self.mixture, get_runtime().context)
         check(state["messages"])
+        saver = config.get("configurable", {}).get(CONFIG_KEY_CHECKPOINTER) if self.saved else None
+        if isinstance(saver, BaseCheckpointSaver):
+            await asyncio.to_thread(check_saved, state["messages"], saver.serde)
         check_schemas(bound_to(wanted).bound)
         specs = [*self.mixture.specs, wanted.aggregator]
         await require_keys(specs)
@@ -107,6 +115,7 @@ class Nodes:
             make_models(run)
             step = self._combiner(run).next(run)
             refuse_too_long(run)
+            refuse_few_steps(run, config)
             first = Step(1, run.settings.rounds[0]) if run.settings.base else Step(1, [ANSWER])
             await self._refuse_over_budget(run, step if step.layer else first)
             self._emit_round(run, step)

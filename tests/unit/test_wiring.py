@@ -77,7 +77,10 @@ async def test_an_aggregator_without_proposers_is_one_layer() -> None:
 CHECKED = {"name": "verify", "check": lambda question, text: True}
 
 
-@pytest.mark.parametrize("combine", ["synthesize", "select", "analyze", "vote", "critique", CHECKED], ids=str)
+@pytest.mark.parametrize(
+    "combine",
+    [*("synthesize", "select", "analyze", "vote", "critique"), pytest.param(CHECKED, id="verify")],
+)
 @pytest.mark.parametrize("given", [{"layers": 1}, {}], ids=["mixture", "context"])
 async def test_with_every_combiner_one_layer_is_the_aggregator(combine: Any, given: dict[str, Any]) -> None:
     graph = create_moa(proposers=[own("a"), own("b")], aggregator=own("z"), combine=combine, **given)
