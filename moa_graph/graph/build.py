@@ -18,12 +18,14 @@ from moa_graph.costs.call_log import CallLog
 from moa_graph.errors import ConfigError
 from moa_graph.graph.delta_state import DeltaInput, DeltaOutput, DeltaState
 from moa_graph.graph.nodes import Node, Nodes
+from moa_graph.graph.runs import NOT_BEGUN
 from moa_graph.mixture.context import MoAContext
 from moa_graph.mixture.context_schema import context_schema
 from moa_graph.mixture.fields import ContextFields, GraphFields
 from moa_graph.mixture.mixture import MAX_LAYERS, Mixture
 from moa_graph.models.registry import require_known
 from moa_graph.state import MoAInput, MoAOutput, MoAState
+from moa_graph.state.updates import UpdateError
 
 MoAGraph: TypeAlias = CompiledStateGraph[MoAState, MoAContext | ContextFields, MoAInput, MoAOutput]
 """What `create_moa` returns. A run's context may be a `MoAContext` or a mapping of its fields."""
@@ -177,7 +179,9 @@ class _Next(Runnable[MoAState, list[str]]):
     name = "next"
 
     def invoke(self, input: MoAState, config: RunnableConfig | None = None, **kwargs: Any) -> list[str]:
+        if "next" not in input:  # a person updates the state of a new thread as one of the two
+            raise UpdateError(NOT_BEGUN)
         return input["next"]
 
     async def ainvoke(self, input: MoAState, config: RunnableConfig | None = None, **kwargs: Any) -> list[str]:
-        return input["next"]
+        return self.invoke(input, config, **kwargs)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
+from langchain_core.messages import BaseMessage
 from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.constants import CONFIG_KEY_CHECKPOINTER
@@ -38,7 +39,7 @@ from moa_graph.mixture.context import settings
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.models.tools import bound_to
-from moa_graph.state import Draft, MoAState, Note, RunInfo, counted
+from moa_graph.state import Draft, MoAState, Note, RunInfo, add_checked, counted
 
 Work = Callable[[Any, RunnableConfig], Awaitable[dict[str, Any]]]
 
@@ -67,6 +68,10 @@ class Node(Runnable[Any, dict[str, Any]]):
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
         """Run the node. An error of the run is emitted as an event and raised."""
         try:
+            messages = input["messages"]
+            if not (isinstance(messages, list) and all(isinstance(message, BaseMessage) for message in messages)):
+                # `Overwrite` puts whatever the caller gave past the reducer.
+                input = {**input, "messages": add_checked([], messages)}
             return await self._work(input, config or {})
         except MoAError as error:
             # Some servers pass on only the class of an error; this event carries its text.

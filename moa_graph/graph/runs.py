@@ -28,11 +28,17 @@ from moa_graph.mixture.context import Settings, settings
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.models.retries import RetryBudget
 from moa_graph.state import Event, MoAState
+from moa_graph.state.updates import UpdateError
 
 __all__ = ["ANSWER", "Live", "Run", "Runs", "Step", "in_run", "live_runs", "open_latches"]
 
 ANSWER = "aggregate"
 """The node that writes the answer."""
+
+NOT_BEGUN = (
+    "state.run: no run has begun in this thread, so there is none to go on with. Send messages as the input of a run. "
+    'update_state(config, {"messages": ...}, as_node="__start__") puts them into a thread without calling a model.'
+)
 
 TOO_LITTLE = 0.05
 """Seconds. A run with less time left than this sends no further request."""
@@ -264,8 +270,11 @@ class Runs:
 
         Raises:
             ConfigError: The thread was begun under another mixture.
+            InputError: No run has begun in the thread.
         """
-        info = state["run"]
+        info = state.get("run")
+        if not info:
+            raise UpdateError(NOT_BEGUN)
         if info["mixture"] != self.mixture.hash:
             raise ConfigError(
                 f"this thread's unfinished run belongs to another mixture (hash {info['mixture']}, this one is "

@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from moa_graph.errors import InputError
 from moa_graph.state.field_errors import field_problems, place_of
+from moa_graph.state.updates import UpdateError
 from moa_graph.state.values import Draft, Note
 
 __all__ = ["by_place", "merge_drafts", "merge_notes"]
@@ -69,10 +69,10 @@ def _checked_drafts(given: Any) -> list[Draft]:
         drafts = _drafts_adapter().validate_python(list(given) if isinstance(given, tuple) else given)
     except ValidationError as exc:
         first = field_problems(exc, _drafts_adapter().json_schema(), named=True)[0]
-        raise InputError(f"{place_of(('drafts', *first.path))}: {first.text} {_WAY_OUT}") from None
+        raise UpdateError(f"{place_of(('drafts', *first.path))}: {first.text} {_WAY_OUT}") from None
     for draft in drafts:
         if not (1 <= draft["layer"] < 2**53 and 0 <= draft["slot"] < 2**53):
-            raise InputError(f"drafts: layer {draft['layer']}, slot {draft['slot']} is not a place. {_WAY_OUT}")
+            raise UpdateError(f"drafts: layer {draft['layer']}, slot {draft['slot']} is not a place. {_WAY_OUT}")
     return drafts
 
 
@@ -82,4 +82,4 @@ def _refuse_foreign_slot(draft: Draft, others: Any) -> None:
         same = other["slot"] == draft["slot"], other["proposer"] == draft["proposer"]
         if other["layer"] == draft["layer"] and any(same) and not all(same):
             place = f"layer {draft['layer']}, slot {draft['slot']}"
-            raise InputError(f"drafts: {place} is not the place of {draft['proposer']}. {_WAY_OUT}")
+            raise UpdateError(f"drafts: {place} is not the place of {draft['proposer']}. {_WAY_OUT}")

@@ -10,8 +10,9 @@ from langchain_core.messages import AIMessage, BaseMessage, convert_to_messages
 from langgraph.graph.message import add_messages
 from pydantic import ValidationError
 
-from moa_graph.errors import InputError, MoAError
+from moa_graph.errors import MoAError
 from moa_graph.state.field_errors import field_problems, place_of
+from moa_graph.state.updates import UpdateError
 from moa_graph.state.value_text import given
 
 __all__ = ["add_checked"]
@@ -34,14 +35,14 @@ def add_checked(left: Any, right: Any) -> Any:
     """
     for place, message in enumerate(right if isinstance(right, list) else [right]):
         if isinstance(message, Mapping) and (problem := _problem(message)):
-            raise InputError(f"messages[{place}]{problem}")
+            raise UpdateError(f"messages[{place}]{problem}")
     try:
         return add_messages(left, _readable(right))
     except MoAError:
         raise
     except Exception as exc:
         # LangChain's coercion raises errors of many classes (ValueError, KeyError, pydantic's). The cause is the input.
-        raise InputError(_reason(right, exc)) from exc
+        raise UpdateError(_reason(right, exc)) from exc
 
 
 def _problem(message: Mapping[str, Any]) -> str | None:

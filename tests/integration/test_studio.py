@@ -4,6 +4,7 @@ from uuid import uuid4
 
 import pytest
 from langgraph_sdk import get_client
+from langgraph_sdk.errors import BadRequestError
 
 from tests.langgraph_dev import ANSWER
 
@@ -119,6 +120,28 @@ async def test_a_person_edits_one_draft_and_drops_another_before_the_answer(clie
     assert "draft two" not in shown(provider)
     assert [(d["slot"], d["status"]) for d in result["record"]["unused"]] == [(1, "dropped")]
     assert result["record"]["degraded"]
+
+
+async def test_a_refused_edit_says_why(client):
+    thread, _ = await started(client, interrupt_after=["gather"])
+    with pytest.raises(BadRequestError, match="Copy the draft from the state"):
+        await client.threads.update_state(thread, {"drafts": [{"layer": 1}]})
+
+
+async def test_a_conversation_is_replaced_by_the_input(client):
+    thread, _ = await started(client)
+    new = {"messages": {"__overwrite__": [{"role": "user", "content": "Another one?"}]}}
+    result = await client.runs.wait(thread, "moa", input=new)
+    assert [message["content"] for message in result["messages"]] == ["Another one?", ANSWER]
+
+
+async def test_copies_of_a_paused_thread_each_get_their_own_quorum(client):
+    thread, _ = await started(client, interrupt_after=["gather"], context=(deep := {"layers": 4, "quorum": 2}))
+    copy = (await client.threads.copy(thread))["thread_id"]
+    await client.runs.wait(thread, "moa", input=None, interrupt_after=["gather"], context=deep)
+    result = await client.runs.wait(copy, "moa", input=None, context=deep)
+    for layer in (1, 2, 3):
+        assert sum(draft["status"] == "ok" for draft in result["drafts"] if draft["layer"] == layer) >= 2
 
 
 async def test_a_pause_after_each_layer(client, provider):
