@@ -30,7 +30,7 @@ from moa_graph.graph.input_checks import check, check_saved
 from moa_graph.graph.latch import Rule
 from moa_graph.graph.limits import late, over_caps, refuse_few_steps, refuse_over_budget, refuse_too_long, round_calls
 from moa_graph.graph.preparation import make_models, require_keys
-from moa_graph.graph.records import not_enough
+from moa_graph.graph.records import not_enough, under_new_id
 from moa_graph.graph.runs import ANSWER, Run, Runs, Step
 from moa_graph.graph.schema_checks import check_schemas
 from moa_graph.graph.slot import SlotCall
@@ -202,7 +202,7 @@ class Nodes:
         with self.runs.node(state, last=True) as run:
             message, record = await answered(run, config, self._combiner(run).decide(run))
         run.emit({"moa": "finished", "record": record})
-        return {"messages": [message], "record": record}
+        return {"messages": [under_new_id(message, state["messages"])], "record": record}
 
     def _combiner(self, run: Run) -> Combiner[Any]:
         return self.combiners[run.settings.combine.name]

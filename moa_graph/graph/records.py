@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, BaseMessage
 
 from moa_graph.errors import AggregationError, NotEnoughDraftsError
 from moa_graph.graph.agreement import Agreement, compare
@@ -25,6 +26,7 @@ __all__ = [
     "no_answer",
     "not_enough",
     "record_of",
+    "under_new_id",
     "verbatim_answer",
 ]
 
@@ -101,6 +103,20 @@ def answer_of(outcome: Outcome) -> AIMessage:
     if isinstance(outcome.message.content, list):
         return outcome.message
     return outcome.message.model_copy(update={"content": outcome.text})
+
+
+def under_new_id(answer: AIMessage, conversation: Sequence[BaseMessage]) -> AIMessage:
+    """Return the answer under an id that no message of the conversation has: it would replace that message.
+
+    A server may give several replies one id.
+
+    Args:
+        answer: The answer.
+        conversation: The messages before it.
+    """
+    if answer.id is None or all(message.id != answer.id for message in conversation):
+        return answer
+    return answer.model_copy(update={"id": f"moa-{uuid.uuid4().hex}"})
 
 
 def best_draft(drafts: Sequence[Draft]) -> AIMessage:

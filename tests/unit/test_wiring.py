@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, MessagesState, StateGraph
 from pydantic import Field
 
 from moa_graph import ConfigError, InputError, MoAContext, create_moa
+from tests.fakes import fake
 
 
 class Own(BaseChatModel):
@@ -93,6 +94,18 @@ def test_weights_of_votes_that_one_layer_does_not_have_are_refused() -> None:
     vote: Any = {"name": "vote", "weights": [1.0, 2.0]}
     with pytest.raises(ConfigError, match="2 weights for 0 slots"):
         create_moa(proposers=[own("a"), own("b")], aggregator=own("z"), combine=vote, layers=1)
+
+
+@pytest.mark.parametrize("taken", ["answer", "question"])
+async def test_an_answer_never_replaces_an_earlier_message(taken: str) -> None:
+    """Some servers give every reply the same id, and LangGraph replaces a message by one with its id."""
+    aggregator = fake("z", AIMessage("one", id="same"), AIMessage("two", id="same"))
+    graph = create_moa(proposers=[own("a")], aggregator=aggregator, checkpointer=InMemorySaver())
+    config: Any = {"configurable": {"thread_id": "t"}}
+    first = HumanMessage("first", id="same" if taken == "question" else None)
+    await graph.ainvoke({"messages": [first]}, config)
+    result = await graph.ainvoke({"messages": "second"}, config)
+    assert [m.content for m in result["messages"]] == ["first", "one", "second", "two"]
 
 
 async def test_a_second_turn_sees_the_conversation_and_none_of_the_last_drafts() -> None:
