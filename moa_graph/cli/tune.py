@@ -182,7 +182,8 @@ def _recorded(source: Path, options: Any, *, dry_run: bool) -> "TuneResult":
     if not source.exists() or not is_recorded(source):
         raise InputError(
             f"--pool is missing: name a file with the models to choose from. ({source} is not a recorded set: it has "
-            "no `drafts` with their `model` and `text`)"
+            "no `drafts` with their `model` and `text`. A table with a column for each model needs a row for each "
+            "answer instead, with the columns `model`, `question`, `text` and `gold`)"
         )
     if dry_run or options.sweep:
         raise InputError("a recorded set makes no calls: leave out --dry-run and --sweep")

@@ -55,6 +55,16 @@ def golds(many: int) -> list[dict[str, Any]]:
     return [{"id": f"q{n}", "prompt": f"{n}?", "gold": "6" if n % 3 == 0 else "5"} for n in range(many)]
 
 
+def test_a_table_with_a_column_for_each_model_is_told_what_to_do(tmp_path: Path, moa: Callable[..., Printed]) -> None:
+    (tmp_path / "wide.csv").write_text("question,gold,a,b\n" + "".join(f"Q{n}?,{n},{n},0\n" for n in range(5)))
+    code, _, err = moa("wide.csv")
+    assert code == 2
+    assert "a row for each answer instead, with the columns `model`, `question`, `text` and `gold`" in err
+    long = "".join(f"{name},Q{n}?,{n if name == 'a' else 0},{n}\n" for n in range(5) for name in "ab")
+    (tmp_path / "long.csv").write_text("model,question,text,gold\n" + long)
+    assert moa("long.csv")[0] == 0
+
+
 def test_two_runs_do_not_work_in_one_folder(tmp_path: Path, provider: Provider, moa: Callable[..., Printed]) -> None:
     path = write_prompts(tmp_path / "mine.jsonl", golds(4))
     pool = write_pool(tmp_path / "pool.yaml", provider, say("5"), say("6"))
