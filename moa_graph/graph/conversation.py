@@ -6,6 +6,7 @@ that begin with a user's, each with content. Nothing is dropped silently: a plac
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -238,24 +239,42 @@ def _said_otherwise(message: AIMessage) -> Iterator[str]:
 
 
 def _alternating(turns: Iterator[BaseMessage]) -> list[BaseMessage]:
-    """Return the turns with neighbours of one role joined into one message."""
+    """Return the turns with neighbours of one role joined into one message.
+
+    Neighbours are collected before they are joined: to join them one by one takes quadratic time.
+    """
     made: list[BaseMessage] = []
+    run: list[BaseMessage] = []
     for turn in turns:
-        last = made[-1] if made else None
-        if isinstance(last, HumanMessage) and isinstance(turn, HumanMessage):
-            same = last.name == turn.name
-            contents = [last.content, turn.content] if same else [_named(last), _named(turn)]
-            made[-1] = HumanMessage(_joined(contents), name=last.name if same else None)
-        elif _plain_assistant(last) and isinstance(turn, AIMessage) and isinstance(turn.content, str):
-            assert isinstance(last, AIMessage)
-            text = "\n\n".join(part for part in (str(last.content), turn.content) if part)
-            made[-1] = turn.model_copy(update={"content": text})
-        else:
-            made.append(turn)
-    return made
+        if run and not _joins(run[-1], turn):
+            made.append(_one(run))
+            run = []
+        run.append(turn)
+    return [*made, _one(run)] if run else made
 
 
-def _plain_assistant(message: BaseMessage | None) -> bool:
+def _joins(last: BaseMessage, turn: BaseMessage) -> bool:
+    if isinstance(last, HumanMessage):
+        return isinstance(turn, HumanMessage)
+    return _plain_assistant(last) and isinstance(turn, AIMessage) and isinstance(turn.content, str)
+
+
+def _one(run: list[BaseMessage]) -> BaseMessage:
+    """Return neighbours of one role as one message."""
+    first, last = run[0], run[-1]
+    if len(run) == 1:
+        return first
+    if isinstance(first, AIMessage):
+        return last.model_copy(update={"content": "\n\n".join(str(turn.content) for turn in run if turn.content)})
+    same = list(itertools.takewhile(lambda turn: turn.name == first.name, run))
+    begun = _joined([turn.content for turn in same])
+    if len(same) == len(run):
+        return HumanMessage(begun, name=first.name)
+    named = begun if first.name is None else _joined([f"[{first.name}]", begun], "\n")
+    return HumanMessage(_joined([named, *(_named(turn) for turn in run[len(same) :])]))
+
+
+def _plain_assistant(message: BaseMessage) -> bool:
     return isinstance(message, AIMessage) and isinstance(message.content, str) and not message.tool_calls
 
 
@@ -267,8 +286,9 @@ def _joined(contents: Sequence[Content], between: str = "\n\n") -> Content:
     """Return contents as one: a text if all are texts, else blocks."""
     if all(isinstance(content, str) for content in contents):
         return between.join(str(content) for content in contents if content)
+    texts = list(itertools.takewhile(lambda content: isinstance(content, str), contents))
     blocks: list[str | Block] = []
-    for content in contents:
+    for content in [between.join(str(text) for text in texts if text), *contents[len(texts) :]]:
         new: list[str | Block] = [content] if isinstance(content, str) else list(content)
         for n, block in enumerate(new):
             text = block if isinstance(block, str) else None

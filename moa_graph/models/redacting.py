@@ -11,13 +11,13 @@ import asyncio
 import builtins
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
-from functools import cached_property
+from functools import cache, cached_property
 from types import MappingProxyType
 from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage, content
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableConfig
 from langgraph.errors import GraphBubbleUp
@@ -54,6 +54,7 @@ def redacting(
     """
     if model._llm_type == "moa":
         return model
+    _remember_block_types()
     kind = type(model)
     # LangChain checks whether these methods are overridden to find out whether a model streams.
     streams = kind._astream is not BaseChatModel._astream or kind._stream is not BaseChatModel._stream
@@ -64,6 +65,14 @@ def redacting(
     return (_RedactingStream if streams else _Redacting).model_construct(
         inner=model, options=dict(options), fixed=fixed, **fields
     )
+
+
+@cache
+def _remember_block_types() -> None:
+    """Let LangChain look up the types of data blocks once, and not for every block of every call, for 0.3 ms each."""
+    found = getattr(content, "_get_data_content_block_types", None)
+    if found is not None:
+        vars(content)[found.__name__] = cache(found)
 
 
 class _Redacting(BaseChatModel):

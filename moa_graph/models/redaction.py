@@ -6,10 +6,14 @@ keys into them. Every message about a fault goes through `one_line`.
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import re
 import threading
 from collections.abc import Callable
+from functools import lru_cache
+from urllib.parse import quote, quote_plus
 
 from moa_graph.models.terminal_text import for_terminal
 
@@ -82,7 +86,16 @@ def _known() -> list[str]:
     with _lock:
         values = set(_remembered)
     values.update(v for name, v in os.environ.items() if len(v) >= _SHORTEST and _SECRET_NAME.search(name))
-    return sorted(values, key=len, reverse=True)
+    return sorted({form for value in values for form in _forms(value)}, key=len, reverse=True)
+
+
+@lru_cache(maxsize=256)
+def _forms(value: str) -> frozenset[str]:
+    """Return the forms in which servers and proxies repeat a secret: as it is, in a URL, in JSON, in a header."""
+    data = value.encode("utf-8", "surrogatepass")
+    encoded = [base64.b64encode(data), base64.urlsafe_b64encode(data)]
+    quoted = [quote(data, safe=""), quote(data), quote_plus(data), json.dumps(value)[1:-1], value.replace("/", "\\/")]
+    return frozenset([value, *quoted, *(each.decode().rstrip("=") for each in encoded)])
 
 
 def scrub(text: str) -> str:

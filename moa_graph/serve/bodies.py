@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 import math
 import re
@@ -14,7 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from moa_graph.models.thoughts import encodable
 from moa_graph.serve.problems import Problem, too_large
 
-__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_MESSAGES", "MAX_VALUES", "json_body"]
+__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_MESSAGES", "MAX_PLAIN", "MAX_VALUES", "json_body"]
 
 MAX_BYTES = 20_000_000
 """The largest request body: a long conversation with some images."""
@@ -22,6 +21,9 @@ MAX_BYTES = 20_000_000
 MAX_MESSAGES = 4_096
 MAX_VALUES = 50_000
 """Lists and objects in one request. Validation costs about 25 microseconds each, on the event loop."""
+
+MAX_PLAIN = 250_000
+"""Texts, numbers and other plain values in one request."""
 
 MAX_DEPTH = 128
 """Lists and objects within each other. OpenAI's client encodes at most 254, and inference servers read 128."""
@@ -38,7 +40,7 @@ them."""
 BODY_SECONDS = 60.0
 """Seconds that a client may take to send a body."""
 
-_QUOTE = ord('"')
+_COMMA = ord(",")
 
 _DRAINED = 100_000_000
 """Bytes of a body that is too large which are read and dropped, so that the client can read the answer."""
@@ -87,27 +89,36 @@ async def _read(request: Request, limit: int) -> bytes:
     return bytes(body)
 
 
-_STRUCTURE = re.compile(rb'"(?:[^"\\]++|\\.?)*+(?:"|\Z)|[\[{]', re.DOTALL)
-"""A string, which may hold brackets of its own, or the beginning of a list or an object."""
+_STRUCTURE = re.compile(rb'"(?:[^"\\]++|\\.?)*+(?:"|\Z)|[\[{,]', re.DOTALL)
+"""A string, which may hold brackets of its own, the beginning of a list or an object, or what divides values."""
 
 
 def _bound_values(body: bytes) -> None:
-    """Refuse too many lists and objects before the JSON is parsed.
+    """Refuse too many values before the JSON is parsed.
 
-    The parser of the standard library does not let other threads run: millions of small lists stop the event loop for
+    The parser of the standard library does not let other threads run: millions of small values stop the event loop for
     seconds, although the parser runs in a thread.
 
     Raises:
-        Problem: 413; there are more than `MAX_VALUES`.
+        Problem: 413; there are more than `MAX_VALUES` lists and objects, or more than `MAX_PLAIN` other values.
     """
-    if body.count(b"[") + body.count(b"{") <= MAX_VALUES:
+    if body.count(b"[") + body.count(b"{") <= MAX_VALUES and body.count(b",") <= MAX_PLAIN:
         return
-    begun = (1 for match in _STRUCTURE.finditer(body) if body[match.start()] != _QUOTE)
-    if sum(itertools.islice(begun, MAX_VALUES + 1)) > MAX_VALUES:
-        raise Problem(413, f"The request has more than {MAX_VALUES:,} lists and objects.", code="too_many_values")
+    begun = divided = 0
+    for match in _STRUCTURE.finditer(body):
+        first = body[match.start()]
+        begun += first in b"[{"
+        divided += first == _COMMA
+        if begun > MAX_VALUES:
+            raise Problem(413, f"The request has more than {MAX_VALUES:,} lists and objects.", code="too_many_values")
+        if divided > MAX_PLAIN:
+            raise Problem(413, f"The request has more than {MAX_PLAIN:,} values.", code="too_many_values")
 
 
 def _parsed(body: bytes) -> dict[str, Any]:
+    # Of UTF-16, which the parser takes as well, the bytes of other characters look like quotes and brackets.
+    if b"\0" in body:
+        raise Problem(400, "The request is not UTF-8, or holds a NUL character. Send it as UTF-8.", code="invalid_json")
     _bound_values(body)
     try:
         data = json.loads(body)

@@ -39,6 +39,19 @@ def test_keys_of_the_environment_are_hidden_word_for_word(monkeypatch: pytest.Mo
     assert scrub("sent correct horse battery to them") == f"sent {HIDDEN} to them"
 
 
+@pytest.mark.parametrize(
+    "shown",
+    [
+        "correct%2Fhorse%2B%22battery%22%3D", "correct/horse%2B%22battery%22%3D", 'correct/horse+\\"battery\\"=',
+        'correct\\/horse+"battery"=', "Y29ycmVjdC9ob3JzZSsiYmF0dGVyeSI9", "Y29ycmVjdC9ob3JzZSsiYmF0dGVyeSI9=",
+    ],
+    ids=["in a query", "in a path", "in JSON", "in PHP's JSON", "in a header", "in a padded header"],
+)  # fmt: skip
+def test_keys_are_hidden_in_the_forms_in_which_servers_repeat_them(shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_PROVIDER_API_KEY", 'correct/horse+"battery"=')
+    assert one_line(f"GET {shown} was refused").removeprefix(f"GET {HIDDEN}") in (" was refused", "= was refused")
+
+
 def test_a_remembered_secret_is_hidden() -> None:
     remember_secret("from a dotenv file")
     assert "dotenv" not in scrub("key was: from a dotenv file")
