@@ -10,7 +10,7 @@ from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from moa_graph.serve.bodies import BODY_SECONDS
 
-__all__ = ["HEADER_SECONDS", "MAX_IDLE", "READ_SECONDS", "limited_protocol"]
+__all__ = ["HEADER_SECONDS", "MAX_HEADER_BYTES", "MAX_IDLE", "READ_SECONDS", "limited_protocol"]
 
 HEADER_SECONDS = 10.0
 """Seconds that a client may take from connecting to the end of its request's headers."""
@@ -18,9 +18,14 @@ HEADER_SECONDS = 10.0
 READ_SECONDS = 60.0
 """Seconds in which a client must read some of an answer, once its buffers are full."""
 
+MAX_HEADER_BYTES = 64 * 2**10
+"""Bytes of one request's headers. uvicorn's faster parser has no limit, and keeps ten times as much for short ones."""
+
 MAX_IDLE = 200
 """Maximum number of connections that wait for their client. The one that waits the longest is closed if there are
 more."""
+
+_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 Awaited = Literal["headers", "body", "reading"]
 """What the client has to do next. The server waits for nothing else of it."""
@@ -49,6 +54,9 @@ def limited_protocol(
 
         _awaited: Awaited | None = None
         _unread = False
+        # The other parser, h11, has a limit of its own, and none of these methods.
+        _in_head = hasattr(AutoHTTPProtocol, "on_headers_complete")
+        _head_bytes = 0
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
@@ -59,10 +67,28 @@ def limited_protocol(
             super().connection_lost(exc)
 
         def data_received(self, data: bytes) -> None:
+            self._head_bytes += len(data) if self._in_head else 0
             super().data_received(data)
+            if self._in_head and self._head_bytes > MAX_HEADER_BYTES:
+                self._refuse()
             self._update()
             if self._awaited == "body":
                 idle[self] = idle.pop(self)  # a body that arrives is not the first to be given up
+
+        def on_headers_complete(self) -> None:
+            self._in_head = False
+            super().on_headers_complete()
+
+        def on_message_complete(self) -> None:
+            self._in_head, self._head_bytes = True, 0
+            super().on_message_complete()
+
+        def _refuse(self) -> None:
+            if self.cycle is None or self.cycle.response_complete:
+                self.transport.write(_TOO_LARGE)
+                self.transport.close()
+            else:  # an answer to an earlier request is being sent
+                self.transport.abort()
 
         def on_response_complete(self) -> None:
             super().on_response_complete()

@@ -1,5 +1,6 @@
 """Slow, idle and greedy clients of `moa serve` do not keep others from answers."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -189,6 +190,45 @@ def crowded(provider_server: Provider) -> Iterator[Served]:
         provider_server, header_seconds=600.0, body_seconds=600.0, read_seconds=600.0, max_idle=20
     ) as server:
         yield server
+
+
+@pytest.mark.parametrize("more", [b"x", b"\r\nx: y"], ids=["one header", "many headers"])
+@pytest.mark.parametrize("before", ["", "an answered request", "a running request"])
+def test_headers_without_end_are_refused(crowded: Served, more: bytes, before: str) -> None:
+    """They took 9 times their size in memory, and a second of every other request's time."""
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    body = json.dumps({"model": "good", "messages": [{"role": "user", "content": "x" * 300_000}]}).encode()
+    with socket.create_connection(("127.0.0.1", crowded.port), timeout=20) as client:
+        if before:
+            client.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        if before == "an answered request":
+            assert client.recv(65_536).startswith(b"HTTP/1.1 200")
+            time.sleep(0.2)
+        sent = 0
+        received = b""
+        with contextlib.suppress(ConnectionError):
+            client.sendall(b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\nX: y")
+            for _ in range(200):
+                client.sendall(more * (10_000 // len(more)))
+                sent += 10_000
+                time.sleep(0.005)
+        with contextlib.suppress(ConnectionError):
+            while piece := client.recv(65_536):
+                received += piece
+    assert sent < 1_000_000
+    assert before == "a running request" or b" 431 " in received or not received
+
+
+def test_long_headers_pass(crowded: Served) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", crowded.port, timeout=60)
+    for _ in range(3):  # also on one connection, whose bodies do not count
+        body = json.dumps({"model": "good", "messages": [{"role": "user", "content": "x" * 200_000}]})
+        connection.request(
+            "POST", "/v1/chat/completions", body, {"Content-Type": "application/json", "X": "y" * 50_000}
+        )
+        response = connection.getresponse()
+        assert response.status == 200 and response.read()
+    connection.close()
 
 
 @pytest.fixture
