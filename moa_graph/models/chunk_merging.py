@@ -42,7 +42,7 @@ def _text_in(chunk: Any) -> tuple[dict[str, Any], str] | None:
     try:
         (choice,) = chunk["choices"]
         delta = choice["delta"]
-        if choice.get("finish_reason") or choice.get("logprobs") or chunk.get("usage"):
+        if choice.get("finish_reason") or choice.get("logprobs") or chunk.get("usage") or choice.get("usage"):
             return None
         field = ""
         for key, value in delta.items():

@@ -23,8 +23,9 @@ the counts: DeepSeek's, Together's and Moonshot's, and those of proxies for Anth
 
 def repaired(data: dict[str, Any], *, chunk: bool = False) -> dict[str, Any]:
     """Return a whole reply or a chunk of a stream, repaired in place."""
-    if "usage" in data:
-        data["usage"] = _usage(data["usage"])
+    usage = data.get("usage") or _usage_elsewhere(data)
+    if usage or "usage" in data:
+        data["usage"] = _usage(usage)
     if not isinstance(data.get("service_tier"), str | None):
         del data["service_tier"]
     choices = data.get("choices")
@@ -41,6 +42,14 @@ def repaired(data: dict[str, Any], *, chunk: bool = False) -> dict[str, Any]:
         if not isinstance(choice.get("logprobs"), dict | None):
             choice["logprobs"] = None
     return data
+
+
+def _usage_elsewhere(data: Mapping[str, Any]) -> Any:
+    """Return the usage of a stream that is not in its own place: Groq's, or Moonshot's, in the choice."""
+    choices, groq = data.get("choices"), data.get("x_groq")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    found = [place.get("usage") for place in (groq, first) if isinstance(place, Mapping)]
+    return next(filter(None, found), None)
 
 
 def _usage(given: Any) -> dict[str, Any] | None:

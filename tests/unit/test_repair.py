@@ -10,6 +10,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, ToolMessage
 from langchain_openai import ChatOpenAI
 from openai.types.chat import ChatCompletion
 
+from moa_graph.models.chunk_merging import merged
 from moa_graph.models.openai_http.sse import Events
 from moa_graph.models.reply import EXTRAS, read
 from moa_graph.models.reply_openai import repairing
@@ -55,6 +56,28 @@ def test_a_stated_cost_stays_beside_counts_that_cannot_be_read(count: object) ->
         usage=usage,
     )
     assert read(MODEL._create_chat_result(sdk).generations[0].message).cost == 0.25
+
+
+USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
+
+
+@pytest.mark.parametrize(
+    ("last", "more"), [({"usage": USAGE}, {}), ({}, {"x_groq": {"usage": USAGE}})], ids=["Moonshot's", "Groq's"]
+)
+@pytest.mark.parametrize("twice", [False, True])
+def test_the_usage_of_a_stream_is_found_in_the_choice_and_in_a_field_of_the_provider(
+    last: dict[str, Any], more: dict[str, Any], twice: bool
+) -> None:
+    chunks: list[dict[str, Any]] = [
+        {"choices": [{"index": 0, "delta": {"content": "fine"}}], "x_groq": {"id": "r"}},
+        {"choices": [{"index": 0, "delta": {"content": ""}, "finish_reason": "stop", **last}], **more},
+        *([{"choices": [], "usage": USAGE}] if twice else []),
+    ]
+    pieces = Pieces()
+    for chunk in merged(chunks):
+        pieces.add(MODEL._convert_chunk_to_generation_chunk(chunk, AIMessageChunk, None).message)
+    usage = read(pieces.raw()).usage
+    assert usage and (usage["input_tokens"], usage["output_tokens"]) == (7, 3)
 
 
 @pytest.mark.parametrize("cost", ["0.25", -1, True, float("nan"), 1e12, None])
