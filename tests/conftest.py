@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,15 @@ def own_home(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathF
     home = tmp_path_factory.mktemp("home") / "moa_graph"
     monkeypatch.setenv("MOA_HOME", str(home))
     return home
+
+
+@pytest.fixture(autouse=True)
+def no_paused_runs() -> Iterator[None]:
+    """Forget the runs that a test leaves paused: another test in this process counts those of its own."""
+    yield
+    if module := sys.modules.get("moa_graph.graph.runs"):  # most tests of other parts do not import LangGraph
+        with module._lock:
+            module._runs.clear()
 
 
 # No deadline: the speed of a busy machine is not a property of the code.
