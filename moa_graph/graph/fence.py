@@ -27,7 +27,7 @@ _LONGEST_LINE = 120
 _BRACKET = re.compile(rf"\[(?:[^\[\]\n]{{9,{_LONGEST_LINE - 1}}}[\]\n]|[^\[\]\n]{{0,{_LONGEST_LINE - 1}}}\Z)")
 """A bracket that may be a boundary, whole, cut off by a line end, or not yet complete. Models choose the text that it
 searches: brackets of any number take linear time."""
-_BLANKS = re.compile(r"[ \t]*")
+_SHOWN = re.compile(r"[^ \t]")
 
 
 class Part(NamedTuple):
@@ -124,9 +124,10 @@ class BoundaryFilter:
                 self._searched = max(len(self._held) - start - _LONGEST_LINE, 0)
                 return None
             end = closing + len(_closing(self._code))
-        end = _BLANKS.match(self._held, end).end()  # type: ignore[union-attr]  # it matches nothing as well
-        if end == len(self._held):
+        after = _SHOWN.search(self._held, end)
+        if after is None:
             return None
+        end = after.start()
         self._searched, self.removed = 0, True
         return end + self._held.startswith("\n", end)
 

@@ -36,7 +36,7 @@ ANSWER = "aggregate"
 """The node that writes the answer."""
 
 NOT_BEGUN = (
-    "state.run: no run has begun in this thread, so there is none to go on with. Send messages as the input of a run. "
+    "state.run: no run has begun in this thread. Send messages as the input of a run. "
     'update_state(config, {"messages": ...}, as_node="__start__") puts them into a thread without calling a model.'
 )
 

@@ -203,7 +203,7 @@ def test_headers_without_end_are_refused(crowded: Served, more: bytes, before: s
             client.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
         if before == "an answered request":
             assert client.recv(65_536).startswith(b"HTTP/1.1 200")
-            time.sleep(0.2)
+            time.sleep(0.2)  # until the whole answer is here
         sent = 0
         received = b""
         with contextlib.suppress(ConnectionError):
@@ -211,7 +211,7 @@ def test_headers_without_end_are_refused(crowded: Served, more: bytes, before: s
             for _ in range(200):
                 client.sendall(more * (10_000 // len(more)))
                 sent += 10_000
-                time.sleep(0.005)
+                time.sleep(0.005)  # the server reads meanwhile: the socket's buffers hold more than its limit
         with contextlib.suppress(ConnectionError):
             while piece := client.recv(65_536):
                 received += piece

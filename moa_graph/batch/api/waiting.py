@@ -64,7 +64,7 @@ async def replies_at_end(endpoints: Endpoints, batch: str, *, poll: float) -> di
         wait = min(wait * 1.5, poll)
     found: dict[str, BatchReply] = {}
     for file in status.files:
-        # Where a request stands in both files, the reply that counts wins.
+        # A request may be in both files. Its successful reply is kept.
         for custom, reply in (await patiently(endpoints.replies, file)).items():
             if custom not in found or reply.status < 300:
                 found[custom] = reply
