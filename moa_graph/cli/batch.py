@@ -22,7 +22,7 @@ from moa_graph.cli.batch_options import (
     check_batch_options,
 )
 from moa_graph.cli.complete import files
-from moa_graph.cli.garbage import freeze_loaded
+from moa_graph.cli.garbage import loaded_frozen
 from moa_graph.cli.messages import message
 from moa_graph.cli.options import (
     Aggregator,
@@ -204,11 +204,11 @@ async def _watched(work: Batch, quiet: bool) -> int:
     from moa_graph.cli.drafts import plain
     from moa_graph.cli.progress import watch_line
 
-    freeze_loaded()
     begun = time.monotonic()
     watcher = None if quiet else asyncio.create_task(watch_line(lambda seconds: line(work.totals, seconds)))
     try:
-        totals = await work.run()
+        with loaded_frozen():
+            totals = await work.run()
     finally:
         if watcher:
             watcher.cancel()

@@ -9,6 +9,7 @@ import sys
 import threading
 import webbrowser
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +17,7 @@ import typer
 
 from moa_graph.cli.complete import mixture_files
 from moa_graph.cli.complete import presets as preset_completion
-from moa_graph.cli.garbage import freeze_loaded
+from moa_graph.cli.garbage import loaded_frozen
 from moa_graph.cli.home import resolve
 from moa_graph.cli.options import Aggregator, BaseUrl, KeyEnv, Proposers, Trust, chosen
 from moa_graph.errors import ConfigError, InputError
@@ -106,13 +107,13 @@ def listen(
             "value; clients then send it as their API key."
         )
     catalogue = Catalogue.of(sources, trust=trust)
-    with _bound(host, port) as listening:
+    with _bound(host, port) as listening, ExitStack() as serving:
         url = f"http://{_in_url(host)}:{listening.getsockname()[1]}"
 
         class ReadyServer(uvicorn.Server):
             async def startup(self, sockets: list[socket.socket] | None = None) -> None:
                 await super().startup(sockets)
-                freeze_loaded()
+                serving.enter_context(loaded_frozen())
                 _print_addresses(url, catalogue)
                 if ready:
                     ready(f"{url}/moa")

@@ -14,7 +14,7 @@ from moa_graph.cli.batch_options import AT_ONCE, batch_sender, check_batch_optio
 from moa_graph.cli.eval.options import Choice
 from moa_graph.cli.eval.progress import ItemProgress
 from moa_graph.cli.eval.show import figures_table, notes, print_status, show_json, table
-from moa_graph.cli.garbage import freeze_loaded
+from moa_graph.cli.garbage import loaded_frozen
 from moa_graph.cli.resumable import resumable
 from moa_graph.costs.amounts import number_of
 from moa_graph.costs.ledger import Ledger
@@ -186,8 +186,7 @@ async def run_benchmark(
             if hosts
             else "--batch-api: no model of this run is at a host with a Batch API, so all calls are made directly"
         )
-    freeze_loaded()
-    with ItemProgress(len(bench.items)) as progress:
+    with loaded_frozen(), ItemProgress(len(bench.items)) as progress:
         outcome = await session.run(
             bench, options, expected_cost=expected, notify=progress.moved, api=api, ledger=payer.ledger
         )
