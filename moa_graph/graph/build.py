@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, Unpack
 
@@ -19,6 +19,7 @@ from moa_graph.errors import ConfigError
 from moa_graph.graph.delta_state import DeltaInput, DeltaOutput, DeltaState
 from moa_graph.graph.nodes import Node, Nodes
 from moa_graph.graph.runs import NOT_BEGUN
+from moa_graph.graph.state_checks import check_next
 from moa_graph.mixture.context import MoAContext
 from moa_graph.mixture.context_schema import context_schema
 from moa_graph.mixture.fields import ContextFields, GraphFields
@@ -154,8 +155,9 @@ def _wired(
     graph.add_node("gather", Node("gather", nodes.gather))
     graph.add_node("aggregate", Node("aggregate", nodes.aggregate))
     graph.add_edge(START, "begin")
+    following = [*names, *own, "aggregate"]
     for source in ("begin", "gather"):
-        graph.add_conditional_edges(source, _Next(), [*names, *own, "aggregate"])
+        graph.add_conditional_edges(source, _Next(following), following)
     graph.add_edge("aggregate", END)
     return graph
 
@@ -178,9 +180,13 @@ class _Next(Runnable[MoAState, list[str]]):
 
     name = "next"
 
+    def __init__(self, known: Iterable[str]) -> None:
+        self._known = frozenset(known)
+
     def invoke(self, input: MoAState, config: RunnableConfig | None = None, **kwargs: Any) -> list[str]:
         if "next" not in input:  # a person updates the state of a new thread as one of the two
             raise UpdateError(NOT_BEGUN)
+        check_next(input["next"], self._known)
         return input["next"]
 
     async def ainvoke(self, input: MoAState, config: RunnableConfig | None = None, **kwargs: Any) -> list[str]:

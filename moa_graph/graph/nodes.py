@@ -63,7 +63,8 @@ class Node(Runnable[Any, dict[str, Any]]):
         """Run the node for a sync caller, on the background loop."""
         # Before `begin` there is no run.
         info = input.get("run") if isinstance(input, Mapping) else None
-        return run_sync(self.ainvoke(input, config, **kwargs), run=str(info["id"]) if info else "")
+        known = str(info.get("id", "")) if isinstance(info, Mapping) else ""
+        return run_sync(self.ainvoke(input, config, **kwargs), run=known)
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
         """Run the node. An error of the run is emitted as an event and raised."""
@@ -146,7 +147,7 @@ class Nodes:
                 call = SlotCall(run, spec, layer, slot, PROPOSER, own.shown(run, slot), config, node=name)
                 if run.settings.context.stream_drafts:
                     call.sink = lambda: Tokens(run.emit, {"moa": "draft_token", **place}, started)
-                if added and (reason := await _cannot_be_added(run)):
+                if added and (reason := call.shown.absent or await _cannot_be_added(run)):
                     call.outcome.unsent(reason)
                     notes = list[Note]()
                 else:

@@ -24,6 +24,7 @@ from langgraph.runtime import get_runtime
 from moa_graph.costs.call_log import CallLog
 from moa_graph.errors import ConfigError
 from moa_graph.graph.latch import Latch, Rule
+from moa_graph.graph.state_checks import check_place, check_run
 from moa_graph.mixture.context import Settings, settings
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.models.retries import RetryBudget
@@ -270,28 +271,36 @@ class Runs:
 
         Raises:
             ConfigError: The thread was begun under another mixture.
-            InputError: No run has begun in the thread.
+            InputError: No run has begun in the thread, or a person broke the fields that say where it is.
         """
         info = state.get("run")
         if not info:
             raise UpdateError(NOT_BEGUN)
-        if info["mixture"] != self.mixture.hash:
+        try:
+            run_id, mixture, shape = str(info["id"]), info["mixture"], (info["layers"], info["combine"])
+            most = self._most_calls.get(shape)
+        except (KeyError, TypeError):
+            check_run(info, self.mixture)
+            raise
+        if mixture != self.mixture.hash:
             raise ConfigError(
-                f"this thread's unfinished run belongs to another mixture (hash {info['mixture']}, this one is "
+                f"this thread's unfinished run belongs to another mixture (hash {mixture}, this one is "
                 f"{self.mixture.hash}). Resume it with that mixture, or send a new message to start again."
             )
-        shape = info["layers"], info["combine"]
-        if shape not in self._most_calls:
-            self._most_calls[shape] = self.mixture.calls(*shape)
+        if most is None:
+            check_run(info, self.mixture)
+            most = self._most_calls[shape] = self.mixture.calls(*shape)
         runtime = get_runtime()
         thread = runtime.execution_info.thread_id if runtime.execution_info else None
         # Each invocation has a control of its own, unless the caller passes one to several, and an event loop of its
         # own or the background loop. Keys may have changed since an earlier one.
         invocation = runtime.control, asyncio.get_running_loop(), thread
-        with in_run(info["id"], self._most_calls[shape], invocation=invocation, last=last) as live:
-            # Once per process and resume: a resume brings a context object of its own.
+        with in_run(run_id, most, invocation=invocation, last=last) as live:
+            # Once per process and resume: a resume brings a context object of its own, and what a person edited.
             if live.settings is None or live.settings[0] is not runtime.context:
+                check_run(info, self.mixture)
                 live.settings = runtime.context, settings(self.mixture, runtime.context).begun(info)
+                check_place(state, live.settings[1])
             yield Run(live.settings[1], state, live, self.ledger, runtime.stream_writer)
 
     @cached_property

@@ -49,12 +49,14 @@ class Shown:
         instruction: What to do with them; None for the mixture's own prompt.
         notes: Further texts after the drafts, such as an analysis.
         for_all: Whether every slot of the round is shown the same.
+        absent: Why there is nothing to show, so that the slot is not asked: a person dropped its draft.
     """
 
     texts: list[str] = field(default_factory=list)
     instruction: str | None = None
     notes: list[Part] = field(default_factory=list)
     for_all: bool = True
+    absent: str | None = None
 
 
 def note_part(label: str, text: str) -> Part:

@@ -1,8 +1,9 @@
 """What a run carries: its values, the graph's state and the reducers of its fields."""
 
 from moa_graph.state.channels import MoAInput, MoAOutput, MoAState
-from moa_graph.state.drafts import by_place, merge_drafts, merge_notes
+from moa_graph.state.drafts import by_place, merge_drafts
 from moa_graph.state.messages import add_checked
+from moa_graph.state.notes import merge_notes
 from moa_graph.state.values import (
     COUNTED,
     Draft,

@@ -11,8 +11,9 @@ from langchain_core.messages import AnyMessage
 # list nothing.
 from typing_extensions import TypedDict
 
-from moa_graph.state.drafts import merge_drafts, merge_notes
+from moa_graph.state.drafts import merge_drafts
 from moa_graph.state.messages import add_checked
+from moa_graph.state.notes import merge_notes
 from moa_graph.state.values import Draft, Note, Record, RunInfo
 
 __all__ = ["MoAInput", "MoAOutput", "MoAState"]

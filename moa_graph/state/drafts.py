@@ -1,4 +1,4 @@
-"""The reducers of drafts and notes, which also check drafts that a person edits."""
+"""The reducer of drafts, which also checks drafts that a person edits."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from moa_graph.state.field_errors import field_problems, place_of
 from moa_graph.state.updates import UpdateError
-from moa_graph.state.values import Draft, Note
+from moa_graph.state.values import Draft
 
-__all__ = ["by_place", "merge_drafts", "merge_notes"]
+__all__ = ["by_place", "merge_drafts"]
 
 
 def merge_drafts(left: Sequence[Draft], right: Any) -> list[Draft]:
@@ -40,17 +40,6 @@ def by_place(drafts: Sequence[Draft]) -> list[Draft]:
     """
     last = {(d["layer"], d["slot"]): d for d in drafts}
     return [last[key] for key in sorted(last)]
-
-
-def merge_notes(left: Sequence[Note], right: Sequence[Note]) -> list[Note]:
-    """Return notes keyed by (layer, kind, slot): a later one replaces an earlier one; ordered by that key.
-
-    Args:
-        left: The notes of the state.
-        right: What a node writes.
-    """
-    merged = {(note["layer"], note["kind"], note["slot"]): note for note in (*left, *right)}
-    return [merged[key] for key in sorted(merged)]
 
 
 _WAY_OUT = (

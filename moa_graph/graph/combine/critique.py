@@ -52,7 +52,9 @@ class Critique(Combiner[Options]):
         if not any(name.startswith("reviewer-") for name in state["next"]):
             return Step(layer, [f"reviewer-{draft['slot']}" for draft in drafts])
         names = run.settings.rounds[base]
-        authors = [names[note["slot"]] for note in notes_of(state, "review", layer) if _problems(note)]
+        there = {draft["slot"] for draft in drafts}
+        reviews = notes_of(state, "review", layer)
+        authors = [names[note["slot"]] for note in reviews if note["slot"] in there and _problems(note)]
         return Step(layer + 1, authors) if authors else super().after(run)
 
     async def _review(self, name: str, slot: int, run: Run, config: RunnableConfig) -> list[Note]:
@@ -64,7 +66,9 @@ class Critique(Combiner[Options]):
         def reviewer(number: int) -> Proposer:
             return self.options.reviewer_of(number, proposers, run.settings.aggregator)
 
-        text = next(draft["text"] for draft in drafts if draft["slot"] == slot)
+        text = next((draft["text"] for draft in drafts if draft["slot"] == slot), None)
+        if text is None:  # dropped by a person after the reviewers were chosen
+            return []
         instruction = "\n".join([REVIEW, *([RUBRIC, self.options.rubric] if self.options.rubric else [])])
         note = await call(
             run, config, reviewer(slot), Shown([text], instruction=instruction), _read,
@@ -77,8 +81,10 @@ class Critique(Combiner[Options]):
         layer = run.state["layer"]
         if layer <= run.settings.base:
             return super().shown(run, slot)
-        mine = next(draft for draft in counted(run.state["drafts"], layer - 1) if draft["slot"] == slot)
-        note = next(note for note in notes_of(run.state, "review", layer - 1) if note["slot"] == slot)
+        mine = next((draft for draft in counted(run.state["drafts"], layer - 1) if draft["slot"] == slot), None)
+        note = next((note for note in notes_of(run.state, "review", layer - 1) if note["slot"] == slot), None)
+        if mine is None or note is None:
+            return Shown(absent="its draft or the review of it was dropped")
         words = "\n".join(f"- {each['kind']}: {each['what']}" for each in _problems(note))
         return Shown([mine["text"]], instruction=REVISE, notes=[note_part("review", words)], for_all=False)
 

@@ -110,7 +110,9 @@ class Select(Combiner[Options]):
         if not verdicts and len(drafts) > 1:
             reason = next((note["error"] for note in notes), None) or "no judge was called"
             return self.synthesis(run, degraded=f"select: no readable verdict ({reason})")
-        means = [_mean([verdict[str(draft["slot"])] for verdict in verdicts]) for draft in drafts]
+        places = [str(draft["slot"]) for draft in drafts]
+        # A draft that a person made count after the verdicts has none, and comes last.
+        means = [_mean([verdict[place] for verdict in verdicts if place in verdict]) for place in places]
         ranked = _ranked(means, alike)
         how = {
             "scores": {str(draft["slot"]): round(mean, 9) for draft, mean in zip(drafts, means, strict=True)},

@@ -39,7 +39,9 @@ class Verify(Combiner[Options]):
         layer = run.state["layer"]
         if layer <= run.settings.base:
             return super().shown(run, slot)
-        mine = next(draft for draft in counted(run.state["drafts"], layer - 1) if draft["slot"] == slot)
+        mine = next((draft for draft in counted(run.state["drafts"], layer - 1) if draft["slot"] == slot), None)
+        if mine is None:
+            return Shown(absent="its draft was dropped")
         note = next((n for n in notes_of(run.state, "check", layer - 1) if n["slot"] == slot), None)
         words = (note["text"] or note["error"]) if note else None
         return Shown(
