@@ -13,6 +13,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from moa_graph.errors import AggregationError
 from moa_graph.graph.follow import RunResult
 from moa_graph.models.reply import BLOCKS
+from moa_graph.models.reply_fields import usage_metadata
 from moa_graph.models.streaming import call_chunks
 from moa_graph.state import Draft, Event, Record, Usage, by_place
 
@@ -94,16 +95,7 @@ def _about(answer: AIMessage, drafts: list[Draft], record: Record, name: str) ->
 
 def _usage(total: Usage) -> UsageMetadata | None:
     """Return the usage of all calls in LangChain's form; None when no provider counted."""
-    tokens = total["input_tokens"] + total["output_tokens"]
-    if not tokens:
-        return None
-    return UsageMetadata(
-        input_tokens=total["input_tokens"],
-        output_tokens=total["output_tokens"],
-        total_tokens=tokens,
-        input_token_details={"cache_read": total["cache_read_tokens"], "cache_creation": total["cache_write_tokens"]},
-        output_token_details={"reasoning": total["reasoning_tokens"]},
-    )
+    return usage_metadata(total) if total["input_tokens"] + total["output_tokens"] else None
 
 
 def _fields(call: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from moa_graph.mixture.price_overrides import Override, Rates, rates
 from moa_graph.mixture.proposer import Proposer
-from moa_graph.state import Usage
+from moa_graph.state import Usage, new_usage
 
 __all__ = ["cache_savings", "cost_of", "is_free", "listed", "load", "loaded", "price", "price_source"]
 
@@ -125,7 +125,7 @@ def cache_savings(spec: Proposer, usage: Usage | None, *, prices: Mapping[str, O
     """
     if usage is None:
         return None
-    uncached = price(spec, Usage({**usage, "cache_read_tokens": 0, "cache_write_tokens": 0}), prices=prices)
+    uncached = price(spec, new_usage(usage["input_tokens"], usage["output_tokens"]), prices=prices)
     cached = price(spec, usage, prices=prices)
     return None if uncached is None or cached is None else uncached - cached
 
@@ -145,9 +145,10 @@ def _public(url: str) -> bool:
 
 
 def _dollars(own: Rates, usage: Usage) -> float:
-    total, output, read, written = _counts(usage)
+    total, output, read, written, long = _counts(usage)
     plain = own.input * (total - read - written) + own.output * output
-    return (plain + own.cache_read * read + own.cache_write * written) / 1e6
+    cached = own.cache_read * read + own.cache_write * (written - long) + own.cache_write_1h * long
+    return (plain + cached) / 1e6
 
 
 def _override(model: str, overrides: Mapping[str, Override]) -> Rates | None:
@@ -165,11 +166,15 @@ def _list_price(spec: Proposer, usage: Usage, *, batch: bool) -> float | None:
     return found
 
 
-def _counts(usage: Usage) -> tuple[int, int, int, int]:
-    """Return input, output, cache read and cache write tokens. Cached tokens are part of the input."""
+def _counts(usage: Usage) -> tuple[int, int, int, int, int]:
+    """Return input, output, cache read and cache write tokens, and those written for an hour.
+
+    Cached tokens are part of the input, and those for an hour a part of the written ones.
+    """
     read = min(usage["cache_read_tokens"], usage["input_tokens"])
     written = min(usage["cache_write_tokens"], usage["input_tokens"] - read)
-    return usage["input_tokens"], usage["output_tokens"], read, written
+    long = min(usage.get("cache_write_1h_tokens", 0), written)
+    return usage["input_tokens"], usage["output_tokens"], read, written, long
 
 
 _loaded = False
@@ -191,7 +196,16 @@ def load() -> None:
 
 @lru_cache(maxsize=4096)
 def _genai(
-    provider: str, name: str, url: str | None, tokens_in: int, tokens_out: int, read: int, written: int, *, batch: bool
+    provider: str,
+    name: str,
+    url: str | None,
+    tokens_in: int,
+    tokens_out: int,
+    read: int,
+    written: int,
+    long: int,
+    *,
+    batch: bool,
 ) -> float | None:
     """Return the price that genai-prices has for the model at its provider, or at the provider whose URL is given."""
     load()
@@ -199,7 +213,11 @@ def _genai(
 
     try:
         usage = genai_prices.Usage(
-            input_tokens=tokens_in, output_tokens=tokens_out, cache_read_tokens=read, cache_write_tokens=written
+            input_tokens=tokens_in,
+            output_tokens=tokens_out,
+            cache_read_tokens=read,
+            cache_write_tokens=written,
+            cache_write_1h_tokens=long,
         )
         where: dict[str, Any] = {"provider_id": provider} if url is None else {"provider_api_url": url}
         # Earlier versions of genai-prices have no prices of batches.

@@ -23,6 +23,9 @@ class Dated(TypedDict):
     output: Annotated[float, Field(description="Dollars per million output tokens.")]
     cache_read: NotRequired[Annotated[float, Field(description="Dollars per million tokens read from a cache.")]]
     cache_write: NotRequired[Annotated[float, Field(description="Dollars per million tokens written to a cache.")]]
+    cache_write_1h: NotRequired[
+        Annotated[float, Field(description="Dollars per million tokens written to a cache for an hour.")]
+    ]
     batch: NotRequired[Annotated[float, Field(description="The part of these prices that a batch costs.")]]
     date: NotRequired[Annotated[str, Field(description="The day on which the price was looked up.")]]
 
@@ -45,6 +48,7 @@ class Rates(NamedTuple):
     output: float
     cache_read: float
     cache_write: float
+    cache_write_1h: float
     batch: float = 1.0
 
     @classmethod
@@ -54,14 +58,20 @@ class Rates(NamedTuple):
         output: float,
         cache_read: float | None = None,
         cache_write: float | None = None,
+        cache_write_1h: float | None = None,
         batch: float = 1.0,
     ) -> Self:
-        """Return rates in which cached tokens cost as much as other input unless they have a price."""
+        """Return rates in which cached tokens cost as much as other input unless they have a price.
+
+        Tokens that a cache keeps for an hour cost as much as other written ones unless they have a price.
+        """
+        written = input if cache_write is None else cache_write
         return cls(
             float(input),
             float(output),
             float(input if cache_read is None else cache_read),
-            float(input if cache_write is None else cache_write),
+            float(written),
+            float(written if cache_write_1h is None else cache_write_1h),
             float(batch),
         )
 

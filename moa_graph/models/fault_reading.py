@@ -161,8 +161,14 @@ _WORDS: Final = (
 """Where providers, gateways and frameworks put their words, the most telling first; case does not matter."""
 
 
-def message_in(body: object, *, deepest: int = _DEEPEST) -> str:
-    """Return the words for people in an error body of any shape; empty without such words."""
+def message_in(body: object, *, deepest: int = _DEEPEST, around: bool = True) -> str:
+    """Return the words for people in an error body of any shape; empty without such words.
+
+    Args:
+        body: The body.
+        deepest: Levels of nesting that are searched.
+        around: Whether objects of any name are searched where no field has words.
+    """
     body = _parsed(body)
     if isinstance(body, str):
         return _title_of(body) or body
@@ -179,6 +185,9 @@ def message_in(body: object, *, deepest: int = _DEEPEST) -> str:
         lists = [(name, value) for name, value in named.items() if isinstance(value, list)][:20]
         several = [f"{name[:40]}: {found}" for name, value in lists if (found := message_in(value, deepest=1))]
         words = "; ".join(several[:3])
+    if not words and around:
+        objects = [value for name, value in named.items() if isinstance(value, Mapping) and name not in _WORDS][:8]
+        words = next((found for value in objects if (found := message_in(value, deepest=deepest - 2))), "")
     place = named.get("loc")
     if words and isinstance(place, list | tuple):  # FastAPI's validation errors
         words = f"{'.'.join(str(part)[:40] for part in place[:6])}: {words}"

@@ -157,14 +157,15 @@ def _usage_from(given: object) -> Usage | None:
     details = _details(given)
     cached = min(_detail(details, "cache_read", "cached_tokens"), sent)
     # Anthropic states the caches of each lifetime in place of the whole.
-    lifetimes = sum(_detail(details, f"ephemeral_{time}_input_tokens") for time in ("5m", "1h"))
-    written = max(_detail(details, "cache_creation", "cache_write_tokens"), lifetimes)
+    short, long = (_detail(details, f"ephemeral_{time}_input_tokens") for time in ("5m", "1h"))
+    written = min(max(_detail(details, "cache_creation", "cache_write_tokens"), short + long), sent - cached)
     return new_usage(
         sent,
         received,
         reasoning_tokens=min(_detail(details, "reasoning", "reasoning_tokens"), received),
         cache_read_tokens=cached,
-        cache_write_tokens=min(written, sent - cached),
+        cache_write_tokens=written,
+        cache_write_1h_tokens=min(long, written),
     )
 
 
@@ -187,13 +188,16 @@ def usage_metadata(usage: Usage | None) -> UsageMetadata | None:
     """Return a usage in LangChain's form."""
     if usage is None:
         return None
+    details: dict[str, int] = {"cache_read": usage["cache_read_tokens"], "cache_creation": usage["cache_write_tokens"]}
+    if long := usage.get("cache_write_1h_tokens"):
+        # As LangChain's Anthropic class states them: the parts in place of the whole.
+        short = usage["cache_write_tokens"] - long
+        details |= {"cache_creation": 0, "ephemeral_5m_input_tokens": short, "ephemeral_1h_input_tokens": long}
     return UsageMetadata(
         input_tokens=usage["input_tokens"],
         output_tokens=usage["output_tokens"],
         total_tokens=usage["input_tokens"] + usage["output_tokens"],
-        input_token_details=InputTokenDetails(
-            cache_read=usage["cache_read_tokens"], cache_creation=usage["cache_write_tokens"]
-        ),
+        input_token_details=InputTokenDetails(**details),  # type: ignore[typeddict-item]  # it takes further names
         output_token_details=OutputTokenDetails(reasoning=usage["reasoning_tokens"]),
     )
 

@@ -12,22 +12,21 @@ import functools
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from langchain_core.messages import BaseMessage
 from pydantic import PrivateAttr
 
 from moa_graph.models.faults import Fault, ProviderError
 from moa_graph.models.openai_http.completions import ShortReply
+from moa_graph.models.openai_http.stream import no_choices
+from moa_graph.models.redaction import one_line
 from moa_graph.models.reply import EXTRAS
 from moa_graph.models.reply_fields import COSTS, stated_cost
 from moa_graph.models.reply_reasoning import ORIGIN, Reasoning, reasoning_by_call
 from moa_graph.models.reply_repair import repaired
 
 __all__ = ["repairing"]
-
-_NO_CHOICES: Final = Fault("malformed", True, None, None, "the reply does not keep to the protocol (it has no choices)")
-"""A stream that ended without any choice. LangChain reports it for whole replies only."""
 
 
 @dataclass
@@ -37,6 +36,7 @@ class _StreamState:
     Attributes:
         calls: The ids of the tool calls so far, in order, for each choice.
         choices: Whether a chunk had choices; None before the first chunk, and with the Responses API.
+        other: The last chunk without a field for choices.
         reasoning: The reasoning so far.
         extras: Whether a chunk had `extra_content`.
         ended: Whether a chunk had a finish reason.
@@ -44,6 +44,7 @@ class _StreamState:
 
     calls: dict[str, list[Any]] = field(default_factory=dict)
     choices: bool | None = None
+    other: dict[str, Any] | None = None
     reasoning: Reasoning = field(default_factory=Reasoning)
     extras: bool = False
     ended: bool = False
@@ -81,7 +82,9 @@ def repairing(kind: type[Any], provider: str | None = None) -> type[Any]:
                 async for chunk in chunks:
                     yield chunk
             if state.choices is False:
-                raise ProviderError(_NO_CHOICES)
+                # LangChain reports it for whole replies only.
+                words = one_line(f"the reply does not keep to the protocol ({no_choices(state.other)})")
+                raise ProviderError(Fault("malformed", True, None, None, words))
 
         def _create_chat_result(self, response: Any, generation_info: Any = None) -> Any:
             response, cost = _readable(response)
@@ -101,6 +104,8 @@ def repairing(kind: type[Any], provider: str | None = None) -> type[Any]:
             cost = stated_cost(chunk)
             state, choices = self._stream_state, chunk.get("choices")
             state.choices = bool(state.choices or choices)
+            if "choices" not in chunk:
+                state.other = chunk
             made = super()._convert_chunk_to_generation_chunk(
                 _indexed(repaired(chunk, chunk=True), state.calls), default_chunk_class, base
             )

@@ -90,6 +90,7 @@ def _part(total: Usage, output: int, thoughts: int, *, first: bool) -> Usage:
         reasoning_tokens=min(thoughts, output),
         cache_read_tokens=total["cache_read_tokens"],
         cache_write_tokens=total["cache_write_tokens"],
+        cache_write_1h_tokens=total.get("cache_write_1h_tokens", 0),
     )
 
 

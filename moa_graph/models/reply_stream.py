@@ -153,7 +153,8 @@ class Pieces:
             return self._usages[0] if self._usages else usage_from(self._metadata.get("token_usage"))
         totals = sum(1 for usage in self._usages if usage["input_tokens"]) > 1
         if totals or self._metadata.get("model_provider") == "openai":
-            return new_usage(**{name: max(u[name] for u in self._usages) for name in Usage.__annotations__})  # type: ignore[literal-required]  # the names are Usage's own
+            counts: list[Mapping[str, Any]] = [*self._usages]
+            return new_usage(**{name: max(each.get(name, 0) for each in counts) for name in Usage.__annotations__})
         return total_usage(self._usages)
 
 

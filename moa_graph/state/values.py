@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, NotRequired, TypeAlias
 
 from pydantic import ConfigDict, Field, with_config
 
@@ -28,6 +28,8 @@ class Usage(TypedDict):
     """Tokens of one call, or of several calls together.
 
     `input_tokens` includes `cache_read_tokens` and `cache_write_tokens`; `output_tokens` includes `reasoning_tokens`.
+    `cache_write_tokens` includes `cache_write_1h_tokens`: those that the cache keeps for an hour, which Anthropic bills
+    higher. It is absent when it is 0.
     """
 
     input_tokens: Count
@@ -35,6 +37,7 @@ class Usage(TypedDict):
     reasoning_tokens: Count
     cache_read_tokens: Count
     cache_write_tokens: Count
+    cache_write_1h_tokens: NotRequired[Count]
 
 
 def new_usage(
@@ -44,6 +47,7 @@ def new_usage(
     reasoning_tokens: int = 0,
     cache_read_tokens: int = 0,
     cache_write_tokens: int = 0,
+    cache_write_1h_tokens: int = 0,
 ) -> Usage:
     """Return a usage.
 
@@ -53,14 +57,18 @@ def new_usage(
         reasoning_tokens: Tokens of reasoning.
         cache_read_tokens: Tokens of the prompt that a cache provided.
         cache_write_tokens: Tokens of the prompt that were written into a cache.
+        cache_write_1h_tokens: Those of them that the cache keeps for an hour.
     """
-    return Usage(
+    usage = Usage(
         input_tokens=input_tokens,
         output_tokens=output_tokens,
         reasoning_tokens=reasoning_tokens,
         cache_read_tokens=cache_read_tokens,
         cache_write_tokens=cache_write_tokens,
     )
+    if cache_write_1h_tokens:
+        usage["cache_write_1h_tokens"] = cache_write_1h_tokens
+    return usage
 
 
 def as_usage(value: Mapping[str, Any]) -> Usage:
@@ -202,5 +210,6 @@ def total_usage(usages: Sequence[Usage | None]) -> Usage:
     Args:
         usages: Usages; None for an unknown one.
     """
-    known = [as_usage(usage) for usage in usages if usage]
-    return new_usage(**{name: min(sum(u[name] for u in known), 2**53 - 1) for name in Usage.__annotations__})  # type: ignore[literal-required]  # the names are Usage's own
+    known: list[Mapping[str, Any]] = [usage for usage in usages if usage]
+    sums = {name: sum(int(usage.get(name) or 0) for usage in known) for name in Usage.__annotations__}
+    return new_usage(**{name: min(count, 2**53 - 1) for name, count in sums.items()})

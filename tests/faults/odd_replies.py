@@ -154,6 +154,11 @@ SHAPES: dict[str, Odd] = {
     "gemini's shape": raw(b'{"candidates":[{"content":{"parts":[{"text":"x"}]}}]}', NONE),
     "legacy completion": raw(b'{"choices":[{"text":"x","finish_reason":"stop","index":0}]}', NONE),
     "code and msg with status 200": raw(b'{"code":429,"msg":"slow down please"}', FAILED, "slow down please"),
+    "no answer, and no words": raw(b'{"Output": {"__type": "UnknownOperation"}}', FAILED, "UnknownOperation"),
+    "an error number with words beside it": raw(b'{"error": 1, "msg": "the reason of it"}', FAILED, "the reason of it"),
+    "an error in data": raw(
+        b'{"code": 500, "data": {"error": {"message": "the reason of it"}}}', FAILED, "the reason of it"
+    ),
     "success false": raw(b'{"success":false,"message":"no such deployment"}', FAILED, "no such deployment"),
     "a list around the reply": raw(json.dumps([completion()]).encode(), NONE),
     "usage true": both(OK, FINE, usage=True),
@@ -449,6 +454,29 @@ STREAMS: dict[str, Odd] = {
         words=FINE,
     ),
     "another choice": stream(FIRST, chunk({"content": "x"}, choice={"index": 1}), TEXT, STOP, DONE, status=set()),
+    "several choices": stream(
+        *[chunk({"content": w}, choice={"index": n}) for w in ("a ", "fine ", "answer") for n in (0, 1)],
+        chunk({}, "length", choice={"index": 1}),
+        STOP,
+        DONE,
+        status=OK,
+        words=FINE,
+    ),
+    "indexes that count chunks": stream(
+        *[chunk({"content": w}, choice={"index": n}) for n, w in enumerate(["a ", "fine ", "answer"])],
+        chunk({}, "stop", choice={"index": 3}),
+        DONE,
+        status=OK,
+        words=FINE,
+    ),
+    "indexes of content blocks": stream(
+        chunk({"reasoning_content": "hm"}),
+        chunk({"content": FINE}, choice={"index": 1}),
+        chunk({}, "stop", choice={"index": 1}),
+        DONE,
+        status=OK,
+        words=FINE,
+    ),
     "role changes": stream(
         FIRST,
         chunk({"role": "user", "content": "a fine "}),
@@ -477,6 +505,43 @@ STREAMS: dict[str, Odd] = {
     "error text": stream(b'data: {"error": "the reason of it"}\n\n', status=FAILED, words="the reason of it"),
     "error with object detail": stream(
         b'data: {"detail": "the reason of it"}\n\n', status=FAILED, words="the reason of it"
+    ),
+    "error in Groq's own field": stream(
+        TEXT,
+        chunk({}, "stop", x_groq={"id": "r", "error": "the reason of it"}),
+        status=FAILED,
+        words="the reason of it",
+    ),
+    "error in a response": stream(
+        TEXT,
+        b'event: response.failed\ndata: {"type": "response.failed", "response": {"status": "failed", '
+        b'"error": {"code": "server_error", "message": "the reason of it"}}}\n\n',
+        status=FAILED,
+        words="the reason of it",
+    ),
+    "error in data": stream(
+        b'data: {"data": {"error": {"message": "the reason of it"}}}\n\n', DONE, status=FAILED, words="the reason of it"
+    ),
+    "error event in JSON": stream(
+        b'data: {"event": "error", "data": {"message": "the reason of it"}}\n\n',
+        DONE,
+        status=FAILED,
+        words="the reason of it",
+    ),
+    "error event in JSON with text": stream(
+        b'data: {"event": "error", "data": "the reason of it"}\n\n', DONE, status=FAILED, words="the reason of it"
+    ),
+    "events of a search": stream(
+        b'data: {"event": {"type": "status", "data": {"description": "Searching"}}}\n\n',
+        TEXT,
+        STOP,
+        b'data: {"base_resp": {"status_code": 0, "status_msg": "success"}}\n\n',
+        DONE,
+        status=OK,
+        words=FINE,
+    ),
+    "events without an answer": stream(
+        b'data: {"Output": {"__type": "UnknownOperation"}}\n\n', DONE, status=FAILED, words="UnknownOperation"
     ),
     "error unframed": stream(
         TEXT, b'{"error": {"message": "the reason of it"}}', status=FAILED, words="the reason of it"

@@ -52,6 +52,10 @@ def test_the_mixtures_own_price_of_cached_tokens() -> None:
     cached = new_usage(1_000_000, 0, cache_read_tokens=500_000, cache_write_tokens=100_000)
     assert cost("openai:gpt-4o", cached, prices=prices) == pytest.approx(4 + 0.5 + 1.25)
     assert cost("openai:gpt-4o", cached, prices={"gpt-4o": (10, 20)}) == pytest.approx(10)
+    hour = new_usage(1_000_000, 0, cache_write_tokens=300_000, cache_write_1h_tokens=100_000)
+    assert cost("openai:gpt-4o", hour, prices=prices) == pytest.approx(7 + 0.3 * 12.5)
+    dearer = {"gpt-4o": {**prices["gpt-4o"], "cache_write_1h": 20}}
+    assert cost("openai:gpt-4o", hour, prices=dearer) == pytest.approx(7 + 0.2 * 12.5 + 2)
 
 
 def test_the_providers_stated_cost_comes_first() -> None:
@@ -89,6 +93,9 @@ def test_what_caches_saved_is_the_difference_to_uncached_input() -> None:
     cached = new_usage(10_000, 100, cache_read_tokens=9_000)
     assert cache_savings(spec, cached) == pytest.approx(0.01125)
     assert cache_savings(spec, new_usage(10_000, 100)) == 0.0
+    hour = new_usage(10_000, 100, cache_write_tokens=9_000, cache_write_1h_tokens=9_000)
+    anthropic = Proposer(model="anthropic:claude-sonnet-4-5")
+    assert cache_savings(anthropic, hour) == pytest.approx(-9_000 * 3 / 1e6)
     assert cache_savings(spec, None) is None and cache_savings(Proposer(model="openai:none"), cached) is None
 
 

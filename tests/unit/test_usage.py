@@ -12,8 +12,9 @@ from moa_graph import create_moa
 from moa_graph.costs.prices import price
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.models.reply import read
-from moa_graph.models.reply_fields import usage_from
+from moa_graph.models.reply_fields import usage_from, usage_metadata
 from moa_graph.models.reply_openai import repairing
+from moa_graph.models.reply_stream import Pieces
 from moa_graph.state import Usage, as_usage, new_usage, total_usage
 from tests.fakes import ServerFault, fake
 
@@ -107,7 +108,33 @@ def test_each_providers_counts_of_caches_and_reasoning_are_read(name: str, *, st
 def test_cache_writes_of_every_lifetime_count() -> None:
     details = {"cache_creation": 0, "ephemeral_5m_input_tokens": 100, "ephemeral_1h_input_tokens": 500}
     found = usage_from({"input_tokens": 1_000, "output_tokens": 1, "input_token_details": details})
-    assert found == new_usage(1_000, 1, cache_write_tokens=600)
+    assert found == new_usage(1_000, 1, cache_write_tokens=600, cache_write_1h_tokens=500)
+    assert found is not None and usage_from(usage_metadata(found)) == found
+
+
+def test_cache_writes_for_an_hour_are_summed_and_stay_absent_when_there_are_none() -> None:
+    hour = new_usage(1_000, 1, cache_write_tokens=600, cache_write_1h_tokens=500)
+    assert total_usage([hour, new_usage(1, 1), hour]).get("cache_write_1h_tokens") == 1_000
+    assert "cache_write_1h_tokens" not in total_usage([new_usage(1, 1, cache_write_tokens=1)])
+    assert as_usage(dict(hour)) == hour
+
+
+def test_cache_writes_for_an_hour_have_their_own_price() -> None:
+    """Anthropic bills a cache write for five minutes with 1.25 times the price of input, for an hour with 2 times."""
+    spec = Proposer(model="anthropic:claude-sonnet-4-5")
+    read, short = price(spec, new_usage(100_000)), price(spec, new_usage(100_000, cache_write_tokens=100_000))
+    long = price(spec, new_usage(100_000, cache_write_tokens=100_000, cache_write_1h_tokens=100_000))
+    assert read and short and long
+    assert (round(short / read, 3), round(long / read, 3)) == (1.25, 2.0)
+
+
+async def test_a_stream_of_anthropics_class_keeps_the_writes_for_an_hour() -> None:
+    details: Any = {"cache_creation": 0, "ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 500}
+    counts: Any = {"input_tokens": 600, "output_tokens": 1, "total_tokens": 601, "input_token_details": details}
+    pieces = Pieces()
+    for text in ("an ", "answer"):
+        pieces.add(AIMessageChunk(text, usage_metadata=counts))
+    assert read(pieces.raw()).usage == new_usage(600, 1, cache_write_tokens=500, cache_write_1h_tokens=500)
 
 
 @pytest.mark.parametrize("output", [0, 7])

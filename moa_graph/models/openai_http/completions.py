@@ -18,7 +18,7 @@ from moa_graph.models.batching import BatchReply, batcher_for
 from moa_graph.models.fault_reading import message_in
 from moa_graph.models.json_bodies import loads
 from moa_graph.models.limits import MAX_ERROR_BYTES, MAX_REPLY_BYTES
-from moa_graph.models.openai_http.stream import chunks_of, raise_error_in, sdk_errors, whole_of
+from moa_graph.models.openai_http.stream import chunks_of, no_choices, raise_error_in, sdk_errors, whole_of
 from moa_graph.models.reply import IN_THREAD
 from moa_graph.models.transport import Transport, body_of, decoded_headers, error_body
 
@@ -102,8 +102,10 @@ class Completions:
         response = await self._post(body, payload)
         received = await self._read(response)
         data = await self._parsed(received)
-        if isinstance(data, dict) and not data.get("error"):  # which LangChain reports
+        if isinstance(data, dict):
             raise_error_in(data, self._url)
+            if "choices" not in data:
+                raise ValueError(no_choices(data))
         if isinstance(data, dict) and _is_plain(data):
             return _Plain(data, response.headers, len(received))
         return await self._as_the_sdk_reads(response, received, payload)

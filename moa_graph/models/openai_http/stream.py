@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import json
+import re
 from collections.abc import AsyncGenerator, Iterator
 from typing import Any
 
@@ -16,6 +18,7 @@ from moa_graph.models.chunk_merging import merged
 from moa_graph.models.fault_reading import message_in
 from moa_graph.models.json_bodies import loads
 from moa_graph.models.limits import MAX_STREAM_BYTES
+from moa_graph.models.openai_http.choices import FirstChoice
 from moa_graph.models.openai_http.sse import Events
 from moa_graph.models.reply_calls import GrowingCalls
 from moa_graph.models.transport import Turns, body_of
@@ -45,7 +48,7 @@ async def chunks_of(url: str, response: aiohttp.ClientResponse, *, logprobs: boo
         response: the head of the reply; its body is still to be read.
         logprobs: whether log probabilities were asked for; others are dropped, because they are kept until the end.
     """
-    turns, frames, ended = Turns(), Events(), False
+    turns, frames, first, ended = Turns(), Events(), FirstChoice(), False
     try:
         with sdk_errors(url):
             async with (
@@ -53,10 +56,14 @@ async def chunks_of(url: str, response: aiohttp.ClientResponse, *, logprobs: boo
                 contextlib.aclosing(_events(response, pieces, frames)) as events,
             ):
                 async for found in events:
-                    for chunk in merged(_chunk(event, url, logprobs) for event in found):
+                    for chunk in merged(first.of(_chunk(event, url, logprobs) for event in found)):
                         ended = ended or _ends(chunk)
                         yield chunk
                         await turns.share()
+        for chunk in merged(first.rest()):
+            ended = ended or _ends(chunk)
+            yield chunk
+            await turns.share()
         if frames.others and not ended:
             raise ValueError(message_in(b"\n".join(frames.others)))
     finally:
@@ -125,9 +132,12 @@ def whole_of(received: bytes, url: str) -> dict[str, Any] | None:
     choices = [each for chunk in chunks for each in chunk.get("choices") or () if isinstance(each, dict)]
     if not choices:
         return None
+    first = FirstChoice()
+    for _ in first.of({"choices": [choice]} for choice in choices):
+        pass
     pieces: dict[Any, list[dict[str, Any]]] = {}
     for choice in choices:
-        pieces.setdefault(choice.get("index"), []).append(choice)
+        pieces.setdefault(choice.get("index") or 0 if first.several else 0, []).append(choice)
     joined = [_joined(each) for each in pieces.values()]
     usages = [chunk["usage"] for chunk in chunks if chunk.get("usage")]
     return {**chunks[0], "choices": joined, "usage": usages[-1] if usages else None}
@@ -168,12 +178,47 @@ def _add_calls(calls: GrowingCalls, given: Any) -> None:
             calls.add(function.get("name"), function.get("arguments"), call.get("id"), call.get("index"))
 
 
+_AROUND = ("x_groq", "response", "data", "result")
+"""Objects in which servers report an error: Groq beside the choices, the Responses API and gateways instead of them."""
+
+_EVENT = ("event", "type", "object", "status")
+"""Fields with an event's name."""
+
+_ERROR_EVENT = re.compile(r"(?:\w+[._])?(?:error|failed)")
+"""A name of an event that reports an error: ``error``, ``response.failed``."""
+
+
 def raise_error_in(data: dict[str, Any], url: str) -> None:
-    """Raise the error that a server reports with a status of success, in the field `error` or instead of an answer."""
-    error = data.get("error")
-    if not error and data.get("choices") is not None:
+    """Raise the error that a server reports with a status of success, in a field for it or instead of an answer."""
+    error, answers = data.get("error"), data.get("choices") is not None
+    if answers and not error and "x_groq" not in data:
         return
-    text = message_in(error) if isinstance(error, dict | list) else message_in(data)
+    said: Any = error if isinstance(error, dict | list) else data
+    if not error:
+        around = [inner.get("error") for name in _AROUND if isinstance(inner := data.get(name), dict)]
+        said = error = next(filter(None, around), None)
+    if not error and answers:
+        return
+    if not error and _is_error_event(data):
+        said = error = data.get("data") or {name: value for name, value in data.items() if name not in _EVENT}
+    # Other events tell of a search, for example: only their own words count, not those deep in them.
+    text = message_in(said) if error else message_in({**data, "base_resp": _failed_response(data)}, around=False)
     if error or text:
         body = error if isinstance(error, dict) else data
         raise openai.APIError(text or "An error occurred during streaming", httpx2.Request("POST", url), body=body)
+
+
+def _is_error_event(data: dict[str, Any]) -> bool:
+    return any(isinstance(name := data.get(field), str) and _ERROR_EVENT.fullmatch(name) for field in _EVENT)
+
+
+def _failed_response(data: dict[str, Any]) -> Any:
+    """Return what MiniMax says of a failure. It says "success" otherwise."""
+    said = data.get("base_resp")
+    return None if isinstance(said, dict) and said.get("status_code") == 0 else said
+
+
+def no_choices(data: dict[str, Any] | None) -> str:
+    """Return what is wrong with a reply without choices, with what the server sent instead."""
+    said = message_in(data) or json.dumps(data, ensure_ascii=False, default=str)[:1000]
+    return f"it has no choices: {said}" if data else "it has no choices"

@@ -105,10 +105,12 @@ def _stop_reason(result: RunResult) -> str:
 
 def _usage(total: Usage) -> dict[str, Any]:
     """Return the tokens of all calls of a run. Anthropic counts cached input tokens apart from the others."""
-    read, written = total["cache_read_tokens"], total["cache_write_tokens"]
+    read, written, long = total["cache_read_tokens"], total["cache_write_tokens"], total.get("cache_write_1h_tokens", 0)
+    lifetimes = {"ephemeral_5m_input_tokens": written - long, "ephemeral_1h_input_tokens": long}
     return {
         "input_tokens": max(total["input_tokens"] - read - written, 0),
         "output_tokens": total["output_tokens"],
         "cache_creation_input_tokens": written,
         "cache_read_input_tokens": read,
+        **({"cache_creation": lifetimes} if long else {}),
     }
