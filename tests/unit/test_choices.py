@@ -34,6 +34,7 @@ SEVERAL: dict[str, list[Piece]] = {
     "interleaved": [(0, "a ", ""), (1, "B ", ""), (0, "c", ""), (1, "D", ""), (1, "", "length"), (0, "", "stop")],
     "the other one begins": [(1, "a ", ""), (0, "B ", ""), (1, "c", ""), (0, "", "length"), (1, "", "stop")],
     "the other one ends first": [(0, "a ", ""), (1, "B", "length"), (0, "c", ""), (0, "", "stop")],
+    "the other one has no end": [(0, "a ", ""), (1, "B", ""), (0, "c", ""), (0, "", "stop")],
     "one after the other": [(0, "a ", ""), (0, "c", "stop"), (1, "B ", ""), (1, "D", "length")],
     "one piece each": [(0, "a c", ""), (1, "B", ""), (1, "", "length"), (0, "", "stop")],
     "one piece each, in order": [(0, "a c", ""), (1, "B", ""), (0, "", "stop"), (1, "", "length")],
