@@ -23,7 +23,7 @@ from langchain_core.messages import (
 
 from moa_graph.graph.media import KINDS, Abilities, Block, blocks_of, kind_of, placeholder, standard
 from moa_graph.models.limits import MAX_ARGUMENT_CHARS
-from moa_graph.models.reply import BLOCKS
+from moa_graph.models.reply_blocks import BLOCKS
 from moa_graph.models.reply_fields import plain
 from moa_graph.models.thoughts import clean, encodable
 

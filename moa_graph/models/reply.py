@@ -18,6 +18,7 @@ from moa_graph.models.fault_reading import message_in
 from moa_graph.models.faults import Fault, Kind
 from moa_graph.models.limits import MAX_ARGUMENT_CHARS, MAX_TEXT_CHARS, ReplyTooLarge
 from moa_graph.models.redaction import one_line
+from moa_graph.models.reply_blocks import BLOCKS, content_text, has_thoughts, must_return, native, refusals_in
 from moa_graph.models.reply_calls import RawCall, checked_calls
 from moa_graph.models.reply_fields import (
     COSTS,
@@ -32,7 +33,7 @@ from moa_graph.models.reply_fields import (
 from moa_graph.models.thoughts import clean
 from moa_graph.state import COUNTED, Status, Usage
 
-__all__ = ["BLOCKS", "EXTRAS", "IN_THREAD", "Raw", "Reply", "content_text", "is_long", "raw_of", "read", "read_reply"]
+__all__ = ["EXTRAS", "IN_THREAD", "Raw", "Reply", "is_long", "raw_of", "read", "read_reply"]
 
 IN_THREAD: Final = 2**17
 """Characters. A longer reply is read in a thread."""
@@ -151,7 +152,7 @@ def _malformed(reason: str, *, retryable: bool = True) -> Reply:
 
 
 def _read(raw: Raw, tools: bool) -> Reply:
-    said = content_text(raw.content)
+    said = raw.content if isinstance(raw.content, str) else content_text(raw.content)
     if len(said) > MAX_TEXT_CHARS:
         raise ReplyTooLarge("answer", MAX_TEXT_CHARS, "characters")
     text, finish = clean(said), finish_of(raw.reasons)
@@ -162,7 +163,7 @@ def _read(raw: Raw, tools: bool) -> Reply:
     status, error, fault = _judge(raw, text, finish, offered, invalid if tools else [])
     usage = None if raw.usage and _uncounted(raw, raw.usage, said) else raw.usage
     message = AIMessage(
-        content=_native(raw.content) if offered and _must_return(raw.content) else text,
+        content=native(raw.content) if offered and must_return(raw.content) else text,
         tool_calls=offered,
         invalid_tool_calls=invalid if tools else [],
         additional_kwargs=_extra(raw.extra) if offered else {},
@@ -214,12 +215,11 @@ def _failed(raw: Raw, finish: Finish) -> tuple[Status, str, Fault]:
 
 def _refusal(raw: Raw) -> str:
     """Return the text of a refusal: Chat Completions and Anthropic have a field for it, Responses a content block."""
-    blocks = raw.content if isinstance(raw.content, list) else []
     said = [raw.extra.get("refusal")]
     details = raw.metadata.get("stop_details")
     if isinstance(details, Mapping) and details.get("type") == "refusal":
         said += [details.get("explanation"), details.get("category")]
-    said += [block.get("refusal") for block in blocks if isinstance(block, Mapping) and block.get("type") == "refusal"]
+    said += refusals_in(raw.content) if isinstance(raw.content, list) else []
     return next((words for given in said if given and (words := message_in(given))), "")
 
 
@@ -232,46 +232,8 @@ def _why_empty(raw: Raw, finish: Finish) -> str:
 
 
 def _has_thoughts(raw: Raw) -> bool:
-    blocks = raw.content if isinstance(raw.content, list) else []
-    kinds = {str(block.get("type")) for block in blocks if isinstance(block, Mapping)}
-    return bool(kinds & _THOUGHTS or raw.extra.keys() & {"reasoning_content", "reasoning"})
+    return has_thoughts(raw.content) or bool(raw.extra.keys() & {"reasoning_content", "reasoning"})
 
-
-# Content.
-
-_THOUGHTS: Final = frozenset({"thinking", "redacted_thinking", "reasoning", "reasoning_content"})
-_TEXTS: Final = frozenset({"text", "output_text", "input_text"})
-_SIGNATURES: Final = frozenset({"signature", "encrypted_content", "thought_signature", "extras"})
-
-
-def content_text(content: object) -> str:
-    """Return the text in a message's content without reasoning blocks."""
-    if isinstance(content, str):
-        return content
-    parts: list[str] = []
-    for block in content if isinstance(content, list) else []:
-        if isinstance(block, str):
-            parts.append(block)
-        elif isinstance(block, Mapping) and str(block.get("type") or "text").lower() in _TEXTS:
-            words = block.get("text")
-            words = words.get("value") if isinstance(words, Mapping) else words
-            parts.append(words if isinstance(words, str) else "")
-    return "".join(parts)
-
-
-def _must_return(content: object) -> bool:
-    """Return whether content has blocks that the provider wants back unchanged in a tool loop."""
-    blocks = [block for block in content if isinstance(block, Mapping)] if isinstance(content, list) else []
-    return any(str(block.get("type")) in _THOUGHTS or _SIGNATURES & block.keys() for block in blocks)
-
-
-def _native(content: Any) -> Any:
-    return plain(content, text=MAX_TEXT_CHARS, values=20_000)
-
-
-BLOCKS: Final = "moa_blocks"
-"""The key in a message's `additional_kwargs` for content blocks that the provider wants back unchanged, where the
-content is text: an answer whose text was streamed before its blocks were complete."""
 
 EXTRAS: Final = "tool_call_extras"
 """The key in a message's `additional_kwargs` for the `extra_content` of its tool calls, by their ids."""

@@ -14,7 +14,8 @@ from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.utils._merge import merge_lists
 
 from moa_graph.models.limits import MAX_TEXT_CHARS, ReplyTooLarge
-from moa_graph.models.reply import Raw, content_text, raw_of
+from moa_graph.models.reply import Raw, raw_of
+from moa_graph.models.reply_blocks import content_text
 from moa_graph.models.reply_calls import GrowingCalls
 from moa_graph.models.reply_fields import reasons_in, usage_from
 from moa_graph.state import Usage, new_usage, total_usage
