@@ -183,7 +183,8 @@ def _recorded(source: Path, options: Any, *, dry_run: bool) -> "TuneResult":
         raise InputError(
             f"--pool is missing: name a file with the models to choose from. ({source} is not a recorded set: it has "
             "no `drafts` with their `model` and `text`. A table with a column for each model needs a row for each "
-            "answer instead, with the columns `model`, `question`, `text` and `gold`)"
+            "answer instead, with the columns `model`, `question`, `text` and `gold`; lm-eval's samples are read by "
+            "their folder)"
         )
     if dry_run or options.sweep:
         raise InputError("a recorded set makes no calls: leave out --dry-run and --sweep")

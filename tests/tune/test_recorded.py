@@ -358,3 +358,67 @@ def test_two_files_of_one_model_are_refused(tmp_path: Path) -> None:
         lines(tmp_path / f"set/a.{ending}", answers())
     with pytest.raises(InputError, match="two files are named a"):
         read_recorded(tmp_path / "set")
+
+
+def sample(number: int, text: str, right: float, filter: str = "strict-match", **fields: Any) -> dict[str, Any]:
+    """A row as lm-eval writes it with `--log_samples`."""
+    return {
+        "doc_id": number, "doc": {"question": f"How many are {number}?", "answer": f"It is {number}.\n#### {number}"},
+        "target": f"It is {number}.\n#### {number}",
+        "arguments": {"gen_args_0": {"arg_0": f"Q: How many are {number}?\nA:", "arg_1": {"until": ["Q:"]}}},
+        "resps": [[text]], "filtered_resps": [text.split()[-1]], "filter": filter, "metrics": ["exact_match"],
+        "doc_hash": "a", "prompt_hash": "b", "target_hash": "c", "exact_match": right, **fields,
+    }  # fmt: skip
+
+
+SAMPLES = "samples_gsm8k_2026-11-20T10-11-12.345678.jsonl"
+
+
+def lm_eval_folder(folder: Path, many: int = 6) -> Path:
+    """What lm-eval leaves of two models: `b` is right on every second question, its strict filter reads nothing."""
+    for name in ("org__a", "b"):
+        rows = []
+        for n in range(many):
+            right = name == "org__a" or n % 2 == 0
+            text = f"I count. The answer is {n if right else n + 100}"
+            rows += [sample(n, text, 0.0 if name == "b" else 1.0), sample(n, text, float(right), "flexible-extract")]
+        lines(folder / name / SAMPLES, rows)
+        (folder / name / "results_2026-11-20T10-11-12.345678.json").write_text("{}")
+    return folder
+
+
+def test_samples_of_lm_eval(tmp_path: Path) -> None:
+    found = run(lm_eval_folder(tmp_path / "out"))
+    assert found.figures()["n"] == 6
+    assert (found.best_single.plan.name, found.ceiling.best_single) == ("org/a", 100)
+    read = read_recorded(tmp_path / "out")
+    assert [prompt.text for prompt in read.prompts][:2] == ["gsm8k 0: How many are 0?", "gsm8k 1: How many are 1?"]
+    scores = dict(zip(read.models, read.samples.scores[:, :, 0].mean(axis=1), strict=True))
+    assert scores == {"org/a": 1.0, "b": 0.5}
+    assert read.samples.votable
+    # Under the names of their models, the same files are the same set.
+    for name in ("org__a", "b"):
+        lines(
+            tmp_path / f"renamed/{name}.jsonl",
+            [json.loads(row) for row in (tmp_path / "out" / name / SAMPLES).read_text().splitlines()],
+        )
+    again = read_recorded(tmp_path / "renamed")
+    assert again.samples.scores.mean() == read.samples.scores.mean() == 0.75
+
+
+BAD_SAMPLES = {
+    "keep one run": {"org__a/samples_gsm8k_2026-11-21T10-11-12.345678.jsonl": [sample(0, "5", 1.0)]},
+    "cannot be mixed": {f"b/{SAMPLES}": [sample(0, "5", 1.0, resps=[[["-1.5", "True"]], [["-2.5", "False"]]])]},
+    "none of the metrics (bleu, ter)": {f"b/{SAMPLES}": [sample(0, "5", 1.0, metrics=["bleu", "ter"], bleu=31.5)]},
+    "doc_id is that of an earlier row": {f"b/{SAMPLES}": [sample(0, "5", 1.0), sample(0, "6", 1.0)]},
+}
+
+
+@pytest.mark.parametrize("said", BAD_SAMPLES)
+def test_samples_that_are_no_graded_texts_are_one_error(tmp_path: Path, said: str) -> None:
+    folder = lm_eval_folder(tmp_path / "out")
+    for name, rows in BAD_SAMPLES[said].items():
+        lines(folder / name, rows)
+    with pytest.raises(InputError) as error:
+        read_recorded(folder)
+    assert said in str(error.value)

@@ -12,6 +12,7 @@ from typing import Any
 from moa_graph.errors import InputError
 from moa_graph.evals.data.files import Row, read_rows
 from moa_graph.evals.prompts.questions import OwnPrompt
+from moa_graph.evals.tune import lm_eval
 from moa_graph.evals.tune.recorded_drafts import LABELS, read_drafts
 from moa_graph.evals.tune.recorded_rows import ID, as_text, drafts_of_model, final_answers, gold_in, gold_of, text_field
 from moa_graph.evals.tune.recorded_set import RecordedSet
@@ -73,7 +74,9 @@ def model_files(folder: Path) -> dict[str, Path]:
 
 def model_rows(folder: Path) -> ModelRows:
     """Return each model's file and its rows."""
-    return {name: (path, read_rows(path)) for name, path in model_files(folder).items()}
+    if samples := lm_eval.sample_files(folder):
+        return lm_eval.read_models(samples)
+    return {name: (path, lm_eval.as_texts(read_rows(path), path)) for name, path in model_files(folder).items()}
 
 
 def holds_texts(rows: ModelRows) -> bool:
