@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from moa_graph.evals.stats.intervals import LEVEL, Floats, cluster_sums, few, mean_and_error, t_quantile
 
 RESAMPLES = 10_000
+_BLOCK = 500
+_MOST_KEPT = 2_000
+"""Prompts up to which random signs are kept for the next pair: 20 MB."""
 _ENUMERATED = 14
 """Up to this number of differing prompts, all sign flips are enumerated."""
 _RELIABLE = 100
@@ -91,7 +96,7 @@ def sign_flip_p(sums: Sequence[float] | Floats, *, seed: int = 0) -> float:
     observed = abs(float(signs @ differing))
     if len(differing) <= _ENUMERATED:
         return _enumerated(differing, observed)
-    reached = _resampled(differing, observed, seed)
+    reached = _resampled(differing, observed, _flips(len(sums), seed))
     if reached >= _RELIABLE:
         return (reached + 1) / (RESAMPLES + 1)
     return min(_saddlepoint(differing, observed), (_RELIABLE + 1) / (RESAMPLES + 1))
@@ -110,16 +115,27 @@ def _enumerated(sizes: Floats, observed: float) -> float:
     return float((np.abs(totals) >= observed - 1e-9).mean())
 
 
-def _resampled(sizes: Floats, observed: float, seed: int) -> int:
+def _resampled(sizes: Floats, observed: float, flips: Iterable[NDArray[np.int8]]) -> int:
     """Return how many of `RESAMPLES` sign flips reach the observed sum."""
+    # The tolerance keeps flips equal to the data equal despite the order of addition.
+    return sum(int((np.abs(block[:, : len(sizes)] @ sizes) >= observed - 1e-9).sum()) for block in flips)
+
+
+def _flips(n: int, seed: int) -> Iterable[NDArray[np.int8]]:
+    """Return `RESAMPLES` random signs for each of `n` prompts, in blocks. All pairs of a comparison use the same."""
+    return _kept(n, seed) if n <= _MOST_KEPT else _drawn(n, seed)
+
+
+@functools.lru_cache(maxsize=1)
+def _kept(n: int, seed: int) -> Sequence[NDArray[np.int8]]:
+    return tuple(_drawn(n, seed))
+
+
+def _drawn(n: int, seed: int) -> Iterator[NDArray[np.int8]]:
     rng = np.random.default_rng(seed)
-    reached = 0
-    # In blocks, because 10,000 x 1,740 signs at once would take 140 MB.
-    for _ in range(0, RESAMPLES, 500):
-        flips = rng.integers(0, 2, size=(500, len(sizes)), dtype=np.int8) * 2 - 1
-        # The tolerance keeps flips equal to the data equal despite the order of addition.
-        reached += int((np.abs(flips @ sizes) >= observed - 1e-9).sum())
-    return reached
+    # In blocks, because 10,000 x 1,740 signs as floats would take 140 MB.
+    for _ in range(0, RESAMPLES, _BLOCK):
+        yield rng.integers(0, 2, size=(_BLOCK, n), dtype=np.int8) * 2 - 1
 
 
 def _saddlepoint(sizes: Floats, observed: float) -> float:
