@@ -67,6 +67,22 @@ def test_a_ledger_that_cannot_be_written_ends_the_run(
     assert provider.stats()["requests"] - before == 3
 
 
+def test_a_result_that_cannot_be_written_is_told_with_the_way_out(
+    tmp_path: Path, provider: Provider, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As on a disk that is full at the end of the run: the calls are paid and recorded."""
+    out = tmp_path / "run"
+    (out / "scores.json").mkdir(parents=True)
+    args = ("alpaca", "-f", mixture(tmp_path, provider), "--judge", "none", "--ids", "0", "--out", out)
+    assert moa(*args) == 3
+    said = capsys.readouterr().err
+    assert "scores.json cannot be written: Is a directory. Make room, or choose another folder, and run again" in said
+    sent = provider.stats()["requests"]
+    (out / "scores.json").rmdir()
+    assert moa(*args) == 0
+    assert provider.stats()["requests"] == sent
+
+
 def test_files_of_an_earlier_run_do_not_stand_beside_new_scores(tmp_path: Path, provider: Provider) -> None:
     out = tmp_path / "run"
     judge = ("--judge", "openai:judge=0.7-err400x1", "--judge-url", provider.url)

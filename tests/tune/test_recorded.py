@@ -11,6 +11,7 @@ import pytest
 from moa_graph import Mixture
 from moa_graph.errors import InputError
 from moa_graph.evals.tune import TuneResult
+from moa_graph.evals.tune.files import read_result
 from moa_graph.evals.tune.recorded import read_recorded
 from moa_graph.evals.tune.run_recorded import tune_recorded
 from moa_graph.evals.tune.settings import Options
@@ -274,6 +275,12 @@ def test_models_beside_their_texts(tmp_path: Path) -> None:
 def test_rows_of_one_draft_each_are_no_repetitions(tmp_path: Path) -> None:
     found = read_recorded(lines(tmp_path / "mine.jsonl", OTHER_FORMS["one draft a row"]))
     assert found.repeated == 0
+
+
+def test_ids_with_a_line_separator_are_shown_again(tmp_path: Path) -> None:
+    rows = [{**row, "id": f"q\u2028{n}"} for n, row in enumerate(drafts())]
+    run(lines(tmp_path / "mine.jsonl", rows), out=tmp_path / "run")
+    assert [row["prompt"] for row in read_result(tmp_path / "run")[1]] == [row["id"] for row in rows]
 
 
 def test_solutions_of_gsm8k_are_right_answers(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from moa_graph.errors import InputError
+from moa_graph.errors import ConfigError, InputError
 from moa_graph.evals.data import tables
 
 Row = dict[str, Any]
@@ -177,20 +177,34 @@ def jsonl_bytes(rows: Iterable[Row]) -> bytes:
 
 
 def write(path: Path, data: bytes) -> None:
-    """Replace `path` by `data` in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    """Replace `path` by `data` in one step.
+
+    Raises:
+        ConfigError: The file cannot be written, or the disk is full.
+    """
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes files that only their owner can read; results get ordinary permissions.
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            _fill(handle, Path(name), data)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be written: {error.strerror or error}. Make room, or choose another folder, and run again; "
+            "recorded calls are not paid for again"
+        ) from error
+
+
+def _fill(handle: int, path: Path, data: bytes) -> None:
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    # mkstemp makes files that only their owner can read; results get ordinary permissions.
+    path.chmod(0o644)
 
 
 def require_writable(folder: Path, what: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from moa_graph.errors import ConfigError, InputError, MoAError
-from moa_graph.evals.data.files import inside, json_bytes, jsonl_bytes, read_text, require_writable, write
+from moa_graph.evals.data.files import inside, json_bytes, jsonl_bytes, read_rows, read_text, require_writable, write
 from moa_graph.evals.tune.mixtures import SOURCE, write_mixture
 from moa_graph.evals.tune.result import RESULT, TuneResult
 
@@ -63,9 +63,10 @@ def _saving(result: TuneResult, path: Path) -> Iterator[None]:
     """Turn what a full disk raises into an error that has the decision: the calls for it were paid."""
     try:
         yield
-    except OSError as error:
+    except ConfigError as error:
+        reason = getattr(error.__cause__, "strerror", None) or error
         raise MoAError(
-            f"{path} cannot be written: {error.strerror or error}. The decision was: {result.sentence} Every paid call "
+            f"{path} cannot be written: {reason}. The decision was: {result.sentence} Every paid call "
             "is in the ledger; make room and run again, which pays nothing"
         ) from error
 
@@ -103,7 +104,6 @@ def read_result(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         raise InputError(f"{folder} holds {begun}")
     try:
         figures = json.loads(read_text(folder / RESULT))
-        rows = [json.loads(line) for line in read_text(folder / PROMPTS).splitlines()]
     except ValueError as error:
         raise InputError(f"{folder} is damaged: {error}. Run `moa tune` with it again") from error
-    return figures, rows
+    return figures, read_rows(folder / PROMPTS)
