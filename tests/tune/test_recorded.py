@@ -277,6 +277,14 @@ def test_rows_of_one_draft_each_are_no_repetitions(tmp_path: Path) -> None:
     assert found.repeated == 0
 
 
+def test_seconds_that_no_clock_gives_are_unknown(tmp_path: Path) -> None:
+    rows = drafts()
+    for row, seconds in zip(rows, (10**400, float("nan"), -5, "soon", 2.5, None), strict=True):
+        row["drafts"][0]["seconds"] = seconds
+    run(lines(tmp_path / "mine.jsonl", rows), out=tmp_path / "run")
+    assert [row[0].seconds for row in read_recorded(tmp_path / "mine.jsonl").rows[0]] == [0, 0, 0, 0, 2.5, 0]
+
+
 def test_ids_with_a_line_separator_are_shown_again(tmp_path: Path) -> None:
     rows = [{**row, "id": f"q\u2028{n}"} for n, row in enumerate(drafts())]
     run(lines(tmp_path / "mine.jsonl", rows), out=tmp_path / "run")

@@ -27,6 +27,7 @@ LABELS = dict.fromkeys(_YES, 1.0) | dict.fromkeys(_NO, 0.0)
 MISSING = "it is not recorded"
 NO_ANSWER = "it has thoughts or white space alone"
 _OTHER_WAYS: tuple[Match, ...] = ("number", "choice")
+_MOST_SECONDS = 1e9
 _GRADED_BY = 2000
 """Drafts that decide how drafts without a grade are compared."""
 
@@ -200,7 +201,8 @@ def _draft(draft: Mapping[str, Any], prompt: OwnPrompt, where: str) -> GradedDra
         return GradedDraft("", 0.0, 0.0, error=NO_ANSWER)
     usage = new_usage(len(prompt.text) // 4, len(whole) // 4)
     seconds = draft.get("seconds")
-    took = float(seconds) if isinstance(seconds, int | float) else 0.0
+    # A number that no clock gives counts as unknown, as text does.
+    took = float(seconds) if isinstance(seconds, int | float) and 0 <= seconds < _MOST_SECONDS else 0.0
     return GradedDraft(text, _grade(draft, text, prompt, where), 0.0, took, usage)
 
 
