@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import aclosing, closing
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Self, Unpack
 
@@ -34,6 +34,7 @@ from moa_graph.chat.structured import Method, structured
 from moa_graph.costs.tokens import prompt_tokens, tokens
 from moa_graph.graph.build import MoAGraph, create_moa
 from moa_graph.graph.follow import follow, follow_sync
+from moa_graph.graph.owned import owned
 from moa_graph.mixture.context import BoundContext
 from moa_graph.mixture.fields import ChatFields
 from moa_graph.mixture.mixture import Mixture
@@ -223,8 +224,7 @@ class ChatMoA(BaseChatModel):
         self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
     ) -> AsyncIterator[AIMessageChunk]:
         config, parent = own_run(config, AsyncCallbackManager)
-        chunks: Any = super().astream(input, config, **({_PARENT: parent} | kwargs))
-        async with aclosing(chunks):
+        async with owned(super().astream(input, config, **({_PARENT: parent} | kwargs))) as chunks:
             async for chunk in chunks:
                 yield chunk
 
@@ -277,7 +277,7 @@ class ChatMoA(BaseChatModel):
     ) -> AsyncIterator[ChatGenerationChunk]:
         run = self._run(messages, stop, run_manager, kwargs, stream=True)
         answer, text = Answer(self.model_name), ChunkFilter()
-        async with aclosing(follow(self._graph, run.input, run.config, context=run.context)) as parts:
+        async with owned(follow(self._graph, run.input, run.config, context=run.context)) as parts:
             while (part := await anext_part(parts)) is not None:
                 for chunk in answer.chunks(part):
                     yield text.add(chunk)

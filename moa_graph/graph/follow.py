@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
-from contextlib import aclosing, closing
+from contextlib import closing
 from typing import Any, NamedTuple
 
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 
+from moa_graph.graph.owned import owned
 from moa_graph.state import Draft, Event, Note, Record
 
 __all__ = ["RunResult", "follow", "follow_sync"]
@@ -47,7 +48,7 @@ async def follow(
         MoAError: The run failed; its `failed` event has been yielded.
     """
     reader = _Reader()
-    async with aclosing(graph.astream(input, config, context=context, stream_mode=[*_MODES])) as parts:
+    async with owned(graph.astream(input, config, context=context, stream_mode=[*_MODES])) as parts:
         async for mode, part in parts:
             if reader.is_event(mode, part):
                 yield part

@@ -118,7 +118,7 @@ class Nodes:
         )
         empty: dict[str, Any] = {"drafts": [], "notes": [], "layer": 0, "next": [], "run": info, "record": None}
         with self.runs.node({**state, **empty}) as run:  # type: ignore[typeddict-item]  # the fields that `empty` has
-            make_models(run)
+            await make_models(run)
             step = self._combiner(run).next(run)
             refuse_too_long(run)
             refuse_few_steps(run, config)

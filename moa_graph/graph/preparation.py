@@ -31,19 +31,19 @@ async def require_keys(specs: Sequence[Proposer]) -> None:
         await asyncio.to_thread(registry.require_embedded, embedded)
 
 
-def make_models(run: Run) -> None:
+async def make_models(run: Run) -> None:
     """Make all models before the first request, and begin to read the price list.
 
     Raises:
         ConfigError: A model cannot be made.
     """
     settings, mixture = run.settings, run.settings.mixture
-    target_of(run, settings.aggregator, AGGREGATOR, quiet=False)
+    await target_of(run, settings.aggregator, AGGREGATOR, quiet=False)
     sampling: dict[str, Any] = {"temperature": settings.temperature, "max_tokens": settings.max_tokens}
     planned = {name for names in settings.rounds for name in names}
     for name, spec in mixture.plan[0]:
         if name in planned:
-            target_of(run, spec, PROPOSER, quiet=not settings.context.stream_drafts)
+            await target_of(run, spec, PROPOSER, quiet=not settings.context.stream_drafts)
         else:
             registry.chat_model(spec, quiet=True, **sampling)
     for spec in mixture.specs[len(mixture.plan[0]) :]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -24,6 +23,7 @@ from langgraph_sdk.schema import RunCreateMetadata
 from moa_graph import errors
 from moa_graph.errors import ConfigError, InputError, MoAError, ServerError
 from moa_graph.graph.input_checks import check
+from moa_graph.graph.owned import owned
 from moa_graph.mixture.context import MoAContext
 from moa_graph.models.thoughts import encodable
 from moa_graph.state import Draft, Event, add_checked, by_place
@@ -93,7 +93,7 @@ class RemoteMoA:
             MoAError: As the local graph does, with the drafts that had arrived. `ServerError` for faults of the server.
         """
         last: dict[str, Any] = {}
-        async with aclosing(self._parts(input, config, context, ["values"])) as parts:
+        async with owned(self._parts(input, config, context, ["values"])) as parts:
             async for _, state in parts:
                 last = state
         return last
@@ -119,7 +119,7 @@ class RemoteMoA:
         """
         alone = isinstance(stream_mode, str)
         modes = [str(stream_mode)] if alone else list(stream_mode)
-        async with aclosing(self._parts(input, config, context, modes)) as parts:
+        async with owned(self._parts(input, config, context, modes)) as parts:
             async for mode, part in parts:
                 yield part if alone else (mode, part)
 
@@ -139,7 +139,7 @@ class RemoteMoA:
             on_run_created=begun.append,
         )
         try:
-            async with aclosing(self._watched(stream, begun, seen)) as parts:
+            async with owned(self._watched(stream, begun, seen)) as parts:
                 async for part in parts:
                     mode, data = part[0], part[1]
                     if mode == "custom":
@@ -166,7 +166,7 @@ class RemoteMoA:
         self, stream: AsyncGenerator[Any, None], begun: Sequence[RunCreateMetadata], seen: _Seen
     ) -> AsyncGenerator[Any, None]:
         """Yield the parts of the stream. A silent stream of a run that is over on the server raises ServerError."""
-        async with aclosing(stream):
+        async with owned(stream) as stream:
             while True:
                 following = asyncio.ensure_future(anext(stream, _NOTHING))
                 try:

@@ -102,7 +102,9 @@ class SlotCall:
     async def send(self) -> None:
         """Make the call. Never raises for a provider's fault; when cancelled, `outcome` shows how far it came."""
         try:
-            target = target_of(self.run, self.spec, self.role, quiet=self.role != AGGREGATOR and self.sink is None)
+            target = await target_of(
+                self.run, self.spec, self.role, quiet=self.role != AGGREGATOR and self.sink is None
+            )
         except ConfigError as exc:
             # `begin` has made all models. A run that is resumed elsewhere may lack a key or a package.
             self.outcome.unsent(str(exc), status="failed")

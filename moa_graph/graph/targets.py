@@ -5,6 +5,7 @@ A target is made once per run, model and role, when the graph begins or at the f
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from moa_graph.models import rate_limit, registry
 from moa_graph.models.batching import batched
 from moa_graph.models.cache_marks import cache_key, wants_marks
 from moa_graph.models.rate_limit import RateLimiter
+from moa_graph.models.reply import is_long
 from moa_graph.models.tools import bound_model, bound_to
 
 __all__ = ["AGGREGATOR", "PROPOSER", "Target", "target_of"]
@@ -72,7 +74,7 @@ class Target:
     marks: bool
 
 
-def target_of(run: Run, spec: Proposer, role: str, *, quiet: bool) -> Target:
+async def target_of(run: Run, spec: Proposer, role: str, *, quiet: bool) -> Target:
     """Return the target of a role's calls, made at the first call.
 
     Args:
@@ -87,11 +89,11 @@ def target_of(run: Run, spec: Proposer, role: str, *, quiet: bool) -> Target:
     key = id(spec), role if role in (PROPOSER, AGGREGATOR) else "", quiet
     found: Target | None = run.live.targets.get(key)
     if found is None or found.source is not run.state["messages"]:
-        found = run.live.targets[key] = _made(run, spec, role, quiet=quiet)
+        found = run.live.targets[key] = await _made(run, spec, role, quiet=quiet)
     return found
 
 
-def _made(run: Run, spec: Proposer, role: str, *, quiet: bool) -> Target:
+async def _made(run: Run, spec: Proposer, role: str, *, quiet: bool) -> Target:
     settings, given, acts = run.settings, bound_to(run.settings), role == AGGREGATOR
     if acts:
         model, options = bound_model(settings, spec)
@@ -101,7 +103,7 @@ def _made(run: Run, spec: Proposer, role: str, *, quiet: bool) -> Target:
     tools, takes, strict = acts and bool(given.bound.get("tools")), abilities(model), wants_strict_turns(spec.label)
     # A fallback of another maker cannot read the first aggregator's reasoning blocks.
     native = spec is settings.aggregator
-    conversation, sent = _conversation(run, tools=tools, native=native, takes=takes, strict=strict)
+    conversation, sent = await _conversation(run, tools=tools, native=native, takes=takes, strict=strict)
     duty = bound_text(given.bound, form=given.form, acts=acts) if role in (PROPOSER, AGGREGATOR) else ""
     after = [spec.system or "", duty]
     refused = _refused([each for each in conversation if not isinstance(each, ToolMessage)], model, takes)
@@ -133,13 +135,18 @@ def _refused(messages: Sequence[BaseMessage], model: object, takes: Abilities) -
     return refused
 
 
-def _conversation(
+async def _conversation(
     run: Run, *, tools: bool, native: bool, takes: Abilities, strict: bool
 ) -> tuple[list[BaseMessage], Sent]:
-    """Return the repaired conversation and its bytes, one for all models that take the same."""
+    """Return the repaired conversation and its bytes, one for all models that take the same.
+
+    A long one is repaired in a thread, so that other tasks run meanwhile.
+    """
     messages, key = run.state["messages"], (tools, native and tools, takes, strict)
     found: tuple[Sequence[BaseMessage], list[BaseMessage], Sent] | None = run.live.conversations.get(key)
     if found is None or found[0] is not messages:
-        made = passed_on(messages, keep_tools=tools, native=native, takes=takes, strict_turns=strict)
+        options: dict[str, Any] = {"keep_tools": tools, "native": native, "takes": takes, "strict_turns": strict}
+        long = is_long(messages)
+        made = await asyncio.to_thread(passed_on, messages, **options) if long else passed_on(messages, **options)
         found = run.live.conversations[key] = messages, made, Sent(made)
     return found[1], found[2]

@@ -28,6 +28,8 @@ __all__ = ["Cleaner", "clean", "encodable"]
 
 _SPACE: Final = re.compile(r"[\s\ufeff\u200b]*")
 """White space, and the invisible characters that some servers send before the first word."""
+_SLICE: Final = 2**15
+"""Characters that are searched at once. Other threads wait as long as a search takes."""
 _QUOTES: Final = "`\"'“”‘’«»"
 
 
@@ -42,13 +44,24 @@ def clean(text: str) -> str:
         text = text.replace("\0", "")
     # Most texts hold no mark. The first three tests are the fastest.
     brackets = "<" in text or "[" in text or "◁" in text
-    if not (brackets and (MARK.search(text) or HARMONY.search(text))) and not GLUED_START.match(text):
+    if not (brackets and _marked(text)) and not GLUED_START.match(text):
         shown = encodable(text).strip()
         return _SPACE.sub("", shown, count=1) if shown[:1] in "\ufeff\u200b" else shown
-    cleaner = Cleaner()
-    shown, restarts = cleaner.feed(text), cleaner.restarts
-    rest = cleaner.rest()
-    return rest if cleaner.restarts > restarts else shown + rest
+    cleaner, restarts = Cleaner(), 0
+    parts: list[str] = []
+    for piece in (*(text[start : start + _SLICE] for start in range(0, len(text), _SLICE)), None):
+        part = cleaner.rest() if piece is None else cleaner.feed(piece)
+        if cleaner.restarts > restarts:
+            restarts = cleaner.restarts
+            parts.clear()
+        parts.append(part)
+    return "".join(parts)
+
+
+def _marked(text: str) -> bool:
+    """Return whether `text` holds a mark."""
+    slices = [(start, start + _SLICE + LONGEST) for start in range(0, len(text), _SLICE)]
+    return any(MARK.search(text, *each) or HARMONY.search(text, *each) for each in slices)
 
 
 def encodable(text: str) -> str:
@@ -169,7 +182,7 @@ class Cleaner:
         if before in _QUOTES and after in _QUOTES and after:
             return True
         if opened(mark) == self._key:
-            self._surplus += 1
+            self._surplus += 1 + self._repeats(mark[0])
         elif closed(mark) == self._key:
             self._state = self._start
         elif opened(mark):
@@ -181,6 +194,13 @@ class Cleaner:
             self._surplus = max(self._surplus, 1)
             self._state = self._start
         return True
+
+    def _repeats(self, mark: str) -> int:
+        """Skip the repetitions of a mark that follow it directly, and return their number. There may be millions."""
+        begin = self._at
+        while self._held.startswith(mark, self._at):
+            self._at += len(mark)
+        return (self._at - begin) // len(mark)
 
     def _glued(self, end: bool) -> bool:
         """Look for the end of an analysis channel whose special tokens were dropped."""
@@ -243,7 +263,17 @@ class Cleaner:
             self._discard()
         elif not mark["wrapper"]:
             self._emit(mark[0])
+            if opened(mark):
+                self._emit_repeats(mark[0])
         return True
+
+    def _emit_repeats(self, mark: str) -> None:
+        """Show the repetitions of an opening mark. The last one stays: what follows decides whether it is quoted."""
+        count = self._repeats(mark) - 1
+        if count >= 0:
+            self._at -= len(mark)
+            self._open += 0 if self._context.code else count
+            self._emit(mark * count)
 
     def _closes_what_precedes(self, mark: re.Match[str], end: bool) -> bool | None:
         """Return whether all text before `mark` is reasoning; None when more text must decide."""

@@ -1,6 +1,9 @@
 """ChatMoA behaves as one chat model, and runs a mixture inside."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
@@ -333,3 +336,25 @@ async def test_a_stream_that_breaks_is_an_error_and_not_two_answers_in_one(provi
     assert len(caught.value.drafts) == 2
     if not fields:
         assert (await moa.ainvoke("hi")).content.startswith("[cutx1")
+
+
+LEFT_EARLY = """
+import asyncio
+from moa_graph import ChatMoA
+from tests.speaking import speaking
+
+async def main():
+    moa = ChatMoA(proposers=[speaking("a b c d"), speaking("e")], aggregator=speaking("one two three four five"))
+    async for chunk in moa.astream("hi"):
+        break
+
+asyncio.run(main())
+"""
+
+
+def test_leaving_a_stream_as_the_last_act_of_a_program_reports_nothing() -> None:
+    """asyncio closes all generators of a loop at once when the loop ends, also those that another one is closing."""
+    root = Path(__file__).parents[2]
+    for _ in range(3):
+        done = subprocess.run([sys.executable, "-c", LEFT_EARLY], cwd=root, capture_output=True, text=True, timeout=100)
+        assert (done.returncode, done.stderr) == (0, "")

@@ -4,11 +4,15 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-from langchain_core.messages import AIMessageChunk, BaseMessage
+import pytest
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from pydantic import Field
 
+from moa_graph import create_moa
 from tests.fakes import Fake, Log, ServerFault, came, fake
+from tests.loop_watch import LoopWatch
+from tests.speaking import speaking
 
 
 class Small(Fake):
@@ -80,3 +84,12 @@ async def test_many_events_in_one_read_let_the_loop_run_in_between() -> None:
     run = await came({"proposers": [fake("a")], "aggregator": rapid}, {"stream_answer": True})
     counting.cancel()
     assert run.error is None and rapid.during[0] >= 5
+
+
+@pytest.mark.parametrize("text", ["hello <think> x " * 50_000, "a `<think>` b" * 50_000])
+async def test_a_long_turn_of_the_history_is_cleaned_beside_the_event_loop(text: str) -> None:
+    graph = create_moa(proposers=[speaking("a"), speaking("b")], aggregator=speaking("c"))
+    await graph.ainvoke({"messages": "the first question makes what the process keeps"})
+    async with LoopWatch() as watch:
+        await graph.ainvoke({"messages": [HumanMessage("one"), AIMessage(text), HumanMessage("two")]})
+    assert watch.freeze_ms < 100

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from moa_graph.models import thoughts
 from moa_graph.models.thoughts import Cleaner, clean, encodable
 
 MARKS = [
@@ -38,6 +39,15 @@ def in_pieces(text: str, cuts: list[int]) -> str:
 @given(TEXTS, st.lists(st.integers(0, 120), max_size=30))
 def test_pieces_joined_are_the_cleaned_whole(text: str, cuts: list[int]) -> None:
     assert in_pieces(text, cuts) == clean(text)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(TEXTS, st.integers(1, 40))
+def test_a_long_text_is_cleaned_in_slices_with_the_same_result(text: str, size: int) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(thoughts, "_SLICE", size)
+        sliced = clean(text)
+    assert sliced == clean(text)
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -198,3 +208,30 @@ def test_time_grows_with_the_length_and_not_faster(unit: str) -> None:
     small = min(seconds(100_000) for _ in range(3))
     # Eight times the text: quadratic time would be 64 times as long.
     assert seconds(800_000) < 24 * small + 0.05
+
+
+OPEN, CLOSE = "<think>" * 3, "</think>"
+ENDS = f"\n\n{CLOSE}"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (f"{OPEN}hm{CLOSE} a {CLOSE} b {CLOSE} yes", "yes"),
+        (f"{OPEN}hm{CLOSE} a {CLOSE} b {CLOSE} c {CLOSE} yes", f"c {CLOSE} yes"),
+        (f"a {OPEN} b{ENDS * 3}\n\nc", f"a {OPEN} b{ENDS * 3}\n\nc"),
+        (f"a {OPEN} b{ENDS * 4}\n\nc", "c"),
+        (f'a {OPEN}" b{ENDS * 2}\n\nc', f'a {OPEN}" b{ENDS * 2}\n\nc'),
+        (f'a {OPEN}" b{ENDS * 3}\n\nc', "c"),
+        (f"a `{OPEN}` b{ENDS}\n\nc", "c"),
+    ],
+)
+def test_repeated_marks_count_one_by_one(text: str, shown: str) -> None:
+    assert clean(text) == shown == in_pieces(text, list(range(0, len(text), 3)))
+
+
+@pytest.mark.parametrize("text", ["<think>" * 100_000, "a " + "<think>" * 100_000, "<" * 700_000])
+def test_a_mark_that_is_repeated_very_often_takes_little_time(text: str) -> None:
+    began = time.process_time()
+    clean(text)
+    assert time.process_time() - began < 0.25
