@@ -75,6 +75,8 @@ def _arguments(given: object, *, cut: bool) -> tuple[dict[str, Any] | None, str 
             value = _json(value) if isinstance(value, str) else value
     except (ValueError, RecursionError):
         return None, "the arguments are not valid JSON"
+    if value is None:  # the text "null", for a call without arguments
+        return {}, None
     if not isinstance(value, Mapping):
         return None, "the arguments are not a JSON object"
     checked = plain(value, text=MAX_ARGUMENT_CHARS, values=100_000, depth=100)
@@ -82,9 +84,15 @@ def _arguments(given: object, *, cut: bool) -> tuple[dict[str, Any] | None, str 
 
 
 def _json(text: str) -> Any:
-    """Return the JSON value in `text`, also where a server repeats the whole text at the end of a stream."""
+    """Return the JSON value in `text`.
+
+    Some servers repeat the whole text at the end of a stream, and proxies for Anthropic begin it with an empty object.
+    """
     value, end = _DECODER.raw_decode(text := text.strip())
     first, rest = text[:end], text[end:].strip()
+    if rest and value == {}:
+        value, end = _DECODER.raw_decode(rest)
+        first, rest = rest[:end], rest[end:].strip()
     if rest and rest != first:
         raise ValueError("text after the JSON")
     return value

@@ -55,8 +55,11 @@ _WORDS: Final[dict[Status, re.Pattern[str]]] = {
 
 
 def _key(reason: str) -> str:
-    """Return a reason's letters, without prefixes such as that of Google's ``FINISH_REASON_STOP``."""
-    return re.sub(r"(?:finish|stop)reason|^reason", "", re.sub(r"[^a-z]", "", reason.lower()))
+    """Return a reason's letters, without prefixes such as those of Google's ``FINISH_REASON_STOP``.
+
+    Its ``function_call_filter: MALFORMED_FUNCTION_CALL`` is no filter of contents.
+    """
+    return re.sub(r"(?:finish|stop)reason|^reason|^functioncallfilter(?=.)", "", re.sub(r"[^a-z]", "", reason.lower()))
 
 
 _STATUS: Final[dict[str, Status]] = {_key(word): status for status, words in _TABLE.items() for word in words.split()}
@@ -211,6 +214,7 @@ def stated_cost(metadata: Mapping[str, Any]) -> float | None:
     """Return the dollars that the provider says the call cost (as OpenRouter does), or None."""
     places = (metadata, metadata.get("token_usage"), metadata.get("usage"))
     costs = [place.get("cost") for place in places if place and isinstance(place, (dict, Mapping))]
+    costs = [cost.get("total_cost") if isinstance(cost, dict) else cost for cost in costs]  # Perplexity's
     kept = metadata.get(COSTS)
     for cost in [*(kept[-1:] if isinstance(kept, list) else []), *costs]:
         if isinstance(cost, (int, float)) and not isinstance(cost, bool) and 0 <= cost < 1e9 and math.isfinite(cost):

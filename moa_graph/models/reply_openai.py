@@ -12,7 +12,7 @@ import functools
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from langchain_core.messages import BaseMessage
 from pydantic import PrivateAttr
@@ -36,7 +36,8 @@ class _StreamState:
     Attributes:
         calls: The ids of the tool calls so far, in order, for each choice.
         choices: Whether a chunk had choices; None before the first chunk, and with the Responses API.
-        other: The last chunk without a field for choices.
+        other: A chunk without choices, which may say why there are none.
+        texts: The text so far.
         reasoning: The reasoning so far.
         extras: Whether a chunk had `extra_content`.
         ended: Whether a chunk had a finish reason.
@@ -45,6 +46,7 @@ class _StreamState:
     calls: dict[str, list[Any]] = field(default_factory=dict)
     choices: bool | None = None
     other: dict[str, Any] | None = None
+    texts: list[str] = field(default_factory=list)
     reasoning: Reasoning = field(default_factory=Reasoning)
     extras: bool = False
     ended: bool = False
@@ -104,14 +106,15 @@ def repairing(kind: type[Any], provider: str | None = None) -> type[Any]:
             cost = stated_cost(chunk)
             state, choices = self._stream_state, chunk.get("choices")
             state.choices = bool(state.choices or choices)
-            if "choices" not in chunk:
+            if not choices and (state.other is None or "choices" not in chunk):
                 state.other = chunk
-            made = super()._convert_chunk_to_generation_chunk(
-                _indexed(repaired(chunk, chunk=True), state.calls), default_chunk_class, base
-            )
+            chunk = _indexed(repaired(_once(chunk, state.texts), chunk=True), state.calls)
+            made = super()._convert_chunk_to_generation_chunk(chunk, default_chunk_class, base)
             if made is not None:
                 first = choices[0] if choices else {}
                 delta = first.get("delta")
+                if delta and isinstance(text := delta.get("content"), str):
+                    state.texts.append(text)
                 _keep(made.message, delta, cost, error=first.get("error"))
                 state.reasoning.add(delta)
                 kept = made.message.additional_kwargs
@@ -161,6 +164,23 @@ def _readable(response: Any) -> tuple[Any, float | None]:
     data = response.model_dump(warnings=False)
     cost = stated_cost(data)
     return type(response).construct(None, **repaired(data)), cost
+
+
+def _once(chunk: dict[str, Any], texts: list[str]) -> dict[str, Any]:
+    """Remove the whole message from a chunk that repeats it in place of a piece, as MiniMax's last one does.
+
+    Other servers send their pieces under that name.
+    """
+    choices = chunk.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    if isinstance(choice, dict) and not choice.get("delta") and isinstance(whole := choice.get("message"), dict):
+        said = "".join(texts)
+        if said and (chunk.get("object") == "chat.completion" or whole.get("content") == said):
+            choice["message"] = {name: value for name, value in whole.items() if name not in _REPEATED}
+    return chunk
+
+
+_REPEATED: Final = frozenset({"content", "reasoning_content", "reasoning", "reasoning_details"})
 
 
 def _indexed(chunk: dict[str, Any], calls: dict[str, list[Any]]) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from moa_graph.models.reply_fields import token_count
 __all__ = ["repaired"]
 
 _COUNTS: Final = ("prompt_tokens", "completion_tokens", "total_tokens")
+_NAMES: Final = {"prompt_tokens": "input_tokens", "completion_tokens": "output_tokens"}
+"""Other names of counts, of proxies for Anthropic and of the Responses API."""
 _DETAILS: Final = ("prompt_tokens_details", "completion_tokens_details")
 _CACHES: Final = {
     "cached_tokens": ("cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens"),
@@ -56,7 +58,7 @@ def _usage(given: Any) -> dict[str, Any] | None:
     """Return a usage whose counts are integers, or None when they are not known."""
     if not isinstance(given, dict):
         return None
-    counts = {name: token_count(given.get(name)) for name in _COUNTS}
+    counts = {name: token_count(given.get(name, given.get(_NAMES.get(name)))) for name in _COUNTS}
     known = {name: count for name, count in counts.items() if count is not None}
     if not {"prompt_tokens", "completion_tokens"} <= known.keys():
         # LangChain would take missing counts for 0. A stated cost has been kept.
@@ -130,7 +132,7 @@ def _call(call: dict[str, Any], *, whole: bool) -> dict[str, Any]:
 
 
 def _function(function: dict[str, Any], *, whole: bool) -> dict[str, Any]:
-    name, arguments = function.get("name"), function.get("arguments")
+    name, arguments = function.get("name"), function.get("arguments", function.get("parameters"))
     if not isinstance(arguments, str | None):
         arguments = json.dumps(arguments)
     if whole and arguments:
@@ -149,4 +151,6 @@ def _object_text(arguments: str) -> str:
             arguments, value = value, json.loads(value, strict=False)
         except (ValueError, RecursionError):
             value = None
+    if value is None and arguments.strip() == "null":
+        return "{}"
     return arguments if isinstance(value, dict) else f"{arguments} (not a JSON object)"

@@ -156,6 +156,17 @@ SHAPES: dict[str, Odd] = {
     "code and msg with status 200": raw(b'{"code":429,"msg":"slow down please"}', FAILED, "slow down please"),
     "no answer, and no words": raw(b'{"Output": {"__type": "UnknownOperation"}}', FAILED, "UnknownOperation"),
     "an error number with words beside it": raw(b'{"error": 1, "msg": "the reason of it"}', FAILED, "the reason of it"),
+    "an empty error beside an answer": both(OK, FINE, error={"message": "", "type": "", "param": None, "code": None}),
+    "MiniMax's error beside an empty answer": both(
+        FAILED,
+        "the reason of it",
+        message={"content": ""},
+        base_resp={"status_code": 1026, "status_msg": "the reason of it"},
+    ),
+    "MiniMax's error and no choices": both(
+        FAILED, "the reason of it", choices=[], base_resp={"status_code": 1013, "status_msg": "the reason of it"}
+    ),
+    "no choices, and words": raw(b'{"choices": [], "msg": "the reason of it"}', FAILED, "the reason of it"),
     "an error in data": raw(
         b'{"code": 500, "data": {"error": {"message": "the reason of it"}}}', FAILED, "the reason of it"
     ),
@@ -505,6 +516,24 @@ STREAMS: dict[str, Odd] = {
     "error text": stream(b'data: {"error": "the reason of it"}\n\n', status=FAILED, words="the reason of it"),
     "error with object detail": stream(
         b'data: {"detail": "the reason of it"}\n\n', status=FAILED, words="the reason of it"
+    ),
+    "events without blank lines": stream((TEXT + STOP + DONE).replace(b"\n\n", b"\n"), status=OK, words=FINE),
+    "the whole answer once more in the end": stream(
+        TEXT,
+        STOP,
+        b'data: {"object": "chat.completion", "choices": [{"index": 0, "finish_reason": "stop", '
+        b'"message": {"role": "assistant", "content": "a fine answer"}}], "base_resp": {"status_code": 0}}\n\n',
+        status=OK,
+        words=FINE,
+    ),
+    "pieces in messages": stream(
+        *[
+            b'data: {"choices": [{"index": 0, "message": {"content": "%b"}}]}\n\n' % w
+            for w in (b"a f", b"ine", b" answer")
+        ],
+        STOP,
+        status=OK,
+        words=FINE,
     ),
     "error in Groq's own field": stream(
         TEXT,

@@ -99,6 +99,17 @@ def test_the_last_of_a_streams_stated_costs_counts() -> None:
         assert (reply.text, reply.cost, reply.usage) == ("fine", 0.25, None)
 
 
+def test_a_stated_cost_may_be_the_total_of_several() -> None:
+    usage = {"prompt_tokens": 1, "completion_tokens": 5}
+    assert read(whole({**usage, "cost": {"input_tokens_cost": 0.1, "total_cost": 0.25}})).cost == 0.25
+    assert read(whole({**usage, "cost": {"input_tokens_cost": 0.1}})).cost is None
+
+
+def test_counts_may_have_the_names_of_other_protocols() -> None:
+    usage = read(whole({"input_tokens": 7, "output_tokens": 3})).usage
+    assert usage and (usage["input_tokens"], usage["output_tokens"]) == (7, 3)
+
+
 def test_fractions_are_rounded_and_details_stay() -> None:
     given = {"prompt_tokens": 5.4, "completion_tokens": 6, "prompt_tokens_details": {"cached_tokens": 3, "x": "y"}}
     usage = whole({**given, "cost": 0.5}).usage_metadata
@@ -110,6 +121,11 @@ def test_calls_with_objects_and_foreign_ids_are_read() -> None:
     (found,) = whole(tool_calls=[call, None, "x"]).tool_calls
     assert (found["name"], found["args"]) == ("f", {"a": 1})
     assert whole(tool_calls="none").tool_calls == []
+    for function in ({"arguments": "null"}, {"arguments": None}, {}):  # no arguments
+        (found,) = whole(tool_calls=[{**call, "function": {"name": "f", **function}}]).tool_calls
+        assert found["args"] == {}
+    (found,) = whole(tool_calls=[{**call, "function": {"name": "f", "parameters": {"a": 1}}}]).tool_calls
+    assert found["args"] == {"a": 1}
     assert whole(tool_calls=[{"function": None}]).content == "fine"
 
 

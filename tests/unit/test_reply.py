@@ -59,6 +59,8 @@ def ended(reason: object, text: str = "Half an", **metadata: Any) -> Reply:
         ({"finish_reason": "error"}, "failed"),
         ({"finish_reason": "abort"}, "failed"),
         ({"finish_reason": "MALFORMED_FUNCTION_CALL"}, "failed"),
+        ({"finish_reason": "function_call_filter: MALFORMED_FUNCTION_CALL"}, "failed"),
+        ({"finish_reason": "content_filter: PROHIBITED_CONTENT"}, "filtered"),
         ({"finish_reason": "insufficient_system_resource"}, "failed"),
         ({"done_reason": "length"}, "truncated"),
         ({"status": "completed"}, "ok"),

@@ -114,6 +114,9 @@ CALLS: list[tuple[list[dict[str, Any]], list[tuple[str, dict[str, Any]]]]] = [
     ([{"index": 0, "id": "a", "name": "f", "args": '{"x"'}, {"index": 1, "id": "b", "name": "g", "args": '{"y"'},
       {"index": 0, "args": ": 1}"}, {"index": 1, "args": ": 2}"}],
      [("f", {"x": 1}), ("g", {"y": 2})]),
+    # An empty object before the arguments, and null in place of one.
+    ([{"index": 0, "id": "a", "name": "f", "args": "{}"}, {"index": 0, "args": '{"x": 1}'}], [("f", {"x": 1})]),
+    ([{"index": 0, "id": "a", "name": "f", "args": "null"}], [("f", {})]),
     # The name in pieces.
     ([{"index": 0, "id": "a", "name": "get_"}, {"index": 0, "name": "x", "args": "{}"}], [("get_x", {})]),
 ]  # fmt: skip

@@ -102,9 +102,10 @@ class Completions:
         response = await self._post(body, payload)
         received = await self._read(response)
         data = await self._parsed(received)
-        if isinstance(data, dict):
+        error = data.get("error") if isinstance(data, dict) else None
+        if isinstance(data, dict) and not (isinstance(error, dict) and any(error.values())):  # which LangChain reports
             raise_error_in(data, self._url)
-            if "choices" not in data:
+            if "choices" not in data or (not data["choices"] and message_in(data)):
                 raise ValueError(no_choices(data))
         if isinstance(data, dict) and _is_plain(data):
             return _Plain(data, response.headers, len(received))

@@ -71,13 +71,18 @@ class Events:
         if line.startswith(_BOM[:1]):
             line = line.lstrip(_BOM)  # some servers begin every event with a byte order mark
         if line.startswith(b"data:"):
-            self._data.append(line[5:].removeprefix(b" "))
+            data, before = line[5:].removeprefix(b" "), None
+            # Some servers leave out the blank line. In one JSON value no line begins so after one that ends so.
+            if self._data and data.startswith((b"{", b"[DONE]")) and self._data[-1].rstrip().endswith(b"}"):
+                before = self._event()
+            self._data.append(data)
             self._data_size += len(line)
-        elif line.startswith(b"{") and line.rstrip().endswith(b"}"):
+            return before
+        if line.startswith(b"{") and line.rstrip().endswith(b"}"):
             return line  # JSON without a frame, as some servers report errors
-        elif line.startswith(b"error:"):  # llama.cpp reports errors in a field of that name
+        if line.startswith(b"error:"):  # llama.cpp reports errors in a field of that name
             return _error(line[6:].strip())
-        elif line.startswith(b"event:"):
+        if line.startswith(b"event:"):
             self._name = line[6:].strip()
         elif not line:
             return self._event()

@@ -191,6 +191,9 @@ _ERROR_EVENT = re.compile(r"(?:\w+[._])?(?:error|failed)")
 def raise_error_in(data: dict[str, Any], url: str) -> None:
     """Raise the error that a server reports with a status of success, in a field for it or instead of an answer."""
     error, answers = data.get("error"), data.get("choices") is not None
+    if isinstance(error, dict) and not any(error.values()):
+        error = data["error"] = None  # gateways send an empty error beside an answer
+    error = error or _failed_response(data)
     if answers and not error and "x_groq" not in data:
         return
     said: Any = error if isinstance(error, dict | list) else data
@@ -202,7 +205,7 @@ def raise_error_in(data: dict[str, Any], url: str) -> None:
     if not error and _is_error_event(data):
         said = error = data.get("data") or {name: value for name, value in data.items() if name not in _EVENT}
     # Other events tell of a search, for example: only their own words count, not those deep in them.
-    text = message_in(said) if error else message_in({**data, "base_resp": _failed_response(data)}, around=False)
+    text = message_in(said) if error else message_in({**data, "base_resp": None}, around=False)
     if error or text:
         body = error if isinstance(error, dict) else data
         raise openai.APIError(text or "An error occurred during streaming", httpx2.Request("POST", url), body=body)
@@ -213,12 +216,14 @@ def _is_error_event(data: dict[str, Any]) -> bool:
 
 
 def _failed_response(data: dict[str, Any]) -> Any:
-    """Return what MiniMax says of a failure. It says "success" otherwise."""
+    """Return what MiniMax says of a failure. It says "success" otherwise, also beside an answer."""
     said = data.get("base_resp")
-    return None if isinstance(said, dict) and said.get("status_code") == 0 else said
+    return said if isinstance(said, dict) and said.get("status_code") else None
 
 
 def no_choices(data: dict[str, Any] | None) -> str:
     """Return what is wrong with a reply without choices, with what the server sent instead."""
-    said = message_in(data) or json.dumps(data, ensure_ascii=False, default=str)[:1000]
-    return f"it has no choices: {said}" if data else "it has no choices"
+    said = message_in(data)
+    if not said and data and "choices" not in data:
+        said = json.dumps(data, ensure_ascii=False, default=str)[:1000]
+    return f"it has no choices: {said}" if said else "it has no choices"
