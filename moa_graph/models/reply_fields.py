@@ -57,7 +57,7 @@ _WORDS: Final[dict[Status, re.Pattern[str]]] = {
 def _key(reason: str) -> str:
     """Return a reason's letters, without prefixes such as those of Google's ``FINISH_REASON_STOP``.
 
-    Its ``function_call_filter: MALFORMED_FUNCTION_CALL`` is no filter of contents.
+    Its ``function_call_filter: MALFORMED_FUNCTION_CALL`` does not filter contents.
     """
     return re.sub(r"(?:finish|stop)reason|^reason|^functioncallfilter(?=.)", "", re.sub(r"[^a-z]", "", reason.lower()))
 
