@@ -117,8 +117,9 @@ class Batch:
             ServerError: The server stayed unreachable.
             OSError: A file cannot be read or written.
         """
-        if self.target.is_dir() or self.target.resolve() == self.source.resolve():
-            raise InputError(f"{self.target}: is a folder or the file of questions. Choose another output.")
+        require_target(self.target)
+        if self.target.resolve() == self.source.resolve():
+            raise InputError(f"{self.target}: is the file of questions. Choose another output.")
         require_lines(self.source, str(self.source))
         self.totals.lines = count(self.source, self.shard)
         self._cap = SpendingCap(self.max_cost)
@@ -255,6 +256,16 @@ class Batch:
 
 def _size(entry: Question) -> int:
     return len(json.dumps(entry.messages))
+
+
+def require_target(target: Path) -> None:
+    """Check that the output is a regular file or does not exist: a finished batch takes the place of what is there.
+
+    Raises:
+        InputError: It is a folder, a device, a pipe or a symbolic link.
+    """
+    if target.is_symlink() or (target.exists() and not target.is_file()):
+        raise InputError(f"{target}: a folder, a symbolic link or not a regular file. Choose another output.")
 
 
 def _locked(part: Path) -> TextIO:

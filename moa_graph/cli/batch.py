@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from moa_graph.cli.batch_files import STANDARD, opened_files, other_mixtures
+from moa_graph.cli.batch_files import STANDARD, check_files, opened_files, other_mixtures
 from moa_graph.cli.batch_options import (
     AT_ONCE,
     POLL,
@@ -120,8 +120,7 @@ def batch(
     """
     from moa_graph.batch import Shard
 
-    if source != STANDARD and not source.is_file():
-        raise InputError(f"{source}: no such file.")
+    check_files(source, target)
     if url:
         asker: Mixture | Server = server(url, graph, preset, file, proposers, base_url)
     else:

@@ -17,6 +17,24 @@ STANDARD = Path("-")
 """The name of standard input as IN, and of standard output as OUT."""
 
 
+def check_files(source: Path, target: Path) -> None:
+    """Check IN and OUT before anything is asked.
+
+    Raises:
+        InputError: One of them is not a regular file, or both are the same.
+    """
+    if source != STANDARD and not source.is_file():
+        reason = "not a regular file. Pipe its lines to the command, with - as IN" if source.exists() else "no such file"
+        raise InputError(f"{source}: {reason}.")
+    if target == STANDARD:
+        return
+    from moa_graph.batch.run import require_target
+
+    require_target(target)
+    if source != STANDARD and target.exists() and target.samefile(source):
+        raise InputError(f"{target}: OUT is IN, whose questions the answers would replace. Name another file.")
+
+
 @contextmanager
 def opened_files(source: Path, target: Path, *, text: bool) -> Iterator[tuple[Path, Path]]:
     """Yield the files to read questions from and to write results to.
@@ -30,12 +48,8 @@ def opened_files(source: Path, target: Path, *, text: bool) -> Iterator[tuple[Pa
         text: Whether each line of `source` is a question.
 
     Raises:
-        InputError: `source` is not a file, is the target as well, or has no lines of text.
+        InputError: `source` has no lines of text.
     """
-    if source != STANDARD and not source.is_file():
-        raise InputError(f"{source}: no such file.")
-    if source != STANDARD and target.exists() and target.samefile(source):
-        raise InputError(f"{target}: OUT is IN, whose questions the answers would replace. Name another file.")
     with tempfile.TemporaryDirectory(prefix="moa-batch-") as made:
         given, name = source, str(source)
         if source == STANDARD:

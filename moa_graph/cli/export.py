@@ -16,12 +16,14 @@ def check_target(path: Path) -> None:
     """Check that a target can be written, before anything is paid.
 
     Raises:
-        InputError: The ending is unknown, or the folder does not exist.
+        InputError: The ending is unknown, the folder does not exist, or the target is not a regular file.
     """
     if path.suffix.lower() not in WRITERS:
         raise InputError(f"--save {path}: unknown ending; use one of {', '.join(WRITERS)}.")
     if not path.parent.is_dir():
         raise InputError(f"--save {path}: the folder {path.parent} does not exist.")
+    if path.exists() and not path.is_file():
+        raise InputError(f"--save {path}: a folder or not a regular file. Choose another name.")
 
 
 def save(path: Path, question: str, result: Mapping[str, Any]) -> None:

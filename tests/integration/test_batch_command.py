@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +55,23 @@ def test_exit_codes(files: tuple[str, str, str], provider: Provider, capsys: pyt
     assert main(["batch", source, out, "--file", mixture, "--shard", "3/2"]) == 3
     assert main(["batch", source, out, "--file", mixture, "--layers", "99"]) == 3
     assert main(["batch", source, out, "--url", "127.0.0.1:9"]) == 3
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pipes among files")
+def test_only_regular_files_are_read_and_replaced(
+    files: tuple[str, str, str], provider: Provider, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A finished batch takes the place of OUT: run by root, it made a file of /dev/null."""
+    source, out, mixture = files
+    pipe, link = Path(out).with_name("pipe"), Path(out).with_name("link")
+    os.mkfifo(pipe)
+    link.symlink_to(Path(out).with_name("elsewhere"))
+    for target in (pipe, link):
+        assert main(["batch", source, str(target), "--file", mixture]) == 2
+        assert f"{target}: a folder, a symbolic link or not a regular file." in capsys.readouterr().err
+    assert main(["batch", str(pipe), out, "--file", mixture]) == 2
+    assert "not a regular file. Pipe its lines to the command, with - as IN." in capsys.readouterr().err
+    assert pipe.is_fifo() and link.is_symlink() and not provider.requests()
 
 
 @pytest.mark.parametrize("text", [["--text"], []])

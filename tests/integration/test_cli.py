@@ -173,6 +173,19 @@ def test_answers_are_saved_as_json_and_markdown(provider: Provider, capsys: pyte
     assert "## Answer" in text and "p1-b (openai:b): ok" in text
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pipes among files")
+def test_a_target_that_cannot_take_the_answer_is_refused_before_any_request(
+    provider: Provider, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "folder.md").mkdir()
+    os.mkfifo(tmp_path / "pipe.json")
+    file = mixture(provider, "a")
+    for name in ("folder.md", "pipe.json"):
+        assert main(["ask", "--file", file, "--save", str(tmp_path / name), "hi"]) == 2
+        assert "a folder or not a regular file. Choose another name." in capsys.readouterr().err
+    assert not provider.requests()
+
+
 def test_notes_are_saved_and_printed_as_json(provider: Provider, capsys: pytest.CaptureFixture[str]) -> None:
     file = mixture(provider, "a", "b", combine={"name": "vote", "answer": "last_line", "stop": False})
     saved = [word for name in ("out.json", "out.md", "out.html") for word in ("--save", name)]
