@@ -23,9 +23,10 @@ def check_files(source: Path, target: Path) -> None:
     Raises:
         InputError: One of them is not a regular file, or both are the same.
     """
+    if source != STANDARD and not source.exists():
+        raise InputError(f"{source}: no such file.")
     if source != STANDARD and not source.is_file():
-        reason = "not a regular file. Pipe its lines to the command, with - as IN" if source.exists() else "no such file"
-        raise InputError(f"{source}: {reason}.")
+        raise InputError(f"{source}: not a regular file. Pipe its lines to the command, with - as IN.")
     if target == STANDARD:
         return
     from moa_graph.batch.run import require_target

@@ -34,6 +34,7 @@ from moa_graph.graph.records import not_enough, under_new_id
 from moa_graph.graph.runs import ANSWER, Run, Runs, Step
 from moa_graph.graph.schema_checks import check_schemas
 from moa_graph.graph.slot import SlotCall
+from moa_graph.graph.state_checks import not_a_state, not_here
 from moa_graph.graph.targets import AGGREGATOR, PROPOSER
 from moa_graph.mixture.context import settings
 from moa_graph.mixture.mixture import Mixture
@@ -69,7 +70,10 @@ class Node(Runnable[Any, dict[str, Any]]):
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
         """Run the node. An error of the run is emitted as an event and raised."""
         try:
-            messages = input["messages"]
+            try:
+                messages = input["messages"]
+            except (KeyError, TypeError):  # a person sends something else to this node
+                raise not_a_state(input) from None
             if not (isinstance(messages, list) and all(isinstance(message, BaseMessage) for message in messages)):
                 # `Overwrite` puts whatever the caller gave past the reducer.
                 input = {**input, "messages": add_checked([], messages)}
@@ -139,7 +143,10 @@ class Nodes:
         async def work(state: MoAState, config: RunnableConfig) -> dict[str, Any]:
             with self.runs.node(state) as run:
                 layer, own = state["layer"], self.combiners[run.settings.combine.name]
-                slot = run.settings.rounds[layer - 1].index(name)
+                try:
+                    slot = run.settings.rounds[layer - 1].index(name)
+                except (IndexError, ValueError):  # a person goes to this node
+                    raise not_here(name, layer) from None
                 place = {"layer": layer, "slot": slot, "proposer": name}
                 started = {"moa": "draft_started", **place, "model": spec.label}
                 run.emit(started)

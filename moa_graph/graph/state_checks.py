@@ -12,7 +12,7 @@ from moa_graph.state.notes import check_notes
 from moa_graph.state.updates import UpdateError
 from moa_graph.state.value_text import given
 
-__all__ = ["check_next", "check_place", "check_run"]
+__all__ = ["check_next", "check_place", "check_run", "not_a_state", "not_here"]
 
 _WAY_OUT = "The graph's own nodes write this field: put back what they wrote, or fork the thread from an earlier step."
 
@@ -53,9 +53,19 @@ def check_place(state: Mapping[str, Any], settings: Settings) -> None:
     proposers = {node.name for node in settings.mixture.plan[0]}
     for name in state["next"]:
         if name in proposers and name not in here:
-            raise UpdateError(f"state.next: {name} does not run in layer {layer}, which is state.layer. {_WAY_OUT}")
+            raise not_here(name, layer)
     if state["notes"]:
         check_notes(state["notes"])
+
+
+def not_here(name: str, layer: int) -> UpdateError:
+    """Return the error of a proposer that is to run in a layer that is not its own."""
+    return UpdateError(f"state.next: {name} does not run in layer {layer}, which is state.layer. {_WAY_OUT}")
+
+
+def not_a_state(sent: Any) -> UpdateError:
+    """Return the error of a node that is sent something else than the graph's state."""
+    return UpdateError(f"state.messages: missing, in what was sent to a node of this graph ({given(sent)}). {_WAY_OUT}")
 
 
 def check_next(chosen: Any, known: Container[str]) -> None:

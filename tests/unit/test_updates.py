@@ -9,7 +9,7 @@ import pytest
 from langchain_core.messages import HumanMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.errors import InvalidUpdateError
-from langgraph.types import Command, Overwrite
+from langgraph.types import Command, Overwrite, Send
 
 from moa_graph import InputError, create_moa
 from tests.fakes import Fake, fake
@@ -80,3 +80,23 @@ async def test_a_new_thread_cannot_go_to_a_step_of_a_run(node: str) -> None:
     command: Any = Command(goto=node, update={"messages": [HumanMessage("q")]})
     with pytest.raises(InputError, match="no run has begun in this thread"):
         await graph_of(fake("a")).ainvoke(command, CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("goto", "reason"),
+    [
+        ("p0-a", r"state\.next: p0-a does not run in layer 2"),
+        (Send("p0-a", {"a": 1}), r"state\.messages: missing"),
+        (Send("gather", 5), r"state\.messages: missing"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("sync", [False, True])
+async def test_a_proposer_that_a_person_calls_out_of_its_layer_is_refused(
+    goto: Any, reason: str, *, sync: bool
+) -> None:
+    graph = graph_of(proposer := fake("a"))
+    await graph.ainvoke({"messages": "q"}, CONFIG)
+    with pytest.raises(InputError, match=reason):
+        graph.invoke(Command(goto=goto), CONFIG) if sync else await graph.ainvoke(Command(goto=goto), CONFIG)
+    assert len(proposer.sent) == 1
