@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
-__all__ = ["adapted", "call_options", "without_litellm_retries"]
+__all__ = ["adapted", "call_options", "unstreamed", "without_litellm_retries"]
 
 _LIMITS = ("max_tokens", "num_predict", "max_output_tokens", "max_tokens_to_sample", "max_completion_tokens")
 """What LangChain's model classes call the limit of an answer's tokens."""
@@ -32,13 +32,22 @@ def adapted(model: BaseChatModel, wanted: dict[str, Any], *, quiet: bool) -> Bas
         if value is not None and known in fields:
             update[known] = value
     if quiet:
-        update["disable_streaming"] = True
+        update |= unstreamed(model)
     if "max_retries" in fields and getattr(model, "max_retries", 0) != 0:
         update["max_retries"] = 0
     if "stream_chunk_timeout" in fields:
         update["stream_chunk_timeout"] = None  # a task for every chunk; deadlines belong to the call
     update |= _openai_clients(model) if hasattr(model, "root_async_client") else _resource(model)
     return without_litellm_retries(model.model_copy(update=update) if update else model)
+
+
+def unstreamed(model: BaseChatModel) -> dict[str, Any]:
+    """Return the settings with which a copy of `model` never streams.
+
+    `disable_streaming` alone is not enough: with `streaming=True`, LangChain's OpenAI models then ask for a stream that
+    they do not read.
+    """
+    return {"disable_streaming": True, **({"streaming": False} if getattr(model, "streaming", False) else {})}
 
 
 def without_litellm_retries(model: BaseChatModel) -> BaseChatModel:

@@ -103,7 +103,7 @@ def chat_model(
         "max_tokens": spec.max_tokens if max_tokens is None else max_tokens,
     }
     # Imported here, because LangChain's model classes are slow to import and a graph is built without them.
-    from moa_graph.models.adapted import adapted, call_options
+    from moa_graph.models.adapted import adapted, call_options, unstreamed
     from moa_graph.models.redacting import redacting
 
     kept = _models.setdefault(asyncio.get_running_loop(), OrderedDict())
@@ -115,7 +115,7 @@ def chat_model(
         kept.move_to_end(key)
         return kept[key]
     model = _made(spec, {name: value for name, value in sampling.items() if value is not None})
-    made = model.model_copy(update={"disable_streaming": True}) if quiet else model
+    made = model.model_copy(update=unstreamed(model)) if quiet else model
     kept[key] = redacting(made, call_options(made), fixed=True)
     if len(kept) > _KEPT:
         kept.popitem(last=False)

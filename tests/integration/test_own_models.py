@@ -51,3 +51,15 @@ async def test_the_callers_own_time_limit_still_holds(provider: Provider) -> Non
     async with asyncio.timeout(20):
         result = await graph.ainvoke({"messages": "hi"})
     assert [draft["status"] for draft in result["drafts"]] == ["ok", "failed"]
+
+
+@pytest.mark.parametrize("responses", [False, True])
+async def test_a_model_that_is_set_to_stream_drafts_too(provider: Provider, *, responses: bool) -> None:
+    """`streaming=True` is common in LangChain code. Proposers do not stream, whatever they are set to."""
+    mine = own(provider, "a", streaming=True, use_responses_api=responses)
+    named = {"model": "openai:c", "base_url": provider.url, "params": {"streaming": True}}
+    graph = create_moa(proposers=[mine, named], aggregator=own(provider, "b", streaming=True), max_attempts=1)
+    result = await graph.ainvoke({"messages": "hi"})
+    assert [draft["status"] for draft in result["drafts"]] == ["ok", "ok"]
+    assert result["messages"][-1].text.startswith("[b]")
+    assert mine.streaming and not mine.disable_streaming
