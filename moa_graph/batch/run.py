@@ -112,7 +112,7 @@ class Batch:
             The totals.
 
         Raises:
-            InputError: `target` cannot be written, or is the same file as `source`, which may have no lines of text.
+            InputError: `target` cannot be replaced, or is `source` or the ledger; or `source` has no lines of text.
             ConfigError: Every question would fail (a key, a price, the ledger), or another run writes the same file.
             ServerError: The server stayed unreachable.
             OSError: A file cannot be read or written.
@@ -120,10 +120,12 @@ class Batch:
         require_target(self.target)
         if self.target.resolve() == self.source.resolve():
             raise InputError(f"{self.target}: is the file of questions. Choose another output.")
+        part = self.target.with_name(self.target.name + ".part")
+        if self.ledger.path.resolve() in (self.target.resolve(), part.resolve()):
+            raise InputError(f"{self.ledger.path}: is the ledger, which the answers would replace. Name another file.")
         require_lines(self.source, str(self.source))
         self.totals.lines = count(self.source, self.shard)
         self._cap = SpendingCap(self.max_cost)
-        part = self.target.with_name(self.target.name + ".part")
         try:
             await self._write(part)
         except OSError as exc:
@@ -262,10 +264,10 @@ def require_target(target: Path) -> None:
     """Check that the output is a regular file or does not exist: a finished batch takes the place of what is there.
 
     Raises:
-        InputError: It is a folder, a device, a pipe or a symbolic link.
+        InputError: It is a folder, a device or a pipe, or stands among the devices, such as `/dev/stdout`.
     """
-    if target.is_symlink() or (target.exists() and not target.is_file()):
-        raise InputError(f"{target}: a folder, a symbolic link or not a regular file. Choose another output.")
+    if (target.exists() and not target.is_file()) or target.absolute().parent == Path("/dev"):
+        raise InputError(f"{target}: a folder or not a regular file. Choose another output; - is standard output.")
 
 
 def _locked(part: Path) -> TextIO:

@@ -65,13 +65,23 @@ def test_only_regular_files_are_read_and_replaced(
     source, out, mixture = files
     pipe, link = Path(out).with_name("pipe"), Path(out).with_name("link")
     os.mkfifo(pipe)
-    link.symlink_to(Path(out).with_name("elsewhere"))
-    for target in (pipe, link):
+    link.symlink_to(pipe)
+    for target in (pipe, link, Path("/dev/moa-no-such-device")):
         assert main(["batch", source, str(target), "--file", mixture]) == 2
-        assert f"{target}: a folder, a symbolic link or not a regular file." in capsys.readouterr().err
+        assert f"{target}: a folder or not a regular file." in capsys.readouterr().err
     assert main(["batch", str(pipe), out, "--file", mixture]) == 2
     assert "not a regular file. Pipe its lines to the command, with - as IN." in capsys.readouterr().err
     assert pipe.is_fifo() and link.is_symlink() and not provider.requests()
+
+
+@pytest.mark.parametrize("ending", ["", ".part"])
+def test_answers_never_replace_the_ledger(
+    files: tuple[str, str, str], provider: Provider, capsys: pytest.CaptureFixture[str], ending: str
+) -> None:
+    source, out, mixture = files
+    assert main(["batch", source, out, "--file", mixture, "--ledger", out + ending]) == 2
+    assert "is the ledger, which the answers would replace" in capsys.readouterr().err
+    assert not provider.requests()
 
 
 @pytest.mark.parametrize("text", [["--text"], []])
