@@ -187,3 +187,14 @@ def test_reasoning_in_many_pieces_is_joined_in_linear_time_and_bounded() -> None
     assert odd.fields() == {"reasoning_details": [{"type": "reasoning.text", "text": "ac"}]}
     crowd.add({"tool_calls": [{}], "reasoning_details": [{"type": str(n)} for n in range(100_000)]})
     assert crowd.fields() == {} and len(crowd._details) < 11_000
+
+
+def test_a_last_chunk_that_repeats_the_whole_answer_adds_nothing() -> None:
+    """As MiniMax's does. Pieces under the same name are pieces."""
+    ends = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "fine"}}
+    for field, last in (("delta", {"object": "chat.completion", "choices": [ends]}), ("message", {"choices": [ends]})):
+        model, pieces = repairing(ChatOpenAI)(model="x", api_key="none"), Pieces()
+        given = [{"choices": [{"index": 0, field: {"content": text}}]} for text in ("fi", "ne")]
+        for each in [*given, last]:
+            pieces.add(model._convert_chunk_to_generation_chunk(each, AIMessageChunk, None).message)
+        assert read(pieces.raw()).text == "fine"
