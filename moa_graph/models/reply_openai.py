@@ -37,7 +37,8 @@ class _StreamState:
         calls: The ids of the tool calls so far, in order, for each choice.
         choices: Whether a chunk had choices; None before the first chunk, and with the Responses API.
         other: A chunk without choices, which may say why there are none.
-        texts: The text so far.
+        texts: The text so far, in pieces.
+        chars: How many characters it has.
         reasoning: The reasoning so far.
         extras: Whether a chunk had `extra_content`.
         ended: Whether a chunk had a finish reason.
@@ -47,9 +48,19 @@ class _StreamState:
     choices: bool | None = None
     other: dict[str, Any] | None = None
     texts: list[str] = field(default_factory=list)
+    chars: int = 0
     reasoning: Reasoning = field(default_factory=Reasoning)
     extras: bool = False
     ended: bool = False
+
+    def repeated_by(self, text: object, *, last: bool) -> bool:
+        """Return whether `text` is the text so far, or after the `last` piece one of its length or more.
+
+        The text so far is joined only for one of its length: pieces of a long answer come here as well.
+        """
+        if not (self.chars and isinstance(text, str) and len(text) >= self.chars):
+            return False
+        return last or (len(text) == self.chars and text == "".join(self.texts))
 
 
 @functools.cache
@@ -108,13 +119,14 @@ def repairing(kind: type[Any], provider: str | None = None) -> type[Any]:
             state.choices = bool(state.choices or choices)
             if not choices and (state.other is None or "choices" not in chunk):
                 state.other = chunk
-            chunk = _indexed(repaired(_once(chunk, state.texts), chunk=True), state.calls)
+            chunk = _indexed(repaired(_once(chunk, state), chunk=True), state.calls)
             made = super()._convert_chunk_to_generation_chunk(chunk, default_chunk_class, base)
             if made is not None:
                 first = choices[0] if choices else {}
                 delta = first.get("delta")
                 if delta and isinstance(text := delta.get("content"), str):
                     state.texts.append(text)
+                    state.chars += len(text)
                 _keep(made.message, delta, cost, error=first.get("error"))
                 state.reasoning.add(delta)
                 kept = made.message.additional_kwargs
@@ -166,7 +178,7 @@ def _readable(response: Any) -> tuple[Any, float | None]:
     return type(response).construct(None, **repaired(data)), cost
 
 
-def _once(chunk: dict[str, Any], texts: list[str]) -> dict[str, Any]:
+def _once(chunk: dict[str, Any], state: _StreamState) -> dict[str, Any]:
     """Remove the whole message from a chunk that repeats it in place of a piece, as MiniMax's last one does.
 
     Other servers send their pieces under that name.
@@ -174,8 +186,8 @@ def _once(chunk: dict[str, Any], texts: list[str]) -> dict[str, Any]:
     choices = chunk.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
     if isinstance(choice, dict) and not choice.get("delta") and isinstance(whole := choice.get("message"), dict):
-        said = "".join(texts)
-        if said and (chunk.get("object") == "chat.completion" or whole.get("content") == said):
+        last = chunk.get("object") == "chat.completion" and bool(choice.get("finish_reason"))
+        if state.repeated_by(whole.get("content"), last=last):
             choice["message"] = {name: value for name, value in whole.items() if name not in _REPEATED}
     return chunk
 

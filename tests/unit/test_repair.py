@@ -190,11 +190,18 @@ def test_reasoning_in_many_pieces_is_joined_in_linear_time_and_bounded() -> None
 
 
 def test_a_last_chunk_that_repeats_the_whole_answer_adds_nothing() -> None:
-    """As MiniMax's does. Pieces under the same name are pieces."""
-    ends = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "fine"}}
-    for field, last in (("delta", {"object": "chat.completion", "choices": [ends]}), ("message", {"choices": [ends]})):
+    """As MiniMax's does. Pieces under the same name are pieces, also in objects that say they are whole."""
+    whole, end = {"role": "assistant", "content": "fine"}, {"content": "e"}
+    kind = {"object": "chat.completion"}
+    for field, about, texts, last, kind_of_last in (
+        ("delta", {}, ("fi", "ne"), whole, kind),
+        ("delta", {}, (" fi", "ne "), whole | {"content": " fine \n"}, kind),
+        ("message", {}, ("fi", "ne"), whole, {}),
+        ("message", kind, ("fi", "n"), end, kind),
+    ):
         model, pieces = repairing(ChatOpenAI)(model="x", api_key="none"), Pieces()
-        given = [{"choices": [{"index": 0, field: {"content": text}}]} for text in ("fi", "ne")]
-        for each in [*given, last]:
+        given = [{**about, "choices": [{"index": 0, field: {"content": text}}]} for text in texts]
+        ends = {**kind_of_last, "choices": [{"index": 0, "finish_reason": "stop", "message": last}]}
+        for each in [*given, ends]:
             pieces.add(model._convert_chunk_to_generation_chunk(each, AIMessageChunk, None).message)
         assert read(pieces.raw()).text == "fine"

@@ -23,6 +23,7 @@ from moa_graph.models.openai_http.sse import Events
 from moa_graph.models.openai_http.stream import whole_of
 from moa_graph.models.reply import IN_THREAD, is_long, read
 from moa_graph.models.reply_chunks import Joining
+from moa_graph.models.reply_openai import _once, _StreamState
 from moa_graph.models.reply_stream import Pieces
 from tests.faults.fence import boundary
 
@@ -48,6 +49,14 @@ def several(size: int) -> object:
     return whole_of("".join(event % n for n in range(size // 60)).encode(), "http://x")
 
 
+def named_message(size: int) -> None:
+    state = _StreamState()
+    for _ in range(size // 20):
+        _once({"choices": [{"message": {"content": "x" * 20}}]}, state)
+        state.texts.append("x" * 20)
+        state.chars += 20
+
+
 TEXTS: dict[str, Callable[[int], object]] = {
     "brackets": bracketed("["),
     "pairs of brackets": bracketed("[a long text]"),
@@ -55,6 +64,7 @@ TEXTS: dict[str, Callable[[int], object]] = {
     "lines of data without an event": events_of(b"data:\n"),
     "a line in many pieces": events_of(b"x"),
     "choices that were streamed unasked": several,
+    "pieces in the place of whole messages": named_message,
 }
 
 
