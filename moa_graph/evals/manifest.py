@@ -28,7 +28,8 @@ def claim(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
     path = inside(folder, MANIFEST)
     now: dict[str, Any] = json.loads(json.dumps(manifest))
     if path.exists():
-        before = _read(path)
+        # Version 0.1.0 knew no juries.
+        before = {"jury": [], **_read(path)}
         # A run without a judge may be judged later; everything else must be unchanged.
         if before.get("judge") is None:
             before |= {name: now[name] for name in ("judge", "jury", "data", "settings")}

@@ -83,6 +83,20 @@ def test_a_result_that_cannot_be_written_is_told_with_the_way_out(
     assert provider.stats()["requests"] == sent
 
 
+def test_a_folder_of_version_0_1_0_goes_on(tmp_path: Path, provider: Provider) -> None:
+    """Its `run.json` has neither a jury nor Batch APIs."""
+    out = tmp_path / "run"
+    judge = ("--judge", "openai:judge=0.7", "--judge-url", provider.url)
+    args = ("alpaca", "-f", mixture(tmp_path, provider), *judge, "--ids", "0", "--out", out)
+    assert moa(*args) == 0
+    manifest = json.loads((out / "run.json").read_text())
+    del manifest["jury"], manifest["batch_api"]
+    (out / "run.json").write_text(json.dumps(manifest))
+    sent = provider.stats()["requests"]
+    assert moa(*args) == 0
+    assert provider.stats()["requests"] == sent
+
+
 def test_files_of_an_earlier_run_do_not_stand_beside_new_scores(tmp_path: Path, provider: Provider) -> None:
     out = tmp_path / "run"
     judge = ("--judge", "openai:judge=0.7-err400x1", "--judge-url", provider.url)
