@@ -7,7 +7,11 @@ from typing import Any
 
 import pytest
 
+from moa_graph.costs.ledger import Ledger
 from moa_graph.evals.reports.run_report import main_score, per_answer
+from moa_graph.evals.systems.mixture import ModelSystem
+from moa_graph.evals.systems.paid_calls import Payer
+from moa_graph.mixture.proposer import Proposer
 from tests.evals import bench
 from tests.evals.bench import mixture, moa, scores
 from tests.provider import Provider
@@ -95,6 +99,16 @@ def test_a_folder_of_version_0_1_0_goes_on(tmp_path: Path, provider: Provider) -
     sent = provider.stats()["requests"]
     assert moa(*args) == 0
     assert provider.stats()["requests"] == sent
+
+
+def test_a_call_keeps_its_key_whatever_does_not_concern_one_call(tmp_path: Path) -> None:
+    """Version 0.1.0 did not know `one_request`: with it in the keys, verdicts and answers would be paid for again."""
+    with Ledger(tmp_path / "ledger.db", run="alpaca") as ledger:
+        payer = Payer(ledger)
+        specs = [Proposer(model="openai:solo"), Proposer(model="openai:solo", samples=4, one_request=True)]
+        assert len({payer._key(spec, [], "0", "judge", 0, 0, None, None)[1] for spec in specs}) == 1
+        kept: Any = ModelSystem(specs[0], payer).identity["model"]
+        assert "one_request" not in kept
 
 
 def test_files_of_an_earlier_run_do_not_stand_beside_new_scores(tmp_path: Path, provider: Provider) -> None:

@@ -259,7 +259,7 @@ class ModelSystem:
     def __init__(self, spec: Proposer, payer: Payer, *, name: str | None = None) -> None:
         self.spec, self.payer = spec, payer
         self.name = name or spec.name or spec.label
-        self.identity: Mapping[str, Any] = {"model": spec.model_dump(mode="json")}
+        self.identity: Mapping[str, Any] = {"model": spec.model_dump(mode="json", exclude={"one_request"})}
         self.specs: Sequence[Proposer] = [spec]
 
     async def answer(self, ask: SystemRequest) -> SystemAnswer:

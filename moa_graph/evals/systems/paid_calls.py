@@ -180,7 +180,9 @@ class Payer:
             "repeat": repeat,
             "model": spec.label,
         }
-        params = spec.model_dump(mode="json", exclude={"model", "name", "system", "samples", "window"})
+        # What says nothing about one call is left out, also so that the keys of version 0.1.0 stay.
+        unsent = {"model", "name", "system", "samples", "one_request", "window"}
+        params = spec.model_dump(mode="json", exclude=unsent)
         params |= {"spec": spec.identity(), "host": host(spec)}
         params |= {"temperature": spec.temperature if temperature is None else temperature}
         params |= {"max_tokens": spec.max_tokens if max_tokens is None else max_tokens}
