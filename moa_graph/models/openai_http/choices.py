@@ -35,16 +35,15 @@ class FirstChoice:
     def of(self, chunks: Iterable[Any]) -> Iterator[Any]:
         """Yield the chunks that can be passed on now."""
         for chunk in chunks:
+            if self._begun and not self._held and self._continues(chunk):
+                yield chunk
+                continue
             choices = chunk.get("choices") if isinstance(chunk, dict) else None
             if self._counts or not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
                 yield chunk
                 continue
             choice = choices[0]
             index = choice.get("index")
-            if self._begun and index == self._index and len(choices) == 1 and not self._held:  # the most frequent chunk
-                self._ended = self._ended or bool(choice.get("finish_reason"))
-                yield chunk
-                continue
             if self._index is None:
                 self._index = index
             if len(choices) > 1:
@@ -61,6 +60,14 @@ class FirstChoice:
     def rest(self) -> list[dict[str, Any]]:
         """Return what was held back. Call it at the end of the stream."""
         return self._usages() if self.several else self._held
+
+    def _continues(self, chunk: Any) -> bool:
+        """Return whether a chunk has one piece of the first choice and no finish reason, as nearly all have."""
+        try:
+            (choice,) = chunk["choices"]
+            return bool(choice["index"] == self._index and not choice.get("finish_reason"))
+        except (AttributeError, LookupError, TypeError, ValueError):
+            return False
 
     def _own(self, chunk: dict[str, Any], choice: dict[str, Any]) -> dict[str, Any]:
         self._begun = self._begun or _has(choice, _TEXTS)

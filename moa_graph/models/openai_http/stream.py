@@ -191,6 +191,8 @@ _ERROR_EVENT = re.compile(r"(?:\w+[._])?(?:error|failed)")
 def raise_error_in(data: dict[str, Any], url: str) -> None:
     """Raise the error that a server reports with a status of success, in a field for it or instead of an answer."""
     error, answers = data.get("error"), data.get("choices") is not None
+    if answers and not error and "x_groq" not in data and "base_resp" not in data:  # nearly every chunk
+        return
     if isinstance(error, dict) and not any(error.values()):
         error = data["error"] = None  # gateways send an empty error beside an answer
     error = error or _failed_response(data)
