@@ -39,18 +39,22 @@ def test_loaded_modules_are_frozen_twice_and_never_again() -> None:
 
 
 def test_a_program_that_calls_a_command_collects_its_garbage_again_afterwards() -> None:
-    """`gc.freeze` in the caller's process would keep its unreachable cycles in memory for good."""
+    """`gc.freeze` in the caller's process would keep its unreachable cycles in memory for good.
+
+    Python 3.12 keeps some hundred objects of its own frozen.
+    """
     for full in (True, False):
         (before, first, _, _, callbacks), after = figures(full=full)
-        assert first > before
-        assert (callbacks, after) == (0, 0)
+        assert callbacks == 0
+        assert after < before + 1000 < first
 
 
 def test_only_a_process_of_its_own_ends_without_a_last_collection() -> None:
     """A caller's process may need the last collection, for example for objects that write when they are deleted."""
     program = """
 import atexit, gc, sys
-atexit.register(lambda: print(gc.get_freeze_count()))
+before = gc.get_freeze_count()
+atexit.register(lambda: print(gc.get_freeze_count() - before))
 from moa_graph.cli import main
 sys.argv = ["moa", "--version"]
 main({args})
@@ -58,4 +62,4 @@ main({args})
     for args, frozen in (("", True), ("sys.argv[1:]", False)):
         command = [sys.executable, "-c", program.format(args=args)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
-        assert (int(done.stdout.splitlines()[-1]) > 0) is frozen
+        assert (int(done.stdout.splitlines()[-1]) > 1000) is frozen
