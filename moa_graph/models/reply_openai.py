@@ -54,13 +54,14 @@ class _StreamState:
     ended: bool = False
 
     def repeated_by(self, text: object, *, last: bool) -> bool:
-        """Return whether `text` is the text so far, or after the `last` piece one of its length or more.
+        """Return whether `text` is the text so far. The `last` one may have more, and other white space around it.
 
-        The text so far is joined only for one of its length: pieces of a long answer come here as well.
+        The text so far is joined only for one of half its length or more: pieces of a long answer come here as well.
         """
-        if not (self.chars and isinstance(text, str) and len(text) >= self.chars):
+        if not (self.chars and isinstance(text, str) and 2 * len(text) >= self.chars):
             return False
-        return last or (len(text) == self.chars and text == "".join(self.texts))
+        said = "".join(self.texts)
+        return text == said or (last and bool(said.strip()) and text.strip().startswith(said.strip()))
 
 
 @functools.cache

@@ -198,6 +198,8 @@ def test_a_last_chunk_that_repeats_the_whole_answer_adds_nothing() -> None:
         ("delta", {}, (" fi", "ne "), whole | {"content": " fine \n"}, kind),
         ("message", {}, ("fi", "ne"), whole, {}),
         ("message", kind, ("fi", "n"), end, kind),
+        ("message", kind, ("f",), {"content": "ine"}, kind),
+        ("message", kind, (" ",), {"content": "fine"}, kind),
     ):
         model, pieces = repairing(ChatOpenAI)(model="x", api_key="none"), Pieces()
         given = [{**about, "choices": [{"index": 0, field: {"content": text}}]} for text in texts]
