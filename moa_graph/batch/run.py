@@ -103,7 +103,6 @@ class Batch:
     patience: tuple[float, ...] = _PATIENCE
     totals: Totals = field(default_factory=Totals)
     _kept: dict[str, float] = field(default_factory=dict, init=False)
-    _longest: int = field(default=0, init=False)
 
     async def run(self) -> Totals:
         """Run the batch and write `target`. A stopped run leaves its results in `target` with `.part` appended.
@@ -156,7 +155,7 @@ class Batch:
                 continue
             key = self._key(entry)
             if result := await self.ledger.get(key):
-                self._count(result, entry)
+                self._count(result)
             elif kept := found.get(key):
                 self._kept[key] = kept
                 self._cap.spent += kept
@@ -180,7 +179,7 @@ class Batch:
         if kept is not None:
             self.totals.resumed += 1
             if self.max_cost is None:
-                self._count(kept, entry)
+                self._count(kept)
             return _Receipt(entry.line, entry.id, key, None)
         return await self._ask(entry, key)
 
@@ -188,8 +187,7 @@ class Batch:
         try:
             async with self._cap.reserve() as allowed:
                 context = {**self.context, "item": entry.item}
-                if allowed is not None and not self._fits(entry, allowed):
-                    # The estimate of the question's own run decides, before its first call and between its rounds.
+                if allowed is not None:
                     context["max_cost"] = min(allowed, context.get("max_cost", allowed))
                 result = await self._patiently(entry, context)
                 await self._paid(result, entry, key)
@@ -199,14 +197,6 @@ class Batch:
             return _Receipt(entry.line, entry.id, None, result)
         await self.ledger.put(key, result, item=entry.item, role="item", model=self.who, cost=result["cost"])
         return _Receipt(entry.line, entry.id, key, None)
-
-    def _fits(self, entry: Question, allowed: float) -> bool:
-        """Return whether the costs of earlier questions show that this one fits; a longer one costs more in proportion.
-
-        An estimate assumes long answers, and would refuse much that fits.
-        """
-        known = self._cap.highest
-        return known is not None and known * max(1.0, _size(entry) / max(self._longest, 1)) <= allowed
 
     async def _patiently(self, entry: Question, context: Mapping[str, Any]) -> BatchResult:
         for wait in self.patience:
@@ -231,7 +221,7 @@ class Batch:
     async def _paid(self, result: BatchResult, entry: Question, key: str) -> None:
         """Count a new result. What a failed one cost is noted for the next runs, its recorded drafts apart."""
         before = self._cap.spent
-        self._count(result, entry)
+        self._count(result)
         whole = self._cap.spent - before
         self._cap.spent -= self._kept.pop(key, 0.0)
         self.totals.cost = self._cap.spent
@@ -239,11 +229,9 @@ class Batch:
             kept = sum(draft["cost"] or 0.0 for draft in result["drafts"] if draft["status"] not in UNRECORDED)
             await self.ledger.lose(whole - kept, item=entry.item, kept=kept, key=key)
 
-    def _count(self, result: BatchResult, entry: Question) -> None:
+    def _count(self, result: BatchResult) -> None:
         self._cap.pay(result["cost"], whole=not result["error"])
         self.totals.cost, self.totals.unpriced = self._cap.spent, self._cap.unknown
-        if self.max_cost is not None and result["cost"] is not None and not result["error"]:
-            self._longest = max(self._longest, _size(entry))
         if not result["error"]:
             self.totals.mixtures.add(result["mixture"])
 
@@ -254,10 +242,6 @@ class Batch:
         shown = {name: value for name, value in result.items() if name != "drafts" or self.keep_drafts}
         # ASCII only, so that no reader splits a line inside a string.
         return json.dumps({"line": receipt.line, "id": receipt.id, **shown})
-
-
-def _size(entry: Question) -> int:
-    return len(json.dumps(entry.messages))
 
 
 def require_target(target: Path) -> None:

@@ -74,11 +74,6 @@ class SpendingCap:
         else:
             self._unfinished = max(cost, self._unfinished)
 
-    @property
-    def highest(self) -> float | None:
-        """Dollars of the most expensive question so far; None while no whole one has finished."""
-        return self._highest
-
     def recall(self, costs: Sequence[float]) -> None:
         """Count what earlier runs paid for questions that are asked again."""
         self.spent += math.fsum(costs)

@@ -178,24 +178,6 @@ async def test_max_cost_is_kept_and_more_money_goes_on(bench: Bench, provider: P
     assert provider.stats()["requests"] == 96
 
 
-async def test_max_cost_is_not_kept_from_questions_by_an_estimate_of_long_answers(
-    bench: Bench, provider: Provider
-) -> None:
-    """Answers of 8 tokens are far from the length that an estimate assumes; what one question costs is known then."""
-    names = ("a-tok=8", "b-tok=8", "agg-tok=8")
-    mix = mixture(provider, *names[:2], aggregator=names[2], prices={name: [10.0, 10.0] for name in names})
-    bench.questions(*prompts(20))
-    whole = (await bench.run(mix, "whole.jsonl", concurrency=1)).cost
-    totals = await bench.run(mix, max_cost=1.1 * whole, concurrency=4)
-    assert (totals.failed, totals.cost) == (0, pytest.approx(whole))
-    # One that is much longer may cost more than is left, so its own estimate must fit.
-    bench.questions(*prompts(20), {"id": "long", "prompt": "long " * 4000})
-    sent = provider.stats()["requests"]
-    totals = await bench.run(mix, max_cost=1.1 * whole, concurrency=4)
-    assert (totals.resumed, totals.failed, provider.stats()["requests"] - sent) == (20, 1, 0)
-    assert "is expected to cost about" in bench.rows()[-1]["error"]["message"]
-
-
 async def test_an_error_of_all_questions_ends_the_batch_at_once(
     bench: Bench, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
