@@ -35,7 +35,6 @@ async def answered(run: Run, config: RunnableConfig, decision: Decision) -> tupl
         BudgetError: The caps leave no room for the answer, and the combiner planned one.
         DeadlineError: The run's deadline is over, and the combiner planned an answer of the aggregator's.
     """
-    alike = await compared(run.state["drafts"])
     calls = Calls()
     error = None
     if decision.answer or decision.text is not None:
@@ -50,6 +49,8 @@ async def answered(run: Run, config: RunnableConfig, decision: Decision) -> tupl
         else:
             error.cost = calls.cost
             raise error
+    # After the call: the answer's first token does not wait for it.
+    alike = await compared(run.state["drafts"])
     return message, record_of(run, calls, decision, alike, best=error is not None)
 
 
