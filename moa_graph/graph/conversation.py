@@ -24,8 +24,8 @@ from langchain_core.messages import (
 from moa_graph.graph.media import KINDS, Abilities, Block, blocks_of, kind_of, placeholder, standard
 from moa_graph.models.limits import MAX_ARGUMENT_CHARS
 from moa_graph.models.reply_blocks import BLOCKS
-from moa_graph.models.reply_fields import plain
-from moa_graph.models.thoughts import clean, encodable
+from moa_graph.models.reply_fields import encodable, plain
+from moa_graph.models.thoughts import clean
 
 __all__ = ["NO_ANSWER", "passed_on"]
 

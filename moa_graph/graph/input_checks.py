@@ -12,7 +12,7 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from moa_graph.errors import InputError
 from moa_graph.graph.addresses import is_public_https
 from moa_graph.graph.media import KINDS, blocks_of, kind_of, standard
-from moa_graph.models.thoughts import encodable
+from moa_graph.models.reply_fields import encodable
 from moa_graph.state.value_text import given
 
 __all__ = ["check", "check_block", "check_saved"]

@@ -25,7 +25,7 @@ from moa_graph.errors import ConfigError, InputError, MoAError, ServerError
 from moa_graph.graph.input_checks import check
 from moa_graph.graph.owned import owned
 from moa_graph.mixture.context import MoAContext
-from moa_graph.models.thoughts import encodable
+from moa_graph.models.reply_fields import encodable
 from moa_graph.state import Draft, Event, add_checked, by_place
 
 KEY = "MOA_SERVER_KEY"

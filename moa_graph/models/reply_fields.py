@@ -10,12 +10,12 @@ from typing import Any, Final, NamedTuple
 
 from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
 
-from moa_graph.models.thoughts import encodable
 from moa_graph.state import Status, Usage, new_usage
 
 __all__ = [
     "COSTS",
     "Finish",
+    "encodable",
     "finish_of",
     "plain",
     "reasons_in",
@@ -254,7 +254,7 @@ class _Plain:
         if self._left < 0 or depth < 0:
             raise _TooMuch
         if isinstance(value, str):
-            return _sent(value[: self._text])
+            return encodable(value[: self._text])
         if value is None or isinstance(value, bool):
             return value
         if isinstance(value, int):
@@ -262,17 +262,20 @@ class _Plain:
         if isinstance(value, float):
             return float(value) if math.isfinite(value) else None
         if isinstance(value, (dict, Mapping)):  # `dict` first, because it is faster to test
-            return {_sent(str(key)[:200]): self.of(each, depth - 1) for key, each in value.items()}
+            return {encodable(str(key)[:200]): self.of(each, depth - 1) for key, each in value.items()}
         if isinstance(value, list | tuple):
             return [self.of(each, depth - 1) for each in value]
         return self._shown(value)
 
     def _shown(self, value: object) -> str:
         try:
-            return _sent(str(value)[: self._text])
+            return encodable(str(value)[: self._text])
         except Exception:  # a foreign object's own method may raise anything
             return type(value).__name__
 
 
-def _sent(text: str) -> str:
-    return text if text.isascii() and "\0" not in text else encodable(text)
+def encodable(text: str) -> str:
+    """Return `text` as it can be sent and stored: lone surrogates become U+FFFD, NUL characters are removed."""
+    if "\0" in text:  # `replace` copies a text of any length, also where there is nothing to replace
+        text = text.replace("\0", "")
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

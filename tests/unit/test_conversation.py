@@ -22,7 +22,8 @@ from moa_graph.graph.addresses import is_public_https
 from moa_graph.graph.conversation import NO_ANSWER, passed_on
 from moa_graph.graph.input_checks import check
 from moa_graph.graph.media import Abilities
-from moa_graph.models.thoughts import clean, encodable
+from moa_graph.models.reply_fields import encodable
+from moa_graph.models.thoughts import clean
 from moa_graph.state import add_checked
 from tests.faults.foreign import Own
 
