@@ -15,7 +15,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import Field
 
 from benchmarks.combine.sets import AnswerRow, DraftRow, DraftSet
-from moa_graph.models.reply import read
+from moa_graph.models.reply.reply import read
 
 _PART = re.compile(r"\[draft (\d+) of \d+ begins: ([0-9a-f]{16})\]\n(.*?)\n\[draft \1 ends: \2\]", re.S)
 

@@ -22,9 +22,9 @@ from moa_graph import Mixture
 from moa_graph.batch.in_order import in_order
 from moa_graph.models import call, rate_limit
 from moa_graph.models.call import Call, Outcome, Terms, ask
-from moa_graph.models.faults import Fault, ProviderError
+from moa_graph.models.faults.faults import Fault, ProviderError
+from moa_graph.models.faults.retries import RetryBudget
 from moa_graph.models.rate_limit import RateLimiter
-from moa_graph.models.retries import RetryBudget
 from tests.provider.limits import Limits
 from tests.provider.profile import parse
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from langchain_core.messages import BaseMessage
 
 from moa_graph.errors import ConfigError, InputError
-from moa_graph.graph.input_checks import check
+from moa_graph.graph.checks.messages import check
 from moa_graph.state import add_checked
 from moa_graph.state.value_text import given as shown
 

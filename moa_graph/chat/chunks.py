@@ -12,8 +12,8 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 
 from moa_graph.errors import AggregationError
 from moa_graph.graph.follow import RunResult
-from moa_graph.models.reply_blocks import BLOCKS
-from moa_graph.models.reply_fields import usage_metadata
+from moa_graph.models.reply.blocks import BLOCKS
+from moa_graph.models.reply.fields import usage_metadata
 from moa_graph.models.streaming import call_chunks
 from moa_graph.state import Draft, Event, Record, Usage, by_place
 

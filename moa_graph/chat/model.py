@@ -39,8 +39,8 @@ from moa_graph.mixture.context import BoundContext
 from moa_graph.mixture.fields import ChatFields
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.mixture.validation import config_error, refuse_unknown
-from moa_graph.models.answer_filter import ChunkFilter, filtered
 from moa_graph.models.registry import profile_of
+from moa_graph.models.reply.answer_filter import ChunkFilter, filtered
 from moa_graph.state.field_errors import field_problems, schema_of
 
 _PARENT, _FORM = "moa_parent", "moa_form"

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from moa_graph.chat.structured import response_format
 from moa_graph.errors import ConfigError
 from moa_graph.mixture.validation import config_error
-from moa_graph.models.redaction import one_line
+from moa_graph.models.secrets.redaction import one_line
 from moa_graph.state.field_errors import field_problems, schema_of
 from moa_graph.state.value_text import given
 

@@ -103,8 +103,8 @@ def _verdict(findings: list[Finding]) -> str:
 
 def _keys(mixture: Mixture) -> Iterable[Finding]:
     """Yield the known providers' keys, and the keys that this mixture needs. Values are never shown."""
-    from moa_graph.models.keys import environment, key_name, sendable
     from moa_graph.models.providers import PROVIDERS
+    from moa_graph.models.secrets.keys import environment, key_name, sendable
 
     needed = {name for spec in mixture.specs if (name := key_name(spec))}
     for name in sorted(needed | {provider.key for provider in PROVIDERS.values() if provider.key}):
@@ -158,10 +158,10 @@ async def _replacement(spec: Proposer, deadline: float) -> Finding:
 
 
 async def _answer(spec: Proposer, deadline: float) -> Finding:
-    from moa_graph.models.faults import classify
-    from moa_graph.models.keys import require_keys
+    from moa_graph.models.faults.faults import classify
     from moa_graph.models.registry import chat_model, require_embedded
-    from moa_graph.models.reply import read
+    from moa_graph.models.reply.reply import read
+    from moa_graph.models.secrets.keys import require_keys
 
     name = spec.label if spec.base_url is None else f"{spec.label} at {spec.base_url}"
     try:

@@ -217,7 +217,7 @@ async def _ask(
 ) -> Answered:
     # Imported here, with LangChain: `--help` needs none of it.
     from moa_graph.graph.follow import RunResult, follow
-    from moa_graph.models.reply import read
+    from moa_graph.models.reply.reply import read
 
     async with (
         opened(source) as (graph, _),

@@ -13,7 +13,7 @@ from moa_graph.cli.messages import message, output
 from moa_graph.errors import InputError
 
 if TYPE_CHECKING:
-    from moa_graph.models.trust import Grant
+    from moa_graph.models.secrets.trust import Grant
 
 app = typer.Typer(add_completion=False)
 
@@ -35,7 +35,7 @@ def trust(
     A mixture file may send a known provider's key to that provider. Everything else needs this confirmation, once. It
     is valid until the file names another variable or host.
     """
-    from moa_graph.models import trust as store
+    from moa_graph.models.secrets import trust as store
 
     if (file is None) == (host is None) or (host is None) != (variable is None):
         raise InputError("a mixture file is needed, or --host with --variable.")
@@ -60,7 +60,7 @@ def trust(
 def _of_file(file: Path) -> list[Grant]:
     from moa_graph.mixture.files import is_preset
     from moa_graph.mixture.mixture import Mixture
-    from moa_graph.models.trust import grants_of
+    from moa_graph.models.secrets.trust import grants_of
 
     if is_preset(file):
         raise InputError(f"{file}: a mixture file must end in .yaml, .yml or .toml.")
@@ -69,7 +69,7 @@ def _of_file(file: Path) -> list[Grant]:
 
 def _checked(host: str) -> str:
     from moa_graph.mixture.addresses import is_address
-    from moa_graph.models.trust import host_of
+    from moa_graph.models.secrets.trust import host_of
 
     if not is_address(host):
         raise InputError(f"--host {host}: expected an address of the form http(s)://host:port in ASCII.")

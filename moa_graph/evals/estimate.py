@@ -17,7 +17,7 @@ from moa_graph.evals.systems.mixture import MixtureSystem, System, messages
 from moa_graph.evals.systems.recorded import SynthesisSystem
 from moa_graph.mixture.context import MoAContext, settings
 from moa_graph.mixture.price_overrides import Override
-from moa_graph.models.keys import host
+from moa_graph.models.secrets.keys import host
 
 _JUDGE_FRAME = 500
 """Tokens of a judge's instructions, in addition to the judged text."""

@@ -16,10 +16,10 @@ from langgraph.types import All, Checkpointer
 
 from moa_graph.costs.call_log import CallLog
 from moa_graph.errors import ConfigError
+from moa_graph.graph.checks.state import check_next
 from moa_graph.graph.delta_state import DeltaInput, DeltaOutput, DeltaState
 from moa_graph.graph.nodes import Node, Nodes
 from moa_graph.graph.runs import NOT_BEGUN
-from moa_graph.graph.state_checks import check_next
 from moa_graph.mixture.context import MoAContext
 from moa_graph.mixture.context_schema import context_schema
 from moa_graph.mixture.fields import ContextFields, GraphFields

@@ -8,7 +8,7 @@ from typing import Any, Literal, NotRequired
 from langchain_core.messages.tool import ToolCallChunk
 from typing_extensions import TypedDict
 
-from moa_graph.models.thought_cleaner import Cleaner
+from moa_graph.models.reply.thought_cleaner import Cleaner
 from moa_graph.state import Draft, Event, Note, Record
 
 __all__ = ["KINDS", "AnyEvent", "Tokens"]

@@ -23,18 +23,18 @@ from moa_graph.costs.call_log import CallLog
 from moa_graph.errors import MoAError
 from moa_graph.graph.answer import answered
 from moa_graph.graph.background import run_sync
+from moa_graph.graph.checks.messages import check, check_saved
+from moa_graph.graph.checks.schemas import check_schemas
+from moa_graph.graph.checks.state import not_a_state, not_here
 from moa_graph.graph.combine import combiner_of
 from moa_graph.graph.combine.base import Combiner, NodeWork
 from moa_graph.graph.events import Tokens
-from moa_graph.graph.input_checks import check, check_saved
 from moa_graph.graph.latch import Rule
 from moa_graph.graph.limits import late, over_caps, refuse_few_steps, refuse_over_budget, refuse_too_long, round_calls
 from moa_graph.graph.preparation import make_models, require_keys
 from moa_graph.graph.records import not_enough, under_new_id
 from moa_graph.graph.runs import ANSWER, Run, Runs, Step
-from moa_graph.graph.schema_checks import check_schemas
 from moa_graph.graph.slot import SlotCall
-from moa_graph.graph.state_checks import not_a_state, not_here
 from moa_graph.graph.targets import AGGREGATOR, PROPOSER
 from moa_graph.mixture.context import settings
 from moa_graph.mixture.mixture import Mixture

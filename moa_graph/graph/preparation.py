@@ -11,8 +11,9 @@ from moa_graph.costs import prices
 from moa_graph.graph.runs import Run
 from moa_graph.graph.targets import AGGREGATOR, PROPOSER, target_of
 from moa_graph.mixture.proposer import Proposer, is_embedded
-from moa_graph.models import keys, registry
-from moa_graph.models.trust import has_passed
+from moa_graph.models import registry
+from moa_graph.models.secrets import keys
+from moa_graph.models.secrets.trust import has_passed
 
 __all__ = ["make_models", "require_keys"]
 

@@ -12,12 +12,12 @@ from typing import Any
 from langchain_core.messages import BaseMessage, messages_from_dict, messages_to_dict
 
 from moa_graph.costs.call_log import CallLog
-from moa_graph.graph.fence_code import Scope, process_key
+from moa_graph.graph.prompts.fence_code import Scope, process_key
 from moa_graph.graph.runs import Run
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.models.call import Outcome
-from moa_graph.models.keys import address
-from moa_graph.models.reply import read
+from moa_graph.models.reply.reply import read
+from moa_graph.models.secrets.keys import address
 
 __all__ = ["UNRECORDED", "Recording", "as_json", "scope_of"]
 
@@ -130,7 +130,7 @@ class Recording:
         """Record a paid reply. A failure to write is logged; the reply is not lost."""
         if outcome.message is None or outcome.status in UNRECORDED:
             return
-        # `models/reply.py` has made plain JSON of everything in it.
+        # `models/reply/reply.py` has made plain JSON of everything in it.
         value = {name: getattr(outcome, name) for name in _RECORDED}
         row = {**value, "message": messages_to_dict([outcome.message])[0]}
         columns = {**self.columns, "cost": outcome.cost, "seconds": outcome.seconds}

@@ -22,10 +22,10 @@ from langgraph_sdk.schema import RunCreateMetadata
 
 from moa_graph import errors
 from moa_graph.errors import ConfigError, InputError, MoAError, ServerError
-from moa_graph.graph.input_checks import check
+from moa_graph.graph.checks.messages import check
 from moa_graph.graph.owned import owned
 from moa_graph.mixture.context import MoAContext
-from moa_graph.models.reply_fields import encodable
+from moa_graph.models.reply.fields import encodable
 from moa_graph.state import Draft, Event, add_checked, by_place
 
 KEY = "MOA_SERVER_KEY"

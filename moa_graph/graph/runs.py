@@ -23,11 +23,11 @@ from langgraph.runtime import get_runtime
 
 from moa_graph.costs.call_log import CallLog
 from moa_graph.errors import ConfigError
+from moa_graph.graph.checks.state import check_place, check_run
 from moa_graph.graph.latch import Latch, Rule
-from moa_graph.graph.state_checks import check_place, check_run
 from moa_graph.mixture.context import Settings, settings
 from moa_graph.mixture.mixture import Mixture
-from moa_graph.models.retries import RetryBudget
+from moa_graph.models.faults.retries import RetryBudget
 from moa_graph.state import Event, MoAState
 from moa_graph.state.updates import UpdateError
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from moa_graph.graph.recording import Recording
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.models.call import Call, Outcome, Terms, ask, settled
-from moa_graph.models.keys import host
-from moa_graph.models.reply_samples import refuses_choices
+from moa_graph.models.reply.samples import refuses_choices
+from moa_graph.models.secrets.keys import host
 
 __all__ = ["SharedRequest", "takes_samples"]
 

@@ -15,18 +15,18 @@ from langgraph.constants import TAG_NOSTREAM
 
 from moa_graph.costs.tokens import prompt_tokens, tokens
 from moa_graph.errors import ConfigError
-from moa_graph.graph.fence import BoundaryFilter, FilteredSink, Part, opening, without_boundaries
-from moa_graph.graph.prompts import FENCED, Prompt, build_prompt
+from moa_graph.graph.prompts.fence import BoundaryFilter, FilteredSink, Part, opening, without_boundaries
+from moa_graph.graph.prompts.prompts import FENCED, Prompt, build_prompt
+from moa_graph.graph.prompts.windows import Fitted, fit
 from moa_graph.graph.recording import Recording, scope_of
 from moa_graph.graph.runs import Run
 from moa_graph.graph.shared import SharedRequest, takes_samples
 from moa_graph.graph.targets import AGGREGATOR, PROPOSER, Target, target_of
-from moa_graph.graph.windows import Fitted, fit
 from moa_graph.mixture.proposer import Proposer
-from moa_graph.models.answer_filter import TextFilter, filtering
 from moa_graph.models.cache_marks import marked
 from moa_graph.models.call import Call, Outcome, Sink, Terms, ask
-from moa_graph.models.retries import RetryBudget
+from moa_graph.models.faults.retries import RetryBudget
+from moa_graph.models.reply.answer_filter import TextFilter, filtering
 from moa_graph.models.tools import bound_to
 from moa_graph.state import Draft
 

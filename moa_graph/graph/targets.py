@@ -15,10 +15,10 @@ from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.runnables import Runnable
 
-from moa_graph.graph.conversation import passed_on
-from moa_graph.graph.fence_code import Sent
-from moa_graph.graph.media import Abilities, abilities, has_file_address, kinds_in, takes_addresses
-from moa_graph.graph.prompts import bound_text, wants_strict_turns, with_system
+from moa_graph.graph.prompts.conversation import passed_on
+from moa_graph.graph.prompts.fence_code import Sent
+from moa_graph.graph.prompts.media import Abilities, abilities, has_file_address, kinds_in, takes_addresses
+from moa_graph.graph.prompts.prompts import bound_text, wants_strict_turns, with_system
 from moa_graph.graph.recording import as_json
 from moa_graph.graph.runs import Run
 from moa_graph.mixture.proposer import Proposer
@@ -26,7 +26,7 @@ from moa_graph.models import rate_limit, registry
 from moa_graph.models.batching import batched
 from moa_graph.models.cache_marks import cache_key, wants_marks
 from moa_graph.models.rate_limit import RateLimiter
-from moa_graph.models.reply import is_long
+from moa_graph.models.reply.reply import is_long
 from moa_graph.models.tools import bound_model, bound_to
 
 __all__ = ["AGGREGATOR", "PROPOSER", "Target", "target_of"]

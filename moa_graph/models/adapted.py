@@ -90,8 +90,8 @@ def _openai_clients(model: Any) -> dict[str, Any]:
 def _http_client(base_url: str) -> Any:
     import httpx2
 
-    from moa_graph.models.proxies import proxy_for
-    from moa_graph.models.transport import Transport
+    from moa_graph.models.http.proxies import proxy_for
+    from moa_graph.models.http.transport import Transport
 
     proxy = proxy_for(base_url)
     if (proxy or "").startswith("socks"):

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from moa_graph.mixture.proposer import Proposer
-from moa_graph.models.keys import host
+from moa_graph.models.secrets.keys import host
 
 __all__ = ["TIER", "BatchReply", "Batcher", "active", "batched", "batcher_for", "call_key", "of_batch"]
 

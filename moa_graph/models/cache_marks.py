@@ -13,7 +13,7 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage
 
 from moa_graph.mixture.proposer import Proposer
-from moa_graph.models.keys import host
+from moa_graph.models.secrets.keys import host
 
 __all__ = ["cache_key", "marked", "wants_marks"]
 

@@ -20,12 +20,12 @@ from moa_graph.costs.prices import cost_of
 from moa_graph.mixture.price_overrides import Override
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.models.batching import active, call_key, of_batch
-from moa_graph.models.faults import Fault, judged, own_cancellation
+from moa_graph.models.faults.faults import Fault, judged, own_cancellation
+from moa_graph.models.faults.retries import RetryBudget, backoff
 from moa_graph.models.rate_limit import RateLimiter
-from moa_graph.models.reply import IN_THREAD, Reply, read, read_reply
-from moa_graph.models.reply_samples import choices_of, shared_usage
-from moa_graph.models.reply_stream import Pieces
-from moa_graph.models.retries import RetryBudget, backoff
+from moa_graph.models.reply.reply import IN_THREAD, Reply, read, read_reply
+from moa_graph.models.reply.samples import choices_of, shared_usage
+from moa_graph.models.reply.stream import Pieces
 from moa_graph.models.streaming import Sink, call_chunks, read_stream
 from moa_graph.models.traced_cost import with_traced_cost
 from moa_graph.state import COUNTED, Status, Usage, as_usage, total_usage

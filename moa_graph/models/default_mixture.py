@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib.util
 import os
 
-from moa_graph.models.keys import environment
 from moa_graph.models.providers import PROVIDERS, Provider
+from moa_graph.models.secrets.keys import environment
 
 __all__ = ["default_mixture"]
 

@@ -1,7 +1,8 @@
 """Limits on the size of a provider's reply.
 
 Connections that this package opens count decoded bytes while they read and raise `ReplyTooLarge` at the first byte
-over a limit. Chat models whose HTTP client belongs to somebody else are checked after reading, in `models/reply.py`.
+over a limit. Chat models whose HTTP client belongs to somebody else are checked after reading, in
+`models/reply/reply.py`.
 """
 
 from __future__ import annotations

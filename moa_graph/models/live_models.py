@@ -5,11 +5,11 @@ from __future__ import annotations
 import difflib
 
 from moa_graph.mixture.proposer import Proposer, is_embedded
-from moa_graph.models.faults import classify
-from moa_graph.models.json_bodies import loads
-from moa_graph.models.keys import _secret
+from moa_graph.models.faults.faults import classify
+from moa_graph.models.http.json_bodies import loads
 from moa_graph.models.limits import ReplyTooLarge
 from moa_graph.models.providers import find
+from moa_graph.models.secrets.keys import _secret
 
 __all__ = ["closest", "live_models"]
 
@@ -27,8 +27,8 @@ async def live_models(spec: Proposer, *, seconds: float) -> list[str]:
     """
     import httpx2
 
-    from moa_graph.models.proxies import proxy_for
-    from moa_graph.models.transport import Transport
+    from moa_graph.models.http.proxies import proxy_for
+    from moa_graph.models.http.transport import Transport
 
     address, headers = _list_of(spec)
     proxy = proxy_for(address)

@@ -27,8 +27,8 @@ from dataclasses import dataclass, field
 from moa_graph.costs.forks import after_fork
 from moa_graph.errors import ConfigError
 from moa_graph.mixture.proposer import Proposer
-from moa_graph.models import keys
 from moa_graph.models.request_limit import RequestLimit
+from moa_graph.models.secrets import keys
 
 __all__ = ["Permit", "RateLimiter", "clear", "limiter", "limiter_for"]
 

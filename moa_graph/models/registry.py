@@ -17,10 +17,10 @@ from weakref import WeakKeyDictionary
 
 from moa_graph.errors import ConfigError, MoAError
 from moa_graph.mixture.proposer import Proposer, is_embedded
-from moa_graph.models.keys import _keys_now, _secret
 from moa_graph.models.package_params import check_package_params
 from moa_graph.models.providers import OWN_PROTOCOL, PROVIDERS, Provider, canonical, find
-from moa_graph.models.redaction import one_line, remember_secret
+from moa_graph.models.secrets.keys import _keys_now, _secret
+from moa_graph.models.secrets.redaction import one_line, remember_secret
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel, ModelProfile
@@ -104,7 +104,7 @@ def chat_model(
     }
     # Imported here, because LangChain's model classes are slow to import and a graph is built without them.
     from moa_graph.models.adapted import adapted, call_options, unstreamed
-    from moa_graph.models.redacting import redacting
+    from moa_graph.models.secrets.redacting import redacting
 
     kept = _models.setdefault(asyncio.get_running_loop(), OrderedDict())
     if not isinstance(spec.model, str):

@@ -13,8 +13,8 @@ from langchain_core.messages import AIMessage
 from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
 from langgraph.errors import GraphBubbleUp
 
-from moa_graph.models.faults import STREAM_CUT, ProviderError
-from moa_graph.models.reply_stream import Pieces
+from moa_graph.models.faults.faults import STREAM_CUT, ProviderError
+from moa_graph.models.reply.stream import Pieces
 
 __all__ = ["Sink", "call_chunks", "read_stream"]
 

@@ -15,7 +15,7 @@ from moa_graph.errors import ConfigError
 from moa_graph.mixture.context import BoundContext, Settings
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.models import registry
-from moa_graph.models.redaction import one_line
+from moa_graph.models.secrets.redaction import one_line
 
 __all__ = ["bound_model", "bound_to"]
 

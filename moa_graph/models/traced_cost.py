@@ -19,8 +19,8 @@ from moa_graph.costs.prices import cost_of
 from moa_graph.mixture.price_overrides import Override
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.models.batching import active, of_batch
-from moa_graph.models.reply import raw_of
-from moa_graph.models.reply_fields import stated_cost, usage_metadata
+from moa_graph.models.reply.fields import stated_cost, usage_metadata
+from moa_graph.models.reply.reply import raw_of
 from moa_graph.state import Usage
 
 __all__ = ["with_traced_cost"]

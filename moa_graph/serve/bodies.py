@@ -10,7 +10,7 @@ from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 
-from moa_graph.models.reply_fields import encodable
+from moa_graph.models.reply.fields import encodable
 from moa_graph.serve.problems import Problem, too_large
 
 __all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_MESSAGES", "MAX_PLAIN", "MAX_VALUES", "json_body"]

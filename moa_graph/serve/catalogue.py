@@ -11,8 +11,8 @@ from moa_graph.mixture.files import preset_names
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.mixture.proposer import is_embedded
 from moa_graph.models.default_mixture import default_mixture
-from moa_graph.models.keys import key_name, require_keys
 from moa_graph.models.registry import missing_extra, require_embedded
+from moa_graph.models.secrets.keys import key_name, require_keys
 from moa_graph.serve.problems import Problem
 from moa_graph.serve.retries import RecentCalls
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from moa_graph.errors import ConfigError, InputError
-from moa_graph.graph.input_checks import check_block
+from moa_graph.graph.checks.messages import check_block
 from moa_graph.mixture.context import BoundContext
 from moa_graph.serve.problems import Problem
 from moa_graph.state.field_errors import field_problems, place_of

@@ -10,8 +10,8 @@ from langchain_core.messages import AnyMessage
 
 from moa_graph.errors import AggregationError, ConfigError, InputError
 from moa_graph.graph.build import MoAGraph
+from moa_graph.graph.checks.messages import check
 from moa_graph.graph.follow import RunResult, follow
-from moa_graph.graph.input_checks import check
 from moa_graph.mixture.context import MoAContext, Settings, settings
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.models.registry import chat_model

@@ -4,9 +4,9 @@ import random
 import re
 from collections.abc import Iterator
 
-from moa_graph.graph.fence import draft_parts, fenced_block
-from moa_graph.graph.fence_code import Scope, fence_code
-from moa_graph.graph.prompts import FENCED
+from moa_graph.graph.prompts.fence import draft_parts, fenced_block
+from moa_graph.graph.prompts.fence_code import Scope, fence_code
+from moa_graph.graph.prompts.prompts import FENCED
 
 KEYED = Scope(b"a key that no attacker knows", "run", 1, 0)
 

@@ -7,9 +7,9 @@ import pytest
 
 from moa_graph import create_moa
 from moa_graph.graph.combine import analyze, critique, escalate, select, verify
-from moa_graph.graph.fence import Part
-from moa_graph.graph.fence_code import Scope
-from moa_graph.graph.prompts import build_prompt
+from moa_graph.graph.prompts.fence import Part
+from moa_graph.graph.prompts.fence_code import Scope
+from moa_graph.graph.prompts.prompts import build_prompt
 from tests.faults.fence import hostile
 from tests.unit.test_combiners import Fake, fake, run
 

@@ -7,7 +7,7 @@ import pytest
 
 from moa_graph import Mixture, create_moa
 from moa_graph.graph.build import MoAGraph
-from moa_graph.graph.prompts import PAPER
+from moa_graph.graph.prompts.prompts import PAPER
 from tests.provider import Provider
 
 QUESTION = {"role": "user", "content": "Why is the sky blue?"}

@@ -13,7 +13,7 @@ from typing import Any
 import openai
 import pytest
 
-from moa_graph.models.faults import judged
+from moa_graph.models.faults.faults import judged
 from moa_graph.models.limits import MAX_ERROR_BYTES, ReplyTooLarge
 from moa_graph.models.openai_http import chat_openai
 from tests.loop_watch import LoopWatch

@@ -11,11 +11,11 @@ import pytest
 
 from moa_graph import ConfigError, MissingKeyError, Mixture, Proposer, create_moa
 from moa_graph.mixture.files import preset_names
-from moa_graph.models.keys import environment, require_keys
 from moa_graph.models.package_params import ALLOWED
 from moa_graph.models.providers import PROVIDERS
 from moa_graph.models.registry import require_known
-from moa_graph.models.trust import Grant, confirm, host_of, require_trusted
+from moa_graph.models.secrets.keys import environment, require_keys
+from moa_graph.models.secrets.trust import Grant, confirm, host_of, require_trusted
 from tests.provider import Provider
 
 SECRETS = {

@@ -24,7 +24,7 @@ from langchain_openai import ChatOpenAI
 from moa_graph import ConfigError, Ledger, Mixture, MoAError, Proposer, create_moa
 from moa_graph.cli import main
 from moa_graph.costs import ledger_file, ledger_worker
-from moa_graph.models.keys import address
+from moa_graph.models.secrets.keys import address
 from tests.clocks import steady_time
 from tests.provider import Provider
 

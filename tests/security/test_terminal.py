@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from moa_graph import Ledger
-from moa_graph.models.redaction import one_line
+from moa_graph.models.secrets.redaction import one_line
 from moa_graph.models.terminal_text import escape_controls, for_terminal
 
 KEPT = [

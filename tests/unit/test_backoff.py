@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from moa_graph.models.faults import Fault
-from moa_graph.models.retries import MIN_WAIT, backoff
+from moa_graph.models.faults.faults import Fault
+from moa_graph.models.faults.retries import MIN_WAIT, backoff
 
 
 class Draw(random.Random):

@@ -16,7 +16,7 @@ from pydantic import BaseModel, SecretStr
 from moa_graph import ChatMoA, ConfigError, InputError
 from moa_graph.chat.options import checked_options
 from moa_graph.errors import MoAError
-from moa_graph.graph.schema_checks import check_schemas
+from moa_graph.graph.checks.schemas import check_schemas
 from tests.fakes import Fake, Log, fake
 from tests.provider.server import Provider
 

@@ -18,12 +18,12 @@ from langchain_core.messages.content import is_data_content_block
 
 from moa_graph import create_moa
 from moa_graph.errors import InputError
-from moa_graph.graph.addresses import is_public_https
-from moa_graph.graph.conversation import NO_ANSWER, passed_on
-from moa_graph.graph.input_checks import check
-from moa_graph.graph.media import Abilities
-from moa_graph.models.reply_fields import encodable
-from moa_graph.models.thoughts import clean
+from moa_graph.graph.checks.addresses import is_public_https
+from moa_graph.graph.checks.messages import check
+from moa_graph.graph.prompts.conversation import NO_ANSWER, passed_on
+from moa_graph.graph.prompts.media import Abilities
+from moa_graph.models.reply.fields import encodable
+from moa_graph.models.reply.thoughts import clean
 from moa_graph.state import add_checked
 from tests.faults.foreign import Own
 

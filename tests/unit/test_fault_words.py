@@ -13,9 +13,9 @@ from aiohttp.http_exceptions import BadStatusLine, TransferEncodingError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from moa_graph.models.fault_reading import message_in
-from moa_graph.models.faults import classify
-from moa_graph.models.retry_after import retry_after
+from moa_graph.models.faults.faults import classify
+from moa_graph.models.faults.reading import message_in
+from moa_graph.models.faults.retry_after import retry_after
 
 BODIES: list[tuple[Any, str]] = [
     ({"error": {"message": "no such model"}}, "no such model"),

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from moa_graph import MissingKeyError, Proposer
-from moa_graph.models.keys import _keys_now, environment, key_name, require_keys
+from moa_graph.models.secrets.keys import _keys_now, environment, key_name, require_keys
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
-from moa_graph.graph import fence_code as fence_codes
-from moa_graph.graph.fence import BoundaryFilter, Part, without_boundaries
-from moa_graph.graph.fence_code import Scope, Sent, fence_code, shuffled
-from moa_graph.graph.prompts import (
+from moa_graph.graph.prompts import fence_code as fence_codes
+from moa_graph.graph.prompts.fence import BoundaryFilter, Part, without_boundaries
+from moa_graph.graph.prompts.fence_code import Scope, Sent, fence_code, shuffled
+from moa_graph.graph.prompts.prompts import (
     FENCED,
     PAPER,
     Prompt,

@@ -14,9 +14,9 @@ from moa_graph.costs.prices import price
 from moa_graph.mixture.files import preset_names
 from moa_graph.models import default_mixture as module
 from moa_graph.models.default_mixture import default_mixture
-from moa_graph.models.keys import host, key_name
 from moa_graph.models.providers import PROVIDERS, find
 from moa_graph.models.registry import require_known
+from moa_graph.models.secrets.keys import host, key_name
 from moa_graph.state import Usage
 
 USAGE = Usage(input_tokens=1000, output_tokens=1000, reasoning_tokens=0, cache_read_tokens=0, cache_write_tokens=0)

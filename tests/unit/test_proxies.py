@@ -2,7 +2,7 @@
 
 import pytest
 
-from moa_graph.models.proxies import proxy_for
+from moa_graph.models.http.proxies import proxy_for
 
 URL = "http://10.1.2.3:8000/v1"
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from moa_graph.models.openai_http import chat_openai
-from moa_graph.models.redacting import redacting
+from moa_graph.models.secrets.redacting import redacting
 
 
 @pytest.mark.parametrize("arguments", [{}, {"prompt_cache_key": "k"}, {"stop": ["end"]}, {"temperature": 0.1}])

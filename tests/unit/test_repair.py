@@ -10,12 +10,12 @@ from langchain_core.messages import AIMessage, AIMessageChunk, ToolMessage
 from langchain_openai import ChatOpenAI
 from openai.types.chat import ChatCompletion
 
-from moa_graph.models.chunk_merging import merged
+from moa_graph.models.http.chunk_merging import merged
 from moa_graph.models.openai_http.sse import Events
-from moa_graph.models.reply import EXTRAS, read
-from moa_graph.models.reply_openai import repairing
-from moa_graph.models.reply_reasoning import ORIGIN, Reasoning
-from moa_graph.models.reply_stream import Pieces
+from moa_graph.models.reply.openai_models import repairing
+from moa_graph.models.reply.reasoning import ORIGIN, Reasoning
+from moa_graph.models.reply.reply import EXTRAS, read
+from moa_graph.models.reply.stream import Pieces
 
 MODEL = repairing(ChatOpenAI)(model="m", api_key="none")
 

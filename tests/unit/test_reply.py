@@ -23,10 +23,10 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 import moa_graph
 from moa_graph.models.limits import MAX_TEXT_CHARS
-from moa_graph.models.reply import Raw, Reply, read
-from moa_graph.models.reply_calls import RawCall
-from moa_graph.models.reply_fields import usage_from
-from moa_graph.models.reply_repair import repaired
+from moa_graph.models.reply.calls import RawCall
+from moa_graph.models.reply.fields import usage_from
+from moa_graph.models.reply.repair import repaired
+from moa_graph.models.reply.reply import Raw, Reply, read
 from moa_graph.state import new_usage
 
 
@@ -354,12 +354,12 @@ NAMES_OF_A_PROVIDER = {
     "response_metadata", "usage_metadata", "additional_kwargs", "invalid_tool_calls", "tool_call_chunks",
 }  # fmt: skip
 MAY_READ = (
-    "models/reply",
+    "models/reply/",
     "models/openai_http/",  # makes LangChain's messages from the wire
     "models/unobserved.py",  # completes a message as LangChain does, before reply.py reads it
     "models/local/",  # makes the messages of the embedded model
-    "graph/conversation",  # the caller's messages
-    "graph/input_checks",
+    "graph/prompts/conversation.py",  # the caller's messages
+    "graph/checks/messages.py",
     "chat/",  # the run's own answer, which reply.py has read
     "serve/",
 )
@@ -373,5 +373,5 @@ def test_no_other_module_reads_a_providers_message() -> None:
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load) and node.attr in NAMES_OF_A_PROVIDER
     }
-    assert "models/reply.py" in found  # the search finds something
+    assert "models/reply/reply.py" in found  # the search finds something
     assert {path for path in found if not path.startswith(MAY_READ)} == set()

@@ -12,13 +12,13 @@ import pytest
 from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
 
-from moa_graph.models import reply_chunks
-from moa_graph.models.faults import ProviderError
+from moa_graph.models.faults.faults import ProviderError
 from moa_graph.models.limits import MAX_CHUNKS, ReplyTooLarge
-from moa_graph.models.redacting import redacting
-from moa_graph.models.reply import read
-from moa_graph.models.reply_chunks import Joining
-from moa_graph.models.reply_stream import Pieces
+from moa_graph.models.reply import chunks as reply_chunks
+from moa_graph.models.reply.chunks import Joining
+from moa_graph.models.reply.reply import read
+from moa_graph.models.reply.stream import Pieces
+from moa_graph.models.secrets.redacting import redacting
 from tests.fakes import Fake, fake
 
 OPENAI = {"model_provider": "openai"}

@@ -17,10 +17,10 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from pydantic import ConfigDict
 
 from moa_graph.models.call import Call, Outcome, Terms, ask
+from moa_graph.models.faults.retries import RetryBudget
 from moa_graph.models.limits import MAX_TEXT_CHARS
-from moa_graph.models.reply import Reply, read
-from moa_graph.models.reply_stream import Pieces, StreamEnd
-from moa_graph.models.retries import RetryBudget
+from moa_graph.models.reply.reply import Reply, read
+from moa_graph.models.reply.stream import Pieces, StreamEnd
 from moa_graph.state import Usage, new_usage
 from tests.clocks import virtual_time
 

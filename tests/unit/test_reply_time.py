@@ -13,18 +13,18 @@ import pytest
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
-from moa_graph.graph.fence import BoundaryFilter
-from moa_graph.models import reply_chunks
-from moa_graph.models.answer_filter import filtered, filtering
-from moa_graph.models.fault_reading import message_in
-from moa_graph.models.faults import classify
+from moa_graph.graph.prompts.fence import BoundaryFilter
+from moa_graph.models.faults.faults import classify
+from moa_graph.models.faults.reading import message_in
 from moa_graph.models.limits import MAX_EVENT_BYTES, ReplyTooLarge
 from moa_graph.models.openai_http.sse import Events
 from moa_graph.models.openai_http.stream import whole_of
-from moa_graph.models.reply import IN_THREAD, is_long, read
-from moa_graph.models.reply_chunks import Joining
-from moa_graph.models.reply_openai import _once, _StreamState
-from moa_graph.models.reply_stream import Pieces
+from moa_graph.models.reply import chunks as reply_chunks
+from moa_graph.models.reply.answer_filter import filtered, filtering
+from moa_graph.models.reply.chunks import Joining
+from moa_graph.models.reply.openai_models import _once, _StreamState
+from moa_graph.models.reply.reply import IN_THREAD, is_long, read
+from moa_graph.models.reply.stream import Pieces
 from tests.faults.fence import boundary
 
 CODE = boundary(["a draft"])

@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 from langchain_core.exceptions import ContextOverflowError, ModelAPIError, ModelRateLimitError
 from langchain_openai.chat_models.base import _handle_openai_api_error, _handle_openai_bad_request
 
-from moa_graph.models.faults import Fault, classify
-from moa_graph.models.retries import RetryBudget, backoff
-from moa_graph.models.retry_after import retry_after
+from moa_graph.models.faults.faults import Fault, classify
+from moa_graph.models.faults.retries import RetryBudget, backoff
+from moa_graph.models.faults.retry_after import retry_after
 
 REQUEST = httpx2.Request("POST", "https://api.example.com/v1/chat/completions")
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)

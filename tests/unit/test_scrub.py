@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moa_graph.models.fault_reading import text_of
-from moa_graph.models.redaction import HIDDEN, one_line, remember_secret, scrub, well_formed
+from moa_graph.models.faults.reading import text_of
+from moa_graph.models.secrets.redaction import HIDDEN, one_line, remember_secret, scrub, well_formed
 from moa_graph.models.terminal_text import for_terminal
 
 TOGETHER = "0f" * 32

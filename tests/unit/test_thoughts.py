@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from moa_graph.models import thoughts
-from moa_graph.models.reply_fields import encodable
-from moa_graph.models.thought_cleaner import Cleaner
-from moa_graph.models.thoughts import clean
+from moa_graph.models.reply import thoughts
+from moa_graph.models.reply.fields import encodable
+from moa_graph.models.reply.thought_cleaner import Cleaner
+from moa_graph.models.reply.thoughts import clean
 
 MARKS = [
     "<think>", "</think>", "<THINKING>", "</thinking>", "<reasoning>", "</reasoning>", "<thought>", "</thought>",

@@ -11,10 +11,10 @@ from langchain_openai import ChatOpenAI
 from moa_graph import create_moa
 from moa_graph.costs.prices import price
 from moa_graph.mixture.proposer import Proposer
-from moa_graph.models.reply import read
-from moa_graph.models.reply_fields import usage_from, usage_metadata
-from moa_graph.models.reply_openai import repairing
-from moa_graph.models.reply_stream import Pieces
+from moa_graph.models.reply.fields import usage_from, usage_metadata
+from moa_graph.models.reply.openai_models import repairing
+from moa_graph.models.reply.reply import read
+from moa_graph.models.reply.stream import Pieces
 from moa_graph.state import Usage, as_usage, new_usage, total_usage
 from tests.fakes import ServerFault, fake
 

@@ -47,6 +47,6 @@ async def test_a_proposers_call_runs_through_few_modules(profiled: list[tuple[st
     way = [module for module, _ in profiled[names.index("work") : names.index("gather")]]
     modules = list(dict.fromkeys(way))
     changes = sum(one != other for one, other in itertools.pairwise(way))
-    assert {"moa_graph.graph.slot", "moa_graph.models.call", "moa_graph.models.reply"} <= set(modules)
+    assert {"moa_graph.graph.slot", "moa_graph.models.call", "moa_graph.models.reply.reply"} <= set(modules)
     assert len(modules) <= MODULES, modules
     assert changes <= CHANGES, [module for module, _ in itertools.groupby(way)]

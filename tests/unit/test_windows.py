@@ -4,7 +4,7 @@ from langchain_core.messages import HumanMessage
 
 from moa_graph import Proposer
 from moa_graph.costs.tokens import prompt_tokens, tokens
-from moa_graph.graph.windows import fit
+from moa_graph.graph.prompts.windows import fit
 
 
 def kept(text: str) -> str:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai.resources.chat.completions import AsyncCompletions
 
-from moa_graph.models.chunk_merging import MERGED, merged
-from moa_graph.models.json_bodies import loads
+from moa_graph.models.http.chunk_merging import MERGED, merged
+from moa_graph.models.http.json_bodies import loads
 from moa_graph.models.openai_http.completions import PARAMETERS
 from moa_graph.models.openai_http.sse import Events
 

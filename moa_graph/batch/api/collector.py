@@ -24,9 +24,9 @@ from moa_graph.batch.api.waiting import make_once, patiently, replies_at_end
 from moa_graph.costs.ledger import Ledger
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.models.batching import BatchReply, active, call_key
-from moa_graph.models.faults import Fault, ProviderError
-from moa_graph.models.keys import host
-from moa_graph.models.redaction import one_line
+from moa_graph.models.faults.faults import Fault, ProviderError
+from moa_graph.models.secrets.keys import host
+from moa_graph.models.secrets.redaction import one_line
 
 __all__ = ["HOSTS", "BatchApi"]
 

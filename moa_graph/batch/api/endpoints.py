@@ -13,7 +13,7 @@ import httpx2
 import orjson
 
 from moa_graph.models.batching import TIER, BatchReply
-from moa_graph.models.json_bodies import loads
+from moa_graph.models.http.json_bodies import loads
 from moa_graph.models.limits import ReplyTooLarge
 
 __all__ = ["ENDED", "MAX_BYTES", "MAX_LINES", "EndpointError", "Endpoints", "Line", "Status"]

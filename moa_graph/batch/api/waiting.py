@@ -9,7 +9,7 @@ from typing import ParamSpec, TypeVar
 
 from moa_graph.batch.api.endpoints import ENDED, EndpointError, Endpoints
 from moa_graph.models.batching import BatchReply
-from moa_graph.models.redaction import one_line
+from moa_graph.models.secrets.redaction import one_line
 
 __all__ = ["make_once", "patiently", "replies_at_end"]
 

@@ -25,7 +25,8 @@ from moa_graph.evals.reports import comparison_report as pages
 from moa_graph.evals.systems.paid_calls import Payer
 from moa_graph.evals.systems.recorded import RecordedOutputs, RecordedSystem
 from moa_graph.mixture.proposer import is_embedded
-from moa_graph.models import keys, registry
+from moa_graph.models import registry
+from moa_graph.models.secrets import keys
 
 
 def judge_table(

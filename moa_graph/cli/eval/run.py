@@ -35,7 +35,8 @@ from moa_graph.evals.systems.paid_calls import Payer
 from moa_graph.evals.systems.recorded import RecordedOutputs, RecordedSystem, SynthesisSystem
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.mixture.proposer import Proposer, is_embedded
-from moa_graph.models import keys, registry
+from moa_graph.models import registry
+from moa_graph.models.secrets import keys
 
 DEFAULT_JUDGE, KEYLESS_JUDGE = "openai:gpt-4.1-2025-04-14", "local:smollm2"
 

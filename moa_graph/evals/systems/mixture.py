@@ -18,13 +18,13 @@ from moa_graph.costs.prices import price
 from moa_graph.errors import BudgetError, ConfigError, MoAError
 from moa_graph.evals.systems.paid_calls import EARLIER, Payer, allow_again, replaced
 from moa_graph.graph.build import create_moa
-from moa_graph.graph.prompts import with_system
+from moa_graph.graph.prompts.prompts import with_system
 from moa_graph.graph.recording import UNRECORDED
 from moa_graph.mixture.context import MoAContext
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.models.batching import batched
-from moa_graph.models.reply import read
+from moa_graph.models.reply.reply import read
 from moa_graph.state import Record, Usage, total_usage
 
 Turns = Sequence[tuple[str, str]]

@@ -21,9 +21,9 @@ from moa_graph.mixture.proposer import Proposer
 from moa_graph.models import rate_limit, registry
 from moa_graph.models.batching import batched
 from moa_graph.models.call import Call, Outcome, Terms, ask
-from moa_graph.models.keys import host
-from moa_graph.models.reply import read
-from moa_graph.models.retries import RetryBudget
+from moa_graph.models.faults.retries import RetryBudget
+from moa_graph.models.reply.reply import read
+from moa_graph.models.secrets.keys import host
 from moa_graph.state import COUNTED, Usage, as_usage
 
 ATTEMPTS = 4

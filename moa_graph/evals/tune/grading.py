@@ -13,7 +13,7 @@ from moa_graph.errors import InputError
 from moa_graph.evals.engine import ItemOutcome
 from moa_graph.evals.prompts.questions import OwnPrompt
 from moa_graph.evals.prompts.run import PromptsWork
-from moa_graph.models.redaction import one_line
+from moa_graph.models.secrets.redaction import one_line
 
 __all__ = ["JUDGE_FRAME", "Check", "Grader", "Grading", "check_of"]
 

@@ -23,7 +23,8 @@ from moa_graph.evals.tune.settings import Options, check_options, read_prompts, 
 from moa_graph.evals.tune.sweep import grid
 from moa_graph.mixture.context import settings
 from moa_graph.mixture.proposer import Proposer, is_embedded
-from moa_graph.models import keys, registry
+from moa_graph.models import registry
+from moa_graph.models.secrets import keys
 from moa_graph.state import new_usage
 
 __all__ = ["How", "Prepared", "dollars_per_call", "dollars_per_prompt", "estimate", "prepare"]

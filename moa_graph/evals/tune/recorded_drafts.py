@@ -15,7 +15,7 @@ from moa_graph.evals.tune.recorded_rows import as_text, gold_of
 from moa_graph.evals.tune.recorded_set import RecordedSet
 from moa_graph.evals.tune.samples import GradedDraft, best_reader
 from moa_graph.mixture.answers import AnswerReader
-from moa_graph.models.thoughts import clean
+from moa_graph.models.reply.thoughts import clean
 from moa_graph.state import new_usage
 
 __all__ = ["LABELS", "read_drafts"]

@@ -17,7 +17,7 @@ from langchain_core.messages import BaseMessage
 from langgraph.errors import GraphBubbleUp
 
 from moa_graph.mixture.combiners import CommandCheck, SchemaCheck
-from moa_graph.models.redaction import one_line
+from moa_graph.models.secrets.redaction import one_line
 
 __all__ = ["Verdict", "end", "run_check"]
 

@@ -15,12 +15,12 @@ import openai
 import orjson
 
 from moa_graph.models.batching import BatchReply, batcher_for
-from moa_graph.models.fault_reading import message_in
-from moa_graph.models.json_bodies import loads
+from moa_graph.models.faults.reading import message_in
+from moa_graph.models.http.json_bodies import loads
+from moa_graph.models.http.transport import Transport, body_of, decoded_headers, error_body
 from moa_graph.models.limits import MAX_ERROR_BYTES, MAX_REPLY_BYTES
 from moa_graph.models.openai_http.stream import chunks_of, no_choices, raise_error_in, sdk_errors, whole_of
-from moa_graph.models.reply import IN_THREAD
-from moa_graph.models.transport import Transport, body_of, decoded_headers, error_body
+from moa_graph.models.reply.reply import IN_THREAD
 
 _GATEWAY: Final = "X-LangSmith-Gateway-Metadata"
 """A header that LangChain reads into a reply's metadata."""

@@ -7,7 +7,7 @@ import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
-from moa_graph.models.proxies import proxy_for
+from moa_graph.models.http.proxies import proxy_for
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -44,7 +44,7 @@ def chat_openai(
         fields: fields of the chat model: temperature, max_tokens, and so on. What it has no field for goes into the
             request's body as it is.
     """
-    from moa_graph.models.reply_openai import repairing
+    from moa_graph.models.reply.openai_models import repairing
 
     # Only the one that is needed: either package takes a noticeable part of a second to import.
     package, name = {"openai": ("langchain_openai", "ChatOpenAI"), "together": ("langchain_together", "ChatTogether")}[
@@ -70,7 +70,7 @@ def _clients(
     base_url: str, api_key: str, headers: dict[str, str], fields: dict[str, Any], *, cheap: bool
 ) -> dict[str, Any]:
     """Return a chat model's clients. The SDK's is made at its first use. Synchronous calls have no client."""
-    from moa_graph.models.transport import Transport
+    from moa_graph.models.http.transport import Transport
 
     proxy = proxy_for(base_url)
     socks = (proxy or "").startswith("socks")

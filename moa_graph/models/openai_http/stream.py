@@ -14,14 +14,14 @@ import aiohttp
 import httpx2
 import openai
 
-from moa_graph.models.chunk_merging import merged
-from moa_graph.models.fault_reading import message_in
-from moa_graph.models.json_bodies import loads
+from moa_graph.models.faults.reading import message_in
+from moa_graph.models.http.chunk_merging import merged
+from moa_graph.models.http.json_bodies import loads
+from moa_graph.models.http.transport import Turns, body_of
 from moa_graph.models.limits import MAX_STREAM_BYTES
 from moa_graph.models.openai_http.choices import FirstChoice
 from moa_graph.models.openai_http.sse import Events
-from moa_graph.models.reply_calls import GrowingCalls
-from moa_graph.models.transport import Turns, body_of
+from moa_graph.models.reply.calls import GrowingCalls
 
 _DRAIN = 0.1
 """Seconds to wait for the end of a body after its last event, so that the connection can be used again."""

@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from moa_graph.mixture.mixture import Mixture
-from moa_graph.models.reply import EXTRAS
-from moa_graph.models.reply_reasoning import REASONING
+from moa_graph.models.reply.reasoning import REASONING
+from moa_graph.models.reply.reply import EXTRAS
 from moa_graph.serve.endpoint import RunRequest
 from moa_graph.serve.fields import (
     Count,

@@ -8,8 +8,8 @@ import uuid
 from typing import Any
 
 from moa_graph.graph.follow import RunResult
-from moa_graph.models.reply import EXTRAS
-from moa_graph.models.reply_reasoning import reasoning_in
+from moa_graph.models.reply.reasoning import reasoning_in
+from moa_graph.models.reply.reply import EXTRAS
 from moa_graph.serve.problems import Problem
 from moa_graph.state import Usage
 

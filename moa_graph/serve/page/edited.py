@@ -19,9 +19,9 @@ from moa_graph.mixture.context import MoAContext, settings
 from moa_graph.mixture.files import preset_names
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.mixture.proposer import Proposer, is_embedded
-from moa_graph.models.keys import require_keys
 from moa_graph.models.providers import find
 from moa_graph.models.registry import chat_model, missing_extra, require_embedded, require_known
+from moa_graph.models.secrets.keys import require_keys
 
 __all__ = ["FIELDS", "MODEL_FIELDS", "EditedMixture", "form_of", "read_form", "summary", "usable_models"]
 

@@ -22,7 +22,7 @@ from moa_graph.graph.follow import RunResult, follow
 from moa_graph.mixture.context import MoAContext
 from moa_graph.mixture.mixture import MAX_LAYERS, Mixture
 from moa_graph.mixture.proposer import Proposer, is_embedded
-from moa_graph.models.reply import read
+from moa_graph.models.reply.reply import read
 from moa_graph.serve.bodies import json_body
 from moa_graph.serve.catalogue import Catalogue
 from moa_graph.serve.openai.response import data_event

@@ -10,9 +10,9 @@ from langchain_core.messages import AIMessage, BaseMessage, FunctionMessage, Sys
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from moa_graph.errors import InputError
-from moa_graph.graph.addresses import is_public_https
-from moa_graph.graph.media import KINDS, blocks_of, kind_of, standard
-from moa_graph.models.reply_fields import encodable
+from moa_graph.graph.checks.addresses import is_public_https
+from moa_graph.graph.prompts.media import KINDS, blocks_of, kind_of, standard
+from moa_graph.models.reply.fields import encodable
 from moa_graph.state.value_text import given
 
 __all__ = ["check", "check_block", "check_saved"]

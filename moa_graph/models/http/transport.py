@@ -17,7 +17,7 @@ import aiohttp
 import httpx2
 from aiohttp.client_proto import ResponseHandler
 
-from moa_graph.models.inflate import PIECE, Inflate
+from moa_graph.models.http.inflate import PIECE, Inflate
 from moa_graph.models.limits import (
     MAX_ERROR_BYTES,
     MAX_HEADER_BYTES,

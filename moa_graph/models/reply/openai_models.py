@@ -17,14 +17,14 @@ from typing import Any, Final
 from langchain_core.messages import BaseMessage
 from pydantic import PrivateAttr
 
-from moa_graph.models.faults import Fault, ProviderError
+from moa_graph.models.faults.faults import Fault, ProviderError
 from moa_graph.models.openai_http.completions import ShortReply
 from moa_graph.models.openai_http.stream import no_choices
-from moa_graph.models.redaction import one_line
-from moa_graph.models.reply import EXTRAS
-from moa_graph.models.reply_fields import COSTS, stated_cost
-from moa_graph.models.reply_reasoning import ORIGIN, Reasoning, reasoning_by_call
-from moa_graph.models.reply_repair import repaired
+from moa_graph.models.reply.fields import COSTS, stated_cost
+from moa_graph.models.reply.reasoning import ORIGIN, Reasoning, reasoning_by_call
+from moa_graph.models.reply.repair import repaired
+from moa_graph.models.reply.reply import EXTRAS
+from moa_graph.models.secrets.redaction import one_line
 
 __all__ = ["repairing"]
 
@@ -70,7 +70,7 @@ def repairing(kind: type[Any], provider: str | None = None) -> type[Any]:
 
     It also keeps what providers want back unchanged from a turn that called tools, and what LangChain has no place for,
     in `additional_kwargs`: `extra_content` of the calls, in which Gemini signs its thoughts, by the call's id, and the
-    reasoning (`reply_reasoning.py`).
+    reasoning (`reasoning.py`).
 
     Args:
         kind: The class. The subclass has its name, for traces.

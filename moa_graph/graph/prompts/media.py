@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from langchain_core.messages import BaseMessage
 from langchain_core.runnables import Runnable
 
-from moa_graph.models.reply_fields import encodable
+from moa_graph.models.reply.fields import encodable
 
 __all__ = [
     "KINDS",

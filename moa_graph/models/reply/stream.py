@@ -14,10 +14,10 @@ from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.utils._merge import merge_lists
 
 from moa_graph.models.limits import MAX_TEXT_CHARS, ReplyTooLarge
-from moa_graph.models.reply import Raw, raw_of
-from moa_graph.models.reply_blocks import content_text
-from moa_graph.models.reply_calls import GrowingCalls
-from moa_graph.models.reply_fields import reasons_in, usage_from
+from moa_graph.models.reply.blocks import content_text
+from moa_graph.models.reply.calls import GrowingCalls
+from moa_graph.models.reply.fields import reasons_in, usage_from
+from moa_graph.models.reply.reply import Raw, raw_of
 from moa_graph.state import Usage, new_usage, total_usage
 
 __all__ = ["Pieces", "StreamEnd"]

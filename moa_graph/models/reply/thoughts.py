@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from moa_graph.models.reply_fields import encodable
-from moa_graph.models.thought_cleaner import SPACE, Cleaner
-from moa_graph.models.thought_marks import GLUED_START, HARMONY, LONGEST, MARK
+from moa_graph.models.reply.fields import encodable
+from moa_graph.models.reply.thought_cleaner import SPACE, Cleaner
+from moa_graph.models.reply.thought_marks import GLUED_START, HARMONY, LONGEST, MARK
 
 __all__ = ["clean"]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from moa_graph.models.limits import MAX_TEXT_CHARS
-from moa_graph.models.reply_fields import plain
+from moa_graph.models.reply.fields import plain
 
 __all__ = ["BLOCKS", "content_text", "has_thoughts", "must_return", "native", "refusals_in"]
 

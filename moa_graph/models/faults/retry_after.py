@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-from moa_graph.models.fault_reading import body_of, error_in, get, header, message_in, response_of
+from moa_graph.models.faults.reading import body_of, error_in, get, header, message_in, response_of
 
 __all__ = ["retry_after"]
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from moa_graph.errors import InputError
-from moa_graph.graph.json_checks import JsonCheck, SchemaPlace
+from moa_graph.graph.checks.json_values import JsonCheck, SchemaPlace
 from moa_graph.state.value_text import given
 
 __all__ = ["check_schemas"]

@@ -11,7 +11,7 @@ from typing import Any, Final
 from langchain_core.messages import InvalidToolCall, ToolCall
 
 from moa_graph.models.limits import MAX_ARGUMENT_CHARS, MAX_TOOL_CALLS, ReplyTooLarge
-from moa_graph.models.reply_fields import encodable, plain
+from moa_graph.models.reply.fields import encodable, plain
 
 __all__ = ["GrowingCalls", "RawCall", "checked_calls"]
 

@@ -21,11 +21,11 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
-from moa_graph.graph.media import KINDS, Abilities, Block, blocks_of, kind_of, placeholder, standard
+from moa_graph.graph.prompts.media import KINDS, Abilities, Block, blocks_of, kind_of, placeholder, standard
 from moa_graph.models.limits import MAX_ARGUMENT_CHARS
-from moa_graph.models.reply_blocks import BLOCKS
-from moa_graph.models.reply_fields import encodable, plain
-from moa_graph.models.thoughts import clean
+from moa_graph.models.reply.blocks import BLOCKS
+from moa_graph.models.reply.fields import encodable, plain
+from moa_graph.models.reply.thoughts import clean
 
 __all__ = ["NO_ANSWER", "passed_on"]
 

@@ -23,11 +23,11 @@ from langchain_core.runnables import Runnable, RunnableBinding, RunnableConfig
 from langgraph.errors import GraphBubbleUp
 from pydantic import Field
 
-from moa_graph.models.answer_filter import FILTER, ChunkFilter, filtered
-from moa_graph.models.faults import STREAM_CUT, ProviderError, judged, own_cancellation
-from moa_graph.models.reply import is_long
-from moa_graph.models.reply_chunks import Joining
-from moa_graph.models.reply_stream import StreamEnd
+from moa_graph.models.faults.faults import STREAM_CUT, ProviderError, judged, own_cancellation
+from moa_graph.models.reply.answer_filter import FILTER, ChunkFilter, filtered
+from moa_graph.models.reply.chunks import Joining
+from moa_graph.models.reply.reply import is_long
+from moa_graph.models.reply.stream import StreamEnd
 from moa_graph.models.unobserved import message_of, unobserved
 
 __all__ = ["redacting"]

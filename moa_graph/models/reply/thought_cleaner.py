@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from moa_graph.models.reply_fields import encodable
-from moa_graph.models.thought_marks import (
+from moa_graph.models.reply.fields import encodable
+from moa_graph.models.reply.thought_marks import (
     GLUED,
     GLUED_END,
     HARMONY,

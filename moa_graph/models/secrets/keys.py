@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 
 from moa_graph.errors import ConfigError, MissingKeyError
 from moa_graph.mixture.proposer import Proposer, is_embedded
-from moa_graph.models.env_file import from_env_file
 from moa_graph.models.providers import PROVIDERS, find
-from moa_graph.models.trust import has_passed, require_trusted
+from moa_graph.models.secrets.env_file import from_env_file
+from moa_graph.models.secrets.trust import has_passed, require_trusted
 
 _ADDRESSES = ("openai_api_base", "together_api_base", "base_url", "api_base", "endpoint_url", "anthropic_api_url")
 """Attributes in which LangChain's model classes hold their host."""

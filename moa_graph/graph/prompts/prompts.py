@@ -12,8 +12,8 @@ from typing import Any, Literal, NamedTuple
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
-from moa_graph.graph.fence import Part, draft_parts, fenced_block
-from moa_graph.graph.fence_code import Scope, Sent, fence_code, shuffled
+from moa_graph.graph.prompts.fence import Part, draft_parts, fenced_block
+from moa_graph.graph.prompts.fence_code import Scope, Sent, fence_code, shuffled
 
 Form = Literal["paper", "fenced"]
 

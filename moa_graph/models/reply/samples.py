@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.language_models import BaseChatModel
 
-from moa_graph.models.faults import Fault
-from moa_graph.models.reply import Reply
-from moa_graph.models.reply_fields import usage_metadata
+from moa_graph.models.faults.faults import Fault
+from moa_graph.models.reply.fields import usage_metadata
+from moa_graph.models.reply.reply import Reply
 from moa_graph.state import Usage, new_usage
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from moa_graph.models.fault_reading import message_in
-from moa_graph.models.reply_fields import token_count
+from moa_graph.models.faults.reading import message_in
+from moa_graph.models.reply.fields import token_count
 
 __all__ = ["repaired"]
 

@@ -14,13 +14,12 @@ from typing import Any, Final
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, InvalidToolCall, ToolCall
 
-from moa_graph.models.fault_reading import message_in
-from moa_graph.models.faults import Fault, Kind
+from moa_graph.models.faults.faults import Fault, Kind
+from moa_graph.models.faults.reading import message_in
 from moa_graph.models.limits import MAX_ARGUMENT_CHARS, MAX_TEXT_CHARS, ReplyTooLarge
-from moa_graph.models.redaction import one_line
-from moa_graph.models.reply_blocks import BLOCKS, content_text, has_thoughts, must_return, native, refusals_in
-from moa_graph.models.reply_calls import RawCall, checked_calls
-from moa_graph.models.reply_fields import (
+from moa_graph.models.reply.blocks import BLOCKS, content_text, has_thoughts, must_return, native, refusals_in
+from moa_graph.models.reply.calls import RawCall, checked_calls
+from moa_graph.models.reply.fields import (
     COSTS,
     Finish,
     finish_of,
@@ -30,7 +29,8 @@ from moa_graph.models.reply_fields import (
     usage_from,
     usage_metadata,
 )
-from moa_graph.models.thoughts import clean
+from moa_graph.models.reply.thoughts import clean
+from moa_graph.models.secrets.redaction import one_line
 from moa_graph.state import COUNTED, Status, Usage
 
 __all__ = ["EXTRAS", "IN_THREAD", "Raw", "Reply", "is_long", "raw_of", "read", "read_reply"]

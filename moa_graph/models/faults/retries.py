@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 
-from moa_graph.models.faults import Fault
+from moa_graph.models.faults.faults import Fault
 
 MIN_WAIT = 0.25
 """Seconds between two attempts at least: a provider that sends "Retry-After: 0" may be overloaded."""

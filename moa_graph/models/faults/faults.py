@@ -11,7 +11,7 @@ import asyncio
 import ssl
 from dataclasses import dataclass
 
-from moa_graph.models.fault_kinds import (
+from moa_graph.models.faults.kinds import (
     BY_CODE,
     BY_NAME,
     BY_STATUS,
@@ -25,7 +25,7 @@ from moa_graph.models.fault_kinds import (
     RETRYABLE,
     Kind,
 )
-from moa_graph.models.fault_reading import (
+from moa_graph.models.faults.reading import (
     broken_http,
     chain_of,
     codes_of,
@@ -35,9 +35,9 @@ from moa_graph.models.fault_reading import (
     status_of,
     words_of,
 )
+from moa_graph.models.faults.retry_after import retry_after
 from moa_graph.models.limits import ReplyTooLarge
-from moa_graph.models.redaction import one_line
-from moa_graph.models.retry_after import retry_after
+from moa_graph.models.secrets.redaction import one_line
 
 __all__ = [
     "STREAM_CUT",
@@ -146,9 +146,7 @@ def _unconnected(exc: BaseException) -> bool:
 
 
 _CLIENTS = frozenset({"openai", "anthropic", "google", "mistralai", "groq", "ollama", "pydantic", "orjson"})
-
-
-_OWN = ("moa_graph.models.openai_http", "moa_graph.models.json_bodies", "moa_graph.models.chunk_merging")
+_OWN = ("moa_graph.models.openai_http", "moa_graph.models.http.json_bodies", "moa_graph.models.http.chunk_merging")
 
 
 def _from_client(exc: BaseException) -> bool:

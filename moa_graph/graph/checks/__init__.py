@@ -1,0 +1,1 @@
+"""Checks of what a caller gives, before any request is sent."""

@@ -1,0 +1,1 @@
+"""What a failed request means, and when it is tried again."""

@@ -1,0 +1,1 @@
+"""Connections, bounded bodies and JSON, for every client of this package."""
