@@ -68,7 +68,7 @@ def cost(
 
 def _of_ledger(path: Path) -> Iterable[Spent]:
     if not path.is_file():
-        raise InputError(f"{path}: no such file.")
+        raise InputError(f"{path}: {'not a regular file' if path.exists() else 'no such file'}.")
     # A row of role `item` is the whole result of a batch. Its calls have their own rows, unless a server made them.
     calls = (
         "SELECT created, run, item, coalesce(repeat, 0), layer = 0 AND role LIKE 'judge%', model, cost FROM calls "

@@ -24,6 +24,7 @@ from moa_graph.cli.options import (
     chosen,
 )
 from moa_graph.cli.preset_list import as_text, preset_rows
+from moa_graph.errors import InputError
 from moa_graph.models.terminal_text import for_terminal
 
 app = typer.Typer(
@@ -89,8 +90,10 @@ def remove(name: Name) -> None:
 
 
 def _path(name: str) -> Path:
-    from moa_graph.mixture.files import preset_path
+    from moa_graph.mixture.files import is_preset, preset_path
 
+    if not is_preset(name):
+        raise InputError(f"{name}: a file. Name a preset; `moa presets add {name}` makes a preset of a mixture file.")
     return own_presets().get(name) or preset_path(name)
 
 

@@ -213,6 +213,8 @@ def test_presets_are_listed_shown_and_found(capsys: pytest.CaptureFixture[str]) 
     assert main(["presets", "show", "local"]) == 0
     assert capsys.readouterr().out == Path(where).read_text()
     assert main(["presets", "show", "nope"]) == 3
+    assert main(["presets", "show", "mine.yaml"]) == 2
+    assert "moa presets add mine.yaml" in capsys.readouterr().err
 
 
 def test_the_schema_accepts_every_preset(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -197,7 +198,9 @@ def test_a_file_that_is_not_a_ledger_is_refused(capsys: pytest.CaptureFixture[st
     Path("text").write_text("not SQLite, and longer than a header of SQLite would have to be " * 3)
     with sqlite3.connect("other.db") as db:
         db.execute("CREATE TABLE calls (x)")
-    for name, words in (("text", "not a ledger"), ("other.db", "not a ledger"), ("nowhere", "no such file")):
+    os.mkfifo("pipe")
+    refused = {"text": "not a ledger", "other.db": "not a ledger", "nowhere": "no such file", "pipe": "not a regular"}
+    for name, words in refused.items():
         assert main(["cost", name]) == 2
         assert words in capsys.readouterr().err
 
