@@ -21,7 +21,7 @@ from typing import Any
 
 from benchmarks.combine.__main__ import ASSETS
 from moa_graph.evals.figures import Figures
-from moa_graph.evals.tune.run_recorded import tune_recorded
+from moa_graph.evals.tune.recorded.run import tune_recorded
 from moa_graph.evals.tune.settings import Options
 from tests.tune.planted import HELPS, HURTS, Planted, break_even, decided, known_beforehand, truth, unseen
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from moa_graph.errors import MoAError
 from moa_graph.evals.data.files import Row, read_rows
-from moa_graph.evals.tune.recorded_answers import (
+from moa_graph.evals.tune.recorded.answers import (
     Answers,
     ModelRows,
     holds_texts,
@@ -24,9 +24,9 @@ from moa_graph.evals.tune.recorded_answers import (
     read_answers,
     read_folder,
 )
-from moa_graph.evals.tune.recorded_drafts import read_drafts
-from moa_graph.evals.tune.recorded_rows import as_drafts
-from moa_graph.evals.tune.recorded_set import RecordedSet
+from moa_graph.evals.tune.recorded.drafts import read_drafts
+from moa_graph.evals.tune.recorded.recorded_set import RecordedSet
+from moa_graph.evals.tune.recorded.rows import as_drafts
 
 __all__ = ["AnswerRow", "AnswerSet", "DraftRow", "DraftSet", "SetError", "answer_sets", "draft_sets"]
 

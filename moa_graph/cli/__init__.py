@@ -85,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is None:  # run as its own process
         _start_fast()
         if sys.stdout is None or sys.stderr is None:
-            from moa_graph.cli.messages import open_streams
+            from moa_graph.cli.output.messages import open_streams
 
             open_streams()
     if "_MOA_COMPLETE" in os.environ or (args and args[0] in _COMPLETION):
@@ -109,7 +109,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _command("ask", args)
     near = difflib.get_close_matches(args[0], COMMANDS, n=1)
     hint = f"Did you mean `moa {near[0]}`?" if near else "`moa --help` lists the commands."
-    from moa_graph.cli.messages import message
+    from moa_graph.cli.output.messages import message
 
     message(f"moa: no command {args[0]!r}. {hint} To ask it as a question: moa ask {shlex.join(args)}")
     return 2
@@ -140,7 +140,7 @@ def _listed_presets() -> str | None:
 
 def _written(text: str, code: int = 0) -> int:
     """Write a text to standard output and return the exit code."""
-    from moa_graph.cli.messages import flushed
+    from moa_graph.cli.output.messages import flushed
 
     return flushed(code, "moa", text)
 

@@ -12,7 +12,6 @@ import typer
 
 from moa_graph.cli.complete import files
 from moa_graph.cli.errors import error_text
-from moa_graph.cli.messages import message, output
 from moa_graph.cli.options import (
     Aggregator,
     BaseUrl,
@@ -33,6 +32,7 @@ from moa_graph.cli.options import (
     chosen,
     examples,
 )
+from moa_graph.cli.output.messages import message, output
 from moa_graph.cli.source import Server, server
 from moa_graph.costs.amounts import number_of
 from moa_graph.errors import MoAError
@@ -119,8 +119,8 @@ def ask(
     Standard output contains only the answer. On a terminal it is streamed, with its Markdown rendered. Progress is
     written to standard error.
     """
-    from moa_graph.cli.export import check_target
     from moa_graph.cli.log import Log
+    from moa_graph.cli.output.export import check_target
     from moa_graph.cli.question import content, question
     from moa_graph.cli.run import View, streams
 
@@ -219,7 +219,7 @@ def _receipt(source: Mixture | Server, messages: list[Any], result: Answered) ->
 
 def _totals(source: Mixture | Server, result: Answered, extra: Receipt | None, *, hint: bool) -> None:
     """Write one line of totals, and a hint about keys if only the embedded model answered."""
-    from moa_graph.cli.receipts import summary
+    from moa_graph.cli.output.receipts import summary
     from moa_graph.mixture.proposer import is_embedded
 
     message(f"\n{summary(result.record, extra)}")
@@ -228,7 +228,7 @@ def _totals(source: Mixture | Server, result: Answered, extra: Receipt | None, *
 
 
 def _show(result: Answered, question: str, extra: Receipt | None, *, as_json: bool, save: Sequence[Path]) -> None:
-    from moa_graph.cli.export import save as write
+    from moa_graph.cli.output.export import save as write
 
     whole: dict[str, Any] = {
         "answer": result.answer,
@@ -249,7 +249,7 @@ def _keep(save: Sequence[Path], question: str, reason: str, drafts: list[Any], a
     """Save paid drafts when the answer failed."""
     paid = sum(1 for draft in drafts if draft["text"])
     if save and (drafts or answer):
-        from moa_graph.cli.export import save as write
+        from moa_graph.cli.output.export import save as write
 
         for target in save:
             write(target, question, {"answer": answer or None, "error": reason, "drafts": drafts, "record": None})

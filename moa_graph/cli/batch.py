@@ -23,7 +23,6 @@ from moa_graph.cli.batch_options import (
 )
 from moa_graph.cli.complete import files
 from moa_graph.cli.garbage import loaded_frozen
-from moa_graph.cli.messages import message
 from moa_graph.cli.options import (
     Aggregator,
     BaseUrl,
@@ -41,6 +40,7 @@ from moa_graph.cli.options import (
     chosen,
     examples,
 )
+from moa_graph.cli.output.messages import message
 from moa_graph.cli.resumable import resumable
 from moa_graph.cli.source import Server, opened, server
 from moa_graph.errors import InputError
@@ -200,8 +200,8 @@ async def _run(
 
 
 async def _watched(work: Batch, quiet: bool) -> int:
-    from moa_graph.cli.drafts import plain
-    from moa_graph.cli.progress import watch_line
+    from moa_graph.cli.output.drafts import plain
+    from moa_graph.cli.output.progress import watch_line
 
     begun = time.monotonic()
     watcher = None if quiet else asyncio.create_task(watch_line(lambda seconds: line(work.totals, seconds)))

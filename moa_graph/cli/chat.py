@@ -11,7 +11,6 @@ import typer
 
 from moa_graph.cli.complete import files
 from moa_graph.cli.errors import error_text
-from moa_graph.cli.messages import message
 from moa_graph.cli.options import (
     Aggregator,
     BaseUrl,
@@ -28,6 +27,7 @@ from moa_graph.cli.options import (
     chosen,
     examples,
 )
+from moa_graph.cli.output.messages import message
 from moa_graph.costs.amounts import number_of
 from moa_graph.errors import MoAError
 
@@ -142,7 +142,7 @@ def _ask(talk: Conversation, question: str) -> None:
 
 
 def _totals(talk: Conversation) -> None:
-    from moa_graph.cli.receipts import summary
+    from moa_graph.cli.output.receipts import summary
 
     if talk.record and sys.stderr.isatty():
         message(summary(talk.record))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from moa_graph.cli.drafts import as_text, heading, plain, text_of
+from moa_graph.cli.output.drafts import as_text, heading, plain, text_of
 from moa_graph.costs.amounts import in_dollars, number_of
 from moa_graph.errors import InputError
 

@@ -14,8 +14,8 @@ from typing import Annotated, NamedTuple
 import typer
 
 from moa_graph.cli.complete import files
-from moa_graph.cli.messages import output, output_json
 from moa_graph.cli.options import Json, examples
+from moa_graph.cli.output.messages import output, output_json
 from moa_graph.costs.amounts import in_dollars, number_of
 from moa_graph.costs.ledger import LOST
 from moa_graph.errors import InputError

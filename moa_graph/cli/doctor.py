@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from moa_graph.cli.messages import output, output_json
 from moa_graph.cli.options import Aggregator, BaseUrl, File, Json, KeyEnv, Preset, Proposers, Trust, chosen
+from moa_graph.cli.output.messages import output, output_json
 from moa_graph.costs.amounts import number_of
 from moa_graph.errors import ConfigError, InputError
 

@@ -12,7 +12,7 @@ from typing import Any
 import typer
 
 from moa_graph.cli.langsmith import finish_traces
-from moa_graph.cli.messages import flushed, message, silence_stdout
+from moa_graph.cli.output.messages import flushed, message, silence_stdout
 from moa_graph.cli.resumable import TERMINATED
 from moa_graph.errors import ConfigError, InputError, MoAError
 

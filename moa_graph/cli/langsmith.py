@@ -8,7 +8,7 @@ import sys
 import threading
 from typing import Any
 
-from moa_graph.cli.messages import message
+from moa_graph.cli.output.messages import message
 
 PATIENCE = 5.0
 """Seconds to wait. LangSmith's client would wait for minutes for an endpoint that does not answer."""

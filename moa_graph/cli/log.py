@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from moa_graph.cli.home import home
 from moa_graph.cli.log_entry import Entry, entry_of
-from moa_graph.cli.messages import message
+from moa_graph.cli.output.messages import message
 from moa_graph.errors import InputError
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import typer
 
 from moa_graph.cli.log import Log
 from moa_graph.cli.log_entry import Entry
-from moa_graph.cli.messages import message, output, output_json
 from moa_graph.cli.options import Json, Raw
+from moa_graph.cli.output.messages import message, output, output_json
 
 app = typer.Typer(
     help="The log of all questions of `moa ask` and `moa chat`, in one file.",
@@ -56,7 +56,7 @@ def show(
     if as_json:
         output_json(entry._asdict())
         return
-    from moa_graph.cli.drafts import as_text, plain
+    from moa_graph.cli.output.drafts import as_text, plain
 
     head = [f"{entry.id}  {_when(entry)}  {plain(entry.mixture)}", plain(entry.question)]
     if drafts or not entry.answer:
@@ -96,7 +96,7 @@ def _print(entries: list[Entry], as_json: bool) -> None:
         return
     from rich.console import Console
 
-    from moa_graph.cli.drafts import plain
+    from moa_graph.cli.output.drafts import plain
 
     width = Console().width if sys.stdout.isatty() else None
     for entry in entries:
@@ -114,8 +114,8 @@ def _when(entry: Entry) -> str:
 def _answer(text: str, raw: bool) -> None:
     from rich.console import Console
 
-    from moa_graph.cli.drafts import plain
-    from moa_graph.cli.markdown import markdown
+    from moa_graph.cli.output.drafts import plain
+    from moa_graph.cli.output.markdown import markdown
 
     console = Console()
     if raw or not console.is_terminal:

@@ -11,7 +11,6 @@ import typer
 
 from moa_graph.cli.complete import mixture_files, presets
 from moa_graph.cli.home import add_preset, own_presets, remove_preset, resolve
-from moa_graph.cli.messages import message, output, output_json
 from moa_graph.cli.options import (
     Aggregator,
     BaseUrl,
@@ -23,6 +22,7 @@ from moa_graph.cli.options import (
     Trust,
     chosen,
 )
+from moa_graph.cli.output.messages import message, output, output_json
 from moa_graph.cli.preset_list import as_text, preset_rows
 from moa_graph.errors import InputError
 from moa_graph.models.terminal_text import for_terminal

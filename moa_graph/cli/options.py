@@ -9,7 +9,7 @@ import typer
 
 from moa_graph.cli.complete import mixture_files, models, presets
 from moa_graph.cli.home import resolve
-from moa_graph.cli.messages import message
+from moa_graph.cli.output.messages import message
 from moa_graph.errors import ConfigError, InputError
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import typer
 
-from moa_graph.cli.messages import message
+from moa_graph.cli.output.messages import message
 
 __all__ = ["TERMINATED", "Runner", "resumable"]
 

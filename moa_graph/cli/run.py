@@ -9,16 +9,16 @@ from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from moa_graph.cli.drafts import WIDE, DraftCollector, beside, plain, print_drafts
 from moa_graph.cli.langsmith import quiet_traces
-from moa_graph.cli.progress import Progress
-from moa_graph.cli.receipts import report_end
+from moa_graph.cli.output.drafts import WIDE, DraftCollector, beside, plain, print_drafts
+from moa_graph.cli.output.progress import Progress
+from moa_graph.cli.output.receipts import report_end
 from moa_graph.cli.source import Server, opened
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from moa_graph.cli.markdown import MarkdownStream
+    from moa_graph.cli.output.markdown import MarkdownStream
     from moa_graph.mixture.context import MoAContext
     from moa_graph.mixture.mixture import Mixture
     from moa_graph.state import Draft, Note, Record, Usage
@@ -145,7 +145,7 @@ class AnswerPrinter:
             sys.stdout.flush()
             return
         if self._stream is None:
-            from moa_graph.cli.markdown import MarkdownStream
+            from moa_graph.cli.output.markdown import MarkdownStream
 
             self._stream = MarkdownStream(self._console, frame=self.frame)
         self._stream.feed(text)

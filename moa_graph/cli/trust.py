@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from moa_graph.cli.messages import message, output
+from moa_graph.cli.output.messages import message, output
 from moa_graph.errors import InputError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from moa_graph.cli.complete import files, mixture_files
-from moa_graph.cli.messages import output
+from moa_graph.cli.output.messages import output
 from moa_graph.costs.amounts import number_of
 from moa_graph.errors import InputError
 
@@ -174,8 +174,8 @@ def _check_output(output: Path | None) -> None:
 
 def _recorded(source: Path, options: Any, *, dry_run: bool) -> "TuneResult":
     from moa_graph.evals.prompts.bench import OBJECTIVE
-    from moa_graph.evals.tune.recorded import is_recorded
-    from moa_graph.evals.tune.run_recorded import tune_recorded
+    from moa_graph.evals.tune.recorded.read import is_recorded
+    from moa_graph.evals.tune.recorded.run import tune_recorded
 
     if not source.exists() and not source.as_posix().startswith(OBJECTIVE):
         raise InputError(f"{source} does not exist; name a file of prompts, or a recorded set")

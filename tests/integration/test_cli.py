@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from moa_graph.cli import COMMANDS, main
-from moa_graph.cli.export import WRITERS
+from moa_graph.cli.output.export import WRITERS
 from tests.provider import Provider
 
 

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import binomtest
 
 from moa_graph.evals.tune.ceiling import ceiling, judge_noise, lower_bound, upper_bound
-from moa_graph.evals.tune.recorded import read_recorded
+from moa_graph.evals.tune.recorded.read import read_recorded
 from tests.tune.assets import ASSETS, needs_assets
 
 

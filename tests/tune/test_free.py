@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.combine.answers import counted
 from moa_graph.evals.tune import free
-from moa_graph.evals.tune.recorded import read_recorded
+from moa_graph.evals.tune.recorded.read import read_recorded
 from moa_graph.evals.tune.samples import GradedDraft, Samples, best_reader
 from moa_graph.graph.agreement import compare
 from moa_graph.mixture.answers import AnswerReader

@@ -12,8 +12,8 @@ from moa_graph import Mixture
 from moa_graph.errors import InputError
 from moa_graph.evals.tune import TuneResult
 from moa_graph.evals.tune.files import read_result
-from moa_graph.evals.tune.recorded import read_recorded
-from moa_graph.evals.tune.run_recorded import tune_recorded
+from moa_graph.evals.tune.recorded.read import read_recorded
+from moa_graph.evals.tune.recorded.run import tune_recorded
 from moa_graph.evals.tune.settings import Options
 
 Rows = list[dict[str, Any]]

@@ -1,14 +1,24 @@
 """The package's layout: root entries, layers, import cycles and public names."""
 
+from collections import Counter
+
 import moa_graph
 from tests import layout
 from tests.mutants.__main__ import faults, stale
+
+MOST_MODULES = 31
 
 
 def test_the_root_has_at_most_fifteen_entries_and_the_layers_name_each() -> None:
     entries = layout.root_entries()
     assert len(entries) <= 15
     assert {name.removesuffix(".py") for name in entries} - {"py.typed"} == set(layout.LAYERS)
+
+
+def test_no_folder_holds_many_modules() -> None:
+    """A folder with more is hard to find one's way in: modules of one task belong in a folder of their own."""
+    counts = Counter(path.parent.relative_to(layout.ROOT).as_posix() for path in layout.modules().values())
+    assert {folder: count for folder, count in counts.items() if count > MOST_MODULES} == {}
 
 
 def test_imports_go_one_way() -> None:

@@ -1,6 +1,6 @@
 """Messages on a terminal break between words and keep their indents."""
 
-from moa_graph.cli.messages import wrapped
+from moa_graph.cli.output.messages import wrapped
 
 
 def test_lines_break_between_words_and_long_words_stay_whole() -> None:

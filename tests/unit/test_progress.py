@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 from rich.live import Live
 
-from moa_graph.cli.progress import Progress
+from moa_graph.cli.output.progress import Progress
 from moa_graph.state import Usage, new_usage
 
 MODEL = "openai:a-model-with-a-name-of-forty-characters"

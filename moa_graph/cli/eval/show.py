@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from moa_graph.cli.messages import output_json
+from moa_graph.cli.output.messages import output_json
 from moa_graph.evals.figures import lines
 from moa_graph.models.terminal_text import for_terminal
 

@@ -25,10 +25,10 @@ from pathlib import Path
 
 from moa_graph.errors import InputError
 from moa_graph.evals.data.files import read_rows
-from moa_graph.evals.tune.recorded_answers import read_folder, set_name
-from moa_graph.evals.tune.recorded_drafts import read_drafts
-from moa_graph.evals.tune.recorded_rows import as_drafts, has_drafts
-from moa_graph.evals.tune.recorded_set import RecordedSet
+from moa_graph.evals.tune.recorded.answers import read_folder, set_name
+from moa_graph.evals.tune.recorded.drafts import read_drafts
+from moa_graph.evals.tune.recorded.recorded_set import RecordedSet
+from moa_graph.evals.tune.recorded.rows import as_drafts, has_drafts
 
 __all__ = ["is_recorded", "read_recorded"]
 

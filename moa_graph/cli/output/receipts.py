@@ -33,7 +33,7 @@ def summary(record: Record, extra: Receipt | None = None) -> str:
 
 def report_failed_drafts(drafts: Sequence[Any]) -> None:
     """Write one line to standard error for every draft that does not count, in the provider's own words."""
-    from moa_graph.cli.drafts import plain
+    from moa_graph.cli.output.drafts import plain
 
     for draft in drafts:
         if draft["error"] and draft["status"] != "truncated":

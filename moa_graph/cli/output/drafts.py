@@ -48,7 +48,7 @@ def rendered(drafts: Sequence[Draft]) -> list[RenderableType]:
     from rich.padding import Padding
     from rich.text import Text
 
-    from moa_graph.cli.markdown import markdown
+    from moa_graph.cli.output.markdown import markdown
 
     parts: list[RenderableType] = []
     for draft in drafts:

@@ -14,7 +14,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import Field, PrivateAttr
 
 from moa_graph.evals.tune.pool import Pool
-from moa_graph.evals.tune.recorded_set import RecordedSet
+from moa_graph.evals.tune.recorded.recorded_set import RecordedSet
 from moa_graph.mixture.proposer import Proposer
 
 __all__ = ["RecordedModel", "named_pool", "recorded_pool"]

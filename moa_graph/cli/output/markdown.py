@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from moa_graph.cli.drafts import plain
+from moa_graph.cli.output.drafts import plain
 
 if TYPE_CHECKING:
     from markdown_it.rules_inline import StateInline

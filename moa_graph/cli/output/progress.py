@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
-from moa_graph.cli.drafts import plain
+from moa_graph.cli.output.drafts import plain
 from moa_graph.costs.amounts import in_dollars, number_of
 
 if TYPE_CHECKING:

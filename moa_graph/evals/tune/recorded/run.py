@@ -14,9 +14,9 @@ from moa_graph.evals.tune.candidates import LARGEST, CandidatePlan
 from moa_graph.evals.tune.decide import Decider
 from moa_graph.evals.tune.files import open_folder, write_files
 from moa_graph.evals.tune.grading import Grader, Grading
-from moa_graph.evals.tune.recorded import read_recorded
-from moa_graph.evals.tune.recorded_models import named_pool, recorded_pool
-from moa_graph.evals.tune.recorded_set import RecordedSet
+from moa_graph.evals.tune.recorded.models import named_pool, recorded_pool
+from moa_graph.evals.tune.recorded.read import read_recorded
+from moa_graph.evals.tune.recorded.recorded_set import RecordedSet
 from moa_graph.evals.tune.result import TuneResult
 from moa_graph.evals.tune.sampling import Paying
 from moa_graph.evals.tune.settings import Options, StageProgress, check_options, run_hash

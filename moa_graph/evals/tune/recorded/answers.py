@@ -12,10 +12,10 @@ from typing import Any
 from moa_graph.errors import InputError
 from moa_graph.evals.data.files import Row, read_rows
 from moa_graph.evals.prompts.questions import OwnPrompt
-from moa_graph.evals.tune import lm_eval
-from moa_graph.evals.tune.recorded_drafts import LABELS, read_drafts
-from moa_graph.evals.tune.recorded_rows import ID, as_text, drafts_of_model, final_answers, gold_in, gold_of, text_field
-from moa_graph.evals.tune.recorded_set import RecordedSet
+from moa_graph.evals.tune.recorded import lm_eval
+from moa_graph.evals.tune.recorded.drafts import LABELS, read_drafts
+from moa_graph.evals.tune.recorded.recorded_set import RecordedSet
+from moa_graph.evals.tune.recorded.rows import ID, as_text, drafts_of_model, final_answers, gold_in, gold_of, text_field
 from moa_graph.evals.tune.samples import SHORT, GradedDraft
 from moa_graph.mixture.answers import AnswerReader
 from moa_graph.state import new_usage

@@ -11,8 +11,8 @@ from moa_graph.errors import InputError
 from moa_graph.evals.data.files import Row
 from moa_graph.evals.prompts.grade import Match, check_gold, is_right
 from moa_graph.evals.prompts.questions import OwnPrompt
-from moa_graph.evals.tune.recorded_rows import as_text, gold_of
-from moa_graph.evals.tune.recorded_set import RecordedSet
+from moa_graph.evals.tune.recorded.recorded_set import RecordedSet
+from moa_graph.evals.tune.recorded.rows import as_text, gold_of
 from moa_graph.evals.tune.samples import GradedDraft, best_reader
 from moa_graph.mixture.answers import AnswerReader
 from moa_graph.models.reply.thoughts import clean

@@ -1,0 +1,1 @@
+"""What commands show and write: messages, progress, drafts, Markdown, costs, files."""
