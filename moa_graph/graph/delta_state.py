@@ -37,7 +37,8 @@ def _identified(item: Any, place: int) -> Any:
     if not isinstance(item, str | tuple):
         return item
     [message] = add_checked([], [item])
-    return message.model_copy(update={"id": str(uuid.uuid5(uuid.NAMESPACE_OID, f"{place}:{message.content}"))})
+    name = f"{place}:{message.content}".encode("utf-8", "replace").decode()  # `uuid5` takes no lone surrogates
+    return message.model_copy(update={"id": str(uuid.uuid5(uuid.NAMESPACE_OID, name))})
 
 
 class DeltaState(MoAState):

@@ -147,6 +147,25 @@ def test_a_check_command_runs_without_a_shell(
     assert moa(*args, "--check", "no-such-program", "--out", tmp_path / "no") == 2
 
 
+def test_a_check_runs_for_a_prompt_that_no_environment_can_hold(
+    tmp_path: Path, provider: Provider, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "check.py").write_text("import os; print(repr(os.environ.get('MOA_PROMPT')), os.environ['MOA_GOLD'])")
+    rows = [{"id": "long", "prompt": "x" * 200_000}, {"id": "odd", "prompt": "a\0b \ud83d", "gold": "\0 5 \udfff"}]
+    args = (
+        "run",
+        prompts(tmp_path, rows),
+        *solo(provider, "5"),
+        "--check",
+        f"{sys.executable} {tmp_path / 'check.py'}",
+    )
+    printed(capsys, *args, "--out", tmp_path / "run")
+    said = {
+        row["id"]: row["check"] for row in map(json.loads, (tmp_path / "run/results.jsonl").read_text().splitlines())
+    }
+    assert said == {"long": "None", "odd": "'ab \ufffd'  5 \ufffd"}
+
+
 def test_a_jury_rates_by_the_users_criteria(
     tmp_path: Path, provider: Provider, capsys: pytest.CaptureFixture[str]
 ) -> None:

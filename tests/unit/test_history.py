@@ -44,6 +44,14 @@ async def test_message_ids_stay_the_same_when_a_thread_is_read_again() -> None:
     assert once == again and len(set(once)) == 6
 
 
+async def test_half_a_character_in_a_question_does_not_end_a_thread() -> None:
+    for history in ("whole", "delta"):
+        moa = graph(history, InMemorySaver())
+        for turn in range(2):
+            await moa.ainvoke({"messages": f"half \ud83d {turn}"}, CONFIG)
+        assert texts(await moa.aget_state(CONFIG))[1::2] == [TEXT.strip()] * 2
+
+
 async def test_a_thread_can_be_forked() -> None:
     moa = graph("delta", InMemorySaver())
     for turn in range(3):

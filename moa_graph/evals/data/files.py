@@ -126,7 +126,7 @@ def _wrapped(text: str, first: str) -> list[Row] | None:
     if not first.lstrip().startswith("{"):
         return None
     try:
-        whole = json.loads(text, parse_int=_number)
+        whole = _parsed(text)
     except (ValueError, RecursionError):
         return None
     lists = {k: v for k, v in whole.items() if isinstance(v, list) and v and all(isinstance(row, dict) for row in v)}
@@ -146,11 +146,29 @@ def _kind(data: bytes) -> str | None:
 
 def _loads(text: str, where: str) -> Any:
     try:
-        return json.loads(text, parse_int=_number)
+        return _parsed(text)
     except ValueError as error:
         raise InputError(f"{where} is not JSON: {error}") from error
     except RecursionError as error:
         raise InputError(f"{where} is nested too deeply to be read") from error
+
+
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+"""The escape of half a character, or of a whole one in two halves. Nothing else in a file can make a lone surrogate."""
+
+
+def _parsed(text: str) -> Any:
+    value = json.loads(text, parse_int=_number)
+    return _whole(value) if _HALF.search(text) else value
+
+
+def _whole(value: Any) -> Any:
+    """Return a value with every lone surrogate as U+FFFD: no request, file or table can hold half a character."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, dict):
+        return {_whole(name): _whole(each) for name, each in value.items()}
+    return [_whole(each) for each in value] if isinstance(value, list) else value
 
 
 def _number(digits: str) -> int | float:

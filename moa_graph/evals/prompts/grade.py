@@ -28,6 +28,8 @@ pattern that must occur.
 MATCHES: tuple[Match, ...] = get_args(Match)
 _SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.I)
 _OUTPUT = 2000
+_VARIABLE = 100_000
+"""The most bytes of an environment variable. Linux starts no program with one of 128 KiB."""
 """Maximum characters kept of a check's output."""
 LATE, ENDED = "it took longer than", "it was ended by signal"
 _BROKEN = re.compile(rf"can't open file|Cannot find module|command not found|^(?:{LATE}|{ENDED}) ", re.M)
@@ -133,18 +135,20 @@ async def run_check(
         argv: The command.
         text: The answer.
         seconds: Time limit.
-        variables: Further environment variables: the prompt's id, text and right answer.
+        variables: Further environment variables: the prompt's id, text and right answer. NUL characters and texts of
+            more than 100,000 bytes are left out, because no environment can hold them.
 
     Returns:
         Whether it exited with 0, and the end of its output or the reason for the failure.
     """
-    kept = {name: value for name, value in os.environ.items() if not _SECRET.search(name)}
+    kept = {name: value for name, value in os.environ.items() if not (_SECRET.search(name) or name in variables)}
+    usable = {name: value.replace("\0", "") for name, value in variables.items() if len(value.encode()) <= _VARIABLE}
     process = await asyncio.create_subprocess_exec(
         *argv,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        env={**kept, **variables},
+        env={**kept, **usable},
         start_new_session=True,
     )
     try:
