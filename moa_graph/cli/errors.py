@@ -56,11 +56,22 @@ def _guarded(load: Callable[[], typer.Typer], args: list[str], name: str, extra:
         message(f"{name}: the package {exc.name} is not installed.{way_out}")
         return CONFIG
     except Exception as exc:
+        if isinstance(exc, UnicodeEncodeError) and (odd := next((arg for arg in args if not _is_text(arg)), None)):
+            message(f"{name}: {odd!a} is not text in UTF-8. Rename the file, or convert the text.")
+            return USAGE
         # The last resort: an internal error also ends as one line; MOA_DEBUG=1 adds the traceback.
         return _unforeseen(exc, name)
     if result in (INTERRUPTED, TERMINATED):
         message(f"{name}: {'interrupted' if result == INTERRUPTED else 'terminated'}")
     return result if isinstance(result, int) else 0
+
+
+def _is_text(argument: str) -> bool:
+    try:
+        argument.encode()
+    except UnicodeEncodeError:  # Python keeps bytes of the command line that are not UTF-8 as lone surrogates
+        return False
+    return True
 
 
 def error_text(error: Exception) -> str:

@@ -27,6 +27,8 @@ __all__ = ["Checked", "check_all", "collected", "config_error", "refuse_unknown"
 _QUIET = frozenset({"api_key_env", "base_url"})
 """Fields whose values are not repeated: a key written into one of them by mistake must not reach a log."""
 
+_HALF = re.compile("[\ud800-\udfff]")
+
 _inside: ContextVar[bool] = ContextVar("_inside", default=False)
 """Whether a larger model is being validated, which reports the problems of the models in it."""
 
@@ -45,9 +47,11 @@ class Checked(BaseModel):
     @classmethod
     def _explain(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         problems: list[FieldProblem] = []
-        if isinstance(data, Mapping):
-            data, problems = cls._known(data)
         outermost = not _inside.get()
+        if isinstance(data, Mapping):
+            if outermost and (halves := list(_halves(data))):
+                raise config_error(halves, what=cls.called)
+            data, problems = cls._known(data)
         token = _inside.set(True)
         try:
             built = handler(data)
@@ -96,6 +100,21 @@ class Checked(BaseModel):
             if key not in cls.model_fields
         ]
         return {key: value for key, value in data.items() if key in cls.model_fields}, unknown
+
+
+def _halves(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[FieldProblem]:
+    """Yield a problem for each text with a lone surrogate. Every request with it would fail."""
+    if isinstance(value, str):
+        if not value.isascii() and (found := _HALF.search(value)):
+            text = f"half a character (a lone surrogate, U+{ord(found[0]):X}) at position {found.start()}. Remove it."
+            yield FieldProblem(path, text)
+    elif isinstance(value, Mapping):
+        for name, each in value.items():
+            yield from _halves(name, (*path, str(name).encode("utf-8", "replace").decode()))
+            yield from _halves(each, (*path, str(name)))
+    elif isinstance(value, list | tuple):
+        for place, each in enumerate(value):
+            yield from _halves(each, (*path, place))
 
 
 @cache

@@ -123,6 +123,8 @@ USAGE = {
     "unknown preset": (["ask", "--preset", "nope", "hi"], 3, "'nope' is unknown"),
     "no such file": (["ask", "--file", "none.yaml", "hi"], 3, "none.yaml"),
     "no key": (["ask", "--preset", "mixed", "hi"], 3, "TOGETHER_API_KEY"),
+    "a file not in UTF-8": (["eval", "run", "\udcff.jsonl", "--preset", "local"], 2, "No such file"),
+    "not UTF-8 for models": (["ask", "--preset", "local", "--system", "\udcff", "hi"], 3, "half a character"),
     "too many layers": (["ask", "--preset", "local", "--layers", "99", "hi"], 3, "layers"),
 }
 

@@ -194,6 +194,12 @@ def test_the_cost_of_the_log_equals_the_records(provider: Provider, capsys: pyte
     assert json.loads(capsys.readouterr().out)["total"] == {"calls": 3, "cost": pytest.approx(cost), "unknown": 0}
 
 
+def test_an_argument_that_is_not_utf_8_is_named(provider: Provider, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ask", "-f", mixture(provider, "one"), "hi"]) == 0
+    assert main(["logs", "search", "\udcff"]) == 2
+    assert "'\\udcff' is not text in UTF-8" in capsys.readouterr().err
+
+
 def test_a_file_that_is_not_a_ledger_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     Path("text").write_text("not SQLite, and longer than a header of SQLite would have to be " * 3)
     with sqlite3.connect("other.db") as db:

@@ -2,13 +2,14 @@
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from moa_graph import ConfigError, Mixture, Proposer, create_moa
+from moa_graph import ConfigError, Mixture, MoAContext, Proposer, create_moa
 from moa_graph.costs.prices import price
 from moa_graph.mixture.files import preset_names, preset_path
 from moa_graph.state import new_usage
@@ -67,6 +68,25 @@ BAD: list[tuple[dict[str, Any], str]] = [
 def test_a_wrong_mixture_is_one_config_error(change: dict[str, Any], reason: str) -> None:
     with pytest.raises(ConfigError, match=reason):
         Mixture.load({**GOOD, **change})
+
+
+@pytest.mark.parametrize(
+    ("make", "field"),
+    [
+        (lambda half: Mixture(proposers=["openai:a"], aggregator="openai:b", system=f"x{half}"), "mixture.system"),
+        (lambda half: Mixture(proposers=[{"model": "openai:a", "system": half}], aggregator="openai:b"), "[0].system"),
+        (lambda half: Proposer(model="openai:a", params={"stop": ["a", half]}), "proposer.params.stop[1]"),
+        (lambda half: Proposer(model="openai:a", params={half: 1}), "proposer.params"),
+        (lambda half: MoAContext(system=half), "context.system"),
+    ],
+)
+def test_half_a_character_is_refused_where_it_stands(make: Callable[[str], Any], field: str) -> None:
+    """Before any request: no model could be sent it."""
+    with pytest.raises(ConfigError, match="half a character") as refused:
+        make("\ud83d")
+    assert field in str(refused.value)
+    str(refused.value).encode()
+    make("\U0001f600")
 
 
 def test_a_key_written_into_a_field_by_mistake_is_not_repeated() -> None:
