@@ -19,6 +19,9 @@ from moa_graph.state.field_errors import FieldProblem
 
 _log = logging.getLogger("moa_graph.context")
 
+_MOST_KEYS = 200
+"""Keys of a context, those of other programs included. Each unknown one is compared with the fields."""
+
 _HINT = {"langgraph_nodes": ["aggregate"]}
 
 
@@ -41,13 +44,16 @@ class MoAContext(Checked):
 
     @classmethod
     def _known(cls, data: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[FieldProblem]]:
+        if len(data) > _MOST_KEYS:
+            return {}, [FieldProblem((), f"expected at most {_MOST_KEYS} keys, got {len(data):,}.")]
         own = {key: value for key, value in data.items() if key in cls.model_fields}
         others = [key for key in data if key not in cls.model_fields]
         refused = [
             key for key in others if key in _OF_MIXTURES or key in _OF_CALLERS or _near_miss(key, cls.model_fields)
         ]
         if ignored := [key for key in others if key not in refused]:
-            _log.warning("context: ignored keys that are not fields of MoAContext: %s", ", ".join(map(repr, ignored)))
+            names = ", ".join(repr(str(key)[:60]) for key in ignored)
+            _log.warning("context: ignored keys that are not fields of MoAContext: %s", names)
         return own, [FieldProblem((key,), _no_field(key, cls.model_fields)) for key in refused]
 
     layers: Annotated[int | None, Field(ge=1, le=MAX_LAYERS, description="Layers, the aggregator's own included.")] = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from moa_graph.errors import ConfigError
-from moa_graph.mixture.safe_yaml import check_depth, load_yaml
+from moa_graph.mixture.safe_yaml import MAX_DEPTH, check_depth, load_yaml
 
 _PRESETS = Path(__file__).parent / "presets"
 _SUFFIXES = frozenset({".yaml", ".yml", ".toml"})
@@ -83,9 +84,15 @@ def _text(path: Path, called: str) -> str:
         raise ConfigError(f"{called}: {getattr(exc, 'strerror', None) or exc}.") from exc
 
 
+_LONG_KEY = re.compile(rf"""(?<![\w-])(?:(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){{{MAX_DEPTH}}}""")
+"""TOML's parser takes quadratic time for the parts of a dotted key: minutes for 100 kB of them."""
+
+
 def _parse(text: str, path: Path, called: str) -> Any:
     try:
         if path.suffix.lower() == ".toml":
+            if _LONG_KEY.search(text):
+                raise ConfigError(f"{called}: a dotted key of more than {MAX_DEPTH} parts.")
             fields: Any = tomllib.loads(text)
             check_depth(fields)
             return fields

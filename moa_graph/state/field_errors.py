@@ -100,7 +100,8 @@ def schema_of(model: type[BaseModel], names: Iterable[str]) -> dict[str, Any]:
 
 def place_of(path: Sequence[Step]) -> str:
     """Return a path in the form that messages use: `proposers[0].model`."""
-    parts = (f".{step}" if str(step).isidentifier() else f"[{step!r}]" for step in path)
+    steps = (step if isinstance(step, int) else step[:60] for step in path)
+    parts = (f".{step}" if str(step).isidentifier() else f"[{step!r}]" for step in steps)
     return "".join(parts).removeprefix(".")
 
 

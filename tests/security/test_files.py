@@ -53,6 +53,9 @@ TRAPS = {
     "twice-inside.yaml": "proposers: [{model: 'openai:a', model: 'openai:c'}]\naggregator: 'openai:b'\n",
     "deep.toml": "x = " + "[" * 5_000 + "]" * 5_000,
     "dotted.toml": ".".join("a" * 3_000) + " = 1\n",
+    "dotted-more.toml": "x = {" + ".".join("a" * 400_000) + " = 1}\n",
+    "dotted-quotes.toml": "[[" + " . ".join(['"a"'] * 150_000) + "]]\n",
+    "headers.toml": "\n".join("[" + ".".join("a" * 60) + f".b{n}]" for n in range(4_000)),
     "number.toml": "layers = " + "9" * 5_000,
     "twice.toml": "layers = 2\nlayers = 3\n",
     "large.yaml": HEAD + "note: |\n  " + "x" * 1_000_000,
@@ -71,6 +74,21 @@ def test_a_trap_is_one_error_at_once(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match=name) as caught:
         Mixture.load(path)
     assert time.monotonic() - start < 30 and len(str(caught.value)) < 2_000 and "\n" not in str(caught.value)
+
+
+def test_of_many_unknown_fields_twenty_are_named() -> None:
+    """Finding the known field that is nearest to each took 20 seconds."""
+    with pytest.raises(ConfigError, match="59,980 more unknown fields") as caught:
+        Mixture(**{f"field{n}": 1 for n in range(60_000)})
+    assert len(caught.value.problems) < 30
+
+
+def test_texts_with_dots_are_no_dotted_keys(tmp_path: Path) -> None:
+    (tmp_path / "dots.toml").write_text(
+        'proposers = ["openai:a"]\naggregator = "openai:b"\n'
+        f'system = """{"...." * 1000} {"Yes. No " * 1000}\n{"1.2." * 20}"""\n'
+    )
+    assert Mixture.load(tmp_path / "dots.toml").system
 
 
 @pytest.mark.parametrize(

@@ -67,3 +67,13 @@ async def test_a_context_whose_quorum_is_below_the_needed_drafts_is_refused() ->
     graph = create_moa(proposers=[fake("a"), fake("b"), fake("c")], aggregator=fake("z"), min_drafts=2)
     with pytest.raises(ConfigError, match="a quorum of 1 would close a round before its min_drafts of 2"):
         await graph.ainvoke({"messages": "hi"}, context={"quorum": 1})
+
+
+def test_a_context_with_thousands_of_keys_is_refused_at_once() -> None:
+    """Each unknown key is compared with the fields: ten thousand of them stopped the event loop for a second."""
+    with pytest.raises(ConfigError, match="at most 200 keys, got 10,000"):
+        MoAContext(**{f"key{n}": 1 for n in range(10_000)})
+    MoAContext(**{f"key{n}": 1 for n in range(200)})
+    with pytest.raises(ConfigError) as refused:
+        MoAContext(**{"max_cos" + "t" * 100_000: 1, "layers": 0})
+    assert len(str(refused.value)) < 1000
