@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Generator, Iterator
 from concurrent.futures import CancelledError, Future, wait
-from typing import Any, TypeVar
+from contextlib import closing
+from contextvars import ContextVar
+from typing import Any, TypeVar, cast
 
 from moa_graph.costs.forks import after_fork
 from moa_graph.errors import MoAError
@@ -20,6 +22,8 @@ _loop: asyncio.AbstractEventLoop | None = None
 _POLL_SECONDS = 0.1
 _interrupted: dict[str, int] = {}
 """Runs that were cancelled by an interrupt, with the identity of that interrupt while the main thread handles it."""
+_left: ContextVar[threading.Event | None] = ContextVar("moa_graph_left", default=None)
+"""Is set when the caller has left the sync stream that the current node runs for."""
 
 
 def background_loop() -> asyncio.AbstractEventLoop:
@@ -39,11 +43,37 @@ def _after_fork() -> None:
     _lock, _loop = threading.Lock(), None
 
 
+def until_left(parts: Iterator[T]) -> Generator[T]:
+    """Yield the parts of a graph's sync stream. End its running nodes when the caller leaves it early.
+
+    LangGraph waits for the running nodes when its sync stream is closed, so those nodes watch for that.
+
+    Args:
+        parts: The stream, a generator.
+    """
+    left = threading.Event()
+    with closing(cast("Generator[T]", parts)):
+        try:
+            while True:
+                # The caller's own code runs between two parts, so the variable is set for the length of one part only.
+                token = _left.set(left)
+                try:
+                    part = next(parts)
+                except StopIteration:
+                    return
+                finally:
+                    _left.reset(token)
+                yield part
+        finally:
+            left.set()
+
+
 def run_sync(work: Coroutine[Any, Any, T], *, run: str = "") -> T:
     """Run a coroutine on the background loop and return its result. Context variables go along.
 
-    An interrupt of the caller cancels the work, so that its requests are closed. LangGraph runs the nodes of a step in
-    threads of its own while the interrupted thread waits for them, so those nodes watch for the interrupt.
+    An interrupt of the caller cancels the work, so that its requests are closed; so does a caller that leaves the
+    run's stream. LangGraph runs the nodes of a step in threads of its own while the caller's thread waits for them, so
+    those nodes watch for both.
 
     Args:
         work: The coroutine.
@@ -71,7 +101,7 @@ def run_sync(work: Coroutine[Any, Any, T], *, run: str = "") -> T:
     future = asyncio.run_coroutine_threadsafe(work, loop)
     try:
         if in_node:
-            _cancel_when_interrupted(future, run, before)
+            _cancel_when_interrupted(future, run, before, _left.get())
         return future.result()
     except CancelledError:
         raise
@@ -81,8 +111,10 @@ def run_sync(work: Coroutine[Any, Any, T], *, run: str = "") -> T:
         raise
 
 
-def _cancel_when_interrupted(future: Future[Any], run: str, before: BaseException | None) -> None:
-    """Wait for the work of a node; cancel it when the main thread is interrupted while it waits for the run."""
+def _cancel_when_interrupted(
+    future: Future[Any], run: str, before: BaseException | None, left: threading.Event | None
+) -> None:
+    """Wait for the work of a node; cancel it when the main thread is interrupted, or the caller leaves the stream."""
     if before is None:
         _interrupted.clear()
     seen = None
@@ -92,6 +124,8 @@ def _cancel_when_interrupted(future: Future[Any], run: str, before: BaseExceptio
         # The same interrupt twice in a row: the main thread waits for its nodes while it handles the interrupt.
         if now is not None and now is not before and now is seen:
             _interrupted[run] = id(now)
+            future.cancel()
+        elif left is not None and left.is_set():
             future.cancel()
         seen = now
 

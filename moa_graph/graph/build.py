@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, Unpack
 
@@ -16,6 +16,7 @@ from langgraph.types import All, Checkpointer
 
 from moa_graph.costs.call_log import CallLog
 from moa_graph.errors import ConfigError
+from moa_graph.graph.background import until_left
 from moa_graph.graph.checks.state import check_next
 from moa_graph.graph.delta_state import DeltaInput, DeltaOutput, DeltaState
 from moa_graph.graph.nodes import Node, Nodes
@@ -110,7 +111,7 @@ def create_moa(
         transformers=[CustomTransformer, *transformers],
     )
     # The class has the same fields; every copy of the graph keeps it.
-    graph.__class__ = _DisplayedGraph
+    graph.__class__ = _MoAGraph
     stamp = {"ls_integration": "moa_graph", "moa_preset": whole.name or "", "moa_mixture": whole.hash}
     # LangGraph's own limit would let a wrong route run 10,007 steps.
     return graph.with_config(recursion_limit=2 * MAX_LAYERS + 10 + whole.steps(), metadata=stamp)
@@ -162,8 +163,15 @@ def _wired(
     return graph
 
 
-class _DisplayedGraph(CompiledStateGraph[MoAState, MoAContext | ContextFields, MoAInput, MoAOutput]):
-    """A compiled graph that a notebook shows without the network: LangGraph's own display asks mermaid.ink."""
+class _MoAGraph(CompiledStateGraph[MoAState, MoAContext | ContextFields, MoAInput, MoAOutput]):
+    """A compiled graph that a notebook shows without the network (LangGraph's own display asks mermaid.ink).
+
+    A sync caller may leave its stream early, as an async one may.
+    """
+
+    def stream(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        """Stream a run as LangGraph does. The running model calls end when the caller leaves the stream early."""
+        return until_left(super().stream(*args, **kwargs))
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
         """Return the graph as text, and as Mermaid in Markdown, which JupyterLab and VS Code draw themselves."""
