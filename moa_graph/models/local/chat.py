@@ -30,7 +30,7 @@ _TOKENS = 512
 _SETTINGS = ("temperature", "max_tokens", "seed", "stop")
 
 _SOME_TEXT = r"root ::= [^ \t\n\r\[] [^\x00]*"
-"""llama.cpp grammar for non-blank text that does not begin with a boundary line of the prompt (`graph.fence`).
+"""llama.cpp grammar for non-blank text that does not begin with a boundary line of the prompt (`graph.prompts.fence`).
 
 Without it, so small a model sometimes ends its answer before the first word, or repeats a boundary line or its code in
 brackets. These are removed from answers, so a short answer of this kind would be empty.

@@ -12,7 +12,7 @@ A set of answers is a folder with a file for each model, one question a line; `c
 
 A folder of files with a `text`, or several, in each row is a set of drafts.
 
-Any file or folder of these forms is read, also CSV, TSV, Parquet and gzip; see `recorded_rows` for other names of the
+Any file or folder of these forms is read, also CSV, TSV, Parquet and gzip; see `rows` for other names of the
 fields, for drafts by model, and for rows of one draft each. Models, and their numbers of drafts, may be others. A
 question that a model has no answer to is left out; a row of a question that was there before adds to it; a draft or an
 answer that is null is missing: it is wrong, and has no vote. Drafts without a grade are compared with `gold`.
