@@ -35,7 +35,7 @@ from moa_graph.cli.options import (
 from moa_graph.cli.output.messages import message, output
 from moa_graph.cli.source import Server, server
 from moa_graph.costs.amounts import number_of
-from moa_graph.errors import MoAError
+from moa_graph.errors import InputError, MoAError
 
 if TYPE_CHECKING:
     from moa_graph.cli.run import Answered
@@ -104,7 +104,7 @@ def ask(
     attach: Attach = None,
     resume: Continue = False,
     url: Url = None,
-    graph: ServerGraph = "moa",
+    graph: ServerGraph = None,
     as_json: Json = False,
     raw: Raw = False,
     show_drafts: Show = False,
@@ -138,9 +138,11 @@ def ask(
     }
     if resume and not (url or preset or file or proposers):
         preset = Log.open().last_mixture()
+    own: dict[str, Any] = {"--preset": preset, "--file": file, "--proposer": proposers, "--base-url": base_url}
+    own |= {"--api-key-env": api_key_env, "--trust": trust, "--estimate": dry}
     source: Mixture | Server
-    if url:
-        source = server(url, graph, preset, file, proposers, dry, base_url)
+    if there := server(url, graph, own):
+        source = there
         fields |= {"aggregator": aggregator, "system": system}
     else:
         source = chosen(
@@ -148,7 +150,10 @@ def ask(
         )
     context = _context(fields)
     if dry and not isinstance(source, Server):
-        _estimate(source, asked, context, as_json)
+        if targets:
+            raise InputError("--estimate sends nothing, so there is nothing to save: remove --save or --estimate.")
+        before = Log.open().last_conversation(continued=resume)
+        _estimate(source, [*before.messages, {"role": "user", "content": asked}], context, as_json)
         return
     view = View(answer=not as_json, raw=raw, drafts=show_drafts, live=not quiet and sys.stderr.isatty())
     result, messages = _logged(source, text, asked, context, view, targets, resume=resume, preset=preset, file=file)
@@ -196,13 +201,13 @@ def _context(fields: dict[str, Any]) -> MoAContext:
     return MoAContext(**{name: value for name, value in fields.items() if value is not None})
 
 
-def _estimate(mixture: Mixture, asked: Any, context: MoAContext, as_json: bool) -> None:
-    from langchain_core.messages import HumanMessage
+def _estimate(mixture: Mixture, messages: list[Any], context: MoAContext, as_json: bool) -> None:
+    from langchain_core.messages.utils import convert_to_messages
 
     from moa_graph.costs.budget import estimate
     from moa_graph.mixture.context import settings
 
-    found = estimate(settings(mixture, context), [HumanMessage(asked)])
+    found = estimate(settings(mixture, context), convert_to_messages(messages))
     output(json.dumps(found._asdict()) if as_json else str(found))
 
 

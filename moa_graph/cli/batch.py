@@ -20,6 +20,7 @@ from moa_graph.cli.batch_options import (
     BatchPoll,
     batch_sender,
     check_batch_options,
+    say_route,
 )
 from moa_graph.cli.complete import files
 from moa_graph.cli.garbage import loaded_frozen
@@ -91,7 +92,7 @@ def batch(
     temperature: Temperature = None,
     max_tokens: MaxTokens = None,
     url: Url = None,
-    graph: ServerGraph = "moa",
+    graph: ServerGraph = None,
     concurrency: Annotated[
         int | None,
         typer.Option(
@@ -121,8 +122,10 @@ def batch(
     from moa_graph.batch import Shard
 
     check_files(source, target)
-    if url:
-        asker: Mixture | Server = server(url, graph, preset, file, proposers, base_url)
+    own = {"--preset": preset, "--file": file, "--proposer": proposers, "--base-url": base_url}
+    asker: Mixture | Server
+    if there := server(url, graph, {**own, "--api-key-env": api_key_env, "--trust": trust}):
+        asker = there
     else:
         asker = chosen(preset, file, proposers, aggregator, base_url=base_url, api_key_env=api_key_env, trust=trust)
         aggregator = None
@@ -194,6 +197,8 @@ async def _run(
                 return await _watched(Batch(graph=graph, who=who, ledger=ledger, **fields), quiet)
             from moa_graph.batch.api import BatchedGraph
 
+            if not isinstance(asker, Server):
+                say_route(api, asker.specs, quiet=quiet)
             async with api.running():
                 batched = BatchedGraph(graph, api)
                 return await _watched(Batch(graph=batched, who=who, ledger=ledger, **fields), quiet)

@@ -1,14 +1,17 @@
 """The options of Batch APIs, which `moa batch` and `moa eval` share. (typer reads the annotations.)"""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from moa_graph.cli.output.messages import message
 from moa_graph.errors import InputError
 
 if TYPE_CHECKING:
     from moa_graph.batch.api import BatchApi
     from moa_graph.costs.ledger import Ledger
+    from moa_graph.mixture.proposer import Proposer
 
 BatchMode = Annotated[
     bool,
@@ -46,6 +49,17 @@ def batch_sender(
     from moa_graph.batch.api import HOSTS, BatchApi
 
     return BatchApi(ledger, hosts=HOSTS | frozenset(hosts or ()), direct=direct, poll=poll)
+
+
+def say_route(api: "BatchApi", specs: "Iterable[Proposer]", *, quiet: bool = False) -> None:
+    """Print that no model of a run has a Batch API, or, unless `quiet`, which hosts get their requests in batches."""
+    hosts = ", ".join(api.hosts_of(specs))
+    if not hosts:
+        message("--batch-api: no model of this run is at a host with a Batch API, so all calls are made directly")
+    elif not quiet:
+        message(
+            f"requests to {hosts} go through its Batch API; a batch may take a day. A killed run waits for its batches"
+        )
 
 
 def check_batch_options(*, mode: bool, hosts: list[str] | None, direct: bool) -> None:

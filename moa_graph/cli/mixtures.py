@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from moa_graph.cli.complete import mixture_files, presets
-from moa_graph.cli.home import add_preset, own_presets, remove_preset, resolve
+from moa_graph.cli.home import add_preset, remove_preset, resolve
 from moa_graph.cli.options import (
     Aggregator,
     BaseUrl,
@@ -94,7 +94,8 @@ def _path(name: str) -> Path:
 
     if not is_preset(name):
         raise InputError(f"{name}: a file. Name a preset; `moa presets add {name}` makes a preset of a mixture file.")
-    return own_presets().get(name) or preset_path(name)
+    found = resolve(name)
+    return found if isinstance(found, Path) else preset_path(found)
 
 
 @graph_app.command()

@@ -95,7 +95,10 @@ MaxTokens = Annotated[
 Url = Annotated[
     str | None, typer.Option("--url", metavar="URL", help="An Agent Server whose mixture answers.", callback=_filled)
 ]
-ServerGraph = Annotated[str, typer.Option("--graph", metavar="NAME", help="The name of the server's graph.")]
+ServerGraph = Annotated[
+    str | None,
+    typer.Option("--graph", metavar="NAME", help="With --url: the name of the server's graph (default: moa)."),
+]
 Trust = Annotated[
     bool,
     typer.Option("--trust", help="Allow the mixture file to send the variables it names to its hosts, for this run."),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,15 +20,24 @@ class Server(NamedTuple):
     graph: str = "moa"
 
 
-def server(url: str, graph: str, *mixture: Any) -> Server:
-    """Return the server of `--url` and `--graph`.
+def server(url: str | None, graph: str | None, mixture: Mapping[str, Any]) -> Server | None:
+    """Return the server of `--url` and `--graph`; None without `--url`.
+
+    Args:
+        url: The value of `--url`.
+        graph: The value of `--graph`.
+        mixture: Options of a mixture in this process, with their values.
 
     Raises:
-        InputError: An option of `mixture` (a preset, a file, proposers) is given as well.
+        InputError: An option of `mixture` is given with `--url`, or `--graph` without it.
     """
-    if any(mixture):
-        raise InputError("--url uses the server's own mixture: remove --preset, --file, --proposer and --estimate.")
-    return Server(url, graph)
+    if url is None:
+        if graph is not None:
+            raise InputError("--graph needs --url: it names a graph of that server.")
+        return None
+    if given := [option for option, value in mixture.items() if value]:
+        raise InputError(f"--url uses the server's own mixture: remove {', '.join(given)}.")
+    return Server(url, graph or Server._field_defaults["graph"])
 
 
 @asynccontextmanager

@@ -50,6 +50,15 @@ def without_cost(rows: list[dict[str, Any]]) -> list[Any]:
     return [{**row, "cost": None, "drafts": [{**draft, "cost": None} for draft in row["drafts"]]} for row in rows]
 
 
+def test_a_batch_without_a_batch_api_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with BatchServer() as server:
+        file = mixture(tmp_path, server)
+        assert ask(tmp_path, file, "direct", "--batch-api", questions=1)[0] == 0
+        assert "no model of this run is at a host with a Batch API" in capsys.readouterr().err
+        assert ask(tmp_path, file, "batched", *in_batches(server), questions=1)[0] == 0
+        assert not capsys.readouterr().err
+
+
 @pytest.mark.parametrize("together", [False, True])
 def test_the_answers_are_those_of_the_direct_way_at_half_the_price(
     tmp_path: Path, together: bool, monkeypatch: pytest.MonkeyPatch

@@ -270,3 +270,25 @@ def test_a_conversation_continues_with_the_file_that_began_it(
     Path(file).unlink()
     assert main(["ask", "--continue", "--estimate", "Three?"]) == 0
     assert "neither a preset nor a file; the default answers" in capsys.readouterr().err
+
+
+def test_an_estimate_counts_the_conversation_that_it_continues(
+    provider: Provider, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = mixture(provider, "say=drafted", aggregator="say=answered")
+    assert main(["ask", "-f", file, "A long story. " * 500]) == 0
+    capsys.readouterr()
+    found = []
+    for options in ([], ["--continue"]):
+        assert main(["ask", "-f", file, "--estimate", "--json", *options, "And then?"]) == 0
+        found.append(json.loads(capsys.readouterr().out)["input_tokens"])
+    # The conversation has about 1,750 tokens, and both calls get it.
+    assert found[1] > found[0] + 3000
+
+
+def test_an_unknown_preset_is_reported_with_your_own(
+    provider: Provider, capsys: pytest.CaptureFixture[str], own_home: Path
+) -> None:
+    assert main(["presets", "add", mixture(provider, "a"), "quick"]) == 0
+    assert main(["presets", "show", "quikc"]) == 3
+    assert "Your own: quick." in capsys.readouterr().err

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from moa_graph.batch.api import DAY, BatchApi, without_limits
-from moa_graph.cli.batch_options import AT_ONCE, batch_sender, check_batch_options
+from moa_graph.cli.batch_options import AT_ONCE, batch_sender, check_batch_options, say_route
 from moa_graph.cli.eval.options import Choice
 from moa_graph.cli.eval.progress import ItemProgress
 from moa_graph.cli.eval.show import figures_table, notes, print_status, show_json, table
@@ -181,12 +181,7 @@ async def run_benchmark(
         expected = whole.cost / max(1, len(bench.items))
     api = _batch_api(choice, payer)
     if api:
-        hosts = ", ".join(api.hosts_of(session.specs_of(bench)))
-        print_status(
-            f"requests to {hosts} go through its Batch API; a batch may take a day. A killed run waits for its batches"
-            if hosts
-            else "--batch-api: no model of this run is at a host with a Batch API, so all calls are made directly"
-        )
+        say_route(api, session.specs_of(bench))
     with loaded_frozen(), ItemProgress(len(bench.items)) as progress:
         outcome = await session.run(
             bench, options, expected_cost=expected, notify=progress.moved, api=api, ledger=payer.ledger
