@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from moa_graph.cli.serve import Files, Presets
+from moa_graph.cli.serve import Files, Presets, sources
 
 if TYPE_CHECKING:
     from moa_graph.serve.catalogue import Catalogue
@@ -24,7 +24,7 @@ def mcp(presets: Presets = None, files: Files = None) -> None:
 
     from moa_graph.serve.catalogue import Catalogue
 
-    asyncio.run(_serve(Catalogue.of([*(presets or []), *(files or [])])))
+    asyncio.run(_serve(Catalogue.of(sources(presets, files))))
 
 
 async def _serve(catalogue: Catalogue) -> None:

@@ -75,7 +75,7 @@ def serve(
     that clients must send.
     """
     given = _given(proposers, aggregator, base_url=base_url, api_key_env=api_key_env)
-    listen([*given, *_sources(presets, files)], port, host, trust=trust)
+    listen([*given, *sources(presets, files)], port, host, trust=trust)
 
 
 def listen(
@@ -182,7 +182,7 @@ def ui(
 
     require_runs(tune or ())
     listen(
-        _sources(presets, files), port, host, ready=_open if browser else None, trust=trust, editor=True,
+        sources(presets, files), port, host, ready=_open if browser else None, trust=trust, editor=True,
         tune=[DEFAULT, *(tune or ())],
     )  # fmt: skip
 
@@ -199,7 +199,8 @@ def _given(
     return []
 
 
-def _sources(presets: list[str] | None, files: list[Path] | None) -> list[str | Path | Mixture]:
+def sources(presets: list[str] | None, files: list[Path] | None) -> list[str | Path | Mixture]:
+    """Return the mixtures that --preset and --file name; the user's own presets as their files."""
     return [*map(resolve, presets or []), *(files or [])]
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from moa_graph.cli import main
 from tests.integration.test_cli import clean as clean
-from tests.integration.test_cli import mixture
+from tests.integration.test_cli import mixture, moa
 from tests.provider import Provider
 
 
@@ -292,3 +292,14 @@ def test_an_unknown_preset_is_reported_with_your_own(
     assert main(["presets", "add", mixture(provider, "a"), "quick"]) == 0
     assert main(["presets", "show", "quikc"]) == 3
     assert "Your own: quick." in capsys.readouterr().err
+
+
+def test_the_mcp_server_and_the_pool_of_tune_know_your_own_presets(
+    provider: Provider, capsys: pytest.CaptureFixture[str], own_home: Path
+) -> None:
+    file = mixture(provider, "say=4", aggregator="say=5")
+    assert main(["presets", "add", file, "quick"]) == 0
+    assert moa("mcp", "--preset", "quick", stdin=b"").returncode == 0
+    Path("prompts.jsonl").write_text("".join(json.dumps({"prompt": f"2 + {n}?", "gold": "4"}) + "\n" for n in range(4)))
+    assert main(["tune", "prompts.jsonl", "--pool", "quick", "--dry-run"]) == 0
+    assert "unknown" not in capsys.readouterr().err
