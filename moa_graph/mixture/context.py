@@ -98,6 +98,8 @@ class BoundContext(MoAContext):
     arguments of the call; `form` the JSON schema of the reply, which the proposers see.
     """
 
+    checked_later: ClassVar[frozenset[str]] = frozenset({"bound", "form"})
+
     bound: dict[str, Any] = Field(default_factory=dict)
     form: dict[str, Any] | None = None
 

@@ -46,13 +46,17 @@ class Checked(BaseModel):
     called: ClassVar[str] = "mixture"
     """What error messages call it."""
 
+    checked_later: ClassVar[frozenset[str]] = frozenset()
+    """Fields whose texts are checked when the run begins, in the words of the caller's API."""
+
     @model_validator(mode="wrap")
     @classmethod
     def _explain(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         problems: list[FieldProblem] = []
         outermost = not _inside.get()
         if isinstance(data, Mapping):
-            if outermost and (halves := list(_halves(data, (), set()))):
+            texts = {name: value for name, value in data.items() if name not in cls.checked_later}
+            if outermost and (halves := list(_halves(texts, (), set()))):
                 raise config_error(halves, what=cls.called)
             data, problems = cls._known(data)
         token = _inside.set(True)
