@@ -20,6 +20,7 @@ from moa_graph.mixture.proposer import Proposer, is_embedded
 from moa_graph.models.package_params import check_package_params
 from moa_graph.models.providers import OWN_PROTOCOL, PROVIDERS, Provider, canonical, find
 from moa_graph.models.secrets.keys import _keys_now, _secret
+from moa_graph.models.secrets.other_hosts import settings_for_other_host, without_environment_headers
 from moa_graph.models.secrets.redaction import one_line, remember_secret
 
 if TYPE_CHECKING:
@@ -208,9 +209,11 @@ def _by_package(spec: Proposer, provider: Provider, name: str, model: str, sampl
     if provider.key:
         # Always passed: otherwise the package would send the key of the environment to another host.
         fields["api_key"] = secret or "none"
-    if spec.base_url:
-        fields[provider.address_field] = provider.root(spec.base_url)
-    return _by_langchain(provider.integration or name, model, {**fields, **spec.params})
+    if not spec.base_url:
+        return _by_langchain(provider.integration or name, model, {**fields, **spec.params})
+    fields |= {provider.address_field: provider.root(spec.base_url), **settings_for_other_host(name, secret)}
+    made = _by_langchain(provider.integration or name, model, {**fields, **spec.params})
+    return without_environment_headers(made)
 
 
 def _by_langchain(provider: str, name: str, fields: dict[str, Any]) -> BaseChatModel:

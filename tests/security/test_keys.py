@@ -4,17 +4,20 @@ import json
 import os
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from moa_graph import ConfigError, MissingKeyError, Mixture, Proposer, create_moa
+from moa_graph import ConfigError, MissingKeyError, Mixture, NotEnoughDraftsError, Proposer, create_moa
 from moa_graph.mixture.files import preset_names
 from moa_graph.models.package_params import ALLOWED
 from moa_graph.models.providers import PROVIDERS
 from moa_graph.models.registry import require_known
 from moa_graph.models.secrets.keys import environment, require_keys
+from moa_graph.models.secrets.other_hosts import settings_for_other_host
 from moa_graph.models.secrets.trust import Grant, confirm, host_of, require_trusted
 from tests.provider import Provider
 
@@ -363,6 +366,76 @@ def test_a_package_of_somebody_elses_gets_only_parameters_that_are_known(name: s
         require_known(Proposer("anthropic:claude-x", params={name: "x"}))
 
 
+@pytest.mark.parametrize("name", ["region_name", "region", "location", "project", "api_version", "azure_deployment"])
+@pytest.mark.parametrize("value", ["evil.example/x", "evil.example?", "evil.example#", "me@evil.example", "", 5])
+@pytest.mark.parametrize("model", ["google_genai:x", "google_vertexai:x", "bedrock:x", "azure_openai:x"])
+def test_a_part_of_the_address_is_no_address(model: str, name: str, value: object) -> None:
+    with pytest.raises(ConfigError, match=rf"params\.{name}: expected a name"):
+        require_known(Proposer(model, params={name: value}))
+
+
+@pytest.mark.parametrize("model", ["litellm:huggingface/https://evil.example", "huggingface:http://evil.example/x"])
+def test_the_name_of_a_packages_model_is_no_address(model: str) -> None:
+    with pytest.raises(ConfigError, match="an address is not the name of a model"):
+        require_known(Proposer(model))
+
+
+AMBIENT = {
+    "GOOGLE_API_KEY": "victims-google-key",
+    "GOOGLE_GENAI_USE_VERTEXAI": "true",
+    "ANTHROPIC_AUTH_TOKEN": "victims-anthropic-token",
+    "ANTHROPIC_CUSTOM_HEADERS": "x-gateway: victims-header\nauthorization: Bearer victims-login",
+    "OPENAI_CUSTOM_HEADERS": "x-gateway: victims-header\nauthorization: Bearer victims-login",
+    "OPENAI_ADMIN_KEY": "victims-admin-key",
+}
+"""What SDKs send without being told."""
+
+
+@pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning")  # Google's
+@pytest.mark.parametrize(
+    ("model", "params"),
+    [
+        ("anthropic:x", {}),
+        ("google_genai:x", {}),
+        ("google_genai:x", {"project": "p", "location": "us-central1"}),
+        ("openai:x", {"timeout": 30}),
+        ("openai:x", {"use_responses_api": True}),
+        ("together:x", {"timeout": 30}),
+    ],
+)
+def test_another_host_gets_nothing_that_an_sdk_reads_by_itself(
+    monkeypatch: pytest.MonkeyPatch, model: str, params: dict[str, Any]
+) -> None:
+    for name, value in AMBIENT.items():
+        monkeypatch.setenv(name, value)
+    received: list[str] = []
+
+    class Host(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            received.append(
+                f"{self.path} {self.headers}{self.rfile.read(int(self.headers['content-length'])).decode()}"
+            )
+            self.send_error(400)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Host) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}" + ("/v1" if model.startswith(("openai", "together")) else "")
+        spec = {"model": model, "base_url": address, "params": params}
+        Path("mine.yaml").write_text(json.dumps({"proposers": [spec], "aggregator": spec, "max_attempts": 1}))
+        with pytest.raises(NotEnoughDraftsError):
+            create_moa("mine.yaml").invoke({"messages": "hello"})
+        server.shutdown()
+    assert len(received) == 1 and "victims" not in received[0]
+
+
+def test_the_client_of_ollama_gets_the_confirmed_key_and_no_other() -> None:
+    assert settings_for_other_host("ollama", None)["client_kwargs"]["headers"] == {"authorization": "Bearer none"}
+    assert settings_for_other_host("ollama", "mine")["client_kwargs"]["headers"] == {"authorization": "Bearer mine"}
+
+
 def test_usual_parameters_pass() -> None:
     Proposer("openai:x", params={"reasoning_effort": "low", "top_k": 40, "extra_body": {"provider": {"order": ["a"]}}})
     Proposer("openai:x", params={"default_headers": {"HTTP-Referer": "https://me.example", "X-Title": "mine"}})
@@ -370,6 +443,8 @@ def test_usual_parameters_pass() -> None:
 
     check_package_params(Proposer("anthropic:x", params={"top_k": 5, "thinking": {"type": "enabled"}}))
     check_package_params(Proposer("ollama:x", params={"num_ctx": 8192, "keep_alive": "5m"}))
+    check_package_params(Proposer("google_vertexai:x", params={"project": "me.example:a-1", "location": "us-central1"}))
+    check_package_params(Proposer("azure_openai:x", params={"api_version": "2026-10-21-preview"}))
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,7 @@ def _clients(
         )  # fmt: skip
         # The SDK reads these from the environment for any host.
         sdk.organization = sdk.project = None
+        sdk._custom_headers = headers
         return sdk
 
     sdk: Any = _Later(client)
