@@ -161,6 +161,7 @@ def asked(block, role="user"):
         (asked({"type": "text"}), "messages[0].content[0].text: expected text, got nothing."),
         (asked({"type": "image", "source": {"type": "base64", "data": 5}}), "content[0].source.data"),
         (asked({"type": "document", "source": {"type": "text", "data": ["x"]}}), "content[0].source.data"),
+        (asked({"type": "image", "source": {"type": "base64", "data": PIXEL}}), "content[0].source.media_type"),
         (asked({"type": "tool_result", "content": "x"}), "content[0].tool_use_id"),
         (asked({"type": "tool_use", "id": "c", "name": "f", "input": "x"}, role="assistant"), "content[0].input"),
         ({"output_config": "x"}, "output_config"),

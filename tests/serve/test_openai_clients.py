@@ -90,6 +90,31 @@ def test_sampling_goes_only_to_the_aggregator_and_unknown_fields_are_dropped(cli
     assert all("grue" not in request.json for request in provider.requests())
 
 
+@pytest.mark.parametrize(
+    "more", [{"id": ""}, {"id": "1"}, {"id": 7}, {"additional_kwargs": {"name": 5}}, {"type": "ai"}]
+)
+def test_unknown_fields_of_messages_are_ignored(client, provider, more):
+    texts = ["the first question", "an answer", "the second question"]
+    roles = ["user", "assistant", "user"]
+    client.chat.completions.create(
+        model="good",
+        messages=[{"role": role, "content": text, **more} for role, text in zip(roles, texts, strict=True)],
+    )
+    for request in provider.requests():
+        assert all(text in str(request.json["messages"]) for text in texts)
+        assert all(set(message) == {"role", "content"} for message in request.json["messages"])
+
+
+def test_null_in_a_tool_or_a_format_counts_as_absent(client, provider):
+    function = {"name": "weather", "description": None, "parameters": TOOL["function"]["parameters"], "strict": None}
+    form = {"type": "json_schema", "json_schema": {**SCHEMA, "description": None, "strict": None}}
+    client.chat.completions.create(
+        model="tools", messages=ASK, tools=[{"type": "function", "function": function}], response_format=form
+    )
+    sent = provider.requests()[-1].json
+    assert None not in (sent["tools"][0]["function"] | sent["response_format"]["json_schema"]).values()
+
+
 def test_an_answer_cut_at_max_tokens_says_so(client):
     answer = client.chat.completions.create(model="good", messages=ASK, max_tokens=2)
     assert answer.choices[0].finish_reason == "length"

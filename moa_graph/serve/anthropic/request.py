@@ -262,6 +262,8 @@ def _block(block: Any, where: str) -> dict[str, Any]:
         raise _wrong(f"{where}.source", "must be base64 data, a URL or text; nothing is stored here")
     if how in ("base64", "text"):
         _text(source, "data", f"{where}.source")
+    if how == "base64":
+        _text(source, "media_type", f"{where}.source")
     return checked_block(dict(block), where)
 
 

@@ -48,6 +48,9 @@ _TO_AGGREGATOR = (
 )
 """Fields that shape the answer itself go to the aggregator. Proposers use the mixture's settings."""
 
+_OF_MESSAGE = ("role", "content", "name", "tool_calls", "tool_call_id", "refusal", "audio", *REASONING)
+"""Fields of a message. Others are ignored: an `id`, for example, by which LangGraph replaces an earlier message."""
+
 
 class _Function(Object):
     name: ToolName
@@ -132,6 +135,8 @@ class ChatRequest:
         bound = {name: fields[name] for name in _TO_AGGREGATOR if name in fields and fields[name] != []}
         if "max_completion_tokens" in fields:
             bound["max_tokens"] = fields["max_completion_tokens"]
+        if (form := bound.get("response_format")) and form.get("json_schema"):
+            bound["response_format"] = {**form, "json_schema": without_nulls(form["json_schema"])}
         bound |= _tools(fields)
         extras, stream = fields.get("moa", {}), fields.get("stream", False)
         run = RunRequest(
@@ -158,16 +163,17 @@ def _message(message: Any, place: str) -> dict[str, Any]:
     if not isinstance(message, dict):
         reason = f"expected a message with role and content, got {given(message)}"
         raise Problem(400, f"{place}: {reason}.", param="messages")
-    calls = message.get("tool_calls")
+    known: dict[str, Any] = {name: message[name] for name in _OF_MESSAGE if name in message}
+    calls = known.get("tool_calls")
     if not calls:
-        return message
+        return known
     extras = {
         call["id"]: call["extra_content"]
         for call in (calls if isinstance(calls, list) else ())
         if isinstance(call, dict) and isinstance(call.get("id"), str) and call.get("extra_content")
     }
-    kept = {name: message[name] for name in REASONING if message.get(name)} | ({EXTRAS: extras} if extras else {})
-    return {**message, **({"additional_kwargs": kept} if kept else {})}
+    kept = {name: known[name] for name in REASONING if known.get(name)} | ({EXTRAS: extras} if extras else {})
+    return {**known, **({"additional_kwargs": kept} if kept else {})}
 
 
 def _tools(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -193,7 +199,7 @@ def _tools(fields: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     set_ = {"tool_choice": choice} if "tool_choice" in fields else {}
     parallel = {"parallel_tool_calls": fields["parallel_tool_calls"]} if "parallel_tool_calls" in fields else {}
-    return {"tools": tools, **set_, **parallel}
+    return {"tools": [{**tool, "function": without_nulls(tool["function"])} for tool in tools], **set_, **parallel}
 
 
 def _allowed(tools: list[dict[str, Any]], allowed: Any) -> tuple[list[dict[str, Any]], Any]:
