@@ -4,6 +4,7 @@ others out."""
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any, Literal
 
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
@@ -26,6 +27,9 @@ MAX_IDLE = 200
 more."""
 
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+
+_TO_HTTP2 = re.compile(rb"\r\nupgrade:[ \t]*h2c(?=[ \t]*\r\n)", re.IGNORECASE)
+"""What Java's HTTP client adds to its first request. A server may ignore it; uvicorn's faster parser drops the body."""
 
 Awaited = Literal["headers", "body", "reading"]
 """What the client has to do next. The server waits for nothing else of it."""
@@ -67,7 +71,9 @@ def limited_protocol(
             super().connection_lost(exc)
 
         def data_received(self, data: bytes) -> None:
-            self._head_bytes += len(data) if self._in_head else 0
+            if self._in_head:
+                self._head_bytes += len(data)
+                data = _TO_HTTP2.sub(b"\r\nx-upgrade: h2c", data, count=1) if b"h2c" in data else data
             super().data_received(data)
             if self._in_head and self._head_bytes > MAX_HEADER_BYTES:
                 self._refuse()

@@ -219,6 +219,16 @@ def test_headers_without_end_are_refused(crowded: Served, more: bytes, before: s
     assert before == "a running request" or b" 431 " in received or not received
 
 
+def test_a_request_that_offers_http_2_is_answered(crowded: Served) -> None:
+    body = b'{"model":"good","messages":[' + USER + b"]}"
+    connection = http.client.HTTPConnection("127.0.0.1", crowded.port, timeout=60)
+    headers = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAEAAEAAAAIAAAAA"}
+    connection.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json", **headers})
+    answer = connection.getresponse()
+    assert answer.status == 200, answer.read()
+    connection.close()
+
+
 def test_long_headers_pass(crowded: Served) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", crowded.port, timeout=60)
     for _ in range(3):  # also on one connection, whose bodies do not count
