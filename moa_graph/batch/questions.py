@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from langchain_core.messages import BaseMessage
 
-from moa_graph.errors import ConfigError, InputError
+from moa_graph.errors import InputError
 from moa_graph.graph.checks.messages import check
 from moa_graph.state import add_checked
 from moa_graph.state.value_text import given as shown
@@ -80,12 +80,12 @@ class Shard(NamedTuple):
             text: "i/n", the i-th of n parts, such as "2/8".
 
         Raises:
-            ConfigError: The text does not have that form, or the shard does not exist.
+            InputError: The text does not have that form, or the shard does not exist.
         """
         found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text.strip())
         shard = cls(int(found[1]), int(found[2])) if found else cls(0, 0)
         if not 1 <= shard.number <= shard.of:
-            raise ConfigError(f"shard {text!r}: write i/n, the i-th of n parts, for example 1/4 ... 4/4.")
+            raise InputError(f"shard {text!r}: write i/n, the i-th of n parts, for example 1/4 ... 4/4.")
         return shard
 
     def holds(self, line: int) -> bool:
