@@ -138,6 +138,8 @@ def agreements() -> Iterator[Row]:
     for n in (200, 900):
         yield simulated("kappa", "one label in 20, by chance", n, _kappa(n, share=0.05, same=None), samples=1500)
         yield simulated("kappa", "one label in 20, 95 % equal", n, _kappa(n, share=0.05, same=0.95), samples=1500)
+    for n in (50, 200, 900):
+        yield simulated("kappa", "two labels, 99 % equal", n, _kappa(n, same=0.99), samples=1500)
 
 
 def _agreement(n: int) -> Sampled:

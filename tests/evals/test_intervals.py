@@ -131,3 +131,35 @@ def test_the_best_of_several_proposers_is_compared_without_its_luck(proposers: i
         held.append(low <= 0 <= high)
         worse.append(not found["against_best"]["tied"])
     assert np.mean(held) >= 0.95 and np.mean(worse) <= 0.04
+
+
+@pytest.mark.parametrize(("n", "labels"), [(50, 2), (100, 3), (200, 3)])
+def test_the_interval_of_kappa_holds_where_raters_hardly_ever_differ(n: int, labels: int) -> None:
+    """One judge in a hundred verdicts differs: a handful of disagreements does not tell how rare they are."""
+    rng = np.random.default_rng(8)
+    held, cautioned = [], []
+    for _ in range(400):
+        first = rng.integers(0, labels, n)
+        second = np.where(rng.random(n) < 0.99, first, rng.integers(0, labels, n))
+        found = kappa_interval(first.tolist(), second.tolist())
+        assert found
+        held.append(found.low <= 0.99 <= found.high)
+        cautioned.append(found.caution is not None)
+    assert np.mean(held) >= 0.93 and np.mean(cautioned) > 0.9
+
+
+def test_a_kappa_of_few_disagreements_has_a_caution() -> None:
+    found = kappa_interval([0, 1] * 100, [0, 1] * 98 + [1, 0, 1, 1])
+    assert found and found.caution == "3 disagreements; below 10 the interval is rough"
+
+
+@pytest.mark.parametrize("proposers", [3, 10])
+def test_p_against_the_best_of_several_proposers_allows_for_its_luck(proposers: int) -> None:
+    rng = np.random.default_rng(6)
+    found = []
+    for _ in range(300):
+        drawn = 100.0 * (rng.random((proposers + 1, 200)) < 0.6)
+        scores: list[dict[Hashable, float]] = [dict(enumerate(row.tolist())) for row in drawn]
+        each = ensemble_figures(scores[0], {str(number): own for number, own in enumerate(scores[1:])})
+        found.append(each["against_best"]["p"])
+    assert np.mean([p < 0.05 for p in found]) <= 0.05

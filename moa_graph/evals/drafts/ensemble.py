@@ -80,13 +80,17 @@ def _against_best(each: Sequence[Difference]) -> Figures:
 
     The best one was picked on these prompts, so it looks better than it is. The difference from the truly best one is
     the smallest of all differences: it lies above the lowest of their lower ends, and below each of their upper ends
-    where these hold together (Bonferroni).
+    where these hold together (Bonferroni). The same holds for p: an answer that is better than the best one is better
+    than all, so the largest p counts; one that is worse is worse than any, so the smallest counts, corrected for all.
     """
     best = min(each, key=lambda one: one.difference)
     quantile = t_quantile(best.n, level=1 - (1 - LEVEL) / len(each))
     low = min(one.low for one in each)
     high = min(one.difference + quantile * one.standard_error for one in each)
-    found = replace(best, low=low, high=high)
+    p = max(one.p for one in each)
+    if best.difference <= 0:
+        p = min(1.0, len(each) * min(one.p for one in each if one.difference <= 0))
+    found = replace(best, low=low, high=high, p=p)
     return {
         "difference": found.difference,
         "interval": [found.low, found.high],

@@ -7,7 +7,8 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from moa_graph.evals.stats.intervals import Floats, Interval, few, t_quantile
+from moa_graph.costs.amounts import number_of
+from moa_graph.evals.stats.intervals import FEW_CASES, Floats, Interval, few, t_quantile, wilson
 
 _FEW = 5
 """A caution is given where fewer items than this would have one of the rarer labels twice by chance."""
@@ -29,7 +30,8 @@ def kappa_interval(a: Sequence[Hashable], b: Sequence[Hashable]) -> Interval | N
 
     The standard error is that of J. L. Fleiss, J. Cohen and B. S. Everitt, "Large sample standard errors of kappa and
     weighted kappa", Psychological Bulletin 72 (1969) 323-327, of the table with one item more, which is divided among
-    its cells: a cell that is empty by chance would make the error too small.
+    its cells: a cell that is empty by chance would make the error too small. With fewer than 10 disagreements the error
+    cannot be estimated. The interval then also covers that of the observed agreement at the observed chance agreement.
 
     None with fewer than two items, or when kappa is undefined.
 
@@ -45,7 +47,14 @@ def kappa_interval(a: Sequence[Hashable], b: Sequence[Hashable]) -> Interval | N
     middle, error = _kappa_and_error(np.asarray(counts + 1 / counts.size, dtype=np.float64))
     half = t_quantile(n) * error / (1 - middle**2)
     low, high = (float(np.tanh(np.arctanh(middle) + sign * half)) for sign in (-1, 1))
-    return Interval(min(low, value), max(high, value), few(n) or _few_labels(counts))
+    caution = few(n) or _few_labels(counts)
+    differing = n - int(np.trace(counts))
+    if differing < FEW_CASES:
+        chance = float(counts.sum(axis=0) @ counts.sum(axis=1)) / n**2
+        least, most = ((share - chance) / (1 - chance) for share in wilson(1 - differing / n, n, n))
+        low, high = min(low, least), max(high, most)
+        caution = caution or f"{number_of(differing, 'disagreement')}; below {FEW_CASES} the interval is rough"
+    return Interval(min(low, value), max(high, value), caution)
 
 
 def _kappa_and_error(counts: Floats) -> tuple[float, float]:
