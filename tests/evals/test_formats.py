@@ -93,6 +93,20 @@ def test_judgebench_counts_a_verdict_that_both_orders_do_not_contradict(
     assert moa("score", write(tmp_path / "bad.jsonl", [row("A>B", "first")])) == 2
 
 
+@pytest.mark.parametrize(
+    ("ends", "consistency"),
+    [([("A>B",)], None), ([("A>B",), ("A>B", "B>A")], 1), ([("A>B", "B>A"), (None, None)], 0.5)],
+)
+def test_judgebench_is_consistent_only_where_two_orders_agree(
+    ends: list[tuple[str | None, ...]], consistency: float | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One order shows nothing about consistency, and two decisions that cannot be read are not the same one."""
+    rows = [{"label": "A>B", "judgments": [{"decision": end} for end in pair]} for pair in ends]
+    path = write(tmp_path / "jb.jsonl", rows)
+    found, _ = printed(capsys, "score", path)
+    assert next(iter(found[str(path)].values()))["consistency"] == consistency
+
+
 def test_wildbench_scores(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scores = ["8", "6", "11", None, "7"]
     rows = [{"session_id": str(n), "model_test": "m", "parsed_result": {"score": s}} for n, s in enumerate(scores)]

@@ -17,6 +17,7 @@ from moa_graph.evals.judge_table import table as meta
 from moa_graph.evals.judge_table import votes as meta_data
 from moa_graph.evals.mt_bench import pairs
 from moa_graph.evals.mt_bench import scores as mt_bench
+from moa_graph.evals.mt_bench.figures import pair_figures
 
 
 def test_preferences_become_wins_or_parse_failures() -> None:
@@ -32,6 +33,32 @@ def test_win_rate_counts_what_it_could_not_read() -> None:
     assert alpaca.win_rate([1]).standard_error is None
     with pytest.raises(InputError, match="no verdict"):
         alpaca.win_rate([None])
+
+
+def test_ties_in_both_orders_show_no_bias_of_position() -> None:
+    """A jury that decides by majority gives ties; which of two systems comes second must not matter."""
+
+    def figures(*pairs: tuple[float, float]) -> dict[str, float]:
+        orders = [[{"is_switched": n == 1, "preference": each} for n, each in enumerate(pair)] for pair in pairs]
+        return alpaca.position_figures([{"orders": pair} for pair in orders])
+
+    tied = figures((1.5, 1.5))
+    assert tied == {"consistency": 1, "first_position_share": 0.5, "first_position_mean": 0.5}
+    assert alpaca.position_warning(tied) is None
+    assert figures((1.5, 1.0))["consistency"] == figures((1.5, 2.0))["consistency"] == 0
+    assert figures((1.0, 2.0))["first_position_share"] == 1
+
+
+def test_two_runs_of_one_model_are_compared_side_by_side() -> None:
+    """FastChat's row names both sides alike; half of the pairs are won by the first."""
+    rows = [
+        {"question_id": n, "model_1": "m", "model_2": "m", "g1_winner": side, "g2_winner": side, "judge": "j"}
+        for n in range(60)
+        for side in [f"model_{n % 2 + 1}"]
+    ]
+    (found,) = pair_figures(rows).values()
+    low, high = found["adjusted_win_rate_interval"]
+    assert low < found["adjusted_win_rate"] == 50 < high
 
 
 def test_an_instruction_judged_twice_is_a_duplicate_or_refused() -> None:

@@ -51,6 +51,13 @@ def test_the_reason_for_no_bias_is_the_true_one() -> None:
     assert meta.rate(RecordedJudge("none", {}), four_pairs()).reasons["human_agreement"] == meta.NO_VERDICTS
 
 
+def test_kappa_with_weighted_votes_rounds_both_sides() -> None:
+    """A weighted judge as the reference: votes between 1 and 2 stand for the nearer side, as verdicts do."""
+    votes = (1.1, 1.2, 1.9, 1.8)
+    humans = Humans({(str(n),): Pair((str(n),), "x", "y", [vote]) for n, vote in enumerate(votes)}, runs=1)
+    assert meta.rate(judged([1], [1], [2], [2]), humans).kappa == {"majority": 1, "human 1": 1}
+
+
 def many_pairs(*, right: float, seed: int = 1) -> tuple[Humans, RecordedJudge]:
     """Five systems of 60 pairs, better from one to the next; a judge with two runs that is `right` that often."""
     rng = random.Random(seed)

@@ -221,7 +221,8 @@ def average_length(items: Sequence[Annotation]) -> int:
 def position_figures(rows: Sequence[Row]) -> dict[str, float]:
     """Return the consistency of a judge in both orders: how often the same side wins, and the answer shown first.
 
-    Nothing for rows judged in one order.
+    A tie is the same verdict as another tie only, and half a win of the answer shown first. Nothing for rows judged in
+    one order.
 
     Raises:
         InputError: The `orders` of a row are damaged.
@@ -229,13 +230,18 @@ def position_figures(rows: Sequence[Row]) -> dict[str, float]:
     pairs = [pair for number, row in enumerate(rows, 1) if len(pair := _orders(row, f"annotation {number}")) == 2]
     if not pairs:
         return {}
-    same = sum((a["preference"] > 1.5) == (b["preference"] > 1.5) for a, b in pairs)
+    same = sum(_side(a["preference"] - 1) == _side(b["preference"] - 1) for a, b in pairs)
     shares = [_first_share(order) for pair in pairs for order in pair]
     return {
         "consistency": same / len(pairs),
-        "first_position_share": sum(share > 0.5 for share in shares) / len(shares),
+        "first_position_share": sum(map(_side, shares)) / len(shares),
         "first_position_mean": sum(shares) / len(shares),
     }
+
+
+def _side(share: float) -> float:
+    """Return 1 for a win, 0 for a loss and 0.5 for a tie."""
+    return 1.0 if share > 0.5 else 0.0 if share < 0.5 else 0.5
 
 
 def _orders(row: Row, where: str) -> list[Row]:

@@ -60,6 +60,8 @@ def _judge_model(row: Row) -> str:
 def judgebench_figures(rows: Sequence[tuple[int, Row]]) -> Figures:
     """Return the accuracy over all pairs and by kind of task, in percent. A pair that stands twice counts once.
 
+    `consistency` is the share of the pairs judged in both orders whose two decisions are readable and the same.
+
     Args:
         rows: Rows of one judge with their numbers in the file.
 
@@ -68,7 +70,8 @@ def judgebench_figures(rows: Sequence[tuple[int, Row]]) -> Figures:
         UnreadableError: No decision could be read; the message names the first.
     """
     points: list[tuple[str, float]] = []
-    consistent = unreadable = 0
+    same: list[bool] = []
+    unreadable = 0
     first: Any = None
     once = Once()
     for number, row in rows:
@@ -86,7 +89,8 @@ def judgebench_figures(rows: Sequence[tuple[int, Row]]) -> Figures:
             unreadable += 1
             first = first or f"row {number} has the decisions {said}"
         votes = sum((end == label) - (end == _FLIPPED[label]) for end in ends)
-        consistent += len(set(ends)) == 1
+        if len(ends) == 2:
+            same.append(ends[0] is not None and ends[0] == ends[1])
         points.append((_group(str(row.get("source", ""))), 100.0 * (votes > 0)))
     if unreadable == len(points):
         raise UnreadableError(
@@ -100,7 +104,7 @@ def judgebench_figures(rows: Sequence[tuple[int, Row]]) -> Figures:
         "n": len(points),
         "accuracy": sum(value for _, value in points) / len(points),
         "interval": as_pair(width),
-        "consistency": consistent / len(points),
+        "consistency": sum(same) / len(same) if same else None,
         "duplicates": once.duplicates,
         "parse_failures": unreadable,
         "groups": {name: sum(values) / len(values) for name, values in sorted(groups.items())},

@@ -188,7 +188,7 @@ def _human_kappas(votes: Sequence[Sequence[float]]) -> tuple[dict[str, float], W
     widths: Widths = {}
     for one, two in combinations(range(len(votes[0]) if votes else 0), 2):
         name = f"{one + 1}-{two + 1}"
-        a, b = [v[one] for v in votes], [v[two] for v in votes]
+        a, b = [nearest(v[one]) for v in votes], [nearest(v[two]) for v in votes]
         kappas[name], widths[f"kappa {name}"] = kappa(a, b), kappa_interval(a, b)
     return kappas, widths
 
@@ -200,9 +200,9 @@ def _judge_kappas(
     if not verdicts:
         return {}, {}
     ours = [nearest(read[0]) for read in verdicts.values()]
-    raters = {"majority": [targets[key] for key in verdicts]}
+    raters = {"majority": [nearest(targets[key]) for key in verdicts]}
     for human in range(humans.runs):
-        raters[f"human {human + 1}"] = [humans.pairs[key].votes[human] for key in verdicts]
+        raters[f"human {human + 1}"] = [nearest(humans.pairs[key].votes[human]) for key in verdicts]
     widths = {f"kappa {name}": kappa_interval(ours, theirs) for name, theirs in raters.items()}
     return {name: kappa(ours, theirs) for name, theirs in raters.items()}, widths
 

@@ -45,6 +45,7 @@ def adjusted_win_rate(winners: Sequence[str | None], side: str = "model_1") -> f
 
 
 _OTHER = {"model_1": "model_2", "model_2": "model_1", "tie": "tie"}
+_FIRST = {"model_1": 1.0, "model_2": 0.0, "tie": 0.5}
 
 
 @dataclass(frozen=True)
@@ -64,11 +65,9 @@ class PairVerdict:
 
     def win(self, model: str) -> float | None:
         """Return 1 if `model` won, 0 if it lost, 0.5 for a tie, None if the verdict could not be read."""
-        if self.winner is None:
-            return None
-        if self.winner == "tie":
-            return 0.5
-        return float(self.models[0 if self.winner == "model_1" else 1] == model)
+        first = None if self.winner is None else _FIRST[self.winner]
+        # Two runs of one model have one name: the first is meant.
+        return first if first is None or self.models[0] == model else 1 - first
 
     def facing(self, model: str) -> PairVerdict:
         """Return the verdict with `model` as the first of the two."""
