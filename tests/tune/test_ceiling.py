@@ -4,8 +4,12 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
+from moa_graph import Mixture
+from moa_graph.evals.tune.candidates import CandidatePlan
 from moa_graph.evals.tune.ceiling import ceiling, judge_noise, lower_bound, upper_bound
+from moa_graph.evals.tune.race import Measured, hopeless
 from moa_graph.evals.tune.recorded.read import read_recorded
+from moa_graph.evals.tune.sweep import main_effects
 from tests.tune.assets import ASSETS, needs_assets
 
 
@@ -88,3 +92,37 @@ def test_a_judges_noise_lifts_the_oracle() -> None:
     assert found.inflation == pytest.approx(11.6, abs=1.0)
     assert found.oracle_again == pytest.approx(50, abs=1.5)
     assert judge_noise([], []).inflation is None
+
+
+def test_the_ceiling_of_a_named_model_is_compared_with_that_model() -> None:
+    """The best single model to use may be a cheaper one that is tied with the best."""
+    scores = (np.random.default_rng(4).random((2, 200, 1)) < 0.7).astype(float)
+    means = 100 * scores.mean(axis=(1, 2))
+    best, other = (int(place) for place in np.argsort(-means))
+    found = ceiling(scores, single=other)
+    assert found.best_single == pytest.approx(means[other]) and means[other] < means[best]
+    assert found.gain == pytest.approx(found.oracle - means[other])
+    assert found.gain_upper >= ceiling(scores, single=best).gain_upper  # type: ignore[operator]
+    assert f"b ({means[other]:.2f} %)" in found.sentence("b")
+
+
+def measured(*scores: float) -> Measured:
+    plan = CandidatePlan("m", "m", (0,), "synthesize")
+    return Measured(plan, Mixture(proposers=["openai:a"], aggregator="openai:a"), np.array(scores))
+
+
+def test_a_sweep_compares_on_the_prompts_that_all_have_a_grade_for() -> None:
+    """A verdict that failed is no wrong answer."""
+    nan = float("nan")
+    rows = main_effects({"layers": [2, 3]}, [measured(1, 1, 0, 1), measured(1, nan, 0, nan)])
+    assert [row["score"] for row in rows] == [50, 50]
+    assert rows[1]["gain"] == 0
+    assert main_effects({"layers": [2]}, [measured(1, nan)]) == []
+
+
+def test_a_prompt_without_a_grade_could_still_be_right() -> None:
+    best, own = np.ones(25), np.ones(20)
+    own[:10] = np.nan
+    assert hopeless(own, best, 20) is None
+    own[:10] = 0
+    assert "cannot reach" in str(hopeless(own, best, 20))

@@ -3,15 +3,19 @@
 import asyncio
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from moa_graph import Mixture
 from moa_graph.errors import InputError
 from moa_graph.evals.tune import TuneResult
+from moa_graph.evals.tune.decide import Decider
 from moa_graph.evals.tune.files import read_result
+from moa_graph.evals.tune.recorded.models import recorded_pool
 from moa_graph.evals.tune.recorded.read import read_recorded
 from moa_graph.evals.tune.recorded.run import tune_recorded
 from moa_graph.evals.tune.settings import Options
@@ -437,3 +441,32 @@ def test_samples_that_are_no_graded_texts_are_one_error(tmp_path: Path, said: st
     with pytest.raises(InputError) as error:
         read_recorded(folder)
     assert said in str(error.value)
+
+
+def test_what_can_be_won_is_over_the_model_that_it_names(tmp_path: Path) -> None:
+    """Of two models within half a point, the cheaper one is the best single model; its own score is shown."""
+    right = {"dear": lambda n: n % 10 > 0, "cheap": lambda n: n % 10 > 0 and n != 5}
+    rows = [
+        {
+            "id": n, "question": f"Question number {n}?", "gold": str(n),
+            "drafts": [
+                draft(name, f"{'So. ' * 90 * (name == 'dear')}The answer is {n + (not known(n))}", known(n))
+                for name, known in right.items()
+            ],
+        }
+        for n in range(400)
+    ]  # fmt: skip
+    found = run(lines(tmp_path / "mine.jsonl", rows))
+    score = 100 * float(found.best_single.scores.mean())
+    assert f"{found.best_single.plan.name} ({score:.2f} %)" in found.figures()["ceiling"]["sentence"]
+    assert found.ceiling.gain == pytest.approx(found.ceiling.oracle - score)
+
+
+def test_what_can_be_won_is_on_the_prompts_that_decide(tmp_path: Path) -> None:
+    """Most grades of one model are missing, as when its judge fails: the gain is not that of other questions."""
+    known = read_recorded(lines(tmp_path / "mine.jsonl", drafts(60)))
+    scores = known.samples.scores.copy()
+    scores[0, 1::2] = np.nan
+    decider = Decider(replace(known.samples, scores=scores), known.prompts, recorded_pool(known), Options())
+    found = asyncio.run(decider.decide("run", settings={}))
+    assert found.ceiling.n == 30 and found.ceiling.gain == 0 and found.ceiling.best_single == 100

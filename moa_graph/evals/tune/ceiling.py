@@ -46,12 +46,12 @@ class Ceiling:
 
     Attributes:
         n: Prompts.
-        best_single: The best single model's mean score.
+        best_single: The mean score of the single model that is compared.
         oracle: The mean of the best draft of every prompt: the ceiling.
         co_failure: Prompts on which every draft fails. With scores between 0 and 1, the mean shortfall.
         co_failure_upper: One-sided 95 % Clopper-Pearson upper bound of the co-failure; None unless every score is 0
             or 1.
-        gain: The ceiling minus the best single model.
+        gain: The ceiling minus that single model.
         gain_upper: One-sided 95 % upper bound of that gain for prompts like these; None unless every score is 0 or 1.
         one_each: The ceiling when each model has a single draft.
     """
@@ -75,8 +75,12 @@ class Ceiling:
         )
 
 
-def ceiling(scores: Floats) -> Ceiling:
-    """Return what can be won, from grades of shape (models, prompts, drafts); nan where there is no draft.
+def ceiling(scores: Floats, *, single: int | None = None) -> Ceiling:
+    """Return what can be won.
+
+    Args:
+        scores: Grades of shape (models, prompts, drafts); nan where there is no draft.
+        single: The single model to compare with; by default the one with the highest mean.
 
     Raises:
         ValueError: There is no graded prompt.
@@ -87,7 +91,8 @@ def ceiling(scores: Floats) -> Ceiling:
     if n == 0:
         raise ValueError("no prompt has a graded draft")
     singles = known_mean(scores, axis=2)
-    single = float(np.nanmax(known_mean(singles, axis=1)))
+    means = known_mean(singles, axis=1)
+    alone = float(np.nanmax(means) if single is None else means[single])
     top = np.nanmax(scores, axis=(0, 2))
     binary = bool(np.isin(scores[~np.isnan(scores)], (0.0, 1.0)).all())
     failures = int((top == 0).sum())
@@ -96,27 +101,29 @@ def ceiling(scores: Floats) -> Ceiling:
     firsts = np.nan_to_num(scores[:, :, 0]).max(axis=0)
     return Ceiling(
         n=n,
-        best_single=100 * single,
+        best_single=100 * alone,
         oracle=100 * float(top.mean()),
         co_failure=100 * float(1 - top.mean()),
         co_failure_upper=100 * upper_bound(failures, n) if binary else None,
-        gain=100 * (float(top.mean()) - single),
-        gain_upper=100 * _gain_upper(gains) if binary else None,
+        gain=100 * (float(top.mean()) - alone),
+        gain_upper=100 * _gain_upper(gains, single) if binary else None,
         one_each=100 * float(firsts.mean()),
     )
 
 
-def _gain_upper(gains: Floats) -> float:
-    """Return the one-sided 95 % upper bound of the gain over the best single model.
+def _gain_upper(gains: Floats, single: int | None) -> float:
+    """Return the one-sided 95 % upper bound of the gain over the best single model, or over `single`.
 
     The model that is best on these prompts looks better than it is. The gain over the best one is the smallest of the
-    gains over all of them, so bounds that hold for all models together (Bonferroni) bound it by the lowest one.
+    gains over all of them, so bounds that hold for all models together (Bonferroni) bound it by the lowest one. They
+    hold for any one of them too, however it was picked.
 
     Args:
         gains: The best draft's score minus each model's, shape (models, prompts).
+        single: The model; None for the best one.
     """
     level = 1 - (1 - LEVEL) / len(gains)
-    return min(_mean_upper(each, level) for each in gains)
+    return min(_mean_upper(each, level) for each in (gains if single is None else gains[single : single + 1]))
 
 
 def _mean_upper(gains: Floats, level: float) -> float:

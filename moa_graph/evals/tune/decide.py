@@ -111,7 +111,8 @@ class Decider:
             prompts=self.samples.prompts,
             measured=measured,
             choice=choice,
-            ceiling=ceiling(self.samples.scores),
+            # Of the model that the sentence names, on the prompts that decide.
+            ceiling=ceiling(self.samples.scores[:, common], single=finished[choice.best_single].plan.members[0]),
             noise=noise,
             agreement=agreements(self.samples, texts=self.texts),
             cautions=[*cautions, *self._cautions(int(common.sum()), measured)],

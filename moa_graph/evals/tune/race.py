@@ -86,7 +86,8 @@ def hopeless(own: Floats, best: Floats, done: int) -> str | None:
     """
     from scipy.stats import t
 
-    if np.nansum(own) + (len(best) - done) < np.nansum(best):
+    # A prompt without a grade, whose verdict failed, could still have full marks.
+    if np.nansum(own) + np.isnan(own).sum() + (len(best) - done) < np.nansum(best):
         return f"after {done} prompts it cannot reach the best score even with full marks on the rest"
     gaps = own - best[:done]
     gaps = gaps[~np.isnan(gaps)]

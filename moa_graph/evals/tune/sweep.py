@@ -15,6 +15,7 @@ from moa_graph.evals.stats import holm, paired
 from moa_graph.evals.tune.candidates import CandidatePlan
 from moa_graph.evals.tune.race import Measured
 from moa_graph.evals.tune.settings import FIELDS
+from moa_graph.evals.tune.splits import Bools
 
 __all__ = ["grid", "main_effects", "read_sweep"]
 
@@ -101,16 +102,22 @@ def _place(name: str, names: Sequence[str], field: str) -> int:
 def main_effects(sweep: Sweep, measured: Sequence[Measured]) -> list[Figures]:
     """Return every value's mean over the grid, and its paired difference from the field's first value.
 
+    They are over the prompts on which every mixture of the grid has a grade, as the choice is.
+
     Args:
         sweep: Values by field.
         measured: The grid's candidates in the order of `grid`.
     """
     settings = [dict(zip(sweep, values, strict=True)) for values in product(*sweep.values())]
     rows: list[Figures] = []
+    tables = [each.scores for each in measured if each.whole]
+    known = np.asarray(~np.isnan(np.stack(tables)).any(axis=0) if tables else [], dtype=bool)
+    if known.sum() < 2:
+        return rows
     for field, values in sweep.items():
-        base = _mean_scores(measured, [setting[field] == values[0] for setting in settings])
+        base = _mean_scores(measured, [setting[field] == values[0] for setting in settings], known)
         for value in values:
-            own = _mean_scores(measured, [setting[field] == value for setting in settings])
+            own = _mean_scores(measured, [setting[field] == value for setting in settings], known)
             row: Figures = {"field": field, "value": str(value), "score": None if own is None else 100 * own.mean()}
             if value != values[0] and own is not None and base is not None:
                 found = paired((100 * own).tolist(), (100 * base).tolist())
@@ -122,8 +129,8 @@ def main_effects(sweep: Sweep, measured: Sequence[Measured]) -> list[Figures]:
     return rows
 
 
-def _mean_scores(measured: Sequence[Measured], chosen: Sequence[bool]) -> Any:
-    tables = [each.scores for each, wanted in zip(measured, chosen, strict=True) if wanted and each.whole]
+def _mean_scores(measured: Sequence[Measured], chosen: Sequence[bool], known: Bools) -> Any:
+    tables = [each.scores[known] for each, wanted in zip(measured, chosen, strict=True) if wanted and each.whole]
     if not tables:
         return None
-    return np.nan_to_num(np.stack(tables)).mean(axis=0)
+    return np.stack(tables).mean(axis=0)
