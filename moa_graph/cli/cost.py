@@ -6,7 +6,7 @@ import datetime
 import math
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -19,12 +19,13 @@ from moa_graph.cli.output.messages import output, output_json
 from moa_graph.costs.amounts import in_dollars, number_of
 from moa_graph.costs.ledger import LOST
 from moa_graph.errors import InputError
+from moa_graph.state import Draft, Record
 
 app = typer.Typer(add_completion=False)
 
 
 class Spent(NamedTuple):
-    """One paid call.
+    """Paid calls.
 
     Attributes:
         day: Its day.
@@ -32,12 +33,14 @@ class Spent(NamedTuple):
             calls, such as those of a judge, and for questions without a recorded answer.
         model: The model.
         cost: In dollars; None if unknown.
+        calls: How many calls.
     """
 
     day: str
     mixture: str
     model: str
     cost: float | None
+    calls: int = 1
 
 
 @app.command(epilog=examples("moa cost", "moa cost out.jsonl.ledger"))
@@ -63,7 +66,8 @@ def cost(
         width = max(map(len, rows), default=0)
         for key, row in rows.items():
             output(f"  {key:<{width}}  {number_of(int(row['calls'] or 0), 'call'):>13}  {_money(row)}")
-    output(f"total: {number_of(len(calls), 'call')}, {_money(_sum(calls))}")
+    total = _sum(calls)
+    output(f"total: {number_of(int(total['calls'] or 0), 'call')}, {_money(total)}")
 
 
 def _of_ledger(path: Path) -> Iterable[Spent]:
@@ -104,11 +108,23 @@ def _of_log() -> Iterable[Spent]:
         for draft in entry.drafts:
             if not (draft["attempts"] or draft["usage"]):
                 continue  # nothing was sent
-            yield Spent(day, entry.mixture, draft["model"], draft["cost"])
-        if entry.record:
+            # Samples that one request gave are one call.
+            yield Spent(day, entry.mixture, draft["model"], draft["cost"], int(bool(draft["attempts"])))
+        if entry.record and (calls := _calls_beside(entry.record, entry.drafts)) > 0:
             known = [draft["cost"] for draft in entry.drafts if draft["cost"] is not None]
             rest = None if entry.cost is None else max(0.0, entry.cost - sum(known))
-            yield Spent(day, entry.mixture, entry.record["aggregator"], rest)
+            yield Spent(day, entry.mixture, _writers(entry.record), rest, calls)
+
+
+def _calls_beside(record: Record, drafts: Sequence[Draft]) -> int:
+    """Return how many calls a run made beside its drafts; none where a draft is the answer."""
+    return record["calls"] - sum(bool(draft["attempts"]) for draft in drafts)
+
+
+def _writers(record: Record) -> str:
+    """Return who made a run's calls beside its drafts. The log does not have the models of a combiner's own calls."""
+    own = record["combine"] not in ("synthesize", "vote", "verify")
+    return record["aggregator"] + (f" and {record['combine']}" if own else "")
 
 
 def _sums(calls: list[Spent], place: int) -> dict[str, dict[str, float | int | None]]:
@@ -120,7 +136,8 @@ def _sums(calls: list[Spent], place: int) -> dict[str, dict[str, float | int | N
 
 def _sum(calls: list[Spent]) -> dict[str, float | int | None]:
     known = [call.cost for call in calls if call.cost is not None]
-    return {"calls": len(calls), "cost": sum(known), "unknown": len(calls) - len(known)}
+    unknown = sum(call.calls for call in calls if call.cost is None)
+    return {"calls": sum(call.calls for call in calls), "cost": sum(known), "unknown": unknown}
 
 
 def _money(row: dict[str, float | int | None]) -> str:

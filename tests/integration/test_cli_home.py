@@ -200,6 +200,29 @@ def test_an_argument_that_is_not_utf_8_is_named(provider: Provider, capsys: pyte
     assert "'\\udcff' is not text in UTF-8" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("combine", "others"),
+    [
+        ({"name": "vote", "answer": {"read": "last_line"}}, {}),
+        ({"name": "select", "judges": 3}, {"openai:agg and select": 4}),
+    ],
+)
+def test_the_calls_of_a_combiner_are_counted_in_the_log(
+    combine: dict[str, object], others: dict[str, int], provider: Provider, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A vote makes no call beside its drafts; three judges who cannot be read, and the aggregator, make four."""
+    prices = {"say=four": [10, 10], "agg": [30, 30]}
+    twice = {"model": "openai:say=four", "base_url": provider.url, "samples": 2}
+    file = mixture(provider, proposers=[twice], prices=prices, combine=combine)
+    capsys.readouterr()
+    assert main(["ask", "-f", file, "--json", "hi"]) == 0
+    record = json.loads(capsys.readouterr().out)["record"]
+    assert main(["cost", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["total"] == {"calls": record["calls"], "cost": pytest.approx(record["cost"]), "unknown": 0}
+    assert {name: row["calls"] for name, row in found["model"].items()} == {"openai:say=four": 2, **others}
+
+
 def test_a_file_that_is_not_a_ledger_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     Path("text").write_text("not SQLite, and longer than a header of SQLite would have to be " * 3)
     with sqlite3.connect("other.db") as db:
