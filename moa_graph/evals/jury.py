@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from itertools import combinations
 from statistics import median
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
-from moa_graph.evals.figures import Figures
-from moa_graph.evals.stats import correlation, kappa
+from moa_graph.evals.figures import Figures, as_pair, cautions
+from moa_graph.evals.stats import correlation, fraction_interval, kappa, kappa_interval, mean_interval
 
 T = TypeVar("T", bound=Hashable)
-Votes = Mapping[str, Mapping[Hashable, float]]
-"""Verdicts by judge and by what was judged."""
+Judged: TypeAlias = tuple[Hashable, ...]
+Votes: TypeAlias = Mapping[str, Mapping[Judged, float]]
+"""Verdicts by judge and by what was judged: a tuple whose first part is the prompt."""
 
 
 def name_of(names: Sequence[str]) -> str:
@@ -47,32 +48,47 @@ def rating(votes: Sequence[float], *, majority: bool) -> float | None:
     return float(median(votes)) if majority else math.fsum(votes) / len(votes)
 
 
-def jury_figures(votes: Votes, verdict: Callable[[float], Hashable]) -> Figures:
+def jury_figures(votes: Votes, verdict: Callable[[float], Hashable], *, scale: tuple[float, float]) -> Figures:
     """Return the mean of each judge, and how alike every two judges are; empty for fewer than two judges.
+
+    The 95 % intervals are by prompt, that of kappa by verdict.
 
     Args:
         votes: Readable verdicts by judge.
         verdict: Returns the clear verdict that a vote stands for, such as which side wins.
+        scale: The lowest and the highest possible vote.
     """
     known = {name: own for name, own in votes.items() if own}
     if len(known) < 2:
         return {}
     means = {name: math.fsum(own.values()) / len(own) for name, own in known.items()}
+    widths = {name: mean_interval([*own.values()], clusters=_prompts(own), scale=scale) for name, own in known.items()}
     pairs = {f"{a} and {b}": _alike(known[a], known[b], verdict) for a, b in combinations(known, 2)}
-    return {"means": means, **pairs}
+    return {"means": means, "mean_intervals": {name: as_pair(width) for name, width in widths.items()}, **pairs}
+
+
+def _prompts(judged: Iterable[Judged]) -> list[Hashable]:
+    return [each[0] for each in judged]
 
 
 def _alike(
-    a: Mapping[Hashable, float], b: Mapping[Hashable, float], verdict: Callable[[float], Hashable]
+    a: Mapping[Judged, float], b: Mapping[Judged, float], verdict: Callable[[float], Hashable]
 ) -> dict[str, Any]:
     shared = [key for key in a if key in b]
     ours, theirs = [a[key] for key in shared], [b[key] for key in shared]
     sides = [verdict(value) for value in ours], [verdict(value) for value in theirs]
-    same = sum(x == y for x, y in zip(*sides, strict=True))
+    same = [100.0 * (x == y) for x, y in zip(*sides, strict=True)]
     chance = kappa(*sides) if shared else math.nan
+    widths = {
+        "same_verdict": fraction_interval(same, clusters=_prompts(shared), scale=100),
+        "kappa": kappa_interval(*sides),
+    }
     return {
         "n": len(shared),
-        "same_verdict": 100 * same / len(shared) if shared else None,
+        "same_verdict": math.fsum(same) / len(same) if same else None,
+        "same_verdict_interval": as_pair(widths["same_verdict"]),
         "kappa": None if math.isnan(chance) else chance,
+        "kappa_interval": as_pair(widths["kappa"]),
+        "cautions": cautions(widths),
         "spearman": correlation(ours, theirs, ranks=True),
     }

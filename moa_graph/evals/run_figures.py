@@ -14,7 +14,7 @@ from moa_graph.evals.flask import figures as flask_figures
 from moa_graph.evals.flask import run as flask_run
 from moa_graph.evals.flask import scores as flask
 from moa_graph.evals.judge_table.table import nearest
-from moa_graph.evals.jury import Votes, jury_figures
+from moa_graph.evals.jury import Judged, Votes, jury_figures
 from moa_graph.evals.mt_bench import figures as mt_bench_figures
 from moa_graph.evals.mt_bench import run as mt_bench_run
 from moa_graph.evals.mt_bench.scores import FAILED
@@ -35,7 +35,7 @@ def alpaca_run_figures(rows: Mapping[str, list[Row]], options: RunOptions) -> Fi
     if rows[alpaca_run.CANARY]:
         figures["canary"] = _canary(rows[alpaca_run.CANARY])
     members = _members(annotations, "instruction", lambda one: (one["annotator"], one["preference"]))
-    return figures | _jury(members, nearest)
+    return figures | _jury(members, nearest, scale=(1, 2))
 
 
 def _canary(rows: Sequence[Row]) -> Figures:
@@ -56,7 +56,7 @@ def mt_bench_run_figures(rows: Mapping[str, list[Row]]) -> Figures:
         figures["notes"] = [*figures.get("notes", []), *found.pop("notes", [])]
         figures["pairwise"] = found
     rated = _members(judgments, ("question_id", "turn"), lambda one: (one["judge"][0], _rated(one["score"])))
-    return figures | _jury(rated, lambda value: value >= PASSES)
+    return figures | _jury(rated, lambda value: value >= PASSES, scale=(1, 10))
 
 
 def _rated(score: float) -> float | None:
@@ -65,10 +65,10 @@ def _rated(score: float) -> float | None:
 
 def _members(
     rows: Sequence[Row], key: str | Sequence[str], read: Callable[[Row], tuple[str, float | None]]
-) -> dict[str, dict[Hashable, float]]:
+) -> dict[str, dict[Judged, float]]:
     """Return the readable verdicts of a jury's members by judge; empty without a jury."""
     names = (key,) if isinstance(key, str) else key
-    found: dict[str, dict[Hashable, float]] = {}
+    found: dict[str, dict[Judged, float]] = {}
     for row in rows:
         for member in row.get("jury") or ():
             judge, verdict = read(member)
@@ -77,9 +77,9 @@ def _members(
     return found
 
 
-def _jury(members: Votes, verdict: Callable[[float], Hashable]) -> Figures:
+def _jury(members: Votes, verdict: Callable[[float], Hashable], *, scale: tuple[float, float]) -> Figures:
     """Return the `jury` figures of a run; empty without a jury."""
-    found = jury_figures(members, verdict)
+    found = jury_figures(members, verdict, scale=scale)
     return {"jury": found} if found else {}
 
 
@@ -99,7 +99,7 @@ def flask_run_figures(rows: Mapping[str, list[Row]], items: Sequence[flask.Flask
             lambda: flask_figures.flask_figures(flask_figures.reviews(reviews, items), items), len(reviews)
         )
     members = _members(reviews, "idx", lambda one: (one["judge_record"]["model"], _mean_skill(one["score"])))
-    return figures | _jury(members, lambda value: value >= 3)
+    return figures | _jury(members, lambda value: value >= 3, scale=(1, 5))
 
 
 def _mean_skill(scores: Mapping[str, float | None] | None) -> float | None:

@@ -177,7 +177,11 @@ def test_a_jury_rates_by_the_users_criteria(
     found, _ = printed(capsys, *args, "--out", tmp_path / "mean")
     assert found["score"] == pytest.approx(100 * (6 - 1) / 9)
     assert sorted(found["jury"]["means"].values()) == [1, 7, 10]
-    assert found["jury"][f"{says[0]} and {says[1]}"]["same_verdict"] == 100
+    assert found["jury"]["mean_intervals"] == {name: [mean, mean] for name, mean in found["jury"]["means"].items()}
+    alike = found["jury"][f"{says[0]} and {says[1]}"]
+    low = 3 / (3 + 4.303**2)  # Wilson's interval of 3 of 3, with Student's t of two degrees of freedom
+    assert alike["same_verdict"] == 100 and alike["same_verdict_interval"] == pytest.approx([100 * low, 100], abs=0.1)
+    assert "3 prompts" in alike["cautions"]["same_verdict"]
     assert found["jury"][f"{says[0]} and {says[2]}"]["same_verdict"] == 0
     found, _ = printed(capsys, *args, "--majority", "--out", tmp_path / "majority")
     assert found["score"] == 100

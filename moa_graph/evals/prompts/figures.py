@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 
 from moa_graph.evals.data.files import Row
 from moa_graph.evals.figures import Figures, as_pair, cautions
-from moa_graph.evals.jury import jury_figures
+from moa_graph.evals.jury import Judged, jury_figures
 from moa_graph.evals.stats import fraction_interval
 
 PASSES = 6
@@ -62,9 +62,9 @@ def _by_tag(rows: Sequence[Row]) -> dict[str, float]:
 
 def _jury(rows: Sequence[Row]) -> Figures:
     """Return each judge's mean rating and the agreement of every two judges on whether an answer passes."""
-    ratings: dict[str, dict[Hashable, float]] = {}
+    ratings: dict[str, dict[Judged, float]] = {}
     for row in rows:
         for found in row.get("ratings") or ():
             if found["rating"] is not None:
                 ratings.setdefault(found["judge"], {})[row["id"], int(row.get("repeat", 0))] = found["rating"]
-    return jury_figures(ratings, lambda value: value >= PASSES)
+    return jury_figures(ratings, lambda value: value >= PASSES, scale=(1, 10))
