@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from moa_graph.batch.questions import WHOLE, BadLine, Question, Shard, count, read, require_lines
-from moa_graph.errors import ConfigError, InputError
+from moa_graph.errors import InputError
 
 
 def parsed(tmp_path: Path, *lines: bytes, shard: Shard = WHOLE) -> list[Question | BadLine]:
@@ -169,5 +169,5 @@ def test_shards_share_the_lines_out(tmp_path: Path) -> None:
 def test_shard_is_written_i_of_n() -> None:
     assert Shard.parse("2/8") == Shard(2, 8)
     for wrong in ("0/4", "5/4", "1", "a/b", "", "1/0", "-1/4", "1/4/2"):
-        with pytest.raises(ConfigError, match="1/4"):
+        with pytest.raises(InputError, match="1/4"):
             Shard.parse(wrong)
