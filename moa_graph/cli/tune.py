@@ -145,15 +145,8 @@ def tune(
     else:
         judges = [Proposer(model=name, base_url=judge_url, api_key_env=judge_key_env) for name in judge or ()]
         how = How(compared, check, check_timeout, judges, criteria, majority)
-        result = _measured(
-            source,
-            Pool.load(own_presets().get(str(pool), pool), trust=trust),
-            how,
-            options,
-            concurrency,
-            dry_run,
-            as_json,
-        )
+        models = Pool.load(own_presets().get(str(pool), pool), trust=trust)
+        result = _measured(source, models, how, options, concurrency, dry_run, as_json)
     if result is not None:
         _finish(result, output, as_json=as_json)
 

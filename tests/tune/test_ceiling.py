@@ -102,7 +102,9 @@ def test_the_ceiling_of_a_named_model_is_compared_with_that_model() -> None:
     found = ceiling(scores, single=other)
     assert found.best_single == pytest.approx(means[other]) and means[other] < means[best]
     assert found.gain == pytest.approx(found.oracle - means[other])
-    assert found.gain_upper >= ceiling(scores, single=best).gain_upper  # type: ignore[operator]
+    of_best = ceiling(scores, single=best)
+    assert found.gain_upper is not None and of_best.gain_upper is not None
+    assert found.gain_upper >= of_best.gain_upper
     assert f"b ({means[other]:.2f} %)" in found.sentence("b")
 
 
@@ -112,7 +114,7 @@ def measured(*scores: float) -> Measured:
 
 
 def test_a_sweep_compares_on_the_prompts_that_all_have_a_grade_for() -> None:
-    """A verdict that failed is no wrong answer."""
+    """A failed verdict does not count as a wrong answer."""
     nan = float("nan")
     rows = main_effects({"layers": [2, 3]}, [measured(1, 1, 0, 1), measured(1, nan, 0, nan)])
     assert [row["score"] for row in rows] == [50, 50]

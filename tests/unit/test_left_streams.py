@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -42,13 +42,13 @@ def soon(holds: Callable[[], bool]) -> bool:
     return holds()
 
 
-def until(stream: Iterator[Any], kind: str) -> float:
+def until(stream: Any, kind: str) -> float:
     """Read the events of a stream up to the first of a kind, leave it, and return the seconds that leaving took."""
     for part in stream:
         if part["moa"] == kind:
             break
     begun = time.monotonic()
-    stream.close()  # type: ignore[attr-defined]
+    stream.close()
     return time.monotonic() - begun
 
 

@@ -79,7 +79,7 @@ def ceiling(scores: Floats, *, single: int | None = None) -> Ceiling:
     """Return what can be won.
 
     Args:
-        scores: Grades of shape (models, prompts, drafts); nan where there is no draft.
+        scores: Grades of shape (models, prompts, drafts); nan for a missing draft.
         single: The single model to compare with; by default the one with the highest mean.
 
     Raises:
