@@ -145,13 +145,15 @@ class GrowingCalls:
     def add_whole(self, call: RawCall) -> None:
         self._begin(None).extend(call.name, call.args, call.id)
 
-    def add(self, name: object, args: object, id_: object, index: object) -> None:
+    def add(self, name: object, args: object, id_: object, index: object) -> int:
+        """Add a piece and return the place of its call."""
         id_ = id_ if isinstance(id_, str) and id_ else None
         call = self._at(index)
         if call is None or self._is_new(call, name, args, id_):
             call = self._begin(index)
         call.extend(name, args, id_)
         self.chars += len(args) if isinstance(args, str) else 0
+        return self.calls.index(call)
 
     def _begin(self, index: object) -> _Growing:
         if len(self.calls) >= MAX_TOOL_CALLS:

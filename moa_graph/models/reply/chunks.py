@@ -246,7 +246,7 @@ def _joined(first: ChatGenerationChunk, shape: _Shape, texts: list[str], usage: 
 
     content: Any = next(rest) if isinstance(shape.content, str) else [filled(block) for block in shape.content]
     extra = filled(shape.extra)
-    calls: Any = [{**call, "args": next(rest)} for call in shape.calls]
+    calls: Any = [{**call, "args": ""} for call in shape.calls]
     message = AIMessageChunk(
         content=content,
         additional_kwargs=extra,
@@ -256,4 +256,6 @@ def _joined(first: ChatGenerationChunk, shape: _Shape, texts: list[str], usage: 
         id=first.message.id,
         name=first.message.name,
     )
+    for call, text in zip(message.tool_call_chunks, rest, strict=True):
+        call["args"] = text  # set afterwards: LangChain would parse a piece, of which not even the beginning is JSON
     return ChatGenerationChunk(message=message, generation_info=shape.info or None)

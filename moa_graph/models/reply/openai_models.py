@@ -20,6 +20,7 @@ from pydantic import PrivateAttr
 from moa_graph.models.faults.faults import Fault, ProviderError
 from moa_graph.models.openai_http.completions import ShortReply
 from moa_graph.models.openai_http.stream import no_choices
+from moa_graph.models.reply.arguments import LONG_PIECE
 from moa_graph.models.reply.fields import COSTS, stated_cost
 from moa_graph.models.reply.reasoning import ORIGIN, Reasoning, reasoning_by_call
 from moa_graph.models.reply.repair import repaired
@@ -121,10 +122,13 @@ def repairing(kind: type[Any], provider: str | None = None) -> type[Any]:
             if not choices and (state.other is None or "choices" not in chunk):
                 state.other = chunk
             chunk = _indexed(repaired(_once(chunk, state), chunk=True), state.calls)
+            long = _take_long_arguments(chunk)
             made = super()._convert_chunk_to_generation_chunk(chunk, default_chunk_class, base)
             if made is not None:
                 first = choices[0] if choices else {}
                 delta = first.get("delta")
+                for place, arguments in long.items():
+                    made.message.tool_call_chunks[place]["args"] = arguments
                 if delta and isinstance(text := delta.get("content"), str):
                     state.texts.append(text)
                     state.chars += len(text)
@@ -214,6 +218,17 @@ def _indexed(chunk: dict[str, Any], calls: dict[str, list[Any]]) -> dict[str, An
             else:
                 call["index"] = known.index(id_)
     return chunk
+
+
+def _take_long_arguments(chunk: dict[str, Any]) -> dict[int, str]:
+    """Remove long arguments from a chunk, since LangChain would parse them (`arguments.py`), and return them."""
+    choices = chunk.get("choices")
+    delta = choices[0].get("delta") if choices else None
+    taken: dict[int, str] = {}
+    for place, call in enumerate((delta.get("tool_calls") if delta else None) or ()):
+        if len(arguments := call["function"].get("arguments") or "") > LONG_PIECE:
+            taken[place], call["function"]["arguments"] = arguments, ""
+    return taken
 
 
 def _keep(message: Any, given: Any, cost: float | None, *, error: Any = None) -> None:

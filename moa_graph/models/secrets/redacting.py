@@ -25,6 +25,7 @@ from pydantic import Field
 
 from moa_graph.models.faults.faults import STREAM_CUT, ProviderError, judged, own_cancellation
 from moa_graph.models.reply.answer_filter import FILTER, ChunkFilter, filtered
+from moa_graph.models.reply.arguments import CheckedArguments
 from moa_graph.models.reply.chunks import Joining
 from moa_graph.models.reply.reply import is_long
 from moa_graph.models.reply.stream import StreamEnd
@@ -178,11 +179,12 @@ class _RedactingStream(_Redacting):
     ) -> AsyncIterator[ChatGenerationChunk]:
         try:
             chunks: Any = self.inner._astream(messages, stop, run_manager, **{**self.options, **kwargs})
-            end, joining, text = StreamEnd(), Joining(), ChunkFilter()
+            end, arguments, joining, text = StreamEnd(), CheckedArguments(), Joining(), ChunkFilter()
             try:
                 async with aclosing(chunks):
                     async for chunk in chunks:
                         end.add(chunk)
+                        await arguments.check(chunk.message)
                         for each in joining.add(chunk):
                             # A text that takes long is filtered in a thread, so that other tasks run meanwhile.
                             yield await asyncio.to_thread(text.add, each) if is_long(each.message) else text.add(each)
