@@ -20,7 +20,7 @@ from moa_graph.mixture.proposer import Proposer, is_embedded
 from moa_graph.models.package_params import check_package_params
 from moa_graph.models.providers import OWN_PROTOCOL, PROVIDERS, Provider, canonical, find
 from moa_graph.models.secrets.keys import _keys_now, _secret
-from moa_graph.models.secrets.other_hosts import settings_for_other_host, without_environment_headers
+from moa_graph.models.secrets.other_hosts import confined_to_host, settings_for_other_host
 from moa_graph.models.secrets.redaction import one_line, remember_secret
 
 if TYPE_CHECKING:
@@ -213,7 +213,7 @@ def _by_package(spec: Proposer, provider: Provider, name: str, model: str, sampl
         return _by_langchain(provider.integration or name, model, {**fields, **spec.params})
     fields |= {provider.address_field: provider.root(spec.base_url), **settings_for_other_host(name, secret)}
     made = _by_langchain(provider.integration or name, model, {**fields, **spec.params})
-    return without_environment_headers(made)
+    return confined_to_host(made)
 
 
 def _by_langchain(provider: str, name: str, fields: dict[str, Any]) -> BaseChatModel:

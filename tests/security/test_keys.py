@@ -408,6 +408,9 @@ def test_another_host_gets_nothing_that_an_sdk_reads_by_itself(
 ) -> None:
     for name, value in AMBIENT.items():
         monkeypatch.setenv(name, value)
+    Path("netrc").write_text("default login victims-login password victims-password\n")
+    Path("netrc").chmod(0o600)
+    monkeypatch.setenv("NETRC", str(Path("netrc").absolute()))
     received: list[str] = []
 
     class Host(BaseHTTPRequestHandler):
@@ -428,7 +431,40 @@ def test_another_host_gets_nothing_that_an_sdk_reads_by_itself(
         with pytest.raises(NotEnoughDraftsError):
             create_moa("mine.yaml").invoke({"messages": "hello"})
         server.shutdown()
-    assert len(received) == 1 and "victims" not in received[0]
+    assert len(received) == 1 and "victims" not in received[0] and "Basic" not in received[0]
+
+
+@pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning")  # Google's
+@pytest.mark.parametrize("model", ["anthropic:x", "google_genai:x", "openai:x", "together:x"])
+@pytest.mark.parametrize("status", [302, 307, 308])
+def test_no_redirect_carries_the_conversation_or_the_key_to_a_host_that_nobody_named(
+    monkeypatch: pytest.MonkeyPatch, model: str, status: int
+) -> None:
+    monkeypatch.setenv("MY_KEY", "mine-alone-123456")
+    received: list[str] = []
+
+    class Host(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            received.append(str(self.headers["host"]))
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(status)
+            self.send_header("location", f"http://localhost:{self.server.server_address[1]}{self.path}")
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        do_GET = do_POST
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Host) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        spec = Proposer(model, base_url=address, api_key_env="MY_KEY")
+        with pytest.raises(NotEnoughDraftsError, match=f"failed, {status}"):
+            create_moa(Mixture(proposers=[spec], aggregator=spec, max_attempts=1)).invoke({"messages": "hello"})
+        server.shutdown()
+    assert received == [address.removeprefix("http://")]
 
 
 def test_the_client_of_ollama_gets_the_confirmed_key_and_no_other() -> None:
