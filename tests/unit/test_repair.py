@@ -105,9 +105,31 @@ def test_a_stated_cost_may_be_the_total_of_several() -> None:
     assert read(whole({**usage, "cost": {"input_tokens_cost": 0.1}})).cost is None
 
 
+@pytest.mark.parametrize(
+    ("byok", "details", "cost"),
+    [
+        (True, {"upstream_inference_cost": 0.25}, 0.26),
+        (False, {"upstream_inference_cost": 0.01}, 0.01),  # the same dollars again
+        (None, {"upstream_inference_cost": 0.25}, 0.01),
+        (True, {"upstream_inference_cost": None}, None),  # the fee alone is not the cost
+        (True, None, None),
+    ],
+)
+def test_the_cost_of_a_key_of_ones_own_is_the_fee_and_the_providers_bill(
+    byok: bool | None, details: object, cost: float | None
+) -> None:
+    usage = {**USAGE, "cost": 0.01, "is_byok": byok, "cost_details": details}
+    pieces = Pieces()
+    for chunk in ({"choices": [{"index": 0, "delta": {"content": "fine"}}]}, {"choices": [], "usage": usage}):
+        pieces.add(MODEL._convert_chunk_to_generation_chunk(dict(chunk), AIMessageChunk, None).message)
+    assert read(whole(dict(usage))).cost == read(pieces.raw()).cost == cost
+
+
 def test_counts_may_have_the_names_of_other_protocols() -> None:
-    usage = read(whole({"input_tokens": 7, "output_tokens": 3})).usage
+    details = {"input_tokens_details": {"cached_tokens": 5}, "output_tokens_details": {"reasoning_tokens": 2}}
+    usage = read(whole({"input_tokens": 7, "output_tokens": 3, **details})).usage
     assert usage and (usage["input_tokens"], usage["output_tokens"]) == (7, 3)
+    assert (usage["cache_read_tokens"], usage["reasoning_tokens"]) == (5, 2)
 
 
 def test_fractions_are_rounded_and_details_stay() -> None:

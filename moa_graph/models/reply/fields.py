@@ -213,13 +213,29 @@ may state a running total several times; the last one counts."""
 def stated_cost(metadata: Mapping[str, Any]) -> float | None:
     """Return the dollars that the provider says the call cost (as OpenRouter does), or None."""
     places = (metadata, metadata.get("token_usage"), metadata.get("usage"))
-    costs = [place.get("cost") for place in places if place and isinstance(place, (dict, Mapping))]
-    costs = [cost.get("total_cost") if isinstance(cost, dict) else cost for cost in costs]  # Perplexity's
+    found = [place for place in places if place and isinstance(place, (dict, Mapping)) and "cost" in place]
     kept = metadata.get(COSTS)
-    for cost in [*(kept[-1:] if isinstance(kept, list) else []), *costs]:
-        if isinstance(cost, (int, float)) and not isinstance(cost, bool) and 0 <= cost < 1e9 and math.isfinite(cost):
-            return float(cost)
-    return None
+    if not found and kept is None:
+        return None
+    costs = [*(kept[-1:] if isinstance(kept, list) else []), *map(_cost_in, found)]
+    return next((dollars for cost in costs if (dollars := _dollars(cost)) is not None), None)
+
+
+def _cost_in(usage: Mapping[str, Any]) -> float | None:
+    """Return the cost that a usage states. `total_cost` is Perplexity's."""
+    cost = usage["cost"]
+    dollars = _dollars(cost.get("total_cost") if isinstance(cost, dict) else cost)
+    if dollars is None or usage.get("is_byok") is not True:
+        return dollars
+    # With a key of the user's own, OpenRouter's cost is its fee alone. The provider bills the rest.
+    details = usage.get("cost_details")
+    rest = _dollars(details.get("upstream_inference_cost")) if isinstance(details, Mapping) else None
+    return None if rest is None else dollars + rest
+
+
+def _dollars(cost: object) -> float | None:
+    valid = isinstance(cost, (int, float)) and not isinstance(cost, bool) and 0 <= cost < 1e9 and math.isfinite(cost)
+    return float(cost) if valid else None  # type: ignore[arg-type]  # a number
 
 
 class _TooMuch(Exception):

@@ -12,9 +12,14 @@ from moa_graph.models.reply.fields import token_count
 __all__ = ["repaired"]
 
 _COUNTS: Final = ("prompt_tokens", "completion_tokens", "total_tokens")
-_NAMES: Final = {"prompt_tokens": "input_tokens", "completion_tokens": "output_tokens"}
-"""Other names of counts, of proxies for Anthropic and of the Responses API."""
 _DETAILS: Final = ("prompt_tokens_details", "completion_tokens_details")
+_NAMES: Final = {
+    "prompt_tokens": "input_tokens",
+    "completion_tokens": "output_tokens",
+    "prompt_tokens_details": "input_tokens_details",
+    "completion_tokens_details": "output_tokens_details",
+}
+"""Other names of counts, of proxies for Anthropic and of the Responses API."""
 _CACHES: Final = {
     "cached_tokens": ("cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens"),
     "cache_write_tokens": ("cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens"),
@@ -64,16 +69,16 @@ def _usage(given: Any) -> dict[str, Any] | None:
         # LangChain would take missing counts for 0. A stated cost has been kept.
         return None
     details = {
-        name: {key: token_count(value) or 0 for key, value in given[name].items()}
+        name: {key: token_count(value) or 0 for key, value in stated.items()}
         for name in _DETAILS
-        if isinstance(given.get(name), dict)
+        if isinstance(stated := given.get(name) or given.get(_NAMES[name]), dict)
     }
     sent = details.get("prompt_tokens_details", {})
     places = [(of, name, key) for name, keys in _CACHES.items() for of in (given, sent) for key in reversed(keys)]
     # The first of several places counts: the details, and the usual name.
-    stated = {name: count for of, name, key in places if (count := token_count(of.get(key)))}
-    if stated:
-        details["prompt_tokens_details"] = {**sent, **stated}
+    caches = {name: count for of, name, key in places if (count := token_count(of.get(key)))}
+    if caches:
+        details["prompt_tokens_details"] = {**sent, **caches}
     beside = _thoughts_beside(known, details.get("completion_tokens_details", {}))
     known["completion_tokens"] = min(known["completion_tokens"] + beside, 2**53 - 1)
     return {**{key: value for key, value in given.items() if key not in (*_COUNTS, *_DETAILS)}, **known, **details}
