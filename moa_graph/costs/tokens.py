@@ -20,7 +20,7 @@ def tokens(text: str) -> int:
 def prompt_tokens(messages: Sequence[BaseMessage]) -> int:
     """Return the estimated number of tokens of a conversation."""
     images = sum(
-        isinstance(block, dict) and "image" in str(block.get("type"))
+        isinstance(block, dict) and "image" in f"{block.get('type')} {block.get('mime_type')}"
         for message in messages
         if isinstance(message.content, list)
         for block in message.content

@@ -17,6 +17,7 @@ from langchain_core.runnables import Runnable
 
 from moa_graph.graph.prompts.conversation import passed_on
 from moa_graph.graph.prompts.fence_code import Sent
+from moa_graph.graph.prompts.local_files import refused_images
 from moa_graph.graph.prompts.media import Abilities, abilities, has_file_address, kinds_in, takes_addresses
 from moa_graph.graph.prompts.prompts import bound_text, wants_strict_turns, with_system
 from moa_graph.graph.recording import as_json
@@ -132,6 +133,8 @@ def _refused(messages: Sequence[BaseMessage], model: object, takes: Abilities) -
     refused = [_PLURALS[kind] for kind in kinds if not getattr(takes, kind)]
     if "file" in kinds and takes.file and has_file_address(messages) and not takes_addresses(model):
         refused.append("files by their address, only their data")
+    if "image" in kinds and takes.image:
+        refused += refused_images(messages, model)
     return refused
 
 

@@ -1,5 +1,8 @@
 """Token estimates, and drafts cut to the space in a context window."""
 
+from typing import Any
+
+import pytest
 from langchain_core.messages import HumanMessage
 
 from moa_graph import Proposer
@@ -16,9 +19,15 @@ def test_a_token_is_four_bytes_of_utf8() -> None:
     assert [tokens(text) for text in ("", "abcd", "abcde", "\u00e9" * 4)] == [0, 1, 2, 2]
 
 
-def test_an_image_counts_as_many_tokens() -> None:
+@pytest.mark.parametrize(
+    "image",
+    [
+        {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}},
+        {"type": "file", "file_id": "https://example.com/a.png", "mime_type": "image/png"},
+    ],
+)
+def test_an_image_counts_as_many_tokens(image: dict[str, Any]) -> None:
     text = {"type": "text", "text": "What is it?"}
-    image = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
     assert prompt_tokens([HumanMessage([text, image])]) - prompt_tokens([HumanMessage([text])]) == 800
 
 

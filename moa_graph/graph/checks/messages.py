@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, FunctionMessage, SystemMessage, ToolMessage
@@ -11,7 +11,7 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from moa_graph.errors import InputError
 from moa_graph.graph.checks.addresses import is_public_https
-from moa_graph.graph.prompts.media import KINDS, blocks_of, kind_of, standard
+from moa_graph.graph.prompts.media import ADDRESSES, KINDS, blocks_of, kind_of, standard, values_in
 from moa_graph.models.reply.fields import encodable
 from moa_graph.state.value_text import given
 
@@ -19,7 +19,6 @@ __all__ = ["check", "check_block", "check_saved"]
 
 _SHOWN = re.compile(r"[^\s\0]")
 """A character that shows, NUL not included: NUL characters are removed before a text is sent."""
-_ADDRESSES = frozenset({"image_url", "url", "uri", "file_url", "file_uri"})
 _DATA = ("base64", "data", "file_data", "file_id", "id", "text", "content")
 
 
@@ -106,8 +105,9 @@ def check_block(block: str | Mapping[str, Any], place: str) -> None:
         raise InputError(f'{place}: the type {name} is not supported. Use "text", "image_url", "file" or "audio".')
     if isinstance(made, dict) and any(not isinstance(made.get(name, ""), str | None) for name in ("base64", "file_id")):
         raise InputError(f"{place}: the data of the {kind} block must be text.")
-    addresses: list[Any] = [address for address in _addresses(block) if address is not None]
-    if not addresses and not any(_values(block, _DATA)):
+    # LangChain decides which of several addresses is sent.
+    addresses: list[Any] = [address for address in values_in(block, ADDRESSES) if address is not None]
+    if not addresses and not any(values_in(block, _DATA)):
         raise InputError(f"{place}: the {kind} block has neither data nor an address. Add base64 data or a URL.")
     for address in addresses:
         allowed = "data:image/" if kind == "image" else "data:"
@@ -117,27 +117,6 @@ def check_block(block: str | Mapping[str, Any], place: str) -> None:
                 f"{place}: {kind} address {shown} refused. Use a {allowed}... URL or a public https URL (names are not "
                 "resolved; plain ASCII hosts without user name or port tricks)."
             )
-
-
-def _addresses(block: Mapping[str, Any]) -> Iterator[Any]:
-    """Yield every address in the block, at any depth: LangChain decides which of several is sent."""
-    for name, value in block.items():
-        if isinstance(value, Mapping):
-            yield from _addresses(value)
-        elif isinstance(value, list):
-            for each in value:
-                if isinstance(each, Mapping):
-                    yield from _addresses(each)
-        elif name in _ADDRESSES:
-            yield value
-
-
-def _values(block: Mapping[str, Any], names: Sequence[str]) -> Iterator[Any]:
-    for name, value in block.items():
-        if isinstance(value, Mapping):
-            yield from _values(value, names)
-        elif name in names:
-            yield value
 
 
 def _says_something(message: BaseMessage) -> bool:

@@ -21,6 +21,7 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
+from moa_graph.graph.prompts.local_files import with_ids
 from moa_graph.graph.prompts.media import KINDS, Abilities, Block, blocks_of, kind_of, placeholder, standard
 from moa_graph.models.limits import MAX_ARGUMENT_CHARS
 from moa_graph.models.reply.blocks import BLOCKS
@@ -70,7 +71,8 @@ def passed_on(
     turns = _alternating(_turns(rest, keep_tools=keep_tools, native=native, takes=takes))
     if isinstance(turns[0], AIMessage):
         turns.insert(0, HumanMessage(_BEGINNING))
-    return [*_one_system(system), *(_answered(turns) if strict_turns else turns)]
+    made = [*_one_system(system), *(_answered(turns) if strict_turns else turns)]
+    return [with_ids(message) for message in made] if takes.by_id else made
 
 
 def _answered(turns: Sequence[BaseMessage]) -> Iterator[BaseMessage]:

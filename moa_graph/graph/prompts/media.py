@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from langchain_core.messages import BaseMessage
@@ -14,6 +14,7 @@ from langchain_core.runnables import Runnable
 from moa_graph.models.reply.fields import encodable
 
 __all__ = [
+    "ADDRESSES",
     "KINDS",
     "Abilities",
     "abilities",
@@ -21,9 +22,11 @@ __all__ = [
     "has_file_address",
     "kind_of",
     "kinds_in",
+    "package_of",
     "placeholder",
     "standard",
     "takes_addresses",
+    "values_in",
 ]
 
 Block = dict[str, Any]
@@ -46,6 +49,13 @@ _KIND_OF = {
 KINDS = ("image", "file", "audio")
 """Kinds of content that a model may not take."""
 
+ADDRESSES = frozenset({"image_url", "url", "uri", "file_url", "file_uri"})
+"""Names under which blocks hold addresses, in any provider's notation."""
+
+_TAKES_NO = {"langchain_anthropic": ("audio",), "langchain_ollama": ("file", "audio")}
+"""What no model takes through a package."""
+_FETCHES = "langchain_google_genai"
+"""The package that fetches addresses on this machine, follows their redirects and waits without end."""
 _IN_TOOL_RESULTS = ("langchain_anthropic", "langchain_google_genai", "langchain_google_vertexai", "langchain_aws")
 _SHOWN_JSON = 10_000
 
@@ -58,12 +68,14 @@ class Abilities(NamedTuple):
         file: PDFs and other documents in user messages.
         audio: Audio in user messages.
         tool_results: The same in tool results.
+        by_id: Addresses are sent as ids of files, which the provider fetches. The package would fetch addresses itself.
     """
 
     image: bool = True
     file: bool = True
     audio: bool = True
     tool_results: bool = False
+    by_id: bool = False
 
 
 def abilities(model: object) -> Abilities:
@@ -75,19 +87,28 @@ def abilities(model: object) -> Abilities:
     given = getattr(model, "profile", None)
     profile: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
     images = profile.get("image_inputs") is not False
+    package = package_of(model)
+    never = _TAKES_NO.get(package, ())
 
-    def takes(name: str) -> bool:
-        return bool(profile.get(name, images))
+    def takes(name: str, kind: str) -> bool:
+        return kind not in never and bool(profile.get(name, images))
 
-    package = type(model).__module__.partition(".")[0]
     native = package in _IN_TOOL_RESULTS or bool(getattr(model, "use_responses_api", None))
     in_tool_results = bool(profile.get("image_tool_message", native))
-    return Abilities(images, takes("pdf_inputs"), takes("audio_inputs"), in_tool_results)
+    pdf, audio = takes("pdf_inputs", "file"), takes("audio_inputs", "audio")
+    return Abilities(images, pdf, audio, in_tool_results, package == _FETCHES)
+
+
+def package_of(model: object) -> str:
+    """Return the name of the package that has the model's class."""
+    return type(_inner(model)).__module__.partition(".")[0]
 
 
 def takes_addresses(model: object) -> bool:
     """Return whether a model takes files by their address. OpenAI's Chat Completions take their data only."""
     inner: Any = _inner(model)
+    if package_of(inner) == "langchain_google_vertexai":
+        return False  # it fetches them on this machine
     return not hasattr(inner, "root_async_client") or "messages" not in inner._get_request_payload([])
 
 
@@ -109,7 +130,8 @@ def kind_of(block: str | Mapping[str, Any]) -> str | None:
         return "text"
     kind = _KIND_OF.get(str(block.get("type")))
     media = str(block.get("mime_type") or "").partition("/")[0]
-    return media if block.get("type") == "media" and media in ("image", "audio") else kind
+    named = block.get("type") == "media" or "file_id" in block
+    return media if named and media in ("image", "audio") else kind
 
 
 def kinds_in(messages: Sequence[BaseMessage]) -> set[str]:
@@ -122,6 +144,16 @@ def has_file_address(messages: Sequence[BaseMessage]) -> bool:
     """Return whether a message has a file that is given by its address."""
     blocks = (standard(block) for message in messages for block in blocks_of(message))
     return any(isinstance(block, dict) and kind_of(block) == "file" and block.get("url") for block in blocks)
+
+
+def values_in(block: Mapping[str, Any], names: Collection[str]) -> Iterator[Any]:
+    """Yield every value of one of the names in a block, at any depth."""
+    for name, value in block.items():
+        for each in value if isinstance(value, list) else (value,):
+            if isinstance(each, Mapping):
+                yield from values_in(each, names)
+            elif name in names:
+                yield each
 
 
 def placeholder(block: str | Mapping[str, Any]) -> str:
@@ -166,8 +198,11 @@ def _image(block: Block) -> Block:
         if source.get("type") == "base64":
             return _image_url(f"data:{source.get('media_type')};base64,{source.get('data')}")
         return _image_url(source["url"]) if "url" in source else {"type": "image", "file_id": source.get("file_id")}
-    if block.get("type") == "input_image" and isinstance(block.get("image_url"), str):
+    if isinstance(block.get("image_url"), str):
         return _image_url(block["image_url"], detail=block.get("detail"))
+    if block.get("type") == "media":  # Google's notation
+        data = block.get("data")
+        return _image_url(f"data:{block.get('mime_type')};base64,{data}" if data else block.get("file_uri"))
     return block
 
 
