@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 
 from moa_graph.errors import BudgetError, DeadlineError, MoAError
-from moa_graph.graph.combine.base import Decision, must_write
+from moa_graph.graph.combine.base import Decision, apart, must_write
 from moa_graph.graph.events import Tokens
 from moa_graph.graph.limits import late, refuse_over_budget
 from moa_graph.graph.records import Calls, answer_of, best_draft, compared, no_answer, record_of, verbatim_answer
@@ -35,7 +36,7 @@ async def answered(run: Run, config: RunnableConfig, decision: Decision) -> tupl
         BudgetError: The caps leave no room for the answer, and the combiner planned one.
         DeadlineError: The run's deadline is over, and the combiner planned an answer of the aggregator's.
     """
-    calls = Calls()
+    calls, drafts = Calls(), run.state["drafts"]
     error = None
     if decision.answer or decision.text is not None:
         message = _verbatim(run, decision)
@@ -44,13 +45,13 @@ async def answered(run: Run, config: RunnableConfig, decision: Decision) -> tupl
         if error is None:
             message = answer_of(calls.made[-1][1])
         elif decision.drafts and (run.settings.mixture.on_failure == "best_draft" or _unplanned(run, error, calls)):
-            message = best_draft(decision.drafts)
+            message = await apart(drafts, partial(best_draft, decision.drafts))
             decision = replace(decision, degraded=[*decision.degraded, str(error).rstrip(".")])
         else:
             error.cost = calls.cost
             raise error
     # After the call: the answer's first token does not wait for it.
-    alike = await compared(run.state["drafts"])
+    alike = await apart(drafts, lambda: compared(drafts))
     return message, record_of(run, calls, decision, alike, best=error is not None)
 
 

@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from langchain_core.messages import BaseMessage
@@ -27,7 +27,7 @@ from moa_graph.graph.checks.messages import check, check_saved
 from moa_graph.graph.checks.schemas import check_schemas
 from moa_graph.graph.checks.state import not_a_state, not_here
 from moa_graph.graph.combine import combiner_of
-from moa_graph.graph.combine.base import Combiner, NodeWork
+from moa_graph.graph.combine.base import Combiner, NodeWork, apart
 from moa_graph.graph.events import Tokens
 from moa_graph.graph.latch import Rule
 from moa_graph.graph.limits import late, over_caps, refuse_few_steps, refuse_over_budget, refuse_too_long, round_calls
@@ -180,7 +180,7 @@ class Nodes:
         """End a step: decide what comes next, with enough drafts, time and money for it, or raise one error."""
         with self.runs.node(state) as run:
             wanted, layer, own = run.settings, state["layer"], self._combiner(run)
-            step = own.next(run)
+            step = await apart(state["drafts"], partial(own.next, run))
             ended = (layer > 0 and step.layer > layer) or step.last
             too_few = len(counted(state["drafts"], layer)) < wanted.min_drafts
             if ended and layer and too_few and not own.may_fail(run):
@@ -208,7 +208,8 @@ class Nodes:
     async def aggregate(self, state: MoAState, config: RunnableConfig) -> dict[str, Any]:
         """Write the answer, streaming it, and the record."""
         with self.runs.node(state, last=True) as run:
-            message, record = await answered(run, config, self._combiner(run).decide(run))
+            decision = await apart(state["drafts"], partial(self._combiner(run).decide, run))
+            message, record = await answered(run, config, decision)
         run.emit({"moa": "finished", "record": record})
         return {"messages": [under_new_id(message, state["messages"])], "record": record}
 

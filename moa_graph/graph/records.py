@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from collections.abc import Sequence
 from typing import Any
@@ -140,18 +139,12 @@ def verbatim_answer(run: Run, decision: Decision) -> AIMessage:
     return AIMessage(content=draft["text"], id=f"moa-{run.state['run']['id']}", response_metadata=label)
 
 
-_MUCH = 100_000
-"""Characters. Drafts with more in all are compared in a thread, so that other tasks run meanwhile."""
-
-
-async def compared(drafts: Sequence[Draft]) -> tuple[list[Draft], Agreement]:
+def compared(drafts: Sequence[Draft]) -> tuple[list[Draft], Agreement]:
     """Return the counted drafts of the last round that has at least two, or else one, and how alike they are."""
     layers = sorted({draft["layer"] for draft in drafts}, reverse=True)
     rounds = [found for layer in layers if (found := counted(drafts, layer))]
     last = next((found for found in rounds if len(found) > 1), rounds[0] if rounds else [])
-    texts = [draft["text"] for draft in last]
-    much = sum(map(len, texts)) > _MUCH
-    return last, await asyncio.to_thread(compare, texts) if much else compare(texts)
+    return last, compare([draft["text"] for draft in last])
 
 
 def record_of(

@@ -39,6 +39,11 @@ __all__ = [
 _LONGEST = 20_000
 """Characters at the end of a text that are searched. A final answer stands at the end."""
 
+_LONGEST_JSON = 200_000
+"""Characters at the end of a text in which JSON objects are searched."""
+_MOST_DECODED = 1_000_000
+"""Characters that may be decoded in vain in that search. It takes 20 ms."""
+
 # Possessive quantifiers keep every search linear.
 _STATED = re.compile(
     r"(?:^|\n)[ \t]*+####[ \t]*+(?P<a>[^\n]+)"
@@ -225,15 +230,19 @@ def json_field(text: str, field: str) -> str | None:
 
 
 def json_objects(text: str, *, most: int = 200) -> Iterator[dict[str, Any]]:
-    """Yield the JSON objects in `text` from the left, outermost only; at most `most` opening braces are tried."""
-    decoder = json.JSONDecoder()
+    """Yield the JSON objects at the end of `text` from the left, outermost only.
+
+    At most `most` opening braces are tried, and fewer when they begin long texts that turn out not to be JSON.
+    """
+    decoder, text, left = json.JSONDecoder(), text[-_LONGEST_JSON:], _MOST_DECODED
     place = text.find("{")
     for _ in range(most):
-        if place < 0:
+        if place < 0 or left < 0:
             return
         try:
             value, place = decoder.raw_decode(text, place)
-        except (ValueError, RecursionError):
+        except (ValueError, RecursionError) as error:
+            left -= (error.pos if isinstance(error, json.JSONDecodeError) else len(text)) - place
             place += 1
         else:
             if isinstance(value, dict):

@@ -1,10 +1,12 @@
 """Final answers: what is read from a text, which answers are equal, and that no text takes long."""
 
+import json
 import time
+from typing import Any
 
 import pytest
 
-from moa_graph.mixture.answers import AnswerReader, choice, key, normalized, read, same
+from moa_graph.mixture.answers import AnswerReader, choice, json_objects, key, normalized, read, same
 
 EQUAL = [
     ("(1,200)", "(1, 200)"),
@@ -93,3 +95,21 @@ def test_no_text_takes_long(text: str) -> None:
     for kind in ("final", "choice", "number", "boxed"):
         key(text, AnswerReader(read=kind))
     assert time.process_time() - began < 1
+
+
+def test_a_text_that_is_almost_json_is_decoded_a_few_times_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded, decode = [0], json.JSONDecoder.raw_decode
+
+    def counting(self: json.JSONDecoder, text: str, place: int = 0) -> Any:
+        try:
+            value, end = decode(self, text, place)
+        except json.JSONDecodeError as error:
+            decoded[0] += error.pos - place
+            raise
+        decoded[0] += end - place
+        return value, end
+
+    monkeypatch.setattr(json.JSONDecoder, "raw_decode", counting)
+    assert [*json_objects('{"b": ' * 150 + "[" + "1," * 2_000_000)] == []
+    assert decoded[0] < 1_500_000
+    assert [*json_objects("{" * 190 + '{"a": 1}' + "x" * 150_000)] == [{"a": 1}]

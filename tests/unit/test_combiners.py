@@ -5,17 +5,22 @@ import json
 import re
 import threading
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import Field
 
 from moa_graph import ConfigError, Mixture, create_moa
+from moa_graph.graph import agreement
+from moa_graph.graph.combine import checks
 from moa_graph.graph.combine.checks import run_check
-from moa_graph.mixture.combiners import NAMES, CommandCheck
+from moa_graph.mixture.combiners import NAMES, CommandCheck, SchemaCheck
 
 _DRAFT = re.compile(r"\[draft (\d+) of \d+ begins: ([0-9a-f]{16})\]\n(.*?)\n\[draft \1 ends: \2\]", re.S)
 
@@ -291,6 +296,52 @@ async def test_checks_by_program_and_schema(check: Any, status: str, words: str)
     note = result["notes"][0]
     assert note["status"] == status and words in (note["text"] or note["error"])
     assert result["messages"][-1].content == WRITER and result["record"]["degraded"]
+
+
+async def test_a_long_draft_is_checked_by_a_schema_beside_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = list[threading.Thread]()
+
+    def loads(text: str, **options: Any) -> Any:
+        threads.append(threading.current_thread())
+        return json.loads(text, **options)
+
+    monkeypatch.setattr(checks, "json", SimpleNamespace(loads=loads))
+    check = SchemaCheck(json_schema={"type": "array", "items": {"type": "integer"}})
+    long = "[" + "1," * 5_000 + "1]"
+    assert (await run_check(check, [], long)).passed and threads.pop() is not threading.main_thread()
+    assert (await run_check(check, [], "[1]")).passed
+    verdict = await run_check(check, [], "[" + "1," * 200_000 + "1]")
+    assert (verdict.passed, verdict.message) == (False, "the JSON has more than 150,000 values")
+
+
+@pytest.mark.parametrize("way", ["select", "escalate", "best_draft"])
+async def test_long_drafts_are_compared_beside_the_event_loop(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads, words = list[threading.Thread](), agreement.words
+
+    def watched(text: str) -> frozenset[str]:
+        threads.append(threading.current_thread())
+        return words(text)
+
+    monkeypatch.setattr(agreement, "words", watched)
+    fails = way == "best_draft"
+    mixture: dict[str, Any] = {
+        "proposers": three("red " * 20_000, "green " * 20_000),
+        "aggregator": fake("w", RuntimeError("down") if fails else '{"scores": [1, 2]}'),
+        "on_failure": "best_draft",
+    }
+    if not fails:
+        strong = {"strong": [fake("s", "x")], "agree": 0.5} if way == "escalate" else {}
+        mixture["combine"] = {"name": way, **strong}
+    result, _, _ = await run(create_moa(Mixture(**mixture)))
+    assert threads and threading.main_thread() not in threads
+    assert result["messages"][-1].content == ("x" if way == "escalate" else "green " * 20_000).strip()
+
+
+@given(st.text(alphabet="aB1_ é\n-Ω"), st.integers(1, 5))
+def test_the_words_of_a_long_text_are_those_of_its_slices(text: str, size: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(agreement, "_SLICE", size)
+        assert agreement.words(text) == {*re.findall(r"\w+", text.lower())}
 
 
 async def test_a_program_gets_no_keys(monkeypatch: pytest.MonkeyPatch) -> None:

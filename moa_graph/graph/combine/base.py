@@ -7,6 +7,7 @@ but the work of its nodes is a pure function of the run's settings and state, so
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,12 +22,27 @@ from moa_graph.mixture.mixture import Mixture
 from moa_graph.models.tools import bound_to
 from moa_graph.state import Draft, MoAState, Note, counted
 
-__all__ = ["ANSWER", "Combiner", "Decision", "NodeWork", "Step", "latest_drafts", "must_write", "notes_of", "texts_of"]
+__all__ = [
+    "ANSWER",
+    "Combiner",
+    "Decision",
+    "NodeWork",
+    "Step",
+    "apart",
+    "latest_drafts",
+    "must_write",
+    "notes_of",
+    "texts_of",
+]
 
 NodeWork = Callable[[Run, RunnableConfig], Awaitable[list[Note]]]
 """The work of a combiner's own node."""
 
 O = TypeVar("O", bound=Options)  # noqa: E741
+T = TypeVar("T")
+
+_MUCH = 100_000
+"""Characters of drafts that are compared on the event loop."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +148,12 @@ def must_write(run: Run) -> bool:
     """Return whether the caller bound tools or a response format, which only the aggregator can follow."""
     bound = bound_to(run.settings)
     return bool(bound.form or bound.bound.get("response_format") or bound.bound.get("tools"))
+
+
+async def apart(drafts: Sequence[Draft], work: Callable[[], T]) -> T:
+    """Do work that reads the texts of drafts. Long ones are read in a thread, so that other tasks run meanwhile."""
+    much = sum(len(draft["text"]) for draft in drafts) > _MUCH
+    return await asyncio.to_thread(work) if much else work()
 
 
 def texts_of(drafts: Sequence[Draft]) -> list[str]:

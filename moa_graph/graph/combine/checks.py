@@ -17,12 +17,15 @@ from langchain_core.messages import BaseMessage
 from langgraph.errors import GraphBubbleUp
 
 from moa_graph.mixture.combiners import CommandCheck, SchemaCheck
+from moa_graph.models.limits import MAX_JSON_VALUES
 from moa_graph.models.secrets.redaction import one_line
 
 __all__ = ["Verdict", "end", "run_check"]
 
 _MOST = 20_000
 """Bytes of a program's output that are read; an author is shown no more of it."""
+_SHORT = 2_000
+"""Characters of a draft that is checked by a schema on the event loop."""
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "SYSTEMROOT")
 """Variables that a program gets. Provider keys are not among them."""
 
@@ -51,7 +54,8 @@ async def run_check(
         if isinstance(check, CommandCheck):
             return await _by_command(check, text)
         if isinstance(check, SchemaCheck):
-            return _by_schema(check, text)
+            # A thread, so that other tasks run meanwhile.
+            return await asyncio.to_thread(_by_schema, check, text) if len(text) > _SHORT else _by_schema(check, text)
         return await _by_function(check, messages, text)
     except (GraphBubbleUp, asyncio.CancelledError):
         raise
@@ -153,6 +157,8 @@ def _by_schema(check: SchemaCheck, text: str) -> Verdict:
     body = text.strip()
     if body.startswith("```"):
         body = body.partition("\n")[2].rpartition("```")[0]
+    if sum(map(body.count, ",[{")) > MAX_JSON_VALUES:
+        return Verdict(False, None, f"the JSON has more than {MAX_JSON_VALUES:,} values")
     try:
         value = json.loads(body)
     except (ValueError, RecursionError) as exc:

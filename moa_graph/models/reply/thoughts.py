@@ -25,7 +25,7 @@ def clean(text: str) -> str:
         text = text.replace("\0", "")
     # Most texts hold no mark. The first three tests are the fastest.
     brackets = "<" in text or "[" in text or "◁" in text
-    if not (brackets and _marked(text)) and not GLUED_START.match(text):
+    if not (brackets and _marked(text)) and not GLUED_START.match(text, 0, _SLICE):
         shown = encodable(text).strip()
         return SPACE.sub("", shown, count=1) if shown[:1] in "\ufeff\u200b" else shown
     cleaner, restarts = Cleaner(), 0
