@@ -87,7 +87,7 @@ GLUED: Final = re.compile(r"(?:assistant)?analysis(?=[^\W_]|[\"“])")
 """Harmony's analysis channel after a server dropped its special tokens; the answer follows `GLUED_END`."""
 GLUED_END: Final = "assistantfinal"
 
-GLUED_START: Final = re.compile(r"[\s\ufeff\u200b]*(?:assistant)?analysis")
+GLUED_START: Final = re.compile(r"(?:assistant)?analysis")
 
 LONGEST: Final = 180
 """Characters of the longest mark."""

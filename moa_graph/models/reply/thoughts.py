@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from moa_graph.models.reply.fields import encodable
@@ -12,6 +13,8 @@ __all__ = ["clean"]
 
 _SLICE: Final = 2**15
 """Characters that are searched at once. Other threads wait as long as a search takes."""
+
+_VISIBLE: Final = re.compile(r"[^\s\ufeff\u200b]")
 
 
 def clean(text: str) -> str:
@@ -25,7 +28,7 @@ def clean(text: str) -> str:
         text = text.replace("\0", "")
     # Most texts hold no mark. The first three tests are the fastest.
     brackets = "<" in text or "[" in text or "◁" in text
-    if not (brackets and _marked(text)) and not GLUED_START.match(text, 0, _SLICE):
+    if not (brackets and _marked(text)) and not _begins_glued(text):
         shown = encodable(text).strip()
         return SPACE.sub("", shown, count=1) if shown[:1] in "\ufeff\u200b" else shown
     cleaner, restarts = Cleaner(), 0
@@ -37,6 +40,14 @@ def clean(text: str) -> str:
             parts.clear()
         parts.append(part)
     return "".join(parts)
+
+
+def _begins_glued(text: str) -> bool:
+    """Return whether the first word is that of a harmony channel without its marks."""
+    for start in range(0, len(text), _SLICE):
+        if first := _VISIBLE.search(text, start, start + _SLICE):
+            return bool(GLUED_START.match(text, first.start()))
+    return False
 
 
 def _marked(text: str) -> bool:
