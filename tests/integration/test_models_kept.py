@@ -43,3 +43,14 @@ def test_a_client_that_varies_its_sampling_leaves_few_models_and_connections(pro
     assert sizes and max(sizes) <= few
     # One connection of `openai_http` for the drafts, one of the SDK for the structured answers.
     assert provider.stats()["connections"] <= 2
+
+
+async def test_a_client_that_is_costly_to_make_is_made_once_for_all_sampling():
+    spec = Proposer(model="google_genai:m", base_url="http://127.0.0.1:9", temperature=0.25)
+    wanted = [(0.25, 50, True), (0.5, 100, False), (0.5, 100, True), (1.0, None, True), (None, 50, False)]
+    used = [registry.chat_model(spec, temperature=t, max_tokens=most, quiet=quiet).inner for t, most, quiet in wanted]
+    assert {id(model.client) for model in used} == {id(registry.chat_model(spec).inner.client)}
+    assert [(model.temperature, model.max_output_tokens, model.disable_streaming) for model in used] == [
+        (0.25 if t is None else t, most, quiet) for t, most, quiet in wanted
+    ]
+    assert registry.chat_model(spec).inner.temperature == 0.25
