@@ -7,6 +7,7 @@ off in every model made here: only `models/call.py` retries.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
 import os
 from collections import OrderedDict
@@ -76,6 +77,27 @@ def missing_extra(spec: Proposer) -> str | None:
         return None
     needed = ("langchain", provider.package.replace("-", "_"))
     return None if all(map(importlib.util.find_spec, needed)) else provider.extra
+
+
+_imported: set[str] = set()
+
+
+def unimported(specs: Iterable[Proposer]) -> set[str]:
+    """Return the providers' packages that the models need and that `import_packages` has not imported."""
+    providers = [find(spec.model.partition(":")[0]) for spec in specs if isinstance(spec.model, str)]
+    return {provider.package for provider in providers if provider and provider.package} - _imported
+
+
+def import_packages(packages: Iterable[str]) -> None:
+    """Import packages of providers, which takes seconds, so it is for a thread.
+
+    A package that is missing or broken is reported when a model is made.
+    """
+    for package in packages:
+        for module in ("langchain.chat_models", package.replace("-", "_")):
+            with contextlib.suppress(Exception):  # whatever a broken package raises
+                importlib.import_module(module)
+        _imported.add(package)
 
 
 def require_embedded(specs: Iterable[Proposer]) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import gc
+import subprocess
+import sys
 import weakref
 
 import httpx
@@ -54,3 +56,29 @@ async def test_a_client_that_is_costly_to_make_is_made_once_for_all_sampling():
         (0.25 if t is None else t, most, quiet) for t, most, quiet in wanted
     ]
     assert registry.chat_model(spec).inner.temperature == 0.25
+
+
+IN_A_THREAD = """
+import asyncio, sys, threading
+from moa_graph import Mixture, Proposer, create_moa
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name in ("langchain_anthropic.chat_models", "anthropic.types"):
+            assert threading.current_thread() is not threading.main_thread(), name
+            found.add(name)
+
+found = set()
+sys.meta_path.insert(0, Finder())
+spec = Proposer("anthropic:m", base_url="http://127.0.0.1:9")
+graph = create_moa(Mixture(proposers=[spec], aggregator=spec, max_attempts=1))
+try:
+    asyncio.run(graph.ainvoke({"messages": "hi"}))
+except Exception as error:
+    print(type(error).__name__, len(found))
+"""
+
+
+def test_a_providers_package_is_not_imported_on_the_event_loop():
+    ended = subprocess.run([sys.executable, "-c", IN_A_THREAD], capture_output=True, text=True, check=True)
+    assert ended.stdout == "NotEnoughDraftsError 2\n", ended.stderr
