@@ -99,6 +99,8 @@ REFUSED: list[tuple[list[BaseMessage], str]] = [
     ([SystemMessage(" ")], "blank"),
     ([SystemMessage("s"), AIMessage("a")], "no question"),
     ([HumanMessage([{"type": "image", "source": {"type": "base64"}}])], "neither data nor an address"),
+    ([HumanMessage([{"type": "file", "file": {"type": "x", "text": 5}}])], "neither data nor an address"),
+    ([HumanMessage([{"type": "input_audio", "input_audio": {"content": "x"}}])], "neither data nor an address"),
     ([HumanMessage([{"type": "file", "url": "https://10.0.0.1/a.pdf"}])], "file address"),
     ([HumanMessage([{"type": "document", "source": {"type": "url", "url": "file:///etc/passwd"}}])], "file address"),
     ([AIMessage("a")], "no question"),

@@ -107,7 +107,8 @@ def check_block(block: str | Mapping[str, Any], place: str) -> None:
         raise InputError(f"{place}: the data of the {kind} block must be text.")
     # LangChain decides which of several addresses is sent.
     addresses: list[Any] = [address for address in values_in(block, ADDRESSES) if address is not None]
-    if not addresses and not any(values_in(block, _DATA)):
+    sent = made if isinstance(made, dict) and kind != "image" else block
+    if not addresses and not any(values_in(sent, _DATA)):
         raise InputError(f"{place}: the {kind} block has neither data nor an address. Add base64 data or a URL.")
     for address in addresses:
         allowed = "data:image/" if kind == "image" else "data:"
