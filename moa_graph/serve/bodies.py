@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from moa_graph.models.reply.fields import encodable
 from moa_graph.serve.problems import Problem, too_large
 
-__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_MESSAGES", "MAX_PLAIN", "MAX_VALUES", "json_body"]
+__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_MESSAGES", "MAX_PLAIN", "MAX_VALUES", "body_bytes", "json_body"]
 
 MAX_BYTES = 20_000_000
 """The largest request body: a long conversation with some images."""
@@ -59,6 +59,21 @@ async def json_body(request: Request, limit: int) -> dict[str, Any]:
             400 when it is not a JSON object, is nested too deeply, or has lone surrogates in keys, names or settings,
             or numbers that are not finite.
     """
+    return await asyncio.to_thread(_parsed, await body_bytes(request, limit))
+
+
+async def body_bytes(request: Request, limit: int, *, lists: int = MAX_VALUES, plain: int = MAX_PLAIN) -> bytes:
+    """Return the bytes of the request's body, of which nothing but the number of its values is checked.
+
+    Args:
+        request: The request.
+        limit: The largest body, in bytes.
+        lists: The most lists and objects.
+        plain: The most other values.
+
+    Raises:
+        Problem: 408, 413 or 415, as for `json_body`.
+    """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise Problem(415, "Send JSON, with the header Content-Type: application/json.", code="content_type")
     if (encoding := request.headers.get("content-encoding", "").strip().lower()) not in ("", "identity"):
@@ -71,7 +86,8 @@ async def json_body(request: Request, limit: int) -> dict[str, Any]:
         raise Problem(408, f"The body did not arrive within {BODY_SECONDS:g} s.", code="body_too_slow") from None
     except ClientDisconnect:
         raise Problem(400, "The client closed the connection within the body.", code="client_disconnect") from None
-    return await asyncio.to_thread(_parsed, body)
+    await asyncio.to_thread(_bound_values, body, lists, plain)
+    return body
 
 
 async def _read(request: Request, limit: int) -> bytes:
@@ -93,33 +109,33 @@ _STRUCTURE = re.compile(rb'"(?:[^"\\]++|\\.?)*+(?:"|\Z)|[\[{,]', re.DOTALL)
 """A string, which may hold brackets of its own, the beginning of a list or an object, or what divides values."""
 
 
-def _bound_values(body: bytes) -> None:
+def _bound_values(body: bytes, lists: int, plain: int) -> None:
     """Refuse too many values before the JSON is parsed.
 
     The parser of the standard library does not let other threads run: millions of small values stop the event loop for
     seconds, although the parser runs in a thread.
 
     Raises:
-        Problem: 413; there are more than `MAX_VALUES` lists and objects, or more than `MAX_PLAIN` other values.
+        Problem: 413; there are more than `lists` lists and objects, or more than `plain` other values. 400; the body
+            is not UTF-8.
     """
-    if body.count(b"[") + body.count(b"{") <= MAX_VALUES and body.count(b",") <= MAX_PLAIN:
+    # Of UTF-16, which the parser takes as well, the bytes of other characters look like quotes and brackets.
+    if b"\0" in body:
+        raise Problem(400, "The request is not UTF-8, or holds a NUL character. Send it as UTF-8.", code="invalid_json")
+    if body.count(b"[") + body.count(b"{") <= lists and body.count(b",") <= plain:
         return
     begun = divided = 0
     for match in _STRUCTURE.finditer(body):
         first = body[match.start()]
         begun += first in b"[{"
         divided += first == _COMMA
-        if begun > MAX_VALUES:
-            raise Problem(413, f"The request has more than {MAX_VALUES:,} lists and objects.", code="too_many_values")
-        if divided > MAX_PLAIN:
-            raise Problem(413, f"The request has more than {MAX_PLAIN:,} values.", code="too_many_values")
+        if begun > lists:
+            raise Problem(413, f"The request has more than {lists:,} lists and objects.", code="too_many_values")
+        if divided > plain:
+            raise Problem(413, f"The request has more than {plain:,} values.", code="too_many_values")
 
 
 def _parsed(body: bytes) -> dict[str, Any]:
-    # Of UTF-16, which the parser takes as well, the bytes of other characters look like quotes and brackets.
-    if b"\0" in body:
-        raise Problem(400, "The request is not UTF-8, or holds a NUL character. Send it as UTF-8.", code="invalid_json")
-    _bound_values(body)
     try:
         data = json.loads(body)
     except json.JSONDecodeError as exc:

@@ -15,6 +15,7 @@ from moa_graph.models.registry import missing_extra, require_embedded
 from moa_graph.models.secrets.keys import key_name, require_keys
 from moa_graph.serve.problems import Problem
 from moa_graph.serve.retries import RecentCalls
+from moa_graph.state.value_text import given
 
 _MOST_ADDED = 20
 """Mixtures that are added while the server runs; the oldest are dropped."""
@@ -76,7 +77,7 @@ class Catalogue:
         """
         if name not in self.mixtures:
             known = ", ".join(self.mixtures)
-            raise Problem(404, f"The model {name!r} does not exist here. Models: {known}.", code="model_not_found")
+            raise Problem(404, f"The model {given(name)} does not exist here. Models: {known}.", code="model_not_found")
         return self.mixtures[name]
 
     def graph(self, name: str) -> MoAGraph:

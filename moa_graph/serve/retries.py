@@ -73,9 +73,10 @@ class RecentCalls:
         """Return the key of a call within its request: its place, its parameters and every message that is sent."""
         found = hashlib.sha256(repr((layer, slot, role, repeat, model, sorted(params.items()))).encode(*_UTF8))
         for message in messages:
-            data = str(message.content).encode(*_UTF8)
-            found.update(f"{message.type} {len(data)} ".encode())
-            found.update(data)
+            found.update(f"{message.type} ".encode())
+            for data in _pieces(message.content):
+                found.update(f"{len(data)} ".encode())
+                found.update(data)
         return found.hexdigest()
 
     async def check(self, *, wait: float = math.inf) -> None:
@@ -95,6 +96,24 @@ class RecentCalls:
         attempt = _current.get()
         if attempt is not None:
             attempt.calls[key] = dict(value)
+
+
+def _pieces(content: Any) -> Iterator[bytes]:
+    """Yield the texts and the structure of a message's content. `repr` would take 60 ms for an image of 18 MB."""
+    if isinstance(content, str):
+        yield b"text"
+        yield content.encode(*_UTF8)
+    elif isinstance(content, Mapping):
+        yield f"object of {len(content)}".encode()
+        for name, value in content.items():
+            yield from _pieces(name)
+            yield from _pieces(value)
+    elif isinstance(content, list):
+        yield f"list of {len(content)}".encode()
+        for value in content:
+            yield from _pieces(value)
+    else:
+        yield repr(content).encode(*_UTF8)
 
 
 class FailedRuns:

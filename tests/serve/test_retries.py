@@ -84,10 +84,24 @@ def test_layers_after_a_failed_one_are_paid_for_once(provider: Provider) -> None
 def test_every_message_and_parameter_counts_in_the_key() -> None:
     from langchain_core.messages import AIMessage, HumanMessage
 
-    def key(middle: str, **params: object) -> str:
+    def key(middle: Any, **params: object) -> str:
         messages = [HumanMessage("why?"), HumanMessage(middle), AIMessage("because")]
         place = {"item": "", "layer": 1, "slot": 0, "role": "aggregator", "repeat": 0, "model": "m"}
         return RecentCalls().call_key(**place, params=params, messages=messages)  # type: ignore[arg-type]  # a plain dict
 
     assert key("one draft") == key("one draft")
     assert len({key("one draft"), key("another draft"), key("one draft", temperature=0.5)}) == 3
+    text, other = {"type": "text", "text": "one"}, {"type": "text", "text": "two"}
+    contents: list[Any] = [
+        "one",
+        ["one"],
+        [text],
+        [text, other],
+        [other, text],
+        [{"a": [text]}, other],
+        [text, {}, other],
+    ]
+    contents += [[{**text, "n": 1}], [{**text, "n": "1"}], [{"type": "text", "text": None}], ["on", "e"], ["o", "ne"]]
+    contents += [[{"a": []}], [{"a": "list of 0"}]]
+    assert len({key(content) for content in contents}) == len(contents)
+    assert key([text]) == key([{**text}])

@@ -5,6 +5,8 @@ import time
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from langchain_core.messages import (
     AIMessage,
     BaseMessage,
@@ -22,6 +24,7 @@ from moa_graph.graph.checks.addresses import is_public_https
 from moa_graph.graph.checks.messages import check
 from moa_graph.graph.prompts.conversation import NO_ANSWER, passed_on
 from moa_graph.graph.prompts.media import Abilities
+from moa_graph.models.reply import fields
 from moa_graph.models.reply.fields import encodable
 from moa_graph.models.reply.thoughts import clean
 from moa_graph.state import add_checked
@@ -209,6 +212,16 @@ def test_an_answer_about_the_tags_is_kept_whole(text: str) -> None:
 
 def test_encodable_keeps_what_can_be_sent() -> None:
     assert encodable("a😀\udc00b\0") == "a😀�b"
+
+
+@given(st.text(alphabet=st.sampled_from("a\ud83d\ude00\udbff\udc00😀é"), max_size=12), st.integers(1, 4))
+def test_halves_of_a_character_are_joined_and_others_replaced(text: str, most: int) -> None:
+    """As Python's UTF-16 does, whose decoder takes a second for a million halves and lets no other thread run."""
+    expected = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    assert encodable(text) == expected
+    with pytest.MonkeyPatch.context() as patch:  # the halves of a long text are read in parts
+        patch.setattr(fields, "_SURROGATES", re.compile(fields._SURROGATES.pattern.replace("10000", str(most))))
+        assert encodable(text) == expected
 
 
 Q = HumanMessage("q")

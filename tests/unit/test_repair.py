@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import pytest
-from langchain_core.messages import AIMessage, AIMessageChunk, ToolMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_openai import ChatOpenAI
 from openai.types.chat import ChatCompletion
 
@@ -175,6 +175,37 @@ def test_extra_content_of_a_call_is_kept_and_goes_back() -> None:
         assert "extra_content" not in str(other._get_request_payload(["hi", reply.message])), "another host refuses it"
     assert "extra_content" not in str(model._get_request_payload(["hi"]))
     assert type(model).__name__ == "ChatOpenAI"
+
+
+class Searched(str):
+    """A text whose characters nobody may go through one by one, as LangChain does in search of audio."""
+
+    def __iter__(self) -> Any:
+        raise AssertionError("the characters of a long answer are searched")
+
+
+@pytest.mark.parametrize("responses", [False, True])
+def test_long_answers_of_the_conversation_are_sent_as_langchain_sends_them(responses: bool) -> None:
+    call = {"name": "f", "args": {"a": 1}, "id": "c"}
+    turns: list[BaseMessage] = [
+        SystemMessage("s" * 5_000),
+        HumanMessage("q" * 5_000),
+        AIMessage("a" * 5_000, name="me"),
+        HumanMessage("q"),
+        AIMessage("b" * 5_000, tool_calls=[call]),
+        ToolMessage("t" * 5_000, tool_call_id="c"),
+        AIMessage([{"type": "text", "text": "c" * 5_000}]),
+        HumanMessage("q"),
+    ]
+    settings: dict[str, Any] = {"model": "m", "api_key": "none", "use_responses_api": responses}
+    wanted = ChatOpenAI(**settings)._get_request_payload(turns)
+    model = repairing(ChatOpenAI)(**settings)
+    assert model._get_request_payload(turns) == wanted
+    if not responses:
+        for place in (2, 4):
+            turns[place].content = Searched(turns[place].content)
+        assert model._get_request_payload(turns) == wanted
+        assert turns[2].content == "a" * 5_000, "the caller's message is unchanged"
 
 
 def test_replies_that_the_sdk_has_read_are_repaired_too() -> None:

@@ -14,7 +14,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage
 from pydantic import PrivateAttr
 
 from moa_graph.models.faults.faults import Fault, ProviderError
@@ -142,10 +142,17 @@ def repairing(kind: type[Any], provider: str | None = None) -> type[Any]:
             return made
 
         def _get_request_payload(self, input_: Any, *, stop: Any = None, **kwargs: Any) -> dict[str, Any]:
-            payload: dict[str, Any] = super()._get_request_payload(input_, stop=stop, **kwargs)
-            origin = self._origin()
             given = isinstance(input_, list) and all(isinstance(each, BaseMessage) for each in input_)
             turns = input_ if given else self._convert_input(input_).to_messages()
+            payload: dict[str, Any] = super()._get_request_payload(_shortened(turns), stop=stop, **kwargs)
+            sent = payload.get("messages")
+            if not isinstance(sent, list) or len(sent) != len(turns):  # the Responses API
+                payload = super()._get_request_payload(turns, stop=stop, **kwargs)
+            else:
+                for message, turn in zip(sent, turns, strict=True):
+                    if _is_long_answer(turn):
+                        message["content"] = turn.content
+            origin = self._origin()
             own = [turn for turn in turns if turn.additional_kwargs.get(ORIGIN, origin) == origin]
             extras, reasoning = _extras_of(own), reasoning_by_call(own)
             for message in payload.get("messages", ()) if extras or reasoning else ():
@@ -256,6 +263,19 @@ def _keep(message: Any, given: Any, cost: float | None, *, error: Any = None) ->
     refusal = given.get("refusal") if isinstance(given, Mapping) else None
     if refusal and isinstance(refusal, str):
         message.additional_kwargs["refusal"] = refusal
+
+
+def _is_long_answer(turn: BaseMessage) -> bool:
+    return isinstance(turn, AIMessage) and isinstance(turn.content, str) and len(turn.content) > _LONG_ANSWER
+
+
+def _shortened(turns: list[BaseMessage]) -> list[BaseMessage]:
+    """Return the turns with short answers in the place of long ones: LangChain searches each character for audio."""
+    return [turn.model_copy(update={"content": "long"}) if _is_long_answer(turn) else turn for turn in turns]
+
+
+_LONG_ANSWER: Final = 1000
+"""Characters of an answer in the conversation that LangChain searches in 50 microseconds."""
 
 
 def _extras_of(messages: Iterable[Any]) -> dict[str, Any]:

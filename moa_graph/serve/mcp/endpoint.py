@@ -9,10 +9,19 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
-from starlette.types import Receive, Scope, Send
+from mcp.types import INVALID_REQUEST
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.types import Message, Receive, Scope, Send
 
+from moa_graph.serve.bodies import body_bytes
 from moa_graph.serve.catalogue import Catalogue
 from moa_graph.serve.mcp.tool import mcp_server
+from moa_graph.serve.problems import Problem
+
+_MAX_LISTS = 1_000
+_MAX_VALUES = 10_000
+"""Lists and objects, and other values, in one message. The `mcp` package validates them on the event loop."""
 
 
 class McpEndpoint:
@@ -38,4 +47,28 @@ class McpEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._manager is None:
             raise RuntimeError("/mcp: the web app's lifespan has not started. Run it with a server that supports it.")
+        if scope["method"] == "POST":
+            try:
+                body = await body_bytes(Request(scope, receive), self._max_bytes, lists=_MAX_LISTS, plain=_MAX_VALUES)
+                if body.lstrip()[:1] == b"[":
+                    raise Problem(400, "A batch of messages is not accepted. Send them one by one.")
+            except Problem as problem:
+                await _refusal(problem)(scope, receive, send)
+                return
+            receive = _again(body, receive)
         await self._manager.handle_request(scope, receive, send)
+
+
+def _refusal(problem: Problem) -> JSONResponse:
+    error = {"code": INVALID_REQUEST, "message": str(problem)}
+    return JSONResponse({"jsonrpc": "2.0", "id": None, "error": error}, problem.status, headers=problem.headers)
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """Return a channel that gives `body` once more, and then what `receive` gives."""
+    parts: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def next_part() -> Message:
+        return parts.pop() if parts else await receive()
+
+    return next_part
