@@ -271,7 +271,17 @@ def _is_long_answer(turn: BaseMessage) -> bool:
 
 def _shortened(turns: list[BaseMessage]) -> list[BaseMessage]:
     """Return the turns with short answers in the place of long ones: LangChain searches each character for audio."""
-    return [turn.model_copy(update={"content": "long"}) if _is_long_answer(turn) else turn for turn in turns]
+    return [_short(turn) if _is_long_answer(turn) else turn for turn in turns]
+
+
+def _short(turn: Any) -> BaseMessage:
+    if turn.name or turn.tool_calls or turn.invalid_tool_calls or turn.additional_kwargs:
+        short: BaseMessage = turn.model_copy(update={"content": _SHORT.content})
+        return short
+    return _SHORT
+
+
+_SHORT: Final = AIMessage("short")
 
 
 _LONG_ANSWER: Final = 1000
