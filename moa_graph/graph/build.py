@@ -28,6 +28,7 @@ from moa_graph.mixture.mixture import MAX_LAYERS, Mixture
 from moa_graph.models.registry import require_known
 from moa_graph.state import MoAInput, MoAOutput, MoAState
 from moa_graph.state.updates import UpdateError
+from moa_graph.state.value_text import given
 
 MoAGraph: TypeAlias = CompiledStateGraph[MoAState, MoAContext | ContextFields, MoAInput, MoAOutput]
 """What `create_moa` returns. A run's context may be a `MoAContext` or a mapping of its fields."""
@@ -97,6 +98,10 @@ def create_moa(
     for argument, value, known in (("output", output, ("full", "answer")), ("history", history, _SCHEMAS)):
         if value not in known:
             raise ConfigError(f"{argument}: {value!r} is unknown. Choose one of: {', '.join(known)}.")
+    recorded: object = ledger  # callers without a type checker give its path
+    if isinstance(recorded, (str, Path)):
+        way_out = f"Write Ledger({str(recorded)!r}, run=...), of moa_graph.costs.ledger"
+        raise ConfigError(f"ledger: expected a ledger, got {given(str(recorded))}. {way_out}.")
     whole = Mixture.load(mixture, **fields)
     for spec in whole.specs:
         require_known(spec)

@@ -236,6 +236,12 @@ def test_every_field_of_a_mixture_file_is_described_in_its_schema() -> None:
     assert schema["properties"]["aggregator"]["description"] == "The model that writes the answer."
 
 
+@pytest.mark.parametrize("ledger", ["paid.db", Path("paid.db")])
+def test_a_path_is_not_a_ledger(ledger: Any) -> None:
+    with pytest.raises(ConfigError, match=r"ledger: expected a ledger, got .*Write Ledger\('paid.db', run=...\)"):
+        create_moa("local", ledger=ledger)
+
+
 @pytest.mark.parametrize(("argument", "known"), [("output", "full, answer"), ("history", "whole, delta")])
 def test_an_unknown_choice_of_create_moa_is_refused(argument: str, known: str) -> None:
     given: dict[str, Any] = {argument: "json"}
