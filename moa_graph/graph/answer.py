@@ -9,7 +9,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 
 from moa_graph.errors import BudgetError, DeadlineError, MoAError
-from moa_graph.graph.combine.base import Decision, apart, must_write
+from moa_graph.graph.combine.base import Decision, apart
 from moa_graph.graph.events import Tokens
 from moa_graph.graph.limits import late, refuse_over_budget
 from moa_graph.graph.records import Calls, answer_of, best_draft, compared, no_answer, record_of, verbatim_answer
@@ -61,7 +61,7 @@ def _unplanned(run: Run, error: MoAError, calls: Calls) -> bool:
     `synthesize` reserves its call; a combiner that answers with a draft does not, and finds out late that it needs one.
     """
     limited = isinstance(error, BudgetError | DeadlineError) and not calls.made
-    return limited and not run.settings.answering() and not must_write(run)
+    return limited and not run.settings.answering()
 
 
 def _verbatim(run: Run, decision: Decision) -> AIMessage:

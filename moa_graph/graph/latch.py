@@ -20,12 +20,14 @@ class Rule(NamedTuple):
         grace: Seconds from the quorum to the end.
         enough: Counted drafts that must be there before `share` ends the round.
         share: Seconds from the round's beginning to its end; None for no such limit.
+        before: Drafts of the round that were counted in an earlier step.
     """
 
     quorum: int | None
     grace: float = 0.0
     enough: int = 1
     share: float | None = None
+    before: int = 0
 
 
 class Latch:
@@ -37,7 +39,7 @@ class Latch:
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
-        self.counted = 0
+        self.counted = rule.before
         self.notes: list[Note] = []
         """What a combiner has read in the drafts of this step so far."""
         self.closed = False

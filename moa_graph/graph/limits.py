@@ -39,7 +39,7 @@ def refuse_too_long(run: Run) -> None:
         names = settings.rounds[layer - 1]
         _refuse_misfits(run, [specs[name] for name in names], drafts, settings.min_drafts)
         drafts = len(names)
-    if settings.answering():
+    if any(call.role == AGGREGATOR for call in settings.planned(least=True)):
         _refuse_misfits(run, [settings.aggregator, *mixture.fallbacks], drafts, 1)
 
 
@@ -101,7 +101,8 @@ async def refuse_over_budget(run: Run, coming: Planned, *, what: str, following:
     """
     if reason := await over_caps(run, coming, what=what, following=following):
         drafts = run.state["drafts"]
-        raise BudgetError(f"{reason}.{'' if drafts else ' Nothing was sent.'}", drafts=drafts)
+        sent = any(each["attempts"] for each in (*drafts, *run.state.get("notes", [])))
+        raise BudgetError(f"{reason}.{'' if sent else ' Nothing was sent.'}", drafts=drafts)
 
 
 def late(run: Run, reasons: str = "") -> DeadlineError:

@@ -226,9 +226,7 @@ class Nodes:
             run,
             lambda: [*round_calls(run, step), *run.settings.answering()],
             what=f"layer {step.layer} and the answer",
-            following=lambda: [
-                c for c in run.settings.planned(least=True) if c.layer >= step.layer or c.role == AGGREGATOR
-            ],
+            following=lambda: [c for c in run.settings.needed() if c.layer >= step.layer or c.role == AGGREGATOR],
         )
 
     def _emit_round(self, run: Run, step: Step) -> None:
@@ -278,7 +276,8 @@ async def _race(call: SlotCall, own: Combiner[Any]) -> list[Note]:
     share = None if wanted.run_deadline is None else run.left / max(wanted.layers - call.layer + 1, 1)
     info = get_runtime().execution_info
     step = info.checkpoint_id if info else uuid.uuid4().hex
-    latch = run.live.latch(step, Rule(wanted.quorum, wanted.grace, enough=max(wanted.min_drafts, 1), share=share))
+    enough, before = max(wanted.min_drafts, 1), len(counted(run.state["drafts"], call.layer))
+    latch = run.live.latch(step, Rule(wanted.quorum, wanted.grace, enough=enough, share=share, before=before))
     if not await latch.race(work):
         call.outcome.late(latch.why)
         return []

@@ -104,6 +104,10 @@ class Combiner(Checked):
         calls = drafting(outline)
         return [*calls, writing(outline, len(outline.last))]
 
+    def needed(self, outline: Outline) -> list[PlannedCall]:
+        """Return the fewest calls of a run whose first round is called. The caps must leave room for them."""
+        return self.planned(outline, least=True)
+
 
 def drafting(outline: Outline) -> list[PlannedCall]:
     """Return the calls of the mixture's own rounds."""

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 from pydantic import ConfigDict, Field
 
 from moa_graph.errors import ConfigError
-from moa_graph.mixture.combiner import Combiner, PlannedCall
+from moa_graph.mixture.combiner import Combiner, Outline, PlannedCall
 from moa_graph.mixture.mixture import MAX_LAYERS, Mixture
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.mixture.validation import Checked, unknown_field
@@ -140,13 +140,37 @@ class Settings(NamedTuple):
         """Layers of the run, the aggregator's included."""
         return len(self.rounds) + 1
 
+    @property
+    def must_write(self) -> bool:
+        """Whether the caller bound tools or a response format, which only the aggregator can follow."""
+        asked = self.context
+        return isinstance(asked, BoundContext) and bool(
+            asked.form or asked.bound.get("response_format") or asked.bound.get("tools")
+        )
+
     def planned(self, *, least: bool = False) -> list[PlannedCall]:
         """Return the calls of the run when nothing fails: the most, or the least."""
-        return self.mixture.planned(self.base + 1, self.combine.name, aggregator=self.aggregator, least=least)
+        return self._with_writer(self.combine.planned(outline, least=least) if (outline := self._outline) else [])
+
+    def needed(self) -> list[PlannedCall]:
+        """Return the fewest calls of the run when its first round is called. The caps must leave room for them."""
+        return self._with_writer(self.combine.needed(outline) if (outline := self._outline) else [])
 
     def answering(self) -> list[PlannedCall]:
         """Return the calls that the answer takes even when nothing fails; none where a draft is the answer."""
-        return [call for call in self.planned(least=True) if call.role == "aggregator"]
+        return [call for call in self.needed() if call.role == "aggregator"]
+
+    @property
+    def _outline(self) -> Outline | None:
+        """The models of the run; None where the aggregator alone is called."""
+        return self.mixture.outline(self.base + 1, self.combine, self.aggregator) if self.base else None
+
+    def _with_writer(self, calls: list[PlannedCall]) -> list[PlannedCall]:
+        """Return `calls` with the aggregator's, where they have none and it must write."""
+        written = any(call.role == "aggregator" for call in calls)
+        if written or (calls and not self.must_write):
+            return calls
+        return [*calls, PlannedCall(self.aggregator, self.layers, "aggregator", int(bool(calls)))]
 
     def begun(self, info: RunInfo) -> Settings:
         """Return the settings with the layers and the combiner that `begin` fixed."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Unpack
 from pydantic import BeforeValidator, Field, model_validator
 
 from moa_graph.errors import ConfigError
-from moa_graph.mixture.combiner import Combiner, Outline, PlannedCall
+from moa_graph.mixture.combiner import Combiner, Outline, PlannedCall, writing
 from moa_graph.mixture.combiners import AnyCombiner, Synthesize
 from moa_graph.mixture.consistency import (
     check_combiners,
@@ -228,14 +228,22 @@ class Mixture(Checked):
             least: Whether the fewest calls are wanted, or the most.
         """
         chosen = self.combiner(combine)
-        names, base = self.run_rounds(layers or self.total_layers, chosen)
+        outline = self.outline(layers or self.total_layers, chosen, aggregator or self.aggregator)
+        return chosen.planned(outline, least=least) if outline.base else [writing(outline, 0)]
+
+    def outline(self, layers: int, combine: Combiner, aggregator: Proposer) -> Outline:
+        """Return the models of a run.
+
+        Args:
+            layers: Layers of the mixture's own, the aggregator's included.
+            combine: The combiner.
+            aggregator: Who writes the answer.
+        """
+        names, base = self.run_rounds(layers, combine)
         specs = {node.name: node.spec for node in self.plan[0]}
         rounds = [[specs[name] for name in each] for each in names]
-        writer = aggregator or self.aggregator
-        if not base:
-            return [PlannedCall(writer, 1, "aggregator", 0)]
         sees = [self.seen(layer) for layer in range(1, base + 1)]
-        return chosen.planned(Outline(rounds[:base], rounds[base:], writer, sees), least=least)
+        return Outline(rounds[:base], rounds[base:], aggregator, sees)
 
     def calls(self, layers: int | None = None, combine: str | None = None, *, least: bool = False) -> int:
         """Return how many model calls one question makes when nothing fails.

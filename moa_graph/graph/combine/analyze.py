@@ -81,7 +81,7 @@ class Analyze(Combiner[Options]):
             reason = note["error"] if note else "it was not called"
             return self.synthesis(run, how={"analysis": None}, degraded=f"{NODE}: {reason}")
         how = {"analysis": note["data"]}
-        if self.options.answer == "none":
+        if self.options.answer == "none" and not run.settings.must_write:
             text = json.dumps(note["data"], ensure_ascii=False, indent=2)
             return Decision(drafts, Shown(texts_of(drafts)), text=text, how=how)
         instruction = REPORT if self.options.answer == "report" else REPLY

@@ -19,7 +19,6 @@ from moa_graph.graph.runs import ANSWER, Run, Step
 from moa_graph.graph.slot import Shown
 from moa_graph.mixture.combiner import Combiner as Options
 from moa_graph.mixture.mixture import Mixture
-from moa_graph.models.tools import bound_to
 from moa_graph.state import Draft, MoAState, Note, counted
 
 __all__ = [
@@ -30,7 +29,6 @@ __all__ = [
     "Step",
     "apart",
     "latest_drafts",
-    "must_write",
     "notes_of",
     "texts_of",
 ]
@@ -139,15 +137,9 @@ class Combiner(Generic[O]):
     def verbatim(self, run: Run, draft: Draft, *, how: dict[str, Any]) -> Decision:
         """Return `draft` as the answer; where the caller bound tools or a response format, the aggregator writes."""
         shown = Shown([draft["text"]])
-        if must_write(run):
+        if run.settings.must_write:
             return Decision([draft], shown, how=how)
         return Decision([draft], shown, answer=draft, how=how)
-
-
-def must_write(run: Run) -> bool:
-    """Return whether the caller bound tools or a response format, which only the aggregator can follow."""
-    bound = bound_to(run.settings)
-    return bool(bound.form or bound.bound.get("response_format") or bound.bound.get("tools"))
 
 
 async def apart(drafts: Sequence[Draft], work: Callable[[], T]) -> T:

@@ -33,7 +33,7 @@ async def call(
     by: str,
     layer: int,
     slot: int = 0,
-    stage: Callable[[], Sequence[PlannedCall]] | None = None,
+    ways: Sequence[Callable[[], Sequence[PlannedCall]]] = (),
 ) -> Note:
     """Make one call of a combiner's own and return it as a note, whatever became of it.
 
@@ -48,7 +48,8 @@ async def call(
         by: The node.
         layer: The layer whose drafts the call is about.
         slot: The draft it is about, or the number of the judge.
-        stage: Returns all calls of this step, which must fit the run's caps together; this one alone by default.
+        ways: What must fit the run's caps, each way by itself: functions that return this step's calls and those after
+            it; by default this call and the answer's.
     """
     note = Note(
         layer=layer, slot=slot, kind=kind, by=by, text="", data=None, status="skipped", error=None, usage=None,
@@ -57,12 +58,12 @@ async def call(
     if run.over:
         return {**note, "error": f"run_deadline of {run.settings.run_deadline:g} s exceeded"}
 
-    def coming() -> list[PlannedCall]:
-        calls = stage() if stage else [PlannedCall(spec, layer, role, len(shown.texts))]
-        return [*calls, *run.settings.answering()]
+    def alone() -> list[PlannedCall]:
+        return [PlannedCall(spec, layer, role, len(shown.texts)), *run.settings.answering()]
 
-    if reason := await over_caps(run, coming, what=f"the {role} and the answer"):
-        return {**note, "error": reason}
+    for coming in ways or [alone]:
+        if reason := await over_caps(run, coming, what=f"the {role} and the answer"):
+            return {**note, "error": reason}
     # Half of the time that is left belongs to what comes after.
     slot_call = SlotCall(run, spec, layer, slot, role, shown, config, shares=2)
     await slot_call.send()

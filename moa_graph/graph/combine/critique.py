@@ -73,7 +73,12 @@ class Critique(Combiner[Options]):
         note = await call(
             run, config, reviewer(slot), Shown([text], instruction=instruction), _read,
             role="reviewer", kind="review", by=name, layer=layer, slot=slot,
-            stage=lambda: [PlannedCall(reviewer(draft["slot"]), layer, "reviewer", 1) for draft in drafts],
+            ways=[
+                lambda: [
+                    *(PlannedCall(reviewer(draft["slot"]), layer, "reviewer", 1) for draft in drafts),
+                    *run.settings.answering(),
+                ]
+            ],
         )  # fmt: skip
         return [note]
 

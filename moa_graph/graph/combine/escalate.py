@@ -13,6 +13,7 @@ from moa_graph.graph.combine.calls import call
 from moa_graph.graph.runs import Run
 from moa_graph.graph.slot import Shown
 from moa_graph.mixture.answers import json_objects, key
+from moa_graph.mixture.combiner import PlannedCall
 from moa_graph.mixture.combiners import Escalate as Options
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.state import Draft, Note, counted
@@ -64,13 +65,18 @@ class Escalate(Combiner[Options]):
         return Step(2, [ANSWER] if self._agreed(run) else run.settings.rounds[1])
 
     async def _gate(self, run: Run, config: RunnableConfig) -> list[Note]:
-        assert self.options.gate is not None
-        shown = Shown(instruction=ASK_GATE + self.options.gate.question)
-        return [
-            await call(
-                run, config, self.options.gate.model, shown, _yes_or_no, role=GATE, kind="check", by=GATE, layer=0
-            )
-        ]
+        gate = self.options.gate
+        assert gate is not None
+        shown = Shown(instruction=ASK_GATE + gate.question)
+        note = await call(
+            run, config, gate.model, shown, _yes_or_no, role=GATE, kind="check", by=GATE, layer=0,
+            # After a "no" the aggregator alone is called, after a "yes" the cheap round.
+            ways=[
+                lambda: run.settings.planned(least=True),
+                lambda: [PlannedCall(gate.model, 0, GATE, 0), *run.settings.needed()],
+            ],
+        )  # fmt: skip
+        return [note]
 
     async def _compare(self, run: Run, config: RunnableConfig) -> list[Note]:
         spec = self.options.comparator or run.settings.aggregator

@@ -88,7 +88,11 @@ class Select(Combiner[Options]):
         note = await call(
             run, config, spec, shown, lambda text: self._read(text, [drafts[place] for place in order]),
             role="judge", kind="scores", by=name, layer=layer, slot=number,
-            stage=lambda: [PlannedCall(each, layer, "judge", len(drafts)) for each in specs],
+            ways=[
+                lambda: [
+                    *(PlannedCall(each, layer, "judge", len(drafts)) for each in specs), *run.settings.answering()
+                ]
+            ],
         )  # fmt: skip
         return [note]
 

@@ -27,7 +27,9 @@ class Vote(Combiner[Options]):
         sent = 0
         if layer == base:
             sent = max((slots.index(name) + 1 for name in run.state["next"] if name in slots), default=0)
-            if sent >= len(slots) or self._decided(notes_of(run.state, "vote", base), range(sent, len(slots))):
+            decided = self._decided(notes_of(run.state, "vote", base), range(sent, len(slots)))
+            enough = len(counted(run.state["drafts"], base)) >= (run.settings.quorum or math.inf)
+            if sent >= len(slots) or decided or enough:
                 return Step(base + 1, [ANSWER])
         return Step(base, slots[sent : sent + batch])
 

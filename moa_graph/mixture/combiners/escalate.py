@@ -94,14 +94,15 @@ class Escalate(Combiner):
 
     def planned(self, outline: Outline, *, least: bool) -> list[PlannedCall]:
         gate = [PlannedCall(self.gate.model, 0, "gate", 0)] if self.gate else []
-        if least and gate:
-            return [*gate, writing(outline, 0, layer=1)]
-        calls = [*gate, *drafting(outline)]
-        many = len(outline.last)
+        if least:
+            return [*gate, writing(outline, 0, layer=1)] if gate else self.needed(outline)
+        shown = len(outline.last) if self.show_cheap else 0
+        strong = [PlannedCall(spec, 2, "proposer", shown) for spec in outline.extra[0]]
+        calls = [*gate, *self.needed(outline), *strong]
+        return calls if self.verbatim else [*calls, writing(outline, len(strong), layer=3)]
+
+    def needed(self, outline: Outline) -> list[PlannedCall]:
+        calls, many = drafting(outline), len(outline.last)
         if self.agree == "model" and many > 1:
             calls.append(PlannedCall(self.comparator or outline.aggregator, 1, "comparator", many))
-        if least:
-            return calls
-        shown = many if self.show_cheap else 0
-        calls += [PlannedCall(spec, 2, "proposer", shown) for spec in outline.extra[0]]
-        return calls if self.verbatim else [*calls, writing(outline, len(outline.extra[0]), layer=3)]
+        return calls
