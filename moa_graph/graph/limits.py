@@ -11,14 +11,23 @@ from langchain_core.runnables import RunnableConfig
 from moa_graph.costs import prices
 from moa_graph.costs.budget import over_budget
 from moa_graph.errors import BudgetError, ConfigError, DeadlineError, InputError
+from moa_graph.graph.latch import Rule
 from moa_graph.graph.runs import Run, Step
 from moa_graph.graph.slot import fitted
 from moa_graph.graph.targets import AGGREGATOR
 from moa_graph.mixture.combiner import PlannedCall
 from moa_graph.mixture.proposer import Proposer
-from moa_graph.state import Draft, Note
+from moa_graph.state import Draft, Note, counted
 
-__all__ = ["late", "over_caps", "refuse_few_steps", "refuse_over_budget", "refuse_too_long", "round_calls"]
+__all__ = [
+    "late",
+    "over_caps",
+    "refuse_few_steps",
+    "refuse_over_budget",
+    "refuse_too_long",
+    "round_calls",
+    "round_rule",
+]
 
 Planned = Callable[[], Sequence[PlannedCall]]
 
@@ -72,6 +81,27 @@ def round_calls(run: Run, step: Step) -> list[PlannedCall]:
         return []
     names = run.settings.rounds[step.layer - 1]
     return [call for name, call in zip(names, planned, strict=True) if name in step.nodes]
+
+
+def round_rule(run: Run, *, batches: int, optional: bool) -> Rule:
+    """Return when the round of `run` ends before all its calls have ended.
+
+    With a `run_deadline`, a round that has enough drafts takes at most its equal share of the time that is left, so
+    that one proposer that hangs does not cost the answer. No draft is enough where later calls can give the answer.
+
+    Args:
+        run: The run.
+        batches: How many further steps the round may take.
+        optional: Whether there can be an answer without a draft of the round.
+    """
+    wanted, layer = run.settings, run.state["layer"]
+    enough, share = max(wanted.min_drafts, 1), None
+    if wanted.run_deadline is not None:
+        share = run.left / max(wanted.layers - layer + 1 + batches, 1)
+        if batches or (optional and any(call.layer > layer for call in wanted.planned())):
+            enough = 0
+    before = len(counted(run.state["drafts"], layer))
+    return Rule(wanted.quorum, wanted.grace, enough=enough, share=share, before=before)
 
 
 async def over_caps(run: Run, coming: Planned, *, what: str, following: Planned | None = None) -> str | None:

@@ -29,8 +29,15 @@ from moa_graph.graph.checks.state import not_a_state, not_here
 from moa_graph.graph.combine import combiner_of
 from moa_graph.graph.combine.base import Combiner, NodeWork, apart
 from moa_graph.graph.events import Tokens
-from moa_graph.graph.latch import Rule
-from moa_graph.graph.limits import late, over_caps, refuse_few_steps, refuse_over_budget, refuse_too_long, round_calls
+from moa_graph.graph.limits import (
+    late,
+    over_caps,
+    refuse_few_steps,
+    refuse_over_budget,
+    refuse_too_long,
+    round_calls,
+    round_rule,
+)
 from moa_graph.graph.preparation import make_models, require_keys
 from moa_graph.graph.records import not_enough, under_new_id
 from moa_graph.graph.runs import ANSWER, Run, Runs, Step
@@ -256,9 +263,6 @@ async def _cannot_be_added(run: Run) -> str | None:
 async def _race(call: SlotCall, own: Combiner[Any]) -> list[Note]:
     """Make the call, unless its round ends first: by quorum, by the combiner, or because later layers need the time.
 
-    With a `run_deadline`, a round that has enough drafts takes at most its equal share of the time that is left, so
-    that one proposer that hangs does not cost the answer.
-
     Returns:
         What the combiner read in the draft.
     """
@@ -273,11 +277,9 @@ async def _race(call: SlotCall, own: Combiner[Any]) -> list[Note]:
         if own.reads and call.outcome.counts and (note := await own.read(run, call.draft())):
             notes.append(note)
 
-    share = None if wanted.run_deadline is None else run.left / max(wanted.layers - call.layer + 1, 1)
     info = get_runtime().execution_info
     step = info.checkpoint_id if info else uuid.uuid4().hex
-    enough, before = max(wanted.min_drafts, 1), len(counted(run.state["drafts"], call.layer))
-    latch = run.live.latch(step, Rule(wanted.quorum, wanted.grace, enough=enough, share=share, before=before))
+    latch = run.live.latch(step, round_rule(run, batches=own.batches_left(run), optional=own.may_fail(run)))
     if not await latch.race(work):
         call.outcome.late(latch.why)
         return []

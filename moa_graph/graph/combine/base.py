@@ -101,6 +101,10 @@ class Combiner(Generic[O]):
         """Return whether the round of `run` may end with too few drafts: one that the combiner added."""
         return run.state["layer"] > run.settings.base
 
+    def batches_left(self, run: Run) -> int:
+        """Return how many further steps of calls the round of `run` may take."""
+        return 0
+
     def shown(self, run: Run, slot: int) -> Shown:
         """Return what a proposer's prompt contains of the round before."""
         layer = run.state["layer"]

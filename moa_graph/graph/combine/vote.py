@@ -26,12 +26,18 @@ class Vote(Combiner[Options]):
         slots = run.settings.rounds[base - 1]
         sent = 0
         if layer == base:
-            sent = max((slots.index(name) + 1 for name in run.state["next"] if name in slots), default=0)
+            sent = _sent(run)
             decided = self._decided(notes_of(run.state, "vote", base), range(sent, len(slots)))
             enough = len(counted(run.state["drafts"], base)) >= (run.settings.quorum or math.inf)
             if sent >= len(slots) or decided or enough:
                 return Step(base + 1, [ANSWER])
         return Step(base, slots[sent : sent + batch])
+
+    def batches_left(self, run: Run) -> int:
+        layer, batch = run.state["layer"], self.options.batch
+        if batch is None or layer != run.settings.base:
+            return 0
+        return math.ceil((len(run.settings.rounds[layer - 1]) - _sent(run)) / batch)
 
     async def read(self, run: Run, draft: Draft) -> Note | None:
         if draft["layer"] != run.settings.base:
@@ -92,6 +98,12 @@ class Vote(Combiner[Options]):
         how = _summary(counts, drafts.values(), run)
         winner = next(note["slot"] for note in read_notes if note["data"] and note["data"]["answer"] == how["answer"])
         return self.verbatim(run, drafts[winner], how=how)
+
+
+def _sent(run: Run) -> int:
+    """Return how many slots of the round this step and those before it call."""
+    slots = run.settings.rounds[run.state["layer"] - 1]
+    return max((slots.index(name) + 1 for name in run.state["next"] if name in slots), default=0)
 
 
 def _summary(counts: Mapping[str, float], drafts: Any, run: Run) -> dict[str, Any]:
