@@ -47,14 +47,15 @@ _MOST_DECODED = 1_000_000
 # Possessive quantifiers keep every search linear.
 _STATED = re.compile(
     r"(?:^|\n)[ \t]*+####[ \t]*+(?P<a>[^\n]+)"
-    r"|<answer>[ \t\n]*+(?P<b>[^<\n]+)</answer>"
     r"|answer(?:[ \t]++to[ \t]++(?:the|this)[ \t]++(?:question|problem))?[ \t*_]*+"
     r"(?:(?:is|should[ \t]be|must[ \t]be|would[ \t]be)[ \t]*+[:\uff1a]?|[:=\uff1a])[ \t*_]*+"
-    r"(?:the[ \t]answer[ \t]is[ \t]*+:?[ \t]*+)?"
+    r"(?:the[ \t]++(?:final[ \t]++|correct[ \t]++)?answer[ \t]++is[ \t]*+:?[ \t]*+)?"
     # The answer, in its own line or in the next one. A line of marks alone is skipped.
-    r"(?:(?:\\\[|\$\$)?[ \t*_:]*+\n\s*+)?(?P<c>[^\n]+)",
+    r"(?:(?:\\\[|\$\$)?[ \t*_:]*+\n\s*+)?(?P<b>[^\n]+)",
     re.I,
 )
+_TAG = re.compile(r"<(?P<end>/?)(?:final[_ -]?)?answer>", re.I)
+_FENCE = re.compile(r"[ \t]*+(?:```+|~~~+)[\w+-]*+[ \t]*+")
 _NUMBER = re.compile(r"[-+\u2212]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?(?:/\d+)?|[-+\u2212]?\.\d+")
 _WRAPPED = re.compile(r"\\(?:text|mathrm|textbf|mathbf|textit|mbox|operatorname|boldsymbol|bm)\s*\{([^{}]*)\}")
 _UNIT = re.compile(r"(?<=[\d}])\s*\\(?:text|mathrm|mbox)\s*\{[^{}]*\}(?:\s*\^\s*\{?\d\}?)?\s*$")
@@ -69,9 +70,10 @@ class AnswerReader(Checked):
     """How an answer is read.
 
     Attributes:
-        read: `final` takes the last `\\boxed{...}`, else what follows "the answer is" or "####", else the last line.
-            `number` takes the last number, `choice` the last option letter, `text` the whole text, `json` a field of
-            the last JSON object, `regex` the last match's first group, or the whole match.
+        read: `final` takes the last `\\boxed{...}`, else the last `<answer>`, else what follows "the answer is" or
+            "####", else the last line. `number` takes the last number, `choice` the last option letter, `text` the
+            whole text, `json` a field of the last JSON object, `regex` the last match's first group, or the whole
+            match.
         field: For `json`: the field's name; dots lead into nested objects.
         pattern: For `regex`: a Python regular expression, which is searched in the last 20,000 characters.
         choices: For `choice`: the option letters.
@@ -113,7 +115,7 @@ def read(text: str, how: AnswerReader = _FINAL) -> str | None:
     found: str | None
     match how.read:
         case "final":
-            found = boxed(tail) or _stated(tail) or _named(tail) or last_line(tail)
+            found = boxed(tail) or _tagged(tail) or _stated(tail) or _named(tail) or last_line(tail)
         case "last_line":
             found = last_line(tail)
         case "number":
@@ -145,8 +147,8 @@ def same(left: str, right: str) -> bool:
 
 
 def last_line(text: str) -> str | None:
-    """Return the last line that is not blank."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    """Return the last line that is neither blank nor a fence of code."""
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not _FENCE.fullmatch(line)]
     return lines[-1] if lines else None
 
 
@@ -184,7 +186,7 @@ def _braced(text: str, start: int, end: int) -> str | None:
 def choice(text: str, letters: str = "ABCD") -> str | None:
     """Return the chosen option letter: in a box, after "answer", as the one that is called right or chosen, or the last
     one that stands in brackets or alone."""
-    for part in (boxed(text), _named(text), _stated(text), text if len(text.strip()) < 5 else None):
+    for part in (boxed(text), _tagged(text), _named(text), _stated(text), text if len(text.strip()) < 5 else None):
         if part and (found := _first_letter(part.strip(), letters)):
             return found
     one = f"([{letters}])(?![A-Za-z'])"
@@ -253,9 +255,20 @@ def json_objects(text: str, *, most: int = 200) -> Iterator[dict[str, Any]]:
 def _stated(text: str) -> str | None:
     found = None
     for match in _STATED.finditer(text):
-        found = match["a"] or match["b"] or match["c"]
+        found = match["a"] or match["b"]
     # The sentence may go on: "The answer is 22. Let me know if ..."
     return None if found is None else re.split(r"(?<=[^.\s])\.(?:\s|$|<)|<\|", found, maxsplit=1)[0].strip()
+
+
+def _tagged(text: str) -> str | None:
+    """Return the answer in the last `<answer>` that is closed and holds any text."""
+    start, found = None, ""
+    for tag in _TAG.finditer(text):
+        if not tag["end"]:
+            start = tag.end()
+        elif start is not None:
+            found, start = text[start : tag.start()].strip() or found, None
+    return _stated(found) or _named(found) or last_line(found)
 
 
 def _named(text: str) -> str | None:
