@@ -148,7 +148,7 @@ SHAPES: dict[str, Odd] = {
     "choices text": both(FAILED, choices="none"),
     "choices of null": both(NONE, choices=[None]),
     "choices of lists": both(NONE, choices=[[]]),
-    "no choices": both(FAILED, choices=[]),
+    "no choices": both(FAILED, "it has no choices", choices=[]),
     "ollama's own shape": raw(b'{"model":"m","message":{"role":"assistant","content":"x"},"done":true}', NONE),
     "anthropic's shape": raw(b'{"type":"message","role":"assistant","content":[{"type":"text","text":"x"}]}', NONE),
     "gemini's shape": raw(b'{"candidates":[{"content":{"parts":[{"text":"x"}]}}]}', NONE),

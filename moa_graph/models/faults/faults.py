@@ -40,6 +40,7 @@ from moa_graph.models.limits import ReplyTooLarge
 from moa_graph.models.secrets.redaction import one_line
 
 __all__ = [
+    "NO_REPLY",
     "STREAM_CUT",
     "Fault",
     "Kind",
@@ -72,6 +73,7 @@ class Fault:
 
 
 STREAM_CUT = Fault("connection", True, None, None, "the stream ended before the answer did")
+NO_REPLY = Fault("malformed", True, None, None, "the reply does not keep to the protocol (it has no choices)")
 
 
 def classify(exc: BaseException) -> Fault:

@@ -125,11 +125,18 @@ def body_of(exc: BaseException) -> Any:
     return None
 
 
+_OF_EVENTS: Final = ("data:", "event:", "id:", ":")
+_EVENT_DATA: Final = re.compile(r"^data:[ \t]*([{\[].*)", re.MULTILINE)
+"""A server may report an error as an event of the stream that was asked for, under an error's status."""
+
+
 def _parsed(body: Any) -> Any:
     if isinstance(body, bytes):
         body = body[:MAX_ERROR_BYTES].decode("utf-8", "replace")
     if isinstance(body, str):
         body = body[:MAX_ERROR_BYTES].strip().removeprefix("\ufeff")
+        if body.startswith(_OF_EVENTS) and (data := _EVENT_DATA.search(body)):
+            body = data[1]
         if body[:1] in ("{", "["):
             try:
                 return json.loads(body, strict=False)

@@ -23,7 +23,7 @@ from langchain_core.runnables import Runnable, RunnableBinding, RunnableConfig
 from langgraph.errors import GraphBubbleUp
 from pydantic import Field
 
-from moa_graph.models.faults.faults import STREAM_CUT, ProviderError, judged, own_cancellation
+from moa_graph.models.faults.faults import NO_REPLY, STREAM_CUT, ProviderError, judged, own_cancellation
 from moa_graph.models.reply.answer_filter import FILTER, ChunkFilter, filtered
 from moa_graph.models.reply.arguments import CheckedArguments
 from moa_graph.models.reply.chunks import Joining
@@ -162,6 +162,8 @@ class _Redacting(BaseChatModel):
     ) -> ChatResult:
         try:
             result = await self.inner._agenerate(messages, stop, run_manager, **{**self.options, **kwargs})
+            if not result.generations:
+                raise ProviderError(NO_REPLY)
             return result if FILTER.get() is None else await _filtered(result)
         except (Exception, asyncio.CancelledError) as exc:
             raise _redacted(exc) from None
