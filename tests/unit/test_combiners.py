@@ -548,6 +548,8 @@ async def test_a_cap_that_fits_the_planned_calls_is_no_error_when_the_combiner_f
         ("scores", '{"scores": {"Draft 1": 2, "Draft 2": 9, "Draft 3": 1}}'),
         ("scores", '{"1": 2, "2": 9, "3": 1}'),
         ("scores", '{"scores": {"1": {"score": 2, "why": "no"}, "2": {"score": 9}, "3": {"score": 0}}}'),
+        ("scores", '{"scores": [{"draft": 2, "score": 9}, {"draft": 1, "score": 3}, {"draft": 3, "score": 1}]}'),
+        ("scores", '{"scores": [{"id": "Draft 2", "score": 9}, {"id": "1", "score": 3}, {"id": 3, "score": 1}]}'),
         ("ranking", '{"ranking": ["2", "1", "3"]}'),
         ("ranking", '{"ranking": ["Draft 2", "Draft 3", "Draft 1"]}'),
     ],
@@ -560,7 +562,14 @@ async def test_verdicts_in_other_forms_are_read(verdict: str, reply: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "reply", ['{"scores": {"1": 2, "2": 11, "3": 1}}', '{"ranking": [1, 1, 2]}', '{"1": 2, "2": 9}']
+    "reply",
+    [
+        '{"scores": {"1": 2, "2": 11, "3": 1}}',
+        '{"ranking": [1, 1, 2]}',
+        '{"1": 2, "2": 9}',
+        '{"scores": [{"draft": 2, "score": 9}, {"draft": 2, "score": 3}, {"draft": 3, "score": 1}]}',
+        '{"scores": [{"draft": 2, "score": 9}, {"score": 3}, {"draft": 3, "score": 1}]}',
+    ],
 )
 async def test_verdicts_that_do_not_fit_are_not_read(reply: str) -> None:
     combine = {
@@ -570,6 +579,48 @@ async def test_verdicts_that_do_not_fit_are_not_read(reply: str) -> None:
     }
     result, _, _ = await run(create_moa(proposers=three(), aggregator=fake("w", WRITER), combine=combine))
     assert result["messages"][-1].content == WRITER and result["record"]["degraded"]
+
+
+@pytest.mark.parametrize(
+    ("problems", "words"),
+    [
+        (["the date is wrong"], "- wrong: the date is wrong"),
+        ([{"kind": "missing", "problem": "the date"}], "- missing: the date"),
+        ([{"kind": ["wrong"], "description": "the date", "text": "?"}, 5, {"what": " "}], "- wrong: the date"),
+        ([{"kind": "wrong", "what": ""}], None),
+    ],
+)
+async def test_problems_in_other_forms_are_read(problems: Any, words: str | None) -> None:
+    author = fake("a", lambda prompt: "revised" if "what a reviewer found" in prompt else "draft")
+    combine = {"name": "critique", "reviewers": [fake("r", json.dumps({"problems": problems}))]}
+    result, _, _ = await run(create_moa(proposers=[author], aggregator=fake("w", WRITER), combine=combine))
+    assert result["messages"][-1].content == ("revised" if words else "draft") and not result["record"]["degraded"]
+    assert words is None or words in author.seen[1]
+
+
+@pytest.mark.parametrize("problems", [[{"wrong": "the date"}], [5]])
+async def test_a_review_of_which_nothing_can_be_read_is_not_an_empty_one(problems: Any) -> None:
+    combine = {"name": "critique", "reviewers": [fake("r", json.dumps({"problems": problems}))]}
+    result, _, _ = await run(create_moa(proposers=three(), aggregator=fake("w", WRITER), combine=combine))
+    assert "reviewer-0: the reply could not be read" in result["record"]["degraded_reasons"]
+
+
+@pytest.mark.parametrize(
+    ("reply", "said"),
+    [
+        ('{"answer": true}', "yes"),
+        ('{"answer": "No."}', "no"),
+        ("Yes, they do.", "yes"),
+        ("**No** - the figures differ.", "no"),
+        ("No idea", None),
+        ("Nobody knows", None),
+    ],
+)
+async def test_a_word_with_a_reason_is_an_answer(reply: str, said: str | None) -> None:
+    combine = {"name": "escalate", "strong": [fake("s", "S")], "agree": "model", "comparator": fake("c", reply)}
+    result, _, _ = await run(create_moa(proposers=three(), aggregator=fake("w", WRITER), combine=combine))
+    assert result["record"]["decision"]["escalated"] == (said != "yes")
+    assert result["record"]["degraded"] == (said is None)
 
 
 async def test_an_analysis_names_drafts_by_words_and_an_empty_one_is_none() -> None:

@@ -29,6 +29,8 @@ REVIEW = (
     'Answer with one JSON object and nothing else: {"problems": [{"kind": "wrong" or "unsupported" or "missing", '
     '"what": "the problem in one or two sentences"}]}'
 )
+_WORDS = ("what", "problem", "description", "issue", "text")
+"""Where a reviewer says what a problem is: the first as it was asked to."""
 RUBRIC = "Look for this in particular:"
 REVISE = (
     "You have drafted a reply to the conversation above. It follows, and then what a reviewer found. The review "
@@ -114,14 +116,19 @@ def _problems(note: Note) -> list[Mapping[str, Any]]:
 
 
 def _read(text: str) -> dict[str, Any] | None:
-    """Read the last list of problems in a review; entries of another shape are left out."""
+    """Read the last list of problems in a review; None where it has entries, and none of them says anything."""
     found = None
     for value in json_objects(text):
         if isinstance(given := value.get("problems"), list):
-            found = [
-                {"kind": kind, "what": each["what"]}
-                for each in given
-                if isinstance(each, Mapping) and isinstance(each.get("what"), str) and each["what"].strip()
-                for kind in [each.get("kind") if each.get("kind") in ("wrong", "unsupported", "missing") else "wrong"]
-            ]
+            found = [problem for each in given if (problem := _problem(each))] if given else []
+            found = None if given and not found else [each for each in found if each["what"]]
     return None if found is None else {"problems": found}
+
+
+def _problem(entry: object) -> dict[str, str] | None:
+    """Read a problem: a text, or an object with one; None for another shape."""
+    fields = entry if isinstance(entry, Mapping) else {"what": entry}
+    words = [fields[name] for name in _WORDS if isinstance(fields.get(name), str)]
+    kind = fields.get("kind")
+    known = isinstance(kind, str) and kind in ("wrong", "unsupported", "missing")
+    return {"kind": str(kind) if known else "wrong", "what": words[0].strip()} if words else None

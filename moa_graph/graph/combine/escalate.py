@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,8 @@ from moa_graph.mixture.mixture import Mixture
 from moa_graph.state import Draft, Note, counted
 
 __all__ = ["Escalate"]
+
+_WORD = re.compile(r"[\"'*`_]*(yes|no|true|false)(?![\w'])(?![ \t]+\w)", re.I)
 
 GATE = "gate"
 COMPARATOR = "comparator"
@@ -138,7 +141,7 @@ def _medoid(drafts: list[Draft]) -> Draft:
 
 
 def _yes_or_no(text: str) -> dict[str, Any] | None:
-    """Read {"answer": "yes"}, or a reply that is the word alone."""
+    """Read {"answer": "yes"}, or a reply that begins with the word and a mark after it."""
     given = next((value.get("answer") for value in json_objects(text)), text)
-    word = str(given).strip().strip("\"'.!*`").lower()
-    return {"answer": word} if word in ("yes", "no") else None
+    word = _WORD.match(str(given).strip())
+    return {"answer": "yes" if word[1].lower() in ("yes", "true") else "no"} if word else None

@@ -166,6 +166,9 @@ def orders(texts: Sequence[str], judges: int) -> list[list[int]]:
 def _scores(value: Mapping[str, Any], many: int) -> list[float] | None:
     """Read scores from a list, or by the drafts' numbers; judges also leave out `scores`, or write words and text."""
     given = value.get("scores", value)
+    if isinstance(given, list) and any(numbers := [_number(each) for each in given]):
+        # Judges list the best draft first.
+        given = dict(zip(numbers, given, strict=True))
     if isinstance(given, Mapping):
         named = {draft_number(key): score for key, score in given.items()}
         given = [named.get(number) for number in range(1, many + 1)] if len(given) == many else None
@@ -173,6 +176,14 @@ def _scores(value: Mapping[str, Any], many: int) -> list[float] | None:
         return None
     found = [score for each in given if (score := _score(each)) is not None]
     return found if len(found) == many else None
+
+
+def _number(entry: Any) -> int | None:
+    """Return the number of the draft that an entry of a list of scores names; None where it names none."""
+    fields = ("draft", "number", "id", "model")
+    return (
+        next((draft_number(entry[name]) for name in fields if name in entry), None) if isinstance(entry, dict) else None
+    )
 
 
 def _score(given: Any) -> float | None:
