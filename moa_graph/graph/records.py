@@ -122,8 +122,13 @@ def best_draft(drafts: Sequence[Draft]) -> AIMessage:
     """Return the draft most alike to the others as the answer, labelled as such. Drafts that are whole come first."""
     whole = [place for place, draft in enumerate(drafts) if draft["status"] == "ok"] or range(len(drafts))
     best = drafts[compare([draft["text"] for draft in drafts]).longest(whole) or 0]
-    label = {"moa_status": "best_draft", "model_name": best["model"], "moa_proposer": best["proposer"]}
+    label = {"moa_status": "best_draft", "model_name": best["model"], "moa_proposer": best["proposer"], **_ending(best)}
     return AIMessage(content=best["text"], response_metadata=label)
+
+
+def _ending(draft: Draft) -> dict[str, str]:
+    """Return how a draft that is the answer ended, where it was cut."""
+    return {"finish_reason": "length"} if draft["status"] == "truncated" else {}
 
 
 def verbatim_answer(run: Run, decision: Decision) -> AIMessage:
@@ -135,7 +140,7 @@ def verbatim_answer(run: Run, decision: Decision) -> AIMessage:
     draft = decision.answer
     if draft is None:
         return AIMessage(content=decision.text or "", id=f"moa-{run.state['run']['id']}", response_metadata=label)
-    label |= {"model_name": draft["model"], "moa_proposer": draft["proposer"]}
+    label |= {"model_name": draft["model"], "moa_proposer": draft["proposer"], **_ending(draft)}
     return AIMessage(content=draft["text"], id=f"moa-{run.state['run']['id']}", response_metadata=label)
 
 
@@ -164,7 +169,7 @@ def record_of(
     last = calls.made[-1] if calls.made else None
     costs = [*(each["cost"] for each in (*drafts, *notes)), *(outcome.cost for _, outcome in calls.made)]
     usages = [*(each["usage"] for each in (*drafts, *notes)), *(outcome.usage for _, outcome in calls.made)]
-    truncated = last is not None and last[1].status == "truncated"
+    written = decision.answer["status"] if decision.answer else last[1].status if last else None
     reasons = [*_degraded(run, calls, best=best), *decision.degraded]
     return Record(
         mixture=settings.mixture.hash,
@@ -189,7 +194,7 @@ def record_of(
         aggregator=settings.aggregator.label,
         fallback=last[0].label if last and len(calls.made) > 1 and not best else None,
         prompt=settings.prompt,
-        status="best_draft" if best else "truncated" if truncated else "ok",
+        status="best_draft" if best else "truncated" if written == "truncated" else "ok",
     )
 
 

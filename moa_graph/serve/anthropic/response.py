@@ -100,7 +100,7 @@ def _calls(result: RunResult) -> list[dict[str, Any]]:
 def _stop_reason(result: RunResult) -> str:
     if result.message.tool_calls:
         return "tool_use"
-    return "max_tokens" if result.record["status"] == "truncated" else "end_turn"
+    return "max_tokens" if result.truncated else "end_turn"
 
 
 def _usage(total: Usage) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def finish_reason(result: RunResult) -> str:
     """Return OpenAI's reason for the answer's end."""
     if result.message.tool_calls:
         return "tool_calls"
-    return "length" if result.record["status"] == "truncated" else "stop"
+    return "length" if result.truncated else "stop"
 
 
 def tool_calls(result: RunResult) -> list[dict[str, Any]]:

@@ -61,7 +61,7 @@ class ResponseEncoder:
         text = str(result.message.text)
         calls = [self._call(call) for call in result.message.tool_calls]
         message = [self._message(text)] if text or not calls else []
-        cut = result.record["status"] == "truncated"
+        cut = result.truncated
         return {
             **self._base,
             "status": "incomplete" if cut else "completed",
