@@ -127,8 +127,8 @@ def _read(text: str) -> dict[str, Any] | None:
 
 def _problem(entry: object) -> dict[str, str] | None:
     """Read a problem: a text, or an object with one; None for another shape."""
-    fields = entry if isinstance(entry, Mapping) else {"what": entry}
-    words = [fields[name] for name in _WORDS if isinstance(fields.get(name), str)]
+    fields: Mapping[str, Any] = entry if isinstance(entry, Mapping) else {"what": entry}
+    words = [text for name in _WORDS if isinstance(text := fields.get(name), str)]
     kind = fields.get("kind")
     known = isinstance(kind, str) and kind in ("wrong", "unsupported", "missing")
     return {"kind": str(kind) if known else "wrong", "what": words[0].strip()} if words else None
