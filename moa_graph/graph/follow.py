@@ -32,13 +32,6 @@ class RunResult(NamedTuple):
     record: Record
     notes: Sequence[Note] = ()
 
-    @property
-    def truncated(self) -> bool:
-        """Whether the answer was cut, also one that is a draft."""
-        status = self.record["status"]
-        draft_ended = self.message.response_metadata.get("finish_reason") if status == "best_draft" else None
-        return status == "truncated" or draft_ended == "length"
-
 
 async def follow(
     graph: Any, input: Mapping[str, Any] | None, config: RunnableConfig | None = None, *, context: Any = None

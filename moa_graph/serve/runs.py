@@ -84,5 +84,12 @@ async def answer_parts(
                 yield part["text"]
 
 
+def truncated(result: RunResult) -> bool:
+    """Return whether the answer was cut, also one that is a draft."""
+    status = result.record["status"]
+    draft_ended = result.message.response_metadata.get("finish_reason") if status == "best_draft" else None
+    return status == "truncated" or draft_ended == "length"
+
+
 def _broken(drafts: list[Draft]) -> AggregationError:
     return AggregationError("the stream of the answer broke off. Ask again, or do not stream.", drafts=drafts)

@@ -9,6 +9,7 @@ from typing import Any
 from moa_graph.graph.follow import RunResult
 from moa_graph.serve.openai.response import data_event, extra
 from moa_graph.serve.problems import Problem
+from moa_graph.serve.runs import truncated
 from moa_graph.state import Usage
 
 __all__ = ["MessageEncoder"]
@@ -100,7 +101,7 @@ def _calls(result: RunResult) -> list[dict[str, Any]]:
 def _stop_reason(result: RunResult) -> str:
     if result.message.tool_calls:
         return "tool_use"
-    return "max_tokens" if result.truncated else "end_turn"
+    return "max_tokens" if truncated(result) else "end_turn"
 
 
 def _usage(total: Usage) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from moa_graph.graph.follow import RunResult
 from moa_graph.models.reply.reasoning import reasoning_in
 from moa_graph.models.reply.reply import EXTRAS
 from moa_graph.serve.problems import Problem
+from moa_graph.serve.runs import truncated
 from moa_graph.state import Usage
 
 __all__ = ["ChatEncoder", "data_event", "extra", "tool_calls", "usage"]
@@ -31,7 +32,7 @@ def finish_reason(result: RunResult) -> str:
     """Return OpenAI's reason for the answer's end."""
     if result.message.tool_calls:
         return "tool_calls"
-    return "length" if result.truncated else "stop"
+    return "length" if truncated(result) else "stop"
 
 
 def tool_calls(result: RunResult) -> list[dict[str, Any]]:

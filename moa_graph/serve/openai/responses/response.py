@@ -11,6 +11,7 @@ from typing import Any
 from moa_graph.graph.follow import RunResult
 from moa_graph.serve.openai.response import data_event, extra
 from moa_graph.serve.problems import Problem
+from moa_graph.serve.runs import truncated
 from moa_graph.state import Usage
 
 __all__ = ["ResponseEncoder"]
@@ -61,7 +62,7 @@ class ResponseEncoder:
         text = str(result.message.text)
         calls = [self._call(call) for call in result.message.tool_calls]
         message = [self._message(text)] if text or not calls else []
-        cut = result.truncated
+        cut = truncated(result)
         return {
             **self._base,
             "status": "incomplete" if cut else "completed",
