@@ -93,6 +93,9 @@ def mean_scores() -> Iterator[Row]:
     for n in (10, 50, 100, 805):
         for tie in (0.0, 0.7):
             yield simulated("difference of two systems", f"{100 * tie:g} % equal", n, _difference(n, tie), samples=600)
+    for n in (50, 80, 160, 500, 805):
+        yield simulated("MT-Bench score", "one turn, 80 % are 10 and 2 % are 1", n, _near_the_end(n))
+        yield simulated("difference of two systems", "right on 2 % that the other fails", n, _seldom(n))
 
 
 def _turns(n: int, shift: float) -> Sampled:
@@ -105,6 +108,23 @@ def _turns(n: int, shift: float) -> Sampled:
     def draw(rng: np.random.Generator) -> tuple[Interval | None, float]:
         clusters = np.repeat(np.arange(n), 2).tolist()
         return mean_interval(scores(rng, n).ravel().tolist(), clusters=clusters, scale=(1, 10)), truth
+
+    return draw
+
+
+def _near_the_end(n: int) -> Sampled:
+    ratings, shares = np.array([1, 8, 9, 10]), np.array([0.02, 0.03, 0.15, 0.8])
+
+    def draw(rng: np.random.Generator) -> tuple[Interval | None, float]:
+        return mean_interval(rng.choice(ratings, n, p=shares).tolist(), scale=(1, 10)), float(ratings @ shares)
+
+    return draw
+
+
+def _seldom(n: int) -> Sampled:
+    def draw(rng: np.random.Generator) -> tuple[Interval | None, float]:
+        found = paired((rng.random(n) < 0.02).astype(float).tolist(), [0.0] * n)
+        return Interval(found.low, found.high, found.caution), 0.02
 
     return draw
 

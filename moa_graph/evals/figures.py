@@ -14,7 +14,7 @@ T = TypeVar("T")
 Figures = dict[str, Any]
 """Plain figures by name: printed as JSON by a command and written to `scores.json` by a run."""
 
-STAR = "* this interval may not hold its level: few prompts, or few wins or losses"
+STAR = "* this interval may not hold its level: few prompts, few wins or losses, or skewed values"
 
 
 def as_pair(interval: Interval | None) -> list[float] | None:

@@ -116,6 +116,13 @@ def judgments(judge: str, model: str = "m") -> str:
     return lines([{**row, "question_id": n} for n in range(81, 85)])
 
 
+def test_the_interval_of_a_rating_does_not_leave_its_scale(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rated = judgments("j").replace('"score": 5', '"score": 10').replace('"score": 10', '"score": 7', 1)
+    a, b = files(tmp_path, {"a.jsonl": rated, "b.jsonl": judgments("j")})
+    found = {row["name"]: row["interval"] for row in compared(capsys, a, b)["systems"]}
+    assert found["a"][0] < 9.25 and found["a"][1] == 10
+
+
 def test_two_models_of_one_provider_are_two_judges(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The name of a judge may have slashes. The whole name is compared, without the prompt's name."""
     big, small = "together:Qwen/Qwen3-235B", "together:Qwen/Qwen2.5-7B"

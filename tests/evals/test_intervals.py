@@ -61,6 +61,46 @@ def test_a_mean_has_students_interval() -> None:
     assert clipped and (clipped.low, clipped.high) == (1, 10)
 
 
+@pytest.mark.parametrize("n", [50, 80, 160, 500])
+@pytest.mark.parametrize(
+    "shares",
+    [
+        [0.02, 0, 0, 0, 0, 0, 0, 0.03, 0.15, 0.8],
+        [0.03, 0, 0, 0, 0, 0, 0, 0, 0, 0.97],
+        [0.6, 0.2, 0.1, 0.03, 0.02, 0.01, 0.01, 0.01, 0.01, 0.01],
+        [0.08, 0.08, 0.08, 0.04, 0.07, 0.04, 0.06, 0.1, 0.25, 0.2],
+    ],
+)
+def test_a_mean_holds_its_level_or_carries_a_caution(shares: list[float], n: int) -> None:
+    """A strong model's ratings: most are 10, and the few that are not decide the mean."""
+    rng, ratings = np.random.default_rng(3), np.arange(1, 11)
+    truth = float(np.dot(shares, ratings))
+    found = [mean_interval(rng.choice(ratings, n, p=shares).tolist(), scale=(1, 10)) for _ in range(400)]
+    held = np.mean([each is not None and each.low <= truth <= each.high for each in found])
+    cautioned = np.mean([each is None or each.caution is not None for each in found])
+    assert cautioned >= 0.5 or held >= 0.92
+
+
+def test_ordinary_ratings_carry_no_caution() -> None:
+    rng = np.random.default_rng(3)
+    shares = [0.05, 0.05, 0.08, 0.08, 0.1, 0.12, 0.14, 0.16, 0.13, 0.09]
+    found = [mean_interval(rng.choice(np.arange(1, 11), 60, p=shares).tolist(), scale=(1, 10)) for _ in range(100)]
+    assert not any(each is None or each.caution for each in found)
+
+
+@pytest.mark.parametrize(
+    ("gains", "caution"),
+    [
+        ([0.0] * 200, "all values are equal"),
+        ([1.0] * 4 + [0.0] * 801, "the values are skewed; the interval is rough"),
+        ([1.0, -1.0] * 20 + [0.0] * 160, None),
+    ],
+)
+def test_a_difference_in_few_prompts_carries_a_caution(gains: list[float], caution: str | None) -> None:
+    found = paired(gains, [0.0] * len(gains))
+    assert found.caution == caution
+
+
 def test_a_difference_has_students_interval_and_an_exact_p() -> None:
     a, b = [0.9, 0.2, 0.8, 0.7, 0.6, 0.9], [0.1, 0.3, 0.2, 0.1, 0.5, 0.4]
     found = paired(a, b)

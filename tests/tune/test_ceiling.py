@@ -73,6 +73,8 @@ def test_scores_between_0_and_1_have_no_binomial_bound() -> None:
     found = ceiling(scores)
     assert found.oracle == pytest.approx(50)
     assert (found.co_failure_upper, found.gain_upper) == (None, None)
+    # No draft fails, so the sentence may not say that.
+    assert found.sentence("a").endswith(": the best draft of each prompt scores 50.00 % on average.")
     with pytest.raises(ValueError, match="no prompt"):
         ceiling(np.full((1, 2, 1), np.nan))
 
@@ -119,6 +121,7 @@ def test_a_sweep_compares_on_the_prompts_that_all_have_a_grade_for() -> None:
     rows = main_effects({"layers": [2, 3]}, [measured(1, 1, 0, 1), measured(1, nan, 0, nan)])
     assert [row["score"] for row in rows] == [50, 50]
     assert rows[1]["gain"] == 0
+    assert rows[1]["caution"] == "2 prompts; below 50 the interval is rough"
     assert main_effects({"layers": [2]}, [measured(1, nan)]) == []
 
 

@@ -132,15 +132,19 @@ def test_open_answers_are_judged_and_the_judges_noise_is_measured(
 def test_a_sweep_reads_as_one_list(tmp_path: Path, provider: Provider, moa: Callable[..., Printed]) -> None:
     path = write_prompts(tmp_path / "mine.jsonl", golds(8))
     pool = write_pool(tmp_path / "pool.yaml", provider, say("The answer is 5"), say("The answer is 6"))
-    code, out, err = moa(
-        path, "--pool", pool, "-k", 1, "--sweep", "layers=2,3", "aggregator=m0,m1", "prompt=paper,fenced", "--json"
-    )
+    sweep = ("--sweep", "layers=2,3", "aggregator=m0,m1", "prompt=paper,fenced")
+    code, out, err = moa(path, "--pool", pool, "-k", 1, *sweep, "--json", "--out", "run")
     assert code == 0, err
     figures = json.loads(out)
     assert len([row for row in figures["candidates"] if row["kind"].startswith("layers=")]) == 8
     effects = {(row["field"], row["value"]): row for row in figures["effects"]}
     assert effects["aggregator", "m1"]["gain"] < 0
     assert effects["layers", "3"]["gain"] == 0
+    assert all("gain_interval" in row["cautions"] for row in figures["candidates"] if row["gain"] is not None)
+    _, shown, _ = moa("show", "run")
+    swept = [line for line in shown.splitlines() if line.startswith(("│ layers ", "│ prompt "))]
+    assert len(swept) == 4 and sum("]*" in line for line in swept) == 2
+    assert "* this interval may not hold its level" in shown
 
 
 def test_a_dry_run_sends_nothing(tmp_path: Path, provider: Provider, moa: Callable[..., Printed]) -> None:

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from moa_graph.cli.output.messages import output_json
-from moa_graph.evals.figures import lines
+from moa_graph.evals.figures import STAR, lines
 from moa_graph.models.terminal_text import for_terminal
 
 __all__ = ["figures_table", "notes", "print_status", "show_json", "table"]
@@ -40,7 +40,8 @@ def figures_table(title: str, figures: Mapping[str, Any], *, hidden: frozenset[s
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table. Cells are plain text and are never cut: a file gets all the width it needs."""
-    view = Table(title=Text(for_terminal(title)))
+    starred = any(cell.endswith("]*") for row in rows for cell in row)
+    view = Table(title=Text(for_terminal(title)), caption=Text(STAR) if starred else None)
     for name in columns:
         view.add_column(Text(name), overflow="fold")
     for row in rows:

@@ -16,6 +16,8 @@ from moa_graph.evals.stats import Interval, fraction_interval, holm, mcnemar, me
 
 _OVERLAP = 0.9
 """Shared part of the larger system's prompts below which a pair gets a warning."""
+_SCALES = {"mt-bench": (1.0, 10.0), "flask": (1.0, 5.0)}
+"""Lowest and highest score of the benchmarks whose answers are rated."""
 _FITTED = 40
 """Up to this number of systems, a length control is fitted for systems without one."""
 
@@ -145,7 +147,7 @@ def _overview(system: ScoredSystem, *, fitted: bool) -> dict[str, Any]:
     width = (
         fraction_interval(values, clusters=clusters, scale=100)
         if fraction
-        else mean_interval(values, clusters=clusters)
+        else mean_interval(values, clusters=clusters, scale=_SCALES[system.benchmark])
     )
     spent = system.figures.get("generation") or {}
     return {

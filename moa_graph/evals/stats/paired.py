@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from moa_graph.evals.stats.intervals import LEVEL, Floats, cluster_sums, few, mean_and_error, t_quantile
+from moa_graph.evals.stats.intervals import LEVEL, Floats, cluster_sums, mean_and_error, rough, t_quantile
 
 RESAMPLES = 10_000
 _BLOCK = 500
@@ -72,7 +72,8 @@ def paired(
         raise ValueError("a paired comparison needs at least two prompts")
     mean, error, n = mean_and_error(differences, clusters)
     half = t_quantile(n) * error
-    return Difference(mean, mean - half, mean + half, error, sign_flip_p(sums, seed=seed), n, few(n))
+    p, caution = sign_flip_p(sums, seed=seed), rough(differences, clusters)
+    return Difference(mean, mean - half, mean + half, error, p, n, caution)
 
 
 def sign_flip_p(sums: Sequence[float] | Floats, *, seed: int = 0) -> float:

@@ -68,10 +68,12 @@ class Ceiling:
     def sentence(self, name: str) -> str:
         """Return what can be won as one sentence; `name` is the best single model's."""
         bound = "" if self.gain_upper is None else f" (95 % bound for prompts like these: {self.gain_upper:.2f})"
+        why = f"on {self.co_failure:.2f} % of the prompts every draft fails"
+        if self.co_failure_upper is None:
+            why = f"the best draft of each prompt scores {self.oracle:.2f} % on average"
         return (
             f"A rule that returns one model's answer can win at most {self.gain:.2f} points{bound} over your best "
-            f"single model, {name} ({self.best_single:.2f} %): on {self.co_failure:.2f} % of the prompts every draft "
-            "fails."
+            f"single model, {name} ({self.best_single:.2f} %): {why}."
         )
 
 

@@ -40,11 +40,12 @@ def _row(row: Figures, figures: Figures) -> list[str]:
     mark = " (pareto)" if row["name"] in figures["pareto"] else ""
     if row["status"] != "measured":
         return [row["name"], f"{row['status']}: {row['why']}", *["-"] * 6, row["mixture"]]
-    rough = row["n"] < 50
-    gain = "-" if row["gain"] is None else f"{row['gain']:+.2f}" + bracket(row["gain_interval"], rough)
+    marked = row.get("cautions", {})
+    gain = "-" if row["gain"] is None else f"{row['gain']:+.2f}"
+    gain += bracket(row["gain_interval"], marked.get("gain_interval"))
     return [
         row["name"] + mark,
-        formatted(row["score"]) + bracket(row["interval"], rough),
+        formatted(row["score"]) + bracket(row["interval"], marked.get("interval")),
         gain,
         str(row["helped"]),
         str(row["hurt"]),
@@ -163,7 +164,7 @@ def _choice(made: Page, figures: Figures) -> None:
             [
                 [
                     row["name"],
-                    f"{row['gain']:+.2f}" + bracket(row["interval"]),
+                    f"{row['gain']:+.2f}" + bracket(row["interval"], row.get("caution")),
                     formatted(float(row["p_holm"])),
                     str(row["helped"]),
                     str(row["hurt"]),
@@ -191,7 +192,7 @@ def effect_rows(figures: Figures) -> tuple[list[str], list[list[str]]]:
     """Return the sweep's values as columns and rows."""
     rows = []
     for row in figures["effects"]:
-        gain = f"{row['gain']:+.2f}" + bracket(row["interval"]) if "gain" in row else "-"
+        gain = f"{row['gain']:+.2f}" + bracket(row["interval"], row.get("caution")) if "gain" in row else "-"
         rows.append([row["field"], row["value"], formatted(row["score"]), gain, formatted(row.get("p_holm", "-"))])
     return ["field", "value", "mean score (%)", "against the first value", "p (Holm)"], rows
 

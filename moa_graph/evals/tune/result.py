@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from moa_graph.evals.figures import Figures, as_pair
-from moa_graph.evals.stats import fraction_interval, paired
+from moa_graph.evals.figures import Figures, as_pair, cautions
+from moa_graph.evals.stats import Interval, fraction_interval, paired
 from moa_graph.evals.tune.ceiling import Ceiling, JudgeNoise, as_figures
 from moa_graph.evals.tune.choice import TuneChoice, Use
 from moa_graph.evals.tune.race import Measured
@@ -161,6 +161,7 @@ class TuneResult:
             "name": self.finished[found.place].plan.name,
             "gain": 100 * found.versus.difference,
             "interval": [100 * found.versus.low, 100 * found.versus.high],
+            "caution": found.versus.caution,
             "p_holm": found.p_holm,
             "helped": found.helped,
             "hurt": found.hurt,
@@ -173,7 +174,8 @@ class TuneResult:
         base = self.best_single.scores
         both = ~np.isnan(each.scores) & ~np.isnan(base)
         versus = paired((100 * each.scores[both]).tolist(), (100 * base[both]).tolist()) if both.sum() > 1 else None
-        single = each is self.best_single
+        versus = None if each is self.best_single else versus
+        gain = None if versus is None else Interval(versus.low, versus.high, versus.caution)
         return {
             "name": each.plan.name,
             "kind": each.plan.kind,
@@ -183,8 +185,9 @@ class TuneResult:
             "n": len(values),
             "score": float(100 * values.mean()) if len(values) else None,
             "interval": as_pair(width),
-            "gain": None if versus is None or single else versus.difference,
-            "gain_interval": None if versus is None or single else [versus.low, versus.high],
+            "gain": None if versus is None else versus.difference,
+            "gain_interval": as_pair(gain),
+            "cautions": cautions({"interval": width, "gain_interval": gain}),
             "helped": int((each.scores[both] > base[both] + 1e-12).sum()),
             "hurt": int((each.scores[both] < base[both] - 1e-12).sum()),
             # Twelve digits: the last ones depend on the order in which calls ended.

@@ -122,6 +122,7 @@ def main_effects(sweep: Sweep, measured: Sequence[Measured]) -> list[Figures]:
             if value != values[0] and own is not None and base is not None:
                 found = paired((100 * own).tolist(), (100 * base).tolist())
                 row |= {"gain": found.difference, "interval": [found.low, found.high], "p": found.p}
+                row |= {"caution": found.caution}
             rows.append(row)
     tested = [row for row in rows if "p" in row]
     for row, p in zip(tested, holm([row["p"] for row in tested]), strict=True):
