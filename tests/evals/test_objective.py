@@ -105,6 +105,8 @@ def test_parquet_without_its_library_says_what_to_install(tmp_path: Path, monkey
         ("prompt,prompt\na,b\n", "each once"),
         ("prompt,gold\na,b,c\n", "more fields"),
         ('prompt,gold\n"a,b\n', "is not CSV"),
+        ("prompt, prompt \na,b\n", "each once"),
+        ("p\0r\0o\0m\0p\0t\0", "has NUL characters, as UTF-16 without a byte order mark has. Save it as UTF-8"),
         ("", "each once"),
     ],
 )
@@ -121,6 +123,36 @@ def test_own_prompts_may_be_a_table(tmp_path: Path) -> None:
     one, two = own_prompts(read_rows(path), path.name)
     assert (one.text, one.gold, one.match, one.criteria) == ("2 + 3, in digits?", ("5",), "number", None)
     assert (two.gold, two.criteria) == ((), "Be brief.")
+
+
+@pytest.mark.parametrize("name", ["mine.csv", "MINE.CSV"])
+def test_a_table_as_spreadsheets_write_it(tmp_path: Path, name: str) -> None:
+    """Spaces around names, separators behind the last field and the last row, and an ending in capitals."""
+    path = tmp_path / name
+    path.write_text("\ufeffID ; Prompt; Gold;;\r\na;Which?;Lima;;\r\n;;;;\r\nb;Why?;x;\r\n;;;;;;;\r\n")
+    assert [(each.id, each.text, each.gold) for each in own_prompts(read_rows(path), path.name)] == [
+        ("a", "Which?", ("Lima",)),
+        ("b", "Why?", ("x",)),
+    ]
+
+
+def test_a_list_in_a_table_is_a_list_and_an_interval_is_text(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    cells = ['["Lima", "Lima city"]', "[1, 2]", "[x, y]", '[1, "a"]', "[]", "  "]
+    with path.open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerows([["prompt", "gold", "tags"], *(["Which?", cell, '["a", "b"]'] for cell in cells)])
+    made = own_prompts(read_rows(path), path.name)
+    assert [each.gold for each in made] == [("Lima", "Lima city"), *((cell,) for cell in cells[1:5]), ()]
+    assert {each.tags for each in made} == {("a", "b")}
+    path.write_text('messages,gold\n"[{""role"": ""user"", ""content"": ""Hi""}]",x\n')
+    assert own_prompts(read_rows(path), path.name)[0].turns == (("user", "Hi"),)
+
+
+def test_a_blank_right_answer_is_none() -> None:
+    """It would count every answer as wrong."""
+    one, two = own_prompts([{"prompt": "a", "gold": " "}, {"prompt": "b", "gold": ["x", ""]}], "mine.jsonl")
+    assert (one.gold, two.gold) == ((), ("x",))
 
 
 @pytest.mark.parametrize(

@@ -125,6 +125,65 @@ def test_a_prompt_that_lost_its_answer_is_a_regression(tmp_path: Path, capsys: p
     assert moa(*now[:4], "--ids", "q0,q1", "--out", tmp_path / "some", "--baseline", tmp_path / "base") == 0
 
 
+@pytest.mark.parametrize(
+    ("rows", "options", "told"),
+    [
+        (
+            [{"gold": 1, "match": "exact"}],
+            (),
+            "they were graded differently (`match`): 1 of 2 shared prompts, first q0",
+        ),
+        ([{"gold": 2}], (), "they were graded differently (right answers): 1 of 2 shared prompts, first q0"),
+        ([{"gold": 1}], ("--check", "true"), "they were graded differently (a check): 2 of 2 shared prompts, first q0"),
+        ([{"gold": 1, "prompt": "Other?"}], (), "they have different prompts under the same ids: 1 of 2 shared"),
+        ([{"gold": 1, "id": "other"}], ("--ids", "other"), "the runs share no prompts"),
+    ],
+)
+def test_a_baseline_that_was_graded_differently_is_refused_before_anything_is_sent(
+    tmp_path: Path,
+    provider: Provider,
+    capsys: pytest.CaptureFixture[str],
+    rows: list[Row],
+    options: tuple[str, ...],
+    told: str,
+) -> None:
+    old = [{"id": f"q{n}", "prompt": f"{n}?", "gold": 1} for n in range(2)]
+    base = ("run", prompts(tmp_path, old), *solo(provider, "The answer is 1"), "--out", tmp_path / "base")
+    assert moa(*base) == 0
+    sent = provider.stats()["requests"]
+    new = prompts(tmp_path, [{**row, **change} for row, change in zip(old, [*rows, {}], strict=True)], "new.jsonl")
+    now = ("run", new, *solo(provider, "The answer is 2"), *options, "--out", tmp_path / "now")
+    assert moa(*now, "--baseline", tmp_path / "base") == 2
+    assert told in capsys.readouterr().err
+    assert provider.stats()["requests"] == sent
+    # Its own answers, graded as the run is, can be compared.
+    if "graded" in told:
+        again = ("run", new, "--drafts", tmp_path / "base/results.jsonl", *options, "--out", tmp_path / "again")
+        assert moa(*again) == 0
+        assert moa(*now, "--baseline", tmp_path / "again") == 1 - (told.count("right answers"))
+        assert moa("compare", tmp_path / "base", tmp_path / "now") == 2
+        assert told in capsys.readouterr().err
+
+
+def test_runs_with_other_criteria_or_another_verdict_of_a_jury_are_not_compared(
+    tmp_path: Path, provider: Provider, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = prompts(tmp_path, [{"id": f"q{n}", "prompt": f"{n}?"} for n in range(2)])
+    judges = [option for n in "45" for option in ("--judge", f"openai:say={quote(f'[[{n}]]', safe='')}")]
+    base = ("run", path, *solo(provider, "x"), *judges, "--judge-url", provider.url)
+    assert moa(*base, "--criteria", "Short.", "--out", tmp_path / "short") == 0
+    assert moa(*base, "--criteria", "Long.", "--out", tmp_path / "long") == 0
+    assert moa(*base, "--criteria", "Short.", "--majority", "--out", tmp_path / "most") == 0
+    capsys.readouterr()
+    for other, what in (("long", "criteria"), ("most", "majority")):
+        assert moa("compare", tmp_path / "short", tmp_path / other) == 2
+        assert f"they were graded differently ({what}): 2 of 2 shared prompts" in capsys.readouterr().err
+    # Rows of an earlier version do not say it.
+    rows = [json.loads(line) for line in (tmp_path / "long/results.jsonl").read_text().splitlines()]
+    old = write(tmp_path / "old.jsonl", [{k: v for k, v in row.items() if k != "criteria"} for row in rows])
+    assert moa("compare", tmp_path / "short", old) == 0
+
+
 def test_a_check_command_runs_without_a_shell(
     tmp_path: Path, provider: Provider, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -201,11 +201,11 @@ def test_tables_are_recorded_sets_too(tmp_path: Path) -> None:
     found = read_recorded(tmp_path / "long.csv")
     assert (found.models, found.samples.scores[:, :, 0].mean(axis=1).tolist()) == (["数", "b"], [1.0, 0.5])
     (tmp_path / "set").mkdir()
-    for model, wrong in (("a", 0), ("b", 1)):
+    for file, wrong in (("a.csv", 0), ("b.CSV", 1)):
         cells = [f"{n},{n},{'' if n == 3 else n + wrong}" for n in range(6)]
-        (tmp_path / f"set/{model}.csv").write_text("id,gold,answer\n" + "\n".join(cells) + "\n")
+        (tmp_path / "set" / file).write_text("id,gold,answer\n" + "\n".join(cells) + "\n")
     found = read_recorded(tmp_path / "set")
-    assert found.samples.scores[:, :, 0].sum(axis=1).tolist() == [5.0, 0.0]
+    assert (found.models, found.samples.scores[:, :, 0].sum(axis=1).tolist()) == (["a", "b"], [5.0, 0.0])
     assert found.rows[0][3][0].text == ""
 
 

@@ -12,11 +12,13 @@ from moa_graph.cli.eval.run import start
 from moa_graph.cli.eval.show import print_status
 from moa_graph.errors import InputError, MoAError
 from moa_graph.evals.benchmarks import Setup
-from moa_graph.evals.compare.pairs import compare, verdict
+from moa_graph.evals.compare.pairs import compare, incomparable, verdict
 from moa_graph.evals.compare.systems import ScoredSystem, load, named_apart
+from moa_graph.evals.data.files import Row
 from moa_graph.evals.prompts.bench import PromptOptions, own_benchmark, regression
 from moa_graph.evals.prompts.grade import Match
 from moa_graph.evals.prompts.questions import OwnPrompt
+from moa_graph.evals.prompts.results import grading
 from moa_graph.evals.reports.matrix import matrix_page
 from moa_graph.evals.session import Benchmark, FinishedRun
 
@@ -49,7 +51,10 @@ def run_prompts(
 
     def build(setup: Setup) -> Benchmark[OwnPrompt]:
         how = PromptOptions(cast("Match | None", match), check, check_timeout, criteria, repeats)
-        return own_benchmark(setup, path, how)
+        bench = own_benchmark(setup, path, how)
+        if baseline and before:
+            _require_comparable(_expected(bench, how, majority=choice.majority), before, baseline)
+        return bench
 
     chosen = replace(choice, judge=choice.judge or ["none"])
     outcome = start(f"prompts-{path.name.split('.json')[0]}", chosen, build)
@@ -66,6 +71,36 @@ def run_prompts(
             )
     if reason := regression(score, fail_under=fail_under):
         raise MoAError(f"regression: {reason}")
+
+
+def _expected(bench: Benchmark[OwnPrompt], how: PromptOptions, *, majority: bool) -> ScoredSystem:
+    """Return the results of a run that is not made yet, without their scores."""
+    rows: list[Row] = []
+    for item in bench.items:
+        row: Row = {"id": item.id, **({"gold": list(item.gold), "match": item.match} if item.gold else {})}
+        row |= {"passed": None} if how.check else {}
+        if bench.judges and (criteria := item.criteria or how.criteria):
+            row |= {"ratings": [judge.name for judge in bench.judges], "criteria": criteria, "majority": majority}
+        rows.append(row)
+    return ScoredSystem(
+        ("this run",),
+        "prompts",
+        frozenset(name for row in rows for name in row.get("ratings", ())) or frozenset({"right answers"}),
+        {(row["id"], 0): 0.0 for row in rows},
+        texts={item.id: item.text for item in bench.items},
+        grading={row["id"]: grading(row) for row in rows},
+    )
+
+
+def _require_comparable(now: ScoredSystem, before: ScoredSystem, baseline: Path) -> None:
+    """Refuse a baseline that this run's scores cannot be compared with, before anything is sent."""
+    if not now.texts.keys() & {key[0] for key in before.values}:
+        raise InputError("--baseline: the runs share no prompts")
+    if reason := incomparable(now, before):
+        raise InputError(
+            f"--baseline {baseline}: it cannot be compared with this run: {reason}. Answers to the same prompts are "
+            "graded again, without being paid for again, by --drafts with the baseline's results.jsonl"
+        )
 
 
 def _against(now: ScoredSystem, before: ScoredSystem) -> Mapping[str, float]:

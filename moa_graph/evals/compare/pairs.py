@@ -83,7 +83,25 @@ def incomparable(a: ScoredSystem, b: ScoredSystem) -> str | None:
             a.benchmark, "were judged against different reference outputs"
         )
         return f"they {what}: {differing} of {len(shared)} shared prompts differ"
-    return None
+    return _graded_apart(a, b)
+
+
+def _graded_apart(a: ScoredSystem, b: ScoredSystem) -> str | None:
+    """Return how two systems' answers to the same own prompts were graded differently; None when they were not."""
+    shared = sorted(a.grading.keys() & b.grading.keys(), key=str)
+    apart = {key: _differing(a.grading[key], b.grading[key]) for key in shared}
+    if not any(apart.values()):
+        return None
+    what = ", ".join(dict.fromkeys(name for names in apart.values() for name in names))
+    return (
+        f"they were graded differently ({what}): {sum(map(bool, apart.values()))} of {len(shared)} shared prompts, "
+        f"first {next(key for key, names in apart.items() if names)}"
+    )
+
+
+def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Return the names whose values differ; a name that one side does not know does not differ."""
+    return [name for name in one if name in other and one[name] != other[name]]
 
 
 def _list(names: frozenset[str]) -> str:

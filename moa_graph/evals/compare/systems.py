@@ -19,7 +19,7 @@ from moa_graph.evals.flask import scores as flask
 from moa_graph.evals.mt_bench import figures as mt_bench_figures
 from moa_graph.evals.mt_bench import pairs
 from moa_graph.evals.mt_bench import scores as mt_bench
-from moa_graph.evals.prompts.results import results_by_system
+from moa_graph.evals.prompts.results import grading, results_by_system
 
 Values = dict[tuple[Hashable, ...], float]
 NOT_RECORDED = "not recorded"
@@ -37,6 +37,7 @@ class ScoredSystem:
         references: Names of the references.
         texts: The reference of each prompt (a text, FLASK's skills), if the file has it.
         mode: The way of judging ("both orders"), or the set of the benchmark.
+        grading: How the answers to each own prompt were graded, as far as the file says.
         verdicts: Wins by key, if there are any.
         parts: Scores by part of the benchmark (a FLASK skill).
         categories: The category of each prompt, if there are several.
@@ -51,6 +52,7 @@ class ScoredSystem:
     references: frozenset[str] = frozenset()
     texts: Mapping[Any, str] = field(default_factory=dict)
     mode: str = ""
+    grading: Mapping[Any, Mapping[str, Any]] = field(default_factory=dict)
     verdicts: Mapping[tuple[Hashable, ...], bool] = field(default_factory=dict)
     parts: Mapping[str, Values] = field(default_factory=dict)
     categories: Mapping[Any, str] = field(default_factory=dict)
@@ -282,6 +284,7 @@ def _results(rows: Sequence[Row]) -> dict[str, ScoredSystem]:
             judges or frozenset({"right answers"}),
             values,
             texts={row["id"]: str(row.get("prompt", "")) for row in mine},
+            grading={row["id"]: grading(row) for row in mine},
             categories={row["id"]: row["tags"][0] for row in mine if row["tags"]},
             rows=mine,
         )

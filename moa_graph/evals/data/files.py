@@ -82,7 +82,10 @@ def read_text(path: Path) -> str:
 def _decoded(data: bytes, path: Path) -> str:
     encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
     try:
-        return data.decode(encoding)
+        text = data.decode(encoding)
+        if "\0" in text:
+            raise InputError(f"{path} has NUL characters, as UTF-16 without a byte order mark has. Save it as UTF-8")
+        return text
     except UnicodeDecodeError as error:
         if kind := _kind(data):
             raise InputError(f"{path} is not JSON but {kind}") from error
@@ -100,7 +103,8 @@ def read_rows(path: Path) -> list[Row]:
     if data.startswith(tables.PARQUET):
         return tables.parquet_rows(data, path, largest=LARGEST)
     text = _decoded(data, path)
-    if {".csv", ".tsv"} & set(path.suffixes) and not text.lstrip().startswith(("{", "[", "<")):
+    table = {".csv", ".tsv"} & {suffix.lower() for suffix in path.suffixes}
+    if table and not text.lstrip().startswith(("{", "[", "<")):
         return tables.csv_rows(text, str(path))
     if kind := _kind(text[:200].encode("utf-8", "replace")):
         raise InputError(f"{path} is not JSON but {kind}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,15 @@ PARQUET = b"PAR1"
 
 _LONGEST_FIELD = 1 << 24
 """Maximum characters of a field in CSV."""
+_LISTS = ("gold", "tags", "messages")
+"""Columns of own prompts that may hold a list, written as JSON."""
 
 
 def csv_rows(text: str, where: str) -> list[dict[str, Any]]:
-    """Return the rows of a CSV file with a header. Empty fields and empty rows are left out.
+    """Return the rows of a CSV file with a header. Empty fields and empty rows are left out, spaces around names too.
 
-    Fields are separated by commas, or by tabs or semicolons where the header has more of these.
+    Fields are separated by commas, or by tabs or semicolons where the header has more of these. Separators behind the
+    last field do not count.
 
     Raises:
         InputError: It has no header, a row has more fields than the header, or a quote is not closed.
@@ -29,17 +33,32 @@ def csv_rows(text: str, where: str) -> list[dict[str, Any]]:
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True, delimiter=max(",\t;", key=header.count))
     found = []
     try:
-        if not reader.fieldnames or len(set(reader.fieldnames)) < len(reader.fieldnames):
+        columns = [name.strip() for name in reader.fieldnames or ()]
+        while columns and not columns[-1]:
+            columns.pop()
+        if not columns or len(set(columns)) < len(columns):
             raise InputError(f"{where}: the first line must have the names of the columns, each once")
+        reader.fieldnames = columns
         for row in reader:
-            if None in row:
+            # Spreadsheets write separators behind the last field, and rows of separators behind the last one.
+            if any(value.strip() for value in row.pop(None, ())):
                 raise InputError(f"{where}:{reader.line_num} has more fields than the header")
             fields = {name: value for name, value in row.items() if value not in (None, "")}
-            # Spreadsheets write rows of separators behind the last one.
-            found += [fields] if any(value.strip() for value in fields.values()) else []
+            if any(value.strip() for value in fields.values()):
+                found.append({name: _cell(name, value) for name, value in fields.items()})
     except csv.Error as error:
         raise InputError(f"{where}:{reader.line_num} is not CSV: {error}") from error
     return found
+
+
+def _cell(column: str, cell: str) -> Any:
+    """Return the list of texts or of objects that a cell holds as JSON; else its text, such as the interval [1, 2]."""
+    try:
+        found = json.loads(cell) if column.lower() in _LISTS and cell.lstrip().startswith("[") else None
+    except (ValueError, RecursionError):
+        return cell
+    alike = isinstance(found, list) and found and any(all(isinstance(v, kind) for v in found) for kind in (str, dict))
+    return found if alike else cell
 
 
 def parquet_rows(data: bytes, path: Path, *, largest: int) -> list[dict[str, Any]]:

@@ -147,11 +147,15 @@ def _turn(message: Any, where: str) -> tuple[str, str]:
     return role, text
 
 
+def _blank(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
 def _gold(row: Row, where: str) -> tuple[str, ...]:
-    value = next((row[name] for name in GOLD if row.get(name) not in (None, "")), None)
+    value = next((row[name] for name in GOLD if name in row and not _blank(row[name])), None)
     if value is None:
         return ()
-    values = value if isinstance(value, list) else [value]
+    values = [each for each in value if not _blank(each)] if isinstance(value, list) else [value]
     if not values or any(isinstance(v, bool) or not isinstance(v, str | int | float) for v in values):
         raise InputError(f"{where}: the right answer must be text, a number, or a list of them, not {value!r}")
     # GSM8K's answers are a solution, and the number after "####".

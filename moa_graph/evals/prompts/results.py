@@ -33,6 +33,21 @@ def results_by_system(rows: Sequence[Row]) -> dict[str, list[Row]]:
     return found
 
 
+def grading(row: Row) -> dict[str, Any]:
+    """Return how a result was graded, as far as its row says: scores that differ in it cannot be compared."""
+    ratings = row.get("ratings")
+    if not (ratings or {"gold", "passed"} & row.keys()):
+        return {}
+    gold = row.get("gold") or []
+    return {
+        "right answers": sorted(map(str, gold if isinstance(gold, list) else [gold])),
+        "`match`": row.get("match") if gold else None,
+        "a check": "passed" in row,
+        # Rows of version 0.1.0 do not have them.
+        **{name: row[name] for name in ("criteria", "majority") if ratings and name in row},
+    }
+
+
 def _result(row: Row, where: str) -> Row:
     if missing := [name for name in _NEEDED if name not in row]:
         raise InputError(f"{where} has no {', '.join(missing)}: it is not a row of `moa eval run`")

@@ -104,7 +104,7 @@ class PromptsWork:
         criteria = item.criteria or self.criteria
         if self.judges and criteria:
             ratings = [partial(self._rating, judge, item, repeat, text, criteria) for judge in self.judges]
-            row["ratings"] = await at_once(done, ratings)
+            row |= {"criteria": criteria, "majority": self.majority, "ratings": await at_once(done, ratings)}
             read = [found["rating"] for found in row["ratings"] if found["rating"] is not None]
             unread = not read
             grades += [] if unread else [self._verdict(read)]

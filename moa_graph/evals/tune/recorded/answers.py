@@ -63,7 +63,7 @@ def model_files(folder: Path) -> dict[str, Path]:
     """
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.name.endswith(_SUFFIXES) and not path.name.startswith("."):
+        if path.name.lower().endswith(_SUFFIXES) and not path.name.startswith("."):
             if set_name(path) in found:
                 raise InputError(f"{folder}: two files are named {set_name(path)}; a model has one file")
             found[set_name(path)] = path
@@ -170,6 +170,6 @@ def _sampled(answers: list[Any], row: Row, gold: tuple[str, ...], where: str) ->
 def set_name(path: Path) -> str:
     """Return the name of a set or of a model: its file's, without the ending."""
     for suffix in _SUFFIXES:
-        if path.name.endswith(suffix):
-            return path.name.removesuffix(suffix)
+        if path.name.lower().endswith(suffix):
+            return path.name[: -len(suffix)]
     return path.name
