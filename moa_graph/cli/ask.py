@@ -33,6 +33,7 @@ from moa_graph.cli.options import (
     examples,
 )
 from moa_graph.cli.output.messages import message, output
+from moa_graph.cli.resumable import TERMINATED
 from moa_graph.cli.source import Server, server
 from moa_graph.costs.amounts import number_of
 from moa_graph.errors import InputError, MoAError
@@ -187,9 +188,11 @@ def _logged(
         result = ask(source, messages, context, view)
     except (MoAError, Interrupted) as exc:
         partial = getattr(exc, "answer", "")
-        reason = "interrupted" if isinstance(exc, Interrupted) else error_text(exc)
+        reason = str(exc) if isinstance(exc, Interrupted) else error_text(exc)
         log.add(before.id, named, text, partial or None, exc.drafts, None, error=reason)
         _keep(save, text, reason, exc.drafts, partial)
+        if isinstance(exc, Interrupted) and exc.terminated:
+            raise typer.Exit(TERMINATED) from None
         raise
     log.add(before.id, named, text, result.answer, result.drafts, result.record)
     return result, messages

@@ -28,6 +28,7 @@ from moa_graph.cli.options import (
     examples,
 )
 from moa_graph.cli.output.messages import message
+from moa_graph.cli.resumable import TERMINATED
 from moa_graph.costs.amounts import number_of
 from moa_graph.errors import MoAError
 
@@ -128,6 +129,8 @@ def _turn(talk: Conversation, line: str) -> None:
             _ask(talk, line[1:] if line.startswith("//") else line)
     except Interrupted as exc:
         paid = sum(1 for draft in exc.drafts if draft["text"])
+        if exc.terminated:
+            raise typer.Exit(TERMINATED) from None
         kept = f"; {number_of(paid, 'draft')} kept: /drafts shows, /retry asks again" if paid else ""
         message(f"interrupted{kept}")
     except KeyboardInterrupt:

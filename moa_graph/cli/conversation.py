@@ -74,7 +74,7 @@ class Conversation:
 
         Raises:
             MoAError: There is no answer.
-            Interrupted: Ctrl-C was pressed.
+            Interrupted: Ctrl-C was pressed, or SIGTERM was received.
         """
         asked = [*self.messages, {"role": "user", "content": question}]
         self.question, self.drafts = question, []
@@ -82,7 +82,7 @@ class Conversation:
             result = ask(self.mixture, asked, self.wanted, View(raw=self.raw))
         except (MoAError, Interrupted) as exc:
             self.drafts = list(exc.drafts)
-            reason = "interrupted" if isinstance(exc, Interrupted) else error_text(exc)
+            reason = str(exc) if isinstance(exc, Interrupted) else error_text(exc)
             self.log.add(
                 self.id, self.source, question, getattr(exc, "answer", "") or None, self.drafts, None, error=reason
             )

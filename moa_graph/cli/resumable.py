@@ -1,4 +1,4 @@
-"""Runs that the same command continues after Ctrl-C and after SIGTERM."""
+"""Runs that end in order on Ctrl-C and on SIGTERM, and keep what was paid for."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import typer
 
 from moa_graph.cli.output.messages import message
 
-__all__ = ["TERMINATED", "Runner", "resumable"]
+__all__ = ["TERMINATED", "Runner", "resumable", "terminable"]
 
 T = TypeVar("T")
 
@@ -56,11 +56,27 @@ class Runner:
 
 
 @contextmanager
+def terminable() -> Iterator[Runner]:
+    """Have SIGTERM cancel a run, because supervisors, containers, `timeout` and `kill` send it.
+
+    Outside the main thread, signals are left alone.
+
+    Yields:
+        What runs the coroutine.
+    """
+    runner = Runner()
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, runner.terminate) if main else None
+    try:
+        yield runner
+    finally:
+        if main:
+            signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+@contextmanager
 def resumable(way_on: str) -> Iterator[Runner]:
     """End the run in order on Ctrl-C and on SIGTERM, and then print how it is resumed.
-
-    SIGTERM does what Ctrl-C does, because supervisors, containers and `kill` send it. Outside the main thread, signals
-    are left alone.
 
     Args:
         way_on: Where the paid calls are and how to resume.
@@ -72,16 +88,11 @@ def resumable(way_on: str) -> Iterator[Runner]:
         typer.Exit: SIGTERM was received.
         KeyboardInterrupt: Ctrl-C was pressed.
     """
-    runner = Runner()
-    main = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, runner.terminate) if main else None
-    try:
-        yield runner
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        message(way_on)
-        if runner.terminated:
-            raise typer.Exit(TERMINATED) from None
-        raise
-    finally:
-        if main:
-            signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+    with terminable() as runner:
+        try:
+            yield runner
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            message(way_on)
+            if runner.terminated:
+                raise typer.Exit(TERMINATED) from None
+            raise

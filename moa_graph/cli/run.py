@@ -13,6 +13,7 @@ from moa_graph.cli.langsmith import quiet_traces
 from moa_graph.cli.output.drafts import WIDE, DraftCollector, beside, plain, print_drafts
 from moa_graph.cli.output.progress import Progress
 from moa_graph.cli.output.receipts import report_end
+from moa_graph.cli.resumable import terminable
 from moa_graph.cli.source import Server, opened
 
 if TYPE_CHECKING:
@@ -35,16 +36,17 @@ class Answered(NamedTuple):
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C during a run.
+    """Ctrl-C or SIGTERM during a run.
 
     Attributes:
         drafts: The drafts received so far.
         answer: The part of the answer received so far.
+        terminated: Whether it was SIGTERM.
     """
 
-    def __init__(self, drafts: list[Draft], answer: str) -> None:
-        super().__init__()
-        self.drafts, self.answer = drafts, answer
+    def __init__(self, drafts: list[Draft], answer: str, *, terminated: bool = False) -> None:
+        super().__init__("terminated" if terminated else "interrupted")
+        self.drafts, self.answer, self.terminated = drafts, answer, terminated
 
 
 class Watcher(Protocol):
@@ -156,24 +158,25 @@ def ask(source: Mixture | Server, messages: Sequence[Any], context: MoAContext, 
 
     Raises:
         MoAError: As the graphs of `create_moa` do.
-        Interrupted: Ctrl-C was pressed.
+        Interrupted: Ctrl-C was pressed, or SIGTERM was received.
     """
     quiet_traces()
     _warm(source)
     console = _terminal() if view.answer and not view.raw and sys.stdout.isatty() else None
     printer = AnswerPrinter(console) if view.answer else None
     # Entered before the loop, because the table must be closed before the first word of the answer.
-    with Progress() if view.live else nullcontext() as progress:
+    with Progress() if view.live else nullcontext() as progress, terminable() as runner:
         collector = DraftCollector(_shower(view, console, printer, progress))
         watchers: list[Watcher] = [w for w in (progress, collector, printer) if w is not None]
         try:
-            result = asyncio.run(_ask(source, messages, context, watchers))
-        except KeyboardInterrupt:
+            result = runner.run(_ask(source, messages, context, watchers))
+        except (KeyboardInterrupt, asyncio.CancelledError):
             if progress:
                 progress.stop()
             if printer:
                 printer.close()
-            raise Interrupted(collector.drafts, printer.text if printer else "") from None
+            text = printer.text if printer else ""
+            raise Interrupted(collector.drafts, text, terminated=runner.terminated) from None
     collector.show(result.drafts)
     if printer:
         printer.finish(result)

@@ -52,6 +52,21 @@ def wildbench(n: int = 10, score: Any = "7", **fields: Any) -> list[Row]:
     return [{"session_id": f"s{number}", **row, **fields} for number in range(n)]
 
 
+@pytest.mark.parametrize(
+    ("args", "rows", "told"),
+    [
+        (JUDGMENTS, [*rated(), rating(82, 1, 76)], "m: 1 rating could not be read; question 82, turn 1"),
+        (SCORE, [*wildbench(), {**wildbench()[0], "session_id": "odd", "parsed_result": {"score": "?"}}],
+         "1 score could not be read; row 11"),
+    ],
+)  # fmt: skip
+def test_one_that_cannot_be_read_is_counted_in_the_singular(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], args: tuple[str, ...], rows: list[Row], told: str
+) -> None:
+    assert moa(*args, write(tmp_path / "a.jsonl", rows)) == 0
+    assert told in capsys.readouterr().err
+
+
 # Encodings and containers.
 
 

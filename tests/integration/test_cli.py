@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from moa_graph.cli import COMMANDS, main
+from moa_graph.cli.log import Log
 from moa_graph.cli.output.export import WRITERS
 from tests.provider import Provider
 
@@ -248,6 +249,34 @@ def test_ctrl_c_ends_with_130_and_no_traceback_and_closes_every_request(provider
     assert run.returncode == 130 and not out and b"Traceback" not in err and b"interrupted" in err
     provider.wait(lambda stats: stats["in_flight"] == 0)
     assert (provider.stats()["disconnected"], provider.stats()["requests"]) == (3, 3)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGTERM ends a process on Windows")
+@pytest.mark.parametrize("command", ["ask", "chat"])
+def test_sigterm_keeps_the_paid_drafts_as_ctrl_c_does(
+    provider: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """`timeout` and supervisors send it. The drafts are in the log, and in the file of --save."""
+    monkeypatch.setenv("MOA_HOME", str(tmp_path))
+    kept = tmp_path / "kept.json"
+    asked = ["--save", str(kept)] if command == "ask" else []
+    argv = [sys.executable, "-m", "moa_graph", command, "-f", mixture(provider, "a", "b", aggregator="c-hang"), *asked]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
+        assert run.stdin
+        # `moa ask` reads its standard input to the end; the end of the input would end the chat.
+        run.stdin.write(b"hi\n")
+        run.stdin.flush()
+        if command == "ask":
+            run.stdin.close()
+            run.stdin = None
+        provider.wait(lambda stats: stats["requests"] == 3 and stats["in_flight"] == 1, 60)
+        run.send_signal(signal.SIGTERM)
+        _, err = run.communicate(timeout=60)
+    assert run.returncode == 143 and b"Traceback" not in err and f"moa {command}: terminated".encode() in err
+    provider.wait(lambda stats: stats["in_flight"] == 0)
+    assert command == "chat" or [draft["status"] for draft in json.loads(kept.read_text())["drafts"]] == ["ok", "ok"]
+    (entry,) = Log.open().entries()
+    assert [draft["status"] for draft in entry.drafts] == ["ok", "ok"] and entry.error == "terminated"
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")

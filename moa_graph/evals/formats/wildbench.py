@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from moa_graph.costs.amounts import number_of
 from moa_graph.errors import InputError
 from moa_graph.evals.data import fields
 from moa_graph.evals.data.fields import Once, UnreadableError, identifier
@@ -84,5 +85,5 @@ def wildbench_figures(rows: Sequence[tuple[int, Row]]) -> Figures:
         "duplicates": once.duplicates,
         "parse_failures": len(kept) - len(read),
         "cautions": cautions({"interval": width}),
-        "notes": [f"{len(kept) - len(read)} scores could not be read; {first}"] if first else [],
+        "notes": [f"{number_of(len(kept) - len(read), 'score')} could not be read; {first}"] if first else [],
     }

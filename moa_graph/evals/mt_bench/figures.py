@@ -53,7 +53,7 @@ def _single(members: Sequence[mt_bench.Judgment], known: Mapping[Any, str]) -> F
     score = mt_bench.score(members, categories=known)
     notes = [_incomplete(members, known)]
     if unreadable := mt_bench.first_unreadable(mt_bench.unique(members)[0]):
-        notes.append(f"{score.parse_failures} ratings could not be read; {unreadable}")
+        notes.append(f"{number_of(score.parse_failures, 'rating')} could not be read; {unreadable}")
     return {
         "judge": members[0].judge or None,
         "score": score.score,
