@@ -251,6 +251,18 @@ def test_a_jury_rates_by_the_users_criteria(
     assert moa("run", path, *solo(provider, "x"), "--criteria", "Rhymes.", "--out", tmp_path / "no") == 2
 
 
+def test_the_drafts_of_several_repetitions_say_which_one_is_shown(
+    tmp_path: Path, provider: Provider, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = prompts(tmp_path, [{"id": f"q{n}", "prompt": f"{n}?", "gold": "5"} for n in range(2)])
+    asked = ("run", path, "--file", mixture(tmp_path, provider), "--repeats", 3, "--out", tmp_path / "run")
+    assert moa(*asked) == 0
+    told = "the run has 3 repetitions; the figures are of the first one"
+    figures, err = printed(capsys, "drafts", tmp_path / "run", "--out", tmp_path / "out")
+    assert figures["notes"] == [told] and f"warning: {told}" in err
+    assert f"{told[1:]}." in (tmp_path / "out/report.md").read_text()
+
+
 def test_repeats_have_a_mean_and_a_deviation(
     tmp_path: Path, provider: Provider, capsys: pytest.CaptureFixture[str]
 ) -> None:

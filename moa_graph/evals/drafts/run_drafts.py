@@ -29,12 +29,14 @@ class RunDrafts:
         answers: The answers by prompt.
         prompts: The text of each prompt, to join by.
         results: Rows of own prompts, with right answers.
+        repeats: The number of the run's repetitions, of which these are the first one.
     """
 
     drafts: Mapping[str, Sequence[Row]]
     answers: Mapping[str, str]
     prompts: Mapping[str, str]
     results: Sequence[Row] = ()
+    repeats: int = 1
 
     @property
     def proposers(self) -> list[str]:
@@ -51,7 +53,9 @@ def read_drafts(folder: Path) -> RunDrafts:
     path = folder / DRAFTS
     if not path.is_file():
         raise InputError(f"{folder} has no {DRAFTS}: only the run of a mixture has drafts")
-    rows = [row for row in read_rows(path) if not row.get("repeat")]
+    whole = read_rows(path)
+    repeats = 1 + max((int(row.get("repeat") or 0) for row in whole), default=0)
+    rows = [row for row in whole if not row.get("repeat")]
     if any("prompt" not in row for row in rows):
         raise InputError(f"{path} is from an earlier version: repeat the run's command; recorded calls are reused")
     last = max((int(row["layer"]) for row in rows), default=0)
@@ -63,7 +67,7 @@ def read_drafts(folder: Path) -> RunDrafts:
     prompts = {_name(row): str(row["prompt"]) for row in rows}
     results = [row for row in _rows(folder / "results.jsonl") if not row.get("repeat")]
     if results:
-        return RunDrafts(drafts, {str(row["id"]): str(row["answer"]) for row in results}, prompts, results)
+        return RunDrafts(drafts, {str(row["id"]): str(row["answer"]) for row in results}, prompts, results, repeats)
     said = _answers(folder)
     known = {name: said.get((row["item"], row["turn"]), said.get(row["prompt"])) for name, row in _first(rows).items()}
     return RunDrafts(drafts, {name: text for name, text in known.items() if text is not None}, prompts)
@@ -145,6 +149,9 @@ def draft_figures(run: RunDrafts) -> Figures:
             "distinct_2": _mean([diversity.distinct(found, 2) for found in several]),
         },
         "copying": {name: _copying(run, name) for name in run.proposers},
+        "notes": [f"the run has {run.repeats} repetitions; the figures are of the first one"]
+        if run.repeats > 1
+        else [],
     }
     if graded := [row for row in run.results if row.get("gold")]:
         figures["ensemble"] = _ensemble(run, graded)
