@@ -41,17 +41,20 @@ async def standstill(base: str) -> list[Row]:
             rows.append(row(key, title, worst, "ms", LONGEST_MS))
     text = "word " * (REQUEST_BYTES // 5)
     many = [{"role": "user", "content": "x"}] * MESSAGES
-    bodies = {
-        "19mb": json.dumps({"model": "moa", "messages": [{"role": "user", "content": text}]}).encode(),
-        "messages": json.dumps({"model": "moa", "messages": many}).encode(),
+    question = {"role": "user", "content": "Why?"}
+    conversations = {
+        "19mb": ("", [{"role": "user", "content": text}]),
+        "answer": (", an answer in the conversation", [question, {"role": "assistant", "content": text}, question]),
+        "messages": ("", many),
     }
-    for name, body in bodies.items():
+    for name, (what, messages) in conversations.items():
+        body = json.dumps({"model": "moa", "messages": messages}).encode()
         worst = []
         for _ in range(3):
             async with _served(base) as port, LoopWatch() as watch:
                 status = await asyncio.to_thread(_post, port, body)
             worst.append(watch.freeze_ms)
-        title = f"standstill, a request of {len(body) / 1e6:.0f} MB to `moa serve` (status {status})"
+        title = f"standstill, a request of {len(body) / 1e6:.0f} MB to `moa serve`{what} (status {status})"
         rows.append(row(f"standstill_serve_{name}", title, worst, "ms", LONGEST_MS))
     return rows
 
