@@ -34,22 +34,14 @@ def save(text: str, places: list[int]) -> str:
 async def serving(arguments: str, size: int) -> AsyncIterator[str]:
     """A server whose model "calls" streams one call with `arguments`, in pieces of `size` characters."""
 
-    async def reply(request: web.Request) -> web.StreamResponse:
+    # Made beforehand: the server runs in the event loop that is watched.
+    called, said = replies(arguments, size), replies(None, size)
+
+    async def reply(request: web.Request) -> web.Response:
         asked = await request.json()
-        call = {"index": 0, "id": "c1", "type": "function", "function": {"name": "save", "arguments": ""}}
-        parts = [
-            {"index": 0, "function": {"arguments": arguments[n : n + size]}} for n in range(0, len(arguments), size)
-        ]
-        deltas = (
-            [{"tool_calls": [each]} for each in [call, *parts]] if asked["model"] == "calls" else [{"content": "ok"}]
-        )
-        if not asked.get("stream"):
-            call["function"] = {"name": "save", "arguments": arguments}
-            message = {"content": None, "tool_calls": [call]} if asked["model"] == "calls" else {"content": "ok"}
-            return web.json_response(completion("message", {"role": "assistant", **message}, "stop"))
-        chunks = [completion("delta", delta, None) for delta in deltas] + [completion("delta", {}, "stop")]
-        lines = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks)
-        return web.Response(text=lines + "data: [DONE]\n\n", content_type="text/event-stream")
+        whole, streamed = called if asked["model"] == "calls" else said
+        kind = "text/event-stream" if asked.get("stream") else "application/json"
+        return web.Response(body=streamed if asked.get("stream") else whole, content_type=kind)
 
     app = web.Application()
     app.router.add_post("/v1/chat/completions", reply)
@@ -58,6 +50,23 @@ async def serving(arguments: str, size: int) -> AsyncIterator[str]:
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     yield f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
     await runner.cleanup()
+
+
+def replies(arguments: str | None, size: int) -> tuple[bytes, bytes]:
+    """A whole reply and a streamed one: "ok", or a call with these arguments."""
+    if arguments is None:
+        message: dict[str, Any] = {"content": "ok"}
+        deltas = [message]
+    else:
+        call = {"id": "c1", "type": "function", "function": {"name": "save", "arguments": arguments}}
+        message = {"content": None, "tool_calls": [call]}
+        pieces = [arguments[n : n + size] for n in range(0, len(arguments), size)]
+        deltas = [{"tool_calls": [{**call, "index": 0, "function": {"name": "save", "arguments": ""}}]}]
+        deltas += [{"tool_calls": [{"index": 0, "function": {"arguments": piece}}]} for piece in pieces]
+    chunks = [completion("delta", delta, None) for delta in deltas] + [completion("delta", {}, "stop")]
+    lines = [f"data: {json.dumps(chunk)}\n\n" for chunk in chunks]
+    whole = completion("message", {"role": "assistant", **message}, "stop")
+    return json.dumps(whole).encode(), "".join([*lines, "data: [DONE]\n\n"]).encode()
 
 
 def completion(part: str, given: dict[str, Any], reason: str | None) -> dict[str, Any]:
