@@ -63,7 +63,7 @@ async def json_body(request: Request, limit: int) -> dict[str, Any]:
 
 
 async def body_bytes(request: Request, limit: int, *, lists: int = MAX_VALUES, plain: int = MAX_PLAIN) -> bytes:
-    """Return the bytes of the request's body, of which nothing but the number of its values is checked.
+    """Return the bytes of the request's body. Only the number of its values and its encoding are checked.
 
     Args:
         request: The request.
@@ -72,7 +72,7 @@ async def body_bytes(request: Request, limit: int, *, lists: int = MAX_VALUES, p
         plain: The most other values.
 
     Raises:
-        Problem: 408, 413 or 415, as for `json_body`.
+        Problem: 408, 413 or 415, as for `json_body`; 400 when it is not UTF-8 or the client has left.
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise Problem(415, "Send JSON, with the header Content-Type: application/json.", code="content_type")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
+import operator
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 from aiohttp import web
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
+from pydantic import SecretStr
 
 from moa_graph import ChatMoA, MoAContext, create_moa
 from tests.loop_watch import LoopWatch
@@ -81,7 +84,7 @@ async def test_hostile_arguments_do_not_stop_the_event_loop(name: str, size: int
     async with serving(HOSTILE[name], size) as url:
         given: Any = {"model": "openai:calls", "base_url": url}
         if client == "sdk":
-            given = ChatOpenAI(model="calls", base_url=url, api_key="k")  # type: ignore[arg-type]
+            given = ChatOpenAI(model="calls", base_url=url, api_key=SecretStr("k"))
         sibling = {"model": "openai:other", "base_url": url}
         graph = create_moa(proposers=[given, sibling], aggregator=sibling)
         await graph.ainvoke({"messages": "What is imported by the first call does not count."})
@@ -99,7 +102,7 @@ async def test_long_valid_arguments_arrive_whole(size: int) -> None:
         model = ChatMoA(proposers=[sibling], aggregator=caller).bind_tools([save])
         whole = await model.ainvoke("Save it.")
         parts = [part async for part in model.astream("Save it.")]
-    streamed = parts[0].__add__(parts[1:])  # type: ignore[arg-type]
+    streamed = functools.reduce(operator.add, parts)
     for answer in (whole, streamed):
         (call,) = answer.tool_calls
         assert call["name"] == "save"

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessageChunk
+from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.utils import json as langchain_json
 
@@ -30,24 +31,24 @@ VALUES = st.recursive(
 )
 
 
-def piece(args: str | None, index: Any = 0, name: str | None = None, id_: str | None = None) -> dict[str, Any]:
-    return {"name": name, "args": args, "id": id_, "index": index, "type": "tool_call_chunk"}
+def piece(args: str | None, index: Any = 0, name: str | None = None, id_: str | None = None) -> ToolCallChunk:
+    return tool_call_chunk(name=name, args=args, id=id_, index=index)
 
 
-def checked(pieces: list[dict[str, Any]]) -> list[AIMessageChunk]:
+def checked(pieces: list[ToolCallChunk]) -> list[AIMessageChunk]:
     """The chunks of a stream with these pieces, one each. LangChain has not parsed them."""
     made, arguments = [AIMessageChunk("", id="r") for _ in pieces], CheckedArguments()
 
     async def check() -> None:
         for chunk, each in zip(made, pieces, strict=True):
-            chunk.tool_call_chunks.append(each)  # type: ignore[arg-type]
+            chunk.tool_call_chunks.append(each)
             await arguments.check(chunk)
 
     asyncio.run(check())
     return made
 
 
-def passed(pieces: list[dict[str, Any]]) -> list[Any]:
+def passed(pieces: list[ToolCallChunk]) -> list[Any]:
     return [piece for chunk in checked(pieces) for piece in chunk.tool_call_chunks]
 
 
@@ -171,8 +172,8 @@ def test_joined_pieces_are_not_parsed(decoded: list[int], monkeypatch: pytest.Mo
     joining = chunks.Joining()
     for at in range(0, len(text), 400):
         message = AIMessageChunk("", id="r")
-        message.tool_call_chunks.append(piece(text[at : at + 400]))  # type: ignore[arg-type]
+        message.tool_call_chunks.append(piece(text[at : at + 400]))
         assert joining.add(ChatGenerationChunk(message=message)) == []
     (whole,) = joining.rest()
-    assert whole.message.tool_call_chunks[0]["args"] == text  # type: ignore[attr-defined]
+    assert isinstance(whole.message, AIMessageChunk) and whole.message.tool_call_chunks[0]["args"] == text
     assert decoded[0] == 0

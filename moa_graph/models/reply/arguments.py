@@ -49,9 +49,10 @@ _Next = Literal["value", "item", "key", "first key", "colon", "comma", "end"]
 class CheckedArguments:
     """Checks the tool calls of one stream, piece by piece.
 
-    What is passed on begins JSON, with one character for each white space between values. Text that cannot continue
-    JSON is passed on only while all calls with such text are short together, `LONG_PIECE` characters. The rest is
-    omitted, and the call remains invalid. A repetition of complete arguments is omitted too.
+    The arguments that are passed on are a beginning of JSON, with one character for each white space between values.
+    Text that cannot continue the JSON is passed on only if all calls with such text have at most `LONG_PIECE`
+    characters in total. Otherwise it is omitted, and the call remains invalid. When a server repeats complete
+    arguments, the repetition is omitted too.
     """
 
     def __init__(self) -> None:

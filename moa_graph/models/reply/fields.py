@@ -234,8 +234,9 @@ def _cost_in(usage: Mapping[str, Any]) -> float | None:
 
 
 def _dollars(cost: object) -> float | None:
-    valid = isinstance(cost, (int, float)) and not isinstance(cost, bool) and 0 <= cost < 1e9 and math.isfinite(cost)
-    return float(cost) if valid else None  # type: ignore[arg-type]  # a number
+    if isinstance(cost, (int, float)) and not isinstance(cost, bool) and 0 <= cost < 1e9 and math.isfinite(cost):
+        return float(cost)
+    return None
 
 
 class _TooMuch(Exception):

@@ -265,6 +265,12 @@ def _keep(message: Any, given: Any, cost: float | None, *, error: Any = None) ->
         message.additional_kwargs["refusal"] = refusal
 
 
+_LONG_ANSWER: Final = 1000
+"""Characters of an answer in the conversation that LangChain searches in 50 microseconds."""
+_SHORT: Final = AIMessage("short")
+"""Stands for a long answer that has nothing but its text."""
+
+
 def _is_long_answer(turn: BaseMessage) -> bool:
     return isinstance(turn, AIMessage) and isinstance(turn.content, str) and len(turn.content) > _LONG_ANSWER
 
@@ -279,13 +285,6 @@ def _short(turn: Any) -> BaseMessage:
         short: BaseMessage = turn.model_copy(update={"content": _SHORT.content})
         return short
     return _SHORT
-
-
-_SHORT: Final = AIMessage("short")
-
-
-_LONG_ANSWER: Final = 1000
-"""Characters of an answer in the conversation that LangChain searches in 50 microseconds."""
 
 
 def _extras_of(messages: Iterable[Any]) -> dict[str, Any]:
