@@ -106,7 +106,9 @@ def _freezes(browser: Any) -> Row:
             opened.goto(f"{server.url}/moa")
             opened.wait_for_function("() => document.querySelector('#mixture').options.length > 0")
             longest.append(_longest(browser, opened, partial(_ask, opened, name)))
-            longest.append(_longest(browser, opened, opened.reload))
+            address = opened.url
+            opened.goto("about:blank")  # so that what the browser does to leave the old document is not counted
+            longest.append(_longest(browser, opened, partial(opened.goto, address)))
             context.close()
     return row("page_longest_task", "longest task of the page with 60,000 characters", [max(longest)], "ms", 50.0)
 

@@ -489,6 +489,59 @@ def test_a_long_text_is_placed_in_slices(page):
     assert len(found["added"]) > 20 and max(found["added"]) <= 1_000
 
 
+READINGS = """async (text) => {
+  await loadReader();
+  const read = [];
+  const whole = describe;
+  describe = (part, links) => { read.push(part.length); return whole(part, links); };
+  const view = growing();
+  document.body.append(view.node);
+  view.update(text, true);
+  while (view.node.ariaBusy) await pause();
+  describe = whole;
+  return { read, rows: view.node.querySelectorAll("tr").length, more: view.node.querySelectorAll("button").length };
+}"""
+
+
+def test_a_text_that_is_opened_is_read_in_steps(page):
+    """To read a table of 60,000 characters at once takes longer than the limit of a task, before it is compiled."""
+    table = "| a | b |\n|---|---|\n" + "\n".join(f"| row {n} | **x** |" for n in range(2_500))
+    found = page.evaluate(READINGS, table)
+    assert (found["rows"], found["more"]) == (2_501, 0)
+    assert found["read"][0] <= 20_000 and found["read"] == sorted(found["read"]) and found["read"][-1] == len(table)
+
+
+def test_targets_of_links_that_are_defined_at_the_end_are_found(page):
+    """The first paragraphs are firm when the end arrives, in one update or in several."""
+    text = "see [the page][1]\n\n" + "\n\n".join(f"Paragraph {n} of many." for n in range(2_000))
+    assert len(text) > 40_000
+    made = """async (parts) => {
+      await loadReader();
+      const view = growing();
+      for (const [at, part] of parts.entries()) view.update(part, at === parts.length - 1);
+      while (view.node.ariaBusy) await pause();
+      return [...view.node.querySelectorAll("a")].map((each) => each.textContent);
+    }"""
+    whole = f"{text}\n\n[1]: https://example.org/a"
+    assert page.evaluate(made, [whole]) == ["the page"]
+    assert page.evaluate(made, [text, whole]) == ["the page"]
+
+
+def test_a_complete_draft_is_not_placed_again(page):
+    """To place a long text again is to lay out all of it again."""
+    ask(page, "held", wait=False)
+    page.wait_for_selector(".card .md p")
+    page.evaluate("""() => {
+      const text = document.querySelector(".card .md");
+      globalThis.moved = 0;
+      new MutationObserver((list) => { for (const { addedNodes } of list) moved += [...addedNodes].includes(text); })
+        .observe(text.parentNode, { childList: true });
+    }""")
+    page.click("#stop")
+    page.wait_for_selector("#send:visible")
+    assert texts(page, ".card .chip") == ["stopped"] and page.evaluate("moved") == 0
+
+
 @pytest.mark.parametrize(
     ("text", "selector", "said"),
     [

@@ -26,6 +26,11 @@ def test_the_page_is_at_most_60_kilobytes_and_holds_no_library():
     assert "markdownit=" not in whole_page() and "markdownit=" in further_scripts()["reader"]
 
 
+def test_comments_are_not_sent_and_strings_stay():
+    source = 'const a = 1; // a count\n  // why\nconst b = "x // y"; // z\nconst c = "x // y";\n'
+    assert document._compact(source) == 'const a = 1;\nconst b = "x // y";\nconst c = "x // y";'
+
+
 @pytest.mark.parametrize("kind", Kind)
 def test_no_script_can_end_its_element(kind):
     """Nothing inside an inline script is read as HTML, and every script that the policy names is whole."""

@@ -129,7 +129,8 @@ function cardView(turn, first, onVote, onRetry) {
       shown = source;
       render.cancel();
       text.update(draft.text, true, !node.classList.contains("open"));
-      clip.replaceChildren(...(draft.error ? [el("p", { class: "error" }, draft.error)] : []), text.node);
+      // Left in place where it is alone: to put it there again is to lay it out again.
+      if (draft.error || clip.firstChild !== text.node) clip.replaceChildren(...(draft.error ? [el("p", { class: "error" }, draft.error)] : []), text.node);
       clip.classList.remove("grows");
     }
   }

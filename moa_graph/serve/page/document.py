@@ -39,6 +39,7 @@ _MORE = (
 """The scripts that are loaded at their first use. Classic scripts of one document share one scope."""
 _LIBRARY = "markdown_it/markdown-it.umd.min.js"
 _CSS_SPACE = re.compile(r"\s*([{};])\s*|(?<=[:,])[ ]+")
+_COMMENT = re.compile(r"""\s+// [^"'`]*$""")
 _STRICT = '"use strict";\n'
 
 
@@ -87,8 +88,11 @@ def _joined(names: tuple[str, ...]) -> str:
 
 
 def _compact(text: str) -> str:
-    """Return the text without indents, empty lines and whole-line comments. No string of the page spans lines."""
-    lines = (line.strip() for line in text.splitlines())
+    """Return the text without indents, empty lines and comments. No string of the page spans lines.
+
+    A comment behind code is left where a quote follows its slashes: these may be inside a string.
+    """
+    lines = (_COMMENT.sub("", line.strip()) for line in text.splitlines())
     return "\n".join(line for line in lines if line and not line.startswith("//"))
 
 

@@ -4,6 +4,7 @@
 const PART = 60_000; // characters that are shown at once; the rest follows on request
 const GLANCE = 6_000; // characters of a closed card, which shows fewer
 const NODES = 200; // of one slice: to lay them out takes longer than to make them
+const STEP = 20_000; // characters that are read in one task: a table of all that are shown takes longer than a frame
 
 // A description is a text, or {tag, props, children}. With a `key`, the children come from `lazy()` when they are needed,
 // and descriptions with equal keys have equal children.
@@ -15,8 +16,10 @@ function place(node, at, made) {
   else node.append(made);
 }
 
-// Turn the children of `node`, which `have` describes, into `want`. Each step leaves `have` true.
+// Turn the children of `node`, which `have` describes, into `want`. Each step leaves `have` true. What is too many goes
+// first, so that it is not laid out again.
 function* patch(node, have, want) {
+  for (; have.length > want.length; have.pop()) node.lastChild.remove();
   for (const [at, wanted] of want.entries()) {
     const old = have[at];
     if (old === wanted || old?.of === wanted) continue;
@@ -39,7 +42,6 @@ function* patch(node, have, want) {
     }
     Object.assign(have[at], { key, of: wanted });
   }
-  for (; have.length > want.length; have.pop()) node.lastChild.remove();
 }
 
 // The text so far as it is written, until the Markdown reader is loaded.
@@ -55,6 +57,8 @@ function growing(top = 4) {
   let complete = false;
   let brief = false;
   let limit = PART;
+  let reach = STEP; // characters of the next reading; with each it reaches further
+  let unread = false; // whether another reading follows
   let firm = 0; // blocks that cannot change any more
   let done = 0; // the characters of these
   let links = { top }; // the level of its first heading, and what the reader keeps of its beginning
@@ -65,19 +69,23 @@ function growing(top = 4) {
   function update(text, over = false, glance = false) {
     text = text.replace(/\r\n?/g, "\n");
     const known = text.startsWith(source.slice(0, done));
-    if (!known) [limit, links] = [PART, { top }];
+    if (!known) [limit, reach, links] = [PART, STEP, { top }];
     // Links may come before the definition of their target, so a complete text with definitions is read again.
     // So is the beginning when fewer characters than before are shown.
     if (!known || (over && links.references) || (glance && done > GLANCE)) [firm, done, links.level] = [0, 0, 0];
     [source, complete, brief] = [text, over, glance];
-    const most = glance ? GLANCE : limit;
+    const most = glance ? GLANCE : Math.min(limit, done + reach);
     const to = text.length > most ? partEnd(text, done, most) : text.length;
+    unread = text.length > to && most < limit && !glance;
+    reach += STEP;
     const part = text.slice(done, to);
     const read = typeof describe === "function" ? describe : asWritten;
     const { nodes, last } = read(part, links);
+    // The targets of links are often defined at the end, behind blocks that are firm already.
+    if (over && firm && links.references && !unread) return again();
     want = [...want.slice(0, firm), ...nodes];
     if (last) [firm, done] = [want.length - 1, done + last];
-    if (text.length > to && !glance) want.push({ tag: "button", props: { type: "button", class: "plain more-text", onclick: further }, children: [`Show more (${whole(to)} of ${whole(text.length)} characters shown)`] });
+    if (text.length > to && !unread && !glance) want.push({ tag: "button", props: { type: "button", class: "plain more-text", onclick: further }, children: [`Show more (${whole(to)} of ${whole(text.length)} characters shown)`] });
     if (read === asWritten && text) loadReader().then(again, () => {});
     steps = patch(node, have, want);
     clearTimeout(timer);
@@ -93,7 +101,7 @@ function growing(top = 4) {
   }
 
   function inFull() {
-    limit = Infinity;
+    limit = reach = Infinity;
     update(source, complete);
     while (!steps.next().done);
   }
@@ -103,13 +111,18 @@ function growing(top = 4) {
     const end = performance.now() + SLICE;
     for (let made = 0; !steps.next().done; made += 1) {
       if (made < NODES && performance.now() < end) continue;
-      node.setAttribute("aria-busy", "true");
-      if (document.hidden) timer = setTimeout(slice);
-      else frame = requestAnimationFrame(() => { timer = setTimeout(slice); });
-      return;
+      return later(slice);
     }
-    node.removeAttribute("aria-busy");
+    if (unread) later(again);
+    else node.removeAttribute("aria-busy");
   }
+
+  function later(work) {
+    node.setAttribute("aria-busy", "true");
+    if (document.hidden) timer = setTimeout(work);
+    else frame = requestAnimationFrame(() => { timer = setTimeout(work); });
+  }
+
   return { node, update, inFull };
 }
 
