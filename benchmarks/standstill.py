@@ -61,9 +61,9 @@ async def standstill(base: str) -> list[Row]:
 
 @contextlib.asynccontextmanager
 async def _served(base: str) -> AsyncIterator[int]:
-    """The app of `moa serve` in this loop; yields its port."""
+    """The app of `moa serve` in this loop, over a mixture of four proposers; yields its port."""
     spec = {"model": "openai:tok=2", "base_url": f"{base}/v1"}
-    mixture = Mixture(proposers=[spec], aggregator=spec)
+    mixture = Mixture(proposers=[{**spec, "samples": 4}], aggregator=spec)
     config = uvicorn.Config(create_app(Catalogue({"moa": mixture})), port=0, log_level="warning")
     server = uvicorn.Server(config)
     serving = asyncio.ensure_future(server.serve())

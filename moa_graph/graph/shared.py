@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from moa_graph.graph.recording import Recording
@@ -16,6 +16,9 @@ from moa_graph.models.secrets.keys import host
 __all__ = ["SharedRequest", "takes_samples"]
 
 _log = logging.getLogger("moa_graph.samples")
+
+RecordingOf = Callable[[int], Awaitable[Recording]]
+"""Returns a slot's place in the ledger."""
 
 _separate: set[tuple[str, str]] = set()
 """Models that this process has found not to take `n`, by host and name."""
@@ -57,7 +60,7 @@ class SharedRequest:
         outcome: Outcome,
         call: Call,
         terms: Terms,
-        recording_of: Callable[[int], Recording | None],
+        recording_of: RecordingOf | None,
     ) -> None:
         """Fill in the outcome of one slot: from the shared request, or from a request of its own where it got no reply.
 
@@ -87,11 +90,14 @@ class SharedRequest:
 
     async def _send_for_all(
         self, sender: int, outcome: Outcome, call: Call, terms: Terms,
-        recording_of: Callable[[int], Recording | None],
+        recording_of: RecordingOf | None,
     ) -> None:  # fmt: skip
         spec = call.spec
         assert spec is not None
-        wanted = [sender, *[slot for slot in self.slots if slot != sender and not await _recorded(recording_of(slot))]]
+        others = [slot for slot in self.slots if slot != sender]
+        recordings = {} if recording_of is None else {slot: await recording_of(slot) for slot in others}
+        known = {slot for slot, recording in recordings.items() if await recording.known()}
+        wanted = [sender, *[slot for slot in others if slot not in known]]
         if len(wanted) == 1 or not takes_samples(spec):
             self._alone.update(wanted)
             return
@@ -109,9 +115,8 @@ class SharedRequest:
                 _send_separately(spec, f"{len(outcome.choices) + 1} of {len(wanted)} replies came")
                 self._alone.add(slot)
         for slot in wanted[1:]:
-            recording = recording_of(slot)
-            if recording is not None and slot not in self._alone:
-                await recording.keep(self._of(slot))
+            if slot in recordings and slot not in self._alone:
+                await recordings[slot].keep(self._of(slot))
 
     def _of(self, slot: int) -> Outcome:
         return self.outcomes.setdefault(slot, Outcome())
@@ -123,7 +128,3 @@ class SharedRequest:
         if sent.of_batch:
             mine.batched()
         await settled(call, mine)
-
-
-async def _recorded(recording: Recording | None) -> bool:
-    return recording is not None and await recording.known()

@@ -132,10 +132,11 @@ class SlotCall:
     async def _send(self, target: Target, terms: Terms, texts: list[str]) -> None:
         run, outcome, ledger = self.run, self.outcome, self.run.ledger
         recording, group = None, self._group()
+        large = target.long or sum(map(len, texts)) > _LARGE
         try:
-            messages, code = await self._prompt(target, texts, slot=group[0] if group else self.slot)
+            messages, code = await self._prompt(target, texts, slot=group[0] if group else self.slot, large=large)
             if ledger is not None:
-                recording = self._recording(terms, messages, self.slot)
+                recording = await self._recording(terms, messages, self.slot, large=large)
                 if await recording.restore(outcome, tools=target.tools):
                     self._cut_boundaries(code)
                     return
@@ -167,7 +168,7 @@ class SlotCall:
                     outcome,
                     call,
                     terms,
-                    lambda slot: None if ledger is None else self._recording(terms, messages, slot),
+                    None if ledger is None else partial(self._recording, terms, messages, large=large),
                 )
             else:
                 await ask(call, terms, outcome)
@@ -234,7 +235,7 @@ class SlotCall:
         metadata = {**(config.get("metadata") or {}), **place}
         return {**config, "run_name": name, "tags": [*(config.get("tags") or []), *tags], "metadata": metadata}
 
-    async def _prompt(self, target: Target, texts: list[str], *, slot: int) -> Prompt:
+    async def _prompt(self, target: Target, texts: list[str], *, slot: int, large: bool) -> Prompt:
         if not texts and self.shown.instruction is None:
             return Prompt([*target.messages])
         settings, own, drafts = self.run.settings, self.shown.instruction, len(self.shown.texts)
@@ -254,12 +255,12 @@ class SlotCall:
             strict_turns=target.strict_turns,
             sent=target.sent,
         )
-        large = sum(map(len, texts)) + sum(len(message.content) for message in target.conversation) > _LARGE
         return await asyncio.to_thread(build) if large else build()
 
-    def _recording(self, terms: Terms, messages: list[BaseMessage], slot: int) -> Recording:
+    async def _recording(self, terms: Terms, messages: list[BaseMessage], slot: int, *, large: bool) -> Recording:
         assert self.run.ledger is not None
-        return Recording.of(
+        find = partial(
+            Recording.of,
             self.run.ledger,
             self.run,
             self.spec,
@@ -270,6 +271,7 @@ class SlotCall:
             bound=bound_to(self.run.settings).bound if self.role == AGGREGATOR else {},
             wait=max(min(terms.deadline, self.run.left), 0.0),
         )
+        return await asyncio.to_thread(find) if large else find()
 
     def _cut_boundaries(self, code: str | None, *, before: bool = False) -> None:
         if code is not None and (self.outcome.text or before):

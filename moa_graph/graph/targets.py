@@ -50,6 +50,7 @@ class Target:
         limiter: The model's rate limiter; None for a model in this process.
         conversation: The messages in the form that the model takes.
         sent: The bytes of `conversation`.
+        long: Whether the conversation takes too long to work on in an event loop.
         messages: The whole request when it shows no drafts: the conversation with the system texts.
         after: System texts after the caller's own system message.
         also: What the request contains beside messages, as JSON.
@@ -66,6 +67,7 @@ class Target:
     limiter: RateLimiter | None
     conversation: list[BaseMessage]
     sent: Sent
+    long: bool
     messages: list[BaseMessage]
     after: list[str]
     also: str
@@ -104,7 +106,7 @@ async def _made(run: Run, spec: Proposer, role: str, *, quiet: bool) -> Target:
     tools, takes, strict = acts and bool(given.bound.get("tools")), abilities(model), wants_strict_turns(spec.label)
     # A fallback of another maker cannot read the first aggregator's reasoning blocks.
     native = spec is settings.aggregator
-    conversation, sent = await _conversation(run, tools=tools, native=native, takes=takes, strict=strict)
+    conversation, sent, long = await _conversation(run, tools=tools, native=native, takes=takes, strict=strict)
     duty = bound_text(given.bound, form=given.form, acts=acts) if role in (PROPOSER, AGGREGATOR) else ""
     after = [spec.system or "", duty]
     refused = _refused([each for each in conversation if not isinstance(each, ToolMessage)], model, takes)
@@ -117,6 +119,7 @@ async def _made(run: Run, spec: Proposer, role: str, *, quiet: bool) -> Target:
         limiter=None if batched(spec) else rate_limit.limiter_for(spec),
         conversation=conversation,
         sent=sent,
+        long=long,
         messages=messages,
         after=after,
         also=json.dumps(as_json(given.bound), ensure_ascii=False) if acts else "",
@@ -140,16 +143,16 @@ def _refused(messages: Sequence[BaseMessage], model: object, takes: Abilities) -
 
 async def _conversation(
     run: Run, *, tools: bool, native: bool, takes: Abilities, strict: bool
-) -> tuple[list[BaseMessage], Sent]:
-    """Return the repaired conversation and its bytes, one for all models that take the same.
+) -> tuple[list[BaseMessage], Sent, bool]:
+    """Return the repaired conversation, its bytes, and whether it is long: one for all models that take the same.
 
     A long one is repaired in a thread, so that other tasks run meanwhile.
     """
     messages, key = run.state["messages"], (tools, native and tools, takes, strict)
-    found: tuple[Sequence[BaseMessage], list[BaseMessage], Sent] | None = run.live.conversations.get(key)
+    found: tuple[Sequence[BaseMessage], list[BaseMessage], Sent, bool] | None = run.live.conversations.get(key)
     if found is None or found[0] is not messages:
         options: dict[str, Any] = {"keep_tools": tools, "native": native, "takes": takes, "strict_turns": strict}
         long = is_long(messages)
         made = await asyncio.to_thread(passed_on, messages, **options) if long else passed_on(messages, **options)
-        found = run.live.conversations[key] = messages, made, Sent(made)
-    return found[1], found[2]
+        found = run.live.conversations[key] = messages, made, Sent(made), long
+    return found[1:]

@@ -79,25 +79,36 @@ def missing_extra(spec: Proposer) -> str | None:
     return None if all(map(importlib.util.find_spec, needed)) else provider.extra
 
 
-_imported: set[str] = set()
+_imported: set[tuple[str, bool]] = set()
+"""Names of providers whose packages this process has imported, with and without a `base_url`."""
 
 
-def unimported(specs: Iterable[Proposer]) -> set[str]:
-    """Return the providers' packages that the models need and that `import_packages` has not imported."""
-    providers = [find(spec.model.partition(":")[0]) for spec in specs if isinstance(spec.model, str)]
-    return {provider.package for provider in providers if provider and provider.package} - _imported
+def unimported(specs: Iterable[Proposer]) -> list[Proposer]:
+    """Return the models for which this process has imported nothing yet."""
+    return [spec for spec in specs if isinstance(spec.model, str) and _kind(spec) not in _imported]
 
 
-def import_packages(packages: Iterable[str]) -> None:
-    """Import packages of providers, which takes seconds, so it is for a thread.
+def import_packages(specs: Iterable[Proposer]) -> None:
+    """Import what the models are made with. It takes seconds, so it is for a thread.
 
-    A package that is missing or broken is reported when a model is made.
+    What is missing or broken is reported when a model is made.
     """
-    for package in packages:
-        for module in ("langchain.chat_models", package.replace("-", "_")):
-            with contextlib.suppress(Exception):  # whatever a broken package raises
-                importlib.import_module(module)
-        _imported.add(package)
+    for spec in specs:
+        name = _kind(spec)[0]
+        provider = find(name)
+        own = provider.package if provider else "" if spec.base_url or is_embedded(spec) else f"langchain-{name}"
+        with contextlib.suppress(Exception):  # whatever a broken package raises
+            importlib.import_module("moa_graph.models.secrets.redacting")
+            if own:
+                importlib.import_module("langchain.chat_models")
+                importlib.import_module(own.replace("-", "_"))
+            else:
+                _made(spec, {})  # also makes its class, and no client
+        _imported.add(_kind(spec))
+
+
+def _kind(spec: Proposer) -> tuple[str, bool]:
+    return spec.model.partition(":")[0], bool(spec.base_url)
 
 
 def require_embedded(specs: Iterable[Proposer]) -> None:

@@ -17,13 +17,13 @@ from typing import Any, NamedTuple, Protocol
 
 from langchain_core.messages import AnyMessage
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from moa_graph.graph.follow import RunResult
 from moa_graph.mixture.context import BoundContext
 from moa_graph.mixture.mixture import Mixture
-from moa_graph.serve.bodies import json_body
+from moa_graph.serve.bodies import json_body, json_bytes, written
 from moa_graph.serve.catalogue import Catalogue
 from moa_graph.serve.problems import Problem, problem, server_stopping
 from moa_graph.serve.retries import Attempt, FailedRuns
@@ -128,14 +128,17 @@ class Endpoint:
             run = _of_attempt(api.run, attempt)
             recording = partial(self.failed.recording, attempt, request, body)
             if run.stream:
-                return self._stream(run, messages, encoder, refused, headers, recording)
+                return await self._stream(run, messages, encoder, refused, headers, recording)
             result = await unless_gone(request.receive, self._result(run, messages, recording))
+            if result is None:
+                return Response(status_code=499)
+            whole = await written((messages, result), lambda: json_bytes(encoder.whole(result)))
+            return Response(whole, media_type="application/json", headers=headers)
         except Exception as exc:
             return refused(exc)
         except asyncio.CancelledError:
             # The server stops. Whatever else cancels this task cancels the sending as well.
             return refused(server_stopping())
-        return JSONResponse(encoder.whole(result), headers=headers) if result else Response(status_code=499)
 
     async def _result(self, run: RunRequest, messages: list[AnyMessage], recording: Recording) -> RunResult:
         with recording():
@@ -146,7 +149,7 @@ class Endpoint:
                         return part
         raise RuntimeError("the run ended without a result")
 
-    def _stream(
+    async def _stream(
         self,
         run: RunRequest,
         messages: list[AnyMessage],
@@ -159,7 +162,7 @@ class Endpoint:
             self._events(run, messages, encoder, recording),
             heartbeat=self.heartbeat,
             headers=headers,
-            opening=encoder.first(),
+            opening=await written(messages, encoder.first),
             failure=OnFailure(before=refused, after=lambda error: encoder.failed(problem(error))),
         )
 
@@ -172,10 +175,10 @@ class Endpoint:
             async with contextlib.aclosing(parts):
                 async for part in parts:
                     if isinstance(part, RunResult):
-                        yield encoder.last(part, said=said)
+                        yield await written((messages, part), partial(encoder.last, part, said=said))
                     else:
                         said = True
-                        yield encoder.text(part)
+                        yield await written(part, partial(encoder.text, part))
 
 
 def _of_attempt(run: RunRequest, attempt: Attempt) -> RunRequest:

@@ -16,6 +16,9 @@ T = TypeVar("T")
 HEARTBEAT = 10.0
 """Seconds of silence after which a comment is sent. Clients and proxies give up after 30 to 60 seconds."""
 
+_PIECE = 1_000_000
+"""Characters that are sent at once."""
+
 _HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
@@ -53,6 +56,13 @@ async def _end(*tasks: asyncio.Future[Any]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _send_text(text: str, send: Send) -> None:
+    """Send a part of the body, in pieces between which the server has its turn."""
+    for start in range(0, len(text), _PIECE):
+        body = text[start : start + _PIECE].encode()
+        await send({"type": "http.response.body", "body": body, "more_body": True})
 
 
 class OnFailure(NamedTuple):
@@ -124,10 +134,9 @@ class EventStream:
                 await self._failure.before(error)(scope, receive, send)
                 return
             await send({"type": "http.response.start", "status": 200, "headers": self._headers})
-            if self._opening:
-                await send({"type": "http.response.body", "body": self._opening.encode(), "more_body": True})
+            await _send_text(self._opening, send)
             while part is not None:
-                await send({"type": "http.response.body", "body": part.encode(), "more_body": True})
+                await _send_text(part, send)
                 part = await self._next(queue)
             error = await _error_of(making)
             if error is not None and self._failure is None:

@@ -64,13 +64,13 @@ from moa_graph import Mixture, Proposer, create_moa
 
 class Finder:
     def find_spec(self, name, path=None, target=None):
-        if name in ("langchain_anthropic.chat_models", "anthropic.types"):
+        if name in sys.argv[2:]:
             assert threading.current_thread() is not threading.main_thread(), name
             found.add(name)
 
 found = set()
 sys.meta_path.insert(0, Finder())
-spec = Proposer("anthropic:m", base_url="http://127.0.0.1:9")
+spec = Proposer(sys.argv[1], base_url="http://127.0.0.1:9")
 graph = create_moa(Mixture(proposers=[spec], aggregator=spec, max_attempts=1))
 try:
     asyncio.run(graph.ainvoke({"messages": "hi"}))
@@ -79,6 +79,16 @@ except Exception as error:
 """
 
 
-def test_a_providers_package_is_not_imported_on_the_event_loop():
-    ended = subprocess.run([sys.executable, "-c", IN_A_THREAD], capture_output=True, text=True, check=True)
-    assert ended.stdout == "NotEnoughDraftsError 2\n", ended.stderr
+@pytest.mark.parametrize(
+    ("model", "modules"),
+    [
+        ("anthropic:m", ["langchain_anthropic.chat_models", "anthropic.types"]),
+        ("openai:m", ["langchain_openai.chat_models", "openai.types", "aiohttp.connector"]),
+        ("together:m", ["langchain_together.chat_models", "openai.types", "aiohttp.connector"]),
+        ("mine:m", ["langchain_openai.chat_models", "openai.types", "aiohttp.connector"]),
+    ],
+)
+def test_a_providers_package_is_not_imported_on_the_event_loop(model, modules):
+    command = [sys.executable, "-c", IN_A_THREAD, model, *modules]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ended.stdout == f"NotEnoughDraftsError {len(modules)}\n", ended.stderr

@@ -172,7 +172,7 @@ class Transport(httpx2.AsyncBaseTransport):
         with translated():
             for attempt in range(64):
                 # Long bodies go out in pieces: sent whole they stop the event loop, and aiohttp warns.
-                data = body if len(body) < 2**20 else io.BytesIO(body)
+                data = body if len(body) < 2**20 else await asyncio.to_thread(_in_pieces, body)
                 try:
                     # A redirect would carry the conversation, and the key, to a host that is not the provider's.
                     return await session.request(
@@ -195,6 +195,13 @@ class Transport(httpx2.AsyncBaseTransport):
         stream = "event-stream" in response.headers.get("content-type", "")
         pieces = body_of(response, MAX_STREAM_BYTES if stream else MAX_REPLY_BYTES)
         return httpx2.Response(response.status, headers=decoded_headers(response), stream=_Body(response, pieces))
+
+
+def _in_pieces(body: bytes) -> io.BytesIO:
+    """Return a body that aiohttp sends in pieces. The first view of it copies all of it, so it is taken here."""
+    buffer = io.BytesIO(body)
+    buffer.getbuffer().release()
+    return buffer
 
 
 class _Body(httpx2.AsyncByteStream):

@@ -20,7 +20,7 @@ from moa_graph.models.http.json_bodies import loads
 from moa_graph.models.http.transport import Transport, body_of, decoded_headers, error_body
 from moa_graph.models.limits import MAX_ERROR_BYTES, MAX_REPLY_BYTES
 from moa_graph.models.openai_http.stream import chunks_of, no_choices, raise_error_in, sdk_errors, whole_of
-from moa_graph.models.reply.reply import IN_THREAD
+from moa_graph.models.reply.reply import IN_THREAD, is_long
 
 _GATEWAY: Final = "X-LangSmith-Gateway-Metadata"
 """A header that LangChain reads into a reply's metadata."""
@@ -77,7 +77,7 @@ class Completions:
         """Return a dict, or with `stream` an asynchronous context manager over dicts."""
         if not payload.get("stream"):
             return (await self._raw(**payload)).parse()
-        body = encoded(payload)
+        body = await _encoded(payload)
         if body is None:
             return await self.sdk.chat.completions.create(**payload)
         asked = bool(payload.get("logprobs") or (payload.get("extra_body") or {}).get("logprobs"))
@@ -92,7 +92,7 @@ class Completions:
 
     async def _raw(self, **payload: Any) -> Any:
         """Return the reply with its headers, to be parsed by the caller."""
-        body = encoded(payload)
+        body = await _encoded(payload)
         if body is None or payload.get("stream"):
             return await self.sdk.chat.completions.with_raw_response.create(**payload)
         if (batcher := batcher_for(self._base_url)) is not None:
@@ -180,6 +180,15 @@ def _is_plain(data: dict[str, Any]) -> bool:
         return False
     messages = [choice.get("message") if isinstance(choice, dict) else None for choice in choices]
     return all(isinstance(message, dict) and not message.get("refusal") for message in messages)
+
+
+async def _encoded(payload: dict[str, Any]) -> bytes | None:
+    """Return `encoded(payload)`. A long one is encoded in a thread, because all proposers encode theirs in one turn."""
+    messages = payload["messages"]
+    texts = [message["content"] for message in messages if len(message) == 2 and type(message.get("content")) is str]
+    # Most messages are a role and a text. `is_long` would take ten times as long for these.
+    long = sum(map(len, texts)) > IN_THREAD or (len(texts) < len(messages) and is_long(messages))
+    return await asyncio.to_thread(encoded, payload) if long else encoded(payload)
 
 
 def encoded(payload: dict[str, Any]) -> bytes | None:

@@ -10,6 +10,7 @@ from typing import Any
 from moa_graph.graph.follow import RunResult
 from moa_graph.models.reply.reasoning import reasoning_in
 from moa_graph.models.reply.reply import EXTRAS
+from moa_graph.serve.bodies import json_bytes
 from moa_graph.serve.problems import Problem
 from moa_graph.serve.runs import truncated
 from moa_graph.state import Usage
@@ -128,4 +129,4 @@ def data_event(body: Any, *, name: str = "") -> str:
         name: The event's name; empty for none.
     """
     head = f"event: {name}\n" if name else ""
-    return f"{head}data: {json.dumps(body, ensure_ascii=False)}\n\n"
+    return f"{head}data: {json_bytes(body).decode()}\n\n"

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from langchain_core.messages import AnyMessage, BaseMessage
@@ -23,7 +24,7 @@ from moa_graph.mixture.context import MoAContext
 from moa_graph.mixture.mixture import MAX_LAYERS, Mixture
 from moa_graph.mixture.proposer import Proposer, is_embedded
 from moa_graph.models.reply.reply import read
-from moa_graph.serve.bodies import json_body
+from moa_graph.serve.bodies import json_body, written
 from moa_graph.serve.catalogue import Catalogue
 from moa_graph.serve.openai.response import data_event
 from moa_graph.serve.page.again import before_one_draft, before_the_answer, given_drafts, given_place
@@ -147,20 +148,24 @@ async def _events(
         async with contextlib.aclosing(parts):
             async for part in parts:
                 if isinstance(part, RunResult):
-                    text = str(part.message.text)
-                    usage, writer = read(part.message).usage, part.record["aggregator"]
                     # The price list is read at its first use, which takes about a second.
-                    extra = await asyncio.to_thread(receipt, mixture, messages, part.drafts, usage, writer)
-                    whole = {"text": text, "drafts": part.drafts, "record": part.record, "receipt": extra._asdict()}
-                    yield data_event({"moa": "answer", **whole})
+                    yield await asyncio.to_thread(_answer, part, mixture, messages)
                 else:
                     failed = failed or part["moa"] == "failed"
-                    yield data_event(part)
+                    yield await written(part, partial(data_event, part))
     except Exception as exc:
         # The page shows the error below the drafts so far; `problem` logs unexpected errors.
         told = problem(exc)
         if not failed:
             yield data_event({"moa": "failed", "error": type(exc).__name__, "message": str(told)})
+
+
+def _answer(result: RunResult, mixture: Mixture, messages: Sequence[BaseMessage]) -> str:
+    """Return the event of the answer."""
+    usage, writer = read(result.message).usage, result.record["aggregator"]
+    bill = receipt(mixture, messages, result.drafts, usage, writer)
+    rest = {"drafts": result.drafts, "record": result.record, "receipt": bill._asdict()}
+    return data_event({"moa": "answer", "text": str(result.message.text), **rest})
 
 
 def _member(spec: Proposer) -> dict[str, str]:

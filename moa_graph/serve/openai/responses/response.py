@@ -45,7 +45,7 @@ class ResponseEncoder:
         self._custom, self._drafts = custom, drafts
         self._sequence = 0
         self._message_id = f"msg_{uuid.uuid4().hex}"
-        self._said = ""
+        self._said: list[str] = []
         self._base = {
             "id": f"resp_{uuid.uuid4().hex}",
             "object": "response",
@@ -85,7 +85,7 @@ class ResponseEncoder:
             message = {**self._message(""), "status": "in_progress", "content": []}
             opening = self._event("response.output_item.added", output_index=0, item=message)
             opening += self._part("response.content_part.added", part=_part(""))
-        self._said += piece
+        self._said.append(piece)
         return opening + self._part("response.output_text.delta", delta=piece, logprobs=[])
 
     def last(self, result: RunResult, *, said: bool) -> str:
@@ -94,10 +94,11 @@ class ResponseEncoder:
         calls = result.message.tool_calls
         events = [] if said or not (text or not calls) else [self.text(text)]
         if self._said or not calls:
-            message = self._message(self._said)
+            whole = "".join(self._said)
+            message = self._message(whole)
             events += [
-                self._part("response.output_text.done", text=self._said, logprobs=[]),
-                self._part("response.content_part.done", part=_part(self._said)),
+                self._part("response.output_text.done", text=whole, logprobs=[]),
+                self._part("response.content_part.done", part=_part(whole)),
                 self._event("response.output_item.done", output_index=0, item=message),
             ]
         done = self.whole(result)
