@@ -42,9 +42,12 @@ async def standstill(base: str) -> list[Row]:
     text = "word " * (REQUEST_BYTES // 5)
     many = [{"role": "user", "content": "x"}] * MESSAGES
     question = {"role": "user", "content": "Why?"}
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * REQUEST_BYTES}}
     conversations = {
         "19mb": ("", [{"role": "user", "content": text}]),
         "answer": (", an answer in the conversation", [question, {"role": "assistant", "content": text}, question]),
+        "image": (", an image", [{"role": "user", "content": [image]}]),
+        "turns": (", 4,001 messages", [*[question, {"role": "assistant", "content": "Because."}] * 2_000, question]),
         "messages": ("", many),
     }
     for name, (what, messages) in conversations.items():

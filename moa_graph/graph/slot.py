@@ -22,6 +22,7 @@ from moa_graph.graph.recording import Recording, scope_of
 from moa_graph.graph.runs import Run
 from moa_graph.graph.shared import SharedRequest, takes_samples
 from moa_graph.graph.targets import AGGREGATOR, PROPOSER, Target, target_of
+from moa_graph.graph.turns import own_turn
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.models.cache_marks import marked
 from moa_graph.models.call import Call, Outcome, Sink, Terms, ask
@@ -156,6 +157,8 @@ class SlotCall:
             tools=target.tools,
             key=recording.key if recording else "",
         )
+        if target.long:
+            await own_turn()
         removal: AbstractContextManager[list[TextFilter]] = (
             nullcontext([]) if code is None else filtering(lambda: BoundaryFilter(code))
         )

@@ -25,7 +25,7 @@ __all__ = [
     "body_bytes",
     "json_body",
     "json_bytes",
-    "written",
+    "off_loop",
 ]
 
 T = TypeVar("T")
@@ -241,6 +241,6 @@ def json_bytes(value: Any) -> bytes:
         return json.dumps(value).encode()
 
 
-async def written(about: object, write: Callable[[], T]) -> T:
-    """Return what `write` makes of the texts in `about`. It runs in a thread where these are long."""
-    return await asyncio.to_thread(write) if is_long(about) else write()
+async def off_loop(about: object, work: Callable[[], T]) -> T:
+    """Return the result of work on the texts in `about`. It runs in a thread where these are long or many."""
+    return await asyncio.to_thread(work) if is_long(about) else work()

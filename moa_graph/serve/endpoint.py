@@ -23,7 +23,7 @@ from starlette.types import ASGIApp
 from moa_graph.graph.follow import RunResult
 from moa_graph.mixture.context import BoundContext
 from moa_graph.mixture.mixture import Mixture
-from moa_graph.serve.bodies import json_body, json_bytes, written
+from moa_graph.serve.bodies import json_body, json_bytes, off_loop
 from moa_graph.serve.catalogue import Catalogue
 from moa_graph.serve.problems import Problem, problem, server_stopping
 from moa_graph.serve.retries import Attempt, FailedRuns
@@ -120,9 +120,9 @@ class Endpoint:
 
         try:
             body = await json_body(request, self.max_bytes)
-            api = parse(body)
+            api = await off_loop(body, partial(parse, body))
             mixture = self.catalogue.mixture(api.run.model)
-            messages = checked(mixture, api.run.messages, api.run.context, field=api.run.field)
+            messages = await checked(mixture, api.run.messages, api.run.context, field=api.run.field)
             encoder = api.encoder(mixture)
             attempt = self.failed.attempt(request, body)
             run = _of_attempt(api.run, attempt)
@@ -132,7 +132,7 @@ class Endpoint:
             result = await unless_gone(request.receive, self._result(run, messages, recording))
             if result is None:
                 return Response(status_code=499)
-            whole = await written((messages, result), lambda: json_bytes(encoder.whole(result)))
+            whole = await off_loop((messages, result), lambda: json_bytes(encoder.whole(result)))
             return Response(whole, media_type="application/json", headers=headers)
         except Exception as exc:
             return refused(exc)
@@ -162,7 +162,7 @@ class Endpoint:
             self._events(run, messages, encoder, recording),
             heartbeat=self.heartbeat,
             headers=headers,
-            opening=await written(messages, encoder.first),
+            opening=await off_loop(messages, encoder.first),
             failure=OnFailure(before=refused, after=lambda error: encoder.failed(problem(error))),
         )
 
@@ -175,10 +175,10 @@ class Endpoint:
             async with contextlib.aclosing(parts):
                 async for part in parts:
                     if isinstance(part, RunResult):
-                        yield await written((messages, part), partial(encoder.last, part, said=said))
+                        yield await off_loop((messages, part), partial(encoder.last, part, said=said))
                     else:
                         said = True
-                        yield await written(part, partial(encoder.text, part))
+                        yield await off_loop(part, partial(encoder.text, part))
 
 
 def _of_attempt(run: RunRequest, attempt: Attempt) -> RunRequest:

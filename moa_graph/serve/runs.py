@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 from langchain_core.messages import AnyMessage
@@ -16,12 +17,13 @@ from moa_graph.mixture.context import MoAContext, Settings, settings
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.models.registry import chat_model
 from moa_graph.models.tools import bound_model, bound_to
+from moa_graph.serve.bodies import off_loop
 from moa_graph.serve.fields import of_moa
 from moa_graph.serve.problems import Problem
 from moa_graph.state import Draft, add_checked
 
 
-def checked(mixture: Mixture, messages: Any, context: MoAContext, *, field: str = "messages") -> list[AnyMessage]:
+async def checked(mixture: Mixture, messages: Any, context: MoAContext, *, field: str = "messages") -> list[AnyMessage]:
     """Check the messages and the context before a 200 is sent, and return the messages.
 
     Args:
@@ -36,8 +38,7 @@ def checked(mixture: Mixture, messages: Any, context: MoAContext, *, field: str 
         ConfigError: The aggregator's model cannot be made, which is not the client's fault.
     """
     try:
-        whole: list[AnyMessage] = add_checked([], messages)
-        check(whole)
+        whole = await off_loop(messages, partial(_read, messages))
     except InputError as exc:
         text = f"{field}{str(exc).removeprefix('messages')}"
         raise Problem(400, text, code="invalid_messages", param=field) from exc
@@ -47,6 +48,12 @@ def checked(mixture: Mixture, messages: Any, context: MoAContext, *, field: str 
         raise of_moa(exc) from exc
     if bound_to(asked).bound.get("tools"):
         _check_tools(asked)
+    return whole
+
+
+def _read(messages: Any) -> list[AnyMessage]:
+    whole: list[AnyMessage] = add_checked([], messages)
+    check(whole)
     return whole
 
 

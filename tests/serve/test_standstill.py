@@ -11,6 +11,7 @@ import pytest
 import uvicorn
 
 from moa_graph import Mixture
+from moa_graph.cli.garbage import loaded_frozen
 from moa_graph.serve import sse
 from moa_graph.serve.app import create_app
 from moa_graph.serve.bodies import json_bytes
@@ -25,6 +26,7 @@ TEXT = "word " * 3_600_000
 CHAT, RESPONSES, PAGE = "/v1/chat/completions", "/v1/responses", "/moa/run"
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 18_000_000}}
 QUESTION = [{"role": "user", "content": "Why?"}]
+TURNS = [*QUESTION, {"role": "assistant", "content": "Because."}]
 PLAIN, LONG = "openai:tok=2", "openai:long-tok=500000-chunk=20000"
 
 
@@ -38,7 +40,8 @@ async def served(provider: Provider, model: str) -> AsyncIterator[int]:
     serving = asyncio.ensure_future(server.serve())
     while not server.started:
         await asyncio.sleep(0.01)
-    yield server.servers[0].sockets[0].getsockname()[1]
+    with loaded_frozen():  # as the command does
+        yield server.servers[0].sockets[0].getsockname()[1]
     server.should_exit = True
     await serving
 
@@ -60,10 +63,19 @@ def post(port: int, path: str, body: bytes) -> bytes:
         (RESPONSES, PLAIN, {"input": "Why?", "instructions": TEXT, "stream": True}),
         (RESPONSES, LONG, {"input": "Why?", "stream": True}),
         (CHAT, PLAIN, {"messages": [{"role": "user", "content": [IMAGE]}]}),
+        (CHAT, PLAIN, {"messages": [*TURNS * 1_300, *QUESTION]}),
         (CHAT, LONG, {"messages": QUESTION, "moa": {"drafts": True}}),
         (PAGE, LONG, {"mixture": "moa", "messages": QUESTION}),
     ],
-    ids=["instructions", "instructions, streamed", "a long answer, streamed", "an image", "long drafts", "the page"],
+    ids=[
+        "instructions",
+        "instructions, streamed",
+        "a long answer, streamed",
+        "an image",
+        "many messages",
+        "long drafts",
+        "the page",
+    ],
 )
 async def test_a_long_text_leaves_the_loop_to_others(
     provider: Provider, path: str, model: str, fields: dict[str, Any]

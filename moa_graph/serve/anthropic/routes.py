@@ -34,7 +34,7 @@ class AnthropicRoutes:
         try:
             model, messages, tools = MessagesRequest.prompt(await json_body(request, self.endpoint.max_bytes))
             mixture = self.endpoint.catalogue.mixture(model)
-            count = prompt_tokens(checked(mixture, messages, MoAContext())) + tokens(tools)
+            count = prompt_tokens(await checked(mixture, messages, MoAContext())) + tokens(tools)
         except Exception as exc:
             return problem(exc).response(request.url.path)
         return JSONResponse({"input_tokens": count})

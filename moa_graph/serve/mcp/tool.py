@@ -140,7 +140,7 @@ async def _answer(
     """Run the mixture and report progress after each draft. A failed run is a result, for the calling model to read."""
     mixture, done = catalogue.mixture(name), 0
     try:
-        messages = checked(mixture, [{"role": "user", "content": question}], asked, field="question")
+        messages = await checked(mixture, [{"role": "user", "content": question}], asked, field="question")
         async with aclosing(follow(catalogue.graph(name), {"messages": messages}, context=asked)) as parts:
             async for part in parts:
                 if isinstance(part, RunResult):

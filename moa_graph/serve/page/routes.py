@@ -24,7 +24,7 @@ from moa_graph.mixture.context import MoAContext
 from moa_graph.mixture.mixture import MAX_LAYERS, Mixture
 from moa_graph.mixture.proposer import Proposer, is_embedded
 from moa_graph.models.reply.reply import read
-from moa_graph.serve.bodies import json_body, written
+from moa_graph.serve.bodies import json_body, off_loop
 from moa_graph.serve.catalogue import Catalogue
 from moa_graph.serve.openai.response import data_event
 from moa_graph.serve.page.again import before_one_draft, before_the_answer, given_drafts, given_place
@@ -89,7 +89,7 @@ class PageRoutes:
             body = await json_body(request, self.max_bytes)
             name, context = str(body.get("mixture") or ""), _context(body)
             mixture, graph = self.catalogue.mixture(name), self.catalogue.graph(name)
-            messages = checked(mixture, body.get("messages"), context)
+            messages = await checked(mixture, body.get("messages"), context)
             if body.get("drafts") is None:
                 parts = follow(graph, {"messages": messages}, context=context)
             else:
@@ -152,7 +152,7 @@ async def _events(
                     yield await asyncio.to_thread(_answer, part, mixture, messages)
                 else:
                     failed = failed or part["moa"] == "failed"
-                    yield await written(part, partial(data_event, part))
+                    yield await off_loop(part, partial(data_event, part))
     except Exception as exc:
         # The page shows the error below the drafts so far; `problem` logs unexpected errors.
         told = problem(exc)
