@@ -108,6 +108,11 @@ def test_a_regression_against_a_baseline_ends_with_1(
     assert moa(*base, "--out", tmp_path / "same", "--fail-under", 20.1) == 1
     assert moa(*base, "--out", tmp_path / "same", "--baseline", tmp_path / "worse") == 0
     assert moa(*base, "--out", tmp_path / "same", "--baseline", tmp_path / "nowhere") == 2
+    # The limit is for all prompts of the run, also where the baseline has only some of them.
+    some = prompts(tmp_path, [{"id": "q3", "prompt": "3 + 0?", "gold": 3}], "some.jsonl")
+    assert moa("run", some, *base[2:], "--out", tmp_path / "some") == 0
+    assert moa(*base, "--out", tmp_path / "same", "--baseline", tmp_path / "some", "--fail-under", 50) == 1
+    assert "regression: the score is 20.00 %, under --fail-under 50" in capsys.readouterr().err
 
 
 def test_a_prompt_that_lost_its_answer_is_a_regression(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -60,16 +60,16 @@ def run_prompts(
     outcome = start(f"prompts-{path.name.split('.json')[0]}", chosen, build)
     if outcome is None:
         return
-    score: dict[str, float | None] = {"now": outcome.scores["score"]}
+    shared: tuple[float, float] | None = None
     if before:
         now = load(str(outcome.folder))
-        score |= _against(now, before)
+        shared = _against(now, before)
         if missing := _missing(outcome, now, before):
             raise MoAError(
                 f"regression: prompts with a grade in the baseline and none now ({len(missing)}): "
                 f"{', '.join(missing[:10])}. Run again to retry the calls that failed"
             )
-    if reason := regression(score, fail_under=fail_under):
+    if reason := regression(outcome.scores["score"], shared=shared, fail_under=fail_under):
         raise MoAError(f"regression: {reason}")
 
 
@@ -103,8 +103,8 @@ def _require_comparable(now: ScoredSystem, before: ScoredSystem, baseline: Path)
         )
 
 
-def _against(now: ScoredSystem, before: ScoredSystem) -> Mapping[str, float]:
-    """Return both means on the shared prompts, and print the prompts that changed."""
+def _against(now: ScoredSystem, before: ScoredSystem) -> tuple[float, float]:
+    """Return both means on the shared prompts, this run's first, and print the prompts that changed."""
     shared = [key for key in now.values if key in before.values]
     if not shared:
         raise InputError("--baseline: the runs share no prompts")
@@ -116,8 +116,8 @@ def _against(now: ScoredSystem, before: ScoredSystem) -> Mapping[str, float]:
     if len({key[0] for key in shared}) > 1:
         row: Mapping[str, Any] = compare([now, before])["pairs"][0]
         print_status(f"paired comparison with the baseline: {verdict(row)} (p {row['p']:.3g}, {row['n']} prompts)")
-    sides = {"now": now, "before": before}
-    return {name: sum(side.values[key] for key in shared) / len(shared) for name, side in sides.items()}
+    ours, theirs = (sum(side.values[key] for key in shared) / len(shared) for side in (now, before))
+    return ours, theirs
 
 
 def _missing(outcome: FinishedRun, now: ScoredSystem, before: ScoredSystem) -> list[str]:

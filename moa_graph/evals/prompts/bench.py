@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,18 +82,20 @@ def _figures(rows: Sequence[Row]) -> Figures:
     return {"answered": len(rows), **prompts_figures(rows)}
 
 
-def regression(score: Mapping[str, float | None], *, fail_under: float | None) -> str | None:
+def regression(
+    score: float | None, *, shared: tuple[float, float] | None = None, fail_under: float | None = None
+) -> str | None:
     """Return why a score is too low; None if it is high enough.
 
     Args:
-        score: `now` and, with a baseline, `before`, in percent.
+        score: The run's score, in percent; None if no answer could be graded.
+        shared: With a baseline, this run's score and the baseline's on the prompts that both have.
         fail_under: The lowest score that passes, in percent.
     """
-    now, before = score.get("now"), score.get("before")
-    if now is None:
+    if score is None:
         return "no answer could be graded"
-    if fail_under is not None and now < fail_under:
-        return f"the score is {now:.2f} %, under --fail-under {fail_under:g}"
-    if before is not None and now < before - 1e-9:
-        return f"the score is {now:.2f} %, the baseline's on the same prompts {before:.2f} %"
+    if fail_under is not None and score < fail_under:
+        return f"the score is {score:.2f} %, under --fail-under {fail_under:g}"
+    if shared and shared[0] < shared[1] - 1e-9:
+        return f"the score is {shared[0]:.2f} %, the baseline's on the same prompts {shared[1]:.2f} %"
     return None
