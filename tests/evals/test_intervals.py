@@ -23,6 +23,14 @@ def test_a_win_rate_has_wilsons_interval() -> None:
     )
 
 
+def test_the_interval_of_an_extreme_fraction_holds_it() -> None:
+    """At 0 and at 100 %, rounding left the end of the interval beside the figure."""
+    for n in range(1, 100):
+        for value in (0.0, 100.0):
+            width = fraction_interval([value] * n, scale=100)
+            assert width is not None and width.low <= value <= width.high, (n, value)
+
+
 def test_weighted_verdicts_have_a_narrower_interval_than_wins() -> None:
     sure, weighted = fraction_interval([1.0, 0.0] * 100), fraction_interval([0.7, 0.3] * 100)
     assert sure and weighted

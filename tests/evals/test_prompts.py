@@ -333,6 +333,39 @@ def test_drafts_of_a_run_are_data(tmp_path: Path, provider: Provider, capsys: py
     assert "| q2 | 0 | 0 |" in page
 
 
+def test_the_majority_vote_is_of_the_same_prompts_as_the_other_figures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Prompts without a readable answer count, with the first draft; those that lack a proposer's draft do not."""
+    texts = [
+        ["Answer: A", "Answer: A", "Answer: B"],
+        ["I cannot tell.", "No idea.", "Both?"],
+        ["Answer: B", "Answer: A", "Answer: B"],
+        ["Answer: A", None, "Answer: A"],
+    ]
+    place = {"turn": 1, "repeat": 0, "layer": 1, "status": "ok", "model": "m"}
+    drafts: list[Row] = [
+        {**place, "item": f"q{n}", "prompt": f"{n}?", "slot": slot, "proposer": f"p{slot}", "text": text}
+        for n, found in enumerate(texts)
+        for slot, text in enumerate(found)
+        if text is not None
+    ]
+    results = [
+        {"id": f"q{n}", "repeat": 0, "answer": "Answer: A", "gold": ["A"], "match": "choice", "options": 2, "score": 1}
+        for n in range(4)
+    ]
+    (tmp_path / "run").mkdir()
+    write(tmp_path / "run/drafts.jsonl", drafts)
+    write(tmp_path / "run/results.jsonl", results)
+    found, _ = printed(capsys, "drafts", tmp_path / "run")
+    ensemble = found["ensemble"]
+    assert (ensemble["n"], ensemble["oracle"], ensemble["majority_vote"]) == (
+        3,
+        pytest.approx(200 / 3),
+        pytest.approx(100 / 3),
+    )
+
+
 def test_a_killed_run_of_own_prompts_goes_on(tmp_path: Path, provider: Provider) -> None:
     """Killed when a third is recorded, then finished: nothing recorded is sent again, and nothing is missing."""
     import os

@@ -177,7 +177,10 @@ def _copying(run: RunDrafts, proposer: str) -> Figures:
 
 
 def _ensemble(run: RunDrafts, graded: Sequence[Row]) -> Figures:
-    """Return the ensemble's figures, with the majority of the drafts' final answers as a further baseline."""
+    """Return the ensemble's figures, with the majority of the drafts' final answers as a further baseline.
+
+    It is of the same prompts. Where no answer can be read, the first draft counts.
+    """
     answer: dict[Hashable, float] = {}
     proposers: dict[str, dict[Hashable, float]] = {name: {} for name in run.proposers}
     voted: dict[Hashable, float] = {}
@@ -187,8 +190,8 @@ def _ensemble(run: RunDrafts, graded: Sequence[Row]) -> Figures:
         drafts = run.drafts.get(item, ())
         for draft in drafts:
             proposers[draft["proposer"]][item] = 100.0 * is_right(draft["text"], gold, match, options=options)
-        keys = [final_key(draft["text"], match, options=options) for draft in drafts]
-        if (most := majority(keys)) is not None:
-            voted[item] = 100.0 * is_right(drafts[keys.index(most)]["text"], gold, match, options=options)
+        if drafts:
+            keys = [final_key(draft["text"], match, options=options) for draft in drafts]
+            voted[item] = proposers[drafts[keys.index(majority(keys))]["proposer"]][item]
     figures = ensemble_figures(answer, proposers)
-    return {**figures, "majority_vote": _mean(list(voted.values()))}
+    return {**figures, "majority_vote": _mean([voted[item] for item in figures["by_prompt"]])}

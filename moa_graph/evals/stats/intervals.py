@@ -169,7 +169,8 @@ def wilson(mean: float, flips: float, n: int) -> tuple[float, float]:
     z = t_quantile(max(n, 2)) if n < FEW_CLUSTERS else NORMAL
     centre = (mean + z * z / 2 / flips) / (1 + z * z / flips)
     half = z / (1 + z * z / flips) * math.sqrt(mean * (1 - mean) / flips + z * z / 4 / flips**2)
-    return max(centre - half, 0.0), min(centre + half, 1.0)
+    # It holds the fraction; at 0 and 1, rounding would leave it outside.
+    return min(max(centre - half, 0.0), mean), max(min(centre + half, 1.0), mean)
 
 
 def few_cases(mean: float, n: int) -> str | None:
