@@ -96,6 +96,22 @@ def test_a_question_in_several_rows_is_one_question(tmp_path: Path) -> None:
     assert found.repeated == 2
 
 
+def test_equal_samples_in_rows_of_their_own_are_samples(tmp_path: Path) -> None:
+    """A model that says the same three times, in a row for each draft, has three drafts. A whole row twice is one."""
+    said = ["5", "5", "6", "6", "5"]
+    about = [{"question": f"Add {n}.", "gold": "5"} for n in range(4)]
+    long = [{**each, "model": model, "text": text} for each in about for model in "ab" for text in said]
+    wide = [{**each, "run": n, "outputs": {"a": text, "b": text}} for each in about for n, text in enumerate(said)]
+    for model in "ab":
+        lines(tmp_path / f"texts/{model}.jsonl", [{**each, "text": text} for each in about for text in said])
+        rows = [{"id": n, "gold": "5", "answers": [text]} for n in range(4) for text in said]
+        lines(tmp_path / f"answers/{model}.jsonl", rows)
+    places = [lines(tmp_path / "long.jsonl", long), lines(tmp_path / "wide.jsonl", [*wide, *wide])]
+    for path in [*places, tmp_path / "texts", tmp_path / "answers"]:
+        found = read_recorded(path)
+        assert [[draft.text for draft in each] for model in found.rows for each in model] == [said] * 8, path
+
+
 def test_an_instruction_with_other_input_is_another_question(tmp_path: Path) -> None:
     """Alpaca's form: the same instruction on six inputs is six questions, and none of them has two right answers."""
     rows = [

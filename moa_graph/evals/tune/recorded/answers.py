@@ -15,7 +15,16 @@ from moa_graph.evals.prompts.questions import OwnPrompt
 from moa_graph.evals.tune.recorded import lm_eval
 from moa_graph.evals.tune.recorded.drafts import LABELS, read_drafts
 from moa_graph.evals.tune.recorded.recorded_set import RecordedSet
-from moa_graph.evals.tune.recorded.rows import ID, as_text, drafts_of_model, final_answers, gold_in, gold_of, text_field
+from moa_graph.evals.tune.recorded.rows import (
+    ID,
+    as_text,
+    drafts_of_model,
+    final_answers,
+    gold_in,
+    gold_of,
+    is_copy,
+    text_field,
+)
 from moa_graph.evals.tune.samples import SHORT, GradedDraft
 from moa_graph.mixture.answers import AnswerReader
 from moa_graph.state import new_usage
@@ -39,10 +48,11 @@ ModelRows = Mapping[str, tuple[Path, Sequence[Row]]]
 
 @dataclass
 class Answers:
-    """One model's answers to a question, and the right ones."""
+    """One model's answers to a question, the right ones, and its rows."""
 
     gold: tuple[str, ...]
     drafts: list[GradedDraft] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
 
 
 def read_folder(folder: Path) -> RecordedSet:
@@ -144,8 +154,9 @@ def read_answers(path: Path, rows: Sequence[Row]) -> tuple[dict[str, Answers], i
             raise InputError(f"{where}: its id is that of an earlier row, {name}, but `gold` is another one")
         new = _sampled(answers, row, gold, where)
         repeated += bool(known.drafts)
-        # The same row twice is the same evidence once.
-        known.drafts += [] if known.drafts == new else new
+        if not is_copy(row, known.rows, len(new)):
+            known.drafts += new
+            known.rows.append(row)
     return found, repeated
 
 

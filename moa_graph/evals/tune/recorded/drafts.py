@@ -12,7 +12,7 @@ from moa_graph.evals.data.files import Row
 from moa_graph.evals.prompts.grade import Match, check_gold, is_right
 from moa_graph.evals.prompts.questions import OwnPrompt
 from moa_graph.evals.tune.recorded.recorded_set import RecordedSet
-from moa_graph.evals.tune.recorded.rows import as_text, gold_of
+from moa_graph.evals.tune.recorded.rows import as_text, gold_of, is_copy
 from moa_graph.evals.tune.samples import GradedDraft, best_reader
 from moa_graph.mixture.answers import AnswerReader
 from moa_graph.models.reply.thoughts import clean
@@ -36,13 +36,14 @@ _GRADED_BY = 2000
 class _Question:
     """A question with its drafts by model, and each judge's scores of the first drafts by model.
 
-    `pick` is the published choice: a model, and which of its drafts.
+    `pick` is the published choice: a model, and which of its drafts. `rows` are its rows.
     """
 
     prompt: OwnPrompt
     drafts: dict[str, list[GradedDraft]] = field(default_factory=dict)
     judges: dict[str, dict[str, float | None]] = field(default_factory=dict)
     pick: tuple[str, int] | None = None
+    rows: list[Row] = field(default_factory=list)
 
 
 def read_drafts(path: Path, rows: Sequence[Row], places: Sequence[str] = ()) -> RecordedSet:
@@ -138,10 +139,12 @@ def _add(question: _Question, row: Row, where: str) -> bool:
         names.append(name.strip())
         new.setdefault(names[-1], []).append(_draft(draft, question.prompt, where))
     repeats = any(name in question.drafts for name in new)
+    own = row.get("row", row)
+    if is_copy(own, question.rows, len(drafts)):
+        return repeats
+    question.rows.append(own)
     for name, each in new.items():
-        before = question.drafts.setdefault(name, [])
-        # The same row twice is the same evidence once.
-        before += [] if before == each else each
+        question.drafts.setdefault(name, []).extend(each)
     for judge, scores in _verdicts(row, names, where).items():
         question.judges.setdefault(judge, scores)
     question.pick = question.pick or _pick(row, names, where)

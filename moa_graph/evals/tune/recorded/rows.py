@@ -14,7 +14,7 @@ from moa_graph.evals.data.fields import question
 from moa_graph.evals.data.files import Row
 
 __all__ = ["ID", "as_drafts", "as_text", "drafts_of_model", "final_answers", "gold_in", "gold_of", "has_drafts",
-           "text_field"]  # fmt: skip
+           "is_copy", "text_field"]  # fmt: skip
 
 ID = ("id", "question_id", "unique_id", "uid", "index")
 _DRAFTS = ("drafts", "responses", "outputs", "generations", "completions", "candidates", "answers", "predictions")
@@ -34,17 +34,18 @@ def has_drafts(row: Row) -> bool:
 def as_drafts(row: Row) -> Row:
     """Return a row with the fields `id`, `question`, `gold` and `drafts`; those that it lacks are left out.
 
-    Fields of drafts are `model`, `text` and `correct`. A row of another form is returned as it is.
+    Fields of drafts are `model`, `text` and `correct`. `row` is the row itself. A row of another form is returned as it
+    is.
     """
     if _is_one_draft(row):
-        return {**_about(row), "drafts": [_draft(row)]}
+        return {**_about(row), "drafts": [_draft(row)], "row": row}
     if (field := _drafts_field(row)) is None:
         return row
     given = row[field]
     if _beside(row, field):
         grades = _each(_first(row, _GRADE), len(given))
         given = [{"model": m, "text": t, "correct": c} for m, t, c in zip(row["models"], given, grades, strict=True)]
-    return {**_about(row), "drafts": _listed(given)}
+    return {**_about(row), "drafts": _listed(given), "row": row}
 
 
 def drafts_of_model(row: Row, model: str, number: int) -> Row:
@@ -56,7 +57,20 @@ def drafts_of_model(row: Row, model: str, number: int) -> Row:
     grades = _each(_first(row, _GRADE), len(texts))
     about = _about(row if field == "answer" or _first(row, _GOLD) is not None else {**row, "gold": row.get("answer")})
     drafts = [{"model": model, "text": text, "correct": grade} for text, grade in zip(texts, grades, strict=True)]
-    return {"id": number, **about, "drafts": drafts}
+    return {"id": number, **about, "drafts": drafts, "row": {**row, "model": model}}
+
+
+def is_copy(row: Row, earlier: Sequence[Row], drafts: int) -> bool:
+    """Return whether a row is there twice: the same evidence once.
+
+    A row of one draft is a sample of its own, because samples of a model are often equal.
+
+    Args:
+        row: The row as its file has it.
+        earlier: Earlier rows of the same question.
+        drafts: The number of its drafts or answers.
+    """
+    return drafts > 1 and row in earlier
 
 
 def text_field(row: Row) -> str | None:
