@@ -54,6 +54,21 @@ def test_the_cap_counts_answers_that_are_made_again(tmp_path: Path, provider: Pr
     assert scores(tmp_path / out)["degraded"] == 0 and spent(tmp_path / out) == pytest.approx(3.6)
 
 
+@pytest.mark.parametrize(("two", "first", "more"), [("two-err401", 3.0, 0.0), ("two-empty-cost=0.1", 3.6, 0.6)])
+def test_what_is_found_again_is_not_counted_again(
+    tmp_path: Path, provider: Provider, capsys: pytest.CaptureFixture[str], two: str, first: float, more: float
+) -> None:
+    """Where the same draft fails in every run, the answer is found again; only a reply that is not recorded is paid."""
+    pair = mixture(tmp_path, provider, two=f"openai:{two}", aggregator="openai:agg-cost=0.5")
+    prices = priced("one-tok=4", two, "agg-cost=0.5", rate=0.0)
+    for runs in range(3):
+        capsys.readouterr()
+        args = ("--judge", "none", "--out", tmp_path / "run", *prices, "--max-cost", 9)
+        assert moa("alpaca", "-f", pair, *args) == 0
+        assert f"6/6 items, ${first + runs * more:.4f}" in capsys.readouterr().err
+    assert len(provider.requests("agg-cost=0.5")) == 6
+
+
 def test_a_call_of_unknown_cost_is_booked_and_ends_no_run(tmp_path: Path, provider: Provider) -> None:
     """Calls that hang until the deadline may be billed: each item counts as the most expensive one."""
     model, out = "solo-hangx1-p=0.5", tmp_path / "run"

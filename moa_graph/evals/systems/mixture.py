@@ -137,9 +137,9 @@ class MixtureSystem:
                 earlier.lost += before["cost"] or 0.0
             await self.ledger.lose(_lost(failed.cost, error.drafts), item=ask.item)
             return failed
-        if before:
-            await replaced(self.ledger, _lost(before["cost"], before["drafts"]), item=ask.item)
         answer, again = _whole(state), _to_be_asked_again(state["record"])
+        if before:
+            await replaced(self.ledger, _made_again(before, answer), item=ask.item)
         row = {**asdict(answer), "bill": [] if again else self._bill(state)}
         await self.ledger.put(unfinished if again else finished, row, **place, seconds=answer.seconds)
         return answer
@@ -202,11 +202,33 @@ _WRITER = "aggregator"
 
 
 def _lost(cost: float | None, drafts: Sequence[Mapping[str, Any]]) -> float:
-    """Return what an answer that is made again cost beside the drafts that are found again: those of the first layer
-    in which one failed, and of the layers before it."""
-    failed = [draft["layer"] for draft in drafts if draft["status"] in UNRECORDED]
-    last = min(failed, default=math.inf)
-    kept = [draft for draft in drafts if draft["layer"] <= last and draft["status"] not in UNRECORDED]
+    """Return what an answer that is made again may cost again: all but the drafts of the first layer in which one
+    failed, and of the layers before it."""
+    return _beside(cost, drafts, min((d["layer"] for d in drafts if d["status"] in UNRECORDED), default=math.inf))
+
+
+def _made_again(before: Mapping[str, Any], answer: SystemAnswer) -> float:
+    """Return what an earlier answer cost beside the calls that were found again to make `answer`.
+
+    Where the same drafts failed again, all other calls were sent the same, so that nothing was paid for again but
+    replies that are not recorded.
+    """
+    now = {(draft["layer"], draft["slot"]): _said(draft) for draft in answer.drafts}
+    drafts = before["drafts"]
+    other = [draft["layer"] for draft in drafts if now.get((draft["layer"], draft["slot"])) != _said(draft)]
+    # Only the number of the reasons is compared, because they may contain the id of a request.
+    if not other and (answer.text, len(answer.degraded)) == (before["text"], len(before["degraded"])):
+        return _beside(math.fsum(draft["cost"] or 0.0 for draft in drafts), drafts, math.inf)
+    return _beside(before["cost"], drafts, min(other, default=math.inf))
+
+
+def _said(draft: Mapping[str, Any]) -> tuple[str, str]:
+    return draft["status"], draft["text"]
+
+
+def _beside(cost: float | None, drafts: Sequence[Mapping[str, Any]], layer: float) -> float:
+    """Return a cost without that of the recorded drafts of the layers up to `layer`."""
+    kept = [draft for draft in drafts if draft["layer"] <= layer and draft["status"] not in UNRECORDED]
     return (cost or 0.0) - math.fsum(draft["cost"] or 0.0 for draft in kept)
 
 
