@@ -115,6 +115,30 @@ def test_a_regression_against_a_baseline_ends_with_1(
     assert "regression: the score is 20.00 %, under --fail-under 50" in capsys.readouterr().err
 
 
+def test_runs_with_other_numbers_of_repetitions_are_compared_by_prompt(
+    tmp_path: Path, provider: Provider, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A baseline of three answers for each prompt, two of them right, against one wrong answer: all of them count."""
+    path = prompts(tmp_path, [{"id": f"q{n}", "prompt": f"{n}?", "gold": "5"} for n in range(3)])
+    row = {"gold": ["5"], "match": "final", "model_id": "old"}
+    kept = [
+        {**row, "id": f"q{n}", "prompt": f"{n}?", "repeat": repeat, "answer": str(5 * score), "score": score}
+        for n in range(3)
+        for repeat, score in enumerate((0, 1, 1))
+    ]
+    (tmp_path / "old").mkdir()
+    write(tmp_path / "old/results.jsonl", kept)
+    asked = ("run", path, *solo(provider, "The answer is 9"), "--out", tmp_path / "new", "--name", "new")
+    assert moa(*asked, "--baseline", tmp_path / "old") == 1
+    told = capsys.readouterr().err
+    assert "regression: the score is 0.00 %, the baseline's on the same prompts 66.67 %" in told
+    assert "worse than the baseline: q0, q1, q2" in told
+    found, _ = printed(capsys, "compare", tmp_path / "old", tmp_path / "new")
+    pair = found["pairs"][0]
+    assert (pair["n"], pair["mean_a"], pair["mean_b"]) == (3, pytest.approx(200 / 3), 0)
+    assert pair["difference"] == pytest.approx(200 / 3)
+
+
 def test_a_prompt_that_lost_its_answer_is_a_regression(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The other prompts have the baseline's score, so that the mean alone would not show it."""
     path = prompts(tmp_path, [{"id": f"q{n}", "prompt": f"{n} + 0?", "gold": "x"} for n in range(3)])

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from moa_graph.cli.eval.show import figures_table, notes, print_status, show_json
 from moa_graph.errors import InputError
-from moa_graph.evals.compare.systems import ScoredSystem, load, named_apart
+from moa_graph.evals.compare.systems import load, named_apart
 from moa_graph.evals.data.files import json_bytes, slug, write
 from moa_graph.evals.drafts.ensemble import ensemble_figures
 from moa_graph.evals.drafts.run_drafts import draft_figures, exported, read_drafts
@@ -30,7 +30,7 @@ def show_drafts(folder: Path, out: Path | None, scored: Sequence[str], *, as_jso
         systems = named_apart([load(str(folder)), *(load(entry) for entry in scored)])
         if len({(system.benchmark, system.judges) for system in systems}) > 1:
             raise InputError("--scored: the run and the drafts must have the same benchmark and judge")
-        own, *others = map(_by_prompt, systems)
+        own, *others = (system.by_prompt for system in systems)
         figures["ensemble"] = ensemble_figures(own, {s.name: v for s, v in zip(systems[1:], others, strict=True)})
     shown, prompts = _without_prompts(figures)
     notes(figures["notes"])
@@ -62,10 +62,3 @@ def _without_prompts(figures: Figures) -> tuple[Figures, Figures]:
         return figures, {}
     rest = {name: value for name, value in ensemble.items() if name != "by_prompt"}
     return {**figures, "ensemble": rest}, ensemble["by_prompt"]
-
-
-def _by_prompt(system: ScoredSystem) -> dict[Hashable, float]:
-    pools: dict[Hashable, list[float]] = {}
-    for key, value in system.values.items():
-        pools.setdefault(key[0], []).append(value)
-    return {prompt: sum(values) / len(values) for prompt, values in pools.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import fsum
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -105,19 +106,21 @@ def _require_comparable(now: ScoredSystem, before: ScoredSystem, baseline: Path)
 
 def _against(now: ScoredSystem, before: ScoredSystem) -> tuple[float, float]:
     """Return both means on the shared prompts, this run's first, and print the prompts that changed."""
-    shared = [key for key in now.values if key in before.values]
+    ours, theirs = now.by_prompt, before.by_prompt
+    shared = [prompt for prompt in ours if prompt in theirs]
     if not shared:
         raise InputError("--baseline: the runs share no prompts")
-    lost = [str(key[0]) for key in shared if now.values[key] < before.values[key]]
-    won = [str(key[0]) for key in shared if now.values[key] > before.values[key]]
+    # Means of the same repetitions may differ in their last digit.
+    lost = [str(prompt) for prompt in shared if ours[prompt] < theirs[prompt] - 1e-9]
+    won = [str(prompt) for prompt in shared if ours[prompt] > theirs[prompt] + 1e-9]
     for what, names in (("worse than the baseline", lost), ("better than the baseline", won)):
         if names:
-            print_status(f"{what}: {', '.join(dict.fromkeys(names[:20]))}" + (" ..." if len(names) > 20 else ""))
-    if len({key[0] for key in shared}) > 1:
+            print_status(f"{what}: {', '.join(names[:20])}" + (" ..." if len(names) > 20 else ""))
+    if len(shared) > 1:
         row: Mapping[str, Any] = compare([now, before])["pairs"][0]
         print_status(f"paired comparison with the baseline: {verdict(row)} (p {row['p']:.3g}, {row['n']} prompts)")
-    ours, theirs = (sum(side.values[key] for key in shared) / len(shared) for side in (now, before))
-    return ours, theirs
+    mine, others = (fsum(side[prompt] for prompt in shared) / len(shared) for side in (ours, theirs))
+    return mine, others
 
 
 def _missing(outcome: FinishedRun, now: ScoredSystem, before: ScoredSystem) -> list[str]:

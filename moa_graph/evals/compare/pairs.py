@@ -45,7 +45,7 @@ def compare(systems: Sequence[ScoredSystem], *, seed: int = 0) -> dict[str, Any]
     if not fitting:
         first = refused[0]
         raise InputError(f"{first['a']} and {first['b']} cannot be compared: {first['reason']}")
-    rows = [_pair(a, b, a.values, b.values, seed) for a, b in fitting]
+    rows = [_pair(a, b, _paired_by(a), _paired_by(b), seed) for a, b in fitting]
     _adjust(rows)
     for row, (a, b) in zip(rows, fitting, strict=True):
         shared = sorted(a.verdicts.keys() & b.verdicts.keys(), key=str)
@@ -106,6 +106,13 @@ def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
 
 def _list(names: frozenset[str]) -> str:
     return ", ".join(sorted(names)) or "none"
+
+
+def _paired_by(system: ScoredSystem) -> Values:
+    """Return the scores that are paired. A repetition has no counterpart, so own prompts are paired by their means."""
+    if system.benchmark != "prompts":
+        return system.values
+    return {(prompt,): score for prompt, score in system.by_prompt.items()}
 
 
 def _pair(a: ScoredSystem, b: ScoredSystem, mine: Values, theirs: Values, seed: int) -> dict[str, Any]:

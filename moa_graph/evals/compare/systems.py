@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from math import fsum
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,14 @@ class ScoredSystem:
     @property
     def name(self) -> str:
         return self.names[0]
+
+    @cached_property
+    def by_prompt(self) -> dict[Any, float]:
+        """The mean score of each prompt: of its repetitions, turns or skills."""
+        pools: dict[Any, list[float]] = {}
+        for key, value in self.values.items():
+            pools.setdefault(key[0], []).append(value)
+        return {prompt: fsum(values) / len(values) for prompt, values in pools.items()}
 
 
 def load(entry: str) -> ScoredSystem:

@@ -46,8 +46,8 @@ def matrix_page(systems: Sequence[ScoredSystem]) -> Page:
 
 
 def _score(system: ScoredSystem, prompt: Hashable) -> str:
-    values = [value for key, value in system.values.items() if key[0] == prompt]
-    return formatted(sum(values) / len(values)) if values else "-"
+    score = system.by_prompt.get(prompt)
+    return "-" if score is None else formatted(score)
 
 
 def _text(systems: Sequence[ScoredSystem], prompt: Hashable) -> str:
