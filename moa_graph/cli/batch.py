@@ -20,6 +20,7 @@ from moa_graph.cli.batch_options import (
     BatchPoll,
     batch_sender,
     check_batch_options,
+    goes_in_batches,
     say_route,
 )
 from moa_graph.cli.complete import files
@@ -134,7 +135,7 @@ def batch(
     asked["aggregator"] = aggregator
     fields: dict[str, Any] = {
         "shard": Shard.parse(shard),
-        "concurrency": concurrency or (AT_ONCE if batch_api else _concurrency(asker)),
+        "concurrency": concurrency or _concurrency(asker),
         "max_cost": max_cost,
         "context": {name: value for name, value in asked.items() if value is not None},
         "keep_drafts": drafts,
@@ -147,6 +148,8 @@ def batch(
         if isinstance(asker, Server):
             raise InputError("--batch-api: the server makes the calls. Run the batch where the mixture's keys are.")
         asker = without_limits(asker)
+        if concurrency is None and goes_in_batches(asker.specs, batch_host):
+            fields["concurrency"] = AT_ONCE
         fields["context"] = {**fields["context"], "deadline": DAY}
     with opened_files(source, target, text=text) as (given, results):
         fields |= {"source": given, "target": results}

@@ -32,7 +32,7 @@ POLL = 30.0
 """The default of `BatchPoll`, in seconds."""
 
 AT_ONCE = 10_000
-"""Questions at once with --batch-api: all of a layer's requests go into one batch."""
+"""Questions at once through a Batch API: all of a layer's requests go into one batch."""
 
 
 def batch_sender(
@@ -49,6 +49,19 @@ def batch_sender(
     from moa_graph.batch.api import HOSTS, BatchApi
 
     return BatchApi(ledger, hosts=HOSTS | frozenset(hosts or ()), direct=direct, poll=poll)
+
+
+def goes_in_batches(specs: "Iterable[Proposer]", hosts: list[str] | None) -> bool:
+    """Return whether a model is at a host with a Batch API.
+
+    Args:
+        specs: The models of a run.
+        hosts: The hosts of --batch-host.
+    """
+    from moa_graph.batch.api import HOSTS
+    from moa_graph.models.secrets.keys import host
+
+    return any(host(spec) in HOSTS | frozenset(hosts or ()) for spec in specs)
 
 
 def say_route(api: "BatchApi", specs: "Iterable[Proposer]", *, quiet: bool = False) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from moa_graph.cli.complete import files, mixture_files
-from moa_graph.cli.home import own_presets
+from moa_graph.cli.home import resolve
 from moa_graph.cli.output.messages import output
 from moa_graph.costs.amounts import number_of
 from moa_graph.errors import InputError
@@ -145,7 +145,7 @@ def tune(
     else:
         judges = [Proposer(model=name, base_url=judge_url, api_key_env=judge_key_env) for name in judge or ()]
         how = How(compared, check, check_timeout, judges, criteria, majority)
-        models = Pool.load(own_presets().get(str(pool), pool), trust=trust)
+        models = Pool.load(resolve(str(pool)), trust=trust)
         result = _measured(source, models, how, options, concurrency, dry_run, as_json)
     if result is not None:
         _finish(result, output, as_json=as_json)

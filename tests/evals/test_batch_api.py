@@ -12,7 +12,11 @@ from typing import Any
 import pytest
 
 from moa_graph.batch.api import BatchApi
+from moa_graph.cli.batch_options import AT_ONCE
+from moa_graph.cli.eval.options import Choice
+from moa_graph.cli.eval.run import items_at_once
 from moa_graph.costs.ledger import Ledger
+from moa_graph.mixture.proposer import Proposer
 from moa_graph.models.batching import call_key
 from tests.batch_server import BatchServer
 from tests.evals.bench import final_bytes, moa, scores
@@ -141,6 +145,14 @@ def test_a_host_without_a_batch_api_is_called_directly(tmp_path: Path, capsys: p
         capsys.readouterr()
         assert moa(*given, "--batch-api", "--out", tmp_path / "none") == 0
         assert "no model of this run is at a host with a Batch API" in capsys.readouterr().err
+
+
+def test_all_items_run_at_once_only_where_a_batch_takes_them() -> None:
+    own = [Proposer(model="openai:one", base_url="http://127.0.0.1:8000/v1")]
+    assert items_at_once(Choice(batch_api=True), own) == items_at_once(Choice(), own) == 8
+    assert items_at_once(Choice(batch_api=True, batch_host=["127.0.0.1:8000"]), own) == AT_ONCE
+    assert items_at_once(Choice(batch_api=True), [*own, Proposer(model="openai:gpt-6.1-sol")]) == AT_ONCE
+    assert items_at_once(Choice(batch_api=True, concurrency=3), own) == 3
 
 
 def test_a_cap_holds_and_items_that_wait_for_it_delay_no_batch(tmp_path: Path) -> None:

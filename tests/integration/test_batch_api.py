@@ -13,6 +13,7 @@ from moa_graph.batch.api import endpoints
 from moa_graph.batch.api.store import Store
 from moa_graph.cli import main
 from tests.batch_server import BatchServer
+from tests.provider import Provider
 
 PRICES = {"input": 1.0, "output": 2.0, "batch": 0.5}
 
@@ -57,6 +58,15 @@ def test_a_batch_without_a_batch_api_says_so(tmp_path: Path, capsys: pytest.Capt
         assert "no model of this run is at a host with a Batch API" in capsys.readouterr().err
         assert ask(tmp_path, file, "batched", *in_batches(server), questions=1)[0] == 0
         assert not capsys.readouterr().err
+
+
+def test_without_a_batch_api_no_more_questions_run_at_once_than_without_the_option(
+    tmp_path: Path, provider: Provider
+) -> None:
+    model = {"model": "openai:echo-100ms", "base_url": provider.url}
+    (tmp_path / "slow.yaml").write_text(json.dumps({"proposers": [model], "aggregator": model, "layers": 1}))
+    assert ask(tmp_path, tmp_path / "slow.yaml", "direct", "--batch-api", questions=40)[0] == 0
+    assert provider.stats()["peak"] <= 16
 
 
 @pytest.mark.parametrize("together", [False, True])

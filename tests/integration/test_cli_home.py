@@ -258,8 +258,10 @@ def test_an_unknown_preset_is_named_beside_ones_own(
     provider: Provider, capsys: pytest.CaptureFixture[str], own_home: Path
 ) -> None:
     assert main(["presets", "add", mixture(provider, "say=drafted"), "own"]) == 0
-    assert main(["ask", "-p", "owm", "Hello"]) == 3
-    assert "Your own: own. The package's: anthropic" in capsys.readouterr().err
+    Path("prompts.jsonl").write_text('{"prompt": "2 + 2?", "gold": "4"}\n')
+    for command in (["ask", "-p", "owm", "Hello"], ["tune", "prompts.jsonl", "--pool", "owm"]):
+        assert main(command) == 3
+        assert "Your own: own. The package's: anthropic" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from moa_graph.batch.api import DAY, BatchApi, without_limits
-from moa_graph.cli.batch_options import AT_ONCE, batch_sender, check_batch_options, say_route
+from moa_graph.cli.batch_options import AT_ONCE, batch_sender, check_batch_options, goes_in_batches, say_route
 from moa_graph.cli.eval.options import Choice
 from moa_graph.cli.eval.progress import ItemProgress
 from moa_graph.cli.eval.show import figures_table, notes, print_status, show_json, table
@@ -96,8 +96,10 @@ def _system_name(choice: Choice, mixture: Mixture | None) -> str:
 
 def items_at_once(choice: Choice, specs: Sequence[Proposer]) -> int:
     """Return how many items run at once. Through a Batch API all of them do, so that a layer is one batch."""
-    if choice.concurrency or choice.batch_api:
-        return choice.concurrency or AT_ONCE
+    if choice.concurrency:
+        return choice.concurrency
+    if choice.batch_api and goes_in_batches(specs, choice.batch_host):
+        return AT_ONCE
     return 1 if any(map(is_embedded, specs)) else 8
 
 
