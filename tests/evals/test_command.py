@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from moa_graph.cli.eval.show import table
 from tests.evals.bench import moa
 
 
@@ -69,6 +70,20 @@ def test_compare_picks_a_model_of_a_file(asset_folder: Path, capsys: pytest.Capt
     assert "select one with #" in capsys.readouterr().err
     assert moa("compare", best, asset_folder / "alpaca_eval/annotations/claude-2.json.gz") == 2
     assert "different benchmarks" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("width", "listed"), [(40, True), (200, False)])
+def test_a_table_whose_words_would_be_broken_is_a_list(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int, listed: bool
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    cells = ["synthesize by one: one + two", "66.67 [48.01, 81.24]*", "", "d75a28344a4cd97e"]
+    table("the run", ["candidate", "score (%)", "against", "mixture"], [cells])
+    shown = capsys.readouterr().out
+    whole = "the run\n\nsynthesize by one: one + two\n  score (%): 66.67 [48.01, 81.24]*\n  mixture: d75a28344a4cd97e\n"
+    assert shown.startswith(whole) is listed
+    assert all(cell in shown for cell in cells) and "* this interval" in shown.replace("\n", " ")
 
 
 def test_wrong_files_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

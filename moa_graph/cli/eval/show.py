@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -39,7 +39,10 @@ def figures_table(title: str, figures: Mapping[str, Any], *, hidden: frozenset[s
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table. Cells are plain text and are never cut: a file gets all the width it needs."""
+    """Print a table. Cells are plain text and are never cut: a file gets all the width it needs.
+
+    On a terminal that is so narrow that words would be broken, a table of several columns is a list of its rows.
+    """
     starred = any(cell.endswith("]*") for row in rows for cell in row)
     view = Table(title=Text(for_terminal(title)), caption=Text(STAR) if starred else None)
     for name in columns:
@@ -47,6 +50,20 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
     for row in rows:
         view.add_row(*(Text(for_terminal(cell)) for cell in row))
     screen = Console()
+    needed = screen.measure(view, options=screen.options.update(width=10_000))
     if not screen.is_terminal:
-        screen.width = max(screen.width, screen.measure(view, options=screen.options.update(width=10_000)).maximum)
+        screen.width = max(screen.width, needed.maximum)
+    elif len(columns) > 2 and needed.minimum > screen.width:
+        screen.print(Text(for_terminal("\n".join(_listed(title, columns, rows, starred=starred)))))
+        return
     screen.print(view)
+
+
+def _listed(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, starred: bool) -> Iterator[str]:
+    """Yield the lines of a table as a list of its rows."""
+    yield title
+    for first, *others in rows:
+        yield f"\n{first}"
+        yield from (f"  {name}: {cell}" for name, cell in zip(columns[1:], others, strict=True) if cell)
+    if starred:
+        yield f"\n{STAR}"
