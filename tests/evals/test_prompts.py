@@ -280,16 +280,36 @@ def test_a_jury_rates_by_the_users_criteria(
     assert moa("run", path, *solo(provider, "x"), "--criteria", "Rhymes.", "--out", tmp_path / "no") == 2
 
 
-def test_the_drafts_of_several_repetitions_say_which_one_is_shown(
-    tmp_path: Path, provider: Provider, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = prompts(tmp_path, [{"id": f"q{n}", "prompt": f"{n}?", "gold": "5"} for n in range(2)])
-    asked = ("run", path, "--file", mixture(tmp_path, provider), "--repeats", 3, "--out", tmp_path / "run")
-    assert moa(*asked) == 0
-    told = "the run has 3 repetitions; the figures are of the first one"
-    figures, err = printed(capsys, "drafts", tmp_path / "run", "--out", tmp_path / "out")
-    assert figures["notes"] == [told] and f"warning: {told}" in err
-    assert f"{told[1:]}." in (tmp_path / "out/report.md").read_text()
+def test_the_drafts_of_all_repetitions_count(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Three answers to each of two prompts are six answers, and two prompts for intervals; files have the first one."""
+    said = {("q0", 0): "554", ("q0", 1): "545", ("q0", 2): "444", ("q1", 0): "545", ("q1", 1): "455", ("q1", 2): "555"}
+    place = {"turn": 1, "layer": 1, "status": "ok", "model": "m"}
+    drafts: list[Row] = [
+        {**place, "item": item, "repeat": repeat, "prompt": item, "slot": slot, "proposer": f"p{slot}", "text": text}
+        for (item, repeat), texts in said.items()
+        for slot, text in enumerate(texts[:2])
+    ]
+    results: list[Row] = [
+        {"id": item, "repeat": repeat, "answer": texts[2], "gold": ["5"], "match": "final", "score": texts[2] == "5"}
+        for (item, repeat), texts in said.items()
+    ]
+    (tmp_path / "run").mkdir()
+    write(tmp_path / "run/drafts.jsonl", drafts)
+    write(tmp_path / "run/results.jsonl", results)
+    figures, _ = printed(capsys, "drafts", tmp_path / "run", "--out", tmp_path / "out")
+    assert (figures["prompts"], figures["repetitions"], figures["drafts"]) == (2, 3, 12)
+    ensemble = figures["ensemble"]
+    assert (ensemble["n"], len(ensemble["by_prompt"]), ensemble["by_prompt"]["q1 (repetition 2)"]["aggregate"]) == (
+        2,
+        6,
+        100,
+    )
+    right = {"aggregate": 4, "oracle": 5, "majority_vote": 4}
+    assert {name: ensemble[name] for name in right} == pytest.approx({k: 100 * n / 6 for k, n in right.items()})
+    assert ensemble["proposers"] == pytest.approx({"p0": 400 / 6, "p1": 300 / 6})
+    # By prompt: 1 and 3 right answers of 3 against 2 and 2 of p0.
+    assert "2 prompts" in ensemble["against_best"]["cautions"]["interval"]
+    assert len(json.loads((tmp_path / "out/p0.json").read_text())) == 2
 
 
 def test_repeats_have_a_mean_and_a_deviation(

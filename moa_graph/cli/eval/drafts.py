@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from moa_graph.cli.eval.show import figures_table, notes, print_status, show_json
+from moa_graph.cli.eval.show import figures_table, print_status, show_json
 from moa_graph.errors import InputError
 from moa_graph.evals.compare.systems import load, named_apart
 from moa_graph.evals.data.files import json_bytes, slug, write
@@ -33,13 +33,10 @@ def show_drafts(folder: Path, out: Path | None, scored: Sequence[str], *, as_jso
         own, *others = (system.by_prompt for system in systems)
         figures["ensemble"] = ensemble_figures(own, {s.name: v for s, v in zip(systems[1:], others, strict=True)})
     shown, prompts = _without_prompts(figures)
-    notes(figures["notes"])
     if out:
         for name, rows in exported(run).items():
             write(out / f"{slug(name)}.json", json_bytes(rows))
         page = Page(f"Drafts of {folder.name}")
-        for note in figures["notes"]:
-            page.text(f"{note[:1].upper()}{note[1:]}.")
         page.table(["figure", "value"], list(lines(shown)))
         if prompts:
             page.heading("By prompt")

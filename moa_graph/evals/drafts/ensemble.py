@@ -15,13 +15,20 @@ Scores = Mapping[Hashable, float]
 """Scores by prompt, the higher the better."""
 
 
-def ensemble_figures(answer: Scores, proposers: Mapping[str, Scores], *, scale: float = 100.0) -> Figures:
+def ensemble_figures(
+    answer: Scores,
+    proposers: Mapping[str, Scores],
+    *,
+    scale: float = 100.0,
+    prompts: Mapping[Hashable, Hashable] | None = None,
+) -> Figures:
     """Return how an answer compares with its drafts, on the prompts with a score for all of them.
 
     Args:
         answer: Scores of the aggregate answer.
         proposers: Scores of each proposer's drafts.
         scale: The highest possible score.
+        prompts: The prompt of each key of the scores, where a prompt has several answers. Intervals are by prompt.
 
     Returns:
         `aggregate` and `proposers`: means. `best_single`: the proposer with the best mean. `oracle`: the mean of the
@@ -43,9 +50,10 @@ def ensemble_figures(answer: Scores, proposers: Mapping[str, Scores], *, scale: 
     ours = [answer[key] for key in shared]
     theirs = [proposers[best][key] for key in shared]
     every = [[scores[key] for scores in proposers.values()] for key in shared]
-    width = fraction_interval(ours, scale=scale)
+    clusters = [prompts[key] if prompts else key for key in shared]
+    width = fraction_interval(ours, clusters=clusters, scale=scale)
     found: Figures = {
-        "n": len(shared),
+        "n": len(set(clusters)),
         "aggregate": fsum(ours) / len(ours),
         "aggregate_interval": as_pair(width),
         "proposers": means,
@@ -68,9 +76,9 @@ def ensemble_figures(answer: Scores, proposers: Mapping[str, Scores], *, scale: 
             for key, own, single, drafts in zip(shared, ours, theirs, every, strict=True)
         },
     }
-    if len(shared) > 1:
+    if len(set(clusters)) > 1:
         found["against_best"] = _against_best(
-            [paired(ours, [scores[key] for key in shared]) for scores in proposers.values()]
+            [paired(ours, [scores[key] for key in shared], clusters=clusters) for scores in proposers.values()]
         )
     return found
 

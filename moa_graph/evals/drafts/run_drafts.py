@@ -22,14 +22,14 @@ DRAFTS = "drafts.jsonl"
 
 @dataclass(frozen=True)
 class RunDrafts:
-    """The drafts and answers in a run's folder.
+    """The drafts and answers in a run's folder, by prompt and repetition.
 
     Attributes:
-        drafts: Usable drafts of the last round by prompt, in slot order.
-        answers: The answers by prompt.
+        drafts: Usable drafts of the last round, in slot order.
+        answers: The answers.
         prompts: The text of each prompt, to join by.
         results: Rows of own prompts, with right answers.
-        repeats: The number of the run's repetitions, of which these are the first one.
+        repeats: The number of the run's repetitions.
     """
 
     drafts: Mapping[str, Sequence[Row]]
@@ -45,7 +45,7 @@ class RunDrafts:
 
 
 def read_drafts(folder: Path) -> RunDrafts:
-    """Read the drafts and answers of a run's folder; with repetitions, those of the first one.
+    """Read the drafts and answers of a run's folder.
 
     Raises:
         InputError: The folder has no drafts: it is not a run, or its system was a single model.
@@ -53,9 +53,8 @@ def read_drafts(folder: Path) -> RunDrafts:
     path = folder / DRAFTS
     if not path.is_file():
         raise InputError(f"{folder} has no {DRAFTS}: only the run of a mixture has drafts")
-    whole = read_rows(path)
-    repeats = 1 + max((int(row.get("repeat") or 0) for row in whole), default=0)
-    rows = [row for row in whole if not row.get("repeat")]
+    rows = read_rows(path)
+    repeats = 1 + max(map(_repeat, rows), default=0)
     if any("prompt" not in row for row in rows):
         raise InputError(f"{path} is from an earlier version: repeat the run's command; recorded calls are reused")
     last = max((int(row["layer"]) for row in rows), default=0)
@@ -65,17 +64,29 @@ def read_drafts(folder: Path) -> RunDrafts:
             found.setdefault(_name(row), {}).setdefault(int(row["slot"]), row)
     drafts = {name: [slots[slot] for slot in sorted(slots)] for name, slots in found.items()}
     prompts = {_name(row): str(row["prompt"]) for row in rows}
-    results = [row for row in _rows(folder / "results.jsonl") if not row.get("repeat")]
-    if results:
-        return RunDrafts(drafts, {str(row["id"]): str(row["answer"]) for row in results}, prompts, results, repeats)
+    if results := _rows(folder / "results.jsonl"):
+        return RunDrafts(drafts, {_result_name(row): str(row["answer"]) for row in results}, prompts, results, repeats)
     said = _answers(folder)
     known = {name: said.get((row["item"], row["turn"]), said.get(row["prompt"])) for name, row in _first(rows).items()}
     return RunDrafts(drafts, {name: text for name, text in known.items() if text is not None}, prompts)
 
 
 def _name(row: Row) -> str:
-    """Return a prompt's name: its item, and the turn if it is not the first."""
-    return str(row["item"]) + (f"/{row['turn']}" if row["turn"] > 1 else "")
+    """Return a prompt's name: its item, and the turn and the repetition if they are not the first."""
+    return str(row["item"]) + (f"/{row['turn']}" if row["turn"] > 1 else "") + _again(row)
+
+
+def _result_name(row: Row) -> str:
+    return str(row["id"]) + _again(row)
+
+
+def _repeat(row: Row) -> int:
+    return int(row.get("repeat") or 0)
+
+
+def _again(row: Row) -> str:
+    # Ids have no blanks.
+    return f" (repetition {_repeat(row) + 1})" if _repeat(row) else ""
 
 
 def _first(rows: Sequence[Row]) -> dict[str, Row]:
@@ -101,13 +112,17 @@ def _rows(path: Path) -> list[Row]:
 
 
 def exported(run: RunDrafts) -> dict[str, list[Row]]:
-    """Return each proposer's drafts as an outputs file, which `--drafts` of any benchmark takes."""
+    """Return each proposer's drafts as an outputs file, which `--drafts` of any benchmark takes.
+
+    Such a file has one output for each prompt: the draft of the first repetition.
+    """
     turns = any(draft["turn"] > 1 for found in run.drafts.values() for draft in found)
     return {name: _by_turns(run, name) if turns else _outputs(run, name) for name in run.proposers}
 
 
 def _of(run: RunDrafts, proposer: str) -> Iterator[Row]:
-    return (draft for found in run.drafts.values() for draft in found if draft["proposer"] == proposer)
+    own = (draft for found in run.drafts.values() for draft in found if draft["proposer"] == proposer)
+    return (draft for draft in own if not _repeat(draft))
 
 
 def _outputs(run: RunDrafts, proposer: str) -> list[Row]:
@@ -132,7 +147,7 @@ def draft_figures(run: RunDrafts) -> Figures:
     texts = {item: [draft["text"] for draft in found] for item, found in run.drafts.items()}
     several = [found for found in texts.values() if len(found) > 1]
     reads = {
-        str(row["id"]): partial(final_key, match=row["match"], options=row.get("options"))
+        _result_name(row): partial(final_key, match=row["match"], options=row.get("options"))
         for row in run.results
         if "match" in row
     }
@@ -140,7 +155,8 @@ def draft_figures(run: RunDrafts) -> Figures:
         diversity.agreement(found, reads.get(item, answers.key)) for item, found in texts.items() if len(found) > 1
     ]
     figures: Figures = {
-        "prompts": len(texts),
+        "prompts": len({(str(found[0]["item"]), found[0]["turn"]) for found in run.drafts.values()}),
+        **({"repetitions": run.repeats} if run.repeats > 1 else {}),
         "drafts": sum(map(len, texts.values())),
         "diversity": {
             "agreement": _mean(alike),
@@ -149,9 +165,6 @@ def draft_figures(run: RunDrafts) -> Figures:
             "distinct_2": _mean([diversity.distinct(found, 2) for found in several]),
         },
         "copying": {name: _copying(run, name) for name in run.proposers},
-        "notes": [f"the run has {run.repeats} repetitions; the figures are of the first one"]
-        if run.repeats > 1
-        else [],
     }
     if graded := [row for row in run.results if row.get("gold")]:
         figures["ensemble"] = _ensemble(run, graded)
@@ -185,7 +198,7 @@ def _ensemble(run: RunDrafts, graded: Sequence[Row]) -> Figures:
     proposers: dict[str, dict[Hashable, float]] = {name: {} for name in run.proposers}
     voted: dict[Hashable, float] = {}
     for row in graded:
-        item, gold, match, options = str(row["id"]), row["gold"], row["match"], row.get("options")
+        item, gold, match, options = _result_name(row), row["gold"], row["match"], row.get("options")
         answer[item] = 100.0 * is_right(str(row["answer"]), gold, match, options=options)
         drafts = run.drafts.get(item, ())
         for draft in drafts:
@@ -193,5 +206,5 @@ def _ensemble(run: RunDrafts, graded: Sequence[Row]) -> Figures:
         if drafts:
             keys = [final_key(draft["text"], match, options=options) for draft in drafts]
             voted[item] = proposers[drafts[keys.index(majority(keys))]["proposer"]][item]
-    figures = ensemble_figures(answer, proposers)
+    figures = ensemble_figures(answer, proposers, prompts={_result_name(row): str(row["id"]) for row in graded})
     return {**figures, "majority_vote": _mean([voted[item] for item in figures["by_prompt"]])}
