@@ -44,13 +44,15 @@ class MoAError(RuntimeError):
 
     Attributes:
         drafts: The drafts (`moa_graph.Draft`) that the run had received; empty when nothing was sent.
-        cost: Dollars that failed aggregator calls cost besides the drafts; None when unknown.
+        notes: The notes (`moa_graph.Note`) of the combiner that the run had received.
+        cost: Dollars that failed aggregator calls cost besides the drafts and the notes; None when unknown.
     """
 
     def __init__(self, message: str, *, drafts: Sequence[Any] = ()) -> None:
         super().__init__(message)
         # Typed as Any: this module imports nothing of the package, so that every other module can import it.
         self.drafts: list[Any] = list(drafts)
+        self.notes: list[Any] = []
         self.cost: float | None = 0.0
 
 

@@ -54,14 +54,16 @@ async def answered(graph: Graph, messages: Sequence[Any], context: Mapping[str, 
 
 
 def failed(error: MoAError) -> BatchResult:
-    """Return an error as a result, with the cost, usage and drafts of the run until then."""
-    costs = [*(d["cost"] for d in error.drafts if d["attempts"] or d["usage"]), error.cost]
+    """Return an error as a result, with the cost, usage, drafts and notes of the run until then."""
+    made = [*error.drafts, *error.notes]
+    costs = [*(each["cost"] for each in made if each["attempts"] or each["usage"]), error.cost]
     return {
         "answer": None,
         "error": {"type": type(error).__name__, "message": str(error)},
         "cost": None if None in costs else sum((c for c in costs if c is not None), 0.0),
-        "usage": total_usage([d["usage"] for d in error.drafts]),
+        "usage": total_usage([each["usage"] for each in made]),
         "drafts": timeless(error.drafts),
+        "notes": error.notes,
     }
 
 

@@ -23,7 +23,7 @@ from moa_graph.costs.file_lock import try_lock
 from moa_graph.costs.ledger import Ledger
 from moa_graph.costs.spending_cap import SpendingCap
 from moa_graph.errors import BudgetError, ConfigError, InputError, ServerError
-from moa_graph.graph.recording import UNRECORDED
+from moa_graph.graph.recording import is_recorded
 
 _PATIENCE = (0.5, 1, 2, 4, 8, 16, 30, 30)
 """Seconds between the attempts to reach a server that became unreachable during the run."""
@@ -219,14 +219,15 @@ class Batch:
         )
 
     async def _paid(self, result: BatchResult, entry: Question, key: str) -> None:
-        """Count a new result. What a failed one cost is noted for the next runs, its recorded drafts apart."""
+        """Count a new result. What a failed one cost is noted for the next runs, its recorded calls apart."""
         before = self._cap.spent
         self._count(result)
         whole = self._cap.spent - before
         self._cap.spent -= self._kept.pop(key, 0.0)
         self.totals.cost = self._cap.spent
         if result["error"]:
-            kept = sum(draft["cost"] or 0.0 for draft in result["drafts"] if draft["status"] not in UNRECORDED)
+            made = [*result["drafts"], *result["notes"]]
+            kept = sum(each["cost"] or 0.0 for each in made if is_recorded(each))
             await self.ledger.lose(whole - kept, item=entry.item, kept=kept, key=key)
 
     def _count(self, result: BatchResult) -> None:
@@ -239,7 +240,8 @@ class Batch:
         result = receipt.result if receipt.key is None else await self.ledger.get(receipt.key)
         if result is None:
             raise ConfigError(f"ledger {self.ledger.path.name}: a result was removed from it while the batch ran.")
-        shown = {name: value for name, value in result.items() if name != "drafts" or self.keep_drafts}
+        hidden = {"notes"} if self.keep_drafts else {"drafts", "notes"}
+        shown = {name: value for name, value in result.items() if name not in hidden}
         # ASCII only, so that no reader splits a line inside a string.
         return json.dumps({"line": receipt.line, "id": receipt.id, **shown})
 

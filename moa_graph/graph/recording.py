@@ -19,12 +19,18 @@ from moa_graph.models.call import Outcome
 from moa_graph.models.reply.reply import read
 from moa_graph.models.secrets.keys import address
 
-__all__ = ["UNRECORDED", "Recording", "as_json", "scope_of"]
+__all__ = ["UNRECORDED", "Recording", "as_json", "is_recorded", "scope_of"]
 
 _log = logging.getLogger(__name__)
 
 UNRECORDED: frozenset[str] = frozenset({"empty", "failed"})
 """Statuses of replies that are not recorded, so that a later run makes the call again."""
+
+
+def is_recorded(made: Mapping[str, Any]) -> bool:
+    """Return whether the reply of a draft or a note is recorded. That of a note may be recorded and not readable."""
+    return made["status"] not in UNRECORDED or ("kind" in made and bool(made["text"]))
+
 
 _RECORDED = ("status", "text", "error", "usage", "cost", "seconds", "attempts")
 

@@ -22,7 +22,7 @@ from typing import Any
 from langgraph.runtime import get_runtime
 
 from moa_graph.costs.call_log import CallLog
-from moa_graph.errors import ConfigError
+from moa_graph.errors import ConfigError, MoAError
 from moa_graph.graph.checks.state import check_place, check_run
 from moa_graph.graph.latch import Latch, Rule
 from moa_graph.mixture.context import Settings, settings
@@ -301,7 +301,11 @@ class Runs:
                 check_run(info, self.mixture)
                 live.settings = runtime.context, settings(self.mixture, runtime.context).begun(info)
                 check_place(state, live.settings[1])
-            yield Run(live.settings[1], state, live, self.ledger, runtime.stream_writer)
+            try:
+                yield Run(live.settings[1], state, live, self.ledger, runtime.stream_writer)
+            except MoAError as error:
+                error.notes = list(state.get("notes") or ())
+                raise
 
     @cached_property
     def _most_calls(self) -> dict[tuple[int, str], int]:

@@ -1,11 +1,14 @@
 """The cost of a run: caps, unknown costs, prices that become known later, and no recorded call paid again."""
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
+from moa_graph.cli import main
 from tests.evals.bench import mixture, moa, scores
 from tests.provider import Provider
 
@@ -67,6 +70,26 @@ def test_what_is_found_again_is_not_counted_again(
         assert moa("alpaca", "-f", pair, *args) == 0
         assert f"6/6 items, ${first + runs * more:.4f}" in capsys.readouterr().err
     assert len(provider.requests("agg-cost=0.5")) == 6
+
+
+def test_a_combiners_own_calls_count_where_the_aggregator_fails(
+    tmp_path: Path, provider: Provider, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They are paid for and recorded; a run that is repeated finds them, and counts them once."""
+    analyst = {"model": "openai:one-tok=4", "base_url": provider.url}
+    fields = {"combine": {"name": "analyze", "analyst": analyst}, "on_failure": "error", "prices": 1000.0}
+    pair = mixture(tmp_path, provider, aggregator="openai:agg-err400", **fields)
+    (tmp_path / "in.jsonl").write_text('{"id": "q", "prompt": "Why?", "gold": "x"}\n')
+    batch = ("batch", tmp_path / "in.jsonl", tmp_path / "out.jsonl", "-f", pair)
+    run = ("eval", "run", tmp_path / "in.jsonl", "-f", pair, "--out", tmp_path / "run")
+    for command, ledger in ((batch, tmp_path / "out.jsonl.ledger"), (run, tmp_path / "run/ledger.db")):
+        for _ in range(3):
+            assert main([*map(str, command), "--max-cost", "9"]) == 1
+            said = capsys.readouterr().err
+            with closing(sqlite3.connect(ledger)) as db:
+                paid = db.execute("SELECT sum(cost) FROM calls WHERE role IN ('proposer', 'analyst')").fetchone()[0]
+            assert paid > 0 and f"${paid:.4f}" in said, said
+    assert len(provider.requests("one-tok=4")) == 4 and len(provider.requests("agg-err400")) == 6
 
 
 def test_a_call_of_unknown_cost_is_booked_and_ends_no_run(tmp_path: Path, provider: Provider) -> None:

@@ -19,7 +19,7 @@ from moa_graph.errors import BudgetError, ConfigError, MoAError
 from moa_graph.evals.systems.paid_calls import EARLIER, Payer, allow_again, replaced
 from moa_graph.graph.build import create_moa
 from moa_graph.graph.prompts.prompts import with_system
-from moa_graph.graph.recording import UNRECORDED
+from moa_graph.graph.recording import is_recorded
 from moa_graph.mixture.context import MoAContext
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.mixture.proposer import Proposer
@@ -135,7 +135,7 @@ class MixtureSystem:
             if before and (earlier := EARLIER.get()):
                 # It stays in the ledger, so a later run finds its cost there.
                 earlier.lost += before["cost"] or 0.0
-            await self.ledger.lose(_lost(failed.cost, error.drafts), item=ask.item)
+            await self.ledger.lose(_lost(failed.cost, error), item=ask.item)
             return failed
         answer, again = _whole(state), _to_be_asked_again(state["record"])
         if before:
@@ -201,10 +201,11 @@ class MixtureSystem:
 _WRITER = "aggregator"
 
 
-def _lost(cost: float | None, drafts: Sequence[Mapping[str, Any]]) -> float:
-    """Return what an answer that is made again may cost again: all but the drafts of the first layer in which one
-    failed, and of the layers before it."""
-    return _beside(cost, drafts, min((d["layer"] for d in drafts if d["status"] in UNRECORDED), default=math.inf))
+def _lost(cost: float | None, error: MoAError) -> float:
+    """Return what a run that failed may cost again: all but the drafts of the first layer in which one failed, and the
+    drafts and the notes of the layers before it."""
+    made = [*error.drafts, *({**note, "layer": note["layer"] + 0.5} for note in error.notes)]
+    return _beside(cost, made, min((each["layer"] for each in made if not is_recorded(each)), default=math.inf))
 
 
 def _made_again(before: Mapping[str, Any], answer: SystemAnswer) -> float:
@@ -228,7 +229,7 @@ def _said(draft: Mapping[str, Any]) -> tuple[str, str]:
 
 def _beside(cost: float | None, drafts: Sequence[Mapping[str, Any]], layer: float) -> float:
     """Return a cost without that of the recorded drafts of the layers up to `layer`."""
-    kept = [draft for draft in drafts if draft["layer"] <= layer and draft["status"] not in UNRECORDED]
+    kept = [draft for draft in drafts if draft["layer"] <= layer and is_recorded(draft)]
     return (cost or 0.0) - math.fsum(draft["cost"] or 0.0 for draft in kept)
 
 
@@ -263,13 +264,14 @@ def _to_be_asked_again(record: Record) -> bool:
 
 
 def _failed(error: MoAError) -> SystemAnswer:
-    """Return the cost of a failed run. Its paid drafts are in the ledger."""
-    costs = [*(draft["cost"] for draft in error.drafts), error.cost]
+    """Return the cost of a failed run. Its paid drafts and notes are in the ledger."""
+    made = [each for each in (*error.drafts, *error.notes) if each["attempts"] or each["usage"]]
+    costs = [*(each["cost"] for each in made), error.cost]
     known = [cost for cost in costs if cost is not None]
     return SystemAnswer(
         None,
-        calls=sum(1 for draft in error.drafts if draft["attempts"]),
-        usage=total_usage([draft["usage"] for draft in error.drafts]),
+        calls=sum(1 for each in made if each["attempts"]),
+        usage=total_usage([each["usage"] for each in made]),
         cost=sum(known) if len(known) == len(costs) else None,
         error=f"{type(error).__name__}: {error}",
     )
