@@ -20,7 +20,7 @@ from langchain_core.callbacks import (
     CallbackManager,
     CallbackManagerForLLMRun,
 )
-from langchain_core.language_models import BaseChatModel, LanguageModelInput, ModelProfile
+from langchain_core.language_models import LanguageModelInput, ModelProfile
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableConfig
@@ -39,6 +39,7 @@ from moa_graph.mixture.context import BoundContext
 from moa_graph.mixture.fields import ChatFields
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.mixture.validation import config_error, refuse_unknown
+from moa_graph.models.cancelled import EndsCancelledRuns
 from moa_graph.models.registry import profile_of
 from moa_graph.models.reply.answer_filter import ChunkFilter, filtered
 from moa_graph.state.field_errors import field_problems, schema_of
@@ -46,7 +47,7 @@ from moa_graph.state.field_errors import field_problems, schema_of
 _PARENT, _FORM = "moa_parent", "moa_form"
 
 
-class ChatMoA(BaseChatModel):
+class ChatMoA(EndsCancelledRuns):
     """A mixture of agents behind LangChain's interface for chat models.
 
     ChatMoA("together")                                   # a preset, or a YAML or TOML file

@@ -111,4 +111,4 @@ class Latch:
     def _close(self) -> None:
         self.closed = True
         for task in self._running:
-            task.cancel()
+            task.cancel(self.why)

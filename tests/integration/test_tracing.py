@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+from contextlib import aclosing
 
 import pytest
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
@@ -274,3 +275,63 @@ def test_a_mixture_within_a_mixture_states_each_cost_once(provider, sink):
         outer.invoke({"messages": "hi"})
     costs = [usage["total_cost"] for usage in usages(sink).values() if "total_cost" in usage]
     assert sorted(costs) == [0.25, 0.5, 1.0]
+
+
+def _left(graph):
+    async def run():
+        async with aclosing(graph.astream({"messages": "hi"}, stream_mode=["custom", "messages"])) as parts:
+            async for mode, part in parts:
+                if mode == "custom" and part["moa"] == "draft":
+                    break
+
+    asyncio.run(run())
+
+
+def _timed_out(graph):
+    with pytest.raises(TimeoutError):
+        asyncio.run(asyncio.wait_for(graph.ainvoke({"messages": "hi"}), 0.2))
+
+
+def _timed_out_streaming(graph):
+    with pytest.raises(TimeoutError):
+        asyncio.run(asyncio.wait_for(consume(graph), 0.2))
+
+
+@pytest.mark.parametrize(
+    ("proposer", "aggregator", "fields", "run"),
+    [
+        ("hang", "agg", {"quorum": 1}, lambda graph: graph.invoke({"messages": "hi"})),
+        ("hang", "agg", {"quorum": 1}, lambda graph: asyncio.run(graph.ainvoke({"messages": "hi"}))),
+        ("hang", "agg", {"deadline": 0.2}, lambda graph: asyncio.run(graph.ainvoke({"messages": "hi"}))),
+        ("300ms", "agg", {"hedge": 0.05}, lambda graph: asyncio.run(graph.ainvoke({"messages": "hi"}))),
+        ("hang", "agg", {}, _left),
+        ("hang", "agg", {}, _timed_out),
+        ("fast", "agg-hang", {}, _timed_out),
+        ("fast", "agg-hang", {}, _timed_out_streaming),
+    ],
+    ids=["quorum, sync", "quorum", "deadline", "hedge", "left stream", "caller", "answer", "streamed answer"],
+)
+def test_the_span_of_a_cancelled_call_ends(provider, sink, proposer, aggregator, fields, run):
+    names = (f"one-{proposer}", "two-tok=2")
+    graph = create_moa(
+        proposers=[model(provider, name) for name in names], aggregator=model(provider, aggregator), **fields
+    )
+    with sink.tracing():
+        run(graph)
+    spans = list(sink.tree().walk())
+    assert [span.name for span in spans if not span.run.get("end_time")] == []
+    cancelled = [span for span in spans if span.run["run_type"] == "llm" and span.run.get("error")]
+    assert len(cancelled) == 1
+    why = "1 other drafts were enough" if "quorum" in fields else ""
+    assert cancelled[0].run["error"].startswith("CancelledError(") and why in cancelled[0].run["error"]
+
+
+async def test_the_span_of_a_cancelled_chat_model_ends(provider, sink):
+    """Its own, and that of a mixture within a mixture."""
+    inner = ChatMoA(proposers=[model(provider, "one-hang")], aggregator=model(provider, "agg"))
+    outer = ChatMoA(proposers=[inner, model(provider, "two-tok=2")], aggregator=model(provider, "agg"), quorum=1)
+    with sink.tracing():
+        await outer.ainvoke("hi")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(inner.ainvoke("hi"), 0.2)
+    assert [run["name"] for run in sink.runs.values() if not run.get("end_time")] == []

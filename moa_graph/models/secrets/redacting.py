@@ -23,6 +23,7 @@ from langchain_core.runnables import Runnable, RunnableBinding, RunnableConfig
 from langgraph.errors import GraphBubbleUp
 from pydantic import Field
 
+from moa_graph.models.cancelled import EndsCancelledRuns
 from moa_graph.models.faults.faults import NO_REPLY, STREAM_CUT, ProviderError, judged, own_cancellation
 from moa_graph.models.reply.answer_filter import FILTER, ChunkFilter, filtered
 from moa_graph.models.reply.arguments import CheckedArguments
@@ -76,7 +77,7 @@ def _remember_block_types() -> None:
         vars(content)[found.__name__] = cache(found)
 
 
-class _Redacting(BaseChatModel):
+class _Redacting(EndsCancelledRuns):
     """Delegates to `inner`; for models that do not stream."""
 
     inner: BaseChatModel
