@@ -6,8 +6,10 @@ import json
 from contextlib import aclosing
 
 import pytest
+from langchain_core.caches import InMemoryCache
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, HumanMessage
+from langchain_openai import ChatOpenAI
 from langsmith import traceable, tracing_context
 from langsmith.anonymizer import create_anonymizer
 
@@ -262,19 +264,38 @@ def test_one_request_for_several_samples_states_its_cost_once(provider, sink):
     assert found["output_tokens"] == sum(draft["usage"]["output_tokens"] for draft in done["drafts"])
 
 
+def test_a_reply_from_langchains_cache_costs_nothing(provider, sink):
+    cached = ChatOpenAI(model="one", base_url=provider.url, api_key="x", cache=InMemoryCache())
+    prices = {"ChatOpenAI:one": [1.0, 2.0], "openai:agg": [10.0, 20.0]}
+    moa = create_moa(proposers=[cached], aggregator=model(provider, "agg"), prices=prices)
+    first = moa.invoke({"messages": "hi"})
+    with sink.tracing():
+        again = moa.invoke({"messages": "hi"})
+    assert len(provider.requests("one")) == 1
+    assert first["drafts"][0]["cost"] > 0 and again["drafts"][0]["cost"] == 0
+    assert again["record"]["cost"] == pytest.approx(first["record"]["cost"] - first["drafts"][0]["cost"])
+    assert usages(sink)["layer 1 slot 0 ChatOpenAI:one"]["total_cost"] == 0
+
+
 def test_without_a_price_no_cost_is_stated(provider, sink):
     with sink.tracing():
         create_moa(proposers=[model(provider, "one")], aggregator=model(provider, "agg")).invoke({"messages": "hi"})
     assert not any("total_cost" in usage for usage in usages(sink).values())
 
 
-def test_a_mixture_within_a_mixture_states_each_cost_once(provider, sink):
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("place", ["proposers", "aggregator"])
+def test_a_mixture_within_a_mixture_states_each_cost_once(provider, sink, place, stream):
+    """In the spans, and in the record of the outer one."""
     inner = ChatMoA(proposers=[model(provider, "one-cost=0.25")], aggregator=model(provider, "agg-cost=0.5"))
-    outer = create_moa(proposers=[inner], aggregator=model(provider, "top-cost=1"))
+    other = model(provider, "top-cost=1")
+    first, last = (inner, other) if place == "proposers" else (other, inner)
+    outer = create_moa(proposers=[first], aggregator=last)
     with sink.tracing():
-        outer.invoke({"messages": "hi"})
+        done = outer.invoke({"messages": "hi"}, context={"stream_answer": stream, "stream_drafts": stream})
     costs = [usage["total_cost"] for usage in usages(sink).values() if "total_cost" in usage]
     assert sorted(costs) == [0.25, 0.5, 1.0]
+    assert done["record"]["cost"] == 1.75
 
 
 def _left(graph):

@@ -211,8 +211,11 @@ may state a running total several times; the last one counts."""
 
 
 def stated_cost(metadata: Mapping[str, Any]) -> float | None:
-    """Return the dollars that the provider says the call cost (as OpenRouter does), or None."""
-    places = (metadata, metadata.get("token_usage"), metadata.get("usage"))
+    """Return the dollars that the provider says the call cost (as OpenRouter does), or None.
+
+    A mixture within a mixture says it in its record.
+    """
+    places = (metadata, metadata.get("token_usage"), metadata.get("usage"), metadata.get("record"))
     found = [place for place in places if place and isinstance(place, (dict, Mapping)) and "cost" in place]
     kept = metadata.get(COSTS)
     if not found and kept is None:

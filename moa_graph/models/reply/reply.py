@@ -282,7 +282,11 @@ def raw_of(message: object) -> Raw:
         raise TypeError(f"the chat model returned {type(message).__name__} instead of a message")
     metadata = message.response_metadata if isinstance(message.response_metadata, Mapping) else {}
     extra = message.additional_kwargs if isinstance(message.additional_kwargs, Mapping) else {}
-    usage = usage_from(getattr(message, "usage_metadata", None), metadata.get("token_usage"), metadata.get("usage"))
+    counted = getattr(message, "usage_metadata", None)
+    if isinstance(counted, dict) and "total_cost" in counted:
+        # LangChain writes 0 there for a reply from its cache.
+        metadata = {**metadata, COSTS: [counted["total_cost"]]}
+    usage = usage_from(counted, metadata.get("token_usage"), metadata.get("usage"))
     return Raw(message.content, _calls_of(message, extra), metadata, extra, usage, reasons_in(metadata), message.id)
 
 
