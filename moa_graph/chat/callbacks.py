@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from langchain_core.language_models import LangSmithParams
 from langchain_core.runnables import RunnableConfig, ensure_config
 from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tracers import BaseTracer, LangChainTracer
+from langchain_core.tracers import context as tracing
 from langchain_core.utils.uuid import uuid7
 
 from moa_graph.mixture.context import BoundContext
@@ -26,12 +28,18 @@ _OBSERVERS = ("langfuse",)
 """Packages whose callback handlers record a tree of runs, as LangChain's tracers do, without being one."""
 
 
+_HOOKS: Sequence[Any] = getattr(tracing, "_configure_hooks", ())
+"""What `register_configure_hook` has registered: first of each, the variable with a handler that LangChain adds to all
+runs of a block of code, such as that of `get_usage_metadata_callback`. LangChain has no public name for it."""
+
+
 class CallbackRun(NamedTuple):
-    """The arguments of the inner graph's call."""
+    """The arguments of the inner graph's call, and the variables whose handlers do not see it."""
 
     input: Any
     config: RunnableConfig
     context: BoundContext
+    unseen: list[ContextVar[Any]]
 
 
 class Parent:
@@ -108,26 +116,37 @@ def around() -> Parent:
     return Parent(manager, manager.parent_run_id)
 
 
+def hooks() -> list[ContextVar[Any]]:
+    """Return the variables with handlers of the surrounding block of code that see one chat model: no tracers."""
+    found = [(hook[0], hook[0].get()) for hook in _HOOKS]
+    return [variable for variable, handler in found if handler is not None and not _traces(handler)]
+
+
 @contextmanager
-def alone() -> Iterator[None]:
-    """Detach the inner graph from the surrounding run: it inherits no checkpoints, streams or message callbacks."""
-    token = var_child_runnable_config.set(None)
+def alone(unseen: Iterable[ContextVar[Any]]) -> Iterator[None]:
+    """Detach the inner graph from the surrounding run: it inherits no checkpoints, streams or message callbacks.
+
+    Args:
+        unseen: Variables with handlers that do not see it.
+    """
+    tokens = [(variable, variable.set(None)) for variable in (var_child_runnable_config, *unseen)]
     try:
         yield
     finally:
-        var_child_runnable_config.reset(token)
+        for variable, token in tokens:
+            variable.reset(token)
 
 
 # The caller's own code runs between two parts, so the inner graph is detached for the length of one part only.
 
 
-def next_part(parts: Iterator[Any]) -> Any:
+def next_part(parts: Iterator[Any], unseen: Iterable[ContextVar[Any]]) -> Any:
     """Return the next part of the inner graph's stream; None at its end."""
-    with alone():
+    with alone(unseen):
         return next(parts, None)
 
 
-async def anext_part(parts: AsyncIterator[Any]) -> Any:
+async def anext_part(parts: AsyncIterator[Any], unseen: Iterable[ContextVar[Any]]) -> Any:
     """Return the next part of an async stream; None at its end."""
-    with alone():
+    with alone(unseen):
         return await anext(parts, None)

@@ -27,7 +27,7 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.tools import BaseTool
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
-from moa_graph.chat.callbacks import CallbackRun, Parent, alone, anext_part, around, next_part, own_run
+from moa_graph.chat.callbacks import CallbackRun, Parent, alone, anext_part, around, hooks, next_part, own_run
 from moa_graph.chat.chunks import Answer, result
 from moa_graph.chat.options import checked_options, in_chat_form
 from moa_graph.chat.structured import Method, structured
@@ -241,7 +241,7 @@ class ChatMoA(EndsCancelledRuns):
         **kwargs: Any,
     ) -> ChatResult:
         run = self._run(messages, stop, run_manager, kwargs)
-        with alone():
+        with alone(run.unseen):
             return result(self._graph.invoke(run.input, run.config, context=run.context), self.model_name)
 
     async def _agenerate(
@@ -252,7 +252,7 @@ class ChatMoA(EndsCancelledRuns):
         **kwargs: Any,
     ) -> ChatResult:
         run = self._run(messages, stop, run_manager, kwargs)
-        with alone():
+        with alone(run.unseen):
             made = await self._graph.ainvoke(run.input, run.config, context=run.context)
         return filtered(result(made, self.model_name))
 
@@ -266,7 +266,7 @@ class ChatMoA(EndsCancelledRuns):
         run = self._run(messages, stop, run_manager, kwargs, stream=True)
         answer = Answer(self.model_name)
         with closing(follow_sync(self._graph, run.input, run.config, context=run.context)) as parts:
-            while (part := next_part(parts)) is not None:
+            while (part := next_part(parts, run.unseen)) is not None:
                 yield from answer.chunks(part)
 
     async def _astream(
@@ -279,7 +279,7 @@ class ChatMoA(EndsCancelledRuns):
         run = self._run(messages, stop, run_manager, kwargs, stream=True)
         answer, text = Answer(self.model_name), ChunkFilter()
         async with owned(follow(self._graph, run.input, run.config, context=run.context)) as parts:
-            while (part := await anext_part(parts)) is not None:
+            while (part := await anext_part(parts, run.unseen)) is not None:
                 for chunk in answer.chunks(part):
                     yield text.add(chunk)
         for chunk in text.rest():
@@ -308,4 +308,5 @@ class ChatMoA(EndsCancelledRuns):
             input={"messages": own},
             config={"callbacks": parent.child()},
             context=BoundContext(run_deadline=self.timeout, stream_answer=stream, bound=bound, form=form),
+            unseen=hooks(),
         )

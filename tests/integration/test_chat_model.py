@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import pytest
 from langchain.agents import create_agent
 from langchain_core.caches import InMemoryCache
-from langchain_core.callbacks import BaseCallbackHandler, UsageMetadataCallbackHandler
+from langchain_core.callbacks import BaseCallbackHandler, UsageMetadataCallbackHandler, get_usage_metadata_callback
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, ToolMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
@@ -233,6 +233,26 @@ async def test_callbacks_see_one_model_and_count_once(moa):
     chunks = [chunk async for chunk in moa.astream("hi", config={"callbacks": [heard, usage]})]
     assert (heard.starts, "".join(heard.tokens)) == (1, joined(chunks).content)
     assert usage.usage_metadata == {"moa:test": joined(chunks).usage_metadata}
+
+
+@pytest.mark.parametrize("way", ["ainvoke", "astream", "invoke", "stream", "a proposer"])
+async def test_the_callbacks_of_a_block_of_code_count_once(moa, provider, way):
+    """LangChain adds them to every run inside the block, also to those of the inner graph."""
+    with get_usage_metadata_callback() as usage:
+        if way == "ainvoke":
+            await moa.ainvoke("hi")
+        elif way == "astream":
+            [chunk async for chunk in moa.astream("hi")]
+        elif way == "invoke":
+            moa.invoke("hi")
+        elif way == "stream":
+            list(moa.stream("hi"))
+        else:
+            await create_moa(proposers=[moa], aggregator=model(provider, "last")).ainvoke({"messages": "hi"})
+    assert list(usage.usage_metadata) == ["moa:test", *(["last"] if way == "a proposer" else [])]
+    with get_usage_metadata_callback() as alone:
+        await moa.ainvoke("hi")
+    assert usage.usage_metadata["moa:test"] == alone.usage_metadata["moa:test"]
 
 
 def in_a_graph(moa: Any, saver: Any = None) -> Any:
