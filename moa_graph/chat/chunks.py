@@ -11,7 +11,7 @@ from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
 from moa_graph.errors import AggregationError
-from moa_graph.graph.follow import RunResult
+from moa_graph.graph.follow import RunResult, result_of
 from moa_graph.models.reply.blocks import BLOCKS
 from moa_graph.models.reply.fields import usage_metadata
 from moa_graph.models.streaming import call_chunks
@@ -24,10 +24,13 @@ def result(state: Mapping[str, Any], name: str) -> ChatResult:
     Args:
         state: The state.
         name: The name of the mixture, as the model that answered.
+
+    Raises:
+        ConfigError: The run has paused.
     """
-    answer: AIMessage = state["messages"][-1]
-    about = _about(answer, state["drafts"], state["record"], name)
-    message = answer.model_copy(update={"id": None, **about})
+    run = result_of(state)
+    about = _about(run.message, run.drafts, run.record, name)
+    message = run.message.model_copy(update={"id": None, **about})
     return ChatResult(generations=[ChatGeneration(message=message)])
 
 

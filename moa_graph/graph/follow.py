@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 
+from moa_graph.errors import ConfigError
 from moa_graph.graph.owned import owned
 from moa_graph.state import Draft, Event, Note, Record
 
-__all__ = ["RunResult", "follow", "follow_sync"]
+__all__ = ["RunResult", "follow", "follow_sync", "result_of"]
 
 _MODES = ("custom", "values")
 
@@ -83,5 +84,20 @@ class _Reader:
 
     def result(self) -> RunResult:
         """Return the result, after the last part."""
-        state = self._state
-        return RunResult(state["messages"][-1], state["drafts"], state["record"], state.get("notes", ()))
+        return result_of(self._state)
+
+
+def result_of(state: Mapping[str, Any]) -> RunResult:
+    """Return the result in the last state of a run.
+
+    Raises:
+        ConfigError: The run has paused. The error carries the drafts.
+    """
+    drafts, record = state.get("drafts", []), state.get("record")
+    if record is None:
+        raise ConfigError(
+            "a model of this mixture paused the run with `interrupt`, and nothing here can continue it. Use the graph "
+            "of `create_moa` with a checkpointer, alone or as a node of a graph that has one.",
+            drafts=drafts,
+        )
+    return RunResult(state["messages"][-1], drafts, record, state.get("notes", ()))

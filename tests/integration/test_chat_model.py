@@ -10,9 +10,11 @@ import pytest
 from langchain.agents import create_agent
 from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler, UsageMetadataCallbackHandler, get_usage_metadata_callback
+from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, ToolMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.types import interrupt
 from pydantic import BaseModel
 from typing_extensions import TypedDict
 
@@ -346,6 +348,29 @@ def test_fields_of_the_mixture_go_over_the_preset(provider):
     moa.invoke("hi")
     assert len(provider.requests("one-tok=4")) == 2
     assert provider.requests("one-tok=4")[0].json["messages"][0]["content"] == "Be brief."
+
+
+class Person(GenericFakeChatModel):
+    """A proposer that asks a person, as a node of a graph may."""
+
+    async def _agenerate(self, *args: Any, **kwargs: Any) -> Any:
+        return interrupt("Write a draft.")
+
+
+@pytest.mark.parametrize("way", ["ainvoke", "astream", "invoke", "stream"])
+async def test_a_model_that_pauses_the_run_is_named_with_the_way_out(provider, way):
+    person = Person(messages=iter(()))
+    moa = ChatMoA(proposers=[model(provider, "one-tok=4"), person], aggregator=model(provider, "agg"))
+    with pytest.raises(ConfigError, match=r"paused the run.*checkpointer") as caught:
+        if way == "ainvoke":
+            await moa.ainvoke("hi")
+        elif way == "astream":
+            [chunk async for chunk in moa.astream("hi")]
+        elif way == "invoke":
+            moa.invoke("hi")
+        else:
+            list(moa.stream("hi"))
+    assert [draft["status"] for draft in caught.value.drafts] == ["ok"]
 
 
 @pytest.mark.parametrize("fields", [{}, {"on_failure": "best_draft", "max_attempts": 1}])
