@@ -20,7 +20,9 @@ _MOST_BYTES = 1_000_000
 
 def preset_names() -> list[str]:
     """Return the presets' names, sorted."""
-    return sorted(path.stem for path in _PRESETS.glob("*.yaml"))
+    # `langgraph dev` refuses the scan of a folder, as by pathlib, in async nodes and in factories of graphs.
+    files = os.listdir(_PRESETS)  # noqa: PTH208
+    return sorted(name.removesuffix(".yaml") for name in files if name.endswith(".yaml"))
 
 
 def preset_path(name: str) -> Path:

@@ -10,6 +10,13 @@ from langgraph_sdk.client import LangGraphClient
 from tests.langgraph_dev import ANSWER, LangGraphDev
 
 ASK = {"messages": [{"role": "user", "content": "What is it?"}]}
+MADE = """
+from moa_graph import create_moa
+
+
+async def made(config):
+    return create_moa(config["configurable"].get("preset", "local"), output="answer")
+"""
 
 
 @pytest.fixture
@@ -54,10 +61,15 @@ def test_nothing_in_the_server_blocked_its_loop(langgraph_dev):
 
 @pytest.mark.timeout(300)
 async def test_without_keys_the_embedded_model_answers_and_the_server_still_ends_on_a_signal(tmp_path):
+    """A graph that is made of a preset for each run (LangGraph's factories of graphs) answers as well."""
     keyless = {"MOA_PRESET": "", "OPENAI_API_KEY": "", "TOGETHER_API_KEY": ""}
-    with LangGraphDev({}, folder=tmp_path, env=keyless) as server:
+    (tmp_path / "made.py").write_text(MADE)
+    graphs = {"moa": "./moa_graph/studio.py:moa", "made": "./made.py:made"}
+    with LangGraphDev({}, folder=tmp_path, env=keyless, changes={"graphs": graphs}) as server:
         async with get_client(url=server.url) as client:
             full = await client.runs.wait(None, "moa", input=ASK)
+            made = await client.runs.wait(None, "made", input=ASK, context={"layers": 1, "max_tokens": 4})
+        assert [message["type"] for message in made["messages"]] == ["human", "ai"]
         assert [d["model"] for d in full["drafts"]] == ["local:smollm2"] * 3
         assert full["messages"][-1]["content"].strip()
         server.process.terminate()
