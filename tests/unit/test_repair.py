@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from typing import Any
 
@@ -146,8 +147,23 @@ def test_calls_with_objects_and_foreign_ids_are_read() -> None:
     for function in ({"arguments": "null"}, {"arguments": None}, {}):  # no arguments
         (found,) = whole(tool_calls=[{**call, "function": {"name": "f", **function}}]).tool_calls
         assert found["args"] == {}
-    (found,) = whole(tool_calls=[{**call, "function": {"name": "f", "parameters": {"a": 1}}}]).tool_calls
-    assert found["args"] == {"a": 1}
+
+
+@pytest.mark.parametrize("name", ["arguments", "parameters", "args", "input"])
+@pytest.mark.parametrize("value", [{"a": 1}, '{"a": 1}'])
+@pytest.mark.parametrize("before", [{}, {"arguments": None}, {"arguments": ""}])
+@pytest.mark.parametrize("flat", [False, True])
+def test_the_arguments_of_a_call_have_the_names_of_any_protocol(
+    name: str, value: object, before: dict[str, Any], flat: bool
+) -> None:
+    function = {"name": "f", **before, name: value}
+    call = {"id": "c", "index": 0, **(function if flat else {"function": function})}
+    pieces = Pieces()
+    chunk = {"choices": [{"index": 0, "delta": {"tool_calls": [call]}, "finish_reason": "tool_calls"}]}
+    pieces.add(MODEL._convert_chunk_to_generation_chunk(copy.deepcopy(chunk), AIMessageChunk, None).message)
+    for reply in (read(whole(tool_calls=[call]), tools=True), read(pieces.raw(), tools=True)):
+        (found,) = reply.message.tool_calls
+        assert (found["name"], found["args"]) == ("f", {"a": 1})
     assert whole(tool_calls=[{"function": None}]).content == "fine"
 
 

@@ -22,9 +22,10 @@ from langchain_core.messages import (
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 import moa_graph
+from moa_graph.graph.prompts.conversation import passed_on
 from moa_graph.models.limits import MAX_TEXT_CHARS
 from moa_graph.models.reply.calls import RawCall
-from moa_graph.models.reply.fields import usage_from
+from moa_graph.models.reply.fields import plain, usage_from
 from moa_graph.models.reply.repair import repaired
 from moa_graph.models.reply.reply import Raw, Reply, read
 from moa_graph.state import new_usage
@@ -234,6 +235,17 @@ def test_calls_have_unique_ids_and_arguments_that_are_objects() -> None:
         "the call has no usable name",
         "the call has no usable name",
     ]
+
+
+@pytest.mark.parametrize("number", [2**64 - 1, -(2**63) - 1, 10**21, 2**256])
+def test_a_number_in_the_arguments_that_64_bits_cannot_hold_is_kept_as_text(number: int) -> None:
+    """It became null: a tool got no amount, or no id, in place of the one that the model wrote."""
+    for args in (json.dumps({"amount": number, "ids": [number]}), {"amount": number, "ids": [number]}):
+        (call,) = read(Raw("", [RawCall("pay", args, "c")]), tools=True).message.tool_calls
+        assert call["args"] == {"amount": str(number), "ids": [str(number)]}
+        turns = [HumanMessage("pay"), AIMessage("", tool_calls=[{**call, "args": {"amount": number}}])]
+        assert str(number) in str(passed_on(turns)[-1].content)
+    assert plain(10**400) is None
 
 
 def test_arguments_that_a_server_repeats_at_the_end_of_a_stream_are_read_once() -> None:

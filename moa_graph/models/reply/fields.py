@@ -249,8 +249,8 @@ class _TooMuch(Exception):
 def plain(value: object, *, text: int = 1000, values: int = 10_000, depth: int = 20) -> Any:
     """Return `value` as JSON, every checkpointer and every ledger can hold it, or None when it is too large.
 
-    Integers that 64 bits cannot hold and numbers that are not finite become None; lone surrogates are replaced; objects
-    of other types become their text.
+    Integers that 64 bits cannot hold become text, those of more than a thousand bits and numbers that are not finite
+    None; lone surrogates are replaced; objects of other types become their text.
 
     Args:
         value: Any value.
@@ -278,7 +278,10 @@ class _Plain:
         if value is None or isinstance(value, bool):
             return value
         if isinstance(value, int):
-            return int(value) if -(2**63) <= value < 2**63 else None
+            if -(2**63) <= value < 2**63:
+                return int(value)
+            # For a tool's argument, such as an amount or an id of 256 bits, None would be another value.
+            return self._shown(value) if value.bit_length() <= 1000 else None
         if isinstance(value, float):
             return float(value) if math.isfinite(value) else None
         if isinstance(value, (dict, Mapping)):  # `dict` first, because it is faster to test

@@ -136,8 +136,14 @@ def _call(call: dict[str, Any], *, whole: bool) -> dict[str, Any]:
     return repaired_call
 
 
+_ARGUMENTS: Final = ("parameters", "args", "input")
+"""Names of the arguments in the calls of Cohere, Gemini and Anthropic, which proxies may keep."""
+
+
 def _function(function: dict[str, Any], *, whole: bool) -> dict[str, Any]:
-    name, arguments = function.get("name"), function.get("arguments", function.get("parameters"))
+    name, arguments = function.get("name"), function.get("arguments")
+    if not arguments:
+        arguments = next((given for each in _ARGUMENTS if (given := function.get(each))), arguments)
     if not isinstance(arguments, str | None):
         arguments = json.dumps(arguments)
     if whole and arguments:
