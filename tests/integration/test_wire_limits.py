@@ -251,6 +251,7 @@ STREAMS: dict[str, bytes] = {
     "control fields": b"retry: 3\n\n: x\n\nid: 7\n\nevent: y\n\n" + PARTS + b"data: [DONE]\n\n",
     "a chunk without delta": chunk(None) + PARTS + b"data: [DONE]\n\n",
     "an empty object": b"data: {}\n\n" + PARTS + b"data: [DONE]\n\n",
+    "pieces that are texts": chunk("Do not ") + chunk("panic.") + chunk({}, "stop") + b"data: [DONE]\n\n",
 }
 
 
@@ -259,6 +260,23 @@ async def test_odd_but_readable_streams_are_read(name: str) -> None:
     async with serving(always(http(STREAMS[name], kind="text/event-stream"))) as url:
         model = chat_openai(model="m", base_url=url, api_key="k")
         assert "".join([str(part.content) async for part in model.astream("hi")]) == "Do not panic."
+
+
+CHOICES = [{"0": {}}, [None], [[]], "x", [{"delta": [1]}], [{"message": "x"}]]
+
+
+@pytest.mark.parametrize("choices", CHOICES)
+async def test_a_stream_that_cannot_be_read_is_malformed_and_may_be_asked_again(choices: Any) -> None:
+    """An error of Python was the reason, and the request was not repeated, as it is for a whole reply."""
+    wrong = b"data: " + json.dumps({"id": "c", "choices": choices}).encode() + b"\n\n"
+    for body in (wrong, chunk({"content": "Do not "}) + wrong):
+        async with serving(always(http(body, kind="text/event-stream"))) as url:
+            with pytest.raises(Exception) as caught:
+                async for _ in chat_openai(model="m", base_url=url, api_key="k").astream("hi"):
+                    pass
+        fault = judged(caught.value)
+        assert (fault.kind, fault.retryable) == ("malformed", True)
+        assert fault.reason.startswith("the reply does not keep to the protocol")
 
 
 async def test_a_whole_answer_to_a_stream_request_is_read() -> None:

@@ -148,7 +148,12 @@ def _unconnected(exc: BaseException) -> bool:
 
 
 _CLIENTS = frozenset({"openai", "anthropic", "google", "mistralai", "groq", "ollama", "pydantic", "orjson"})
-_OWN = ("moa_graph.models.openai_http", "moa_graph.models.http.json_bodies", "moa_graph.models.http.chunk_merging")
+_OWN = (
+    "moa_graph.models.openai_http",
+    "moa_graph.models.http.json_bodies",
+    "moa_graph.models.http.chunk_merging",
+    "moa_graph.models.reply",
+)
 
 
 def _from_client(exc: BaseException) -> bool:

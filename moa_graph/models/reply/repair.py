@@ -39,8 +39,8 @@ def repaired(data: dict[str, Any], *, chunk: bool = False) -> dict[str, Any]:
     for choice in choices if isinstance(choices, list) else ():
         if not isinstance(choice, dict):
             continue
-        if chunk and not isinstance(choice.get("delta"), dict):
-            choice["delta"] = choice.get("message") or {}
+        if chunk and not isinstance(delta := choice.get("delta"), dict):
+            choice["delta"] = {"content": delta} if isinstance(delta, str) else delta or choice.get("message") or {}
         if not isinstance(reason := choice.get("finish_reason"), str | None):
             choice["finish_reason"] = f"a value of type {type(reason).__name__}"
         for name in ("message", "delta"):
