@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from typing import Any
 
@@ -16,6 +17,8 @@ from hypothesis import strategies as st
 from moa_graph.models.faults.faults import classify
 from moa_graph.models.faults.reading import message_in
 from moa_graph.models.faults.retry_after import retry_after
+from moa_graph.models.openai_http.stream import no_choices
+from moa_graph.models.secrets.redaction import one_line
 
 BODIES: list[tuple[Any, str]] = [
     ({"error": {"message": "no such model"}}, "no such model"),
@@ -125,6 +128,17 @@ def test_words_in_fields_of_any_name_are_told(body: Any, reason: str) -> None:
 )
 def test_what_follows_from_the_words(status: int, words: str, kind: str) -> None:
     assert classify(refused(status, {"error": {"message": words}})).kind == kind
+
+
+@pytest.mark.parametrize("secret", ["0f" * 32, "correct horse battery staple", "sk-abcdefghijkl"])
+def test_a_secret_where_a_long_error_is_cut_is_not_shown_in_part(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The text before it becomes shorter when it is redacted, so that the cut is what is shown."""
+    if not secret.startswith("sk"):  # the others are known
+        monkeypatch.setenv("SOME_PROVIDER_API_KEY", secret)
+    for shift in range(1, len(secret) + 5, 3):
+        body, long = {"x" * shift: [secret] * 60}, RuntimeError("x" * shift + f" {secret}" * 1_000)
+        for line in (one_line(no_choices(body)), classify(stream_error({"error": body})).reason, classify(long).reason):
+            assert "[hidden]" in line and not re.search("0f|corr|horse|sk-", line)
 
 
 def test_a_redirect_is_a_status_that_is_not_retried() -> None:

@@ -15,9 +15,12 @@ SECRETS = [
     ("Incorrect API key provided: {}", "sk-proj-abcdEFGH1234567890"),
     ("Incorrect API key provided: {}.", "sk-ab****************wxyz"),
     ("Authorization: Bearer {}", "abc.def-ghi_123"),
+    ("Authorization: Token {}", "r8word12345"),
+    ("'authorization': 'Key {}'", "id:plainword123"),
     ("headers={{'x-api-key': '{}'}}", "plainword123"),
     ("api_key={} was refused", "hunter2hunter2"),
     ("https://user:{}@proxy.example.com/v1", "p4ssw0rd!"),
+    ("https://user:p4@{}@proxy.example.com/v1", "ssw0rd!"),
     ("GET https://api.example.com/v1?key={}&alt=sse", "AIzaShort"),
     ("bad key {}", TOGETHER),
     ("token {} expired", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln"),
@@ -61,6 +64,20 @@ def test_a_remembered_secret_is_hidden() -> None:
 def test_a_control_sequence_within_a_secret_does_not_bring_it_out(within: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_PROVIDER_API_KEY", "correcthorse")
     assert one_line(f"no such key: correct{within}horse") == f"no such key: {HIDDEN}"
+
+
+@pytest.mark.parametrize(
+    "within", ["\n", "\r\n    ", " ", "\u00ad", "\u200b", "\u2060", "\ufe0f", "\U000e0020", "\u3000"]
+)
+@pytest.mark.parametrize("secret", ["correcthorse", "correct horse battery staple"])
+def test_a_secret_that_is_broken_over_lines_or_by_what_shows_nothing_is_hidden(
+    within: str, secret: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOME_PROVIDER_API_KEY", secret)
+    monkeypatch.setenv("ANOTHER_API_KEY", secret[3:])
+    monkeypatch.setenv("THIRD_API_KEY", secret[:-2])
+    broken = within.join(secret[start : start + 4] for start in range(0, len(secret), 4))
+    assert one_line(f"no such key: {broken} or {broken}.") == f"no such key: {HIDDEN} or {HIDDEN}."
 
 
 def test_a_secret_that_contains_another_is_hidden_whole(monkeypatch: pytest.MonkeyPatch) -> None:

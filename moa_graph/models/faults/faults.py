@@ -37,7 +37,7 @@ from moa_graph.models.faults.reading import (
 )
 from moa_graph.models.faults.retry_after import retry_after
 from moa_graph.models.limits import ReplyTooLarge
-from moa_graph.models.secrets.redaction import one_line
+from moa_graph.models.secrets.redaction import beginning, one_line
 
 __all__ = [
     "NO_REPLY",
@@ -96,7 +96,7 @@ _SEARCHED = 2**13
 
 def _ends_of(words: str) -> str:
     """Return the beginning and the end of a long text. A server that quotes the request says why before or after it."""
-    return words if len(words) <= 2 * _SEARCHED else f"{words[:_SEARCHED]} … {words[-_SEARCHED:]}"
+    return words if len(words) <= 2 * _SEARCHED else f"{beginning(words, _SEARCHED)} … {words[-_SEARCHED:]}"
 
 
 def _kind(chain: list[BaseException], status: int | None, codes: set[str], words: str, wait: float | None) -> Kind:

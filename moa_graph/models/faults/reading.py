@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from moa_graph.models.limits import MAX_ERROR_BYTES
+from moa_graph.models.secrets.redaction import beginning
 
 __all__ = [
     "body_of",
@@ -257,7 +258,7 @@ def words_of(chain: list[BaseException]) -> str:
     for exc in chain:
         error = error_in(body_of(exc))
         if status_of(exc) is not None and any(value not in (None, "", [], {}) for value in error.values()):
-            return json.dumps(error, ensure_ascii=False, default=str)[:1000]  # words in fields of any name
+            return beginning(json.dumps(error, ensure_ascii=False, default=str), 1000)  # words in fields of any name
     outer, root = text_of(chain[0]), text_of(chain[-1])
     same = type(chain[0]).__name__ == type(chain[-1]).__name__ and isinstance(chain[0], ValueError)
     if get(chain[0], "body") is None and not same and root not in outer:

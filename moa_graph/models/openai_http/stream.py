@@ -22,6 +22,7 @@ from moa_graph.models.limits import MAX_STREAM_BYTES
 from moa_graph.models.openai_http.choices import FirstChoice
 from moa_graph.models.openai_http.sse import Events
 from moa_graph.models.reply.calls import GrowingCalls
+from moa_graph.models.secrets.redaction import beginning
 
 _DRAIN = 0.1
 """Seconds to wait for the end of a body after its last event, so that the connection can be used again."""
@@ -227,5 +228,5 @@ def no_choices(data: dict[str, Any] | None) -> str:
     """Return what is wrong with a reply without choices, with what the server sent instead."""
     said = message_in(data)
     if not said and data and "choices" not in data:
-        said = json.dumps(data, ensure_ascii=False, default=str)[:1000]
+        said = beginning(json.dumps(data, ensure_ascii=False, default=str), 1000)
     return f"it has no choices: {said}" if said else "it has no choices"

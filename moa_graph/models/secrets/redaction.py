@@ -17,7 +17,7 @@ from urllib.parse import quote, quote_plus
 
 from moa_graph.models.terminal_text import for_terminal
 
-__all__ = ["HIDDEN", "one_line", "remember_secret", "scrub", "well_formed"]
+__all__ = ["HIDDEN", "beginning", "one_line", "remember_secret", "scrub", "well_formed"]
 
 HIDDEN = "[hidden]"
 """What replaces a secret."""
@@ -36,8 +36,8 @@ _A_DIGIT = re.compile("[0-9]")
 
 # Providers choose the text that these patterns search, so each must run in close to linear time.
 _SHAPES: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
-    # Credentials in a URL, and in its query.
-    (re.compile(r"(?<=://)[^/\s@]+(?=@)"), HIDDEN),
+    # Credentials in a URL, of which a password may hold `@`, and in its query.
+    (re.compile(r"(?<=://)[^/?#\s]+(?=@)"), HIDDEN),
     (
         re.compile(
             r"([?&;][\w.-]{0,40}(?:key|token|secret|signature|sig|password|credential|code)[\w.-]{0,40}=)[^&\s\"'#]+",
@@ -51,7 +51,8 @@ _SHAPES: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
     (
         re.compile(
             r"((?:(?:api[_-]?key|apikey|access[_-]?token|auth[_-]?token|secret|password|passwd)[\w-]{0,40}"
-            r"|authorization)[\"']?\s*[:=]\s*[\"']?)(?!\[hidden\]|Bearer|Basic)[^\s\"',;}\])]{4,}",
+            r"|authorization)[\"']?\s*[:=]\s*[\"']?)(?!\[hidden\]|Bearer|Basic)(?:(?:token|key|api-?key)\s+)?"
+            r"[^\s\"',;}\])]{4,}",
             re.I,
         ),
         r"\1" + HIDDEN,
@@ -115,6 +116,36 @@ def _without_shapes(text: str) -> str:
     return text
 
 
+_UNSEEN = re.compile(
+    "[\\s\u00ad\u034f\u115f\u1160\u180b-\u180f\u200b-\u200d\u2060-\u2064\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e01ef]+"
+)
+"""White space and characters that show nothing, in which a server may break a long word, or a terminal wraps it."""
+
+
+def _without_broken(text: str) -> str:
+    """Return `text` without known secrets that a server, or a line's end, breaks with characters of `_UNSEEN`."""
+    seen = [place for place, sign in enumerate(text) if not _UNSEEN.match(sign)]
+    joined = "".join(text[place] for place in seen)
+    spans: list[tuple[int, int]] = []
+    for value in {_UNSEEN.sub("", value) for value in _known()}:
+        found = re.finditer(re.escape(value), joined) if len(value) >= _SHORTEST else ()
+        spans += [(seen[match.start()], seen[match.end() - 1] + 1) for match in found]
+    parts, shown = list[str](), 0
+    for start, end in sorted(spans):
+        parts += [text[shown:start], HIDDEN] if start >= shown else []
+        shown = max(shown, end)
+    return "".join([*parts, text[shown:]])
+
+
+def beginning(text: str, limit: int) -> str:
+    """Return the beginning of a text that may hold secrets, for `one_line`, which searches what it is given.
+
+    Known secrets are replaced before the text is cut. The word that is cut may be a part of another and is dropped.
+    """
+    known = _without_known(text)
+    return known if len(known) <= limit else known[:limit].rpartition(" ")[0]
+
+
 def well_formed(text: str) -> str:
     """Return `text` with lone surrogates replaced, so that it can be encoded."""
     try:
@@ -137,7 +168,7 @@ def one_line(text: str, *, limit: int = 300) -> str:
     known = _without_known(text)
     # A control character within a secret hides it from the first search, so that the cleaned text is searched again.
     head = _without_known(_without_breaks(well_formed(known[: 20 * limit])))
-    line = _without_shapes(head)
+    line = _without_shapes(_without_broken(head))
     if len(known) > 20 * limit and len(line) <= limit:
         line = line.rpartition(" ")[0][: limit - 1].rstrip() + "…"
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
