@@ -222,6 +222,18 @@ async def test_a_connection_that_the_server_closed_is_not_used_again() -> None:
             assert (await model.ainvoke("hi")).content == "fine"
 
 
+async def test_a_reply_that_ends_within_its_head_is_said_without_its_headers() -> None:
+    async def ending(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nset-cookie: session=abc\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with serving(ending) as url:
+        with pytest.raises(openai.APIConnectionError) as caught:
+            await chat_openai(model="m", base_url=url, api_key="k").ainvoke("hi")
+    assert judged(caught.value).reason == "Connection error: Server disconnected"
+
+
 ODD: dict[str, bytes] = {
     "a long header": http(completion("fine"), "x-debug: " + "a" * 60_000),
     "many headers": http(completion("fine"), *(f"x-{n}: v" for n in range(900))),

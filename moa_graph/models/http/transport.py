@@ -229,6 +229,9 @@ def translated() -> Iterator[None]:
             raise ReplyTooLarge("header of the reply", MAX_HEADER_BYTES) from None
         # Without its cause: aiohttp gives its complaint the status 400, which no server has sent.
         raise httpx2.RemoteProtocolError(f"the server broke the HTTP protocol: {error.message}") from None
+    except aiohttp.ServerDisconnectedError:
+        # Within the head of a reply, its text is Python's notation of the headers so far, cookies included.
+        raise httpx2.NetworkError("Server disconnected") from None
     except (aiohttp.ClientError, OSError, zlib.error) as error:
         raise httpx2.NetworkError(str(error) or type(error).__name__) from error
 
