@@ -18,6 +18,9 @@ from moa_graph.state.value_text import given
 __all__ = ["add_checked"]
 
 _ROLES = frozenset({"human", "user", "ai", "assistant", "system", "developer", "tool", "function", "remove"})
+_ASSISTANT = ("assistant", "ai")
+_INSTEAD = ("audio", "refusal", "function_call")
+"""Fields in whose presence an assistant's turn may leave its content out, in OpenAI's protocol."""
 _SOME_ROLES = "user, assistant, system, developer or tool"
 _BLOCK = '{"type": "text", "text": "..."}'
 _FORM = 'Give LangChain messages or {"role": ..., "content": ...} dicts with text or content blocks.'
@@ -57,7 +60,8 @@ def _problem(message: Mapping[str, Any]) -> str | None:
     if role == "remove":
         return None
     calls = [] if message.get("tool_calls") is None else message["tool_calls"]
-    if "content" not in message and not calls:
+    instead = role in _ASSISTANT and any(message.get(name) for name in _INSTEAD)
+    if "content" not in message and not calls and not instead:
         return ".content: missing. Give text, or a list of content blocks."
     return _content_problem(message.get("content")) or _calls_problem(calls) or _names_problem(message, role)
 
@@ -80,11 +84,11 @@ def _calls_problem(calls: Any) -> str | None:
         at = f".tool_calls[{place}]"
         if not isinstance(call, Mapping):
             return f"{at}: expected a tool call with id and function, got {given(call)}."
-        function = call.get("function", call)
+        function = _function(call)
         name = function.get("name") if isinstance(function, Mapping) else None
         if not isinstance(name, str):
             return f"{at}: expected a function with its name as text, got {given(call.get('function', name))}."
-        if "function" not in call and not isinstance(call.get("args"), Mapping):
+        if function is call and not isinstance(call.get("args"), Mapping):
             return f"{at}.args: expected the arguments by name, got {given(call.get('args'))}."
         if not isinstance(id_ := call.get("id"), str | None):
             return f"{at}.id: expected text, got {given(id_)}."
@@ -127,17 +131,15 @@ def _readable(message: Any) -> Any:
     """Return the caller's messages. Assistant turns as dicts that LangChain cannot read become messages."""
     if isinstance(message, list):
         return [_readable(each) if isinstance(each, Mapping) else each for each in message]
-    if not isinstance(message, Mapping) or message.get("role", message.get("type")) not in ("assistant", "ai"):
+    if not isinstance(message, Mapping) or message.get("role", message.get("type")) not in _ASSISTANT:
         return message
     calls = message.get("tool_calls")
-    if not isinstance(calls, list):
-        return message
-    if not any("function" in call for call in calls):
+    if not isinstance(calls, list) or all(_function(call) is call for call in calls):
         # A turn that only calls tools may leave its content out.
         return {"content": "", **message}
     valid, invalid = [], []
     for call in calls:
-        function = call.get("function", call)
+        function = _function(call)
         made = {"name": str(function["name"]), "id": call.get("id")}
         args = _arguments(function.get("arguments", function.get("args")))
         if args is None:
@@ -156,6 +158,14 @@ def _readable(message: Any) -> Any:
         },
         **{name: message[name] for name in names if message.get(name)},
     )
+
+
+def _function(call: Mapping[str, Any]) -> Any:
+    """Return the function in a call. OpenAI's custom tools take a text: it is the argument `input`."""
+    custom = call.get("custom")
+    if "function" not in call and isinstance(custom, Mapping):
+        return {"name": custom.get("name"), "args": {"input": custom.get("input")}}
+    return call.get("function", call)
 
 
 def _arguments(arguments: Any) -> dict[str, Any] | None:

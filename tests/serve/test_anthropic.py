@@ -72,6 +72,24 @@ def test_a_tool_call_and_its_result_go_round(client, provider, stream):
     assert any(m["role"] == "user" and "Go on." in str(m["content"]) for m in last)
 
 
+def test_a_turn_in_several_messages_keeps_the_results_of_its_tools(client, provider):
+    """Anthropic joins neighbouring messages of one role."""
+
+    def use(id_):
+        return {"role": "assistant", "content": [{"type": "tool_use", "id": id_, "name": "weather", "input": {}}]}
+
+    def result(id_, *more):
+        return {"role": "user", "content": [{"type": "tool_result", "tool_use_id": id_, "content": id_}, *more]}
+
+    note = {"type": "text", "text": "Go on."}
+    turns = [*ASK, use("a"), {"role": "assistant", "content": "And:"}, use("b"), result("a", note), result("b")]
+    client.messages.create(model="tools", max_tokens=50, messages=turns, tools=[WEATHER])
+    sent = [m for m in provider.requests()[-1].json["messages"] if m["role"] != "system"]
+    assert [m["role"] for m in sent] == ["user", "assistant", "tool", "tool", "user"]
+    assert [call["id"] for call in sent[1]["tool_calls"]] == [m["tool_call_id"] for m in sent[2:4]] == ["a", "b"]
+    assert sent[1]["content"] == "And:" and "Go on." in str(sent[4]["content"])
+
+
 def test_system_blocks_thinking_and_images_reach_the_models(client, provider):
     turns = [
         {"role": "user", "content": [{"type": "text", "text": "first"}]},

@@ -348,6 +348,10 @@ SPOKEN = AIMessage("", additional_kwargs={"audio": {"id": "a", "transcript": "he
         ([HumanMessage("hi", name="ann"), HumanMessage("hey", name="bob")], ["[ann]", "hi", "[bob]", "hey"]),
         ([ChatMessage("m", role="moderator"), ChatMessage("s", role="system")], ["[moderator]", "m", "s"]),
         ([Q, FunctionMessage("42", name="f")], ["f", "42"]),
+        ([Q, AIMessage("", additional_kwargs={"function_call": {"name": "f", "arguments": '{"a": 1}'}}),
+          FunctionMessage("42", name="f")], ["Called the tool f", '{"a": 1}', "42"]),
+        ([Q, AIMessage("one", tool_calls=[CALL]), AIMessage("two", invalid_tool_calls=[BROKEN]),
+          ToolMessage("a", tool_call_id="c1")], ["one", "two", '{"city": ', "a"]),
         ([Q, ToolMessage([{"type": "search_result", "title": "T"}], tool_call_id="1")], ["T"]),
         ([Q, HumanMessage([{"type": "text", "text": "t"}])], ["q", "t"]),
     ],
@@ -362,6 +366,52 @@ def test_any_history_is_repaired_for_strict_templates_without_loss(
     if not any(m.type == "tool" for m in shown):
         assert strict(shown)
     assert not any(m.additional_kwargs for m in shown)
+
+
+def calling(text: str, *ids: str, **fields: Any) -> AIMessage:
+    return AIMessage(text, tool_calls=[{"name": "f", "args": {}, "id": each} for each in ids], **fields)
+
+
+def result(id_: str) -> ToolMessage:
+    return ToolMessage(id_, tool_call_id=id_)
+
+
+NOTE = HumanMessage("note")
+
+
+@pytest.mark.parametrize(
+    ("turn", "sent"),
+    [
+        ([calling("one", "a"), calling("two", "b"), result("a"), result("b")], ["one\n\ntwo ab", "a", "b"]),
+        ([calling("", "a"), AIMessage("wait"), result("a")], ["wait a", "a"]),
+        ([calling("", "a", "b"), result("a"), NOTE, result("b"), Q], [" ab", "a", "b", "note\n\nq"]),
+        ([calling("", "a"), NOTE, result("a")], [" a", "a", "note"]),
+        ([calling("", "a"), NOTE, calling("", "b"), result("b")], ["[Called the tool f with {}] ", "note", " b", "b"]),
+        ([calling("", "a"), calling("", "b"), result("b")], ["[Called the tool f with {}] b", "b"]),  # interrupted
+        ([calling("", "a"), result("a"), calling("", "b"), result("b")], [" a", "a", " b", "b"]),
+        ([calling("", "a"), calling("", "b", additional_kwargs={"x": 1}), result("b"), result("a")], [" ab", "b", "a"]),
+    ],
+)
+def test_a_turn_in_several_messages_keeps_the_results_of_its_calls(turn: list[BaseMessage], sent: list[str]) -> None:
+    """The calls and their results became text, so that the model called the tools again."""
+    made = passed_on([Q, *turn], keep_tools=True)[1:]
+    ids = ["".join(str(call["id"]) for call in getattr(each, "tool_calls", ())) for each in made]
+    assert [f"{m.content} {i}" if m.type == "ai" else m.content for m, i in zip(made, ids, strict=True)] == sent
+
+
+@pytest.mark.parametrize("field", [{"audio": {"id": "a"}}, {"refusal": "no"}, {"function_call": {"name": "f"}}])
+def test_an_assistants_turn_may_have_another_field_than_its_content(field: dict[str, Any]) -> None:
+    turn = {"role": "assistant", **field}
+    (_, made) = add_checked([], [{"role": "user", "content": "first"}, turn])
+    assert (made.content, made.additional_kwargs) == ("", field)
+    with pytest.raises(InputError, match="content: missing"):
+        add_checked([], {**turn, "role": "user"})
+
+
+def test_a_custom_tool_of_openais_is_called_with_its_input() -> None:
+    call = {"id": "c", "type": "custom", "custom": {"name": "run", "input": "print(1)"}}
+    (made,) = add_checked([], {"role": "assistant", "content": None, "tool_calls": [call]})
+    assert made.tool_calls == [{"name": "run", "args": {"input": "print(1)"}, "id": "c", "type": "tool_call"}]
 
 
 def test_a_history_that_needs_no_repair_stays_as_it_is() -> None:
@@ -463,6 +513,7 @@ CALLS = {"role": "assistant", "content": ""}
         ({**CALLS, "tool_calls": [{"id": "c", "function": None}]}, ".tool_calls[0]: expected a function"),
         ({**CALLS, "tool_calls": [{"id": 3, "function": {"name": "f"}}]}, ".tool_calls[0].id: expected text, got 3."),
         ({**CALLS, "tool_calls": [{"id": "c", "name": "f", "args": "x"}]}, ".tool_calls[0].args: expected"),
+        ({**CALLS, "tool_calls": [{"id": "c", "custom": {"input": "x"}}]}, ".tool_calls[0]: expected a function"),
         (
             {"role": "tool", "content": "x", "tool_call_id": "c", "status": "odd"},
             ': cannot be read (status: expected one of success or error, got "odd")',

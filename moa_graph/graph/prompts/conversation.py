@@ -23,6 +23,7 @@ from langchain_core.messages import (
 
 from moa_graph.graph.prompts.local_files import with_ids
 from moa_graph.graph.prompts.media import KINDS, Abilities, Block, blocks_of, kind_of, placeholder, standard
+from moa_graph.graph.prompts.neighbours import Content, alternating, joined
 from moa_graph.models.limits import MAX_ARGUMENT_CHARS
 from moa_graph.models.reply.blocks import BLOCKS
 from moa_graph.models.reply.fields import encodable, plain
@@ -37,7 +38,6 @@ _BEGINNING = "[The assistant begins the conversation.]"
 _SYSTEM_ROLES = frozenset({"system", "developer"})
 _ASSISTANT_ROLES = frozenset({"assistant", "ai", "model"})
 
-Content = str | list[str | Block]
 Result = ToolMessage | FunctionMessage
 
 
@@ -67,8 +67,9 @@ def passed_on(
     system = [message for message in known if isinstance(message, SystemMessage)]
     rest = [message for message in known if not isinstance(message, SystemMessage)]
     if not rest:
-        return [HumanMessage(_joined([message.content for message in system]))] if system else []
-    turns = _alternating(_turns(rest, keep_tools=keep_tools, native=native, takes=takes))
+        return [HumanMessage(joined([message.content for message in system]))] if system else []
+    rest = list(_with_results_behind(rest)) if keep_tools else rest
+    turns = alternating(_turns(rest, keep_tools=keep_tools, native=native, takes=takes))
     if isinstance(turns[0], AIMessage):
         turns.insert(0, HumanMessage(_BEGINNING))
     made = [*_one_system(system), *(_answered(turns) if strict_turns else turns)]
@@ -111,12 +112,47 @@ def _known(message: BaseMessage) -> BaseMessage:
         return AIMessage(message.content, name=message.name)
     if role in ("user", "human"):
         return HumanMessage(message.content, name=message.name)
-    return HumanMessage(_joined([f"[{encodable(message.role)}]", message.content], "\n"))
+    return HumanMessage(joined([f"[{encodable(message.role)}]", message.content], "\n"))
 
 
 def _one_system(system: Sequence[SystemMessage]) -> list[BaseMessage]:
     contents = [content for message in system if (content := _sent(message.content))]
-    return [SystemMessage(_joined(contents))] if contents else []
+    return [SystemMessage(joined(contents))] if contents else []
+
+
+def _with_results_behind(messages: Sequence[BaseMessage]) -> Iterator[BaseMessage]:
+    """Yield the messages, each turn of the assistant in one, and the results of its calls before other messages.
+
+    Anthropic's Messages and OpenAI's Responses take a turn in several messages, and others between its results. A call
+    without its result behind it becomes text, and the model calls the tool again.
+    """
+    runs = [list(run) for _, run in itertools.groupby(messages, lambda message: isinstance(message, AIMessage))]
+    wanted: list[str | None] = []
+    for run, behind in itertools.zip_longest(runs, runs[1:], fillvalue=list[BaseMessage]()):
+        said = [message for message in run if isinstance(message, AIMessage)]
+        if said:
+            turns = _one_turn(said, {message.tool_call_id for message in behind if isinstance(message, ToolMessage)})
+            wanted = [call["id"] for call in turns[-1].tool_calls]
+            yield from turns
+        else:
+            yield from sorted(
+                run, key=lambda each: not isinstance(each, ToolMessage) or each.tool_call_id not in wanted
+            )
+
+
+def _one_turn(turns: list[AIMessage], answered: set[str]) -> list[AIMessage]:
+    """Return the messages of a turn as one if another one than the last calls tools and all calls are answered.
+
+    Contents that are blocks, invalid calls, and several messages with fields of their provider stay apart.
+    """
+    calls = [call for turn in turns for call in turn.tool_calls]
+    kept = [turn.additional_kwargs for turn in turns if turn.additional_kwargs]
+    apart = len(kept) > 1 or any(turn.invalid_tool_calls or not isinstance(turn.content, str) for turn in turns)
+    if len(calls) == len(turns[-1].tool_calls) or apart or not {call["id"] for call in calls} <= answered:
+        return turns
+    text = "\n\n".join(str(turn.content) for turn in turns if turn.content)
+    fields = {"content": text, "tool_calls": calls, "additional_kwargs": kept[0] if kept else {}}
+    return [turns[-1].model_copy(update=fields)]
 
 
 def _turns(
@@ -171,7 +207,7 @@ def _kept_results(message: AIMessage, results: Sequence[ToolMessage], takes: Abi
             content = "\n".join(map(placeholder, content))
         yield ToolMessage(content, tool_call_id=result.tool_call_id, name=result.name, status=result.status)
     if others:
-        yield HumanMessage(_joined(others))
+        yield HumanMessage(joined(others))
 
 
 def _takes(takes: Abilities, block: str | Block) -> bool:
@@ -214,6 +250,9 @@ def _assistant(message: AIMessage) -> AIMessage:
         return message.model_copy(update={"content": text, "response_metadata": {}, "usage_metadata": None})
     calls = [(call["name"], json.dumps(call["args"], ensure_ascii=False)) for call in message.tool_calls]
     calls += [(str(call["name"]), str(call["args"])) for call in message.invalid_tool_calls]
+    legacy = message.additional_kwargs.get("function_call")
+    if isinstance(legacy, dict) and not calls:
+        calls = [(str(legacy.get("name")), str(legacy.get("arguments")))]
     notes = [encodable(f"[Called the tool {name} with {args}]") for name, args in calls]
     parts = [clean(str(message.text)), *_said_otherwise(message), *notes]
     return AIMessage("\n".join(part for part in parts if part) or NO_ANSWER, name=message.name)
@@ -238,64 +277,3 @@ def _said_otherwise(message: AIMessage) -> Iterator[str]:
             yield encodable(str(block.get("refusal") or ""))
         elif kind_of(block) in KINDS:
             yield placeholder(standard(block))
-
-
-def _alternating(turns: Iterator[BaseMessage]) -> list[BaseMessage]:
-    """Return the turns with neighbours of one role joined into one message.
-
-    Neighbours are collected before they are joined: to join them one by one takes quadratic time.
-    """
-    made: list[BaseMessage] = []
-    run: list[BaseMessage] = []
-    for turn in turns:
-        if run and not _joins(run[-1], turn):
-            made.append(_one(run))
-            run = []
-        run.append(turn)
-    return [*made, _one(run)] if run else made
-
-
-def _joins(last: BaseMessage, turn: BaseMessage) -> bool:
-    if isinstance(last, HumanMessage):
-        return isinstance(turn, HumanMessage)
-    return _plain_assistant(last) and isinstance(turn, AIMessage) and isinstance(turn.content, str)
-
-
-def _one(run: list[BaseMessage]) -> BaseMessage:
-    """Return neighbours of one role as one message."""
-    first, last = run[0], run[-1]
-    if len(run) == 1:
-        return first
-    if isinstance(first, AIMessage):
-        return last.model_copy(update={"content": "\n\n".join(str(turn.content) for turn in run if turn.content)})
-    same = list(itertools.takewhile(lambda turn: turn.name == first.name, run))
-    begun = _joined([turn.content for turn in same])
-    if len(same) == len(run):
-        return HumanMessage(begun, name=first.name)
-    named = begun if first.name is None else _joined([f"[{first.name}]", begun], "\n")
-    return HumanMessage(_joined([named, *(_named(turn) for turn in run[len(same) :])]))
-
-
-def _plain_assistant(message: BaseMessage) -> bool:
-    return isinstance(message, AIMessage) and isinstance(message.content, str) and not message.tool_calls
-
-
-def _named(message: BaseMessage) -> Content:
-    return message.content if message.name is None else _joined([f"[{message.name}]", message.content], "\n")
-
-
-def _joined(contents: Sequence[Content], between: str = "\n\n") -> Content:
-    """Return contents as one: a text if all are texts, else blocks."""
-    if all(isinstance(content, str) for content in contents):
-        return between.join(str(content) for content in contents if content)
-    texts = list(itertools.takewhile(lambda content: isinstance(content, str), contents))
-    blocks: list[str | Block] = []
-    for content in [between.join(str(text) for text in texts if text), *contents[len(texts) :]]:
-        new: list[str | Block] = [content] if isinstance(content, str) else list(content)
-        for n, block in enumerate(new):
-            text = block if isinstance(block, str) else None
-            if text is None:
-                blocks.append(block)
-            elif text:
-                blocks.append({"type": "text", "text": between + text if blocks and n == 0 else text})
-    return blocks

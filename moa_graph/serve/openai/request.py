@@ -48,7 +48,7 @@ _TO_AGGREGATOR = (
 )
 """Fields that shape the answer itself go to the aggregator. Proposers use the mixture's settings."""
 
-_OF_MESSAGE = ("role", "content", "name", "tool_calls", "tool_call_id", "refusal", "audio", *REASONING)
+_OF_MESSAGE = ("role", "content", "name", "tool_calls", "tool_call_id", "refusal", "audio", "function_call", *REASONING)
 """Fields of a message. Others are ignored: an `id`, for example, by which LangGraph replaces an earlier message."""
 
 
