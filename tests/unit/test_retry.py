@@ -216,6 +216,14 @@ def test_a_loop_of_causes_ends() -> None:
         ({"retry-after": "inf"}, 86400.0),
         ({"retry-after": "nan"}, None),
         ({"retry-after": "soon"}, None),
+        ({"retry-after": "3, 3"}, 3.0),  # a gateway's and the provider's
+        ({"retry-after": "3,7"}, 7.0),
+        ({"retry-after-ms": "250, 500", "retry-after": "9"}, 0.5),
+        ({"retry-after": "3, soon"}, None),
+        ({"retry-after": "7s"}, 7.0),
+        ({"retry-after": "1m30.5s"}, 90.5),
+        ({"retry-after": "500ms"}, 0.5),
+        ({"retry-after": "7 apples"}, None),
         ({}, None),
     ],
 )

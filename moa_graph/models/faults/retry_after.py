@@ -13,11 +13,9 @@ from moa_graph.models.faults.reading import body_of, error_in, get, header, mess
 
 __all__ = ["retry_after"]
 
-_AGAIN: Final = re.compile(
-    r"(?:try again|retry|available again|wait)(?: (?:in|after|for))? {1,3}"
-    r"((?:\d{1,9}(?:\.\d{1,9})? ?[a-z]{1,12}\.?,? ?){1,4})",
-    re.I,
-)
+_SPANS: Final = r"(?:\d{1,9}(?:\.\d{1,9})? ?[a-z]{1,12}\.?,? ?){1,4}"
+_ONLY_SPANS: Final = re.compile(_SPANS, re.I)
+_AGAIN: Final = re.compile(rf"(?:try again|retry|available again|wait)(?: (?:in|after|for))? {{1,3}}({_SPANS})", re.I)
 _SPAN: Final = re.compile(r"(\d{1,9}(?:\.\d{1,9})?) ?([a-z]{1,12})", re.I)
 _UNITS: Final = {
     "ms": 1e-3, "millisecond": 1e-3, "milliseconds": 1e-3, "s": 1.0, "sec": 1.0, "secs": 1.0, "second": 1.0,
@@ -37,11 +35,26 @@ def retry_after(exc: BaseException, *, now: float | None = None) -> float | None
     holder = response if header(response, "retry-after") or header(response, "retry-after-ms") else None
     holder = holder or (exc if isinstance(get(exc, "headers"), Mapping) else response)
     for name, unit in (("retry-after-ms", 1e-3), ("x-ms-retry-after-ms", 1e-3), ("retry-after", 1.0)):
-        seconds = _number(header(holder, name), unit)
+        seconds = _in_header(header(holder, name) or "", unit)
         if seconds is not None:
             return seconds
     dated = _until(header(holder, "retry-after"), header(holder, "date"), now)
     return dated if dated is not None else _said(exc)
+
+
+def _in_header(text: str, unit: float) -> float | None:
+    """Return the longest of a header's numbers, since gateways repeat headers, or a span such as "1m30s"."""
+    numbers = [_number(part, unit) for part in text.split(",")]
+    known = [number for number in numbers if number is not None]
+    if len(known) == len(numbers):
+        return max(known)
+    return _span(text) if _ONLY_SPANS.fullmatch(text) else None
+
+
+def _span(text: str) -> float | None:
+    spans = [(float(number), _UNITS.get(unit.lower())) for number, unit in _SPAN.findall(text)]
+    known = [number * unit for number, unit in spans if unit is not None]
+    return min(sum(known), _LONGEST) if known else None
 
 
 def _number(text: object, unit: float) -> float | None:
@@ -78,6 +91,4 @@ def _said(exc: BaseException) -> float | None:
         if (seconds := _number(error.get(name), unit)) is not None:
             return seconds
     again = _AGAIN.search(message_in(body)[:2000])
-    spans = [(float(number), _UNITS.get(unit.lower())) for number, unit in _SPAN.findall(again[1])] if again else []
-    known = [number * unit for number, unit in spans if unit is not None]
-    return min(sum(known), _LONGEST) if known else None
+    return _span(again[1]) if again else None
