@@ -18,6 +18,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from moa_graph.errors import ConfigError
 from moa_graph.serve.bodies import MAX_BYTES
 from moa_graph.serve.problems import Problem
 
@@ -51,10 +52,18 @@ class Policy:
         Args:
             get: Returns the value of a variable. The default reads the process environment only: a `.env` file
                 must not open the server.
+
+        Raises:
+            ConfigError: No client can send the key.
         """
+        key = get("MOA_SERVE_KEY") or None
+        if key and not (key.isprintable() and key == key.strip()):
+            # A file of a secret often ends in a line break: every client would be refused with a 401.
+            what = "a line break" if "\n" in key or "\r" in key else "spaces at its ends, or control characters"
+            raise ConfigError(f"MOA_SERVE_KEY: the key contains {what}. Set the variable to the key alone.")
         hosts = (host.lower().rstrip(".") for host in words(get("MOA_SERVE_HOSTS")))
         return cls(
-            key=get("MOA_SERVE_KEY") or None,
+            key=key,
             hosts=frozenset(host.rpartition(":")[0] if _with_port(host) else host for host in hosts),
             origins=frozenset(origin.lower().rstrip("/") for origin in words(get("MOA_SERVE_ORIGINS"))),
         )

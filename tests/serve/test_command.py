@@ -73,6 +73,24 @@ def test_an_unusable_option_is_reported_in_one_line(clean, capsys):
         assert words in said and len(said.splitlines()) == 1, said
 
 
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("secret\n", "a line break"),
+        (" secret", "spaces"),
+        (" ", "spaces"),
+        ("se\tcret", "control"),
+        ("se\udcff", "control"),
+    ],
+)
+def test_a_key_that_no_client_can_send_is_refused(clean, capsys, monkeypatch, key, words):
+    """A file of a secret ends in a line break: every client got a 401."""
+    monkeypatch.setenv("MOA_SERVE_KEY", key)
+    assert main(["serve", "--host", "0.0.0.0", "--port", "0"]) == 3
+    said = capsys.readouterr().err
+    assert "MOA_SERVE_KEY: the key contains" in said and words in said and len(said.splitlines()) == 1
+
+
 FROZEN = """
 import gc, os, signal
 from moa_graph.cli.serve import listen
