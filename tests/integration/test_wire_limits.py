@@ -274,7 +274,7 @@ async def test_odd_but_readable_streams_are_read(name: str) -> None:
         assert "".join([str(part.content) async for part in model.astream("hi")]) == "Do not panic."
 
 
-CHOICES = [{"0": {}}, [None], [[]], "x", [{"delta": [1]}], [{"message": "x"}]]
+CHOICES: list[Any] = [{"0": {}}, [None], [[]], "x", [{"delta": [1]}], [{"message": "x"}]]
 
 
 @pytest.mark.parametrize("choices", CHOICES)
@@ -289,6 +289,36 @@ async def test_a_stream_that_cannot_be_read_is_malformed_and_may_be_asked_again(
         fault = judged(caught.value)
         assert (fault.kind, fault.retryable) == ("malformed", True)
         assert fault.reason.startswith("the reply does not keep to the protocol")
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "retryable"),
+    [
+        ("server_error", "server", True),
+        ("rate_limit_exceeded", "rate_limit", True),
+        ("context_length_exceeded", "context_overflow", False),
+        ("insufficient_quota", "quota", False),
+    ],
+)
+@pytest.mark.parametrize("failed", [True, False])
+async def test_a_stream_of_responses_that_fails_has_its_kind_and_its_words(
+    code: str, kind: str, retryable: bool, failed: bool
+) -> None:
+    """Every one was a malformed reply, with the notation of a Python object as its words."""
+    words = 'the server\'s "own" words\\n'
+    error = {"code": code, "message": words}
+    response = {"id": "r", "object": "response", "created_at": 1, "model": "m", "status": "failed", "error": error}
+    rest = {"output": [], "parallel_tool_calls": True, "tool_choice": "auto", "tools": []}
+    event = {"type": "response.failed", "response": {**response, **rest}} if failed else {"type": "error", **error}
+    body = f"event: {event['type']}\ndata: {json.dumps({**event, 'sequence_number': 0})}\n\n".encode()
+    async with serving(always(http(body, kind="text/event-stream"))) as url:
+        model = chat_openai(model="m", base_url=url, api_key="k", use_responses_api=True)
+        with pytest.raises(Exception) as caught:
+            async for _ in model.astream("hi"):
+                pass
+    fault = judged(caught.value)
+    assert (fault.kind, fault.retryable) == (kind, retryable)
+    assert fault.reason == (words if failed else f"{code}: {words}")
 
 
 async def test_a_whole_answer_to_a_stream_request_is_read() -> None:

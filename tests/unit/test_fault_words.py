@@ -130,6 +130,13 @@ def test_what_follows_from_the_words(status: int, words: str, kind: str) -> None
     assert classify(refused(status, {"error": {"message": words}})).kind == kind
 
 
+@pytest.mark.parametrize(
+    "text", ["it has no choices: {}", "server error: x", "x", "", "ResponseError(code='x', message='y"]
+)
+def test_the_text_of_another_error_stays(text: str) -> None:
+    assert text in classify(ValueError(text)).reason
+
+
 @pytest.mark.parametrize("secret", ["0f" * 32, "correct horse battery staple", "sk-abcdefghijkl"])
 def test_a_secret_where_a_long_error_is_cut_is_not_shown_in_part(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The text before it becomes shorter when it is redacted, so that the cut is what is shown."""

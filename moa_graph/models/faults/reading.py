@@ -6,6 +6,7 @@ exception of a foreign class is made of.
 
 from __future__ import annotations
 
+import ast
 import html
 import http
 import json
@@ -120,10 +121,25 @@ def body_of(exc: BaseException) -> Any:
     given, text = get(exc, "body"), get(response, "text")
     # The SDK keeps the field `error` only. Where that is a text, the words may stand in another field.
     first = text if isinstance(given, str) and text else given
-    for body in (first, *mappings, aws, get(exc, "details"), text):
+    for body in (first, *mappings, aws, get(exc, "details"), text, _in_text(exc)):
         if isinstance(body, Mapping | list | str | bytes) and body:
             return _parsed(body)
     return None
+
+
+_RESPONSES_ERROR: Final = re.compile(
+    r"ResponseError\(code='(\w+)', message=('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")|(\w+_\w+): ", re.DOTALL
+)
+
+
+def _in_text(exc: BaseException) -> Mapping[str, Any] | None:
+    """Return the error of a stream of OpenAI's Responses API, of which LangChain raises the text alone."""
+    args = get(exc, "args")
+    text = args[0] if type(exc) is ValueError and len(args) == 1 and isinstance(args[0], str) else ""
+    found = _RESPONSES_ERROR.match(text)
+    if not found:
+        return None
+    return {"code": found[1] or found[3], "message": ast.literal_eval(found[2]) if found[2] else text}
 
 
 _OF_EVENTS: Final = ("data:", "event:", "id:", ":")
