@@ -128,6 +128,7 @@ def test_documents_and_search_results_reach_the_models_as_text(client, provider)
         {
             "type": "document",
             "title": "A",
+            "context": "written in haste",
             "source": {"type": "text", "media_type": "text/plain", "data": "plain words"},
         },
         {"type": "document", "source": {"type": "content", "content": [{"type": "text", "text": "inner words"}]}},
@@ -136,7 +137,14 @@ def test_documents_and_search_results_reach_the_models_as_text(client, provider)
     turn = {"role": "user", "content": [*blocks, {"type": "text", "text": "What do they say?"}]}
     client.messages.create(model="good", max_tokens=50, messages=[turn])
     said = str(provider.requests()[0].json["messages"])
-    for words in ("[file A]", "plain words", "inner words", "https://a.example", "found words"):
+    for words in (
+        "[about the document A]\\nwritten in haste",
+        "[file A]",
+        "plain words",
+        "inner words",
+        "https://a.example",
+        "found words",
+    ):
         assert words in said
 
 
@@ -181,6 +189,7 @@ def asked(block, role="user"):
         (asked({"type": "document", "source": {"type": "text", "data": ["x"]}}), "content[0].source.data"),
         (asked({"type": "image", "source": {"type": "base64", "data": PIXEL}}), "content[0].source.media_type"),
         (asked({"type": "tool_result", "content": "x"}), "content[0].tool_use_id"),
+        (asked({"type": "document", "context": 5, "source": {"type": "text", "data": "x"}}), "content[0].context"),
         (asked({"type": "tool_use", "id": "c", "name": "f", "input": "x"}, role="assistant"), "content[0].input"),
         ({"output_config": "x"}, "output_config"),
         ({"output_config": {"format": {"type": "json_schema", "schema": 5}}}, "output_config.format.schema"),

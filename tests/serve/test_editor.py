@@ -60,6 +60,7 @@ def test_choices_list_the_models_of_the_set_keys(owner, monkeypatch):
     ("change", "reason"),
     [
         ({"base": "other"}, "is not served"),
+        ({"base": ["team"]}, "is not served"),
         ({"proposers": [{"model": "openai:x", "like": "team/7"}]}, "is not a model"),
         ({"proposers": [{"model": "openai:x", "base_url": "https://evil.example/v1"}]}, "base_url"),
         ({"proposers": [{"model": "openai:x", "api_key_env": "OPENAI_API_KEY"}]}, "api_key_env"),

@@ -214,7 +214,7 @@ def _user(content: list[Any], role: str, where: str) -> list[dict[str, Any]]:
             call_id = _text(block, "tool_use_id", at)
             results.append({"role": "tool", "tool_call_id": call_id, "content": _result(block, at)})
         else:
-            blocks.append(_block(block, at))
+            blocks += _blocks(block, at)
     rest = [{"role": role, "content": _joined(blocks)}] if blocks or not results else []
     return [*results, *rest]
 
@@ -225,7 +225,7 @@ def _result(block: Mapping[str, Any], where: str) -> str | list[dict[str, Any]]:
         return f"Error: {content or ''}" if block.get("is_error") else content or ""
     if not isinstance(content, list):
         raise _wrong(f"{where}.content", f"expected text or a list of blocks, got {given(content)}")
-    blocks = [_block(each, f"{where}.content[{n}]") for n, each in enumerate(content)]
+    blocks = [made for n, each in enumerate(content) for made in _blocks(each, f"{where}.content[{n}]")]
     if block.get("is_error"):
         blocks.insert(0, {"type": "text", "text": "Error:"})
     return _joined(blocks)
@@ -245,6 +245,15 @@ def _kind(block: Any, where: str) -> str:
     if not isinstance(kind, str) or not kind:
         raise _wrong(f"{where}.type", f"expected text that is not empty, got {given(kind)}")
     return kind
+
+
+def _blocks(block: Any, where: str) -> list[dict[str, Any]]:
+    """Return a content block, behind what the client says about it: other protocols have no field for that."""
+    made, about = _block(block, where), block.get("context") if block.get("type") == "document" else None
+    if about in (None, ""):
+        return [made]
+    named = f" {title}" if isinstance(title := block.get("title"), str) and title else ""
+    return [{"type": "text", "text": f"[about the document{named}]\n{_text(block, 'context', where)}"}, made]
 
 
 def _block(block: Any, where: str) -> dict[str, Any]:

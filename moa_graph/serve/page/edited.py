@@ -145,7 +145,7 @@ def _base(form: Mapping[str, Any], served: Mapping[str, Mixture]) -> dict[str, A
     name = form.get("base")
     if not name:
         return {}
-    if name not in served:
+    if not isinstance(name, str) or name not in served:
         raise InputError(f"base: {name!r} is not served. Start from another mixture.")
     kept = set(served[name].model_fields_set) - {"proposers", "aggregator", "rounds", "date", "source", "note", *FIELDS}
     return served[name].model_dump(mode="json", include=kept, exclude_unset=True)
