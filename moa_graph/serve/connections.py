@@ -28,8 +28,14 @@ more."""
 
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
-_TO_HTTP2 = re.compile(rb"\r\nupgrade:[ \t]*h2c(?=[ \t]*\r\n)", re.IGNORECASE)
-"""What Java's HTTP client adds to its first request. A server may ignore it; uvicorn's faster parser drops the body."""
+_UPGRADE = re.compile(rb"\r\nupgrade:(?![ \t]*websocket[ \t]*\r\n)", re.IGNORECASE)
+"""An offer of another protocol, such as HTTP/2 in the first request of Java's HTTP client. A server may ignore it;
+uvicorn's faster parser drops the body."""
+
+_OPEN = re.compile(
+    rb"\r\n\r?\Z|\r\Z|\r\n(?:u|up|upg|upgr|upgra|upgrad|upgrade|upgrade:[^\r\n]{0,200}\r?)\Z", re.IGNORECASE
+)
+"""What the rest of an `Upgrade` may follow, at the end of a part of a request's head."""
 
 Awaited = Literal["headers", "body", "reading"]
 """What the client has to do next. The server waits for nothing else of it."""
@@ -61,6 +67,7 @@ def limited_protocol(
         # The other parser, h11, has a limit of its own, and none of these methods.
         _in_head = hasattr(AutoHTTPProtocol, "on_headers_complete")
         _head_bytes = 0
+        _held = b""
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
@@ -73,13 +80,22 @@ def limited_protocol(
         def data_received(self, data: bytes) -> None:
             if self._in_head:
                 self._head_bytes += len(data)
-                data = _TO_HTTP2.sub(b"\r\nx-upgrade: h2c", data, count=1) if b"h2c" in data else data
+                data = self._without_upgrade(self._held + data)
             super().data_received(data)
             if self._in_head and self._head_bytes > MAX_HEADER_BYTES:
                 self._refuse()
             self._update()
             if self._awaited == "body":
                 idle[self] = idle.pop(self)  # a body that arrives is not the first to be given up
+
+        def _without_upgrade(self, data: bytes) -> bytes:
+            """Return a part of a request with `Upgrade` renamed. A last line that may be that header waits for more."""
+            head, end, rest = data.partition(b"\r\n\r\n")
+            held = len(head)
+            if not end and (found := _OPEN.search(head)):
+                held = found.start()
+            self._held = head[held:]
+            return _UPGRADE.sub(b"\r\nx-upgrade:", head[:held] + end) + rest
 
         def on_headers_complete(self) -> None:
             self._in_head = False

@@ -219,14 +219,35 @@ def test_headers_without_end_are_refused(crowded: Served, more: bytes, before: s
     assert before == "a running request" or b" 431 " in received or not received
 
 
-def test_a_request_that_offers_http_2_is_answered(crowded: Served) -> None:
+@pytest.mark.parametrize("offer", ["h2c", "H2C", "TLS/1.3, h2c", "HTTP/2.0", "foo"])
+def test_a_request_that_offers_http_2_is_answered(crowded: Served, offer: str) -> None:
     body = b'{"model":"good","messages":[' + USER + b"]}"
     connection = http.client.HTTPConnection("127.0.0.1", crowded.port, timeout=60)
-    headers = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAEAAEAAAAIAAAAA"}
-    connection.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json", **headers})
-    answer = connection.getresponse()
-    assert answer.status == 200, answer.read()
+    headers = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": offer, "HTTP2-Settings": "AAEAAEAAAAIAAAAA"}
+    for _ in range(2):
+        connection.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json", **headers})
+        answer = connection.getresponse()
+        assert answer.status == 200, answer.read()
+        answer.read()
     connection.close()
+
+
+def test_an_offer_of_another_protocol_may_arrive_in_parts(crowded: Served) -> None:
+    body = b'{"model":"good","messages":[' + USER + b"]}"
+    lines = [
+        b"POST /v1/chat/completions HTTP/1.1", b"Host: 127.0.0.1", b"Content-Type: application/json",
+        b"Connection: Upgrade", b"Upgrade: h2c", b"Content-Length: %d" % len(body), b"", body,
+    ]  # fmt: skip
+    request = b"\r\n".join(lines)
+    start = request.index(b"\r\nUpgrade")
+    whole = [[request[:cut], request[cut:]] for cut in range(start, start + 18)]
+    for parts in [*whole, [bytes([each]) for each in request]]:
+        with socket.create_connection(("127.0.0.1", crowded.port)) as client:
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for part in parts:
+                client.sendall(part)
+                time.sleep(0.02 if len(parts) == 2 else 0.001)
+            assert client.recv(15) == b"HTTP/1.1 200 OK", parts
 
 
 def test_long_headers_pass(crowded: Served) -> None:
