@@ -67,9 +67,8 @@ def _preset(talk: Conversation, name: str) -> str:
 
 
 def _models(talk: Conversation, _: str) -> str:
-    lines = []
-    for number, names in enumerate(talk.mixture.plan[1], start=1):
-        specs = {node.name: node.spec for node in talk.mixture.plan[0]}
+    lines, specs = list[str](), talk.mixture.plan.specs
+    for number, names in enumerate(talk.mixture.plan.rounds, start=1):
         lines += [f"round {number}: {name} ({specs[name].label})" for name in names]
     aggregator = talk.mixture.aggregator.label
     return "\n".join([talk.about(), *lines, f"aggregator: {aggregator}"])

@@ -130,7 +130,7 @@ class Conversation:
         run = settings(self.mixture, self.wanted)
         expected = estimate(run, convert_to_messages([*self.messages, {"role": "user", "content": _SHORT_QUESTION}]))
         calls = number_of(expected.calls, "call")
-        drafting = list(dict.fromkeys(spec.label for spec in self.mixture.specs[: len(self.mixture.plan[0])]))
+        drafting = list(dict.fromkeys(spec.label for spec in self.mixture.specs[: len(self.mixture.plan.nodes)]))
         models = f"{', '.join(drafting)}; aggregator {run.aggregator.label}"
         return f"{self.name}: {models}. One question: {calls}, {expected.money}."
 

@@ -40,7 +40,7 @@ def receipt(
         aggregator: The label of the model that answered.
     """
     spec = next((spec for spec in (mixture.aggregator, *mixture.fallbacks) if spec.label == aggregator), None)
-    nodes = {node.name: node.spec for node in mixture.plan[0]}
+    nodes = mixture.plan.specs
     calls = [(nodes.get(draft["proposer"]), draft["usage"]) for draft in drafts if draft["usage"]]
     calls += [(spec, usage)] if usage else []
     saved = [cache_savings(each, used, prices=mixture.prices) for each, used in calls if each]

@@ -143,14 +143,14 @@ def _wired(
     *,
     recorded: bool = False,
 ) -> StateGraph[MoAState, MoAContext | ContextFields, MoAInput, MoAOutput]:
-    names = [node.name for node in mixture.plan[0]]
+    names = [node.name for node in mixture.plan.nodes]
     state, asked, answered = _SCHEMAS[history]
     shown = answered if output == "full" else asked
     graph: StateGraph[MoAState, MoAContext | ContextFields, MoAInput, MoAOutput] = StateGraph(
         state, context_schema(mixture), input_schema=state if recorded else asked, output_schema=shown
     )
     graph.add_node("begin", Node("begin", nodes.take_up if recorded else nodes.begin))
-    for name, spec in mixture.plan[0]:
+    for name, spec in mixture.plan.nodes:
         graph.add_node(name, Node(name, nodes.propose(name, spec)))
         # A plain edge each: whichever of them run in a step, `gather` runs once in the next.
         graph.add_edge(name, "gather")

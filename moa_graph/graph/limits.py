@@ -40,7 +40,7 @@ def refuse_too_long(run: Run) -> None:
     """
     settings = run.settings
     mixture = settings.mixture
-    specs = {node.name: node.spec for node in mixture.plan[0]}
+    specs = mixture.plan.specs
     if not any(spec.window for spec in (*mixture.specs, settings.aggregator)):
         return
     drafts = 0

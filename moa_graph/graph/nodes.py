@@ -240,7 +240,7 @@ class Nodes:
         """Emit `round_started` when `step` runs proposers."""
         if not 1 <= step.layer <= len(run.settings.rounds) or step.nodes[0] not in run.settings.rounds[step.layer - 1]:
             return
-        specs = {node.name: node.spec for node in self.mixture.plan[0]}
+        specs = self.mixture.plan.specs
         proposers = [
             {"slot": slot, "proposer": name, "model": specs[name].label}
             for slot, name in enumerate(run.settings.rounds[step.layer - 1])

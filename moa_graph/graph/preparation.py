@@ -45,12 +45,12 @@ async def make_models(run: Run) -> None:
     await target_of(run, settings.aggregator, AGGREGATOR, quiet=False)
     sampling: dict[str, Any] = {"temperature": settings.temperature, "max_tokens": settings.max_tokens}
     planned = {name for names in settings.rounds for name in names}
-    for name, spec in mixture.plan[0]:
+    for name, spec in mixture.plan.nodes:
         if name in planned:
             await target_of(run, spec, PROPOSER, quiet=not settings.context.stream_drafts)
         else:
             registry.chat_model(spec, quiet=True, **sampling)
-    for spec in mixture.specs[len(mixture.plan[0]) :]:
+    for spec in mixture.specs[len(mixture.plan.nodes) :]:
         if spec is not settings.aggregator:
             registry.chat_model(spec, quiet=True, **sampling)
     if not prices.loaded() and any(map(prices.listed, mixture.specs)):

@@ -183,7 +183,7 @@ class SlotCall:
         """Return the slots that share one request with this one; none where each has a request of its own."""
         if not (self.spec.one_request and self.role == PROPOSER and self.sink is None and self.shown.for_all):
             return []
-        specs = {node.name: node.spec for node in self.run.settings.mixture.plan.nodes}
+        specs = self.run.settings.mixture.plan.specs
         called = self.run.state["next"]
         names = self.run.settings.rounds[self.layer - 1]
         slots = [slot for slot, name in enumerate(names) if name in called and specs[name] is self.spec]

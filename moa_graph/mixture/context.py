@@ -256,7 +256,7 @@ def _near_miss(key: object, fields: Mapping[str, Any]) -> bool:
 
 def answering_models(mixture: Mixture) -> list[Proposer]:
     """Return the models that may be a run's aggregator, the mixture's own first."""
-    return [mixture.aggregator, *mixture.fallbacks, *(node.spec for node in mixture.plan[0])]
+    return [mixture.aggregator, *mixture.fallbacks, *(node.spec for node in mixture.plan.nodes)]
 
 
 def _aggregator(mixture: Mixture, name: str | None) -> Proposer:

@@ -25,7 +25,7 @@ def context_schema(mixture: Mixture) -> type[MoAContext]:
     changes: dict[str, dict[str, Any]] = {
         "aggregator": _choices(spec.name or spec.label for spec in answering_models(mixture)),
         "combine": _choices(mixture.choices),
-        "system": {"langgraph_nodes": [*(node.name for node in mixture.plan[0]), "aggregate"]},
+        "system": {"langgraph_nodes": [*(node.name for node in mixture.plan.nodes), "aggregate"]},
     }
 
     class Context(MoAContext):

@@ -128,8 +128,8 @@ class Mixture(Checked):
     def _check_whole(self) -> None:
         layers = self.layers if "layers" in self.model_fields_set else None
         check_rounds(self.proposers, self.rounds, layers=layers, most=MAX_LAYERS)
-        specs_of = {node.name: node.spec for node in self.plan.nodes}
-        rounds = [[specs_of[name] for name in self.round_nodes(layer)] for layer in range(1, self.total_layers)]
+        specs = self.plan.specs
+        rounds = [[specs[name] for name in self.round_nodes(layer)] for layer in range(1, self.total_layers)]
         wanted = {"quorum": self.quorum, "min_drafts": self.min_drafts}
         checks = (
             *(partial(check_count, self.plan, name, count) for name, count in wanted.items()),
@@ -168,8 +168,7 @@ class Mixture(Checked):
         Args:
             layer: The layer, from 1.
         """
-        rounds = self.plan[1]
-        return rounds[layer - 1] if self.rounds else rounds[0]
+        return self.plan.rounds[layer - 1 if self.rounds else 0]
 
     @cached_property
     def choices(self) -> dict[str, Combiner]:
@@ -240,7 +239,7 @@ class Mixture(Checked):
             aggregator: Who writes the answer.
         """
         names, base = self.run_rounds(layers, combine)
-        specs = {node.name: node.spec for node in self.plan[0]}
+        specs = self.plan.specs
         rounds = [[specs[name] for name in each] for each in names]
         sees = [self.seen(layer) for layer in range(1, base + 1)]
         return Outline(rounds[:base], rounds[base:], aggregator, sees)
@@ -261,16 +260,14 @@ class Mixture(Checked):
     def steps(self) -> int:
         """Return the most steps that a run of the graph can take."""
         own = max(2 * each.stages + 2 * len(self.run_rounds(2, each)[0]) for each in self.choices.values())
-        batches = (
-            sum(len(names) for names in self.plan[1]) if any(hasattr(c, "batch") for c in self.choices.values()) else 0
-        )
-        return own + 2 * batches
+        batched = any(hasattr(each, "batch") for each in self.choices.values())
+        return own + (2 * sum(map(len, self.plan.rounds)) if batched else 0)
 
     @property
     def specs(self) -> list[Proposer]:
         """Every model of the mixture: proposers, aggregator, fallbacks, and those of combiners."""
         own = [spec for each in self.choices.values() for spec in each.specs]
-        return [*(node.spec for node in self.plan[0]), self.aggregator, *self.fallbacks, *own]
+        return [*(node.spec for node in self.plan.nodes), self.aggregator, *self.fallbacks, *own]
 
     @cached_property
     def hash(self) -> str:

@@ -27,6 +27,11 @@ class Plan(NamedTuple):
     nodes: list[PlannedNode]
     rounds: list[list[str]]
 
+    @property
+    def specs(self) -> dict[str, Proposer]:
+        """The proposers by the names of their nodes."""
+        return {node.name: node.spec for node in self.nodes}
+
 
 def plan_of(rounds: Sequence[Sequence[Proposer]]) -> Plan:
     """Return the nodes for rounds of proposers.

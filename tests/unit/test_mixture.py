@@ -181,7 +181,7 @@ def test_an_unknown_preset_or_file_names_the_known_ones(tmp_path: Path) -> None:
 
 def test_node_names_keep_declaration_order_with_eleven_and_more() -> None:
     mixture = Mixture(proposers=[f"openai:m{n}" for n in range(12)], aggregator="openai:a")
-    names = [node.name for node in mixture.plan[0]]
+    names = [node.name for node in mixture.plan.nodes]
     assert names == sorted(names)
     assert names[2] == "p02-m2"
 

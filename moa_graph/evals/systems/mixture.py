@@ -183,7 +183,7 @@ class MixtureSystem:
     @cached_property
     def _callers(self) -> dict[str, Proposer]:
         """The models by node, except those of a combiner's own calls."""
-        return {**{node.name: node.spec for node in self.mixture.plan[0]}, _WRITER: self.mixture.aggregator}
+        return {**self.mixture.plan.specs, _WRITER: self.mixture.aggregator}
 
     def _bill(self, state: Any) -> list[dict[str, Any]]:
         """Return the usage of every call by node, so that the cost can be computed when a price becomes known."""

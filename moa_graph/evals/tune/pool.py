@@ -129,7 +129,7 @@ class Pool(Checked):
 
     @classmethod
     def _of_mixture(cls, mixture: Mixture) -> Pool:
-        distinct = {identity_of(node.spec): node.spec for node in mixture.plan[0]}
+        distinct = {identity_of(node.spec): node.spec for node in mixture.plan.nodes}
         writers = {identity_of(spec): spec for spec in (mixture.aggregator, *mixture.fallbacks)}
         return cls(
             models=[spec.model_copy(update={"samples": 1}) for spec in distinct.values()],

@@ -60,7 +60,7 @@ class Draw:
             mixture: The mixture, with its own combiner.
             order: The order in which a model's drafts are dealt, by `identity_of`; 0, 1, 2 ... by default.
         """
-        specs = {node.name: node.spec for node in mixture.plan[0]}
+        specs = mixture.plan.specs
         rounds, _ = mixture.run_rounds(mixture.total_layers, mixture.combine)
         used: Counter[str] = Counter()
         numbers: dict[tuple[int, int], int] = {}

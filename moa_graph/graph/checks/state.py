@@ -50,7 +50,7 @@ def check_place(state: Mapping[str, Any], settings: Settings) -> None:
     if type(layer) is not int or not 0 <= layer <= most:
         raise UpdateError(f"state.layer: expected a layer of this run, 0 to {most}, got {given(layer)}. {_WAY_OUT}")
     here = settings.rounds[layer - 1] if 1 <= layer < most else []
-    proposers = {node.name for node in settings.mixture.plan[0]}
+    proposers = {node.name for node in settings.mixture.plan.nodes}
     for name in state["next"]:
         if name in proposers and name not in here:
             raise not_here(name, layer)

@@ -43,7 +43,7 @@ class Critique(Combiner[Options]):
     """One review for each draft. An empty review costs no call; a review that fails leaves its draft as it is."""
 
     def nodes(self, mixture: Mixture) -> Mapping[str, NodeWork]:
-        many = max(len(names) for names in mixture.plan[1])
+        many = max(len(names) for names in mixture.plan.rounds)
         return {name: partial(self._review, name, n) for n in range(many) for name in [f"reviewer-{n}"]}
 
     def after(self, run: Run) -> Step:
@@ -62,7 +62,7 @@ class Critique(Combiner[Options]):
     async def _review(self, name: str, slot: int, run: Run, config: RunnableConfig) -> list[Note]:
         layer = run.state["layer"]
         drafts = counted(run.state["drafts"], layer)
-        nodes = {node.name: node.spec for node in run.settings.mixture.plan[0]}
+        nodes = run.settings.mixture.plan.specs
         proposers = [nodes[each] for each in run.settings.rounds[layer - 1]]
 
         def reviewer(number: int) -> Proposer:

@@ -58,7 +58,7 @@ class Select(Combiner[Options]):
 
     def nodes(self, mixture: Mixture) -> Mapping[str, NodeWork]:
         if self.options.by == "peers":
-            many = max(len(names) for names in mixture.plan[1])
+            many = max(len(names) for names in mixture.plan.rounds)
             return {name: partial(self._judge, name, n) for n in range(many) for name in [f"peer-{n}"]}
         return {name: partial(self._judge, name, n) for n in range(self.options.judges) for name in [f"judge-{n}"]}
 
@@ -78,7 +78,7 @@ class Select(Combiner[Options]):
         spec, judges = self.options.judge or run.settings.aggregator, self.options.judges
         specs = [spec] * judges
         if self.options.by == "peers":
-            nodes = {node.name: node.spec for node in run.settings.mixture.plan[0]}
+            nodes = run.settings.mixture.plan.specs
             spec, judges = nodes[run.settings.rounds[layer - 1][number]], len(run.settings.rounds[layer - 1])
             specs = [nodes[draft["proposer"]] for draft in drafts]
         order = orders(texts_of(drafts), judges)[number]

@@ -20,7 +20,7 @@ from moa_graph.costs.receipt import receipt
 from moa_graph.errors import ConfigError
 from moa_graph.graph.build import MoAGraph
 from moa_graph.graph.follow import RunResult, follow
-from moa_graph.mixture.context import MoAContext
+from moa_graph.mixture.context import MoAContext, answering_models
 from moa_graph.mixture.mixture import MAX_LAYERS, Mixture
 from moa_graph.mixture.proposer import Proposer, is_embedded
 from moa_graph.models.reply.reply import read
@@ -173,9 +173,7 @@ def _member(spec: Proposer) -> dict[str, str]:
 
 
 def _described(name: str, mixture: Mixture) -> dict[str, Any]:
-    nodes, rounds = mixture.plan
-    specs = {node.name: node.spec for node in nodes}
-    models = [mixture.aggregator, *mixture.fallbacks, *specs.values()]
+    specs = mixture.plan.specs
     most = mixture.total_layers if mixture.rounds else MAX_LAYERS
     return {
         "name": name,
@@ -183,10 +181,10 @@ def _described(name: str, mixture: Mixture) -> dict[str, Any]:
         "layers": mixture.total_layers,
         "max_layers": most,
         "calls": [mixture.calls(layers) for layers in range(1, most + 1)],
-        "rounds": [[_member(specs[node]) for node in names] for names in rounds],
+        "rounds": [[_member(specs[node]) for node in names] for names in mixture.plan.rounds],
         "combine": mixture.combine.name,
         "embedded": all(map(is_embedded, mixture.specs)),
         "aggregator": mixture.aggregator.label,
-        "aggregators": list(dict.fromkeys(spec.label for spec in models)),
+        "aggregators": list(dict.fromkeys(spec.label for spec in answering_models(mixture))),
         "system": mixture.system or "",
     }
