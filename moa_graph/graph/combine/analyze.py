@@ -59,13 +59,13 @@ class Analyze(Combiner[Options]):
 
     def after(self, run: Run) -> Step:
         layer = run.state["layer"]
-        if NODE in run.state["next"] or len(_drafts_at(run, layer)) < 2:
+        if NODE in run.state["next"] or len(counted(run.state["drafts"], layer)) < 2:
             return super().after(run)
         return Step(layer, [NODE])
 
     async def _analyze(self, run: Run, config: RunnableConfig) -> list[Note]:
         layer = run.state["layer"]
-        drafts = _drafts_at(run, layer)
+        drafts = counted(run.state["drafts"], layer)
         note = await call(
             run, config, self.options.analyst or run.settings.aggregator, Shown(texts_of(drafts), instruction=COMPARE),
             lambda text: _read(text, drafts), role="analyst", kind="analysis", by=NODE, layer=layer,
@@ -87,10 +87,6 @@ class Analyze(Combiner[Options]):
         instruction = REPORT if self.options.answer == "report" else REPLY
         notes = [note_part("comparison", _numbered(note["data"], drafts))]
         return Decision(drafts, Shown(texts_of(drafts), instruction=instruction, notes=notes), how=how)
-
-
-def _drafts_at(run: Run, layer: int) -> list[Draft]:
-    return counted(run.state["drafts"], layer)
 
 
 def _read(text: str, drafts: Sequence[Draft]) -> dict[str, Any] | None:

@@ -30,6 +30,7 @@ __all__ = [
     "apart",
     "latest_drafts",
     "notes_of",
+    "of_slot",
     "texts_of",
 ]
 
@@ -38,6 +39,7 @@ NodeWork = Callable[[Run, RunnableConfig], Awaitable[list[Note]]]
 
 O = TypeVar("O", bound=Options)  # noqa: E741
 T = TypeVar("T")
+P = TypeVar("P", Draft, Note)
 
 _MUCH = 100_000
 """Characters of drafts that are compared on the event loop."""
@@ -171,6 +173,11 @@ def latest_drafts(run: Run) -> list[Draft]:
 def notes_of(state: MoAState, kind: str, layer: int | None = None) -> list[Note]:
     """Return the notes of one kind, of one layer or of all, in order."""
     return [note for note in state["notes"] if note["kind"] == kind and layer in (None, note["layer"])]
+
+
+def of_slot(found: Sequence[P], slot: int) -> P | None:
+    """Return the first draft or note of a slot, if there is one."""
+    return next((each for each in found if each["slot"] == slot), None)
 
 
 def dealt(drafts: Sequence[Draft], sees: int, slot: int, layer: int) -> list[Draft]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 
-from moa_graph.graph.combine.base import Combiner, Decision, NodeWork, Step, latest_drafts, notes_of, texts_of
+from moa_graph.graph.combine.base import Combiner, Decision, NodeWork, Step, latest_drafts, notes_of, of_slot, texts_of
 from moa_graph.graph.combine.calls import call
 from moa_graph.graph.runs import Run
 from moa_graph.graph.slot import Shown, note_part
@@ -68,12 +69,12 @@ class Critique(Combiner[Options]):
         def reviewer(number: int) -> Proposer:
             return self.options.reviewer_of(number, proposers, run.settings.aggregator)
 
-        text = next((draft["text"] for draft in drafts if draft["slot"] == slot), None)
-        if text is None:  # dropped by a person after the reviewers were chosen
+        draft = of_slot(drafts, slot)
+        if draft is None:  # dropped by a person after the reviewers were chosen
             return []
         instruction = "\n".join([REVIEW, *([RUBRIC, self.options.rubric] if self.options.rubric else [])])
         note = await call(
-            run, config, reviewer(slot), Shown([text], instruction=instruction), _read,
+            run, config, reviewer(slot), Shown([draft["text"]], instruction=instruction), _read,
             role="reviewer", kind="review", by=name, layer=layer, slot=slot,
             ways=[
                 lambda: [
@@ -88,8 +89,8 @@ class Critique(Combiner[Options]):
         layer = run.state["layer"]
         if layer <= run.settings.base:
             return super().shown(run, slot)
-        mine = next((draft for draft in counted(run.state["drafts"], layer - 1) if draft["slot"] == slot), None)
-        note = next((note for note in notes_of(run.state, "review", layer - 1) if note["slot"] == slot), None)
+        mine = of_slot(counted(run.state["drafts"], layer - 1), slot)
+        note = of_slot(notes_of(run.state, "review", layer - 1), slot)
         if mine is None or note is None:
             return Shown(absent="its draft or the review of it was dropped")
         words = "\n".join(f"- {each['kind']}: {each['what']}" for each in _problems(note))
@@ -108,7 +109,7 @@ class Critique(Combiner[Options]):
         chosen = Decision(drafts, Shown(texts_of(drafts)), how=how)
         if base and len(run.settings.rounds[base - 1]) == 1 and len(drafts) == 1:
             chosen = self.verbatim(run, drafts[0], how=how)
-        return Decision(chosen.drafts, chosen.shown, chosen.answer, None, how, lost)
+        return replace(chosen, degraded=lost)
 
 
 def _problems(note: Note) -> list[Mapping[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -129,7 +130,7 @@ class Escalate(Combiner[Options]):
             chosen = self.verbatim(run, _medoid(strong), how=how)
         else:
             chosen = Decision(strong, Shown(texts_of(strong)), how=how)
-        return Decision(chosen.drafts, chosen.shown, chosen.answer, None, how, lost)
+        return replace(chosen, degraded=lost)
 
 
 def _said(run: Run, layer: int) -> Note | None:

@@ -7,6 +7,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -129,16 +130,15 @@ class Select(Combiner[Options]):
             chosen = self.verbatim(run, drafts[ranked[0]], how=how)
         else:
             kept = sorted(ranked[: self._kept(len(drafts))])
-            chosen = self._passed_on(run, drafts, kept, means, bool(verdicts), how)
-        return Decision(chosen.drafts, chosen.shown, chosen.answer, None, how, lost)
+            chosen = self._passed_on(drafts, kept, means, bool(verdicts), how)
+        return replace(chosen, degraded=lost)
 
     def _kept(self, many: int) -> int:
         return many if self.options.keep == "all" else min(self.options.keep, many)
 
     def _passed_on(
-        self, run: Run, drafts: Sequence[Draft], kept: Sequence[int], means: Sequence[float], scored: bool,
-        how: dict[str, Any],
-    ) -> Decision:  # fmt: skip
+        self, drafts: Sequence[Draft], kept: Sequence[int], means: Sequence[float], scored: bool, how: dict[str, Any]
+    ) -> Decision:
         best = [drafts[place] for place in kept]
         if not (self.options.show_scores and scored):
             return Decision(best, Shown(texts_of(best)), how=how)

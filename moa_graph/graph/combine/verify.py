@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from moa_graph.graph.combine.base import Combiner, Decision, Step, notes_of
+from moa_graph.graph.combine.base import Combiner, Decision, Step, notes_of, of_slot
 from moa_graph.graph.combine.checks import Verdict, run_check
 from moa_graph.graph.runs import Run
 from moa_graph.graph.slot import Shown, note_part
 from moa_graph.mixture.combiners import Verify as Options
-from moa_graph.state import Draft, Note, counted
+from moa_graph.state import COUNTED, Draft, Note, counted
 
 __all__ = ["Verify"]
 
@@ -39,10 +40,10 @@ class Verify(Combiner[Options]):
         layer = run.state["layer"]
         if layer <= run.settings.base:
             return super().shown(run, slot)
-        mine = next((draft for draft in counted(run.state["drafts"], layer - 1) if draft["slot"] == slot), None)
+        mine = of_slot(counted(run.state["drafts"], layer - 1), slot)
         if mine is None:
             return Shown(absent="its draft was dropped")
-        note = next((n for n in notes_of(run.state, "check", layer - 1) if n["slot"] == slot), None)
+        note = of_slot(notes_of(run.state, "check", layer - 1), slot)
         words = (note["text"] or note["error"]) if note else None
         return Shown(
             [mine["text"]], instruction=REPAIR, notes=[note_part("check", words or "It did not pass.")], for_all=False
@@ -80,7 +81,7 @@ class Verify(Combiner[Options]):
             "passed": sum(1 for note in checks if note["data"] and note["data"]["passed"]),
             "repairs": max((note["layer"] for note in checks), default=run.settings.base) - run.settings.base,
         }
-        drafts = {(d["layer"], d["slot"]): d for d in state["drafts"] if d["status"] in ("ok", "truncated")}
+        drafts = {(d["layer"], d["slot"]): d for d in state["drafts"] if d["status"] in COUNTED}
         if (draft := _passed(run)) is not None:
             return self.verbatim(run, draft, how={**how, "slot": draft["slot"], "layer": draft["layer"]})
         scored = [
@@ -91,20 +92,14 @@ class Verify(Combiner[Options]):
         if scored:
             score, best = max(scored, key=lambda each: (each[0], -each[1]["layer"], -each[1]["slot"]))
             chosen = self.verbatim(run, best, how={**how, "slot": best["slot"], "layer": best["layer"], "score": score})
-            return Decision(chosen.drafts, chosen.shown, chosen.answer, None, chosen.how, ["verify: no draft passed"])
-        reason = next((note["error"] for note in checks if note["error"]), None) if not _read(checks) else None
+            return replace(chosen, degraded=["verify: no draft passed"])
+        none_ran = not any(note["data"] for note in checks)
+        reason = next((note["error"] for note in checks if note["error"]), None) if none_ran else None
         return self.synthesis(run, how=how, degraded=f"verify: no draft passed{f' ({reason})' if reason else ''}")
-
-
-def _read(checks: Sequence[Note]) -> bool:
-    return any(note["data"] for note in checks)
 
 
 def _passed(run: Run) -> Draft | None:
     """Return the first draft that passed, by layer and slot."""
-    for note in notes_of(run.state, "check"):
-        if note["data"] and note["data"]["passed"]:
-            for draft in counted(run.state["drafts"], note["layer"]):
-                if draft["slot"] == note["slot"]:
-                    return draft
-    return None
+    passed = [note for note in notes_of(run.state, "check") if note["data"] and note["data"]["passed"]]
+    drafts = (of_slot(counted(run.state["drafts"], note["layer"]), note["slot"]) for note in passed)
+    return next((draft for draft in drafts if draft is not None), None)

@@ -95,7 +95,7 @@ class Vote(Combiner[Options]):
         counts = self._counts(read_notes)
         if not counts:
             return self.synthesis(run, degraded="vote: no answer could be read in any draft" if drafts else None)
-        how = _summary(counts, drafts.values(), run)
+        how = _summary(counts, run)
         winner = next(note["slot"] for note in read_notes if note["data"] and note["data"]["answer"] == how["answer"])
         return self.verbatim(run, drafts[winner], how=how)
 
@@ -106,7 +106,7 @@ def _sent(run: Run) -> int:
     return max((slots.index(name) + 1 for name in run.state["next"] if name in slots), default=0)
 
 
-def _summary(counts: Mapping[str, float], drafts: Any, run: Run) -> dict[str, Any]:
+def _summary(counts: Mapping[str, float], run: Run) -> dict[str, Any]:
     # Of equal counts the answer of the earliest slot wins.
     best = max(counts.values())
     answer = next(answer for answer, votes in counts.items() if votes >= best - 1e-9)
