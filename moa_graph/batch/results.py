@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from moa_graph.errors import ConfigError, MoAError, ServerError
-from moa_graph.state import Draft, total_usage
+from moa_graph.state import Draft, total_cost, total_usage
 
 BatchResult = dict[str, Any]
 
@@ -60,7 +60,7 @@ def failed(error: MoAError) -> BatchResult:
     return {
         "answer": None,
         "error": {"type": type(error).__name__, "message": str(error)},
-        "cost": None if None in costs else sum((c for c in costs if c is not None), 0.0),
+        "cost": total_cost(costs),
         "usage": total_usage([each["usage"] for each in made]),
         "drafts": timeless(error.drafts),
         "notes": error.notes,

@@ -86,8 +86,9 @@ class Conversation:
             self.log.add(
                 self.id, self.source, question, getattr(exc, "answer", "") or None, self.drafts, None, error=reason
             )
-            costs = [draft["cost"] for draft in self.drafts]
-            self.costs.append(None if None in costs else sum(cost for cost in costs if cost is not None))
+            from moa_graph.state import total_cost
+
+            self.costs.append(total_cost([draft["cost"] for draft in self.drafts]))
             raise
         self.messages = [*asked, {"role": "assistant", "content": result.answer}]
         self.drafts = result.drafts

@@ -82,8 +82,9 @@ class Log:
         """Write one question. If it cannot be written, a message on standard error says so; the command continues."""
         if not self.on:
             return
-        costs = [draft["cost"] for draft in drafts]
-        cost = record["cost"] if record else None if None in costs else sum(cost for cost in costs if cost is not None)
+        from moa_graph.state import total_cost
+
+        cost = record["cost"] if record else total_cost([draft["cost"] for draft in drafts])
         models = list(dict.fromkeys(draft["model"] for draft in drafts))
         models += [record["aggregator"]] if record and record["aggregator"] not in models else []
         row = (conversation, time.time(), _named(source), json.dumps(models), question, answer, error, cost)

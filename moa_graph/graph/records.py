@@ -15,7 +15,7 @@ from moa_graph.graph.runs import Run
 from moa_graph.graph.slot import SlotCall
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.models.call import Outcome
-from moa_graph.state import COUNTED, Draft, Record, SlotRef, UnusedSlot, counted, total_usage
+from moa_graph.state import COUNTED, Draft, Record, SlotRef, UnusedSlot, counted, total_cost, total_usage
 
 __all__ = [
     "Calls",
@@ -55,8 +55,7 @@ class Calls:
     @property
     def cost(self) -> float | None:
         """Dollars of all calls; None when the cost of one is unknown."""
-        costs = [outcome.cost for _, outcome in self.made]
-        return None if None in costs else sum(cost for cost in costs if cost is not None)
+        return total_cost([outcome.cost for _, outcome in self.made])
 
     @property
     def reasons(self) -> str:
@@ -177,7 +176,7 @@ def record_of(
         layers=settings.layers,
         calls=sum(1 for each in (*drafts, *notes) if each["attempts"]) + calls.sent,
         usage=total_usage(usages),
-        cost=None if None in costs else sum(cost for cost in costs if cost is not None),
+        cost=total_cost(costs),
         seconds=round(run.live.seconds, 4),
         used=[_place(d) for d in drafts if d["status"] in COUNTED],
         unused=[

@@ -18,6 +18,7 @@ from moa_graph.state.values import (
     as_usage,
     counted,
     new_usage,
+    total_cost,
     total_usage,
 )
 
@@ -42,5 +43,6 @@ __all__ = [
     "merge_drafts",
     "merge_notes",
     "new_usage",
+    "total_cost",
     "total_usage",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, NotRequired, TypeAlias
 
@@ -202,6 +203,15 @@ def counted(drafts: Sequence[Draft], layer: int) -> list[Draft]:
         layer: The layer, from 1.
     """
     return [d for d in drafts if d["layer"] == layer and d["status"] in COUNTED]
+
+
+def total_cost(costs: Sequence[float | None]) -> float | None:
+    """Return the sum of costs in dollars; None when one of them is unknown.
+
+    Args:
+        costs: Costs; None for an unknown one.
+    """
+    return None if None in costs else math.fsum(cost for cost in costs if cost is not None)
 
 
 def total_usage(usages: Sequence[Usage | None]) -> Usage:

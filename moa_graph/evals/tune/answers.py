@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +15,7 @@ from moa_graph.graph.build import create_moa
 from moa_graph.mixture.context import MoAContext
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.mixture.proposer import Proposer
-from moa_graph.state import Draft, Usage
+from moa_graph.state import Draft, Usage, total_cost
 
 __all__ = ["Candidate", "CandidateAnswer", "today"]
 
@@ -94,8 +93,7 @@ class Candidate:
         )
 
     def _cost(self, trace: Trace) -> float | None:
-        costs = [self._today(call) for call in trace.calls]
-        return None if None in costs else math.fsum(cost for cost in costs if cost is not None)
+        return total_cost([self._today(call) for call in trace.calls])
 
     def _today(self, call: PaidCall) -> float | None:
         spec = self._specs.get(call.model)
