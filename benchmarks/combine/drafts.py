@@ -8,7 +8,6 @@ from typing import Any
 from benchmarks.combine.models import Recorded, proposers_of, question_of, recorded, same_text
 from benchmarks.combine.sets import DraftRow, DraftSet
 from moa_graph import create_moa
-from moa_graph.graph.agreement import longest
 from moa_graph.state import counted
 
 AT_ONCE = 20
@@ -51,7 +50,7 @@ async def _without_calls(drafts: DraftSet) -> tuple[list[dict[str, Any]], dict[s
     graph = create_moa(proposers=proposers_of(drafts), aggregator=silent, on_failure="best_draft")
     results = await replay(graph, rows)
     random = [statistics.fmean(draft.correct for draft in row.drafts) for row in rows]
-    long = [float(row.drafts[longest([d.text for d in row.drafts]) or 0].correct) for row in rows]
+    long = [float(max(row.drafts, key=lambda draft: len(draft.text)).correct) for row in rows]
     medoid = _right(rows, results)
     best = max(range(len(drafts.models)), key=lambda slot: sum(row.drafts[slot].correct for row in rows))
     single = [float(row.drafts[best].correct) for row in rows]

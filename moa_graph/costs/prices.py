@@ -1,8 +1,8 @@
 """Convert tokens to dollars. An unknown price is None, never 0.
 
-Sources, in this order: the cost reported by the provider, the mixture's own `prices`, genai-prices (bundled with that
-package, no network; it covers cached tokens, tiers and long-context prices), and a small dated table for models that it
-lacks. `price_source` returns the date of the prices.
+The sources, in this order, are the cost that the provider reported, the mixture's own `prices`, genai-prices, and a
+small table for models that it lacks. genai-prices has its list in its package, so it needs no network. It covers cached
+tokens, tiers and long-context prices.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import ipaddress
 import math
 from collections.abc import Mapping
 from functools import lru_cache
-from importlib.metadata import version
 from inspect import signature
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,9 +20,8 @@ from moa_graph.mixture.price_overrides import Override, Rates, rates
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.state import Usage, new_usage
 
-__all__ = ["cache_savings", "cost_of", "is_free", "listed", "load", "loaded", "price", "price_source"]
+__all__ = ["cache_savings", "cost_of", "is_free", "listed", "load", "loaded", "price"]
 
-PAPER_DATE = "2024-06"
 PAPER: dict[str, tuple[float, float]] = {
     "together:Qwen/Qwen1.5-110B-Chat": (1.80, 1.80),
     "together:Qwen/Qwen1.5-72B-Chat": (0.90, 0.90),
@@ -32,10 +30,9 @@ PAPER: dict[str, tuple[float, float]] = {
     "together:mistralai/Mixtral-8x22B-Instruct-v0.1": (1.20, 1.20),
     "together:databricks/dbrx-instruct": (1.20, 1.20),
 }
-"""Dollars per million tokens in and out of the paper's six models, as Together listed them by size when the
-paper came out: dense models of 41 to 80 billion parameters 0.90, of 80 to 110 1.80; mixtures of experts of 56
-to 176 in all 1.20. Most are no longer served; where genai-prices knows a model, its price wins (for
-Mixtral-8x22B it says 2.40)."""
+"""Dollars per million tokens in and out of the paper's six models, as Together listed them in June 2024, by size. Dense
+models of 41 to 80 billion parameters cost 0.90, of 80 to 110 billion 1.80, and mixtures of experts of 56 to 176 billion
+in all 1.20. Most are no longer served. A price of genai-prices comes first (for Mixtral-8x22B it says 2.40)."""
 
 _FREE = frozenset({"lm_studio", "lmstudio", "local", "ollama"})
 """Providers that run on the user's own machines."""
@@ -128,11 +125,6 @@ def cache_savings(spec: Proposer, usage: Usage | None, *, prices: Mapping[str, O
     uncached = price(spec, new_usage(usage["input_tokens"], usage["output_tokens"]), prices=prices)
     cached = price(spec, usage, prices=prices)
     return None if uncached is None or cached is None else uncached - cached
-
-
-def price_source() -> str:
-    """Return the source and the date of the prices in one line."""
-    return f"genai-prices {version('genai-prices')} (offline); the paper's models: Together, {PAPER_DATE}"
 
 
 @lru_cache(maxsize=256)

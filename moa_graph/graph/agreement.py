@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-__all__ = ["Agreement", "compare", "longest", "similarity", "words"]
+__all__ = ["Agreement", "compare", "similarity", "words"]
 
 _WORD = re.compile(r"\w+")
 _SLICE = 50_000
@@ -82,8 +82,3 @@ def compare(texts: Sequence[str]) -> Agreement:
             sums[i] += alike
             sums[j] += alike
     return Agreement(sum(sums) / (many * (many - 1)), [each / (many - 1) for each in sums], sizes)
-
-
-def longest(texts: Sequence[str]) -> int | None:
-    """Return the place of the longest text, the first of equally long ones; None without texts."""
-    return max(range(len(texts)), key=lambda place: (len(texts[place]), -place), default=None)

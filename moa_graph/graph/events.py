@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 from moa_graph.models.reply.thought_cleaner import Cleaner
 from moa_graph.state import Draft, Event, Note, Record
 
-__all__ = ["KINDS", "AnyEvent", "Tokens"]
+__all__ = ["AnyEvent", "Tokens"]
 
 
 class SlotModel(TypedDict):
@@ -127,19 +127,6 @@ AnyEvent = (
     | Failed
 )
 """Any event; the field `moa` names its kind."""
-
-KINDS: dict[str, type] = {
-    "round_started": RoundStarted,
-    "draft_started": DraftStarted,
-    "draft_token": DraftToken,
-    "draft": DraftDone,
-    "quorum": Quorum,
-    "note": NoteDone,
-    "aggregating": Aggregating,
-    "answer_token": AnswerToken,
-    "finished": Finished,
-    "failed": Failed,
-}
 
 
 class Tokens:

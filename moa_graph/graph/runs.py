@@ -31,7 +31,7 @@ from moa_graph.models.faults.retries import RetryBudget
 from moa_graph.state import Event, MoAState
 from moa_graph.state.updates import UpdateError
 
-__all__ = ["ANSWER", "Live", "Run", "Runs", "Step", "in_run", "live_runs", "open_latches"]
+__all__ = ["ANSWER", "Live", "Run", "Runs", "Step", "in_run"]
 
 ANSWER = "aggregate"
 """The node that writes the answer."""
@@ -93,11 +93,6 @@ class Live:
         if step not in self._latches:
             self._latches = {**{key: latch for key, latch in self._latches.items() if latch.open}, step: Latch(rule)}
         return self._latches[step]
-
-    @property
-    def open_latches(self) -> int:
-        """How many latches have calls that race against them."""
-        return sum(latch.open for latch in self._latches.values())
 
     def start(self) -> None:
         """Start the clock, or keep it running for one more node."""
@@ -185,17 +180,6 @@ def _forget(run_id: str, live: Live) -> None:
             _runs[run_id] = others
         else:
             _runs.pop(run_id, None)
-
-
-def live_runs() -> int:
-    """Return how many runs this process keeps."""
-    return sum(map(len, _runs.values()))
-
-
-def open_latches() -> int:
-    """Return how many rounds have calls under way."""
-    with _lock:
-        return sum(live.open_latches for lives in _runs.values() for live in lives)
 
 
 @dataclass(frozen=True)

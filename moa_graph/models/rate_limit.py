@@ -30,7 +30,7 @@ from moa_graph.mixture.proposer import Proposer
 from moa_graph.models.request_limit import RequestLimit
 from moa_graph.models.secrets import keys
 
-__all__ = ["Permit", "RateLimiter", "clear", "limiter", "limiter_for"]
+__all__ = ["Permit", "RateLimiter", "limiter", "limiter_for"]
 
 START = 128
 """Requests at once before the provider has said anything; far above what one question needs."""
@@ -250,12 +250,6 @@ def limiter_for(spec: Proposer) -> RateLimiter | None:
         shared.cap(spec.max_concurrent)
         return shared
     return limiter(host, spec.label) if host is not None else None
-
-
-def clear() -> None:
-    """Forget what was learnt about every model; calls in flight keep their limiter."""
-    with _lock:
-        _limiters.clear()
 
 
 @after_fork

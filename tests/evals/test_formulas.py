@@ -105,7 +105,7 @@ def test_mt_bench_ratings() -> None:
 def test_a_failed_rating_is_counted_and_a_second_run_does_not_double() -> None:
     row = {"question_id": 81, "model": "x", "judge": ["j", "p"], "turn": 1, "score": -1}
     rows = [row, {**row, "score": 8}, {**row, "score": 8}, {**row, "turn": 2}]
-    score = mt_bench.scores(mt_bench.judgments(rows))["x"]
+    score = mt_bench.score(mt_bench.judgments(rows), categories={})
     assert (score.score, score.first_turn, score.second_turn) == (8, 8, None)
     assert (score.n, score.duplicates, score.parse_failures) == (1, 2, 1)
     with pytest.raises(InputError, match="judgment 1"):

@@ -63,7 +63,7 @@ def cells(kinds: tuple[str, ...] = KINDS) -> Iterator[Cell]:
 async def run(cell: Cell, provider: Provider) -> str | None:
     """Try one cell; return what is wrong, or None."""
     provider.reset()
-    rate_limit.clear()
+    rate_limit._limiters.clear()
     plain = create_moa(proposers=_proposers(cell, provider), aggregator=_aggregator(provider))
     await plain.ainvoke({"messages": "Why is the sky blue?"})
     wanted = _written(provider)

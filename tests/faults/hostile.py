@@ -143,7 +143,7 @@ def _prepare(names: Sequence[str], url: str) -> None:
 
 async def trial(name: str, position: str, streamed: bool, bad: str, good: str) -> Trial:
     done = Trial(name.partition("@")[0], position, streamed)
-    rate_limit.clear()
+    rate_limit._limiters.clear()
     graph = _mixture(name, position, bad, good)
     watch = LoopWatch()
     began = time.monotonic()

@@ -84,7 +84,7 @@ async def run(cell: Cell, provider: Provider) -> Result:
 
 async def _once(cell: Cell, provider: Provider) -> Result:
     provider.reset()
-    rate_limit.clear()
+    rate_limit._limiters.clear()
     graph = mixture(cell, provider)
     start, starved = time.monotonic(), STARVED.seconds
     try:

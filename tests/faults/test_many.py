@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from moa_graph import create_moa
-from moa_graph.graph.runs import live_runs, open_latches
 from moa_graph.models import rate_limit
 from tests.faults import LONG
+from tests.live import live_runs, open_latches
 from tests.provider import Provider
 
 
@@ -42,7 +42,7 @@ def moa(provider: Provider, *proposers: str, aggregator: str = "prompt", **field
 @pytest.mark.timeout(300)
 async def test_many_runs_of_one_graph_do_not_cross(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MOA_MAX_CONCURRENCY", "64")
-    rate_limit.clear()
+    rate_limit._limiters.clear()
     # The published form: an answer that repeats fenced drafts is cut at their boundaries.
     graph = moa(provider, "echo-a", "echo-b", deadline=250.0, prompt="paper")
 
@@ -60,7 +60,7 @@ async def test_many_runs_of_one_graph_do_not_cross(provider: Provider, monkeypat
     assert stats["requests"] == stats["answered"] == 3 * runs
     assert _peak(provider.host) <= 64
     assert live_runs() == 0 and _running(provider.host) == 0
-    rate_limit.clear()
+    rate_limit._limiters.clear()
 
 
 @pytest.mark.timeout(300)
@@ -164,4 +164,4 @@ async def test_one_host_that_is_limited_does_not_slow_another() -> None:
         assert [d["status"] for d in result["drafts"]] == ["failed", "ok"]
         assert "429 loopback says 429" in result["drafts"][0]["error"]
         assert _cool_down(slow.host) > 10 and _cool_down(quick.host) == 0.0
-        rate_limit.clear()
+        rate_limit._limiters.clear()

@@ -45,7 +45,7 @@ def sdk(name: str, url: str) -> ChatOpenAI:
 
 async def run(bad: Any, position: str, streamed: bool, url: str) -> tuple[list[Draft], str]:
     """Return the drafts and the class of the error that the run ended with; empty when it answered."""
-    rate_limit.clear()
+    rate_limit._limiters.clear()
     good = {"model": "openai:fine", "base_url": url}
     first = bad if position == "proposer" else good
     graph = create_moa(

@@ -85,7 +85,7 @@ async def test_runs_lost_under_random_429s() -> None:
     On average 200 * 0.1 ** 3 = 0.2 runs are lost. When each 429 halved the limit it fell to 4, and two runs of five
     were lost.
     """
-    rate_limit.clear()
+    rate_limit._limiters.clear()
     model = Unreliable(chance=random.Random(7), status=429, share=0.1)
     proposer = Proposer(model=model, samples=3)
     graph = create_moa(proposers=[proposer], aggregator=model, max_attempts=3, deadline=60.0)

@@ -19,10 +19,11 @@ from moa_graph import (
     create_moa,
 )
 from moa_graph.graph.latch import Rule
-from moa_graph.graph.runs import in_run, live_runs, open_latches
+from moa_graph.graph.runs import in_run
 from moa_graph.models import rate_limit as limits
 from tests.clocks import steady_time
 from tests.faults.foreign import Own
+from tests.live import live_runs, open_latches
 from tests.provider import Provider
 
 QUESTION = {"messages": [{"role": "user", "content": "Why is the sky blue?"}]}
@@ -372,12 +373,12 @@ async def test_a_request_that_was_not_sent_costs_zero() -> None:
 @steady_time
 async def test_a_call_without_a_permit_costs_zero(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MOA_MAX_CONCURRENCY", "1")
-    limits.clear()
+    limits._limiters.clear()
     waiting, good = Proposer(**spec(provider, "tok=4-a")), Own(text="fine", seen=[])
     graph = create_moa(proposers=[good, waiting], aggregator=good, deadline=0.3)
     async with limits.limiter_for(waiting).permit():
         draft = (await graph.ainvoke(QUESTION))["drafts"][1]
-    limits.clear()
+    limits._limiters.clear()
     assert (draft["status"], draft["attempts"], draft["cost"]) == ("failed", 0, 0.0)
     assert not provider.requests()
 

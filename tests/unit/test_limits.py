@@ -17,9 +17,9 @@ from moa_graph.models.rate_limit import RateLimiter
 
 @pytest.fixture(autouse=True)
 def fresh() -> Iterator[None]:
-    rate_limit.clear()
+    rate_limit._limiters.clear()
     yield
-    rate_limit.clear()
+    rate_limit._limiters.clear()
 
 
 async def test_never_more_at_once_than_the_limit_and_all_get_through() -> None:

@@ -12,9 +12,9 @@ from langgraph.checkpoint.memory import InMemorySaver
 
 from moa_graph import create_moa
 from moa_graph.graph import runs
-from moa_graph.graph.runs import live_runs
 from moa_graph.models import registry
 from tests.fakes import fake
+from tests.live import live_runs
 
 QUESTION: dict[str, Any] = {"messages": "q"}
 

@@ -169,20 +169,12 @@ def unique(rows: Iterable[Judgment]) -> tuple[list[Judgment], int]:
     return list(kept.values()), dropped
 
 
-def scores(rows: Sequence[Judgment], *, categories: Mapping[Any, str] | None = None) -> dict[str, Score]:
-    """Return scores by system, in order of first appearance.
+def systems(rows: Sequence[Judgment]) -> dict[str, list[Judgment]]:
+    """Separate judgments by system, in order of first appearance.
 
     A system is a model. If a file has several judges of a model, or several sets of its answers, each of them is a
     separate system, named "MODEL judged by JUDGE" or "MODEL (answers 2)".
-    Args:
-        rows: Judgments of any number of models and judges.
-        categories: The category of each question.
     """
-    return {name: score(found, categories=categories or {}) for name, found in systems(rows).items()}
-
-
-def systems(rows: Sequence[Judgment]) -> dict[str, list[Judgment]]:
-    """Separate judgments by model, judge and set of answers; see `scores` for the names."""
     found: dict[str, list[Judgment]] = {}
     for model in dict.fromkeys(row.model for row in rows):
         mine = [row for row in rows if row.model == model]

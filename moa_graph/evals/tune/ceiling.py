@@ -14,7 +14,7 @@ import numpy as np
 
 from moa_graph.evals.tune.samples import Floats, known_mean
 
-__all__ = ["Ceiling", "JudgeNoise", "ceiling", "judge_noise", "lower_bound", "upper_bound"]
+__all__ = ["Ceiling", "JudgeNoise", "ceiling", "judge_noise", "upper_bound"]
 
 LEVEL = 0.95
 
@@ -33,11 +33,6 @@ def upper_bound(cases: float, n: int, *, level: float = LEVEL) -> float:
     from scipy.stats import beta
 
     return 1.0 if cases >= n else float(beta.ppf(level, cases + 1, n - cases))
-
-
-def lower_bound(cases: int, n: int, *, level: float = LEVEL) -> float:
-    """Return the one-sided lower confidence bound of a binomial fraction, as `upper_bound` has the upper one."""
-    return 1.0 - upper_bound(n - cases, n, level=level)
 
 
 @dataclass(frozen=True)

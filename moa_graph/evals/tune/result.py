@@ -17,7 +17,7 @@ from moa_graph.evals.tune.race import Measured
 from moa_graph.evals.tune.samples import Floats
 from moa_graph.mixture.mixture import Mixture
 
-__all__ = ["RESULT", "TuneResult", "expenses", "front", "unit"]
+__all__ = ["RESULT", "TuneResult", "expenses", "front"]
 
 RESULT = "tune.json"
 
@@ -254,11 +254,3 @@ def expenses(measured: Sequence[Measured]) -> list[float]:
         if len(known) == len(values) and any(known):
             return known
     return [each.calls for each in measured]
-
-
-def unit(measured: Sequence[Measured]) -> tuple[str, float]:
-    """Return the unit of `expenses` for 1000 questions, and the factor to it."""
-    found = expenses(measured)
-    if found == [each.cost for each in measured]:
-        return "dollars for 1000 questions", 1000.0
-    return ("tokens a question", 1.0) if found == [each.tokens for each in measured] else ("calls a question", 1.0)

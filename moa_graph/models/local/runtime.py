@@ -11,7 +11,6 @@ import contextlib
 import ctypes
 import http.client
 import json
-import re
 import secrets
 import signal
 import socket
@@ -61,11 +60,6 @@ class Runtime:
 
     def headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
-
-    def busy(self) -> int:
-        """Return the number of requests in progress, as the runtime counts them."""
-        counts = re.findall(r"^llamacpp:requests_processing (\d+)", self._server.handle_metrics(), re.M)
-        return sum(map(int, counts))
 
     def stop(self) -> None:
         """Abort all requests, then release the runtime. With an open request, the release would block forever."""

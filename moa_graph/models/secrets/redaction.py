@@ -17,7 +17,7 @@ from urllib.parse import quote, quote_plus
 
 from moa_graph.models.terminal_text import for_terminal
 
-__all__ = ["HIDDEN", "beginning", "one_line", "remember_secret", "scrub", "well_formed"]
+__all__ = ["HIDDEN", "beginning", "one_line", "remember_secret", "well_formed"]
 
 HIDDEN = "[hidden]"
 """What replaces a secret."""
@@ -97,11 +97,6 @@ def _forms(value: str) -> frozenset[str]:
     encoded = [base64.b64encode(data), base64.urlsafe_b64encode(data)]
     quoted = [quote(data, safe=""), quote(data), quote_plus(data), json.dumps(value)[1:-1], value.replace("/", "\\/")]
     return frozenset([value, *quoted, *(each.decode().rstrip("=") for each in encoded)])
-
-
-def scrub(text: str) -> str:
-    """Return `text` without secrets: known secrets are replaced exactly, others are recognized by their shape."""
-    return _without_shapes(_without_known(text))
 
 
 def _without_known(text: str) -> str:
