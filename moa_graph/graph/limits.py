@@ -20,12 +20,14 @@ from moa_graph.mixture.proposer import Proposer
 from moa_graph.state import Draft, Note, counted
 
 __all__ = [
+    "deadline_exceeded",
     "late",
+    "no_room_for_round",
     "over_caps",
     "refuse_few_steps",
     "refuse_over_budget",
+    "refuse_step",
     "refuse_too_long",
-    "round_calls",
     "round_rule",
 ]
 
@@ -135,6 +137,35 @@ async def refuse_over_budget(run: Run, coming: Planned, *, what: str, following:
         raise BudgetError(f"{reason}.{'' if sent else ' Nothing was sent.'}", drafts=drafts)
 
 
+async def refuse_step(run: Run, step: Step) -> None:
+    """Refuse a step for which, with the calls that the answer needs, the run's caps leave no room.
+
+    Raises:
+        BudgetError: A cap would be exceeded. The error carries the drafts.
+    """
+    await refuse_over_budget(
+        run,
+        lambda: [*round_calls(run, step), *run.settings.answering()],
+        what=f"layer {step.layer} and the answer",
+        following=lambda: [c for c in run.settings.needed() if c.layer >= step.layer or c.role == AGGREGATOR],
+    )
+
+
+async def no_room_for_round(run: Run) -> str | None:
+    """Return why a round that only the combiner asked for cannot be paid or waited for; None when it can."""
+    if run.over:
+        return deadline_exceeded(run)
+    step = Step(run.state["layer"], run.state["next"])
+    return await over_caps(
+        run, lambda: [*round_calls(run, step), *run.settings.answering()], what="another round and the answer"
+    )
+
+
+def deadline_exceeded(run: Run) -> str:
+    """Return the reason of a call that is not made because the run's deadline is over."""
+    return f"run_deadline of {run.settings.run_deadline:g} s exceeded"
+
+
 def late(run: Run, reasons: str = "") -> DeadlineError:
     """Return the error of a run whose deadline is over. It carries the drafts.
 
@@ -143,4 +174,4 @@ def late(run: Run, reasons: str = "") -> DeadlineError:
         reasons: Why calls failed before.
     """
     more = f" {reasons.rstrip('.')}." if reasons else ""
-    return DeadlineError(f"run_deadline of {run.settings.run_deadline:g} s exceeded.{more}", drafts=run.state["drafts"])
+    return DeadlineError(f"{deadline_exceeded(run)}.{more}", drafts=run.state["drafts"])

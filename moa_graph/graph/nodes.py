@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
@@ -31,23 +30,22 @@ from moa_graph.graph.combine.base import Combiner, NodeWork, apart
 from moa_graph.graph.events import Tokens
 from moa_graph.graph.limits import (
     late,
-    over_caps,
+    no_room_for_round,
     refuse_few_steps,
-    refuse_over_budget,
+    refuse_step,
     refuse_too_long,
-    round_calls,
     round_rule,
 )
 from moa_graph.graph.preparation import make_models, require_keys
 from moa_graph.graph.records import not_enough, under_new_id
 from moa_graph.graph.runs import ANSWER, Run, Runs, Step
 from moa_graph.graph.slot import SlotCall
-from moa_graph.graph.targets import AGGREGATOR, PROPOSER
+from moa_graph.graph.targets import PROPOSER
 from moa_graph.mixture.context import settings
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.models.tools import bound_to
-from moa_graph.state import Draft, MoAState, Note, RunInfo, add_checked, counted
+from moa_graph.state import Draft, MoAState, Note, add_checked, counted, new_run
 
 Work = Callable[[Any, RunnableConfig], Awaitable[dict[str, Any]]]
 
@@ -120,13 +118,8 @@ class Nodes:
             for spec in specs:
                 spec.identity()
             await self.ledger.check(wait=min(wanted.deadline, wanted.run_deadline or math.inf))
-        info = RunInfo(
-            id=uuid.uuid4().hex,
-            mixture=self.mixture.hash,
-            layers=wanted.context.layers or self.mixture.total_layers,
-            combine=wanted.combine.name,
-            started=time.time(),
-        )
+        layers = wanted.context.layers or self.mixture.total_layers
+        info = new_run(self.mixture.hash, layers, wanted.combine.name)
         empty: dict[str, Any] = {"drafts": [], "notes": [], "layer": 0, "next": [], "run": info, "record": None}
         with self.runs.node({**state, **empty}) as run:  # type: ignore[typeddict-item]  # the fields that `empty` has
             await make_models(run)
@@ -134,7 +127,7 @@ class Nodes:
             refuse_too_long(run)
             refuse_few_steps(run, config)
             first = Step(1, run.settings.rounds[0]) if run.settings.base else Step(1, [ANSWER])
-            await self._refuse_over_budget(run, step if step.layer else first)
+            await refuse_step(run, step if step.layer else first)
             self._emit_round(run, step)
         emptied = {"drafts": Overwrite([]), "notes": Overwrite([])}
         return {**empty, **emptied, "layer": step.layer, "next": step.nodes}
@@ -161,7 +154,7 @@ class Nodes:
                 call = SlotCall(run, spec, layer, slot, PROPOSER, own.shown(run, slot), config, node=name)
                 if run.settings.context.stream_drafts:
                     call.sink = lambda: Tokens(run.emit, {"moa": "draft_token", **place}, started)
-                if added and (reason := call.shown.absent or await _cannot_be_added(run)):
+                if added and (reason := call.shown.absent or await no_room_for_round(run)):
                     call.outcome.unsent(reason)
                     notes = list[Note]()
                 else:
@@ -196,7 +189,7 @@ class Nodes:
             if not step.last and not own.added(run, step):
                 if run.over:
                     raise late(run)
-                await self._refuse_over_budget(run, step)
+                await refuse_step(run, step)
             self._emit_round(run, step)
         return {"layer": step.layer, "next": step.nodes}
 
@@ -228,14 +221,6 @@ class Nodes:
         """The combiners that a run may use, by name."""
         return {name: combiner_of(options) for name, options in self.mixture.choices.items()}
 
-    async def _refuse_over_budget(self, run: Run, step: Step) -> None:
-        await refuse_over_budget(
-            run,
-            lambda: [*round_calls(run, step), *run.settings.answering()],
-            what=f"layer {step.layer} and the answer",
-            following=lambda: [c for c in run.settings.needed() if c.layer >= step.layer or c.role == AGGREGATOR],
-        )
-
     def _emit_round(self, run: Run, step: Step) -> None:
         """Emit `round_started` when `step` runs proposers."""
         if not 1 <= step.layer <= len(run.settings.rounds) or step.nodes[0] not in run.settings.rounds[step.layer - 1]:
@@ -248,16 +233,6 @@ class Nodes:
         ]
         layers = run.settings.layers
         run.emit({"moa": "round_started", "layer": step.layer, "layers": layers, "proposers": proposers})
-
-
-async def _cannot_be_added(run: Run) -> str | None:
-    """Return why a draft that only the combiner asked for cannot be paid or waited for; None when it can."""
-    if run.over:
-        return f"run_deadline of {run.settings.run_deadline:g} s exceeded"
-    step = Step(run.state["layer"], run.state["next"])
-    return await over_caps(
-        run, lambda: [*round_calls(run, step), *run.settings.answering()], what="another round and the answer"
-    )
 
 
 async def _race(call: SlotCall, own: Combiner[Any]) -> list[Note]:

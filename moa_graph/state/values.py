@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import time
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, NotRequired, TypeAlias
 
@@ -159,6 +161,17 @@ class RunInfo(TypedDict):
     layers: int
     combine: str
     started: float
+
+
+def new_run(mixture: str, layers: int, combine: str) -> RunInfo:
+    """Return the facts of a run that begins now.
+
+    Args:
+        mixture: The mixture's hash.
+        layers: The layers of the mixture's own, the aggregator's included.
+        combine: The combiner's name.
+    """
+    return RunInfo(id=uuid.uuid4().hex, mixture=mixture, layers=layers, combine=combine, started=time.time())
 
 
 class Note(TypedDict):

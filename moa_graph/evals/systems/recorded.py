@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +15,7 @@ from moa_graph.graph.build import create_last_steps
 from moa_graph.mixture.combiner import PlannedCall
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.mixture.proposer import Proposer
-from moa_graph.state import Draft, RunInfo
+from moa_graph.state import Draft, new_run
 
 _OUTPUT = ("output", "text", "response", "completion", "generation", "prediction", "answer")
 """Names of an output. Where there is another one, `answer` is the right one."""
@@ -169,10 +167,7 @@ class SynthesisSystem(MixtureSystem):
     def _given(self, ask: SystemRequest) -> dict[str, Any]:
         mixture = self.mixture
         rounds, base = mixture.run_rounds(self._layers, mixture.combine)
-        run = RunInfo(
-            id=uuid.uuid4().hex, mixture=mixture.hash, layers=self._layers, combine=mixture.combine.name,
-            started=time.time(),
-        )  # fmt: skip
+        run = new_run(mixture.hash, self._layers, mixture.combine.name)
         slots = rounds[base - 1]
         names = slots if mixture.combine.calls_authors else [each.name for each in self.drafts]
         drafts = [_draft(each, ask, base, slot, names[slot]) for slot, each in enumerate(self.drafts)]

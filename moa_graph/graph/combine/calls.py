@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from langchain_core.runnables import RunnableConfig
 
-from moa_graph.graph.limits import over_caps
+from moa_graph.graph.limits import deadline_exceeded, over_caps
 from moa_graph.graph.runs import Run
 from moa_graph.graph.slot import Shown, SlotCall
 from moa_graph.mixture.combiner import PlannedCall
@@ -56,7 +56,7 @@ async def call(
         cost=0.0, attempts=0,
     )  # fmt: skip
     if run.over:
-        return {**note, "error": f"run_deadline of {run.settings.run_deadline:g} s exceeded"}
+        return {**note, "error": deadline_exceeded(run)}
 
     def alone() -> list[PlannedCall]:
         return [PlannedCall(spec, layer, role, len(shown.texts)), *run.settings.answering()]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-import uuid
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -17,7 +15,7 @@ from moa_graph.graph.build import MoAGraph
 from moa_graph.graph.combine.base import ANSWER
 from moa_graph.mixture.context import MoAContext, settings
 from moa_graph.mixture.mixture import Mixture
-from moa_graph.state import COUNTED, Draft, Note, RunInfo, merge_drafts
+from moa_graph.state import COUNTED, Draft, Note, merge_drafts, new_run
 from moa_graph.state.field_errors import field_problems, place_of
 
 __all__ = ["Place", "before_one_draft", "before_the_answer", "given_drafts", "given_place"]
@@ -130,13 +128,8 @@ async def _thread(
     graph: MoAGraph, mixture: Mixture, context: MoAContext, state: dict[str, Any]
 ) -> tuple[MoAGraph, RunnableConfig]:
     """Return the graph and a thread of it that goes on from `state`."""
-    info = RunInfo(
-        id=uuid.uuid4().hex,
-        mixture=mixture.hash,
-        layers=context.layers or mixture.total_layers,
-        combine=settings(mixture, context).combine.name,
-        started=time.time(),
-    )
+    layers, combine = context.layers or mixture.total_layers, settings(mixture, context).combine.name
+    info = new_run(mixture.hash, layers, combine)
     resumable = graph.copy({"checkpointer": InMemorySaver()})
     config: RunnableConfig = {"configurable": {"thread_id": info["id"]}}
     return resumable, await resumable.aupdate_state(config, {**state, "run": info}, as_node="gather")
