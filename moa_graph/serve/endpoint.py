@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,6 +25,7 @@ from moa_graph.mixture.context import BoundContext
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.serve.bodies import json_body, json_bytes, off_loop
 from moa_graph.serve.catalogue import Catalogue
+from moa_graph.serve.fields import context_of
 from moa_graph.serve.problems import Problem, problem, server_stopping
 from moa_graph.serve.retries import Attempt, FailedRuns
 from moa_graph.serve.runs import answer_parts, checked
@@ -54,6 +55,25 @@ class RunRequest(NamedTuple):
     stream: bool
     drafts: bool = False
     field: str = "messages"
+
+    @classmethod
+    def of(
+        cls, fields: Mapping[str, Any], messages: list[Any], bound: dict[str, Any], *, field: str = "messages"
+    ) -> RunRequest:
+        """Return the run that the fields of a request ask for.
+
+        Args:
+            fields: The request's fields without nulls, of which `model`, `stream` and `moa` are read.
+            messages: Its conversation.
+            bound: Options of the aggregator's call.
+            field: The field that holds the conversation.
+
+        Raises:
+            Problem: 400; a field of `moa` is unknown or wrong.
+        """
+        extras, stream = fields.get("moa", {}), fields.get("stream", False)
+        context = context_of(extras, stream=stream, bound=bound)
+        return cls(fields["model"], messages, context, stream, bool(extras.get("drafts")), field)
 
 
 class Encoder(Protocol):

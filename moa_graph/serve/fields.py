@@ -29,6 +29,7 @@ __all__ = [
     "of_moa",
     "validate",
     "without_nulls",
+    "wrong",
 ]
 
 Text = Annotated[str, Field(min_length=1)]
@@ -82,6 +83,11 @@ def checked_block(block: dict[str, Any], place: str) -> dict[str, Any]:
     except InputError as exc:
         raise Problem(400, str(exc), param=place) from exc
     return block
+
+
+def wrong(place: str, reason: str) -> Problem:
+    """Return the error of a wrong part of a request, which the answer names."""
+    return Problem(400, f"{place}: {reason}.", param=place)
 
 
 def without_nulls(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from pydantic import Field
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.serve.anthropic.response import MessageEncoder
 from moa_graph.serve.endpoint import RunRequest
-from moa_graph.serve.fields import Count, Object, ToolName, TopP, checked_block, context_of, validate, without_nulls
+from moa_graph.serve.fields import Count, Object, ToolName, TopP, checked_block, validate, without_nulls, wrong
 from moa_graph.serve.problems import Problem
 from moa_graph.state.value_text import given
 
@@ -81,15 +81,7 @@ class MessagesRequest:
         names = {"temperature": "temperature", "top_p": "top_p", "max_tokens": "max_tokens", "stop_sequences": "stop"}
         bound = {ours: fields[name] for name, ours in names.items() if fields.get(name) not in (None, [])}
         bound |= _choice(fields.get("tool_choice", {}), _tools(fields.get("tools", []))) | _format(fields)
-        extras, stream = fields.get("moa", {}), fields.get("stream", False)
-        run = RunRequest(
-            model=fields["model"],
-            messages=chat_messages(fields),
-            context=context_of(extras, stream=stream, bound=bound),
-            stream=stream,
-            drafts=bool(extras.get("drafts")),
-        )
-        return cls(run)
+        return cls(RunRequest.of(fields, chat_messages(fields), bound))
 
     @staticmethod
     def prompt(body: dict[str, Any]) -> tuple[str, list[dict[str, Any]], str]:
@@ -114,8 +106,8 @@ def _tools(offered: list[dict[str, Any]]) -> list[dict[str, Any]]:
             continue  # a server tool, which the model is free not to use
         try:
             validate(_Tool, without_nulls(tool))
-        except Problem as wrong:
-            raise Problem(400, f"tools[{place}].{wrong}", param="tools") from None
+        except Problem as exc:
+            raise Problem(400, f"tools[{place}].{exc}", param="tools") from None
         function = {"name": tool["name"], "parameters": tool["input_schema"]}
         tools.append({"type": "function", "function": {**function, "description": tool.get("description") or ""}})
     return tools
@@ -159,14 +151,14 @@ def chat_messages(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
     for place, message in enumerate(fields["messages"]):
         where = f"messages[{place}]"
         if not isinstance(message, Mapping):
-            raise _wrong(where, f"expected a message with role and content, got {given(message)}")
+            raise wrong(where, f"expected a message with role and content, got {given(message)}")
         role, content = message.get("role"), message.get("content")
         if role not in _ROLES:
-            raise _wrong(f"{where}.role", f"expected user or assistant, got {given(role)}")
+            raise wrong(f"{where}.role", f"expected user or assistant, got {given(role)}")
         if isinstance(content, str):
             messages.append({"role": role, "content": content})
         elif not isinstance(content, list):
-            raise _wrong(f"{where}.content", f"expected text or a list of blocks, got {given(content)}")
+            raise wrong(f"{where}.content", f"expected text or a list of blocks, got {given(content)}")
         elif role == "assistant":
             messages.append(_assistant(content, where))
         else:
@@ -179,7 +171,7 @@ def _text_only(value: str | list[Any], place: str) -> str:
         return value
     for n, block in enumerate(value):
         if _kind(block, f"{place}[{n}]") != "text":
-            raise _wrong(f"{place}[{n}].type", f"expected text, got {given(block['type'])}")
+            raise wrong(f"{place}[{n}].type", f"expected text, got {given(block['type'])}")
     return "\n\n".join(_text(block, "text", f"{place}[{n}]") for n, block in enumerate(value))
 
 
@@ -200,7 +192,7 @@ def _assistant(content: list[Any], where: str) -> dict[str, Any]:
 def _call(block: Mapping[str, Any], where: str) -> dict[str, Any]:
     arguments = block.get("input")
     if not isinstance(arguments, Mapping | None):
-        raise _wrong(f"{where}.input", f"expected the arguments by name, got {given(arguments)}")
+        raise wrong(f"{where}.input", f"expected the arguments by name, got {given(arguments)}")
     function = {"name": _text(block, "name", where), "arguments": json.dumps(arguments or {})}
     return {"id": _text(block, "id", where), "type": "function", "function": function}
 
@@ -224,7 +216,7 @@ def _result(block: Mapping[str, Any], where: str) -> str | list[dict[str, Any]]:
     if content is None or isinstance(content, str):
         return f"Error: {content or ''}" if block.get("is_error") else content or ""
     if not isinstance(content, list):
-        raise _wrong(f"{where}.content", f"expected text or a list of blocks, got {given(content)}")
+        raise wrong(f"{where}.content", f"expected text or a list of blocks, got {given(content)}")
     blocks = [made for n, each in enumerate(content) for made in _blocks(each, f"{where}.content[{n}]")]
     if block.get("is_error"):
         blocks.insert(0, {"type": "text", "text": "Error:"})
@@ -240,10 +232,10 @@ def _joined(blocks: list[dict[str, Any]]) -> str | list[dict[str, Any]]:
 
 def _kind(block: Any, where: str) -> str:
     if not isinstance(block, Mapping):
-        raise _wrong(where, f"expected a block with a type, got {given(block)}")
+        raise wrong(where, f"expected a block with a type, got {given(block)}")
     kind = block.get("type")
     if not isinstance(kind, str) or not kind:
-        raise _wrong(f"{where}.type", f"expected text that is not empty, got {given(kind)}")
+        raise wrong(f"{where}.type", f"expected text that is not empty, got {given(kind)}")
     return kind
 
 
@@ -268,7 +260,7 @@ def _block(block: Any, where: str) -> dict[str, Any]:
     source = block.get("source")
     how = source.get("type") if isinstance(source, dict) else None
     if how not in ("base64", "url", "text", "content"):
-        raise _wrong(f"{where}.source", "must be base64 data, a URL or text; nothing is stored here")
+        raise wrong(f"{where}.source", "must be base64 data, a URL or text; nothing is stored here")
     if how in ("base64", "text"):
         _text(source, "data", f"{where}.source")
     if how == "base64":
@@ -286,9 +278,5 @@ def _found(block: Mapping[str, Any], where: str) -> str:
 def _text(block: Mapping[str, Any], name: str, where: str) -> str:
     text = block.get(name)
     if not isinstance(text, str):
-        raise _wrong(f"{where}.{name}", f"expected text, got {given(text)}")
+        raise wrong(f"{where}.{name}", f"expected text, got {given(text)}")
     return text
-
-
-def _wrong(place: str, reason: str) -> Problem:
-    return Problem(400, f"{place}: {reason}.", param=place)

@@ -12,7 +12,7 @@ from pydantic import Field
 from moa_graph.graph.follow import RunResult
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.serve.endpoint import RunRequest
-from moa_graph.serve.fields import Count, Object, Penalty, Seed, Temperature, TopP, context_of, validate, without_nulls
+from moa_graph.serve.fields import Count, Object, Penalty, Seed, Temperature, TopP, validate, without_nulls
 from moa_graph.serve.openai.response import data_event, extra, finish_reason, usage
 from moa_graph.serve.problems import Problem
 
@@ -68,15 +68,7 @@ class CompletionRequest:
             if fields.get(name):
                 raise Problem(400, f"{name}: not supported by a mixture; remove it.", param=name)
         bound = {name: fields[name] for name in _TO_AGGREGATOR if name in fields and fields[name] != []}
-        extras, stream = fields.get("moa", {}), fields.get("stream", False)
-        run = RunRequest(
-            model=fields["model"],
-            messages=[{"role": "user", "content": fields["prompt"]}],
-            context=context_of(extras, stream=stream, bound=bound),
-            stream=stream,
-            drafts=bool(extras.get("drafts")),
-            field="prompt",
-        )
+        run = RunRequest.of(fields, [{"role": "user", "content": fields["prompt"]}], bound, field="prompt")
         return cls(run, bool(fields.get("stream_options", {}).get("include_usage")))
 
     def encoder(self, mixture: Mixture) -> _Encoder:

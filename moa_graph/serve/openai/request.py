@@ -25,7 +25,6 @@ from moa_graph.serve.fields import (
     Text,
     ToolName,
     TopP,
-    context_of,
     validate,
     without_nulls,
 )
@@ -138,14 +137,8 @@ class ChatRequest:
         if (form := bound.get("response_format")) and form.get("json_schema"):
             bound["response_format"] = {**form, "json_schema": without_nulls(form["json_schema"])}
         bound |= _tools(fields)
-        extras, stream = fields.get("moa", {}), fields.get("stream", False)
-        run = RunRequest(
-            model=fields["model"],
-            messages=[_message(message, f"messages[{n}]") for n, message in enumerate(fields["messages"])],
-            context=context_of(extras, stream=stream, bound=bound),
-            stream=stream,
-            drafts=bool(extras.get("drafts")),
-        )
+        messages = [_message(message, f"messages[{n}]") for n, message in enumerate(fields["messages"])]
+        run = RunRequest.of(fields, messages, bound)
         return cls(run, bool(fields.get("stream_options", {}).get("include_usage")))
 
     def encoder(self, mixture: Mixture) -> ChatEncoder:

@@ -10,8 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from moa_graph.serve.fields import checked_block
-from moa_graph.serve.problems import Problem
+from moa_graph.serve.fields import checked_block, wrong
 from moa_graph.state.value_text import given
 
 __all__ = ["chat_messages"]
@@ -45,10 +44,10 @@ def chat_messages(source: str | list[Any], instructions: str) -> list[dict[str, 
 
 def _add(messages: list[dict[str, Any]], item: Any, place: str) -> None:
     if not isinstance(item, Mapping):
-        raise _wrong(place, f"expected an object, got {given(item)}")
+        raise wrong(place, f"expected an object, got {given(item)}")
     kind = item.get("type") or "message"
     if not isinstance(kind, str):
-        raise _wrong(f"{place}.type", f"expected text, got {given(kind)}")
+        raise wrong(f"{place}.type", f"expected text, got {given(kind)}")
     if kind == "message":
         messages.append({"role": _role(item, place), "content": _content(item.get("content"), f"{place}.content")})
     elif kind in _CALLS:
@@ -59,19 +58,19 @@ def _add(messages: list[dict[str, Any]], item: Any, place: str) -> None:
             {"role": "tool", "tool_call_id": call_id, "content": _content(item.get("output"), f"{place}.output")}
         )
     elif kind == "item_reference":
-        raise _wrong(
+        raise wrong(
             place, "item_reference needs a stored response, and this server stores nothing: send the item itself"
         )
     elif kind in _HOSTED or kind.endswith(_HOSTED_ENDINGS):
         _assistant(messages)["content"] += f"[{kind}]"
     elif kind not in _IGNORED:
-        raise _wrong(f"{place}.type", f"{given(kind)} is not supported")
+        raise wrong(f"{place}.type", f"{given(kind)} is not supported")
 
 
 def _role(item: Mapping[str, Any], place: str) -> str:
     role = item.get("role")
     if role not in _ROLES:
-        raise _wrong(f"{place}.role", f"expected one of {', '.join(_ROLES)}, got {given(role)}")
+        raise wrong(f"{place}.role", f"expected one of {', '.join(_ROLES)}, got {given(role)}")
     return str(role)
 
 
@@ -94,7 +93,7 @@ def _call(item: Mapping[str, Any], kind: str, place: str) -> dict[str, Any]:
 def _text(item: Mapping[str, Any], name: str, place: str) -> str:
     value = item.get(name)
     if not isinstance(value, str) or not value:
-        raise _wrong(f"{place}.{name}", f"expected text that is not empty, got {given(value)}")
+        raise wrong(f"{place}.{name}", f"expected text that is not empty, got {given(value)}")
     return value
 
 
@@ -103,7 +102,7 @@ def _content(content: Any, place: str) -> str | list[dict[str, Any]]:
     if content is None or isinstance(content, str):
         return content or ""
     if not isinstance(content, list):
-        raise _wrong(place, f"expected text or a list of parts, got {given(content)}")
+        raise wrong(place, f"expected text or a list of parts, got {given(content)}")
     blocks = [_block(part, f"{place}[{n}]") for n, part in enumerate(content)]
     if all(block["type"] == "text" for block in blocks):
         return _joined(block["text"] for block in blocks)
@@ -116,10 +115,10 @@ def _joined(texts: Iterable[str]) -> str:
 
 def _block(part: Any, place: str) -> dict[str, Any]:
     if not isinstance(part, Mapping):
-        raise _wrong(place, f'expected a part, such as {{"type": "input_text", "text": "..."}}, got {given(part)}')
+        raise wrong(place, f'expected a part, such as {{"type": "input_text", "text": "..."}}, got {given(part)}')
     kind = part.get("type")
     if part.get("file_id"):
-        raise _wrong(f"{place}.file_id", "this server stores nothing: send the file's data or its URL")
+        raise wrong(f"{place}.file_id", "this server stores nothing: send the file's data or its URL")
     if kind in ("input_text", "output_text", "text"):
         block = {"type": "text", "text": part.get("text")}
     elif kind == "refusal":
@@ -132,7 +131,7 @@ def _block(part: Any, place: str) -> dict[str, Any]:
     elif kind == "input_audio":
         block = {"type": "input_audio", "input_audio": part.get("input_audio")}
     else:
-        raise _wrong(f"{place}.type", f"{given(kind)} is not supported")
+        raise wrong(f"{place}.type", f"{given(kind)} is not supported")
     return checked_block(block, place)
 
 
@@ -145,9 +144,5 @@ def _file(part: Mapping[str, Any], place: str) -> dict[str, Any]:
     elif isinstance(url, str) and url:
         block = {"type": "file", "url": url, "mime_type": "application/pdf"}
     else:
-        raise _wrong(place, "an input_file needs file_data or file_url")
+        raise wrong(place, "an input_file needs file_data or file_url")
     return {**block, **({"filename": str(name)} if name else {})}
-
-
-def _wrong(place: str, reason: str) -> Problem:
-    return Problem(400, f"{place}: {reason}.", param=place)

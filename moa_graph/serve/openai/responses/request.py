@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.serve.endpoint import RunRequest
-from moa_graph.serve.fields import Count, Object, Temperature, Text, ToolName, TopP, context_of, validate, without_nulls
+from moa_graph.serve.fields import Count, Object, Temperature, Text, ToolName, TopP, validate, without_nulls
 from moa_graph.serve.openai.request import Tool
 from moa_graph.serve.openai.responses.items import chat_messages
 from moa_graph.serve.openai.responses.response import ResponseEncoder
@@ -119,21 +119,9 @@ class ResponsesRequest:
             name = "top_logprobs" if fields.get("top_logprobs") else "include"
             raise Problem(400, f"{name}: a mixture's answer has no log probabilities.", param=name)
         tools, custom = _tools(fields.get("tools", []))
-        bound = {
-            **_sampling(fields),
-            **_format(fields.get("text", {}).get("format")),
-            **_choice(fields, tools),
-        }
-        extras, stream = fields.get("moa", {}), fields.get("stream", False)
-        run = RunRequest(
-            model=fields["model"],
-            messages=chat_messages(fields["input"], fields.get("instructions", "")),
-            context=context_of(extras, stream=stream, bound=bound),
-            stream=stream,
-            drafts=bool(extras.get("drafts")),
-            field="input",
-        )
-        return cls(run, fields, custom)
+        bound = {**_sampling(fields), **_format(fields.get("text", {}).get("format")), **_choice(fields, tools)}
+        messages = chat_messages(fields["input"], fields.get("instructions", ""))
+        return cls(RunRequest.of(fields, messages, bound, field="input"), fields, custom)
 
     def encoder(self, mixture: Mixture) -> ResponseEncoder:
         """Return the encoder of the answer."""
@@ -167,9 +155,8 @@ def _tools(given: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], frozenset
         kind = tool.get("type")
         if kind not in ("function", "custom"):
             continue
-        given_fields = {name: value for name, value in tool.items() if value is not None}
         try:
-            validate(_FunctionTool, given_fields)
+            validate(_FunctionTool, without_nulls(tool))
         except Problem as wrong:
             raise Problem(400, f"tools[{place}].{wrong}", param="tools") from None
         parameters = tool.get("parameters") or {"type": "object", "properties": {}}
