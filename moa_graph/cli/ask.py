@@ -15,6 +15,7 @@ from moa_graph.cli.errors import error_text
 from moa_graph.cli.options import (
     Aggregator,
     BaseUrl,
+    Continue,
     File,
     Json,
     KeyEnv,
@@ -69,7 +70,6 @@ Attach = Annotated[
         autocompletion=files,
     ),
 ]
-Continue = Annotated[bool, typer.Option("--continue", "-c", help="Continue the last conversation of the log.")]
 
 _WITH_A_KEY = """\
 The model that answered has 135 million parameters and runs in this process.

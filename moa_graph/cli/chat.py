@@ -14,6 +14,7 @@ from moa_graph.cli.errors import error_text
 from moa_graph.cli.options import (
     Aggregator,
     BaseUrl,
+    Continue,
     File,
     KeyEnv,
     Layers,
@@ -40,7 +41,6 @@ Load = Annotated[
     Path | None,
     typer.Option("--load", metavar="FILE", help="Continue a chat that was written with /save.", autocompletion=files),
 ]
-Continue = Annotated[bool, typer.Option("--continue", "-c", help="Continue the last conversation of the log.")]
 
 
 @app.command(epilog=examples("moa chat", "moa chat --preset together --continue", "moa chat < questions.txt"))

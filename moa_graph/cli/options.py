@@ -45,6 +45,7 @@ File = Annotated[
         autocompletion=mixture_files,
     ),
 ]
+Continue = Annotated[bool, typer.Option("--continue", "-c", help="Continue the last conversation of the log.")]
 Proposers = Annotated[
     list[str] | None,
     typer.Option(

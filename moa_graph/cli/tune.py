@@ -199,7 +199,8 @@ def _measured(
 ) -> "TuneResult | None":
     from dataclasses import replace
 
-    from moa_graph.cli.eval.show import show_json, table
+    from moa_graph.cli.eval.show import table
+    from moa_graph.cli.output.messages import output_json
     from moa_graph.cli.resumable import resumable
     from moa_graph.evals.figures import formatted
     from moa_graph.evals.tune.prepare import estimate, prepare
@@ -213,7 +214,7 @@ def _measured(
     if dry_run:
         figures = {"prompts": len(prepared.prompts), **estimate(prepared)._asdict()}
         if as_json:
-            show_json(figures)
+            output_json(figures)
         else:
             table("drafts, not sampled", ["expected", "value"], [[name, formatted(v)] for name, v in figures.items()])
         return None
@@ -223,12 +224,13 @@ def _measured(
 
 
 def _finish(result: "TuneResult", output: Path | None, *, as_json: bool) -> None:
-    from moa_graph.cli.eval.show import print_status, show_json
+    from moa_graph.cli.eval.show import print_status
+    from moa_graph.cli.output.messages import output_json
     from moa_graph.evals.tune.files import save_mixture
 
     figures = result.figures()
     if as_json:
-        show_json(figures)
+        output_json(figures)
     else:
         _print(figures)
     if result.folder is not None:
@@ -239,14 +241,14 @@ def _finish(result: "TuneResult", output: Path | None, *, as_json: bool) -> None
 
 
 def _show(rest: list[str], *, as_json: bool) -> None:
-    from moa_graph.cli.eval.show import show_json
+    from moa_graph.cli.output.messages import output_json
     from moa_graph.evals.tune.files import read_result
 
     if len(rest) != 1:
         raise InputError("moa tune show RUN: give one run's folder")
     figures, _ = read_result(Path(rest[0]))
     if as_json:
-        show_json(figures)
+        output_json(figures)
     else:
         _print(figures)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from moa_graph.cli.eval.show import figures_table, print_status, show_json
+from moa_graph.cli.eval.show import figures_table, print_status
+from moa_graph.cli.output.messages import output_json
 from moa_graph.errors import InputError
 from moa_graph.evals.compare.systems import load, named_apart
 from moa_graph.evals.data.files import json_bytes, slug, write
@@ -48,7 +49,7 @@ def show_drafts(folder: Path, out: Path | None, scored: Sequence[str], *, as_jso
         page.write(out)
         print_status(f"report and one file per proposer: {out}")
     if as_json:
-        return show_json(figures)
+        return output_json(figures)
     return figures_table(f"Drafts of {folder.name}", shown)
 
 

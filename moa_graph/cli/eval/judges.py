@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from moa_graph.cli.eval.options import Choice
 from moa_graph.cli.eval.recorded import named
 from moa_graph.cli.eval.run import dry_run, items_at_once, judge_of, run_benchmark
-from moa_graph.cli.eval.show import notes, print_status, show_json, table
+from moa_graph.cli.eval.show import notes, print_status, table
+from moa_graph.cli.output.messages import output_json
 from moa_graph.cli.resumable import resumable
 from moa_graph.costs.ledger import Ledger
 from moa_graph.errors import InputError, MoAError
@@ -77,7 +78,7 @@ def _show(figures: Mapping[str, Any], out: Path | None, *, as_json: bool) -> Non
         pages.judge_page(figures, published).write(out)
         print_status(f"report: {out / 'report.html'}")
     if as_json:
-        return show_json(figures or published)
+        return output_json(figures or published)
     rows = [[name, "computed", *pages.judge_cells(row)] for name, row in figures.items()]
     rows += [[name, "published", *pages.judge_cells(row)] for name, row in published.items()]
     table("Judges against humans", ["judge", "figures", *judge_columns.COLUMNS.values()], rows)
@@ -162,5 +163,5 @@ def _judge_agreement(judges: Sequence[votes.RecordedJudge], out: Path | None, *,
         pages.agreement_page(figures).write(out)
         print_status(f"report: {out / 'report.html'}")
     if as_json:
-        return show_json(figures)
+        return output_json(figures)
     return table("Judges against each other", pages.AGREEMENT_COLUMNS, pages.agreement_rows(figures))

@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from moa_graph.cli.eval.show import figures_table, notes, print_status, show_json, table
+from moa_graph.cli.eval.show import figures_table, notes, print_status, table
+from moa_graph.cli.output.messages import output_json
 from moa_graph.costs.amounts import number_of
 from moa_graph.errors import InputError, MoAError
 from moa_graph.evals.alpaca_eval.figures import alpaca_systems
@@ -51,7 +52,7 @@ def alpaca_annotations(path: Path, *, intervals: bool, as_json: bool) -> None:
         if (note := figures["length_controlled_note"]) and "damaged" in note:
             print_status(f"warning: no length control: {note}")
     if as_json:
-        show_json(systems[0] if len(systems) == 1 else {"systems": systems})
+        output_json(systems[0] if len(systems) == 1 else {"systems": systems})
         return
     for figures in systems:
         figures_table("AlpacaEval", figures)
@@ -68,7 +69,7 @@ def mt_bench_judgments(path: Path, *, as_json: bool) -> None:
     if any("(answers " in name for name in figures):
         print_status("warning: the file has several sets of answers of one model; each is scored separately")
     if as_json:
-        show_json(figures)
+        output_json(figures)
         return
     if pairwise:
         names: tuple[str, ...] = ("wins", "ties", "losses", "consistency", "duplicates", "parse_failures")
@@ -106,7 +107,7 @@ def flask_reviews(path: Path, *, hard: bool, as_json: bool) -> None:
     for figures in found.values():
         notes(figures["notes"])
     if as_json:
-        show_json(next(iter(found.values())) if len(found) == 1 else {"systems": found})
+        output_json(next(iter(found.values())) if len(found) == 1 else {"systems": found})
         return
     for name, figures in found.items():
         rows = [
@@ -131,7 +132,7 @@ def compare_systems(systems: Sequence[str], out: Path | None, *, seed: int, as_j
         compare_pages.compare_page(figures).write(out)
         print_status(f"report: {out / 'report.html'}")
     if as_json:
-        show_json(figures)
+        output_json(figures)
         return
     table(f"{figures['benchmark']}: systems", *compare_pages.system_table(figures))
     if categories := compare_pages.category_table(figures):

@@ -13,8 +13,9 @@ from moa_graph.batch.api import DAY, BatchApi, without_limits
 from moa_graph.cli.batch_options import AT_ONCE, batch_sender, check_batch_options, goes_in_batches, say_route
 from moa_graph.cli.eval.options import Choice
 from moa_graph.cli.eval.progress import ItemProgress
-from moa_graph.cli.eval.show import figures_table, notes, print_status, show_json, table
+from moa_graph.cli.eval.show import figures_table, notes, print_status, table
 from moa_graph.cli.garbage import loaded_frozen
+from moa_graph.cli.output.messages import output_json
 from moa_graph.cli.resumable import resumable
 from moa_graph.costs.amounts import number_of
 from moa_graph.costs.ledger import Ledger
@@ -167,7 +168,7 @@ def dry_run(bench: Benchmark[Any], choice: Choice, payer: Payer) -> None:
     expected = estimate.of_run(bench, max_tokens=choice.max_tokens, prices=payer.prices, batch_hosts=hosts)
     figures = {"items": len(bench.items), **expected._asdict()}
     if choice.as_json:
-        return show_json(figures)
+        return output_json(figures)
     return table(f"{bench.name}, not run", ["expected", "value"], [[k, formatted(v)] for k, v in figures.items()])
 
 
@@ -256,7 +257,7 @@ def _finish(bench: Benchmark[Any], outcome: session.FinishedRun, choice: Choice)
     if skipped := outcome.scores["skipped_for_cost"]:
         print_status(f"skipped: {number_of(skipped, 'item')} that might have exceeded --max-cost")
     if choice.as_json:
-        show_json(outcome.scores)
+        output_json(outcome.scores)
     else:
         hidden = report.OWN_TABLES - {"categories", "skills"}
         figures_table(f"{bench.name}: {bench.system.name}", outcome.scores, hidden=hidden)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from moa_graph.cli.eval.show import figures_table, notes, show_json
+from moa_graph.cli.eval.recorded import named
+from moa_graph.cli.eval.show import figures_table, notes
+from moa_graph.cli.output.messages import output_json
 from moa_graph.errors import InputError
 from moa_graph.evals.data.files import Row, read_rows
 from moa_graph.evals.figures import Figures
@@ -23,24 +26,20 @@ def score_files(paths: Sequence[Path], answers: Sequence[Path], baseline: str, *
         InputError: A file is empty, has an unknown format, or cannot be read.
     """
     known = [row for path in answers for row in read_rows(path)]
-    found = {}
-    for path in paths:
-        try:
-            found[str(path)] = _figures(read_rows(path), known, baseline)
-        except InputError as error:
-            raise error if str(path) in str(error) else InputError(f"{path}: {error}") from error
+    found = {str(path): named(path, partial(_figures_of, path, known, baseline)) for path in paths}
     for file, systems in found.items():
         for name, figures in systems.items():
             notes(f"{file}: {name}: {note}" for note in figures["notes"])
     if as_json:
-        return show_json(found)
+        return output_json(found)
     for file, systems in found.items():
         for name, figures in systems.items():
             figures_table(f"{file}: {name}", figures)
     return None
 
 
-def _figures(rows: Sequence[Row], answers: Sequence[Row], baseline: str) -> dict[str, Figures]:
+def _figures_of(path: Path, answers: Sequence[Row], baseline: str) -> dict[str, Figures]:
+    rows = read_rows(path)
     if not rows:
         raise InputError("it is empty")
     first = rows[0]

@@ -10,16 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from moa_graph.cli.output.messages import output_json
 from moa_graph.evals.figures import STAR, lines
 from moa_graph.models.terminal_text import for_terminal
 
-__all__ = ["figures_table", "notes", "print_status", "show_json", "table"]
-
-
-def show_json(value: Any) -> None:
-    """Write one JSON document to standard output."""
-    output_json(value)
+__all__ = ["figures_table", "notes", "print_status", "table"]
 
 
 def print_status(text: str) -> None:
