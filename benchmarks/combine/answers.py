@@ -11,9 +11,10 @@ from benchmarks.combine.sets import AnswerRow, AnswerSet
 from moa_graph import Mixture, create_moa
 from moa_graph.graph.combine.vote import Vote
 from moa_graph.graph.runs import Live, Run
-from moa_graph.mixture.answers import AnswerReader, key, normalized
+from moa_graph.mixture.answers import AnswerReader, key
 from moa_graph.mixture.combiners import Vote as Options
 from moa_graph.mixture.context import settings
+from moa_graph.mixture.equal_answers import normalized
 from moa_graph.state import Draft, Note
 
 LAST_LINE = AnswerReader(read="last_line")

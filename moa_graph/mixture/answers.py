@@ -1,7 +1,6 @@
-r"""Read the final answer out of a model's text, and normalise it so that equal answers compare equal.
+r"""Read the final answer out of a model's text.
 
     read("... so the total is \\boxed{1,000}.")            # "1,000"
-    same("1,000", "1000.0")                                # True
 
 Used by the combiners `vote` and `escalate`, and by evaluations. Every function is pure, never raises on any text, and
 takes linear time.
@@ -11,13 +10,13 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
 from moa_graph.errors import ConfigError
+from moa_graph.mixture.equal_answers import normalized
 from moa_graph.mixture.validation import Checked
 
 __all__ = [
@@ -30,10 +29,8 @@ __all__ = [
     "json_objects",
     "key",
     "last_line",
-    "normalized",
     "number",
     "read",
-    "same",
 ]
 
 _LONGEST = 20_000
@@ -57,11 +54,6 @@ _STATED = re.compile(
 _TAG = re.compile(r"<(?P<end>/?)(?:final[_ -]?)?answer>", re.I)
 _FENCE = re.compile(r"[ \t]*+(?:```+|~~~+)[\w+-]*+[ \t]*+")
 _NUMBER = re.compile(r"[-+\u2212]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?(?:/\d+)?|[-+\u2212]?\.\d+")
-_WRAPPED = re.compile(r"\\(?:text|mathrm|textbf|mathbf|textit|mbox|operatorname|boldsymbol|bm)\s*\{([^{}]*)\}")
-_UNIT = re.compile(r"(?<=[\d}])\s*\\(?:text|mathrm|mbox)\s*\{[^{}]*\}(?:\s*\^\s*\{?\d\}?)?\s*$")
-_FRACTION = re.compile(r"\\frac\s*(?:\{([^{}]+)\}|(\w))\s*(?:\{([^{}]+)\}|(\w))")
-_PLAIN_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)")
-_MARKS = str.maketrans({"\u2212": "-", "\u2013": "-", "\u2014": "-", "\u201c": '"', "\u201d": '"', "\u2019": "'"})
 
 Kind = Literal["final", "last_line", "number", "boxed", "choice", "text", "json", "regex"]
 
@@ -139,11 +131,6 @@ def key(text: str, how: AnswerReader = _FINAL) -> str | None:
     if answer is None or not how.normalize:
         return answer
     return normalized(answer) or None
-
-
-def same(left: str, right: str) -> bool:
-    """Return whether two answers are equal once normalised."""
-    return normalized(left) == normalized(right)
 
 
 def last_line(text: str) -> str | None:
@@ -293,39 +280,3 @@ def _matched(text: str, pattern: str) -> str | None:
     for match in re.finditer(pattern, text):
         found = match[1] if match.re.groups else match[0]
     return found
-
-
-def normalized(answer: str) -> str:
-    r"""Return `answer` in one form: `\dfrac12`, `\frac{1}{2}` and `1/2` are equal, as are `1,000` and `1000.0`."""
-    text = unicodedata.normalize("NFKC", answer[-_LONGEST:].translate(_MARKS)).strip()
-    text = text.removesuffix("<|im_end|>").removesuffix("</s>").strip().strip("*_`").strip()
-    # A pair of backslashes ends a row of a matrix.
-    marks = r"(\\\\)|\\[()\[\]$!,;: ]|\$|\\left|\\right|\\displaystyle"
-    text = re.sub(marks, lambda m: m[1] or "", text)
-    text = re.sub(r"\\[dt]frac", r"\\frac", text)
-    text = _UNIT.sub("", text)
-    text = _WRAPPED.sub(r"\1", text)
-    text = re.sub(r"\^\s*\{?\s*\\circ\s*\}?|\\circ|\u00b0|\\%|%", "", text)
-    text = re.sub(r"[\u20ac\u00a3\u00a5]", "", text)
-    text = re.sub(r"\\sqrt\s*(\d)", r"\\sqrt{\1}", text)
-    text = _FRACTION.sub(lambda m: f"{_part(m[1] or m[2])}/{_part(m[3] or m[4])}", text)
-    text = re.sub(r"([\^_])(-?\d+|[A-Za-z])", r"\1{\2}", text).replace("{,}", ",")
-    if not re.match(r"\\?[(\[{]", text):
-        # In brackets a comma stands between the parts of a tuple, an interval or a set.
-        text = re.sub(r"(?<=\d),(?=\d{3}(?:\D|$))", "", text)
-    text = re.sub(r"\s+", "", text).casefold().rstrip(".,;:!")
-    text = text.strip("\"'")
-    return _plain_number(text) if _PLAIN_NUMBER.fullmatch(text) else text
-
-
-def _part(text: str) -> str:
-    text = text.strip()
-    return text if re.fullmatch(r"-?\w+", text) else f"({text})"
-
-
-def _plain_number(text: str) -> str:
-    sign = "-" if text.startswith("-") else ""
-    whole, _, rest = text.lstrip("+-").partition(".")
-    whole, rest = whole.lstrip("0") or "0", rest.rstrip("0")
-    found = f"{whole}.{rest}" if rest else whole
-    return found if found == "0" else sign + found

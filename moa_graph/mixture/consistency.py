@@ -40,26 +40,36 @@ def check_rounds(
         refuse_duplicates(specs)
 
 
-def check_count(plan: Plan, field: str, wanted: int | None) -> None:
+def check_count(place: str, wanted: int | None, smallest: int) -> None:
     """Refuse a number of drafts, `quorum` or `min_drafts`, that a round cannot give.
+
+    Args:
+        place: The field, as messages name it.
+        wanted: The number; None for no such number.
+        smallest: The slots of the smallest round.
 
     Raises:
         ConfigError: Names the field, the reason and the way out.
     """
-    smallest = min(map(len, plan.rounds))
     if wanted is not None and wanted > smallest:
-        raise ConfigError(f"mixture.{field}: {wanted} drafts wanted, but a round gives only {smallest}. Lower it.")
+        raise ConfigError(f"{place}: {wanted} drafts wanted, but a round gives only {smallest}. Lower it.")
 
 
-def check_quorum(quorum: int | None, min_drafts: int) -> None:
+def check_quorum(place: str, quorum: int | None, min_drafts: int) -> None:
     """Refuse a quorum that closes a round before it has enough drafts.
+
+    Args:
+        place: The field, as messages name it.
+        quorum: The counted drafts that close a round; None for no such number.
+        min_drafts: The counted drafts that a round needs.
 
     Raises:
         ConfigError: Names both numbers.
     """
     if quorum is not None and quorum < min_drafts:
         raise ConfigError(
-            f"mixture.quorum: a quorum of {quorum} would close a round that needs {min_drafts} (min_drafts)."
+            f"{place}: a quorum of {quorum} would close a round before its min_drafts of {min_drafts}. Raise the "
+            "quorum, or lower min_drafts."
         )
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import difflib
 import logging
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 from pydantic import ConfigDict, Field
 
 from moa_graph.errors import ConfigError
 from moa_graph.mixture.combiner import Combiner, Outline, PlannedCall
+from moa_graph.mixture.consistency import check_count, check_quorum
+from moa_graph.mixture.fields import Form
 from moa_graph.mixture.mixture import MAX_LAYERS, Mixture
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.mixture.validation import Checked, unknown_field
@@ -62,7 +64,7 @@ class MoAContext(Checked):
     combine: Annotated[
         str | None, Field(max_length=60, description="The combiner: one of those that the mixture lists.")
     ] = None
-    prompt: Annotated[Literal["paper", "fenced"] | None, Field(description="How drafts are shown to models.")] = None
+    prompt: Annotated[Form | None, Field(description="How drafts are shown to models.")] = None
     system: Annotated[
         str | None,
         Field(
@@ -121,7 +123,7 @@ class Settings(NamedTuple):
     rounds: list[list[str]]
     base: int
     combine: Combiner
-    prompt: Literal["paper", "fenced"]
+    prompt: Form
     system: str
     aggregator: Proposer
     temperature: float | None
@@ -193,19 +195,17 @@ def settings(mixture: Mixture, context: object) -> Settings:
             f"context.layers: this mixture describes {mixture.total_layers} layers; ask for at most that."
         )
     rounds, base = mixture.run_rounds(layers, combine)
-    smallest = min((len(names) for names in rounds[:base]), default=None)
+    sizes = [len(names) for names in rounds[:base]]
 
     def choose(name: str) -> Any:
         value = getattr(asked, name)
         return getattr(mixture, name) if value is None else value
 
-    for name in ("quorum", "min_drafts"):
-        value = getattr(asked, name)
-        if value is not None and smallest is not None and value > smallest:
-            raise ConfigError(f"context.{name}: {value} drafts wanted, but a round gives only {smallest}.")
+    if sizes:
+        check_count("context.quorum", asked.quorum, min(sizes))
+        check_count("context.min_drafts", asked.min_drafts, min(sizes))
     quorum, min_drafts = choose("quorum"), choose("min_drafts")
-    if quorum is not None and quorum < min_drafts:
-        raise ConfigError(f"context: a quorum of {quorum} would close a round before its min_drafts of {min_drafts}.")
+    check_quorum("context.quorum", quorum, min_drafts)
     return Settings(
         mixture=mixture,
         rounds=rounds,

@@ -25,6 +25,10 @@ ProposerLike: TypeAlias = "ModelLike | Proposer | ProposerFields | Mapping[str, 
 """A proposer: a model, a `Proposer`, or its fields as a mapping."""
 
 
+Form: TypeAlias = Literal["paper", "fenced"]
+"""How drafts are written into a prompt; `moa_graph/graph/prompts/prompts.py` writes them."""
+
+
 class GraphFields(TypedDict, total=False):
     """The fields of `Mixture` except its name."""
 
@@ -32,7 +36,7 @@ class GraphFields(TypedDict, total=False):
     rounds: Sequence[Sequence[ProposerLike] | Mapping[str, Any]]
     aggregator: ProposerLike
     layers: int
-    prompt: Literal["paper", "fenced"]
+    prompt: Form
     system: str | None
     shuffle: bool
     sees: int | list[int | None] | None
@@ -87,7 +91,7 @@ class ContextFields(TypedDict, total=False):
 
     layers: int | None
     combine: str | None
-    prompt: Literal["paper", "fenced"] | None
+    prompt: Form | None
     system: str | None
     aggregator: str | None
     temperature: float | None

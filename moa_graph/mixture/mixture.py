@@ -21,7 +21,7 @@ from moa_graph.mixture.consistency import (
     check_rounds,
     check_sees,
 )
-from moa_graph.mixture.fields import MixtureFields
+from moa_graph.mixture.fields import Form, MixtureFields
 from moa_graph.mixture.hashing import hash_of
 from moa_graph.mixture.loading import from_file
 from moa_graph.mixture.plan import Plan, PlannedNode, plan_of, split_rounds
@@ -91,7 +91,7 @@ class Mixture(Checked):
     rounds: Annotated[list[Round], BeforeValidator(_as_list)] = Field(default_factory=list)
     aggregator: Spec
     layers: int = Field(default=2, ge=1, le=MAX_LAYERS)
-    prompt: Literal["paper", "fenced"] = "fenced"
+    prompt: Form = "fenced"
     system: str | None = None
     shuffle: bool = False
     sees: Annotated[int, Field(ge=1)] | list[Annotated[int, Field(ge=1)] | None] | None = None
@@ -130,10 +130,11 @@ class Mixture(Checked):
         check_rounds(self.proposers, self.rounds, layers=layers, most=MAX_LAYERS)
         specs = self.plan.specs
         rounds = [[specs[name] for name in self.round_nodes(layer)] for layer in range(1, self.total_layers)]
-        wanted = {"quorum": self.quorum, "min_drafts": self.min_drafts}
+        smallest = min(map(len, self.plan.rounds))
         checks = (
-            *(partial(check_count, self.plan, name, count) for name, count in wanted.items()),
-            partial(check_quorum, self.quorum, self.min_drafts),
+            partial(check_count, "mixture.quorum", self.quorum, smallest),
+            partial(check_count, "mixture.min_drafts", self.min_drafts, smallest),
+            partial(check_quorum, "mixture.quorum", self.quorum, self.min_drafts),
             partial(check_nodes, self.plan),
             partial(check_combiners, [self.combine, *self.combiners], rounds),
             partial(check_sees, rounds, self.sees),
@@ -211,23 +212,17 @@ class Mixture(Checked):
         return self.sees[layer - 1] if isinstance(self.sees, list) else self.sees
 
     def planned(
-        self,
-        layers: int | None = None,
-        combine: str | None = None,
-        *,
-        aggregator: Proposer | None = None,
-        least: bool = False,
+        self, layers: int | None = None, combine: str | None = None, *, least: bool = False
     ) -> list[PlannedCall]:
         """Return the model calls of one question when nothing fails.
 
         Args:
             layers: Layers, the aggregator's included; the mixture's by default.
             combine: The combiner's name; the mixture's own by default.
-            aggregator: Who writes the answer; the mixture's aggregator by default.
             least: Whether the fewest calls are wanted, or the most.
         """
         chosen = self.combiner(combine)
-        outline = self.outline(layers or self.total_layers, chosen, aggregator or self.aggregator)
+        outline = self.outline(layers or self.total_layers, chosen, self.aggregator)
         return chosen.planned(outline, least=least) if outline.base else [writing(outline, 0)]
 
     def outline(self, layers: int, combine: Combiner, aggregator: Proposer) -> Outline:

@@ -39,7 +39,7 @@ __all__ = ["Call", "Outcome", "Sink", "Terms", "ask", "settled"]
 
 @dataclass
 class Outcome:
-    """The result of one call. Only the methods of this class write its fields.
+    """The result of one call.
 
     Attributes:
         status: The status of the draft or answer.
@@ -122,7 +122,7 @@ class Outcome:
         self.choices = list(others)
 
     def take(self, other: Outcome) -> None:
-        """Become the outcome of another call, which was made for this one as well."""
+        """Become the outcome of another call, which was made for this one or in its place."""
         self.__dict__.update(other.__dict__)
 
     def failed_with(self, other: Outcome) -> None:
@@ -355,5 +355,5 @@ async def _hedged(outcome: Outcome, call: Call, terms: Terms) -> None:
 def _take_best(outcome: Outcome, tries: list[Outcome]) -> None:
     best = max(tries, key=lambda each: (each.counts, each.message is not None, each.error is not None))
     free = all(each.free for each in tries)
-    outcome.__dict__.update(best.__dict__)
+    outcome.take(best)
     outcome.attempts, outcome.free = sum(each.attempts for each in tries), free

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from moa_graph.mixture.answers import AnswerReader, choice, json_objects, key, normalized, read, same
+from moa_graph.mixture.answers import AnswerReader, choice, json_objects, key, read
+from moa_graph.mixture.equal_answers import normalized, same
 
 EQUAL = [
     ("(1,200)", "(1, 200)"),

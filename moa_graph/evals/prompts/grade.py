@@ -17,6 +17,7 @@ from moa_graph.errors import InputError
 from moa_graph.graph.combine.checks import end
 from moa_graph.mixture import answers
 from moa_graph.mixture.answers import AnswerReader
+from moa_graph.mixture.equal_answers import normalized, same
 
 Match = Literal["final", "exact", "number", "choice", "regex"]
 """How an answer is compared with the right one.
@@ -92,13 +93,13 @@ def _matches(text: str, gold: str, match: Match, options: int | None) -> bool:
         wanted = _number(gold)
         return found is not None and wanted is not None and math.isclose(found, wanted, rel_tol=_RELATIVE, abs_tol=1e-9)
     if match == "exact":
-        return answers.same(text, gold)
+        return same(text, gold)
     said = answers.read(text, AnswerReader(read="final"))
-    return answers.same(text, gold) or (said is not None and answers.same(said, gold))
+    return same(text, gold) or (said is not None and same(said, gold))
 
 
 def _number(text: str) -> float | None:
-    plain = answers.normalized(text)
+    plain = normalized(text)
     try:
         value = float(Fraction(plain)) if re.fullmatch(r"[-+]?\d+/\d+", plain) else float(plain)
     except (ValueError, ZeroDivisionError, OverflowError):

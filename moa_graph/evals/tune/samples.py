@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moa_graph.evals.tune.likeness import Likeness
-from moa_graph.mixture.answers import AnswerReader, key, normalized
+from moa_graph.mixture.answers import AnswerReader, key
+from moa_graph.mixture.equal_answers import normalized
 from moa_graph.state import Usage
 
 __all__ = ["SHORT", "Floats", "GradedDraft", "Ints", "Rows", "Samples", "best_reader", "known_mean", "readable"]

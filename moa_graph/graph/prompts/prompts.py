@@ -8,14 +8,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
 from moa_graph.graph.prompts.fence import Part, draft_parts, fenced_block
 from moa_graph.graph.prompts.fence_code import Scope, Sent, fence_code, shuffled
-
-Form = Literal["paper", "fenced"]
+from moa_graph.mixture.fields import Form
 
 # Published with "Mixture-of-Agents Enhances Large Language Model Capabilities" (Wang et al. 2024);
 # 606 characters, sha256 051f3701ff1fbfdf3e0474a2bfe16dc9621c1c6665b1d0adefd43cd246dcc378.
