@@ -38,6 +38,7 @@ _LONGEST = 20_000
 
 _LONGEST_JSON = 200_000
 """Characters at the end of a text in which JSON objects are searched."""
+_MOST_BRACES = 200
 _MOST_DECODED = 1_000_000
 """Characters that may be decoded in vain in that search. It takes 20 ms."""
 
@@ -218,14 +219,14 @@ def json_field(text: str, field: str) -> str | None:
     return json.dumps(found, sort_keys=True, ensure_ascii=False)
 
 
-def json_objects(text: str, *, most: int = 200) -> Iterator[dict[str, Any]]:
+def json_objects(text: str) -> Iterator[dict[str, Any]]:
     """Yield the JSON objects at the end of `text` from the left, outermost only.
 
-    At most `most` opening braces are tried, and fewer when they begin long texts that turn out not to be JSON.
+    At most `_MOST_BRACES` opening braces are tried, and fewer when they begin long texts that turn out not to be JSON.
     """
     decoder, text, left = json.JSONDecoder(), text[-_LONGEST_JSON:], _MOST_DECODED
     place = text.find("{")
-    for _ in range(most):
+    for _ in range(_MOST_BRACES):
         if place < 0 or left < 0:
             return
         try:

@@ -15,6 +15,7 @@ __all__ = ["closest", "live_models"]
 
 _MOST_BYTES = 16_000_000
 """The largest list that is read; OpenRouter's is about one megabyte."""
+_CLOSEST = 3
 
 
 async def live_models(spec: Proposer, *, seconds: float) -> list[str]:
@@ -52,12 +53,12 @@ async def live_models(spec: Proposer, *, seconds: float) -> list[str]:
     return _ids(bytes(body))
 
 
-def closest(model: str, live: list[str], *, most: int = 3) -> list[str]:
-    """Return the ids of `live` whose spelling is closest to a model's, best first."""
+def closest(model: str, live: list[str]) -> list[str]:
+    """Return up to three ids of `live` whose spelling is closest to a model's, best first."""
     short = {each: each.rpartition("/")[2].lower() for each in live}
     wanted = model.rpartition("/")[2].lower()
-    near = difflib.get_close_matches(wanted, list(dict.fromkeys(short.values())), n=most, cutoff=0.4)
-    return [each for name in near for each in live if short[each] == name][:most]
+    near = difflib.get_close_matches(wanted, list(dict.fromkeys(short.values())), n=_CLOSEST, cutoff=0.4)
+    return [each for name in near for each in live if short[each] == name][:_CLOSEST]
 
 
 def _list_of(spec: Proposer) -> tuple[str, dict[str, str]]:

@@ -216,10 +216,15 @@ def test_a_runs_answers_meet_their_drafts_by_instruction(
     assert {row["instruction"] for row in exported} == said.keys()
 
 
-def test_drafts_of_two_turns_are_kept_apart(tmp_path: Path, provider: Provider) -> None:
-    """MT-Bench: every turn has its drafts and its answer, and the exported files are FastChat's answers."""
-    args = ("mt-bench", "-f", mixture(tmp_path, provider), "--judge", "none", "--out", tmp_path / "run")
-    assert moa(*args) == 0
+def test_drafts_of_two_turns_are_kept_apart(
+    tmp_path: Path, provider: Provider, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """MT-Bench: every turn has its drafts and its answer, and the exported files are FastChat's answers.
+
+    Ratings are compared on their own scale, not as percentages.
+    """
+    judge = ("--judge", "openai:say=Rating%3A%20[[7]]", "--judge-url", provider.url)
+    assert moa("mt-bench", "-f", mixture(tmp_path, provider), *judge, "--out", tmp_path / "run") == 0
     found = read_drafts(tmp_path / "run")
     assert set(found.drafts) == set(found.answers) == {"81", "81/2", "111", "111/2"}
     assert (found.prompts["81"], found.prompts["81/2"]) == ("Write.", "Again.")
@@ -229,7 +234,11 @@ def test_drafts_of_two_turns_are_kept_apart(tmp_path: Path, provider: Provider) 
     assert [found.answers["81"], found.answers["81/2"]] == answers["81"]
     assert moa("drafts", tmp_path / "run", "--out", tmp_path / "page") == 0
     file = next((tmp_path / "page").glob("p0-*.json"))
-    assert moa("mt-bench", "--drafts", file, "--judge", "none", "--out", tmp_path / "alone") == 0
+    assert moa("mt-bench", "--drafts", file, *judge, "--out", tmp_path / "alone") == 0
+    capsys.readouterr()
+    assert moa("drafts", tmp_path / "run", "--scored", tmp_path / "alone", "--json") == 0
+    ensemble = json.loads(capsys.readouterr().out)["ensemble"]
+    assert (ensemble["aggregate"], ensemble["aggregate_interval"], ensemble["rank"]) == (7, [7, 7], 1.5)
     alone = {
         str(row["question_id"]): row["choices"][0]["turns"]
         for row in rows(next((tmp_path / "alone/model_answer").iterdir()))

@@ -32,7 +32,11 @@ def show_drafts(folder: Path, out: Path | None, scored: Sequence[str], *, as_jso
         if len({(system.benchmark, system.judges) for system in systems}) > 1:
             raise InputError("--scored: the run and the drafts must have the same benchmark and judge")
         own, *others = (system.by_prompt for system in systems)
-        figures["ensemble"] = ensemble_figures(own, {s.name: v for s, v in zip(systems[1:], others, strict=True)})
+        figures["ensemble"] = ensemble_figures(
+            own,
+            {system.name: values for system, values in zip(systems[1:], others, strict=True)},
+            benchmark=systems[0].benchmark,
+        )
     shown, prompts = _without_prompts(figures)
     if out:
         for name, rows in exported(run).items():

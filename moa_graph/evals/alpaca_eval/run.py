@@ -14,6 +14,7 @@ from moa_graph.evals.judge import Judge
 from moa_graph.evals.jury import name_of, preference
 from moa_graph.evals.systems.mixture import System, SystemRequest
 from moa_graph.evals.systems.paid_calls import PaidReply
+from moa_graph.state import total_cost
 
 OUTPUTS, ANNOTATIONS, CANARY = "model_outputs.json", "annotations.json", "canary_annotations.json"
 TEMPLATE = "alpaca_eval/judge_prompt/alpaca_eval_clf.txt"
@@ -150,7 +151,7 @@ class Alpaca:
         return {
             "annotator": name_of([judge.name for judge in self.judges]),
             "preference": self._together(members),
-            "price_per_example": _total([member["price_per_example"] for member in members]),
+            "price_per_example": total_cost([member["price_per_example"] for member in members]),
             "is_switched": members[0]["is_switched"],
             "jury": list(members),
             **({"orders": self._jury_orders(members)} if "orders" in members[0] else {}),
@@ -185,7 +186,7 @@ def merged(annotator: str, verdicts: Sequence[Row]) -> Row:
     row: Row = {
         "annotator": annotator,
         "preference": sum(read) / len(read) if len(read) == len(verdicts) else None,
-        "price_per_example": _total([v["price"] for v in verdicts]),
+        "price_per_example": total_cost([v["price"] for v in verdicts]),
         "judge": verdicts[0]["judge"],
         "is_switched": verdicts[0]["is_switched"],
         "raw_completion": verdicts[0]["raw_completion"],
@@ -193,9 +194,3 @@ def merged(annotator: str, verdicts: Sequence[Row]) -> Row:
     if len(verdicts) > 1:
         row["orders"] = [{k: v[k] for k in ("is_switched", "preference", "first_share")} for v in verdicts]
     return row
-
-
-def _total(prices: Sequence[float | None]) -> float | None:
-    """Return the sum; None if a price is unknown."""
-    known = [price for price in prices if price is not None]
-    return sum(known) if len(known) == len(prices) else None

@@ -17,7 +17,7 @@ from moa_graph.evals.stats import Interval, fraction_interval, holm, mcnemar, me
 _OVERLAP = 0.9
 """Shared part of the larger system's prompts below which a pair gets a warning."""
 _SCALES = {"mt-bench": (1.0, 10.0), "flask": (1.0, 5.0)}
-"""Lowest and highest score of the benchmarks whose answers are rated."""
+"""Lowest and highest score of the benchmarks whose answers are rated. All others have percentages."""
 _FITTED = 40
 """Up to this number of systems, a length control is fitted for systems without one."""
 
@@ -168,12 +168,7 @@ def _parts(a: ScoredSystem, b: ScoredSystem, seed: int) -> dict[str, Mapping[str
 def _overview(system: ScoredSystem, *, fitted: bool) -> dict[str, Any]:
     """Return one system's own figures: mean, interval, length control, cost, and means by category."""
     values, clusters = list(system.values.values()), [key[0] for key in system.values]
-    fraction = system.benchmark in ("alpaca", "mt-bench pairs", "votes", "prompts")
-    width = (
-        fraction_interval(values, clusters=clusters, scale=100)
-        if fraction
-        else mean_interval(values, clusters=clusters, scale=_SCALES[system.benchmark])
-    )
+    width = score_interval(system.benchmark, values, clusters)
     spent = system.figures.get("generation") or {}
     return {
         "name": system.name,
@@ -186,6 +181,15 @@ def _overview(system: ScoredSystem, *, fitted: bool) -> dict[str, Any]:
         "degraded": system.figures.get("degraded"),
         "categories": _by_category(system),
     }
+
+
+def score_interval(
+    benchmark: str, values: Sequence[float], clusters: Sequence[Hashable] | None = None
+) -> Interval | None:
+    """Return the interval of the mean score: Wilson's of percentages, Student's t of ratings, within their scale."""
+    if scale := _SCALES.get(benchmark):
+        return mean_interval(values, clusters=clusters, scale=scale)
+    return fraction_interval(values, clusters=clusters, scale=100)
 
 
 def _length_controlled(system: ScoredSystem, fitted: bool) -> float | None:

@@ -7,8 +7,9 @@ from dataclasses import replace
 from math import fsum
 
 from moa_graph.errors import InputError
+from moa_graph.evals.compare.pairs import score_interval
 from moa_graph.evals.figures import Figures, as_pair
-from moa_graph.evals.stats import Difference, fraction_interval, paired
+from moa_graph.evals.stats import Difference, paired
 from moa_graph.evals.stats.intervals import LEVEL, t_quantile
 
 Scores = Mapping[Hashable, float]
@@ -19,7 +20,7 @@ def ensemble_figures(
     answer: Scores,
     proposers: Mapping[str, Scores],
     *,
-    scale: float = 100.0,
+    benchmark: str = "prompts",
     prompts: Mapping[Hashable, Hashable] | None = None,
 ) -> Figures:
     """Return how an answer compares with its drafts, on the prompts with a score for all of them.
@@ -27,7 +28,7 @@ def ensemble_figures(
     Args:
         answer: Scores of the aggregate answer.
         proposers: Scores of each proposer's drafts.
-        scale: The highest possible score.
+        benchmark: The benchmark of the scores, which decides their interval.
         prompts: The prompt of each key of the scores, where a prompt has several answers. Intervals are by prompt.
 
     Returns:
@@ -51,7 +52,7 @@ def ensemble_figures(
     theirs = [proposers[best][key] for key in shared]
     every = [[scores[key] for scores in proposers.values()] for key in shared]
     clusters = [prompts[key] if prompts else key for key in shared]
-    width = fraction_interval(ours, clusters=clusters, scale=scale)
+    width = score_interval(benchmark, ours, clusters)
     found: Figures = {
         "n": len(set(clusters)),
         "aggregate": fsum(ours) / len(ours),

@@ -36,12 +36,12 @@ def winner_of(sides: Sequence[str | None]) -> str | None:
     return sides[0] if len(set(sides)) == 1 else "tie"
 
 
-def adjusted_win_rate(winners: Sequence[str | None], side: str = "model_1") -> float | None:
-    """Return the percentage of wins plus half the ties over readable pairs."""
+def adjusted_win_rate(winners: Sequence[str | None]) -> float | None:
+    """Return the percentage of the first model's wins plus half the ties over readable pairs."""
     read = [winner for winner in winners if winner is not None]
     if not read:
         return None
-    return 100 * (read.count(side) + read.count("tie") / 2) / len(read)
+    return 100 * (read.count("model_1") + read.count("tie") / 2) / len(read)
 
 
 _OTHER = {"model_1": "model_2", "model_2": "model_1", "tie": "tie"}

@@ -29,9 +29,9 @@ pattern that must occur.
 MATCHES: tuple[Match, ...] = get_args(Match)
 _SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.I)
 _OUTPUT = 2000
+"""Maximum characters kept of a check's output."""
 _VARIABLE = 100_000
 """The most bytes of an environment variable. Linux starts no program with one of 128 KiB."""
-"""Maximum characters kept of a check's output."""
 LATE, ENDED = "it took longer than", "it was ended by signal"
 _BROKEN = re.compile(rf"can't open file|Cannot find module|command not found|^(?:{LATE}|{ENDED}) ", re.M)
 """What says that a check did not judge an answer at all."""

@@ -90,13 +90,13 @@ def radar(systems: Mapping[str, Mapping[str, float]], axes_names: Sequence[str],
     return svg(draw, width=6.5, height=5)
 
 
-def histogram(values: Sequence[float], by: Sequence[float], x: str, y: str, bins: int = 8) -> str:
-    """Plot the mean of `by` in equal-count bins of `values`, for example wins by answer length."""
+def histogram(values: Sequence[float], by: Sequence[float], x: str, y: str) -> str:
+    """Plot the mean of `by` in up to eight equal-count bins of `values`, for example wins by answer length."""
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
         order = np.argsort(np.asarray(values, dtype=float), kind="stable")
-        parts = [part for part in np.array_split(order, min(bins, len(order))) if len(part)]
+        parts = [part for part in np.array_split(order, min(8, len(order))) if len(part)]
         xs = [float(np.mean([values[i] for i in part])) for part in parts]
         ys = [float(np.mean([by[i] for i in part])) for part in parts]
         axes.plot(xs, ys, "o-", color=_COLOURS[0])
