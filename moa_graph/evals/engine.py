@@ -109,6 +109,14 @@ class ItemOutcome:
             self.answers += 1
             self.degraded += [answer.degraded] if answer.degraded else []
 
+    def judged(self, judge: str, reply: PaidReply) -> bool:
+        """Add one reply of a judge. Return False if the call failed, so that there is nothing to read."""
+        self.judging.add(reply)
+        failed = not reply.counts and reply.status != "empty"
+        if failed:
+            self.failures.append(f"judge {judge}: {reply.error}")
+        return not failed
+
     def include(self, part: ItemOutcome) -> None:
         """Add the outcome of a part of the item's work."""
         for kind, rows in part.rows.items():

@@ -131,9 +131,7 @@ class Alpaca:
         turns = weighted.messages(self.template, instruction=item.instruction, first=first, second=second)
         name = "judge canary" if role == "canary" else "judge"
         reply = await judge.ask(turns, item=item.id, slot=int(switched), role=name, readable=readable)
-        done.judging.add(reply)
-        if not reply.counts and reply.status != "empty":
-            done.failures.append(f"judge {judge.name}: {reply.error}")
+        if not done.judged(judge.name, reply):
             return None
         share = share_of(reply)
         done.unreadable += share is None

@@ -86,9 +86,7 @@ class Flask:
         reply = await judge.ask(
             turns, item=str(item.idx), readable=lambda reply: flask.parse(reply.text, item.skills) is not None
         )
-        done.judging.add(reply)
-        if not reply.counts and reply.status != "empty":
-            done.failures.append(f"judge {judge.name}: {reply.error}")
+        if not done.judged(judge.name, reply):
             return None
         own = {"review": reply.text, "score": flask.parse(reply.text, item.skills)}
         done.unreadable += own["score"] is None

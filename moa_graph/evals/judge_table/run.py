@@ -68,9 +68,7 @@ class JudgePairs:
             first, second = (pair.output_2, pair.output_1) if switched else (pair.output_1, pair.output_2)
             turns = weighted.messages(self.template, instruction=pair.instruction, first=first, second=second)
             reply = await judge.ask(turns, item=item.id, slot=2 * run + int(switched), readable=readable)
-            done.judging.add(reply)
-            if not reply.counts and reply.status != "empty":
-                done.failures.append(f"judge {judge.name}: {reply.error}")
+            if not done.judged(judge.name, reply):
                 return
             share = share_of(reply)
             done.unreadable += share is None

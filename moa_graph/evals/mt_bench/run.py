@@ -138,9 +138,7 @@ class MTBench:
             slot=turn + 1,
             readable=lambda reply: mt_bench.rating(reply.text) != mt_bench.FAILED,
         )
-        done.judging.add(reply)
-        if not reply.counts and reply.status != "empty":
-            done.failures.append(f"judge {judge.name}: {reply.error}")
+        if not done.judged(judge.name, reply):
             return None
         prompt = self.prompts[name]
         record = judge.record(prompt["system_prompt"] + prompt["prompt_template"], reply)
@@ -216,9 +214,7 @@ class MTBench:
             role="judge pair",
             readable=lambda reply: pairs.verdict(reply.text) is not None,
         )
-        done.judging.add(reply)
-        if not reply.counts and reply.status != "empty":
-            done.failures.append(f"judge {judge.name}: {reply.error}")
+        if not done.judged(judge.name, reply):
             return None
         done.unreadable += pairs.verdict(reply.text) is None
         return reply

@@ -123,9 +123,7 @@ class PromptsWork:
         values = {"criteria": criteria, "question": item.text, "gold": gold, "answer": text}
         turns = [("system", SYSTEM), ("user", _filled(TEMPLATE, values))]
         reply = await judge.ask(turns, item=item.id, slot=repeat, role=f"judge {judge.name}", readable=_readable)
-        done.judging.add(reply)
-        if not reply.counts and reply.status != "empty":
-            done.failures.append(f"judge {judge.name}: {reply.error}")
+        done.judged(judge.name, reply)
         found = rating(reply.text)
         done.unreadable += found == FAILED and reply.counts
         return {
