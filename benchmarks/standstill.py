@@ -9,6 +9,7 @@ import uvicorn
 
 from benchmarks.report import Row, row
 from moa_graph import Mixture, MoAContext, Proposer, create_moa
+from moa_graph.cli.garbage import loaded_frozen
 from moa_graph.serve.app import create_app
 from moa_graph.serve.catalogue import Catalogue
 from tests.loop_watch import LoopWatch
@@ -73,7 +74,8 @@ async def _served(base: str) -> AsyncIterator[int]:
     while not server.started:
         await asyncio.sleep(0.01)
     try:
-        yield server.servers[0].sockets[0].getsockname()[1]
+        with loaded_frozen():  # as the command does
+            yield server.servers[0].sockets[0].getsockname()[1]
     finally:
         server.should_exit = True
         await serving
