@@ -39,9 +39,7 @@ async def make_models(run: Run) -> None:
         ConfigError: A model cannot be made.
     """
     settings, mixture = run.settings, run.settings.mixture
-    if new := registry.unimported(mixture.specs):
-        # At the first run of a process only. The event loop serves other runs meanwhile.
-        await asyncio.to_thread(registry.import_packages, new)
+    await registry.import_packages([*mixture.specs, settings.aggregator])
     await target_of(run, settings.aggregator, AGGREGATOR, quiet=False)
     sampling: dict[str, Any] = {"temperature": settings.temperature, "max_tokens": settings.max_tokens}
     planned = {name for names in settings.rounds for name in names}

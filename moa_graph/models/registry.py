@@ -83,20 +83,19 @@ _imported: set[tuple[str, bool]] = set()
 """Names of providers whose packages this process has imported, with and without a `base_url`."""
 
 
-def unimported(specs: Iterable[Proposer]) -> list[Proposer]:
-    """Return the models for which this process has imported nothing yet."""
-    return [spec for spec in specs if isinstance(spec.model, str) and _kind(spec) not in _imported]
+async def import_packages(specs: Iterable[Proposer]) -> None:
+    """Import what the models are made with, in a thread: it takes seconds, at the first run of a process."""
+    if new := [spec for spec in specs if isinstance(spec.model, str) and _kind(spec) not in _imported]:
+        await asyncio.to_thread(_import, new)
 
 
-def import_packages(specs: Iterable[Proposer]) -> None:
-    """Import what the models are made with. It takes seconds, so it is for a thread.
-
-    What is missing or broken is reported when a model is made.
-    """
+def _import(specs: Iterable[Proposer]) -> None:
+    """Import what the models are made with. What is missing or broken is reported when a model is made."""
     for spec in specs:
         name = _kind(spec)[0]
         provider = find(name)
-        own = provider.package if provider else "" if spec.base_url or is_embedded(spec) else f"langchain-{name}"
+        unlisted = "" if spec.base_url or is_embedded(spec) else f"langchain-{name}"
+        own = provider.package if provider else unlisted
         with contextlib.suppress(Exception):  # whatever a broken package raises
             importlib.import_module("moa_graph.models.secrets.redacting")
             if own:

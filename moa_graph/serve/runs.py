@@ -15,7 +15,7 @@ from moa_graph.graph.checks.messages import check
 from moa_graph.graph.follow import RunResult, follow
 from moa_graph.mixture.context import MoAContext, Settings, settings
 from moa_graph.mixture.mixture import Mixture
-from moa_graph.models.registry import chat_model
+from moa_graph.models.registry import chat_model, import_packages
 from moa_graph.models.tools import bound_model, bound_to
 from moa_graph.serve.bodies import off_loop
 from moa_graph.serve.fields import of_moa
@@ -47,7 +47,7 @@ async def checked(mixture: Mixture, messages: Any, context: MoAContext, *, field
     except ConfigError as exc:
         raise of_moa(exc) from exc
     if bound_to(asked).bound.get("tools"):
-        _check_tools(asked)
+        await _check_tools(asked)
     return whole
 
 
@@ -57,7 +57,8 @@ def _read(messages: Any) -> list[AnyMessage]:
     return whole
 
 
-def _check_tools(asked: Settings) -> None:
+async def _check_tools(asked: Settings) -> None:
+    await import_packages([asked.aggregator])
     chat_model(asked.aggregator)
     try:
         bound_model(asked, asked.aggregator)

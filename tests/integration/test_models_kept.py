@@ -73,7 +73,16 @@ sys.meta_path.insert(0, Finder())
 spec = Proposer(sys.argv[1], base_url="http://127.0.0.1:9")
 graph = create_moa(Mixture(proposers=[spec], aggregator=spec, max_attempts=1))
 try:
-    asyncio.run(graph.ainvoke({"messages": "hi"}))
+    if TOOLS:
+        from moa_graph.mixture.context import BoundContext
+        from moa_graph.serve.runs import checked
+        tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
+        mixture = Mixture(proposers=[spec], aggregator=spec)
+        hi = [{"role": "user", "content": "hi"}]
+        asyncio.run(checked(mixture, hi, BoundContext(bound={"tools": [tool]})))
+        print("checked", len(found))
+    else:
+        asyncio.run(graph.ainvoke({"messages": "hi"}))
 except Exception as error:
     print(type(error).__name__, len(found))
 """
@@ -89,6 +98,13 @@ except Exception as error:
     ],
 )
 def test_a_providers_package_is_not_imported_on_the_event_loop(model, modules):
-    command = [sys.executable, "-c", IN_A_THREAD, model, *modules]
+    command = [sys.executable, "-c", f"TOOLS = False\n{IN_A_THREAD}", model, *modules]
     ended = subprocess.run(command, capture_output=True, text=True, check=True)
     assert ended.stdout == f"NotEnoughDraftsError {len(modules)}\n", ended.stderr
+
+
+def test_nor_is_it_for_a_request_with_tools_which_is_checked_before_its_run():
+    modules = ["langchain_openai.chat_models", "openai.types", "aiohttp.connector"]
+    command = [sys.executable, "-c", f"TOOLS = True\n{IN_A_THREAD}", "openai:m", *modules]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ended.stdout == "checked 3\n", ended.stderr
