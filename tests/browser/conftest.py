@@ -123,8 +123,10 @@ def formatted(page: Any) -> None:
 
 
 def ready(page: Any) -> None:
-    """Wait for the page after a reload."""
+    """Wait for the page after a reload, and for all that it shows of a kept run."""
     page.wait_for_function("() => document.querySelector('#mixture').options.length > 0")
+    page.evaluate("() => placing")
+    page.wait_for_function("() => !document.querySelector('.md[aria-busy]')")
 
 
 def release_until(page: Any, provider: Provider, selector: str) -> None:

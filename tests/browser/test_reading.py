@@ -511,6 +511,31 @@ def test_a_text_that_is_opened_is_read_in_steps(page):
     assert found["read"][0] <= 20_000 and found["read"] == sorted(found["read"]) and found["read"][-1] == len(table)
 
 
+TASKS = """async () => {
+  const { id } = conversation;
+  const turns = JSON.parse(JSON.stringify(conversation.turns));
+  const whole = describe;
+  const tasks = [];
+  let task = 0;
+  describe = (part, links) => {
+    tasks.push(task);
+    queueMicrotask(() => { task += 1; });
+    return whole(part, links);
+  };
+  open({ id, turns }, "keep");
+  await placing;
+  while (document.querySelector(".md[aria-busy]")) await pause();
+  describe = whole;
+  return { tasks: tasks.length, apart: new Set(tasks).size };
+}"""
+
+
+def test_each_text_of_a_kept_run_is_read_in_a_task_of_its_own(page):
+    """The reader is not compiled yet when a kept run is opened: its texts together take longer than the limit."""
+    ask(page, "rich")
+    assert page.evaluate(TASKS) == {"tasks": 3, "apart": 3}
+
+
 def test_targets_of_links_that_are_defined_at_the_end_are_found(page):
     """The first paragraphs are firm when the end arrives, in one update or in several."""
     text = "see [the page][1]\n\n" + "\n\n".join(f"Paragraph {n} of many." for n in range(2_000))

@@ -68,41 +68,44 @@ function growing(top = 4) {
 
   function update(text, over = false, glance = false) {
     text = text.replace(/\r\n?/g, "\n");
-    const known = text.startsWith(source.slice(0, done));
-    if (!known) [limit, reach, links] = [PART, STEP, { top }];
+    if (!text.startsWith(source.slice(0, done))) [limit, reach, links, firm, done] = [PART, STEP, { top }, 0, 0];
+    [source, complete, brief] = [text, over, glance];
+    // A complete text that is new is read in a task of its own: several that open at once would stop the page.
+    if (over && !have.length) later(read);
+    else read();
+  }
+
+  function read() {
+    hold();
     // Links may come before the definition of their target, so a complete text with definitions is read again.
     // So is the beginning when fewer characters than before are shown.
-    if (!known || (over && links.references) || (glance && done > GLANCE)) [firm, done, links.level] = [0, 0, 0];
-    [source, complete, brief] = [text, over, glance];
-    const most = glance ? GLANCE : Math.min(limit, done + reach);
-    const to = text.length > most ? partEnd(text, done, most) : text.length;
-    unread = text.length > to && most < limit && !glance;
+    if ((complete && links.references) || (brief && done > GLANCE)) [firm, done, links.level] = [0, 0, 0];
+    const most = brief ? GLANCE : Math.min(limit, done + reach);
+    const to = source.length > most ? partEnd(source, done, most) : source.length;
+    unread = source.length > to && most < limit && !brief;
     reach += STEP;
-    const part = text.slice(done, to);
-    const read = typeof describe === "function" ? describe : asWritten;
-    const { nodes, last } = read(part, links);
+    const part = source.slice(done, to);
+    const describing = typeof describe === "function" ? describe : asWritten;
+    const { nodes, last } = describing(part, links);
     // The targets of links are often defined at the end, behind blocks that are firm already.
-    if (over && firm && links.references && !unread) return again();
+    if (complete && firm && links.references && !unread) return read();
     want = [...want.slice(0, firm), ...nodes];
     if (last) [firm, done] = [want.length - 1, done + last];
-    if (text.length > to && !unread && !glance) want.push({ tag: "button", props: { type: "button", class: "plain more-text", onclick: further }, children: [`Show more (${whole(to)} of ${whole(text.length)} characters shown)`] });
-    if (read === asWritten && text) loadReader().then(again, () => {});
+    if (source.length > to && !unread && !brief) want.push({ tag: "button", props: { type: "button", class: "plain more-text", onclick: further }, children: [`Show more (${whole(to)} of ${whole(source.length)} characters shown)`] });
+    if (describing === asWritten && source) loadReader().then(() => later(read), () => {});
     steps = patch(node, have, want);
-    clearTimeout(timer);
-    cancelAnimationFrame(frame);
     slice();
   }
 
-  const again = () => update(source, complete, brief);
-
   function further() {
     limit += PART;
-    again();
+    read();
   }
 
   function inFull() {
     limit = reach = Infinity;
-    update(source, complete);
+    brief = false;
+    read();
     while (!steps.next().done);
   }
 
@@ -113,11 +116,17 @@ function growing(top = 4) {
       if (made < NODES && performance.now() < end) continue;
       return later(slice);
     }
-    if (unread) later(again);
+    if (unread) later(read);
     else node.removeAttribute("aria-busy");
   }
 
+  function hold() {
+    clearTimeout(timer);
+    cancelAnimationFrame(frame);
+  }
+
   function later(work) {
+    hold();
     node.setAttribute("aria-busy", "true");
     if (document.hidden) timer = setTimeout(work);
     else frame = requestAnimationFrame(() => { timer = setTimeout(work); });
