@@ -41,6 +41,7 @@ from moa_graph.graph.records import not_enough, under_new_id
 from moa_graph.graph.runs import ANSWER, Run, Runs, Step
 from moa_graph.graph.slot import SlotCall
 from moa_graph.graph.targets import PROPOSER
+from moa_graph.graph.turns import off_loop
 from moa_graph.mixture.context import settings
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.mixture.proposer import Proposer
@@ -111,7 +112,8 @@ class Nodes:
         saver = config.get("configurable", {}).get(CONFIG_KEY_CHECKPOINTER) if self.saved else None
         if isinstance(saver, BaseCheckpointSaver):
             await asyncio.to_thread(check_saved, state["messages"], saver.serde)
-        check_schemas(bound_to(wanted).bound)
+        bound = bound_to(wanted).bound
+        await off_loop(bound, partial(check_schemas, bound))
         specs = [*self.mixture.specs, wanted.aggregator]
         await require_keys(specs)
         if self.ledger:

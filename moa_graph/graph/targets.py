@@ -9,6 +9,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from langchain_core.language_models import LanguageModelInput
@@ -22,6 +23,8 @@ from moa_graph.graph.prompts.media import Abilities, abilities, has_file_address
 from moa_graph.graph.prompts.prompts import bound_text, wants_strict_turns, with_system
 from moa_graph.graph.recording import as_json
 from moa_graph.graph.runs import Run
+from moa_graph.graph.turns import off_loop
+from moa_graph.mixture.context import BoundContext
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.models import rate_limit, registry
 from moa_graph.models.batching import batched
@@ -107,7 +110,7 @@ async def _made(run: Run, spec: Proposer, role: str, *, quiet: bool) -> Target:
     # A fallback of another maker cannot read the first aggregator's reasoning blocks.
     native = spec is settings.aggregator
     conversation, sent, long = await _conversation(run, tools=tools, native=native, takes=takes, strict=strict)
-    duty = bound_text(given.bound, form=given.form, acts=acts) if role in (PROPOSER, AGGREGATOR) else ""
+    duty, also = await off_loop(given.bound, partial(_bound_texts, given, role))
     after = [spec.system or "", duty]
     refused = _refused([each for each in conversation if not isinstance(each, ToolMessage)], model, takes)
     messages = with_system(conversation, before=settings.system, after=after)
@@ -122,12 +125,19 @@ async def _made(run: Run, spec: Proposer, role: str, *, quiet: bool) -> Target:
         long=long,
         messages=messages,
         after=after,
-        also=json.dumps(as_json(given.bound), ensure_ascii=False) if acts else "",
+        also=also,
         tools=tools,
         strict_turns=strict,
         refusal=f"the model takes no {' and no '.join(refused)}" if refused else None,
         marks=wants_marks(spec),
     )
+
+
+def _bound_texts(given: BoundContext, role: str) -> tuple[str, str]:
+    """Return what the role's system text says of the caller's tools or format, and what its request has of them."""
+    acts = role == AGGREGATOR
+    duty = bound_text(given.bound, form=given.form, acts=acts) if role in (PROPOSER, AGGREGATOR) else ""
+    return duty, json.dumps(as_json(given.bound), ensure_ascii=False) if acts else ""
 
 
 def _refused(messages: Sequence[BaseMessage], model: object, takes: Abilities) -> list[str]:

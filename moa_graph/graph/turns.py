@@ -1,13 +1,24 @@
-"""Turns of the event loop, for work on long conversations that cannot leave it."""
+"""Long work and the event loop: in a thread where it can be, otherwise in a turn of its own."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from typing import TypeVar
 from weakref import WeakKeyDictionary
 
-__all__ = ["own_turn"]
+from moa_graph.models.reply.reply import is_long
+
+__all__ = ["off_loop", "own_turn"]
+
+T = TypeVar("T")
 
 _locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
+
+
+async def off_loop(about: object, work: Callable[[], T]) -> T:
+    """Return the result of work on the texts in `about`. It runs in a thread where these are long or many."""
+    return await asyncio.to_thread(work) if is_long(about) else work()
 
 
 async def own_turn() -> None:

@@ -6,14 +6,12 @@ import asyncio
 import json
 import math
 import re
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import orjson
 from starlette.requests import ClientDisconnect, Request
 
 from moa_graph.models.reply.fields import encodable
-from moa_graph.models.reply.reply import is_long
 from moa_graph.serve.problems import Problem, too_large
 
 __all__ = [
@@ -25,10 +23,7 @@ __all__ = [
     "body_bytes",
     "json_body",
     "json_bytes",
-    "off_loop",
 ]
-
-T = TypeVar("T")
 
 MAX_BYTES = 20_000_000
 """The largest request body: a long conversation with some images."""
@@ -239,8 +234,3 @@ def json_bytes(value: Any) -> bytes:
         return orjson.dumps(value)
     except TypeError:  # integers above 64 bits, keys that are not texts, lone surrogates
         return json.dumps(value).encode()
-
-
-async def off_loop(about: object, work: Callable[[], T]) -> T:
-    """Return the result of work on the texts in `about`. It runs in a thread where these are long or many."""
-    return await asyncio.to_thread(work) if is_long(about) else work()

@@ -21,9 +21,10 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from moa_graph.graph.follow import RunResult
+from moa_graph.graph.turns import off_loop
 from moa_graph.mixture.context import BoundContext
 from moa_graph.mixture.mixture import Mixture
-from moa_graph.serve.bodies import json_body, json_bytes, off_loop
+from moa_graph.serve.bodies import json_body, json_bytes
 from moa_graph.serve.catalogue import Catalogue
 from moa_graph.serve.fields import context_of
 from moa_graph.serve.problems import Problem, problem, server_stopping

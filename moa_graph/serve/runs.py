@@ -13,11 +13,11 @@ from moa_graph.errors import AggregationError, ConfigError, InputError
 from moa_graph.graph.build import MoAGraph
 from moa_graph.graph.checks.messages import check
 from moa_graph.graph.follow import RunResult, follow
+from moa_graph.graph.turns import off_loop
 from moa_graph.mixture.context import MoAContext, Settings, settings
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.models.registry import chat_model, import_packages
 from moa_graph.models.tools import bound_model, bound_to
-from moa_graph.serve.bodies import off_loop
 from moa_graph.serve.fields import of_moa
 from moa_graph.serve.problems import Problem
 from moa_graph.state import Draft, add_checked

@@ -25,6 +25,8 @@ LONGEST = 50.0
 TEXT = "word " * 3_600_000
 CHAT, RESPONSES, PAGE = "/v1/chat/completions", "/v1/responses", "/moa/run"
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 18_000_000}}
+TOOL = {"description": "words " * 50, "parameters": {"type": "object", "properties": {"a": {"type": "string"}}}}
+TOOLS = [{"type": "function", "function": {"name": f"f{n}", **TOOL}} for n in range(2_000)]
 QUESTION = [{"role": "user", "content": "Why?"}]
 TURNS = [*QUESTION, {"role": "assistant", "content": "Because."}]
 PLAIN, LONG = "openai:tok=2", "openai:long-tok=500000-chunk=20000"
@@ -64,6 +66,7 @@ def post(port: int, path: str, body: bytes) -> bytes:
         (RESPONSES, LONG, {"input": "Why?", "stream": True}),
         (CHAT, PLAIN, {"messages": [{"role": "user", "content": [IMAGE]}]}),
         (CHAT, PLAIN, {"messages": [*TURNS * 1_300, *QUESTION]}),
+        (CHAT, PLAIN, {"messages": QUESTION, "tools": TOOLS}),
         (CHAT, LONG, {"messages": QUESTION, "moa": {"drafts": True}}),
         (PAGE, LONG, {"mixture": "moa", "messages": QUESTION}),
     ],
@@ -73,6 +76,7 @@ def post(port: int, path: str, body: bytes) -> bytes:
         "a long answer, streamed",
         "an image",
         "many messages",
+        "many tools",
         "long drafts",
         "the page",
     ],

@@ -20,11 +20,12 @@ from moa_graph.costs.receipt import receipt
 from moa_graph.errors import ConfigError
 from moa_graph.graph.build import MoAGraph
 from moa_graph.graph.follow import RunResult, follow
+from moa_graph.graph.turns import off_loop
 from moa_graph.mixture.context import MoAContext, answering_models
 from moa_graph.mixture.mixture import MAX_LAYERS, Mixture
 from moa_graph.mixture.proposer import Proposer, is_embedded
 from moa_graph.models.reply.reply import read
-from moa_graph.serve.bodies import json_body, off_loop
+from moa_graph.serve.bodies import json_body
 from moa_graph.serve.catalogue import Catalogue
 from moa_graph.serve.openai.response import data_event
 from moa_graph.serve.page.again import before_one_draft, before_the_answer, given_drafts, given_place
