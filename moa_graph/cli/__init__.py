@@ -84,10 +84,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = list(sys.argv[1:] if argv is None else argv)
     if argv is None:  # run as its own process
         _start_fast()
-        if sys.stdout is None or sys.stderr is None:
-            from moa_graph.cli.output.messages import open_streams
+        from moa_graph.cli.output.messages import open_streams
 
-            open_streams()
+        open_streams()
     if "_MOA_COMPLETE" in os.environ or (args and args[0] in _COMPLETION):
         from moa_graph.cli.completion import run_completion
         from moa_graph.cli.errors import run

@@ -34,13 +34,12 @@ from moa_graph.cli.options import (
     examples,
 )
 from moa_graph.cli.output.messages import message, output
-from moa_graph.cli.resumable import TERMINATED
 from moa_graph.cli.source import Server, server
 from moa_graph.costs.amounts import number_of
 from moa_graph.errors import InputError, MoAError
 
 if TYPE_CHECKING:
-    from moa_graph.cli.run import Answered
+    from moa_graph.cli.run import Answered, View
     from moa_graph.costs.receipt import Receipt
     from moa_graph.mixture.context import MoAContext
     from moa_graph.mixture.mixture import Mixture
@@ -159,7 +158,7 @@ def ask(
     view = View(answer=not as_json, raw=raw, drafts=show_drafts, live=not quiet and sys.stderr.isatty())
     result, messages = _logged(source, text, asked, context, view, targets, resume=resume, preset=preset, file=file)
     extra = _receipt(source, messages, result)
-    _show(result, text, extra, as_json=as_json, save=targets)
+    _show(result, text, extra, view, as_json=as_json, save=targets)
     if (show_drafts or view.live) and not quiet:
         _totals(source, result, extra, hint=show_drafts)
 
@@ -169,7 +168,7 @@ def _logged(
     text: str,
     asked: Any,
     context: MoAContext,
-    view: Any,
+    view: View,
     save: Sequence[Path],
     *,
     resume: bool,
@@ -192,7 +191,7 @@ def _logged(
         log.add(before.id, named, text, partial or None, exc.drafts, None, error=reason)
         _keep(save, text, reason, exc.drafts, partial)
         if isinstance(exc, Interrupted) and exc.terminated:
-            raise typer.Exit(TERMINATED) from None
+            raise typer.Exit(exc.terminated) from None
         raise
     log.add(before.id, named, text, result.answer, result.drafts, result.record)
     return result, messages
@@ -235,7 +234,10 @@ def _totals(source: Mixture | Server, result: Answered, extra: Receipt | None, *
         message(_WITH_A_KEY.rstrip())
 
 
-def _show(result: Answered, question: str, extra: Receipt | None, *, as_json: bool, save: Sequence[Path]) -> None:
+def _show(
+    result: Answered, question: str, extra: Receipt | None, view: View, *, as_json: bool, save: Sequence[Path]
+) -> None:
+    """Write the answer, and save it also where standard output cannot be written."""
     from moa_graph.cli.output.export import save as write
 
     whole: dict[str, Any] = {
@@ -245,12 +247,15 @@ def _show(result: Answered, question: str, extra: Receipt | None, *, as_json: bo
         "record": result.record,
     }
     whole |= {"receipt": extra._asdict()} if extra else {}
-    if as_json:
-        from moa_graph.models.terminal_text import escape_controls
+    try:
+        view.end(result)
+        if as_json:
+            from moa_graph.models.terminal_text import escape_controls
 
-        sys.stdout.write(escape_controls(json.dumps(whole, ensure_ascii=False)) + "\n")
-    for target in save:
-        write(target, question, whole)
+            sys.stdout.write(escape_controls(json.dumps(whole, ensure_ascii=False)) + "\n")
+    finally:
+        for target in save:
+            write(target, question, whole)
 
 
 def _keep(save: Sequence[Path], question: str, reason: str, drafts: list[Any], answer: str) -> None:

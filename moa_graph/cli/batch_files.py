@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from moa_graph.batch.questions import require_lines
+from moa_graph.cli.output.messages import message
 from moa_graph.errors import InputError
 
 STANDARD = Path("-")
@@ -41,7 +42,7 @@ def opened_files(source: Path, target: Path, *, text: bool) -> Iterator[tuple[Pa
     """Yield the files to read questions from and to write results to.
 
     Standard input is copied first, because a batch reads its questions more than once. Results for standard output are
-    written at the end, also if the run was stopped.
+    written at the end, also if the run was stopped. Where they cannot be written, they are kept in a file.
 
     Args:
         source: JSONL, or plain lines with `text`; "-" is standard input.
@@ -91,8 +92,17 @@ def _quoted(line: bytes) -> bytes:
 def _print(results: Path) -> None:
     part = results.with_name(results.name + ".part")
     done = results if results.exists() else part
-    if done.exists():
+    if not done.exists():
+        return
+    try:
         sys.stdout.write(done.read_text(encoding="ascii"))
+        sys.stdout.flush()
+    except OSError as exc:
+        # The folder is removed; its name is free beside it.
+        kept = results.parent.with_suffix(".jsonl")
+        done.replace(kept)
+        message(f"standard output: {exc.strerror}. The answers are in {kept}")
+        raise
 
 
 def other_mixtures(target: Path, mixture: str) -> set[str]:

@@ -29,7 +29,6 @@ from moa_graph.cli.options import (
     examples,
 )
 from moa_graph.cli.output.messages import message
-from moa_graph.cli.resumable import TERMINATED
 from moa_graph.costs.amounts import number_of
 from moa_graph.errors import MoAError
 
@@ -130,11 +129,13 @@ def _turn(talk: Conversation, line: str) -> None:
     except Interrupted as exc:
         paid = sum(1 for draft in exc.drafts if draft["text"])
         if exc.terminated:
-            raise typer.Exit(TERMINATED) from None
+            raise typer.Exit(exc.terminated) from None
         kept = f"; {number_of(paid, 'draft')} kept: /drafts shows, /retry asks again" if paid else ""
         message(f"interrupted{kept}")
     except KeyboardInterrupt:
         sys.stderr.write("\ninterrupted\n")
+    except BrokenPipeError:
+        raise  # nobody reads the answers, so the next question must not be paid for
     except (MoAError, OSError) as exc:
         message(error_text(exc))
 

@@ -74,12 +74,13 @@ class Conversation:
 
         Raises:
             MoAError: There is no answer.
-            Interrupted: Ctrl-C was pressed, or SIGTERM was received.
+            Interrupted: The run was interrupted or terminated.
         """
         asked = [*self.messages, {"role": "user", "content": question}]
         self.question, self.drafts = question, []
+        view = View(raw=self.raw)
         try:
-            result = ask(self.mixture, asked, self.wanted, View(raw=self.raw))
+            result = ask(self.mixture, asked, self.wanted, view)
         except (MoAError, Interrupted) as exc:
             self.drafts = list(exc.drafts)
             reason = str(exc) if isinstance(exc, Interrupted) else error_text(exc)
@@ -95,6 +96,7 @@ class Conversation:
         self.costs.append(result.record["cost"])
         self.record = result.record
         self.log.add(self.id, self.source, question, result.answer, result.drafts, result.record)
+        view.end(result)
         return result
 
     def undo(self) -> str | None:

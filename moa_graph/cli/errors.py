@@ -13,7 +13,7 @@ import typer
 
 from moa_graph.cli.langsmith import finish_traces
 from moa_graph.cli.output.messages import flushed, message, silence_stdout
-from moa_graph.cli.resumable import TERMINATED
+from moa_graph.cli.resumable import HUNG_UP, TERMINATED
 from moa_graph.errors import ConfigError, InputError, MoAError
 
 FAILED, USAGE, CONFIG, INTERRUPTED = 1, 2, 3, 130
@@ -61,7 +61,7 @@ def _guarded(load: Callable[[], typer.Typer], args: list[str], name: str, extra:
             return USAGE
         # The last resort: an internal error also ends as one line; MOA_DEBUG=1 adds the traceback.
         return _unforeseen(exc, name)
-    if result in (INTERRUPTED, TERMINATED):
+    if result in (INTERRUPTED, TERMINATED, HUNG_UP):
         message(f"{name}: {'interrupted' if result == INTERRUPTED else 'terminated'}")
     return result if isinstance(result, int) else 0
 

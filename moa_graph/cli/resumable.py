@@ -1,4 +1,4 @@
-"""Runs that end in order on Ctrl-C and on SIGTERM, and keep what was paid for."""
+"""Runs that end in order on Ctrl-C, SIGTERM and SIGHUP, and keep what was paid for."""
 
 from __future__ import annotations
 
@@ -14,26 +14,33 @@ import typer
 
 from moa_graph.cli.output.messages import message
 
-__all__ = ["TERMINATED", "Runner", "resumable", "terminable"]
+__all__ = ["HUNG_UP", "TERMINATED", "Runner", "resumable", "terminable"]
 
 T = TypeVar("T")
 
-TERMINATED = 143
-"""The exit code after SIGTERM, as of a process that the signal ends."""
+TERMINATED, HUNG_UP = 143, 129
+"""The exit codes after SIGTERM, and after SIGHUP, as of a process that the signal ends."""
+
+_HANGUP: int | None = getattr(signal, "SIGHUP", None)
+"""The signal of a terminal that is closed. Windows has none."""
 
 
 class Runner:
-    """Runs a coroutine in an event loop of its own, as `asyncio.run` does, so that SIGTERM can cancel it."""
+    """Runs a coroutine in an event loop of its own, as `asyncio.run` does, so that a signal can cancel it.
+
+    Attributes:
+        terminated: The exit code after SIGTERM or SIGHUP; 0 without either.
+    """
 
     def __init__(self) -> None:
-        self.terminated = False
+        self.terminated = 0
         self._task: asyncio.Task[Any] | None = None
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run the coroutine and return its result.
 
         Raises:
-            asyncio.CancelledError: SIGTERM was received.
+            asyncio.CancelledError: SIGTERM or SIGHUP was received.
             KeyboardInterrupt: Ctrl-C was pressed.
         """
         return asyncio.run(self._watched(work))
@@ -46,8 +53,11 @@ class Runner:
             self._task = None
 
     def terminate(self, number: int, frame: FrameType | None) -> None:
-        """Handle SIGTERM: cancel the run. Without a run, or for the second time, interrupt the process."""
-        first, self.terminated = not self.terminated, True
+        """Handle a signal: cancel the run. Without a run, or at a second SIGTERM, interrupt the process."""
+        first = not self.terminated
+        if not first and number == _HANGUP:
+            return  # the kernel and the shell each send one when a terminal is closed
+        self.terminated = HUNG_UP if number == _HANGUP else TERMINATED
         if self._task is None or not first:
             signal.default_int_handler(number, frame)
         else:
@@ -57,26 +67,29 @@ class Runner:
 
 @contextmanager
 def terminable() -> Iterator[Runner]:
-    """Have SIGTERM cancel a run, because supervisors, containers, `timeout` and `kill` send it.
+    """Have SIGTERM and SIGHUP cancel a run.
 
-    Outside the main thread, signals are left alone.
+    Supervisors, containers, `timeout` and `kill` send SIGTERM. A terminal that is closed sends SIGHUP, which `nohup`
+    makes a process ignore. Outside the main thread, signals are left alone.
 
     Yields:
         What runs the coroutine.
     """
     runner = Runner()
-    main = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, runner.terminate) if main else None
+    numbers = [signal.SIGTERM] if threading.current_thread() is threading.main_thread() else []
+    if numbers and _HANGUP is not None and signal.getsignal(_HANGUP) is signal.SIG_DFL:
+        numbers.append(signal.Signals(_HANGUP))
+    before = {number: signal.signal(number, runner.terminate) for number in numbers}
     try:
         yield runner
     finally:
-        if main:
-            signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
 
 
 @contextmanager
 def resumable(way_on: str) -> Iterator[Runner]:
-    """End the run in order on Ctrl-C and on SIGTERM, and then print how it is resumed.
+    """End the run in order on Ctrl-C, SIGTERM and SIGHUP, and then print how it is resumed.
 
     Args:
         way_on: Where the paid calls are and how to resume.
@@ -85,7 +98,7 @@ def resumable(way_on: str) -> Iterator[Runner]:
         What runs the coroutine.
 
     Raises:
-        typer.Exit: SIGTERM was received.
+        typer.Exit: SIGTERM or SIGHUP was received.
         KeyboardInterrupt: Ctrl-C was pressed.
     """
     with terminable() as runner:
@@ -94,5 +107,5 @@ def resumable(way_on: str) -> Iterator[Runner]:
         except (KeyboardInterrupt, asyncio.CancelledError):
             message(way_on)
             if runner.terminated:
-                raise typer.Exit(TERMINATED) from None
+                raise typer.Exit(runner.terminated) from None
             raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import aclosing, nullcontext
+from contextlib import aclosing, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -36,15 +36,15 @@ class Answered(NamedTuple):
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C or SIGTERM during a run.
+    """Ctrl-C, SIGTERM or SIGHUP during a run, or a terminal that cannot be written to any more.
 
     Attributes:
         drafts: The drafts received so far.
         answer: The part of the answer received so far.
-        terminated: Whether it was SIGTERM.
+        terminated: The exit code after SIGTERM or SIGHUP; 0 after anything else.
     """
 
-    def __init__(self, drafts: list[Draft], answer: str, *, terminated: bool = False) -> None:
+    def __init__(self, drafts: list[Draft], answer: str, *, terminated: int = 0) -> None:
         super().__init__("terminated" if terminated else "interrupted")
         self.drafts, self.answer, self.terminated = drafts, answer, terminated
 
@@ -77,12 +77,14 @@ class View:
         raw: Whether to write it without rendering its Markdown.
         drafts: Whether to show the drafts before the answer, or beside it on a wide terminal.
         live: Whether to show progress on standard error.
+        end: Writes what a finished run has not shown yet. It may fail, so the caller stores the result first.
     """
 
     answer: bool = True
     raw: bool = False
     drafts: bool = False
     live: bool = field(default_factory=lambda: sys.stderr.isatty())
+    end: Callable[[Answered], None] = field(default=lambda result: None, init=False)
 
 
 class AnswerPrinter:
@@ -154,11 +156,11 @@ class AnswerPrinter:
 
 
 def ask(source: Mixture | Server, messages: Sequence[Any], context: MoAContext, view: View) -> Answered:
-    """Run the mixture, here or on a server, on `messages`, and show its progress.
+    """Run the mixture, here or on a server, on `messages`, and show its progress. `view.end` shows the answer.
 
     Raises:
         MoAError: As the graphs of `create_moa` do.
-        Interrupted: Ctrl-C was pressed, or SIGTERM was received.
+        Interrupted: The run was interrupted or terminated.
     """
     quiet_traces()
     _warm(source)
@@ -171,16 +173,21 @@ def ask(source: Mixture | Server, messages: Sequence[Any], context: MoAContext, 
         try:
             result = runner.run(_ask(source, messages, context, watchers))
         except (KeyboardInterrupt, asyncio.CancelledError):
-            if progress:
-                progress.stop()
-            if printer:
-                printer.close()
+            with suppress(OSError):  # the terminal may be closed
+                if progress:
+                    progress.stop()
+                if printer:
+                    printer.close()
             text = printer.text if printer else ""
             raise Interrupted(collector.drafts, text, terminated=runner.terminated) from None
-    collector.show(result.drafts)
-    if printer:
-        printer.finish(result)
-    report_end(result.drafts, result.record, shown=view.live or view.drafts)
+
+    def end(result: Answered) -> None:
+        collector.show(result.drafts)
+        if printer:
+            printer.finish(result)
+        report_end(result.drafts, result.record, shown=view.live or view.drafts)
+
+    view.end = end
     return result
 
 
@@ -215,6 +222,15 @@ def _warm(source: Mixture | Server) -> None:
             preload(name.removeprefix("local:"))
 
 
+def _show_event(event: dict[str, Any], watchers: Sequence[Watcher]) -> None:
+    """Show an event of a run. Where it cannot be written, the terminal is gone, and the run ends as after Ctrl-C."""
+    try:
+        for watcher in watchers:
+            watcher(event)
+    except OSError as exc:
+        raise asyncio.CancelledError from exc
+
+
 async def _ask(
     source: Mixture | Server, messages: Sequence[Any], context: MoAContext, watchers: Sequence[Watcher]
 ) -> Answered:
@@ -230,7 +246,6 @@ async def _ask(
             if isinstance(part, RunResult):
                 result = part
             else:
-                for watcher in watchers:
-                    watcher(part)
+                _show_event(part, watchers)
     answer = result.message
     return Answered(str(answer.text), result.drafts, result.record, read(answer).usage, result.notes)

@@ -1,18 +1,24 @@
 """The command `moa`, run like a person or a script runs it."""
 
+import io
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 
 from moa_graph.cli import COMMANDS, main
 from moa_graph.cli.log import Log
 from moa_graph.cli.output.export import WRITERS
+from moa_graph.cli.output.messages import open_streams
 from tests.provider import Provider
 
 
@@ -252,11 +258,17 @@ def test_ctrl_c_ends_with_130_and_no_traceback_and_closes_every_request(provider
 
 
 @pytest.mark.skipif(os.name == "nt", reason="SIGTERM ends a process on Windows")
-@pytest.mark.parametrize("command", ["ask", "chat"])
-def test_sigterm_keeps_the_paid_drafts_as_ctrl_c_does(
-    provider: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+@pytest.mark.parametrize(
+    ("command", "sent"), [("ask", "SIGTERM"), ("chat", "SIGTERM"), ("ask", "SIGHUP")], ids=["ask", "chat", "hangup"]
+)
+def test_signals_keep_the_paid_drafts_as_ctrl_c_does(
+    provider: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, sent: str
 ) -> None:
-    """`timeout` and supervisors send it. The drafts are in the log, and in the file of --save."""
+    """`timeout` and supervisors send SIGTERM, a closed terminal SIGHUP. The log and the file of --save have the drafts.
+
+    A closed terminal sends SIGHUP twice, and nothing can be written to it any more.
+    """
+    number = getattr(signal, sent)
     monkeypatch.setenv("MOA_HOME", str(tmp_path))
     kept = tmp_path / "kept.json"
     asked = ["--save", str(kept)] if command == "ask" else []
@@ -270,9 +282,15 @@ def test_sigterm_keeps_the_paid_drafts_as_ctrl_c_does(
             run.stdin.close()
             run.stdin = None
         provider.wait(lambda stats: stats["requests"] == 3 and stats["in_flight"] == 1, 60)
-        run.send_signal(signal.SIGTERM)
+        if sent == "SIGHUP":
+            run.send_signal(number)
+            assert run.stderr
+            run.stderr.close()
+            run.stderr = None
+        run.send_signal(number)
         _, err = run.communicate(timeout=60)
-    assert run.returncode == 143 and b"Traceback" not in err and f"moa {command}: terminated".encode() in err
+    assert run.returncode == 128 + number
+    assert sent == "SIGHUP" or (b"Traceback" not in err and f"moa {command}: terminated".encode() in err)
     provider.wait(lambda stats: stats["in_flight"] == 0)
     assert command == "chat" or [draft["status"] for draft in json.loads(kept.read_text())["drafts"]] == ["ok", "ok"]
     (entry,) = Log.open().entries()
@@ -285,6 +303,62 @@ def test_output_that_cannot_be_written_is_a_failure(args: str) -> None:
     command = f"'{sys.executable}' -m moa_graph {args} > /dev/full"
     done = subprocess.run(["sh", "-c", command], capture_output=True, timeout=100, text=True)
     assert done.returncode == 1 and done.stderr.startswith("moa") and "No space left on device" in done.stderr
+
+
+@contextmanager
+def unwritable(where: str | int = "/dev/full") -> Iterator[TextIO]:
+    """Open a full disk, or a descriptor, line by line. Closing it fails as well."""
+    file = open(where, "w", buffering=1)  # noqa: PTH123, SIM115  # a descriptor; closed below
+    try:
+        yield file
+    finally:
+        with suppress(OSError):
+            file.close()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_an_answer_that_cannot_be_written_is_kept(
+    provider: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is paid for. The log has it, also where nobody reads any more, and so have the files of `ask` and `batch`."""
+    monkeypatch.setenv("MOA_HOME", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    file = mixture(provider, "a")
+
+    def run(*args: str, stdin: bytes = b"", where: str | int = "/dev/full") -> int:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        with unwritable(where) as full:
+            monkeypatch.setattr(sys, "stdout", full)
+            return main([*args, "-f", file])
+
+    assert [run("ask", "a", "--save", "a.json"), run("ask", "b", "--json", "--save", "b.json")] == [1, 1]
+    assert capsys.readouterr().err.count("No space left on device") == 2
+    assert run("batch", "-", "-", "-q", stdin=b'"c"') == 1
+    (kept,) = tmp_path.glob("moa-batch-*.jsonl")
+    assert capsys.readouterr().err.startswith(f"standard output: No space left on device. The answers are in {kept}\n")
+    reader, writer = os.pipe()
+    os.close(reader)
+    with pytest.raises(SystemExit, match="1"):  # typer's end of a closed pipe; the second question is not paid for
+        run("chat", stdin=b"d\ne\n", where=writer)
+    answers = {entry.question: entry.answer for entry in Log.open().entries()}
+    assert list(answers) == ["a", "b", "d"] and all(answers.values()) and provider.stats()["requests"] == 8
+    assert [json.loads(Path(f"{name}.json").read_text())["answer"] for name in "ab"] == [answers["a"], answers["b"]]
+    assert json.loads(kept.read_text())["answer"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("command", ["eval run in.jsonl --out run", "batch in.jsonl out.jsonl"])
+def test_progress_that_cannot_be_written_does_not_end_a_paid_run(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """The terminal of a run in the background is closed, or the disk of its log is full."""
+    Path("in.jsonl").write_text('{"prompt": "one", "gold": "x"}\n{"prompt": "two", "gold": "y"}\n')
+    file = mixture(provider, "a")
+    with unwritable() as full, monkeypatch.context() as patched:
+        patched.setattr(sys, "stderr", full)
+        open_streams()
+        assert main([*command.split(), "-f", file]) == 0
+    assert Path("run/scores.json").exists() or len(Path("out.jsonl").read_text().splitlines()) == 2
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell")

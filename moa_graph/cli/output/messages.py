@@ -10,8 +10,9 @@ import os
 import shutil
 import sys
 import textwrap
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
 from moa_graph.models.terminal_text import escape_controls, for_terminal
 
@@ -60,11 +61,34 @@ def silence_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+class _Messages:
+    """Standard error. What cannot be written is dropped: the terminal may be closed, or the disk of a log full.
+
+    A line of progress must not end a run that is paid for.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 def open_streams() -> None:
-    """Replace closed standard streams, which Python does not make, so that every command can write to them."""
+    """Make standard streams that every command can write to: Python makes none where they are closed."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  # open until the process ends
+    sys.stderr = cast("TextIO", _Messages(sys.stderr))
 
 
 def flushed(code: int, name: str, text: str = "") -> int:
