@@ -65,7 +65,10 @@ class Policy:
         return cls(
             key=key,
             hosts=frozenset(host.rpartition(":")[0] if _with_port(host) else host for host in hosts),
-            origins=frozenset(origin.lower().rstrip("/") for origin in words(get("MOA_SERVE_ORIGINS"))),
+            origins=frozenset(
+                origin.lower() if origin.endswith("://") else origin.lower().rstrip("/")
+                for origin in words(get("MOA_SERVE_ORIGINS"))
+            ),
         )
 
     def check(self, headers: Headers, *, basic: bool) -> None:
@@ -143,7 +146,8 @@ def origin_of(headers: Headers) -> str | None:
     if not sent or sent == ["null"]:
         return sent[0] if sent else None
     match = _ORIGIN.fullmatch(sent[0]) if len(sent) == 1 else None
-    if match is None or not _HOST.fullmatch(match["host"]):
+    # Pages of Android and Electron apps have the origin `file://`.
+    if match is None or not (sent[0] == "file://" or _HOST.fullmatch(match["host"])):
         raise Problem(400, "The Origin header must have the form scheme://host:port.", code="malformed_origin")
     return sent[0]
 

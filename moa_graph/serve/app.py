@@ -21,6 +21,7 @@ from moa_graph.serve.catalogue import Catalogue
 from moa_graph.serve.endpoint import Endpoint
 from moa_graph.serve.openai.routes import OpenAIRoutes
 from moa_graph.serve.page.routes import PageRoutes
+from moa_graph.serve.problems import Problem
 from moa_graph.serve.sse import HEARTBEAT
 from moa_graph.serve.tracing import ClientTrace
 
@@ -72,7 +73,12 @@ def create_app(
         ),
         # It must be last, because it also matches other methods of the routes above.
         Route("/v1/{rest:path}", v1.unknown, methods=_METHODS, middleware=program),
-        *([Route("/mcp", mcp, methods=["GET", "POST", "DELETE", "OPTIONS"], middleware=program)] if mcp else []),
+        # Not redirected: MCP clients do not follow redirects of a POST, and behind TLS its address would be wrong.
+        *(
+            Route(path, mcp, methods=["GET", "POST", "DELETE", "OPTIONS"], middleware=program)
+            for path in ("/mcp", "/mcp/")
+            if mcp
+        ),
         Route("/moa", page.page, methods=["GET"], middleware=browser),
         Route("/moa/{name}.js", page.script, methods=["GET"], middleware=browser),
         Route("/moa/report", page.report, methods=["GET"], middleware=browser),
@@ -86,7 +92,9 @@ def create_app(
         async with mcp.running() if mcp else nullcontext():
             yield
 
-    return Starlette(routes=[*routes, *([Route("/", _to_page)] if home else [])], lifespan=lifespan)
+    if not home:
+        return Starlette(routes=routes, lifespan=lifespan)
+    return Starlette(routes=[*routes, Route("/", _to_page)], lifespan=lifespan, exception_handlers={404: _unknown})
 
 
 def _for_the_owner(catalogue: Catalogue, middleware: list[Middleware], tune: Sequence[Path]) -> list[Route]:
@@ -119,6 +127,13 @@ def _mcp(catalogue: Catalogue, max_bytes: int) -> McpEndpoint | None:
 async def _health(request: Request) -> Response:
     """Report that the server runs. The answer has nothing else, so neither key nor host name is checked."""
     return JSONResponse({"status": "ok"})
+
+
+async def _unknown(request: Request, error: Exception) -> Response:
+    """Answer a path outside the APIs, which is often that of a base URL without `/v1`."""
+    path = request.url.path
+    message = f"Unknown path: {path}. The base URL of OpenAI's clients ends in /v1, MCP is at /mcp, the page at /moa."
+    return Problem(404, message, code="unknown_url").response(path, request.headers)
 
 
 async def _to_page(request: Request) -> Response:

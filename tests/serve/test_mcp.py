@@ -161,6 +161,18 @@ def test_messages_of_many_values_are_refused_before_they_are_validated(served, b
     assert answer.json()["error"]["code"] == -32600 and words in answer.json()["error"]["message"]
 
 
+def test_a_client_that_asks_for_missed_events_gets_a_new_stream(served):
+    headers = {**opened(served), "accept": "text/event-stream", "last-event-id": "5"}
+    with httpx.stream("GET", f"{served.url}/mcp", headers=headers) as answer:
+        assert answer.status_code == 200 and answer.headers["content-type"] == "text/event-stream"
+
+
+def test_the_address_with_a_slash_is_not_redirected(served):
+    """Clients do not follow the redirect of a POST, and its address would be http behind a proxy that ends TLS."""
+    accept = {"accept": "application/json, text/event-stream"}
+    assert httpx.post(f"{served.url}/mcp/", json=INITIALIZE, headers=accept).status_code == 200
+
+
 def test_a_session_that_was_never_opened_is_unknown(served, provider):
     call = {"name": "moa_answer", "arguments": {"question": "hi"}}
     message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}

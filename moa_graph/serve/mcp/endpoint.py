@@ -56,7 +56,9 @@ class McpEndpoint:
                 await _refusal(problem)(scope, receive, send)
                 return
             receive = _again(body, receive)
-        await self._manager.handle_request(scope, receive, send)
+        # No events are stored: a client that asks for missed ones gets a new stream. The package would answer with 500.
+        headers = [(name, value) for name, value in scope["headers"] if name != b"last-event-id"]
+        await self._manager.handle_request({**scope, "headers": headers}, receive, send)
 
 
 def _refusal(problem: Problem) -> JSONResponse:
