@@ -27,6 +27,7 @@ __all__ = [
     "checked_block",
     "context_of",
     "of_moa",
+    "stop_texts",
     "validate",
     "without_nulls",
     "wrong",
@@ -93,6 +94,12 @@ def wrong(place: str, reason: str) -> Problem:
 def without_nulls(body: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a request that are set: null means the same as absent."""
     return {name: value for name, value in body.items() if value is not None}
+
+
+def stop_texts(value: Any) -> Any:
+    """Return texts that end an answer as a list, without empty ones, which mean none and which providers refuse."""
+    texts = [value] if isinstance(value, str) else value
+    return [text for text in texts if text != ""] if isinstance(texts, list) else texts
 
 
 def context_of(extras: Mapping[str, Any], *, stream: bool, bound: dict[str, Any]) -> BoundContext:

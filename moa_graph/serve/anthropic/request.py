@@ -16,7 +16,17 @@ from pydantic import Field
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.serve.anthropic.response import MessageEncoder
 from moa_graph.serve.endpoint import RunRequest
-from moa_graph.serve.fields import Count, Object, ToolName, TopP, checked_block, validate, without_nulls, wrong
+from moa_graph.serve.fields import (
+    Count,
+    Object,
+    ToolName,
+    TopP,
+    checked_block,
+    stop_texts,
+    validate,
+    without_nulls,
+    wrong,
+)
 from moa_graph.serve.problems import Problem
 from moa_graph.state.value_text import given
 
@@ -77,6 +87,8 @@ class MessagesRequest:
             Problem: 400, naming the field.
         """
         fields = without_nulls(body)
+        if "stop_sequences" in fields:
+            fields["stop_sequences"] = stop_texts(fields["stop_sequences"])
         validate(_Body, fields)
         names = {"temperature": "temperature", "top_p": "top_p", "max_tokens": "max_tokens", "stop_sequences": "stop"}
         bound = {ours: fields[name] for name, ours in names.items() if fields.get(name) not in (None, [])}
@@ -100,7 +112,8 @@ class MessagesRequest:
 
 
 def _tools(offered: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    tools = []
+    """Return the tools as functions. Many providers refuse several tools with one name: the first counts."""
+    tools: dict[str, dict[str, Any]] = {}
     for place, tool in enumerate(offered):
         if tool.get("type", "custom") != "custom" and "input_schema" not in tool:
             continue  # a server tool, which the model is free not to use
@@ -109,8 +122,9 @@ def _tools(offered: list[dict[str, Any]]) -> list[dict[str, Any]]:
         except Problem as exc:
             raise Problem(400, f"tools[{place}].{exc}", param="tools") from None
         function = {"name": tool["name"], "parameters": tool["input_schema"]}
-        tools.append({"type": "function", "function": {**function, "description": tool.get("description") or ""}})
-    return tools
+        function["description"] = tool.get("description") or ""
+        tools.setdefault(tool["name"], {"type": "function", "function": function})
+    return list(tools.values())
 
 
 def _choice(choice: Mapping[str, Any], tools: list[dict[str, Any]]) -> dict[str, Any]:

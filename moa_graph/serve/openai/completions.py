@@ -12,7 +12,7 @@ from pydantic import Field
 from moa_graph.graph.follow import RunResult
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.serve.endpoint import RunRequest
-from moa_graph.serve.fields import Count, Object, Penalty, Seed, Temperature, TopP, validate, without_nulls
+from moa_graph.serve.fields import Count, Object, Penalty, Seed, Temperature, TopP, stop_texts, validate, without_nulls
 from moa_graph.serve.openai.response import data_event, extra, finish_reason, usage
 from moa_graph.serve.problems import Problem
 
@@ -54,8 +54,8 @@ class CompletionRequest:
             Problem: 400, naming the field.
         """
         fields = without_nulls(body)
-        if isinstance(fields.get("stop"), str):
-            fields["stop"] = [fields["stop"]]
+        if "stop" in fields:
+            fields["stop"] = stop_texts(fields["stop"])
         prompt = fields.get("prompt")
         if isinstance(prompt, list) and len(prompt) == 1 and isinstance(prompt[0], str):
             fields["prompt"] = prompt[0]

@@ -6,7 +6,6 @@ all drafts are paid for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
@@ -23,16 +22,18 @@ from moa_graph.serve.fields import (
     Seed,
     Temperature,
     Text,
-    ToolName,
     TopP,
+    stop_texts,
     validate,
     without_nulls,
 )
 from moa_graph.serve.openai.response import ChatEncoder
+from moa_graph.serve.openai.responses.request import ResponsesRequest
+from moa_graph.serve.openai.tools import OfferedTools, tool_options
 from moa_graph.serve.problems import Problem
 from moa_graph.state.value_text import given
 
-__all__ = ["ChatRequest", "Tool"]
+__all__ = ["ChatRequest"]
 
 _TO_AGGREGATOR = (
     "temperature",
@@ -50,18 +51,8 @@ _TO_AGGREGATOR = (
 _OF_MESSAGE = ("role", "content", "name", "tool_calls", "tool_call_id", "refusal", "audio", "function_call", *REASONING)
 """Fields of a message. Others are ignored: an `id`, for example, by which LangGraph replaces an earlier message."""
 
-
-class _Function(Object):
-    name: ToolName
-    description: str | None = None
-    parameters: dict[str, Any] | None = None
-
-
-class Tool(Object):
-    """A function that the aggregator may call."""
-
-    type: Literal["function"]
-    function: _Function
+_MAY_BE_EMPTY = ("assistant", "tool", "function")
+"""Roles of messages without `content`: clients in Go leave an empty text out."""
 
 
 class _Schema(Object):
@@ -98,7 +89,7 @@ class _Body(Object):
     presence_penalty: Penalty = 0
     frequency_penalty: Penalty = 0
     reasoning_effort: str = ""
-    tools: list[Tool] = Field(default_factory=list)
+    tools: list[Any] = Field(default_factory=list)
     tool_choice: str | dict[str, Any] = "auto"
     parallel_tool_calls: bool = True
     response_format: _Format | None = None
@@ -111,6 +102,7 @@ class ChatRequest:
 
     run: RunRequest
     include_usage: bool
+    tools: OfferedTools
 
     @classmethod
     def parse(cls, body: dict[str, Any]) -> Self:
@@ -120,8 +112,12 @@ class ChatRequest:
             Problem: 400, naming the field.
         """
         fields = without_nulls(body)
-        if isinstance(fields.get("stop"), str):
-            fields["stop"] = [fields["stop"]]
+        if "input" in fields and "messages" not in fields:
+            # Cursor sends requests of the Responses API here, and reads chat completions.
+            sent = ResponsesRequest.parse(body)
+            return cls(sent.run, _include_usage(fields), sent.tools)
+        if "stop" in fields:
+            fields["stop"] = stop_texts(fields["stop"])
         validate(_Body, fields)
         if fields.get("n", 1) != 1:
             raise Problem(400, "n: must be 1, because a mixture gives one answer.", param="n")
@@ -136,15 +132,23 @@ class ChatRequest:
             bound["max_tokens"] = fields["max_completion_tokens"]
         if (form := bound.get("response_format")) and form.get("json_schema"):
             bound["response_format"] = {**form, "json_schema": without_nulls(form["json_schema"])}
-        bound |= _tools(fields)
+        tools = OfferedTools()
+        tools.add(fields.get("tools", []), "tools")
+        bound |= tool_options(fields, tools.functions)
         messages = [_message(message, f"messages[{n}]") for n, message in enumerate(fields["messages"])]
         run = RunRequest.of(fields, messages, bound)
-        return cls(run, bool(fields.get("stream_options", {}).get("include_usage")))
+        return cls(run, _include_usage(fields), tools)
 
     def encoder(self, mixture: Mixture) -> ChatEncoder:
         """Return the encoder of the answer."""
         run = self.run
-        return ChatEncoder(run.model, mixture.hash, include_usage=self.include_usage, drafts=run.drafts)
+        usage = self.include_usage
+        return ChatEncoder(run.model, mixture.hash, tools=self.tools, include_usage=usage, drafts=run.drafts)
+
+
+def _include_usage(fields: dict[str, Any]) -> bool:
+    options = fields.get("stream_options")
+    return isinstance(options, dict) and bool(options.get("include_usage"))
 
 
 def _message(message: Any, place: str) -> dict[str, Any]:
@@ -157,6 +161,8 @@ def _message(message: Any, place: str) -> dict[str, Any]:
         reason = f"expected a message with role and content, got {given(message)}"
         raise Problem(400, f"{place}: {reason}.", param="messages")
     known: dict[str, Any] = {name: message[name] for name in _OF_MESSAGE if name in message}
+    if known.get("role") in _MAY_BE_EMPTY:
+        known.setdefault("content", None)
     calls = known.get("tool_calls")
     if not calls:
         return known
@@ -167,44 +173,3 @@ def _message(message: Any, place: str) -> dict[str, Any]:
     }
     kept = {name: known[name] for name in REASONING if known.get(name)} | ({EXTRAS: extras} if extras else {})
     return {**known, **({"additional_kwargs": kept} if kept else {})}
-
-
-def _tools(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of the aggregator's call about tools.
-
-    Raises:
-        Problem: 400; the choice is not a tool of the request.
-    """
-    tools, choice = fields.get("tools", []), fields.get("tool_choice", "auto")
-    if isinstance(choice, Mapping) and choice.get("type") == "allowed_tools":
-        tools, choice = _allowed(tools, choice.get("allowed_tools"))
-    names = [tool["function"]["name"] for tool in tools]
-    if isinstance(choice, str):
-        fits = choice in ("none", "auto", "required")
-    else:
-        function = choice.get("function") if choice.get("type") == "function" else None
-        fits = isinstance(function, Mapping) and function.get("name") in names
-    if not fits:
-        raise Problem(400, "tool_choice: must be none, auto, required, or a function of `tools`.", param="tool_choice")
-    if not tools:
-        if choice == "required":
-            raise Problem(400, "tool_choice: required needs at least one function in `tools`.", param="tool_choice")
-        return {}
-    set_ = {"tool_choice": choice} if "tool_choice" in fields else {}
-    parallel = {"parallel_tool_calls": fields["parallel_tool_calls"]} if "parallel_tool_calls" in fields else {}
-    return {"tools": [{**tool, "function": without_nulls(tool["function"])} for tool in tools], **set_, **parallel}
-
-
-def _allowed(tools: list[dict[str, Any]], allowed: Any) -> tuple[list[dict[str, Any]], Any]:
-    """Return the tools that `allowed_tools` names, and its mode: only OpenAI has this choice.
-
-    Raises:
-        Problem: 400; it has no list of tools, or another mode than auto and required.
-    """
-    listed = allowed.get("tools") if isinstance(allowed, Mapping) else None
-    if not isinstance(listed, list) or allowed.get("mode") not in ("auto", "required"):
-        reason = f"expected a mode (auto or required) and a list of tools, got {given(allowed)}"
-        raise Problem(400, f"tool_choice.allowed_tools: {reason}.", param="tool_choice")
-    functions = [tool.get("function") for tool in listed if isinstance(tool, Mapping)]
-    names = [function.get("name") for function in functions if isinstance(function, Mapping)]
-    return [tool for tool in tools if tool["function"]["name"] in names], allowed["mode"]

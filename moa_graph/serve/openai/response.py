@@ -11,11 +11,12 @@ from moa_graph.graph.follow import RunResult
 from moa_graph.models.reply.reasoning import reasoning_in
 from moa_graph.models.reply.reply import EXTRAS
 from moa_graph.serve.bodies import json_bytes
+from moa_graph.serve.openai.tools import OfferedTools, custom_input
 from moa_graph.serve.problems import Problem
 from moa_graph.serve.runs import truncated
 from moa_graph.state import Usage
 
-__all__ = ["ChatEncoder", "data_event", "extra", "tool_calls", "usage"]
+__all__ = ["ChatEncoder", "data_event", "extra", "usage"]
 
 
 def usage(total: Usage) -> dict[str, Any]:
@@ -36,18 +37,23 @@ def finish_reason(result: RunResult) -> str:
     return "length" if truncated(result) else "stop"
 
 
-def tool_calls(result: RunResult) -> list[dict[str, Any]]:
+def _tool_calls(result: RunResult, tools: OfferedTools) -> list[dict[str, Any]]:
     """Return the aggregator's tool calls in OpenAI's form, with the fields that its provider needs back unchanged."""
     extras = result.message.additional_kwargs.get(EXTRAS) or {}
     return [
         {
             "id": call["id"],
-            "type": "function",
-            "function": {"name": call["name"], "arguments": json.dumps(call["args"], ensure_ascii=False)},
+            **_called(call["name"], call["args"], tools),
             **({"extra_content": extras[call["id"]]} if call["id"] in extras else {}),
         }
         for call in result.message.tool_calls
     ]
+
+
+def _called(name: str, arguments: dict[str, Any], tools: OfferedTools) -> dict[str, Any]:
+    if tools.origin(name).kind == "custom":
+        return {"type": "custom", "custom": {"name": name, "input": custom_input(arguments)}}
+    return {"type": "function", "function": {"name": name, "arguments": json.dumps(arguments, ensure_ascii=False)}}
 
 
 def extra(result: RunResult, *, drafts: bool) -> dict[str, Any]:
@@ -62,12 +68,21 @@ class ChatEncoder:
     Args:
         model: The mixture's name in the request.
         mixture_hash: The mixture's hash, sent as `system_fingerprint`.
+        tools: The request's tools.
         include_usage: Whether to send the usage at a stream's end.
         drafts: Whether to send the drafts with the answer.
     """
 
-    def __init__(self, model: str, mixture_hash: str, *, include_usage: bool = False, drafts: bool = False) -> None:
-        self._include_usage, self._drafts = include_usage, drafts
+    def __init__(
+        self,
+        model: str,
+        mixture_hash: str,
+        *,
+        tools: OfferedTools | None = None,
+        include_usage: bool = False,
+        drafts: bool = False,
+    ) -> None:
+        self._tools, self._include_usage, self._drafts = tools or OfferedTools(), include_usage, drafts
         self._base = {
             "id": f"chatcmpl-{uuid.uuid4().hex}",
             "created": int(time.time()),
@@ -77,7 +92,7 @@ class ChatEncoder:
 
     def whole(self, result: RunResult) -> dict[str, Any]:
         """Return the body of an answer that is not streamed."""
-        calls = tool_calls(result)
+        calls = _tool_calls(result, self._tools)
         message: dict[str, Any] = {"role": "assistant", "content": str(result.message.text) or None, "refusal": None}
         if calls:
             message |= {"tool_calls": calls, **reasoning_in(result.message)}
@@ -100,7 +115,7 @@ class ChatEncoder:
         parts = []
         if not said and (text := str(result.message.text)):
             parts.append(self.text(text))
-        if calls := tool_calls(result):
+        if calls := _tool_calls(result, self._tools):
             pieces = [{"index": n, **call} for n, call in enumerate(calls)]
             parts.append(self._chunk({"tool_calls": pieces, **reasoning_in(result.message)}))
         parts.append(self._chunk({}, finish_reason(result), moa=extra(result, drafts=self._drafts)))

@@ -7,29 +7,42 @@ content belongs to the model that wrote it. Items of hosted tools become a short
 from __future__ import annotations
 
 import json
+import mimetypes
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from moa_graph.serve.fields import checked_block, wrong
+from moa_graph.serve.openai.tools import SEARCH, OfferedTools, function_name
 from moa_graph.state.value_text import given
 
 __all__ = ["chat_messages"]
 
-_CALLS = {"function_call": "arguments", "custom_tool_call": "input"}
+_CALLS = {"function_call": "arguments", "custom_tool_call": "input", "tool_search_call": "arguments"}
 _RESULTS = ("function_call_output", "custom_tool_call_output")
-_IGNORED = ("reasoning", "compaction", "compaction_summary", "compaction_trigger", "configuration_update")
-_HOSTED = ("mcp_list_tools", "mcp_approval_request", "mcp_approval_response", "additional_tools", "program")
+_LOADED = ("tool_search_output", "additional_tools")
+"""Items with further tools."""
+_IGNORED = (
+    "reasoning",
+    "compaction",
+    "compaction_summary",
+    "compaction_trigger",
+    "configuration_update",
+    "context_compaction",
+    "additional_tools",
+)
+_HOSTED = ("mcp_list_tools", "mcp_approval_request", "mcp_approval_response", "program")
 _HOSTED_ENDINGS = ("_call", "_call_output", "_output")
 """Items of hosted tools, beside those in `_HOSTED`."""
 _ROLES = ("user", "assistant", "system", "developer")
 
 
-def chat_messages(source: str | list[Any], instructions: str) -> list[dict[str, Any]]:
+def chat_messages(source: str | list[Any], instructions: str, tools: OfferedTools) -> list[dict[str, Any]]:
     """Return the conversation as chat messages.
 
     Args:
         source: The field `input`: text, or a list of input items.
         instructions: The system prompt; empty for none.
+        tools: The request's tools. Those that the input loads are added.
 
     Raises:
         Problem: 400, naming the item.
@@ -38,20 +51,27 @@ def chat_messages(source: str | list[Any], instructions: str) -> list[dict[str, 
     if isinstance(source, str):
         return [*messages, {"role": "user", "content": source}]
     for place, item in enumerate(source):
-        _add(messages, item, f"input[{place}]")
+        _add(messages, item, f"input[{place}]", tools)
     return messages
 
 
-def _add(messages: list[dict[str, Any]], item: Any, place: str) -> None:
+def _add(messages: list[dict[str, Any]], item: Any, place: str, tools: OfferedTools) -> None:
     if not isinstance(item, Mapping):
         raise wrong(place, f"expected an object, got {given(item)}")
     kind = item.get("type") or "message"
     if not isinstance(kind, str):
         raise wrong(f"{place}.type", f"expected text, got {given(kind)}")
-    if kind == "message":
-        messages.append({"role": _role(item, place), "content": _content(item.get("content"), f"{place}.content")})
-    elif kind in _CALLS:
+    loaded = _load(item, kind, place, tools)
+    # A search of the client's own has a call's id; one of OpenAI's servers has none.
+    called = item.get("call_id") or not kind.startswith(SEARCH)
+    if kind in ("message", "agent_message"):  # the latter is what an agent of Codex writes to another one
+        role = _role(item, place) if kind == "message" else "user"
+        messages.append({"role": role, "content": _content(item.get("content"), f"{place}.content")})
+    elif kind in _CALLS and called:
         _assistant(messages).setdefault("tool_calls", []).append(_call(item, kind, place))
+    elif kind == "tool_search_output" and called:
+        text = f"Tools that can be called now: {', '.join(loaded) or 'none'}."
+        messages.append({"role": "tool", "tool_call_id": _text(item, "call_id", place), "content": text})
     elif kind in _RESULTS:
         call_id = _text(item, "call_id", place)
         messages.append(
@@ -65,6 +85,17 @@ def _add(messages: list[dict[str, Any]], item: Any, place: str) -> None:
         _assistant(messages)["content"] += f"[{kind}]"
     elif kind not in _IGNORED:
         raise wrong(f"{place}.type", f"{given(kind)} is not supported")
+
+
+def _load(item: Mapping[str, Any], kind: str, place: str, tools: OfferedTools) -> list[str]:
+    """Add the tools that an item loads to `tools`, and return the names of their functions."""
+    given_tools = item.get("tools") if kind in _LOADED else None
+    if not isinstance(given_tools, list):
+        return []
+    found = OfferedTools(hosted=True)
+    for each in (found, tools):
+        each.add(given_tools, f"{place}.tools")
+    return list(found.origins)
 
 
 def _role(item: Mapping[str, Any], place: str) -> str:
@@ -86,7 +117,8 @@ def _call(item: Mapping[str, Any], kind: str, place: str) -> dict[str, Any]:
     arguments = value if isinstance(value, str) else json.dumps(value if value is not None else {})
     if kind == "custom_tool_call":
         arguments = json.dumps({"input": arguments}, ensure_ascii=False)
-    function = {"name": _text(item, "name", place), "arguments": arguments}
+    name = SEARCH if kind == "tool_search_call" else function_name(_text(item, "name", place), item.get("namespace"))
+    function = {"name": name, "arguments": arguments}
     return {"id": _text(item, "call_id", place), "type": "function", "function": function}
 
 
@@ -121,8 +153,9 @@ def _block(part: Any, place: str) -> dict[str, Any]:
         raise wrong(f"{place}.file_id", "this server stores nothing: send the file's data or its URL")
     if kind in ("input_text", "output_text", "text"):
         block = {"type": "text", "text": part.get("text")}
-    elif kind == "refusal":
-        block = {"type": "text", "text": part.get("refusal")}
+    elif kind in ("refusal", "encrypted_content"):
+        # Codex marks arguments that OpenAI's servers encrypt. Here they are plain text.
+        block = {"type": "text", "text": part.get(kind)}
     elif kind == "input_image":
         detail = {"detail": part["detail"]} if part.get("detail") else {}
         block = {"type": "image_url", "image_url": {"url": part.get("image_url"), **detail}}
@@ -139,10 +172,15 @@ def _file(part: Mapping[str, Any], place: str) -> dict[str, Any]:
     data, url, name = part.get("file_data"), part.get("file_url"), part.get("filename")
     if isinstance(data, str) and data:
         head, comma, base64 = data.partition(",")
-        mime = head.removeprefix("data:").partition(";")[0] if comma else "application/pdf"
+        mime = head.removeprefix("data:").partition(";")[0] if comma else _kind_of_file(name)
         block = {"type": "file", "base64": base64 if comma else data, "mime_type": mime}
     elif isinstance(url, str) and url:
-        block = {"type": "file", "url": url, "mime_type": "application/pdf"}
+        block = {"type": "file", "url": url, "mime_type": _kind_of_file(name or url.partition("?")[0])}
     else:
         raise wrong(place, "an input_file needs file_data or file_url")
     return {**block, **({"filename": str(name)} if name else {})}
+
+
+def _kind_of_file(name: Any) -> str:
+    """Return the media type that a file's name shows; PDF if it shows none."""
+    return mimetypes.guess_type(str(name))[0] or "application/pdf"

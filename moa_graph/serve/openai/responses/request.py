@@ -14,12 +14,11 @@ from pydantic import Field, model_validator
 
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.serve.endpoint import RunRequest
-from moa_graph.serve.fields import Count, Object, Temperature, Text, ToolName, TopP, validate, without_nulls
-from moa_graph.serve.openai.request import Tool
+from moa_graph.serve.fields import Count, Object, Temperature, Text, TopP, validate, without_nulls
 from moa_graph.serve.openai.responses.items import chat_messages
 from moa_graph.serve.openai.responses.response import ResponseEncoder
+from moa_graph.serve.openai.tools import OfferedTools, tool_options
 from moa_graph.serve.problems import Problem
-from moa_graph.state.value_text import given as shown
 
 __all__ = ["ResponsesRequest"]
 
@@ -59,7 +58,7 @@ class _Body(Object):
     temperature: Temperature = 1
     top_p: TopP = 1
     max_output_tokens: Count = 1
-    tools: list[dict[str, Any]] = Field(default_factory=list)
+    tools: list[Any] = Field(default_factory=list)
     tool_choice: str | dict[str, Any] = "auto"
     parallel_tool_calls: bool = True
     text: _Text = Field(default_factory=_Text)
@@ -69,13 +68,6 @@ class _Body(Object):
     background: bool = False
     previous_response_id: str = ""
     moa: dict[str, Any] = Field(default_factory=dict)
-
-
-class _FunctionTool(Object):
-    name: ToolName
-    description: str | None = None
-    parameters: dict[str, Any] | None = None
-    strict: bool | None = None
 
 
 _STORED = {
@@ -96,12 +88,12 @@ class ResponsesRequest:
     Attributes:
         run: The requested run.
         fields: The request's fields, which the response repeats.
-        custom: The names of custom tools, whose calls hold plain text.
+        tools: The tools of the request, and those that its input loads.
     """
 
     run: RunRequest
     fields: dict[str, Any]
-    custom: frozenset[str]
+    tools: OfferedTools
 
     @classmethod
     def parse(cls, body: dict[str, Any]) -> Self:
@@ -118,14 +110,16 @@ class ResponsesRequest:
         if fields.get("top_logprobs") or _LOGPROBS in fields.get("include", ()):
             name = "top_logprobs" if fields.get("top_logprobs") else "include"
             raise Problem(400, f"{name}: a mixture's answer has no log probabilities.", param=name)
-        tools, custom = _tools(fields.get("tools", []))
-        bound = {**_sampling(fields), **_format(fields.get("text", {}).get("format")), **_choice(fields, tools)}
-        messages = chat_messages(fields["input"], fields.get("instructions", ""))
-        return cls(RunRequest.of(fields, messages, bound, field="input"), fields, custom)
+        tools = OfferedTools(hosted=True)
+        tools.add(fields.get("tools", []), "tools")
+        messages = chat_messages(fields["input"], fields.get("instructions", ""), tools)
+        form = _format(fields.get("text", {}).get("format"))
+        bound = {**_sampling(fields), **form, **tool_options(fields, tools.functions, mode="auto")}
+        return cls(RunRequest.of(fields, messages, bound, field="input"), fields, tools)
 
     def encoder(self, mixture: Mixture) -> ResponseEncoder:
         """Return the encoder of the answer."""
-        return ResponseEncoder(self.fields, self.custom, drafts=self.run.drafts)
+        return ResponseEncoder(self.fields, self.tools, drafts=self.run.drafts)
 
 
 def _sampling(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -143,61 +137,3 @@ def _format(given: Mapping[str, Any] | None) -> dict[str, Any]:
         return {"response_format": {"type": given["type"]}}
     schema = {name: value for name, value in given.items() if name != "type" and value is not None}
     return {"response_format": {"type": "json_schema", "json_schema": schema}}
-
-
-def _tools(given: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], frozenset[str]]:
-    """Return the tools in the form of chat completions, and the names of the custom ones.
-
-    A custom tool takes plain text: it is offered as a function with one text argument, `input`.
-    """
-    tools, custom = [], set()
-    for place, tool in enumerate(given):
-        kind = tool.get("type")
-        if kind not in ("function", "custom"):
-            continue
-        try:
-            validate(_FunctionTool, without_nulls(tool))
-        except Problem as wrong:
-            raise Problem(400, f"tools[{place}].{wrong}", param="tools") from None
-        parameters = tool.get("parameters") or {"type": "object", "properties": {}}
-        if kind == "custom":
-            custom.add(tool["name"])
-            parameters = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
-        function = {"name": tool["name"], "description": _description(tool), "parameters": parameters}
-        strict = {"strict": tool["strict"]} if kind == "function" and tool.get("strict") is not None else {}
-        made = {"type": "function", "function": {**function, **strict}}
-        validate(Tool, made)
-        tools.append(made)
-    return tools, frozenset(custom)
-
-
-def _description(tool: Mapping[str, Any]) -> str:
-    """Return the tool's description, with the grammar of a custom tool that has one."""
-    form = tool.get("format") or {}
-    grammar = form.get("definition") if isinstance(form, Mapping) else None
-    return "\n\n".join(str(part) for part in (tool.get("description"), grammar) if part)
-
-
-def _choice(fields: Mapping[str, Any], tools: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the options of the aggregator's call about tools."""
-    choice = fields.get("tool_choice", "auto")
-    if isinstance(choice, Mapping) and choice.get("type") == "allowed_tools":
-        listed = choice.get("tools")
-        if not isinstance(listed, list) or not all(isinstance(tool, Mapping) for tool in listed):
-            reason = f"expected a list of tools, got {shown(listed)}"
-            raise Problem(400, f"tool_choice.tools: {reason}.", param="tool_choice")
-        names = [tool.get("name") for tool in listed]
-        tools, choice = [tool for tool in tools if tool["function"]["name"] in names], choice.get("mode", "auto")
-    if isinstance(choice, Mapping):
-        name = choice.get("name")
-        if name not in [tool["function"]["name"] for tool in tools]:
-            raise Problem(400, "tool_choice: must be the name of a function in `tools`.", param="tool_choice")
-        choice = {"type": "function", "function": {"name": name}}
-    elif choice not in ("none", "auto", "required"):
-        raise Problem(400, "tool_choice: must be none, auto, required, or a function of `tools`.", param="tool_choice")
-    if not tools:
-        if choice == "required":
-            raise Problem(400, "tool_choice: required needs at least one function in `tools`.", param="tool_choice")
-        return {}
-    parallel = {"parallel_tool_calls": fields["parallel_tool_calls"]} if "parallel_tool_calls" in fields else {}
-    return {"tools": tools, "tool_choice": choice, **parallel}

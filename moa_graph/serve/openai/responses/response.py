@@ -10,6 +10,7 @@ from typing import Any
 
 from moa_graph.graph.follow import RunResult
 from moa_graph.serve.openai.response import data_event, extra
+from moa_graph.serve.openai.tools import SEARCH, OfferedTools, custom_input
 from moa_graph.serve.problems import Problem
 from moa_graph.serve.runs import truncated
 from moa_graph.state import Usage
@@ -31,18 +32,21 @@ _DEFAULTS: dict[str, Any] = {
 }
 """The fields of a request that a response repeats, with their defaults."""
 
+_STREAMED = {"function_call": "arguments", "custom_tool_call": "input"}
+"""The text of an item that events of its own carry."""
+
 
 class ResponseEncoder:
     """Writes one response.
 
     Args:
         fields: The request's fields.
-        custom: The names of custom tools.
+        tools: The request's tools.
         drafts: Whether to send the drafts with the answer.
     """
 
-    def __init__(self, fields: Mapping[str, Any], custom: frozenset[str], *, drafts: bool = False) -> None:
-        self._custom, self._drafts = custom, drafts
+    def __init__(self, fields: Mapping[str, Any], tools: OfferedTools, *, drafts: bool = False) -> None:
+        self._tools, self._drafts = tools, drafts
         self._sequence = 0
         self._message_id = f"msg_{uuid.uuid4().hex}"
         self._said: list[str] = []
@@ -129,33 +133,26 @@ class ResponseEncoder:
         }
 
     def _call(self, call: Mapping[str, Any]) -> dict[str, Any]:
-        head = {"status": "completed", "call_id": call["id"], "name": call["name"]}
-        if call["name"] in self._custom:
-            given = call["args"].get("input", "")
-            text = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
-            return {"id": f"ctc_{uuid.uuid4().hex}", "type": "custom_tool_call", **head, "input": text}
+        origin, unique = self._tools.origin(call["name"]), uuid.uuid4().hex
+        head = {"status": "completed", "call_id": call["id"]}
+        if origin.kind == SEARCH:
+            about = {"execution": "client", "arguments": call["args"]}
+            return {"id": f"tsc_{unique}", "type": "tool_search_call", **head, **about}
+        head |= {"name": origin.name, **({"namespace": origin.namespace} if origin.namespace else {})}
+        if origin.kind == "custom":
+            return {"id": f"ctc_{unique}", "type": "custom_tool_call", **head, "input": custom_input(call["args"])}
         arguments = json.dumps(call["args"], ensure_ascii=False)
-        return {"id": f"fc_{uuid.uuid4().hex}", "type": "function_call", **head, "arguments": arguments}
+        return {"id": f"fc_{unique}", "type": "function_call", **head, "arguments": arguments}
 
     def _call_events(self, place: int, item: dict[str, Any]) -> str:
-        field, kind = (
-            ("input", "custom_tool_call_input")
-            if item["type"] == "custom_tool_call"
-            else ("arguments", "function_call_arguments")
-        )
-        where = {"output_index": place, "item_id": item["id"]}
-        return "".join(
-            [
-                self._event(
-                    "response.output_item.added",
-                    output_index=place,
-                    item={**item, "status": "in_progress", field: ""},
-                ),
-                self._event(f"response.{kind}.delta", **where, delta=item[field]),
-                self._event(f"response.{kind}.done", **where, **{field: item[field]}, name=item["name"]),
-                self._event("response.output_item.done", output_index=place, item=item),
-            ]
-        )
+        where, name = {"output_index": place, "item_id": item["id"]}, _STREAMED.get(item["type"])
+        begun = {**item, "status": "in_progress", **({name: ""} if name else {})}
+        events = [self._event("response.output_item.added", output_index=place, item=begun)]
+        if name:
+            kind, whole = f"response.{item['type']}_{name}", item[name]
+            events.append(self._event(f"{kind}.delta", **where, delta=whole))
+            events.append(self._event(f"{kind}.done", **where, **{name: whole}, name=item["name"]))
+        return "".join([*events, self._event("response.output_item.done", output_index=place, item=item)])
 
     def _part(self, kind: str, **fields: Any) -> str:
         return self._event(kind, item_id=self._message_id, output_index=0, content_index=0, **fields)

@@ -1,0 +1,90 @@
+"""What clients send that is odd but legal, and what they need in an answer."""
+
+import base64
+import json
+
+import pytest
+
+from moa_graph.serve.access import Policy
+from tests.serve.test_guard import status as answered
+from tests.serve.test_openai_errors import ASK, post
+from tests.serving import Served, mixture
+
+CALL = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+
+
+@pytest.mark.parametrize(
+    "turns",
+    [
+        [{"role": "assistant", "tool_calls": [CALL]}, {"role": "tool", "tool_call_id": "c1"}],
+        [{"role": "assistant"}, *ASK],
+    ],
+)
+def test_clients_in_go_leave_an_empty_content_out(served, turns):
+    status, answer = post(served, {"model": "good", "messages": [*ASK, *turns]})
+    assert status == 200, answer
+
+
+def test_a_question_without_content_is_still_refused(served, provider):
+    status, answer = post(served, {"model": "good", "messages": [{"role": "user"}]})
+    assert status == 400 and "messages[0].content: missing" in answer["error"]["message"]
+    assert provider.requests() == []
+
+
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        ("/v1/chat/completions", {"messages": ASK, "stop": ["", "#"]}),
+        ("/v1/completions", {"prompt": "x", "stop": ["", "#"]}),
+        ("/v1/messages", {"messages": ASK, "max_tokens": 9, "stop_sequences": ["", "#"]}),
+    ],
+)
+@pytest.mark.parametrize("texts", [["", "#"], [""], ""])
+def test_an_empty_stop_text_is_none(served, provider, path, fields, texts):
+    """Providers refuse it, after the drafts are paid for."""
+    name = "stop_sequences" if "stop_sequences" in fields else "stop"
+    status, answer = post(served, {"model": "good", **fields, name: texts}, path=path)
+    assert status == 200, answer
+    assert provider.requests()[-1].json.get("stop") == (["#"] if len(texts) == 2 else None)
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses"])
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("originator", "status"), [("codex_exec", 400), ("Codex Desktop", 400), ("another", 424), (None, 424)]
+)
+def test_codex_which_repeats_every_other_status_gets_a_400(served, path, stream, originator, status):
+    body = {"model": "noagg", "input": "x", "messages": ASK, "stream": stream}
+    got, answer = post(served, body, path=path, headers={"originator": originator} if originator else {})
+    assert got == status and answer["error"]["code"] == "aggregation_failed" and answer["moa"]["drafts"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/chat/completions", "/models", "//v1/models", "/.well-known/oauth-authorization-server"]
+)
+def test_a_base_url_without_v1_is_told_what_is_missing(served, path):
+    status, answer = post(served, {"model": "good", "messages": ASK}, path=path)
+    assert status == 404 and answer["error"]["code"] == "unknown_url" and "ends in /v1" in answer["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("file", "kind"),
+    [
+        ({"filename": "notes.txt", "file_data": base64.b64encode(b"The sky is blue.").decode()}, "The sky is blue."),
+        ({"file_data": "JVBERi0xLjQKJSVFT0YK"}, "application/pdf"),
+    ],
+)
+def test_a_file_without_a_media_type_has_that_of_its_name(served, provider, file, kind):
+    content = [{"type": "input_text", "text": "What is it?"}, {"type": "input_file", **file}]
+    status, _ = post(served, {"model": "good", "input": [{"role": "user", "content": content}]}, path="/v1/responses")
+    assert status == 200 and kind in json.dumps(provider.requests()[-1].json["messages"])
+
+
+def test_pages_of_apps_may_be_allowed_by_their_origin(served, provider_server):
+    assert answered(served, Origin="file://")[0] == 403
+    good = {"good": mixture(provider_server, "one", aggregator="agg")}
+    policy = Policy.from_environment({"MOA_SERVE_ORIGINS": "file://, app://obsidian.md/, null"}.get)
+    with Served(good, policy) as server:
+        for origin in ("file://", "app://obsidian.md", "null"):
+            status, headers = answered(server, Origin=origin)
+            assert (status, headers["access-control-allow-origin"]) == (200, origin)
