@@ -15,7 +15,7 @@ from moa_graph.serve.fields import Object, ToolName, validate, without_nulls
 from moa_graph.serve.problems import Problem
 from moa_graph.state.value_text import given
 
-__all__ = ["SEARCH", "OfferedTools", "Origin", "custom_input", "function_name", "tool_options"]
+__all__ = ["SEARCH", "OfferedTools", "ToolOrigin", "custom_input", "function_name", "tool_options"]
 
 SEARCH = "tool_search"
 """The name of the function that stands for the client's own search for further tools."""
@@ -28,7 +28,7 @@ _TEXT = {"type": "object", "properties": {"input": {"type": "string"}}, "require
 """The parameters of a function that takes the plain text of a custom tool."""
 
 
-class Origin(NamedTuple):
+class ToolOrigin(NamedTuple):
     """How a client names a tool.
 
     Attributes:
@@ -63,7 +63,7 @@ class OfferedTools:
 
     hosted: bool = False
     functions: list[dict[str, Any]] = field(default_factory=list)
-    origins: dict[str, Origin] = field(default_factory=dict)
+    origins: dict[str, ToolOrigin] = field(default_factory=dict)
 
     def add(self, tools: Iterable[Any], place: str, namespace: str | None = None) -> None:
         """Add tools in the form of either API.
@@ -87,13 +87,13 @@ class OfferedTools:
         if kind in ("function", "custom"):
             about = self._described(tool, kind, place)
             whole = tool if kind == "function" and about is not tool else None
-            self._put(Origin(kind, about["name"], namespace), about, whole)
+            self._put(ToolOrigin(kind, about["name"], namespace), about, whole)
         elif not self.hosted:
             raise Problem(400, f'{place}.type: expected "function" or "custom", got {given(kind)}.', param="tools")
         elif kind == "namespace" and namespace is None:
             self._add_group(tool, place)
         elif kind == SEARCH and tool.get("execution") == "client":
-            self._put(Origin(SEARCH, SEARCH), tool)
+            self._put(ToolOrigin(SEARCH, SEARCH), tool)
 
     def _described(self, tool: Mapping[str, Any], kind: str, place: str) -> Mapping[str, Any]:
         """Return what describes a tool: the tool itself, or the object in it."""
@@ -121,7 +121,7 @@ class OfferedTools:
             first = self.functions[before]["function"]
             first["description"] = _joined(group.get("description"), first.get("description"))
 
-    def _put(self, origin: Origin, about: Mapping[str, Any], whole: Mapping[str, Any] | None = None) -> None:
+    def _put(self, origin: ToolOrigin, about: Mapping[str, Any], whole: Mapping[str, Any] | None = None) -> None:
         name = function_name(origin.name, origin.namespace)
         if name in self.origins:
             return
@@ -135,10 +135,10 @@ class OfferedTools:
         function = {"name": name, "description": _description(about), "parameters": parameters, **strict}
         self.functions.append({"type": "function", "function": function})
 
-    def origin(self, name: str) -> Origin:
+    def origin(self, name: str) -> ToolOrigin:
         """Return how the client names the tool that a model calls `name`. Some models leave a namespace out."""
         alike = [each for each in self.origins.values() if each.name == name]
-        return self.origins.get(name) or (alike[0] if len(alike) == 1 else Origin("function", name))
+        return self.origins.get(name) or (alike[0] if len(alike) == 1 else ToolOrigin("function", name))
 
 
 def function_name(name: str, namespace: Any = None) -> str:
