@@ -86,6 +86,9 @@ class Encoder(Protocol):
     def first(self) -> str:
         """Return the events that begin a stream."""
 
+    def waiting(self) -> str:
+        """Return an event for clients that take a stream of comments alone for a broken one; empty for none."""
+
     def text(self, piece: str) -> str:
         """Return the events for a piece of the answer's text."""
 
@@ -182,27 +185,37 @@ class Endpoint:
         headers: dict[str, str],
         recording: Recording,
     ) -> EventStream:
+        encoding = asyncio.Lock()
         return EventStream(
-            self._events(run, messages, encoder, recording),
+            self._events(run, messages, encoder, recording, encoding),
             heartbeat=self.heartbeat,
+            # An event that is being encoded has a number already, and is sent later.
+            waiting=lambda: "" if encoding.locked() else encoder.waiting(),
             headers=headers,
             opening=await off_loop(messages, encoder.first),
             failure=OnFailure(before=refused, after=lambda error: encoder.failed(problem(error))),
         )
 
     async def _events(
-        self, run: RunRequest, messages: list[AnyMessage], encoder: Encoder, recording: Recording
+        self,
+        run: RunRequest,
+        messages: list[AnyMessage],
+        encoder: Encoder,
+        recording: Recording,
+        encoding: asyncio.Lock,
     ) -> AsyncGenerator[str]:
         said = False
         parts = answer_parts(self.catalogue.graph(run.model), messages, run.context)
         with recording():
             async with contextlib.aclosing(parts):
                 async for part in parts:
-                    if isinstance(part, RunResult):
-                        yield await off_loop((messages, part), partial(encoder.last, part, said=said))
-                    else:
-                        said = True
-                        yield await off_loop(part, partial(encoder.text, part))
+                    async with encoding:
+                        if isinstance(part, RunResult):
+                            text = await off_loop((messages, part), partial(encoder.last, part, said=said))
+                        else:
+                            said = True
+                            text = await off_loop(part, partial(encoder.text, part))
+                    yield text
 
 
 def _of_attempt(run: RunRequest, attempt: Attempt) -> RunRequest:

@@ -89,6 +89,7 @@ class EventStream:
     Args:
         parts: The producer.
         heartbeat: Seconds of silence after which a comment is sent.
+        waiting: Returns events that are sent with the comment.
         headers: Further response headers.
         opening: Events that are sent before all parts.
         failure: What a client gets when `parts` raises. Without it the exception ends the connection.
@@ -99,11 +100,13 @@ class EventStream:
         parts: AsyncGenerator[str],
         *,
         heartbeat: float = HEARTBEAT,
+        waiting: Callable[[], str] = str,
         headers: Mapping[str, str] | None = None,
         opening: str = "",
         failure: OnFailure | None = None,
     ) -> None:
         self._parts, self._heartbeat, self._opening, self._failure = parts, heartbeat, opening, failure
+        self._waiting = waiting
         self._headers = [*_HEADERS, *((k.encode(), v.encode()) for k, v in (headers or {}).items())]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -164,7 +167,7 @@ class EventStream:
             async with asyncio.timeout(self._heartbeat):
                 first = await queue.get()
         except TimeoutError:
-            return ": still working\n\n"
+            return f": still working\n\n{self._waiting()}"
         # All waiting parts are sent in one write.
         parts = [first]
         while not queue.empty() and parts[-1] is not None:

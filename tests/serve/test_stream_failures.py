@@ -64,6 +64,26 @@ def test_a_failure_after_a_comment_is_an_event(served, path):
     assert "\n: still working" in text and "500 loopback says 500" in text
 
 
+@pytest.mark.parametrize(
+    ("path", "event"),
+    [("/v1/responses", "response.in_progress"), ("/v1/messages", "ping"), ("/v1/chat/completions", None)],
+)
+def test_a_stream_that_waits_has_events_for_clients_that_count_them(served, path, event):
+    """Codex ended a stream of comments after five minutes, and repeated it five times."""
+    status, _, text = streamed(served, path, "slow")
+    events = [block for block in text.split("\n\n") if block and not block.startswith(":")]
+    waited = [block for block in text.split(": still working\n\n")[1:] if block.startswith("event: ")]
+    if event is None:
+        assert status == 200 and not waited
+        return
+    assert status == 200 and waited and waited[0].startswith(f"event: {event}\n")
+    data = [json.loads(block.partition("\ndata: ")[2]) for block in events]
+    if path == "/v1/responses":
+        assert [each["sequence_number"] for each in data] == list(range(len(data)))
+        assert {each["response"]["id"] for each in data if "response" in each} == {data[0]["response"]["id"]}
+        assert data[-1]["type"] == "response.completed"
+
+
 def test_the_sdks_raise_the_status_and_do_not_ask_again(patient, provider):
     client = openai.OpenAI(base_url=f"{patient.url}/v1", api_key="none", max_retries=2)
     for ask in (

@@ -53,6 +53,10 @@ class MessageEncoder:
         }
         return _event("message_start", message=message)
 
+    def waiting(self) -> str:
+        """Return the event by which Anthropic's API shows that it is working."""
+        return _event("ping")
+
     def text(self, piece: str) -> str:
         """Return the events for a piece of text; the first opens the block."""
         opening = ""

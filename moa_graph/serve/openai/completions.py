@@ -98,6 +98,10 @@ class _Encoder:
         """Return nothing: a text completion has no opening event."""
         return ""
 
+    def waiting(self) -> str:
+        """Return nothing: clients of this API wait as long as bytes arrive."""
+        return ""
+
     def text(self, piece: str) -> str:
         """Return the event for a piece of text."""
         return self._event([_choice(piece, None)])

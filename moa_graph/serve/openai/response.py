@@ -106,6 +106,10 @@ class ChatEncoder:
         """Return the event that begins a stream."""
         return self._chunk({"role": "assistant", "content": ""})
 
+    def waiting(self) -> str:
+        """Return nothing: clients of this API wait as long as bytes arrive."""
+        return ""
+
     def text(self, piece: str) -> str:
         """Return the event for a piece of text."""
         return self._chunk({"content": piece})

@@ -32,6 +32,9 @@ _DEFAULTS: dict[str, Any] = {
 }
 """The fields of a request that a response repeats, with their defaults."""
 
+_LONG: dict[str, Any] = {"instructions": None, "tools": []}
+"""Fields that a repeated event does not repeat."""
+
 _STREAMED = {"function_call": "arguments", "custom_tool_call": "input"}
 """The text of an item that events of its own carry."""
 
@@ -81,6 +84,10 @@ class ResponseEncoder:
         """Return the events that begin a stream."""
         begun = self._unfinished("in_progress")
         return self._event("response.created", response=begun) + self._event("response.in_progress", response=begun)
+
+    def waiting(self) -> str:
+        """Return an event that says nothing new. Codex ends and repeats a stream without events for five minutes."""
+        return self._event("response.in_progress", response={**self._unfinished("in_progress"), **_LONG})
 
     def text(self, piece: str) -> str:
         """Return the events for a piece of text; the first opens the message."""
