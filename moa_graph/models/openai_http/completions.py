@@ -24,6 +24,8 @@ from moa_graph.models.reply.reply import IN_THREAD, is_long
 
 _GATEWAY: Final = "X-LangSmith-Gateway-Metadata"
 """A header that LangChain reads into a reply's metadata."""
+_FEW: Final = 16
+"""Choices whose messages are made on the event loop. Some servers send a thousand, whatever was asked for."""
 
 
 class ShortReply(Exception):
@@ -54,6 +56,11 @@ class _Plain(NamedTuple):
     data: dict[str, Any]
     headers: Mapping[str, str]
     size: int
+
+    @property
+    def short(self) -> bool:
+        """Whether its messages are made in less time than a thread takes."""
+        return self.size <= IN_THREAD and len(self.data["choices"]) <= _FEW and _GATEWAY not in self.headers
 
     def parse(self) -> dict[str, Any]:
         """Return the reply, as the SDK's raw replies do."""
@@ -86,7 +93,7 @@ class Completions:
     async def _raise_short(self, **payload: Any) -> Any:
         """Return what `_raw` does, but raise a short reply as `ShortReply`."""
         raw = await self._raw(**payload)
-        if isinstance(raw, _Plain) and raw.size <= IN_THREAD and _GATEWAY not in raw.headers:
+        if isinstance(raw, _Plain) and raw.short:
             raise ShortReply(raw.data, raw.headers)
         return raw
 
