@@ -9,17 +9,15 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
-import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple
 
 from moa_graph.batch.in_order import in_order
+from moa_graph.batch.part_file import written
 from moa_graph.batch.questions import WHOLE, BadLine, Question, Shard, count, read, require_lines
 from moa_graph.batch.results import BatchResult, Graph, answered, failed
-from moa_graph.costs.file_lock import try_lock
 from moa_graph.costs.ledger import Ledger
 from moa_graph.costs.spending_cap import SpendingCap
 from moa_graph.errors import BudgetError, ConfigError, InputError, ServerError
@@ -132,18 +130,15 @@ class Batch:
                 message = f"{part.name}: {exc.strerror}. Finished results are in the ledger. Free space and run again."
                 raise ConfigError(message) from exc
             raise
-        part.replace(self.target)
         return self.totals
 
     async def _write(self, part: Path) -> None:
-        with _locked(part) as out:
+        with written(part, self.target) as out:
             if self.max_cost is not None:
                 await self._recall()
             async with in_order(read(self.source, self.shard), self._work, concurrency=self.concurrency) as receipts:
                 async for receipt in receipts:
                     out.write(await self._line(receipt) + "\n")
-            out.flush()
-            os.fsync(out.fileno())
 
     async def _recall(self) -> None:
         """Count the results of earlier runs, anywhere in the file, and what failed, before anything more is spent."""
@@ -254,33 +249,3 @@ def require_target(target: Path) -> None:
     """
     if (target.exists() and not target.is_file()) or target.absolute().parent == Path("/dev"):
         raise InputError(f"{target}: a folder or not a regular file. Choose another output; - is standard output.")
-
-
-def _locked(part: Path) -> TextIO:
-    """Return the emptied file, locked until this process ends.
-
-    Raises:
-        ConfigError: Another run is writing it, or it is not a regular file.
-    """
-    part.parent.mkdir(parents=True, exist_ok=True)
-    # In a shared folder, other users can create a symbolic link or a pipe of that name first.
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-    try:
-        handle = os.open(part, flags, 0o666)
-    except OSError as exc:
-        if exc.errno in (errno.ELOOP, errno.ENXIO):
-            raise _not_ours(part) from None
-        raise
-    file = os.fdopen(handle, "a", encoding="ascii", newline="\n")
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        file.close()
-        raise _not_ours(part)
-    if not try_lock(handle):
-        file.close()
-        raise ConfigError(f"{part.name}: another run is writing it. Wait for it, or choose another output.")
-    file.truncate(0)
-    return file
-
-
-def _not_ours(part: Path) -> ConfigError:
-    return ConfigError(f"{part}: a symbolic link or not a regular file. Remove it, or choose another output.")
