@@ -122,6 +122,18 @@ def test_system_blocks_thinking_and_images_reach_the_models(client, provider):
     assert [m["role"] for m in messages[1:]] == ["user", "assistant", "user"]
 
 
+def test_the_tools_that_a_search_found_are_named(served, provider):
+    """Claude Code searches for tools with `ENABLE_TOOL_SEARCH`."""
+    call = {"type": "tool_use", "id": "c1", "name": "ToolSearch", "input": {}}
+    found = [{"type": "tool_reference", "tool_name": f"mcp__docs__{name}"} for name in ("find", "list")]
+    result = {"type": "tool_result", "tool_use_id": "c1", "content": found}
+    turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": [call]}]
+    body = {"model": "good", "max_tokens": 9, "messages": [*turns, {"role": "user", "content": [result]}]}
+    assert post(served, body, path="/v1/messages")[0] == 200
+    said = str(provider.requests()[0].json["messages"])
+    assert "mcp__docs__find" in said and "mcp__docs__list" in said
+
+
 def test_documents_and_search_results_reach_the_models_as_text(client, provider):
     found = [{"type": "text", "text": "found words"}]
     blocks = [

@@ -269,6 +269,8 @@ def _block(block: Any, where: str) -> dict[str, Any]:
         return {"type": "text", "text": _text(block, "text", where)}
     if kind == "search_result":
         return {"type": "text", "text": _found(block, where)}
+    if kind == "tool_reference":  # what Claude Code's search for tools found
+        return {"type": "text", "text": f"[tool: {_text(block, 'tool_name', where)}]"}
     if kind not in ("image", "document"):
         return {"type": "text", "text": f"[{kind}]"}
     source = block.get("source")
