@@ -76,8 +76,9 @@ def test_responses_take_the_tools_of_chat_completions(served, provider):
     assert sent(provider)["tools"] == [TOOL]
 
 
+@pytest.mark.parametrize("messages", [None, []])
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_request_of_the_responses_api_to_chat_completions_has_a_chat_completion(client, provider, stream):
+def test_a_request_of_the_responses_api_to_chat_completions_has_a_chat_completion(client, provider, stream, messages):
     """As Cursor sends it."""
     body = {
         "model": "tools",
@@ -88,7 +89,9 @@ def test_a_request_of_the_responses_api_to_chat_completions_has_a_chat_completio
     }
     options = {"include_usage": True}
     fields = {"stream": True, "stream_options": options} if stream else {}
-    answer = client.chat.completions.create(messages=ASK, extra_body={**body, "messages": None}, **fields, model="x")
+    answer = client.chat.completions.create(
+        messages=ASK, extra_body={**body, "messages": messages}, **fields, model="x"
+    )
     pieces = list(answer) if stream else [answer]
     found = [p.choices[0].delta.tool_calls if stream else p.choices[0].message.tool_calls for p in pieces if p.choices]
     assert [call.function.name for calls in found for call in calls or []] == ["weather"]

@@ -112,7 +112,7 @@ class ChatRequest:
             Problem: 400, naming the field.
         """
         fields = without_nulls(body)
-        if "input" in fields and "messages" not in fields:
+        if "input" in fields and not fields.get("messages"):
             # Cursor sends requests of the Responses API here, and reads chat completions.
             sent = ResponsesRequest.parse(body)
             return cls(sent.run, _include_usage(fields), sent.tools)
