@@ -15,7 +15,8 @@ from moa_graph.mixture.consistency import check_count, check_quorum
 from moa_graph.mixture.fields import Form
 from moa_graph.mixture.mixture import MAX_LAYERS, Mixture
 from moa_graph.mixture.proposer import Proposer
-from moa_graph.mixture.validation import Checked, unknown_field
+from moa_graph.mixture.unknown_fields import unknown_field
+from moa_graph.mixture.validation import Checked
 from moa_graph.state import RunInfo
 from moa_graph.state.field_errors import FieldProblem
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
@@ -20,9 +19,10 @@ from pydantic import (
 
 from moa_graph.errors import ConfigError
 from moa_graph.mixture.descriptions import descriptions
+from moa_graph.mixture.unknown_fields import unknown_field
 from moa_graph.state.field_errors import FieldProblem, Step, field_problems, place_of, refused
 
-__all__ = ["Checked", "check_all", "collected", "config_error", "refuse_unknown", "unknown_field"]
+__all__ = ["Checked", "check_all", "collected", "config_error", "refuse_unknown"]
 
 _QUIET = frozenset({"api_key_env", "base_url"})
 """Fields whose values are not repeated: a key written into one of them by mistake must not reach a log."""
@@ -181,16 +181,6 @@ def collected(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
             raise refused([FieldProblem(path, text) for path, text in exc.problems or (((), str(exc)),)]) from None
 
     return validator
-
-
-def unknown_field(key: object, known: Iterable[str]) -> str:
-    """Return the message for an unknown field: it names the nearest known one, or all."""
-    names = list(known)
-    near = difflib.get_close_matches(str(key), names, n=1, cutoff=0.5)
-    hint = f"Did you mean {near[0]!r}?" if near else f"Known fields: {', '.join(names)}."
-    if not near and "params" in names:
-        hint += " A parameter of the provider's API goes into `params`."
-    return f"unknown field {str(key)[:60]!r}. {hint}"
 
 
 def refuse_unknown(data: Mapping[str, Any], known: Mapping[str, Any], *, what: str) -> None:

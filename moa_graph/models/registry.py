@@ -64,8 +64,12 @@ def require_known(spec: Proposer) -> None:
         )
     if spec.base_url or provider or name == "local" or importlib.util.find_spec("langchain"):
         return
-    raise ConfigError(
-        f"model {spec.model!r}: unknown provider {name!r}. Known: {', '.join([*PROVIDERS, 'local'])}; "
+    raise _unknown_provider(spec.model)
+
+
+def _unknown_provider(model: str) -> ConfigError:
+    return ConfigError(
+        f"model {model!r}: unknown provider {model.partition(':')[0]!r}. Known: {', '.join([*PROVIDERS, 'local'])}; "
         "others when `langchain` and the provider's package are installed; any OpenAI-compatible server with base_url."
     )
 
@@ -202,6 +206,8 @@ def _made(spec: Proposer, sampling: dict[str, Any]) -> BaseChatModel:
 
 
 def _cannot_be_made(name: str, exc: Exception) -> ConfigError:
+    if str(exc).startswith("Unsupported provider"):  # the words of LangChain's init_chat_model
+        return _unknown_provider(name)
     return ConfigError(f"model {name} cannot be made: {one_line(str(exc))}. Check its `params`.")
 
 

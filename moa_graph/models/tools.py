@@ -13,6 +13,7 @@ from langchain_core.runnables import Runnable
 
 from moa_graph.errors import ConfigError
 from moa_graph.mixture.context import BoundContext, Settings
+from moa_graph.mixture.mixture import Mixture
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.models import registry
 from moa_graph.models.secrets.redaction import one_line
@@ -118,10 +119,12 @@ def _refuse_unknown(options: Mapping[str, Any], model: BaseChatModel, spec: Prop
     readers = (create, kind._agenerate, kind._astream)
     known = {name for reader in readers for name in signature(reader).parameters}
     if unknown := sorted(payload.keys() - known):
-        near = difflib.get_close_matches(unknown[0], known, n=1)
+        near = difflib.get_close_matches(unknown[0], signature(create).parameters, n=1)
         hint = f"Did you mean {near[0]!r}?" if near else "What only its server knows goes into `extra_body`."
         if unknown[0] == "strict":
             hint = "It belongs to a tool, or into the `json_schema` of a response format."
+        elif unknown[0] in Mixture.model_fields:
+            hint = "It is a field of the mixture, not of a call: give it to ChatMoA."
         raise ConfigError(f"the aggregator {spec.label} does not take the option {unknown[0]!r} of a call. {hint}")
 
 

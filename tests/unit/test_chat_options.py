@@ -62,6 +62,7 @@ def _spec() -> dict[str, str]:
     [
         ({"tempreature": 1}, "does not take the option 'tempreature' of a call. Did you mean 'temperature'?"),
         ({"wobble": 1}, "does not take the option 'wobble' of a call. What only its server knows goes into"),
+        ({"layers": 3}, "does not take the option 'layers' of a call. It is a field of the mixture, not of a call"),
         ({"tools": [TOOL], "wobble": 1}, "does not take the option 'wobble' of a call."),
         ({"wobble": 1, "reasoning": {"effort": "low"}}, "does not take the option 'wobble' of a call."),
         ({"strict": True}, "does not take the option 'strict' of a call. It belongs to a tool,"),

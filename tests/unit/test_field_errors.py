@@ -190,6 +190,61 @@ def test_the_field_the_value_and_what_is_allowed_are_named(fields: dict[str, Any
     assert str(caught.value) == words
 
 
+EVERYWHERE = "It is a field of each model: write it in `proposers` and `aggregator`."
+OF_MIXTURES = "It is a field of the mixture: write it beside `proposers`, not in a model."
+PARAMETER = "A parameter of the provider's API goes into"
+
+
+@pytest.mark.parametrize(
+    ("field", "of_mixture", "of_model", "of_chat"),
+    [
+        (
+            "models",
+            "Did you mean 'proposers'?",
+            "Did you mean 'proposers'? " + OF_MIXTURES,
+            "Did you mean 'proposers'?",
+        ),
+        ("judge", "Did you mean 'combine'?", "Did you mean 'combine'? " + OF_MIXTURES, "Did you mean 'combine'?"),
+        ("retries", "Did you mean 'max_attempts'?", OF_MIXTURES, "Did you mean 'max_retries'?"),
+        ("budget", "Did you mean 'max_cost'?", OF_MIXTURES, "Did you mean 'max_cost'?"),
+        ("timeout", "Did you mean 'deadline'?", "Did you mean 'deadline'? " + OF_MIXTURES, ""),
+        ("max_tokens", EVERYWHERE, "", ""),
+        ("max_concurrent", EVERYWHERE, "", EVERYWHERE),
+        ("model_name", "Did you mean 'model'? " + EVERYWHERE, "Did you mean 'model'?", EVERYWHERE),
+        ("api_key", "Did you mean 'api_key_env'? " + EVERYWHERE, "Did you mean 'api_key_env'?", EVERYWHERE),
+        ("layers", "", OF_MIXTURES, ""),
+        ("layer", "Did you mean 'layers'?", "Known fields: model, ", "Did you mean 'layers'?"),
+        ("url", "Did you mean 'base_url'? " + EVERYWHERE, "Did you mean 'base_url'?", EVERYWHERE),
+        (
+            "stream_drafts",
+            "It is set for one run, in the run's `context`",
+            "Known fields: model, ",
+            "It is set for one",
+        ),
+        ("top_p", PARAMETER, PARAMETER + " `params`.", PARAMETER + " the `params` of a model in `proposers` and"),
+        ("seed", PARAMETER, PARAMETER + " `params`.", PARAMETER + " the `params` of a model in `proposers` and"),
+        ("preset", "copy what `moa presets show NAME` prints", "Known fields: model, ", "A file does not extend"),
+        ("strategy", "Did you mean 'combine'?", OF_MIXTURES, "Did you mean 'combine'?"),
+        ("wobble", "Known fields: proposers, ", "Known fields: model, ", "Known fields: "),
+    ],
+)
+def test_the_way_out_of_an_unknown_field_is_the_field_that_was_meant(
+    field: str, of_mixture: str, of_model: str, of_chat: str
+) -> None:
+    """Empty words stand for a field that there is."""
+    model = {"model": "local:smollm2"}
+    made: list[tuple[str, Callable[[], object]]] = [
+        (of_mixture, lambda: Mixture.load({**WHOLE, field: 1})),
+        (of_model, lambda: Mixture.load({**WHOLE, "proposers": [{**model, field: 1}]})),
+        (of_chat, lambda: ChatMoA({**WHOLE}, **{field: 1})),
+    ]
+    for words, make in made:
+        if words:
+            with pytest.raises(ConfigError) as caught:
+                make()
+            assert f"unknown field {field!r}. " in str(caught.value) and words in str(caught.value)
+
+
 class Fields(BaseModel):
     """Kinds of fields that a mixture does not have."""
 

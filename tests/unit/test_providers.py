@@ -15,7 +15,7 @@ from moa_graph.mixture.files import preset_names
 from moa_graph.models import default_mixture as module
 from moa_graph.models.default_mixture import default_mixture
 from moa_graph.models.providers import PROVIDERS, find
-from moa_graph.models.registry import require_known
+from moa_graph.models.registry import chat_model, require_known
 from moa_graph.models.secrets.keys import host, key_name
 from moa_graph.state import Usage
 
@@ -96,6 +96,12 @@ def test_a_missing_package_is_named_before_any_request(monkeypatch: pytest.Monke
     monkeypatch.setattr(importlib.util, "find_spec", without)
     with pytest.raises(ConfigError, match=r"pip install 'moa_graph\[anthropic\]'"):
         require_known(Proposer(model="anthropic:x"))
+
+
+async def test_a_provider_that_langchain_does_not_know_is_named_with_the_known_ones() -> None:
+    pytest.importorskip("langchain")
+    with pytest.raises(ConfigError, match=r"model 'gpt4:openai': unknown provider 'gpt4'\. Known: openai, .*base_url"):
+        chat_model(Proposer(model="gpt4:openai"))
 
 
 @pytest.mark.parametrize("value", ["http://127.0.0.1:9", "http://127.0.0.1:9/openai/v1", "127.0.0.1:9/"])
