@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from moa_graph.cli.options import Trust
 from moa_graph.cli.serve import Files, Presets, sources
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ app = typer.Typer(add_completion=False)
 
 
 @app.command()
-def mcp(presets: Presets = None, files: Files = None) -> None:
+def mcp(presets: Presets = None, files: Files = None, trust: Trust = False) -> None:
     """Offer the MCP tool `moa_answer` on standard input and output.
 
     For clients that start a server with a command. Without --preset and --file it offers the mixtures of `moa serve`.
@@ -24,7 +25,7 @@ def mcp(presets: Presets = None, files: Files = None) -> None:
 
     from moa_graph.serve.catalogue import Catalogue
 
-    asyncio.run(_serve(Catalogue.of(sources(presets, files))))
+    asyncio.run(_serve(Catalogue.of(sources(presets, files), trust=trust)))
 
 
 async def _serve(catalogue: Catalogue) -> None:

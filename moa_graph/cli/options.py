@@ -102,7 +102,10 @@ ServerGraph = Annotated[
 ]
 Trust = Annotated[
     bool,
-    typer.Option("--trust", help="Allow the mixture file to send the variables it names to its hosts, for this run."),
+    typer.Option(
+        "--trust",
+        help="Allow the mixture file to send the variables it names to its hosts, and to run its check, for this run.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 Raw = Annotated[bool, typer.Option("--raw", help="Print the answer without rendering its Markdown.")]

@@ -76,7 +76,10 @@ LedgerFile = Annotated[
     Path | None, typer.Option("--ledger", metavar="FILE", help="The drafts of all runs; one file for all by default.")
 ]
 Trust = Annotated[
-    bool, typer.Option("--trust", help="Let the pool file send the variables it names to its hosts, this once.")
+    bool,
+    typer.Option(
+        "--trust", help="Let the pool file send the variables it names to its hosts, and run its check, this once."
+    ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show calls, tokens and price of the drafts; send nothing.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, nothing else there.")]

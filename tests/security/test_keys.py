@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -12,13 +13,16 @@ from typing import Any
 import pytest
 
 from moa_graph import ConfigError, MissingKeyError, Mixture, NotEnoughDraftsError, Proposer, create_moa
+from moa_graph.cli import main
+from moa_graph.cli.home import resolve
+from moa_graph.evals.tune.pool import Pool
 from moa_graph.mixture.files import preset_names
 from moa_graph.models.package_params import ALLOWED
 from moa_graph.models.providers import PROVIDERS
 from moa_graph.models.registry import require_known
 from moa_graph.models.secrets.keys import environment, require_keys
 from moa_graph.models.secrets.other_hosts import settings_for_other_host
-from moa_graph.models.secrets.trust import Grant, confirm, host_of, require_trusted
+from moa_graph.models.secrets.trust import Grant, confirm, confirmed, host_of, require_trusted
 from tests.provider import Provider
 
 SECRETS = {
@@ -149,6 +153,71 @@ def test_a_confirmed_file_says_nothing_about_another_one(provider: Provider) -> 
     assert moa("ask", "--file", other, "hello").returncode == 3 and provider.requests() == []
     assert moa("trust", "--host", provider.url, "--variable", "MY_KEY").returncode == 0
     assert moa("ask", "--file", other, "hello").returncode == 0
+
+
+def test_a_hosts_confirmation_is_revoked_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    for host in ("http://127.0.0.1:1", "http://127.0.0.1:2"):
+        assert main(["trust", "--host", host, "--variable", "MY_KEY"]) == 0
+    capsys.readouterr()
+    assert main(["trust", "--host", "http://127.0.0.1:1", "--variable", "MY_KEY", "--forget"]) == 0
+    assert capsys.readouterr().err == "revoked\n"
+    assert confirmed(Path("any.yaml")) == {Grant("MY_KEY", "http://127.0.0.1:2")}
+
+
+def checked_file(*command: str, file: str = "check.yaml", **options: Any) -> str:
+    """A mixture file whose drafts a program checks."""
+    model = {"model": "openai:x", "base_url": "http://127.0.0.1:9"}
+    check = {"command": list(command), **options}
+    whole = {"proposers": [model], "aggregator": model, "combine": {"name": "verify", "check": check}}
+    Path(file).write_text(json.dumps(whole))
+    return file
+
+
+def test_a_files_program_runs_only_as_the_user_confirmed_it(capsys: pytest.CaptureFixture[str]) -> None:
+    path = checked_file("true")
+    refusal = f"moa trust {Path(path).absolute()} "
+    with pytest.raises(ConfigError, match=re.escape(refusal)):
+        Mixture.load(path)
+    assert main(["presets", "add", path, "mine"]) == 0, "a copy runs nothing"
+    assert main(["trust", path]) == 0 and capsys.readouterr().out == "runs true\n"
+    assert Mixture.load(path).combine.name == "verify"
+    for other in (resolve("mine"), checked_file("true", file="other.yaml")):
+        with pytest.raises(ConfigError, match="wants to run the program"):
+            Mixture.load(other)
+    checked_file("true", environment=["GITHUB_TOKEN"])
+    with pytest.raises(ConfigError, match="wants to run the program"):
+        Mixture.load(path)
+    checked_file("true", "with", "$GITHUB_TOKEN")
+    with pytest.raises(ConfigError, match="wants to run the program"):
+        Mixture.load(path)
+    checked_file("true")
+    assert main(["trust", path, "--forget"]) == 0
+    with pytest.raises(ConfigError, match="wants to run the program"):
+        Mixture.load(path)
+
+
+@pytest.mark.parametrize("command", [["eval", "run", "prompts.jsonl", "--dry-run"], ["graph"], ["doctor", "--offline"]])
+def test_a_command_that_takes_a_file_can_trust_it_for_one_run(command: list[str]) -> None:
+    Path("prompts.jsonl").write_text('{"prompt": "hi", "gold": "fine"}\n')
+    path = checked_file("true")
+    assert main([*command, "--file", path]) == 3
+    assert main([*command, "--file", path, "--trust"]) == 0
+
+
+def test_the_mcp_tool_can_trust_a_file() -> None:
+    path = checked_file("true")
+    done = moa("mcp", "--file", path, "--trust")  # it ends with its standard input
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_pool_is_confirmed_as_a_mixture_is(capsys: pytest.CaptureFixture[str]) -> None:
+    model = {"model": "openai:x", "base_url": "http://127.0.0.1:9", "api_key_env": "MY_KEY"}
+    Path("pool.yaml").write_text(json.dumps({"models": [model], "verify": {"command": ["true"]}}))
+    with pytest.raises(ConfigError, match="moa trust"):
+        Pool.load("pool.yaml")
+    assert main(["trust", "pool.yaml"]) == 0
+    assert capsys.readouterr().out == "MY_KEY to http://127.0.0.1:9\nruns true\n"
+    assert Pool.load("pool.yaml").verify is not None
 
 
 @pytest.mark.parametrize("command", [["ask", "hello"], ["chat"], ["doctor"]])

@@ -193,6 +193,7 @@ def score(
     "temperature",
     "max_tokens",
     "intervals",
+    "trust",
 )
 def rate_judges(
     choice: o.Choice,

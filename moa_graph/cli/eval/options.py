@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from moa_graph.cli.batch_options import POLL, BatchDirect, BatchHost, BatchMode, BatchPoll
+from moa_graph.cli.options import Trust
 from moa_graph.errors import InputError
 
 Preset = Annotated[str | None, typer.Option("--preset", "-p", help="Measure a preset.")]
@@ -96,6 +97,7 @@ class Choice:
     dry_run: DryRun = False
     intervals: Intervals = True
     as_json: Json = False
+    trust: Trust = False
 
     @property
     def chosen_ids(self) -> tuple[str, ...]:

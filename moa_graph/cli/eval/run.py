@@ -83,7 +83,7 @@ def _mixture(choice: Choice) -> Mixture | None:
         return None
     from moa_graph.cli.options import chosen
 
-    mixture = chosen(preset=choice.preset, file=choice.file)
+    mixture = chosen(preset=choice.preset, file=choice.file, trust=choice.trust)
     mixture = without_limits(mixture) if choice.batch_api else mixture
     given = {name: list(rates) for name, rates in choice.prices.items()}
     return mixture.changed(prices={**mixture.prices, **given}) if given else mixture

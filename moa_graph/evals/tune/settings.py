@@ -23,7 +23,7 @@ from moa_graph.evals.prompts.questions import OwnPrompt, own_prompts
 from moa_graph.evals.tune.grading import distinct
 from moa_graph.evals.tune.pool import Pool, identity_of
 from moa_graph.mixture.answers import AnswerReader
-from moa_graph.models.secrets.trust import trust_file
+from moa_graph.mixture.confirmations import trust_file
 
 __all__ = [
     "FEWEST",

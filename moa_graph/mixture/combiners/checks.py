@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import shlex
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Discriminator, Field, PlainSerializer, Tag, WithJsonSchema
 
 from moa_graph.errors import ConfigError
+from moa_graph.mixture import confirmations
 from moa_graph.mixture.proposer import Origin, reading
 from moa_graph.mixture.validation import Checked, collected
 from moa_graph.state.value_text import given
@@ -33,11 +35,19 @@ class CommandCheck(Checked):
 
     def _check_whole(self) -> None:
         origin = reading.get(Origin())
-        if origin.path is not None and not origin.trusted:
+        if origin.path is None or origin.trusted:
+            return
+        if self.program not in confirmations.read().programs.get(confirmations.name_of(origin.path), ()):
             raise ConfigError(
-                f"combine.check: {origin.path.name} wants to run the program {self.command[0]!r} on this machine. "
-                "If you wrote the file, load it with Mixture.load(file, trust=True), or --trust on the command line."
+                f"combine.check: {origin.path.name} wants to run the program {self.command[0]!r} on this machine, and "
+                f"nobody confirmed that. If you trust the file, run: moa trust {origin.path} (or add --trust for one "
+                "run; in Python: Mixture.load(file, trust=True))."
             )
+
+    @property
+    def program(self) -> str:
+        """What the user confirms: the command, and the environment variables that it gets."""
+        return " ".join((shlex.join(self.command), *(f"with ${name}" for name in sorted(self.environment))))
 
 
 class SchemaCheck(Checked):

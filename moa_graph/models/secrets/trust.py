@@ -9,16 +9,15 @@ code decides.
 from __future__ import annotations
 
 import ipaddress
-import json
-import os
 import sys
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from moa_graph.errors import ConfigError
+from moa_graph.mixture import confirmations
+from moa_graph.mixture.confirmations import ANY_FILE, name_of
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.models.providers import PROVIDERS, find
 from moa_graph.models.terminal_text import for_terminal
@@ -93,31 +92,30 @@ def has_passed(spec: Proposer) -> bool:
 
 def confirmed(path: Path) -> set[Grant]:
     """Return what the user confirmed for the file, and for hosts of any file."""
-    entries = _read()
-    return {Grant(*pair) for name in (str(path.resolve()), "*") for pair in entries.get(name, ())}
+    entries = confirmations.read().grants
+    return {Grant(*pair) for name in (name_of(path), ANY_FILE) for pair in entries.get(name, ())}
 
 
-def confirm(path: Path | None, grants: Iterable[Grant]) -> None:
+def confirm(path: Path | None, grants: Iterable[Grant], programs: Iterable[str] = ()) -> None:
     """Record the user's confirmation for a file, or with None for any file."""
-    entries = _read()
-    name = "*" if path is None else str(path.resolve())
-    entries[name] = sorted({*entries.get(name, ()), *((each.variable, each.host) for each in grants)})
-    _write(entries)
+    known, name = confirmations.read(), name_of(path)
+    known.grants[name] = sorted({*known.grants.get(name, ()), *((each.variable, each.host) for each in grants)})
+    known.programs[name] = sorted({*known.programs.get(name, ()), *programs})
+    confirmations.write(known)
 
 
-def forget(path: Path | None) -> bool:
-    """Remove what was confirmed for a file; return whether there was anything."""
-    entries = _read()
-    found = entries.pop("*" if path is None else str(path.resolve()), None) is not None
-    if found:
-        _write(entries)
+def forget(path: Path | None, grant: Grant | None = None) -> bool:
+    """Remove what was confirmed for a file, or one grant alone; return whether there was anything."""
+    known, name = confirmations.read(), name_of(path)
+    before = (known.grants.pop(name, []), known.programs.pop(name, []))
+    if grant is not None:
+        left = [pair for pair in before[0] if pair != tuple(grant)]
+        if left == before[0]:
+            return False
+        known.grants[name] = left
+    if found := any(before):
+        confirmations.write(known)
     return found
-
-
-def trust_file() -> Path:
-    """Return the path of the file of confirmations, in the user's own configuration folder."""
-    base = os.environ.get("XDG_CONFIG_HOME") or (os.environ.get("APPDATA") if os.name == "nt" else None)
-    return (Path(base) if base else Path.home() / ".config") / "moa_graph" / "trusted.json"
 
 
 def _grants(spec: Proposer) -> list[Grant]:
@@ -186,28 +184,3 @@ def _announce(path: Path, grants: list[Grant]) -> None:
     if grants and line not in _announced:
         _announced.add(line)
         sys.stderr.write(f"{for_terminal(line)}\n")
-
-
-def _read() -> dict[str, list[tuple[str, str]]]:
-    path = trust_file()
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8"))["grants"]
-        return {str(name): [(str(v), str(h)) for v, h in pairs] for name, pairs in entries.items()}
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
-        raise ConfigError(
-            f"{path} cannot be read ({type(exc).__name__}). Remove it and run `moa trust` again."
-        ) from exc
-
-
-def _write(entries: dict[str, list[tuple[str, str]]]) -> None:
-    path = trust_file()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # Whole or not at all: a concurrent reader must not see half of it.
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as file:
-            json.dump({"version": 1, "grants": entries}, file, indent=2, sort_keys=True)
-        Path(file.name).replace(path)
-    except OSError as exc:
-        raise ConfigError(f"{path} cannot be written: {exc.strerror or exc}.") from exc

@@ -1,0 +1,90 @@
+"""What the user confirmed for mixture files: hosts that get keys, and programs that check drafts. One JSON file."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+from moa_graph.errors import ConfigError
+
+__all__ = ["ANY_FILE", "Confirmations", "config_folder", "name_of", "read", "trust_file", "write"]
+
+ANY_FILE = "*"
+"""Stands for all files."""
+
+
+class Confirmations(NamedTuple):
+    """What was confirmed, by the resolved path of the mixture file.
+
+    Attributes:
+        grants: Variables with the hosts that may get their values.
+        programs: Programs that a check may run, as `CommandCheck.program` writes them.
+    """
+
+    grants: dict[str, list[tuple[str, str]]]
+    programs: dict[str, list[str]]
+
+
+def name_of(path: Path | None) -> str:
+    """Return the name of a file in the confirmations; None stands for any file."""
+    return ANY_FILE if path is None else str(path.resolve())
+
+
+def config_folder() -> Path:
+    """Return the package's folder in the user's configuration folder; it may not exist.
+
+    An account without a home folder, as containers have, is taken to live in the root folder.
+    """
+    base = os.environ.get("XDG_CONFIG_HOME") or (os.environ.get("APPDATA") if os.name == "nt" else None)
+    if base:
+        return Path(base) / "moa_graph"
+    try:
+        return Path.home() / ".config" / "moa_graph"
+    except RuntimeError:
+        return Path("/.config/moa_graph")
+
+
+def trust_file() -> Path:
+    """Return the path of the file of confirmations."""
+    return config_folder() / "trusted.json"
+
+
+def read() -> Confirmations:
+    """Return what was confirmed: nothing where there is no file, or where this process may not read it.
+
+    Raises:
+        ConfigError: The file is damaged.
+    """
+    path = trust_file()
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+        grants = {str(name): [(str(v), str(h)) for v, h in pairs] for name, pairs in entries["grants"].items()}
+        programs = {str(name): [str(text) for text in texts] for name, texts in entries.get("programs", {}).items()}
+    except (FileNotFoundError, PermissionError):
+        return Confirmations({}, {})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
+        raise ConfigError(
+            f"{path} cannot be read ({type(exc).__name__}). Remove it and run `moa trust` again."
+        ) from exc
+    return Confirmations(grants, programs)
+
+
+def write(confirmed: Confirmations) -> None:
+    """Write the file, whole or not at all: a concurrent reader must not see half of it.
+
+    Raises:
+        ConfigError: The folder cannot be written.
+    """
+    path = trust_file()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as file:
+            json.dump({"version": 1, **confirmed._asdict()}, file, indent=2, sort_keys=True)
+        Path(file.name).replace(path)
+    except OSError as exc:
+        raise ConfigError(
+            f"{path} cannot be written: {exc.strerror or exc}. XDG_CONFIG_HOME names another folder."
+        ) from exc
