@@ -11,6 +11,7 @@ from typing import Any
 
 import typer
 
+from moa_graph.cli.home import is_at_home
 from moa_graph.cli.langsmith import finish_traces
 from moa_graph.cli.output.messages import flushed, message, silence_stdout
 from moa_graph.cli.resumable import HUNG_UP, TERMINATED
@@ -101,7 +102,8 @@ def _unforeseen(exc: Exception, name: str) -> int:
             message(f"{name}: {text}\n`{name} --help` shows the usage.")
         return code
     if isinstance(exc, OSError):
-        message(f"{name}: {error_text(exc)}")
+        way_out = " MOA_HOME names another folder." if is_at_home(exc.filename) else ""
+        message(f"{name}: {error_text(exc)}{'.' if way_out else ''}{way_out}")
         return FAILED
     if os.environ.get("MOA_DEBUG"):
         traceback.print_exc()

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 from moa_graph.errors import ConfigError, InputError
+from moa_graph.mixture.confirmations import config_folder
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -16,14 +17,21 @@ def home() -> Path:
     """Return the folder: the variable MOA_HOME, or `moa_graph` in the user's configuration folder."""
     if given := os.environ.get("MOA_HOME"):
         return Path(given).expanduser()
-    base = os.environ.get("XDG_CONFIG_HOME") or (os.environ.get("APPDATA") if os.name == "nt" else None)
-    return (Path(base) if base else Path.home() / ".config") / "moa_graph"
+    return config_folder()
 
 
 def own_presets() -> dict[str, Path]:
-    """Return the user's own mixtures by name."""
+    """Return the user's own mixtures by name; none where this process may not read the folder."""
     folder = home() / "presets"
-    return {path.stem: path for path in sorted(folder.glob("*")) if path.suffix in (".yaml", ".yml", ".toml")}
+    try:
+        return {path.stem: path for path in sorted(folder.glob("*")) if path.suffix in (".yaml", ".yml", ".toml")}
+    except PermissionError:
+        return {}
+
+
+def is_at_home(path: object) -> bool:
+    """Return whether a path leads into the folder, or to a folder around it that is missing."""
+    return isinstance(path, str) and (Path(path).is_relative_to(home()) or home().is_relative_to(path))
 
 
 def resolve(name: str) -> str | Path:
@@ -52,7 +60,7 @@ def add_preset(file: Path, name: str | None, *, replace: bool = False) -> tuple[
     from moa_graph.mixture.files import preset_names
     from moa_graph.mixture.mixture import Mixture
 
-    Mixture.load(file)
+    Mixture.load(file, trust=True)  # a copy sends and runs nothing; its own confirmation is needed before a run
     name = name or file.stem
     if not _NAME.fullmatch(name) or name.endswith((".yaml", ".yml", ".toml")):
         raise InputError(f"{name!r} cannot be a preset's name: use letters, digits, dots, - and _.")

@@ -65,7 +65,7 @@ class Log:
     @classmethod
     def open(cls) -> Log:
         """Return the log, off if MOA_LOG=off or `moa logs off` was used. No file is touched."""
-        off = os.environ.get("MOA_LOG", "").lower() in ("off", "0", "false", "no") or _switch().exists()
+        off = os.environ.get("MOA_LOG", "").lower() in ("off", "0", "false", "no") or _is_switched_off()
         return cls(home() / "logs.db", on=not off)
 
     def add(
@@ -95,7 +95,7 @@ class Log:
             with closing(self._connected()) as db, db:
                 db.execute(sql, clean)
         except (sqlite3.Error, OSError) as exc:
-            message(f"the log {self.path} could not be written: {exc}. `moa logs off` switches it off.")
+            message(f"the log {self.path} could not be written: {exc}. MOA_LOG=off switches it off.")
 
     def entries(self, *, limit: int | None = None, words: Sequence[str] = (), conversation: str = "") -> list[Entry]:
         """Return entries, the newest last.
@@ -195,6 +195,13 @@ class Log:
 
 def _switch() -> Path:
     return home() / "logs-off"
+
+
+def _is_switched_off() -> bool:
+    try:
+        return _switch().exists()
+    except PermissionError:  # Python below 3.14: the folder may not be read
+        return False
 
 
 def _named(source: Mixture | Server | str) -> str:

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -161,6 +162,38 @@ def test_an_estimate_of_a_run_that_would_be_refused_is_refused(
     assert run == estimate and "layers" in run
     assert main(["ask", "-f", "rounds.yaml", "--layers", "2", "--estimate", "hi"]) == 0
     assert capsys.readouterr().out.startswith("2 calls")
+
+
+def test_a_folder_that_cannot_be_made_names_the_way_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: Provider, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("MOA_HOME", str(tmp_path / "file" / "home"))
+    for args in (["logs", "off"], ["presets", "add", mixture(provider, "a"), "mine"]):
+        assert main(args) == 1
+        assert capsys.readouterr().err.endswith("MOA_HOME names another folder.\n")
+    assert main(["ask", "-f", mixture(provider, "a"), "hi"]) == 0
+    assert "could not be written" in (said := capsys.readouterr().err) and "MOA_LOG=off switches it off." in said
+    monkeypatch.setenv("MOA_LOG", "off")
+    assert main(["ask", "-f", mixture(provider, "a"), "hi"]) == 0
+    assert "could not be written" not in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform != "linux" or not shutil.which("setpriv"), reason="needs setpriv, of util-linux")
+def test_a_home_that_may_not_be_read_has_no_presets_and_no_confirmations(provider: Provider, tmp_path: Path) -> None:
+    """Such as that of a container whose user has the HOME of another one."""
+    home = tmp_path / "home"
+    home.mkdir(mode=0)
+    less = "-dac_override,-dac_read_search"  # root reads every folder with these capabilities
+    command = ["setpriv", f"--bounding-set={less}", f"--inh-caps={less}"] if os.geteuid() == 0 else []
+    env = {name: value for name, value in os.environ.items() if name not in ("MOA_HOME", "XDG_CONFIG_HOME")}
+    done = subprocess.run(
+        [*command, sys.executable, "-m", "moa_graph", "ask", "-f", mixture(provider, "a"), "hi"],
+        env={**env, "HOME": str(home)}, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=100,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0 and done.stdout.strip(), done.stderr
+    assert "MOA_LOG=off switches it off." in done.stderr
 
 
 def test_input_that_is_not_text_is_refused() -> None:
