@@ -1,7 +1,9 @@
 """Every python and bash block of the documentation runs. Blocks that need keys are marked `text`."""
 
+import ast
 import json
 import os
+import pydoc
 import re
 import subprocess
 import sys
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+import moa_graph
 from moa_graph import Mixture, MoAContext, Proposer, create_moa
 from moa_graph.mixture.files import preset_names
 
@@ -66,6 +69,28 @@ def test_every_block_says_what_it_is_and_every_link_leads_somewhere(page: Path) 
     assert {match[1] for match in BLOCK.finditer(text)} <= known
     for target in re.findall(r"\]\((?!https?://)([^)#]+)", BLOCK.sub("", text)):
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_python_reference_has_every_public_name_and_every_name_that_a_page_or_an_example_imports() -> None:
+    described: set[int] = set()
+    for place, options in re.findall(r"^::: (\S+)(?:\n    options: (.*))?", (ROOT / "docs/api.md").read_text(), re.M):
+        whole = pydoc.locate(place)
+        assert whole is not None, f"docs/api.md: there is no {place}"
+        members = re.search(r"members: \[(.*?)\]", options)
+        names = members[1].split(", ") if members else getattr(whole, "__all__", None) or list(vars(whole))
+        described |= {id(whole), *(id(getattr(whole, name)) for name in names if hasattr(whole, name))}
+    programs = [(place, text) for page in PAGES for _, place, text in blocks(page, "python")]
+    programs += [(path.name, path.read_text(encoding="utf-8")) for path in (ROOT / "examples").glob("*.py")]
+    imported = {
+        (place, str(node.module), alias.name)
+        for place, text in programs
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("moa_graph")
+        for alias in node.names
+    }
+    public = {("moa_graph.__all__", "moa_graph", name) for name in moa_graph.__all__ if name != "__version__"}
+    missing = [name for name in imported | public if id(pydoc.locate(f"{name[1]}.{name[2]}")) not in described]
+    assert sorted(missing) == []
 
 
 def test_the_first_snippet_is_short_and_the_graph_is_the_codes_own() -> None:
