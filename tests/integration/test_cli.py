@@ -180,20 +180,24 @@ def test_a_folder_that_cannot_be_made_names_the_way_out(
 
 
 @pytest.mark.skipif(sys.platform != "linux" or not shutil.which("setpriv"), reason="needs setpriv, of util-linux")
-def test_a_home_that_may_not_be_read_has_no_presets_and_no_confirmations(provider: Provider, tmp_path: Path) -> None:
+@pytest.mark.parametrize("args", [["ask", "-f", "own.yaml", "hi"], ["presets", "list"]], ids=" ".join)
+def test_a_home_that_may_not_be_read_has_no_presets_and_no_confirmations(
+    args: list[str], provider: Provider, tmp_path: Path
+) -> None:
     """Such as that of a container whose user has the HOME of another one."""
+    Path("own.yaml").write_text('{"proposers": ["openai:a"], "aggregator": "openai:b"}')
     home = tmp_path / "home"
     home.mkdir(mode=0)
     less = "-dac_override,-dac_read_search"  # root reads every folder with these capabilities
     command = ["setpriv", f"--bounding-set={less}", f"--inh-caps={less}"] if os.geteuid() == 0 else []
     env = {name: value for name, value in os.environ.items() if name not in ("MOA_HOME", "XDG_CONFIG_HOME")}
     done = subprocess.run(
-        [*command, sys.executable, "-m", "moa_graph", "ask", "-f", mixture(provider, "a"), "hi"],
-        env={**env, "HOME": str(home)}, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=100,
-        check=False,
+        [*command, sys.executable, "-m", "moa_graph", *args],
+        env={**env, "HOME": str(home), "OPENAI_BASE_URL": provider.url, "OPENAI_API_KEY": "k"},
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=100, check=False,
     )  # fmt: skip
     assert done.returncode == 0 and done.stdout.strip(), done.stderr
-    assert "MOA_LOG=off switches it off." in done.stderr
+    assert args[0] != "ask" or "MOA_LOG=off switches it off." in done.stderr
 
 
 def test_input_that_is_not_text_is_refused() -> None:
