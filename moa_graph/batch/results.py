@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from moa_graph.errors import ConfigError, MoAError, ServerError
-from moa_graph.state import Draft, total_cost, total_usage
+from moa_graph.state import Draft, cost_of, total_usage
 
 BatchResult = dict[str, Any]
 
@@ -56,11 +56,10 @@ async def answered(graph: Graph, messages: Sequence[Any], context: Mapping[str, 
 def failed(error: MoAError) -> BatchResult:
     """Return an error as a result, with the cost, usage, drafts and notes of the run until then."""
     made = [*error.drafts, *error.notes]
-    costs = [*(each["cost"] for each in made if each["attempts"] or each["usage"]), error.cost]
     return {
         "answer": None,
         "error": {"type": type(error).__name__, "message": str(error)},
-        "cost": total_cost(costs),
+        "cost": cost_of(made, beside=error.cost),
         "usage": total_usage([each["usage"] for each in made]),
         "drafts": timeless(error.drafts),
         "notes": error.notes,

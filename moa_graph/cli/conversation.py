@@ -85,11 +85,18 @@ class Conversation:
             self.drafts = list(exc.drafts)
             reason = str(exc) if isinstance(exc, Interrupted) else error_text(exc)
             self.log.add(
-                self.id, self.source, question, getattr(exc, "answer", "") or None, self.drafts, None, error=reason
+                self.id,
+                self.source,
+                question,
+                getattr(exc, "answer", "") or None,
+                self.drafts,
+                None,
+                failed=exc,
+                error=reason,
             )
-            from moa_graph.state import total_cost
+            from moa_graph.state import cost_of
 
-            self.costs.append(total_cost([draft["cost"] for draft in self.drafts]))
+            self.costs.append(cost_of([*exc.drafts, *exc.notes], beside=exc.cost))
             raise
         self.messages = [*asked, {"role": "assistant", "content": result.answer}]
         self.drafts = result.drafts

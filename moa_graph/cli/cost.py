@@ -6,10 +6,10 @@ import datetime
 import math
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -19,7 +19,13 @@ from moa_graph.cli.output.messages import output, output_json
 from moa_graph.costs.amounts import in_dollars, number_of
 from moa_graph.costs.ledger import LOST
 from moa_graph.errors import InputError
-from moa_graph.state import Draft, Record
+from moa_graph.state import Record
+
+if TYPE_CHECKING:
+    from moa_graph.cli.log_entry import Entry
+
+_LEAST = 1e-9
+"""Dollars. A smaller difference of two sums is a rounding error."""
 
 app = typer.Typer(add_completion=False)
 
@@ -110,19 +116,24 @@ def _of_log() -> Iterable[Spent]:
                 continue  # nothing was sent
             # Samples that one request gave are one call.
             yield Spent(day, entry.mixture, draft["model"], draft["cost"], int(bool(draft["attempts"])))
-        if entry.record and (calls := _calls_beside(entry.record, entry.drafts)) > 0:
-            known = [draft["cost"] for draft in entry.drafts if draft["cost"] is not None]
-            rest = None if entry.cost is None else max(0.0, entry.cost - sum(known))
-            yield Spent(day, entry.mixture, _writers(entry.record), rest, calls)
+        calls = _calls_beside(entry)
+        known = [draft["cost"] for draft in entry.drafts if draft["cost"] is not None]
+        rest = None if entry.cost is None else max(0.0, entry.cost - sum(known))
+        # Failed calls of an aggregator are not counted, but paid for.
+        if calls > 0 or (not entry.record and rest and rest > _LEAST):
+            yield Spent(day, entry.mixture, _writers(entry.record), rest, max(calls, 0))
 
 
-def _calls_beside(record: Record, drafts: Sequence[Draft]) -> int:
+def _calls_beside(entry: Entry) -> int:
     """Return how many calls a run made beside its drafts; none where a draft is the answer."""
-    return record["calls"] - sum(bool(draft["attempts"]) for draft in drafts)
+    calls = entry.record["calls"] if entry.record else entry.calls or 0
+    return calls - sum(bool(draft["attempts"]) for draft in entry.drafts)
 
 
-def _writers(record: Record) -> str:
+def _writers(record: Record | None) -> str:
     """Return who made a run's calls beside its drafts. The log does not have the models of a combiner's own calls."""
+    if record is None:
+        return "the combiner and the aggregator of failed questions"
     own = record["combine"] not in ("synthesize", "vote", "verify")
     return record["aggregator"] + (f" and {record['combine']}" if own else "")
 

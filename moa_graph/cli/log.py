@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from moa_graph.cli.home import home
 from moa_graph.cli.log_entry import Entry, entry_of
 from moa_graph.cli.output.messages import message
-from moa_graph.errors import InputError
+from moa_graph.errors import InputError, MoAError
 
 if TYPE_CHECKING:
+    from moa_graph.cli.run import Interrupted
     from moa_graph.cli.source import Server
     from moa_graph.mixture.mixture import Mixture
     from moa_graph.state import Draft, Record
@@ -35,7 +36,8 @@ CREATE TABLE IF NOT EXISTS questions (
     cost REAL,
     seconds REAL,
     drafts TEXT NOT NULL,
-    record TEXT
+    record TEXT,
+    calls INTEGER
 );
 CREATE INDEX IF NOT EXISTS by_conversation ON questions (conversation, id);
 """
@@ -77,19 +79,34 @@ class Log:
         drafts: Sequence[Draft],
         record: Record | None,
         *,
+        failed: MoAError | Interrupted | None = None,
         error: str | None = None,
     ) -> None:
-        """Write one question. If it cannot be written, a message on standard error says so; the command continues."""
+        """Write one question. If it cannot be written, a message on standard error says so; the command continues.
+
+        Args:
+            conversation: The id of its conversation.
+            source: The mixture.
+            question: The question.
+            answer: The answer, or the part that was received; None without one.
+            drafts: The drafts that were received.
+            record: The record of an answered question.
+            failed: The error of another question, which knows what its other calls cost.
+            error: The words of that error.
+        """
         if not self.on:
             return
-        from moa_graph.state import total_cost
+        from moa_graph.state import cost_of
 
-        cost = record["cost"] if record else total_cost([draft["cost"] for draft in drafts])
+        made = [*drafts, *(failed.notes if failed else ())]
+        cost = record["cost"] if record else cost_of(made, beside=failed.cost if failed else 0.0)
+        calls = record["calls"] if record else sum(bool(each["attempts"]) for each in made)
         models = list(dict.fromkeys(draft["model"] for draft in drafts))
         models += [record["aggregator"]] if record and record["aggregator"] not in models else []
         row = (conversation, time.time(), _named(source), json.dumps(models), question, answer, error, cost)
-        rest = (record["seconds"] if record else None, json.dumps(list(drafts)), json.dumps(record) if record else None)
-        sql = f"INSERT INTO questions ({_COLUMNS.partition(', ')[2]}) VALUES ({', '.join('?' * 11)})"
+        seconds, kept = (record["seconds"], json.dumps(record)) if record else (None, None)
+        rest = (seconds, json.dumps(list(drafts)), kept, calls)
+        sql = f"INSERT INTO questions ({_COLUMNS.partition(', ')[2]}) VALUES ({', '.join('?' * 12)})"
         clean = [v.encode("utf-8", "replace").decode() if isinstance(v, str) else v for v in (*row, *rest)]
         try:
             with closing(self._connected()) as db, db:
@@ -177,6 +194,11 @@ class Log:
         db = sqlite3.connect(self.path, timeout=5.0)
         try:
             db.executescript(_SCHEMA)
+            if not _counts_calls(db):  # the file of an earlier version
+                db.execute("BEGIN IMMEDIATE")
+                if not _counts_calls(db):  # nor has another process added it meanwhile
+                    db.execute("ALTER TABLE questions ADD COLUMN calls INTEGER")
+                db.commit()
         except BaseException:
             db.close()
             raise
@@ -191,6 +213,10 @@ class Log:
                 return db.execute(sql, tuple(values)).fetchall()
         except sqlite3.Error as exc:
             raise InputError(f"{self.path} cannot be read: {exc}.") from exc
+
+
+def _counts_calls(db: sqlite3.Connection) -> bool:
+    return any(name == "calls" for _, name, *_ in db.execute("PRAGMA table_info(questions)"))
 
 
 def _switch() -> Path:

@@ -31,7 +31,10 @@ _OF_A_DRAFT: dict[str, Any] = {
 
 
 class Entry(NamedTuple):
-    """A logged question. `cost` is in dollars, None if unknown; `answer` is None if there is none."""
+    """A logged question. `cost` is in dollars, None if unknown; `answer` is None if there is none.
+
+    `calls` is the number of its model calls; None in an entry of an earlier version.
+    """
 
     id: int
     conversation: str
@@ -45,6 +48,7 @@ class Entry(NamedTuple):
     seconds: float | None
     drafts: list[Draft]
     record: Record | None
+    calls: int | None
 
 
 def entry_of(row: Sequence[Any]) -> Entry:
@@ -71,6 +75,12 @@ def _text(value: Any) -> str:
 
 def _number(value: Any) -> float:
     if not isinstance(value, _NUMBER) or not math.isfinite(value):
+        raise TypeError
+    return value
+
+
+def _count(value: Any) -> int:
+    if not isinstance(value, int) or value < 0:
         raise TypeError
     return value
 
@@ -125,5 +135,6 @@ _READERS: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "seconds": (_optional(_number), None),
     "drafts": (_drafts, []),
     "record": (_optional(_record), None),
+    "calls": (_optional(_count), None),
 }
 """How each column is read, and its value when it is damaged."""

@@ -40,13 +40,17 @@ class Interrupted(KeyboardInterrupt):
 
     Attributes:
         drafts: The drafts received so far.
+        notes: The notes received so far.
+        cost: Dollars of other calls: 0, because nothing is known of those that were interrupted.
         answer: The part of the answer received so far.
         terminated: The exit code after SIGTERM or SIGHUP; 0 after anything else.
     """
 
-    def __init__(self, drafts: list[Draft], answer: str, *, terminated: int = 0) -> None:
+    cost = 0.0
+
+    def __init__(self, drafts: list[Draft], answer: str, *, notes: Sequence[Note] = (), terminated: int = 0) -> None:
         super().__init__("terminated" if terminated else "interrupted")
-        self.drafts, self.answer, self.terminated = drafts, answer, terminated
+        self.drafts, self.answer, self.notes, self.terminated = drafts, answer, notes, terminated
 
 
 class Watcher(Protocol):
@@ -179,7 +183,8 @@ def ask(source: Mixture | Server, messages: Sequence[Any], context: MoAContext, 
                 if printer:
                     printer.close()
             text = printer.text if printer else ""
-            raise Interrupted(collector.drafts, text, terminated=runner.terminated) from None
+            drafts, notes = collector.drafts, collector.notes
+            raise Interrupted(drafts, text, notes=notes, terminated=runner.terminated) from None
 
     def end(result: Answered) -> None:
         collector.show(result.drafts)

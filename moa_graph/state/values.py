@@ -227,6 +227,16 @@ def total_cost(costs: Sequence[float | None]) -> float | None:
     return None if None in costs else math.fsum(cost for cost in costs if cost is not None)
 
 
+def cost_of(made: Sequence[Draft | Note], *, beside: float | None = 0.0) -> float | None:
+    """Return the dollars of a run without an answer; None when the cost of one of its calls is unknown.
+
+    Args:
+        made: The drafts and notes of the run. Those that sent no request cost nothing.
+        beside: What its other calls cost, as `MoAError.cost`.
+    """
+    return total_cost([*(each["cost"] for each in made if each["attempts"] or each["usage"]), beside])
+
+
 def total_usage(usages: Sequence[Usage | None]) -> Usage:
     """Return the sum of the usages that are known. Every count stays below 2**53, as in a single usage.
 

@@ -123,6 +123,36 @@ def test_a_failed_question_keeps_its_drafts_in_the_log(provider: Provider, capsy
     assert "drafted" in out and "no complete answer" in out
 
 
+def test_what_a_failed_question_cost_is_in_the_log(provider: Provider, capsys: pytest.CaptureFixture[str]) -> None:
+    """The drafts, and the reviews and revisions of the combiner, which are not among them."""
+    file = mixture(
+        provider, "a", "b", aggregator="agg-err400", combine="critique", prices={**PRICES, "agg-err400": [1, 1]}
+    )
+    assert main(["ask", "-f", file, "Why?"]) == 1
+    (row,) = rows(capsys, "logs", "list")
+    drafts = rows(capsys, "logs", "show", "--json")["drafts"]
+    assert row["cost"] > sum(draft["cost"] for draft in drafts)
+    sent = len(provider.requests("a")) + len(provider.requests("b"))
+    assert main(["cost", "--json"]) == 0
+    total = json.loads(capsys.readouterr().out)["total"]
+    assert total == {"calls": sent, "cost": pytest.approx(row["cost"]), "unknown": 0} and sent > len(drafts)
+
+
+def test_the_log_of_an_earlier_version_is_continued(
+    provider: Provider, capsys: pytest.CaptureFixture[str], own_home: Path
+) -> None:
+    file = mixture(provider, "say=drafted", aggregator="say=answered")
+    assert main(["ask", "-f", file, "First?"]) == 0
+    with closing(sqlite3.connect(own_home / "logs.db")) as db, db:
+        db.execute("ALTER TABLE questions DROP COLUMN calls")
+    assert main(["cost"]) == 0
+    assert main(["ask", "-f", file, "Second?"]) == 0
+    capsys.readouterr()
+    assert [row["question"] for row in rows(capsys, "logs", "list")] == ["First?", "Second?"]
+    assert main(["cost", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["total"]["calls"] == 4
+
+
 def test_ask_continues_the_last_conversation(provider: Provider, capsys: pytest.CaptureFixture[str]) -> None:
     file = mixture(provider, "a", aggregator="say=fine")
     assert main(["ask", "-f", file, "--continue", "hi"]) == 2

@@ -12,7 +12,7 @@ from moa_graph.models.terminal_text import for_terminal
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from moa_graph.state import Draft
+    from moa_graph.state import Draft, Note
 
 WIDE = 120
 """Minimum terminal width, in columns, for drafts beside the answer."""
@@ -79,10 +79,12 @@ class DraftCollector:
 
     Attributes:
         drafts: The drafts so far, by layer and slot.
+        notes: The notes so far.
     """
 
     def __init__(self, show: Callable[[Sequence[Draft]], None] | None = None) -> None:
         self._drafts: dict[tuple[int, int], Draft] = {}
+        self.notes: list[Note] = []
         self._show = show
 
     @property
@@ -93,6 +95,8 @@ class DraftCollector:
         if event["moa"] == "draft":
             draft = event["draft"]
             self._drafts[draft["layer"], draft["slot"]] = draft
+        elif event["moa"] == "note":
+            self.notes.append(event["note"])
         elif event["moa"] == "aggregating":
             self.show(self.drafts)
 

@@ -25,7 +25,7 @@ from moa_graph.mixture.mixture import Mixture
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.models.batching import batched
 from moa_graph.models.reply.reply import read
-from moa_graph.state import Record, Usage, total_usage
+from moa_graph.state import Record, Usage, cost_of, total_usage
 
 Turns = Sequence[tuple[str, str]]
 
@@ -265,14 +265,12 @@ def _to_be_asked_again(record: Record) -> bool:
 
 def _failed(error: MoAError) -> SystemAnswer:
     """Return the cost of a failed run. Its paid drafts and notes are in the ledger."""
-    made = [each for each in (*error.drafts, *error.notes) if each["attempts"] or each["usage"]]
-    costs = [*(each["cost"] for each in made), error.cost]
-    known = [cost for cost in costs if cost is not None]
+    made = [*error.drafts, *error.notes]
     return SystemAnswer(
         None,
         calls=sum(1 for each in made if each["attempts"]),
         usage=total_usage([each["usage"] for each in made]),
-        cost=sum(known) if len(known) == len(costs) else None,
+        cost=cost_of(made, beside=error.cost),
         error=f"{type(error).__name__}: {error}",
     )
 
