@@ -216,6 +216,13 @@ SHAPES: dict[str, Odd] = {
     "nested 5,000 deep": raw(COMPLETION.replace(b'"created": 1', b'"created": ' + b"[" * 5000), FAILED, "nested"),
     "bytes that are not UTF-8": raw(COMPLETION.replace(b"fine", b"f\xffne"), OK, "a f\ufffdne answer"),
     "UTF-16": raw(json.dumps(completion()).encode("utf-16"), OK, FINE),
+    "comments before it": raw(b": PROCESSING\n\n: PROCESSING\n\n" + COMPLETION, OK, FINE),
+    "comments before lines of it": raw(b": PROCESSING\n\n" + json.dumps(completion(), indent=1).encode(), OK, FINE),
+    "one event": Odd(
+        http(b"data: " + COMPLETION + b"\n\n" + DONE, kind="text/event-stream"), None, frozenset(OK), FINE
+    ),
+    "status 201": raw(COMPLETION, OK, FINE, line="201 Created"),
+    "usage without the answer's tokens": both(OK, FINE, usage={"prompt_tokens": 5, "total_tokens": 10}),
     "a stream": Odd(http(TEXT + STOP + DONE, kind="text/event-stream"), None, frozenset(OK), FINE),
     "a stream without an end": Odd(http(TEXT, kind="text/event-stream"), http(b""), frozenset({*CUT, *FAILED}), ""),
     "a stream with an error": raw(TEXT + b'data: {"error": "the reason of it"}\n\n', FAILED, "the reason of it"),
@@ -243,7 +250,25 @@ CONTENT: dict[str, Odd] = {
     "blank only": both(EMPTY, message={"content": " \n\t\u3000 "}),
     "content false": both({"empty", "failed"}, message={"content": False}),
     "content number": both(READ, "42", message={"content": 42}),
-    "reasoning only": both(EMPTY, message={"content": "", "reasoning_content": "hm " * 50}),
+    "reasoning only": both(
+        EMPTY, "only the model's thoughts", message={"content": "", "reasoning_content": "hm " * 50}
+    ),
+    "reasoning up to the limit": both(
+        EMPTY, "raise max_tokens", message={"content": "", "reasoning": "hm"}, choice={"finish_reason": "length"}
+    ),
+    "a token that ends a turn": both(OK, FINE, message={"content": FINE + "<|im_end|>\n"}),
+    "Mistral's blocks": both(
+        OK,
+        FINE,
+        message={
+            "content": [
+                {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]},
+                {"type": "text", "text": "a fine "},
+                {"type": "reference", "reference_ids": [1]},
+                {"type": "text", "text": "answer"},
+            ]
+        },
+    ),
     "reasoning odd": both(
         OK, FINE, message={"reasoning_content": {"a": 1}, "reasoning": [1], "reasoning_details": "x"}
     ),
@@ -341,6 +366,11 @@ ERRORS: dict[str, Odd] = {
 }
 
 STATUS: dict[str, Odd] = {
+    "in a choice that stopped": raw(
+        json.dumps(completion(message={"content": ""}, choice={"error": {"message": "the reason of it"}})).encode(),
+        FAILED,
+        "the reason of it",
+    ),
     "in a choice": both(FAILED, "the reason", choice={"finish_reason": "error", "error": {"message": "the reason"}}),
     "lists by field": raw(b'{"errors": {"model": ["is invalid"]}}', FAILED, "model: is invalid", "422 Unprocessable"),
     "error with status 200": raw(ERR.encode(), FAILED, "the reason of it"),
@@ -559,6 +589,20 @@ STREAMS: dict[str, Odd] = {
     ),
     "error event in JSON with text": stream(
         b'data: {"event": "error", "data": "the reason of it"}\n\n', DONE, status=FAILED, words="the reason of it"
+    ),
+    "DONE without a finish reason": stream(TEXT, chunk({}), DONE, status=CUT, words=FINE),
+    "usage without choices": stream(
+        TEXT, b'data: {"usage": {"prompt_tokens": 5}}\n\n', STOP, DONE, status=OK, words=FINE
+    ),
+    "a choice without fields": stream(TEXT, chunk({}, choices=[{}]), STOP, DONE, status=OK, words=FINE),
+    "heartbeats with words": stream(
+        b'event: heartbeat\ndata: {"message": "in the queue"}\n\n',
+        TEXT,
+        b'data: {"type": "keepalive", "message": "wait"}\n\nevent: keep-alive\ndata: wait\n\n',
+        STOP,
+        DONE,
+        status=OK,
+        words=FINE,
     ),
     "events of a search": stream(
         b'data: {"event": {"type": "status", "data": {"description": "Searching"}}}\n\n',

@@ -124,6 +124,9 @@ async def test_every_fault_looks_as_it_does_through_the_sdk(provider, asked, pla
     # The SDK hands out the text of a page instead of JSON; LangChain reports its type, or that it is nothing.
     ours, _ = differences.pop("html")
     assert (ours["text"], ours["types"][0]) == ("an HTML page instead of JSON: Welcome", "ValueError")
+    # LangChain drops the thoughts, so that nothing says that there were any.
+    ours, theirs = differences.pop("reasoning")
+    assert ours.pop("additional_kwargs") == {"moa_thoughts": True} and ours == theirs
     # LangChain drops the words of a streamed refusal.
     if asked is streamed:
         ours, _ = differences.pop("refuse")

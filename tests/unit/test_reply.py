@@ -214,6 +214,15 @@ def test_a_stated_cost_is_finite_and_not_negative_or_unknown(cost: object, dolla
     assert ended("stop", cost=cost).cost == dollars  # as ChatOpenRouter has it
 
 
+@pytest.mark.parametrize(
+    ("given", "dollars"),
+    [({"cost_in_usd_ticks": 232_856_000}, 0.0232856), ({"estimated_cost": 0.00012}, 0.00012),
+     ({"cost_in_usd_ticks": "many", "estimated_cost": -1}, None), ({"cost": 0.5, "estimated_cost": 1.0}, 0.5)],
+)  # fmt: skip
+def test_a_cost_is_found_under_the_names_of_xai_and_deepinfra(given: dict[str, Any], dollars: float | None) -> None:
+    assert ended("stop", token_usage=given).cost == dollars
+
+
 def test_calls_have_unique_ids_and_arguments_that_are_objects() -> None:
     given = [
         RawCall("f", '{"a": 1}', "c1"),
@@ -284,6 +293,12 @@ def test_arguments_that_were_cut_off_are_never_handed_out() -> None:
     assert reply.status == "truncated" and [call["id"] for call in reply.message.tool_calls] == ["c1"]
 
 
+@pytest.mark.parametrize("name", ["weather<|channel|>commentary", "weather<|channel|>json", " weather "])
+def test_special_tokens_behind_the_name_of_a_tool_are_dropped(name: str) -> None:
+    (call,) = read(Raw("", [RawCall(name, "{}", "c1")]), tools=True).message.tool_calls
+    assert call["name"] == "weather"
+
+
 def test_only_broken_arguments_are_retried() -> None:
     reply = read(Raw("", [RawCall("f", "{oops}", "c1")], reasons=["tool_calls"]), tools=True)
     assert reply.status == "failed" and reply.fault is not None and reply.fault.retryable
@@ -315,6 +330,10 @@ def test_blocks_that_must_return_in_a_tool_loop_are_kept_unchanged() -> None:
         (AIMessage("<think>hm</think>"), "the answer held only the model's thoughts"),
         (AIMessage("", additional_kwargs={"reasoning_content": "hm"}), "the answer held only the model's thoughts"),
         (AIMessage([{"type": "thinking", "thinking": "hm"}]), "the answer held only the model's thoughts"),
+        (
+            AIMessage("<think>hm", response_metadata={"finish_reason": "length"}),
+            "the answer held only the model's thoughts, up to the limit of tokens: raise max_tokens",
+        ),
     ],
 )
 def test_an_empty_answer_says_why(message: AIMessage, reason: str) -> None:

@@ -27,6 +27,7 @@ from moa_graph.models.faults.retry_after import retry_after
 
 REQUEST = httpx2.Request("POST", "https://api.example.com/v1/chat/completions")
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
+SECONDS = int(NOW.timestamp())
 
 
 def sdk_error(status: int, error: Any = None, headers: dict[str, str] | None = None) -> openai.APIStatusError:
@@ -60,12 +61,15 @@ STATUS = [
     (409, "server", True),
     (413, "context_overflow", False),
     (422, "bad_request", False),
+    (424, "server", True),
     (429, "rate_limit", True),
     (451, "content", False),
     (500, "server", True),
     (502, "server", True),
     (503, "server", True),
     (504, "timeout", True),
+    (498, "server", True),
+    (499, "server", True),
     (529, "server", True),
 ]
 
@@ -111,13 +115,20 @@ def test_a_status_decides_for_http_clients(status: int, kind: str, retryable: bo
             "content",
         ),
         (429, {"message": "too many tokens per minute: context length"}, "rate_limit"),
+        (429, {"message": "Allocated quota exceeded", "code": "insufficient_quota"}, "rate_limit"),
+        (429, {"message": "Your quota: x/error-code#token-limit", "type": "insufficient_quota"}, "rate_limit"),
+        (400, {"message": "Failed to call a function.", "code": "tool_use_failed"}, "server"),
+        (400, {"message": "Failed to generate JSON.", "code": "json_validate_failed"}, "server"),
+        (400, {"message": "Encountered a server error", "type": "server_error", "code": ""}, "server"),
+        (400, {"message": "closed", "type": "invalid_request_error", "code": "request_timeout"}, "timeout"),
+        (400, {"message": "no tools here", "type": "api_error"}, "bad_request"),
     ],
 )
 def test_codes_and_words_say_more_than_the_status(status: int, error: dict[str, Any], kind: str) -> None:
     for exc in (sdk_error(status, error), typed(sdk_error(status, error))):
         fault = classify(exc)
         assert fault.kind == kind
-        assert fault.retryable is (kind == "rate_limit")
+        assert fault.retryable is (kind in ("rate_limit", "server", "timeout"))
 
 
 def test_a_quota_that_says_when_to_come_back_is_a_rate_limit() -> None:
@@ -224,6 +235,17 @@ def test_a_loop_of_causes_ends() -> None:
         ({"retry-after": "1m30.5s"}, 90.5),
         ({"retry-after": "500ms"}, 0.5),
         ({"retry-after": "7 apples"}, None),
+        ({"retry-after": "2026-11-22T12:00:05Z"}, 5.0),
+        ({"retry-after": "2026-11-22T12:00:05"}, 5.0),
+        # Times since 1970, in place of a wait.
+        ({"retry-after": str(SECONDS + 20)}, 20.0),
+        ({"retry-after": str((SECONDS + 20) * 1000)}, 20.0),
+        ({"retry-after": str(SECONDS - 20)}, 0.0),
+        ({"retry-after": str(SECONDS + 20), "date": "Sun, 22 Nov 2026 12:00:15 GMT"}, 5.0),
+        ({"x-ratelimit-reset": "20", "x-ratelimit-remaining": "0"}, 20.0),
+        ({"x-ratelimit-reset": str((SECONDS + 20) * 1000), "x-ratelimit-remaining": "0"}, 20.0),
+        ({"x-ratelimit-reset": "20", "x-ratelimit-remaining": "5"}, None),
+        ({"x-ratelimit-reset": "20"}, None),
         ({}, None),
     ],
 )
@@ -237,10 +259,39 @@ def test_retry_after_in_every_form(headers: dict[str, str], seconds: float | Non
         ("Please try again in 1.5s.", 1.5),
         ("Please try again in 120ms.", 0.12),
         ("try again in 2 minutes", 120.0),
+        ("Your quota will reset after 5s.", 5.0),
+        ("Limit resets in 30s", 30.0),
+        ("available in 30 seconds", 30.0),
+        ("Monthly usage limit reached. Resets in 12 days.", 86400.0),
     ],
 )
 def test_retry_after_in_words(words: str, seconds: float) -> None:
     assert retry_after(sdk_error(429, {"message": words})) == pytest.approx(seconds)
+
+
+RESET = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str((SECONDS + 20) * 1000)}
+
+
+@pytest.mark.parametrize(
+    ("body", "seconds"),
+    [
+        ({"error": {"message": "no", "metadata": {"headers": RESET}}}, 20.0),
+        ({"error": {"message": "no", "metadata": {"headers": {"Retry-After": "12"}}}}, 12.0),
+        ({"error": {"message": "no", "metadata": {"retry_after_seconds": 12}}}, 12.0),
+        ({"error": {"message": "no", "details": [{"metadata": {"quotaResetDelay": "373.5ms"}}]}}, 0.3735),
+        ({"error": {"message": "no", "details": [{"retryDelay": {"seconds": "26"}}]}}, 26.0),
+        ([{"error": {"message": "no", "details": [{"x": 1}, {"retryDelay": "45.25s"}]}}], 45.25),
+        ({"error": "Model x is currently loading", "estimated_time": 20.5}, 20.5),
+        ({"error": {"message": "no"}, "retry_after": 7}, 7.0),
+        ({"error": {"message": "no", "retryAfter": "7s"}}, 7.0),
+        ({"error": {"message": "no", "retry_after": True, "details": [None, 5], "metadata": [1]}}, None),
+    ],
+)
+def test_retry_after_anywhere_in_a_body(body: Any, seconds: float | None) -> None:
+    response = httpx2.Response(429, json=body, request=REQUEST)
+    client = openai.OpenAI(api_key="x", base_url="https://api.example.com/v1")
+    error = client._make_status_error_from_response(response)
+    assert retry_after(error, now=NOW.timestamp()) == seconds
 
 
 @given(st.text(max_size=40))

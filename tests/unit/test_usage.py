@@ -85,6 +85,18 @@ FORMATS: dict[str, tuple[dict[str, Any], Usage]] = {
         new_usage(1_000, 900, reasoning_tokens=800),
     ),
     "Gemini's endpoint for OpenAI's clients": ({"total_tokens": 1_900}, new_usage(1_000, 900)),
+    "Gemini's, for an answer that did not begin": (
+        {"completion_tokens": None, "total_tokens": 1_900},
+        new_usage(1_000, 900),
+    ),
+    "a proxy for Anthropic, with caches apart": (
+        {"cache_read_input_tokens": 8_000, "cache_creation_input_tokens": 500},
+        new_usage(9_500, 100, cache_read_tokens=8_000, cache_write_tokens=500),
+    ),
+    "a proxy for Anthropic, with caches apart by its total": (
+        {"cache_read_input_tokens": 300, "total_tokens": 1_400},
+        new_usage(1_300, 100, cache_read_tokens=300),
+    ),
     "a total that is too small": ({"total_tokens": 7}, new_usage(1_000, 100)),
     "a total of something else": ({"total_tokens": 1_900, **DETAILS}, new_usage(1_000, 100)),
     "no numbers": ({"cached_tokens": "many", "total_tokens": [1], "prompt_tokens_details": 5}, new_usage(1_000, 100)),

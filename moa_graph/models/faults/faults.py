@@ -16,16 +16,22 @@ from moa_graph.models.faults.kinds import (
     BY_NAME,
     BY_STATUS,
     BY_TYPE,
+    BY_WORDS,
     CONTENT_CODES,
     CONTENT_WORDS,
+    GENERATION_CODES,
+    GENERIC_CODES,
     OVERFLOW_CODES,
     OVERFLOW_WORDS,
     QUOTA_CODES,
     QUOTA_WORDS,
+    REQUEST_WORDS,
     RETRYABLE,
+    THROTTLE_WORDS,
     Kind,
 )
 from moa_graph.models.faults.reading import (
+    body_of,
     broken_http,
     chain_of,
     codes_of,
@@ -105,6 +111,8 @@ def _kind(chain: list[BaseException], status: int | None, codes: set[str], words
         return "malformed"
     if any(map(broken_http, chain)):
         return "connection"
+    if status == 429 and THROTTLE_WORDS.search(words):
+        return "rate_limit"
     if any(map(QUOTA_CODES.fullmatch, codes)):
         return "quota"
     if any(map(OVERFLOW_CODES.fullmatch, codes)):
@@ -118,11 +126,28 @@ def _kind(chain: list[BaseException], status: int | None, codes: set[str], words
         return "quota"
     if status in (400, 403, 422) and CONTENT_WORDS.search(words):
         return "content"
-    if status is None and (named := next((BY_CODE[c] for c in codes if c in BY_CODE), None)):
+    if any(map(GENERATION_CODES.fullmatch, codes)):
+        return "server"
+    named = _kind_by_code(codes, generic=status is None)
+    if named and (status is None or (status == 400 and named in RETRYABLE)):
         return named
     if status is not None:
         return BY_STATUS.get(status, "server" if status >= 500 else "bad_request")
-    return _kind_by_type(chain)
+    kind = _kind_by_type(chain)
+    return _kind_by_words(words) if kind == "unknown" and any(map(body_of, chain)) else kind
+
+
+def _kind_by_code(codes: set[str], *, generic: bool) -> Kind | None:
+    """Return the kind of the code that says most; None if no code has a meaning here."""
+    known = codes & BY_CODE.keys()
+    telling = sorted(known - GENERIC_CODES) or (sorted(known) if generic else [])
+    return BY_CODE[telling[0]] if telling else None
+
+
+def _kind_by_words(words: str) -> Kind:
+    if REQUEST_WORDS.search(words):
+        return "unknown"
+    return next((kind for pattern, kind in BY_WORDS if pattern.search(words)), "unknown")
 
 
 def _kind_by_type(chain: list[BaseException]) -> Kind:

@@ -24,13 +24,18 @@ __all__ = [
     "BY_NAME",
     "BY_STATUS",
     "BY_TYPE",
+    "BY_WORDS",
     "CONTENT_CODES",
     "CONTENT_WORDS",
+    "GENERATION_CODES",
+    "GENERIC_CODES",
     "OVERFLOW_CODES",
     "OVERFLOW_WORDS",
     "QUOTA_CODES",
     "QUOTA_WORDS",
+    "REQUEST_WORDS",
     "RETRYABLE",
+    "THROTTLE_WORDS",
     "Kind",
 ]
 
@@ -60,9 +65,12 @@ BY_STATUS: dict[int, Kind] = {
     408: "timeout",
     409: "server",  # a conflict or a lock timeout, which the SDKs retry as well
     413: "context_overflow",
+    424: "server",  # what the model behind a gateway did, as Amazon Bedrock reports it
     425: "server",
     429: "rate_limit",
     451: "content",
+    498: "server",  # Groq has no capacity
+    499: "server",  # Gemini cancelled the request
     504: "timeout",
 }
 BY_CODE: dict[str, Kind] = {
@@ -80,9 +88,13 @@ BY_CODE: dict[str, Kind] = {
     "model_not_found": "not_found",
     "invalid_request_error": "bad_request",
     "overloaded": "server",
+    "server_overloaded": "server",
+    "server_is_overloaded": "server",
+    "service_unavailable_error": "server",
     "unavailable": "server",
     "internal": "server",
     "timeout": "timeout",
+    "request_timeout": "timeout",
     "deadline_exceeded": "timeout",
     "rate_limited": "rate_limit",
     "rate_limit": "rate_limit",
@@ -113,6 +125,9 @@ BY_CODE: dict[str, Kind] = {
 }
 """For an error object without a status: in a stream, or in a reply with status 200."""
 
+GENERIC_CODES = frozenset({"invalid_request_error", "api_error", "invalid_argument", "bad_request"})
+"""Codes of families of errors. Servers give one of these beside a code that says more."""
+
 BY_TYPE: list[tuple[type[BaseException], Kind]] = [
     (ContextOverflowError, "context_overflow"),
     (ModelRateLimitError, "rate_limit"),
@@ -142,6 +157,9 @@ BY_NAME: list[tuple[re.Pattern[str], Kind]] = [
         "connection",
     ),
 ]
+GENERATION_CODES = re.compile(r"tool_use_failed|json_validate_failed|output_parse_failed")
+"""Groq answers with status 400 when it cannot read what the model wrote. Another attempt may be readable."""
+
 QUOTA_CODES = re.compile(
     r"insufficient_quota|billing_hard_limit_reached|billing_not_active|insufficient_balance|"
     r"insufficient_credits|credits_exhausted|credit_limit|payment_required|"
@@ -158,9 +176,12 @@ CONTENT_CODES = re.compile(
 )
 QUOTA_WORDS = re.compile(
     r"exceeded your current quota|credit balance is too low|insufficient (?:balance|credit|fund)|billing|arrearage"
-    r"|(?:run )?out of credits|spending limit",
+    r"|(?:run )?out of credits|spending limit|included credits|usage limit reached|free allocation|over budget"
+    r"|余额不足|欠费|额度(?:不足|已用尽)",  # of Zhipu and of gateways
     re.I,
 )
+THROTTLE_WORDS = re.compile(r"allocat(?:ed |ion)quota|error-code#token-limit", re.I)
+"""Alibaba's words for a limit of tokens in a minute, which it reports under the code of an empty account."""
 OVERFLOW_WORDS = re.compile(
     r"(?:maximum|max|model'?s?) context (?:length|window|size)|context[_ ](?:length|window|size)[_ ]exceeded"
     r"|exceeds? (?:the )?(?:available |model'?s? |maximum )*(?:context|input token)"
@@ -168,8 +189,12 @@ OVERFLOW_WORDS = re.compile(
     r"|tokens? \+ .?max_(?:new_)?tokens.? must be|input tokens exceed"
     r"|reduce the length of the (?:messages|prompt|input)"
     r"|too many (?:input )?tokens(?: in|:)|range of input length should be|token count .{0,40}exceed"
-    r"|inputs? must have less than \d+ tokens|exceeded (?:the )?model token limit|context size has been exceeded"
-    r"|when context the overflows",  # LM Studio
+    r"|inputs?\W? must have less than \d+ tokens|exceeded (?:the )?model token limit|context size has been exceeded"
+    r"|maximum prompt length|prompt length exceed|tokens? (?:too long|limit exceeded)|context window exceeds"
+    r"|(?:greater|longer) than the (?:maximum )?(?:context|model) length|maximum supported sequence length"
+    r"|exceed max message tokens|input tokens \d+ cannot exceed|max tokens of \d+ exceeded"
+    r"|when context the overflows"  # LM Studio
+    r"|(?:prompt |上下文)(?:长度)?超|长度超限",  # Zhipu
     re.I,
 )
 CONTENT_WORDS = re.compile(
@@ -177,3 +202,22 @@ CONTENT_WORDS = re.compile(
     r"|(?:was|been) flagged|inappropriate content|content exists risk",
     re.I,
 )
+
+REQUEST_WORDS = re.compile(
+    r"invalid|unsupported|not (?:supported|found|allowed|exist)|unauthori[sz]ed|forbidden|denied|api key", re.I
+)
+"""Words of an error that another attempt cannot mend."""
+
+BY_WORDS: list[tuple[re.Pattern[str], Kind]] = [
+    (re.compile(r"rate.?limit|too many requests|throttl", re.I), "rate_limit"),
+    (re.compile(r"timed? ?out", re.I), "timeout"),
+    (
+        re.compile(
+            r"overload|at capacity|busy|unavailable|internal (?:server )?error|(?:server|unknown) error|bad gateway"
+            r"|try (?:again|your request again)|disconnect|upstream",
+            re.I,
+        ),
+        "server",
+    ),
+]
+"""For what a server reports in a reply with status 200 with words only."""

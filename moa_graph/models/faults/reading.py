@@ -26,6 +26,7 @@ __all__ = [
     "get",
     "header",
     "message_in",
+    "parsed",
     "response_of",
     "status_of",
     "text_of",
@@ -123,7 +124,7 @@ def body_of(exc: BaseException) -> Any:
     first = text if isinstance(given, str) and text else given
     for body in (first, *mappings, aws, get(exc, "details"), text, _in_text(exc)):
         if isinstance(body, Mapping | list | str | bytes) and body:
-            return _parsed(body)
+            return parsed(body)
     return None
 
 
@@ -147,7 +148,8 @@ _EVENT_DATA: Final = re.compile(r"^data:[ \t]*([{\[].*)", re.MULTILINE)
 """A server may report an error as an event of the stream that was asked for, under an error's status."""
 
 
-def _parsed(body: Any) -> Any:
+def parsed(body: Any) -> Any:
+    """Return the JSON in a body; the body itself where it is something else."""
     if isinstance(body, bytes):
         body = body[:MAX_ERROR_BYTES].decode("utf-8", "replace")
     if isinstance(body, str):
@@ -165,13 +167,13 @@ def _parsed(body: Any) -> Any:
 def error_in(body: Any) -> Mapping[str, Any]:
     """Return the innermost error object of a body; empty when it has none."""
     for _ in range(_DEEPEST):
-        body = _parsed(body)
+        body = parsed(body)
         if isinstance(body, list):
             body = next((each for each in body if isinstance(each, Mapping)), None)
         if not isinstance(body, Mapping):
             break
         inner = next((body[name] for name in ("error", "Error", "detail", "errors") if body.get(name)), None)
-        if not isinstance(_parsed(inner), Mapping | list):
+        if not isinstance(parsed(inner), Mapping | list):
             return body
         body = inner
     return body if isinstance(body, Mapping) else {}
@@ -193,7 +195,7 @@ def message_in(body: object, *, deepest: int = _DEEPEST, around: bool = True) ->
         deepest: Levels of nesting that are searched.
         around: Whether objects of any name are searched where no field has words.
     """
-    body = _parsed(body)
+    body = parsed(body)
     if isinstance(body, str):
         return _title_of(body) or body
     if deepest <= 0:

@@ -22,12 +22,14 @@ class FirstChoice:
 
     Attributes:
         several: Whether there are several choices.
+        begun: Whether the answer, or a call, has begun.
+        index: The index of the first choice, or None.
     """
 
     def __init__(self) -> None:
-        self.several = False
-        self._index: Any = None
-        self._begun = self._ended = self._counts = False
+        self.several = self.begun = False
+        self.index: Any = None
+        self._ended = self._counts = False
         self._held: list[dict[str, Any]] = []
         self._indexes: list[Any] = []
         self._before: list[Any] = []
@@ -35,7 +37,7 @@ class FirstChoice:
     def of(self, chunks: Iterable[Any]) -> Iterator[Any]:
         """Yield the chunks that can be passed on now."""
         for chunk in chunks:
-            if self._begun and not self._held and self._continues(chunk):
+            if self.begun and not self._held and self._continues(chunk):
                 yield chunk
                 continue
             choices = chunk.get("choices") if isinstance(chunk, dict) else None
@@ -44,15 +46,15 @@ class FirstChoice:
                 continue
             choice = choices[0]
             index = choice.get("index")
-            if self._index is None:
-                self._index = index
+            if self.index is None:
+                self.index = index
             if len(choices) > 1:
                 self.several = True
-                own = (each for each in choices if isinstance(each, dict) and each.get("index") == self._index)
+                own = (each for each in choices if isinstance(each, dict) and each.get("index") == self.index)
                 choice = next(own, {})
                 index = choice.get("index")
                 chunk["choices"] = [choice] if choice else []
-            if index == self._index or index is None:
+            if index == self.index or index is None:
                 yield self._own(chunk, choice)
             else:
                 yield from self._other(chunk, choice, index)
@@ -65,12 +67,12 @@ class FirstChoice:
         """Return whether a chunk has one piece of the first choice and no finish reason, as nearly all have."""
         try:
             (choice,) = chunk["choices"]
-            return bool(choice["index"] == self._index and not choice.get("finish_reason"))
+            return bool(choice["index"] == self.index and not choice.get("finish_reason"))
         except (AttributeError, LookupError, TypeError, ValueError):
             return False
 
     def _own(self, chunk: dict[str, Any], choice: dict[str, Any]) -> dict[str, Any]:
-        self._begun = self._begun or _has(choice, _TEXTS)
+        self.begun = self.begun or _has(choice, _TEXTS)
         self._ended = self._ended or bool(choice.get("finish_reason"))
         if self._held and not self.several:
             ends = self._ended and any(each["choices"][0].get("finish_reason") for each in self._held)
@@ -79,10 +81,10 @@ class FirstChoice:
 
     def _other(self, chunk: dict[str, Any], choice: dict[str, Any], index: Any) -> Iterator[dict[str, Any]]:
         says, ends = _has(choice, _TEXTS), bool(choice.get("finish_reason"))
-        if says and not self._begun and not self.several:
+        if says and not self.begun and not self.several:
             # What came before was reasoning at most: the answer follows in another block.
-            self._before.append(self._index)
-            self._index = index
+            self._before.append(self.index)
+            self.index = index
             yield self._own(chunk, choice)
             return
         if ends and not says and index in self._before and not self.several:

@@ -14,6 +14,9 @@ def _error(said: bytes) -> bytes:
     return b'{"error": %b}' % (said if said.startswith(b"{") else json.dumps(said.decode("utf-8", "replace")).encode())
 
 
+_ALIVE = (b"ping", b"heartbeat", b"keepalive", b"keep-alive")
+"""Names of events that keep a connection open, whatever data they have."""
+
 _IGNORED = (b":", b"id:", b"retry:")
 """Comments and fields without a meaning here."""
 
@@ -24,10 +27,12 @@ class Events:
     Attributes:
         others: Lines without a frame, and data that is not a JSON object. Some servers report errors so, and some send
             one JSON object in several lines.
+        done: Whether `[DONE]` came. The reader of the events sets it.
     """
 
     def __init__(self) -> None:
         self.others: list[bytes] = []
+        self.done = False
         self._size = 0
         # The lines of an event, and the pieces of a line, may be millions: their sizes are counted as they come.
         self._partial: list[bytes] = [b""]
@@ -93,6 +98,8 @@ class Events:
     def _event(self) -> bytes | None:
         event, name = b"\n".join(self._data).strip().lstrip(_BOM), self._name
         self._data, self._data_size, self._name = [], 0, b""
+        if name in _ALIVE:
+            return None
         if event and name == b"error":
             return _error(event)
         if event.startswith((b"{", b"[DONE]")):

@@ -26,6 +26,8 @@ from moa_graph.models.secrets.redaction import beginning
 
 _DRAIN = 0.1
 """Seconds to wait for the end of a body after its last event, so that the connection can be used again."""
+_UNKNOWN_END = "incomplete"
+"""The finish reason of an answer for which the server gave none."""
 _JSON_LINES = ("ndjson", "stream+json")
 _FRAMES = (b"data:", b"event:", b"id:", b":")
 """The beginnings of a stream of events, which no JSON has."""
@@ -67,6 +69,9 @@ async def chunks_of(url: str, response: aiohttp.ClientResponse, *, logprobs: boo
             await turns.share()
         if frames.others and not ended:
             raise ValueError(message_in(b"\n".join(frames.others)))
+        if frames.done and first.begun and not ended:
+            # Some gateways send no finish reason, and `[DONE]` also where the provider's stream was cut.
+            yield {"choices": [{"index": first.index, "delta": {}, "finish_reason": _UNKNOWN_END}]}
     finally:
         response.close()
 
@@ -90,6 +95,7 @@ async def _events(
     async for data in pieces:
         found = frames.feed(data)
         done = next((place for place, event in enumerate(found) if event.startswith(b"[DONE]")), None)
+        frames.done = done is not None
         yield found[:done]
         if done is not None:
             # The answer is whole: a failure from here on only costs the connection.
@@ -98,7 +104,9 @@ async def _events(
                     async for _ in response.content.iter_any():
                         pass
             return
-    yield [event for event in frames.end() if not event.startswith(b"[DONE]")]
+    last = frames.end()
+    frames.done = any(event.startswith(b"[DONE]") for event in last)
+    yield [event for event in last if not event.startswith(b"[DONE]")]
     if frames.others and frames.others[0].startswith(b"{"):
         yield [b"\n".join(frames.others)]  # one JSON object in several lines
 
@@ -130,6 +138,8 @@ def whole_of(received: bytes, url: str) -> dict[str, Any] | None:
     frames = Events()
     events = itertools.takewhile(lambda event: not event.startswith(b"[DONE]"), frames.feed(received) + frames.end())
     chunks = [_chunk(event, url, True) for event in events]
+    if not chunks and frames.others and frames.others[0].startswith(b"{"):
+        chunks = [_chunk(b"\n".join(frames.others), url, True)]  # one JSON object in several lines, after comments
     choices = [each for chunk in chunks for each in chunk.get("choices") or () if isinstance(each, dict)]
     if not choices:
         return None
@@ -149,8 +159,10 @@ def _joined(pieces: list[dict[str, Any]]) -> dict[str, Any]:
     message: dict[str, Any] = {}
     texts: dict[str, list[str]] = {}
     calls = GrowingCalls()
+    # One event may hold the whole message.
+    name_of_piece = "delta" if any(piece.get("delta") for piece in pieces) else "message"
     for piece in pieces:
-        delta = piece.get("delta")
+        delta = piece.get(name_of_piece)
         for name, value in delta.items() if isinstance(delta, dict) else ():
             if name == "tool_calls":
                 _add_calls(calls, value)
@@ -168,7 +180,7 @@ def _joined(pieces: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "index": pieces[0].get("index"),
         "message": message,
-        "finish_reason": reasons[-1] if reasons else "incomplete",
+        "finish_reason": reasons[-1] if reasons else _UNKNOWN_END,
     }
 
 
@@ -188,6 +200,9 @@ _EVENT = ("event", "type", "object", "status")
 _ERROR_EVENT = re.compile(r"(?:\w+[._])?(?:error|failed)")
 """A name of an event that reports an error: ``error``, ``response.failed``."""
 
+_ALIVE_EVENT = re.compile(r"ping|heart_?beat|keep[_-]?alive")
+"""A name of an event that keeps a connection open, whatever words it has."""
+
 
 def raise_error_in(data: dict[str, Any], url: str) -> None:
     """Raise the error that a server reports with a status of success, in a field for it or instead of an answer."""
@@ -197,6 +212,8 @@ def raise_error_in(data: dict[str, Any], url: str) -> None:
     if isinstance(error, dict) and not any(error.values()):
         error = data["error"] = None  # gateways send an empty error beside an answer
     error = error or _failed_response(data)
+    if not error and not answers and _named(data, _ALIVE_EVENT):
+        return
     if answers and not error and "x_groq" not in data:
         return
     said: Any = error if isinstance(error, dict | list) else data
@@ -205,7 +222,7 @@ def raise_error_in(data: dict[str, Any], url: str) -> None:
         said = error = next(filter(None, around), None)
     if not error and answers:
         return
-    if not error and _is_error_event(data):
+    if not error and _named(data, _ERROR_EVENT):
         said = error = data.get("data") or {name: value for name, value in data.items() if name not in _EVENT}
     # Other events tell of a search, for example: only their own words count, not those deep in them.
     text = message_in(said) if error else message_in({**data, "base_resp": None}, around=False)
@@ -214,8 +231,8 @@ def raise_error_in(data: dict[str, Any], url: str) -> None:
         raise openai.APIError(text or "An error occurred during streaming", httpx2.Request("POST", url), body=body)
 
 
-def _is_error_event(data: dict[str, Any]) -> bool:
-    return any(isinstance(name := data.get(field), str) and _ERROR_EVENT.fullmatch(name) for field in _EVENT)
+def _named(data: dict[str, Any], names: re.Pattern[str]) -> bool:
+    return any(isinstance(name := data.get(field), str) and names.fullmatch(name) for field in _EVENT)
 
 
 def _failed_response(data: dict[str, Any]) -> Any:

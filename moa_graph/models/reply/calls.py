@@ -49,7 +49,8 @@ def checked_calls(given: Sequence[RawCall], *, cut: bool) -> tuple[list[ToolCall
         if not id_ or id_ in ids:
             id_ = f"call_{uuid.uuid4().hex[:24]}"
         ids.add(id_)
-        name = encodable(call.name).strip() if isinstance(call.name, str) else ""
+        # Some servers leave gpt-oss' special tokens behind the name.
+        name = encodable(call.name).partition("<|")[0].strip() if isinstance(call.name, str) else ""
         args, error = _arguments(call.args, cut=cut and call is given[-1])
         if args is not None and 0 < len(name) <= _LONGEST_NAME:
             calls.append(ToolCall(name=name, args=args, id=id_, type="tool_call"))

@@ -215,13 +215,26 @@ def stated_cost(metadata: Mapping[str, Any]) -> float | None:
 
     A mixture within a mixture says it in its record.
     """
+    usage = metadata.get("token_usage") or metadata.get("usage")
     places = (metadata, metadata.get("token_usage"), metadata.get("usage"), metadata.get("record"))
     found = [place for place in places if place and isinstance(place, (dict, Mapping)) and "cost" in place]
     kept = metadata.get(COSTS)
     if not found and kept is None:
-        return None
+        return _cost_beside(usage) if usage else None
     costs = [*(kept[-1:] if isinstance(kept, list) else []), *map(_cost_in, found)]
     return next((dollars for cost in costs if (dollars := _dollars(cost)) is not None), None)
+
+
+def _cost_beside(usage: object) -> float | None:
+    """Return the cost that a usage states under another name than `cost`, as DeepInfra and xAI do."""
+    if not isinstance(usage, (dict, Mapping)) or not ("cost_in_usd_ticks" in usage or "estimated_cost" in usage):
+        return None
+    ticks = _dollars(usage.get("cost_in_usd_ticks"), most=1e19)
+    return _dollars(usage.get("estimated_cost")) if ticks is None else ticks / _TICKS
+
+
+_TICKS: Final = 1e10
+"""xAI's parts of a dollar."""
 
 
 def _cost_in(usage: Mapping[str, Any]) -> float | None:
@@ -236,8 +249,8 @@ def _cost_in(usage: Mapping[str, Any]) -> float | None:
     return None if rest is None else dollars + rest
 
 
-def _dollars(cost: object) -> float | None:
-    if isinstance(cost, (int, float)) and not isinstance(cost, bool) and 0 <= cost < 1e9 and math.isfinite(cost):
+def _dollars(cost: object, *, most: float = 1e9) -> float | None:
+    if isinstance(cost, (int, float)) and not isinstance(cost, bool) and 0 <= cost < most and math.isfinite(cost):
         return float(cost)
     return None
 

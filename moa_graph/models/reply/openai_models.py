@@ -24,7 +24,7 @@ from moa_graph.models.reply.arguments import LONG_PIECE
 from moa_graph.models.reply.fields import COSTS, stated_cost
 from moa_graph.models.reply.reasoning import ORIGIN, Reasoning, reasoning_by_call
 from moa_graph.models.reply.repair import repaired
-from moa_graph.models.reply.reply import EXTRAS
+from moa_graph.models.reply.reply import EXTRAS, THOUGHTS
 from moa_graph.models.secrets.redaction import one_line
 
 __all__ = ["repairing"]
@@ -113,6 +113,8 @@ def repairing(kind: type[Any], provider: str | None = None) -> type[Any]:
                 reasoning.add(said)
                 kept = generation.message.additional_kwargs
                 kept.update(self._with_origin(reasoning.fields(), extras=EXTRAS in kept))
+                if reasoning.seen and not (reasoning.acts or generation.message.content):
+                    kept[THOUGHTS] = True
             return result
 
         def _convert_chunk_to_generation_chunk(self, chunk: Any, default_chunk_class: Any, base: Any) -> Any:
@@ -139,6 +141,8 @@ def repairing(kind: type[Any], provider: str | None = None) -> type[Any]:
                 if first.get("finish_reason") and not state.ended:  # LangChain joins the texts of several chunks
                     state.ended = True
                     kept.update(self._with_origin(state.reasoning.fields(), extras=state.extras))
+                    if state.reasoning.seen and not (state.reasoning.acts or state.chars):
+                        kept[THOUGHTS] = True
             return made
 
         def _get_request_payload(self, input_: Any, *, stop: Any = None, **kwargs: Any) -> dict[str, Any]:

@@ -37,10 +37,11 @@ class Reasoning:
 
     Attributes:
         acts: Whether the reply calls a tool. Only then its reasoning must return.
+        seen: Whether there is any, under the names here or in `reasoning`, which need not return.
     """
 
     def __init__(self) -> None:
-        self.acts = False
+        self.acts = self.seen = False
         self._texts: list[str] = []
         self._details: list[dict[str, Any]] = []
         # What continues the texts of each detail. They are joined once: to join each piece takes quadratic time.
@@ -53,6 +54,7 @@ class Reasoning:
             return
         self.acts = self.acts or bool(given.get("tool_calls"))
         text, details = (given.get(name) for name in REASONING)
+        self.seen = self.seen or bool(text or details or given.get("reasoning"))
         if isinstance(text, str):
             self._left -= len(text)
             self._texts += [text] if self._left > 0 else []

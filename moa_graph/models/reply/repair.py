@@ -27,6 +27,8 @@ _CACHES: Final = {
 """The details of a prompt that LangChain reads, each with the names that providers give it, in the details or beside
 the counts: DeepSeek's, Together's and Moonshot's, and those of proxies for Anthropic."""
 
+_ANTHROPIC_CACHES: Final = frozenset(names[-1] for names in _CACHES.values())
+
 
 def repaired(data: dict[str, Any], *, chunk: bool = False) -> dict[str, Any]:
     """Return a whole reply or a chunk of a stream, repaired in place."""
@@ -65,6 +67,9 @@ def _usage(given: Any) -> dict[str, Any] | None:
         return None
     counts = {name: token_count(given.get(name, given.get(_NAMES.get(name)))) for name in _COUNTS}
     known = {name: count for name, count in counts.items() if count is not None}
+    if "completion_tokens" not in known and known.get("total_tokens", -1) >= known.get("prompt_tokens", 2**53):
+        # Gemini leaves out the tokens of an answer that did not begin; those of its thoughts are in the total.
+        known["completion_tokens"] = known["total_tokens"] - known["prompt_tokens"]
     if not {"prompt_tokens", "completion_tokens"} <= known.keys():
         # LangChain would take missing counts for 0. A stated cost has been kept.
         return None
@@ -79,9 +84,19 @@ def _usage(given: Any) -> dict[str, Any] | None:
     caches = {name: count for of, name, key in places if (count := token_count(of.get(key)))}
     if caches:
         details["prompt_tokens_details"] = {**sent, **caches}
+    known["prompt_tokens"] += _caches_beside(known, given)
     beside = _thoughts_beside(known, details.get("completion_tokens_details", {}))
     known["completion_tokens"] = min(known["completion_tokens"] + beside, 2**53 - 1)
     return {**{key: value for key, value in given.items() if key not in (*_COUNTS, *_DETAILS)}, **known, **details}
+
+
+def _caches_beside(counts: Mapping[str, int], given: Mapping[str, Any]) -> int:
+    """Return the cached tokens that a proxy for Anthropic leaves out of `prompt_tokens`, as Anthropic does."""
+    if _ANTHROPIC_CACHES.isdisjoint(given):
+        return 0
+    sent, beside = counts["prompt_tokens"], sum(token_count(given.get(name)) or 0 for name in _ANTHROPIC_CACHES)
+    apart = beside > sent or counts.get("total_tokens") == sent + beside + counts["completion_tokens"]
+    return min(beside, 2**53 - 1 - sent) if beside and apart else 0
 
 
 def _thoughts_beside(counts: Mapping[str, int], details: Mapping[str, int]) -> int:

@@ -33,7 +33,7 @@ from moa_graph.models.reply.thoughts import clean
 from moa_graph.models.secrets.redaction import one_line
 from moa_graph.state import COUNTED, Status, Usage
 
-__all__ = ["EXTRAS", "IN_THREAD", "Raw", "Reply", "is_long", "raw_of", "read", "read_reply"]
+__all__ = ["EXTRAS", "IN_THREAD", "THOUGHTS", "Raw", "Reply", "is_long", "raw_of", "read", "read_reply"]
 
 IN_THREAD: Final = 2**17
 """Characters. A longer reply is read in a thread."""
@@ -195,6 +195,9 @@ def _judge(
     if finish.status == "filtered":
         return "filtered", f"the provider's content filter stopped the answer ({one_line(finish.reason)})", None
     if not text and not calls:
+        if not invalid and (given := message_in(raw.metadata.get("error"))):
+            words = one_line(f"the provider sent no answer: {given}")
+            return "failed", words, Fault("server", True, None, None, words)
         if not invalid:
             return "empty", _why_empty(raw, finish), None
         name = one_line(invalid[0]["name"] or "", limit=60)
@@ -226,20 +229,25 @@ def _refusal(raw: Raw) -> str:
 
 def _why_empty(raw: Raw, finish: Finish) -> str:
     if content_text(raw.content).strip() or _has_thoughts(raw):
-        return "the answer held only the model's thoughts"
+        cut = ", up to the limit of tokens: raise max_tokens" if finish.status == "truncated" else ""
+        return f"the answer held only the model's thoughts{cut}"
     if raw.calls:
         return f"it called a tool that was not offered: {one_line(str(raw.calls[0].name), limit=60)}"
     return f"the answer was empty (finish_reason {one_line(finish.reason) or 'not given'})"
 
 
 def _has_thoughts(raw: Raw) -> bool:
-    return has_thoughts(raw.content) or bool(raw.extra.keys() & {"reasoning_content", "reasoning"})
+    return has_thoughts(raw.content) or bool(raw.extra.keys() & {"reasoning_content", "reasoning", THOUGHTS})
 
 
 EXTRAS: Final = "tool_call_extras"
 """The key in a message's `additional_kwargs` for the `extra_content` of its tool calls, by their ids."""
 
-_NOT_KEPT: Final = frozenset({BLOCKS, "tool_calls", "function_call", "refusal", "audio", "parsed"})
+THOUGHTS: Final = "moa_thoughts"
+"""The key in `additional_kwargs` of a reply without text that says that the model has thought. LangChain drops the
+thoughts."""
+
+_NOT_KEPT: Final = frozenset({BLOCKS, THOUGHTS, "tool_calls", "function_call", "refusal", "audio", "parsed"})
 """Keys that the message holds elsewhere, or that the provider does not want back."""
 
 
