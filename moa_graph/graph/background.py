@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 import threading
 from collections.abc import Coroutine, Generator, Iterator
@@ -17,6 +18,8 @@ from moa_graph.errors import MoAError
 T = TypeVar("T")
 
 _lock = threading.Lock()
+_reading = threading.Lock()
+"""Is held while a thread reads the interrupt, because garbage is not collected meanwhile."""
 _loop: asyncio.AbstractEventLoop | None = None
 
 _POLL_SECONDS = 0.1
@@ -39,8 +42,8 @@ def background_loop() -> asyncio.AbstractEventLoop:
 @after_fork
 def _after_fork() -> None:
     """Forget the loop in a forked child: its thread exists in the parent only."""
-    global _lock, _loop
-    _lock, _loop = threading.Lock(), None
+    global _lock, _loop, _reading
+    _lock, _loop, _reading = threading.Lock(), None, threading.Lock()
 
 
 def until_left(parts: Iterator[T]) -> Generator[T]:
@@ -132,7 +135,17 @@ def _cancel_when_interrupted(
 
 def _interrupt() -> BaseException | None:
     """Return the interrupt that the main thread is handling, if any."""
+    # CPython 3.11 holds a lock of its own while it builds the result. A collection of garbage would run other code
+    # then, and a thread that starts meanwhile would wait for that lock for ever (python/cpython#106883).
+    with _reading:
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            exceptions = sys._current_exceptions()
+        finally:
+            if collects:
+                gc.enable()
     # A pair with class and traceback before Python 3.12.
-    current: Any = sys._current_exceptions().get(threading.main_thread().ident or 0)
+    current: Any = exceptions.get(threading.main_thread().ident or 0)
     found = current[1] if isinstance(current, tuple) else current
     return found if isinstance(found, KeyboardInterrupt | SystemExit) else None
