@@ -256,7 +256,6 @@ CONTENT: dict[str, Odd] = {
     "reasoning up to the limit": both(
         EMPTY, "raise max_tokens", message={"content": "", "reasoning": "hm"}, choice={"finish_reason": "length"}
     ),
-    "a token that ends a turn": both(OK, FINE, message={"content": FINE + "<|im_end|>\n"}),
     "Mistral's blocks": both(
         OK,
         FINE,

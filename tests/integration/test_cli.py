@@ -309,8 +309,12 @@ def test_signals_keep_the_paid_drafts_as_ctrl_c_does(
     monkeypatch.setenv("MOA_HOME", str(tmp_path))
     kept = tmp_path / "kept.json"
     asked = ["--save", str(kept)] if command == "ask" else []
+    # The tests themselves may run under nohup, whose children ignore SIGHUP.
+    plain = "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
     argv = [sys.executable, "-m", "moa_graph", command, "-f", mixture(provider, "a", "b", aggregator="c-hang"), *asked]
-    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
+    with subprocess.Popen(
+        [sys.executable, "-c", plain, *argv], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as run:
         assert run.stdin
         # `moa ask` reads its standard input to the end; the end of the input would end the chat.
         run.stdin.write(b"hi\n")

@@ -20,7 +20,6 @@ MARKS = [
     "<|start|>assistant<|channel|>final<|message|>", "<|end|>", "<|return|>", "assistantfinal", "analysisWe",
     "<|START_THINKING|>", "<|END_THINKING|>", "<|START_RESPONSE|>", "<|END_RESPONSE|>", "<think/>", "<think:v2>",
     "</think:v2>", "<|channel|>final", "<|think_start|>", "<|think_end|>", "analysis", "assistantanalysis", "\ufeff",
-    "<|im_end|>", "<eos>", "<\uff5cend\u2581of\u2581sentence\uff5c>",
 ]  # fmt: skip
 BITS = ["<", "<thi", "</", " ", "\n", "\n\n", "`", "```", '"', ".", "word", "7 < 9", "\0", "\ud83d", "\ude00", "é", "İ"]
 TEXTS = st.lists(st.sampled_from([*MARKS, *BITS]), max_size=14).map("".join)
@@ -131,14 +130,6 @@ def test_what_remains_can_be_sent_and_stored(text: str) -> None:
         ("a thought[/THINK]b", "b"),
         ("</think>yes", "yes"),
         ("no, not yet\n</think>", ""),
-        # Tokens that end a turn.
-        ("Hello! How can I help you?<|im_end|>", "Hello! How can I help you?"),
-        ("apple<eos>", "apple"),
-        ("b<end_of_turn>\n<end_of_turn>\n", "b"),
-        ("b<|eot_id|><|eot_id|>", "b"),
-        ("<think>a</think>b<|endoftext|>", "b"),
-        ("b<\uff5cend\u2581of\u2581sentence\uff5c>", "b"),
-        ("<|im_end|>", ""),
     ],
 )
 def test_reasoning_is_removed(text: str, shown: str) -> None:
@@ -167,11 +158,6 @@ def test_reasoning_is_removed(text: str, shown: str) -> None:
         "[THINKING] is not a mark",
         "<b>bold</b>",
         "plain text",
-        "Qwen ends a turn with <|im_end|>",
-        "Its token is `<|im_end|>`",
-        'Set stop to "<|im_end|>"',
-        "```\na<|im_end|>\n```",
-        "a<|im_end|>\n\nb",
     ],
 )
 def test_an_answer_about_the_marks_is_kept_whole(text: str) -> None:
@@ -209,7 +195,6 @@ HOSTILE = [
     "<|channel|>analysis<|message|>x<|end|>",
     "<think ",
     "analysisA",
-    "<|im_end|> ",
 ]
 
 

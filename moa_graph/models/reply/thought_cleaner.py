@@ -71,7 +71,7 @@ class Cleaner:
         self._at = 0
         self._state = self._start
         self._out: list[str] = []
-        self._space: list[str] = []
+        self._space = ""
         self._shown = False
         self._begin_answer()
 
@@ -214,10 +214,6 @@ class Cleaner:
         self._at = stop
         if mark is None:
             return False
-        if mark["stop"]:
-            self._at = mark.end()
-            self._end_turn(mark[0])
-            return True
         alone = self._closes_what_precedes(mark, end)
         if alone is None:
             return False
@@ -229,17 +225,6 @@ class Cleaner:
             if opened(mark):
                 self._emit_repeats(mark[0])
         return True
-
-    def _end_turn(self, token: str) -> None:
-        """Keep a token that ends a turn until text follows. A text about it has it in quotes or between spaces."""
-        if self._quoted() or self._context.last in (" ", "\t"):
-            self._emit(token)
-            return
-        self._context.add(token)
-        self._space.append(token)
-
-    def _quoted(self) -> bool:
-        return self._context.code or (self._context.last in _QUOTES and self._context.last != "")
 
     def _emit_repeats(self, mark: str) -> None:
         """Show the repetitions of an opening mark. The last one stays: what follows decides whether it is quoted."""
@@ -254,7 +239,8 @@ class Cleaner:
         after = self._held[mark.end() : mark.end() + 2 * LONGEST]
         if not after and not end:
             return None
-        if self._quoted() or mark["wrapper"] or (after and after[0] in _QUOTES):
+        quoted = self._context.code or (self._context.last in _QUOTES and self._context.last != "")
+        if quoted or mark["wrapper"] or (after and after[0] in _QUOTES):
             return False
         if mark["final"]:
             return True
@@ -274,7 +260,7 @@ class Cleaner:
             self.restarts += 1
         self._shown = False
         self._out.clear()
-        self._space = []
+        self._space = ""
         self._surplus = max(self._surplus - 1, 0)
         self._state = self._start
 
@@ -299,12 +285,11 @@ class Cleaner:
         text = encodable(text)
         bare = text.rstrip()
         if not bare:
-            self._space += [text] if self._shown else []
+            self._space += text if self._shown else ""
             return
-        begun = "".join([*self._space, bare])
-        self._out.append(begun if self._shown else begun.lstrip())
+        self._out.append(self._space + bare if self._shown else bare.lstrip())
         self._shown = True
-        self._space = [text[len(bare) :]]
+        self._space = text[len(bare) :]
 
     # Of the reasoning that is being read: its closing mark, how many more of them were opened, and how many others.
     _key = ""

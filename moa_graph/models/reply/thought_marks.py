@@ -49,11 +49,6 @@ _WRAPPERS: Final = (
 )  # fmt: skip
 """Marks around the answer of models that also mark their thoughts."""
 
-_STOPS: Final = (
-    "<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|endoftext|>", "<|end_of_text|>", "<|end_of_turn|>", "<end_of_turn>",
-    "<|end_of_turn_token|>", "<eos>", "<|end|>", "<|return|>", "<\uff5cend\u2581of\u2581sentence\uff5c>",
-)  # fmt: skip
-"""Tokens that end a turn. Some servers leave them at the end of the text."""
 
 _FINAL: Final = "<|channel|>final"
 """The beginning of harmony's final channel. All text before it is reasoning, also where a server dropped its tokens."""
@@ -66,9 +61,9 @@ def _any(marks: Iterable[str]) -> str:
 
 _FLAGS: Final = re.ASCII | re.IGNORECASE
 MARK: Final = re.compile(
-    rf"[<\[◁](?=[a-z/|\uff5c])(?:(?P<tag>{_NAME}){_ATTRIBUTES}>|/(?P<end>{_NAME})\s*>|{_TOKEN}"
+    rf"[<\[◁](?=[a-z/|])(?:(?P<tag>{_NAME}){_ATTRIBUTES}>|/(?P<end>{_NAME})\s*>|{_TOKEN}"
     rf"|(?P<open>{_any(_SPECIAL)})|(?P<close>{_any(_CLOSING)})|(?P<wrapper>{_any(_WRAPPERS)})"
-    rf"|(?P<stop>{_any(_STOPS)})|(?P<final>{_any([_FINAL])}))",
+    rf"|(?P<final>{_any([_FINAL])}))",
     _FLAGS,
 )
 """Every mark. The character class and the look-ahead let the regular expression engine skip other text quickly."""
@@ -84,7 +79,7 @@ _UNFINISHED: Final = re.compile(
 HARMONY: Final = re.compile(r"<\|(start|channel|message|constrain|end|return|call)\|>")
 """The tokens of OpenAI's harmony format."""
 
-_LITERALS: Final = (*_SPECIAL, *_CLOSING, *_WRAPPERS, *_STOPS, _FINAL)
+_LITERALS: Final = (*_SPECIAL, *_CLOSING, *_WRAPPERS, _FINAL)
 _HARMONY_TOKENS: Final = tuple(
     f"<|{name}|>" for name in ("start", "channel", "message", "constrain", "end", "return", "call")
 )
