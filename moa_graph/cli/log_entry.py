@@ -31,9 +31,10 @@ _OF_A_DRAFT: dict[str, Any] = {
 
 
 class Entry(NamedTuple):
-    """A logged question. `cost` is in dollars, None if unknown; `answer` is None if there is none.
+    """A logged question.
 
-    `calls` is the number of its model calls; None in an entry of an earlier version.
+    Attributes whose value may be missing are None then: `answer`; `cost`, in dollars; and `calls`, the number of its
+    model calls, which earlier versions did not write.
     """
 
     id: int

@@ -31,8 +31,8 @@ PAPER: dict[str, tuple[float, float]] = {
     "together:databricks/dbrx-instruct": (1.20, 1.20),
 }
 """Dollars per million tokens in and out of the paper's six models, as Together listed them in June 2024, by size. Dense
-models of 41 to 80 billion parameters cost 0.90, and of 80 to 110 billion 1.80. Mixtures of experts with 56 to 176
-billion parameters in total cost 1.20. Most are no longer served. A price in genai-prices is used first: 2.40 for
+models of 41 to 80 billion parameters cost 0.90, and those of 80 to 110 billion 1.80. Mixtures of experts with 56 to 176
+billion parameters cost 1.20. Most are no longer served. A price in genai-prices comes first: it is 2.40 for
 Mixtral-8x22B."""
 
 _FREE = frozenset({"lm_studio", "lmstudio", "local", "ollama"})

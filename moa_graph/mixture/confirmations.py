@@ -53,7 +53,7 @@ def trust_file() -> Path:
 
 
 def read() -> Confirmations:
-    """Return what was confirmed: nothing where there is no file, or where this process may not read it.
+    """Return what was confirmed. A file that does not exist, or may not be read, confirms nothing.
 
     Raises:
         ConfigError: The file is damaged.

@@ -152,7 +152,7 @@ def test_a_search_of_openais_servers_is_not_offered(served, provider):
 
 def test_a_message_of_one_agent_to_another_is_a_question(served, provider):
     content = [{"type": "input_text", "text": "NEW_TASK"}, {"type": "encrypted_content", "encrypted_content": "Say hi"}]
-    item = {"type": "agent_message", "author": "/root", "recipient": "/root/x", "content": content}
+    item = {"type": "agent_message", "author": "/main", "recipient": "/main/x", "content": content}
     status, answer = post(served, {"model": "prompt", "input": [item]}, path="/v1/responses")
     assert status == 200 and "Say hi" in answer["output"][0]["content"][0]["text"]
 

@@ -11,7 +11,7 @@ ended = threading.Event()
 
 def others_run(phase, info):
     if threading.current_thread() is watching:
-        time.sleep(0.0001)
+        time.sleep(0.0001)  # lets the other thread start one
 
 def watch():
     kept = []
