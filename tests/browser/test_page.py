@@ -78,7 +78,7 @@ def test_the_embedded_model_answers_on_the_page(browser):
 
 def test_stop_ends_the_run_here_and_at_the_provider(page, provider):
     ask(page, "hang", wait=False)
-    page.wait_for_selector(".card:has-text('here')")
+    page.wait_for_selector(".card:has-text('here') .chip:text-is('done')")
     provider.wait(lambda stats: stats["in_flight"] == 1)
     page.click("#stop")
     page.wait_for_selector("#send:visible")
@@ -88,7 +88,7 @@ def test_stop_ends_the_run_here_and_at_the_provider(page, provider):
 
 def test_escape_stops_too(page, provider):
     ask(page, "hang", wait=False)
-    page.wait_for_selector(".card:has-text('here')")
+    page.wait_for_selector(".card:has-text('here') .chip:text-is('done')")
     page.keyboard.press("Escape")
     page.wait_for_selector("#send:visible")
     assert provider.wait(lambda stats: stats["in_flight"] == 0)["in_flight"] == 0

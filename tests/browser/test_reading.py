@@ -299,7 +299,7 @@ def test_the_questions_to_try_fit_the_mixture(browser, page):
 
 def test_a_second_question_during_a_run_is_refused_in_words(page):
     ask(page, "hang", wait=False)
-    page.wait_for_selector(".card:has-text('here')")
+    page.wait_for_selector(".card:has-text('here') .chip:text-is('done')")
     page.fill("#question", "impatient")
     page.press("#question", "Enter")
     assert "A run is active" in page.inner_text("#notice") and page.input_value("#question") == "impatient"

@@ -79,7 +79,7 @@ def test_where_the_run_was_stopped_before_a_draft_nothing_stays_hidden(page, pro
 def test_a_stopped_run_with_a_draft_can_be_voted_on(page):
     blindly(page)
     ask(page, "hang", wait=False)
-    page.wait_for_selector(".card:has-text('here')")
+    page.wait_for_selector(".card:has-text('here') .chip:text-is('done')")
     page.click("#stop")
     page.wait_for_selector("#send:visible")
     assert sorted(texts(page, ".card h4")) == ["Draft A", "Draft B"]
