@@ -157,7 +157,7 @@ def ask(
         return
     view = View(answer=not as_json, raw=raw, drafts=show_drafts, live=not quiet and sys.stderr.isatty())
     result, messages = _logged(source, text, asked, context, view, targets, resume=resume, preset=preset, file=file)
-    extra = _receipt(source, messages, result)
+    extra = _receipt(source, messages, result, context)
     _show(result, text, extra, view, as_json=as_json, save=targets)
     if (show_drafts or view.live) and not quiet:
         _totals(source, result, extra, hint=show_drafts)
@@ -213,15 +213,17 @@ def _estimate(mixture: Mixture, messages: list[Any], context: MoAContext, as_jso
     output(json.dumps(found._asdict()) if as_json else str(found))
 
 
-def _receipt(source: Mixture | Server, messages: list[Any], result: Answered) -> Receipt | None:
+def _receipt(source: Mixture | Server, messages: list[Any], result: Answered, context: MoAContext) -> Receipt | None:
     """Return the costs that the record does not contain; None for a server, whose mixture is unknown here."""
     from langchain_core.messages.utils import convert_to_messages
 
     from moa_graph.costs.receipt import receipt
+    from moa_graph.mixture.context import settings
 
     if isinstance(source, Server):
         return None
-    return receipt(source, convert_to_messages(messages), result.drafts, result.usage, result.record["aggregator"])
+    run = settings(source, context)
+    return receipt(run, convert_to_messages(messages), result.drafts, result.notes, result.usage, result.record)
 
 
 def _totals(source: Mixture | Server, result: Answered, extra: Receipt | None, *, hint: bool) -> None:

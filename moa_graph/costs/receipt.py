@@ -9,8 +9,9 @@ from langchain_core.messages import BaseMessage
 
 from moa_graph.costs.prices import cache_savings, price
 from moa_graph.costs.tokens import prompt_tokens, tokens
-from moa_graph.mixture.mixture import Mixture
-from moa_graph.state import Draft, Usage, new_usage
+from moa_graph.mixture.context import Settings
+from moa_graph.mixture.proposer import Proposer
+from moa_graph.state import Draft, Note, Record, Usage, new_usage
 
 __all__ = ["Receipt", "receipt"]
 
@@ -28,22 +29,40 @@ class Receipt(NamedTuple):
 
 
 def receipt(
-    mixture: Mixture, messages: Sequence[BaseMessage], drafts: Sequence[Draft], usage: Usage | None, aggregator: str
+    run: Settings,
+    messages: Sequence[BaseMessage],
+    drafts: Sequence[Draft],
+    notes: Sequence[Note],
+    usage: Usage | None,
+    record: Record,
 ) -> Receipt:
     """Return the costs that a run's record does not contain.
 
     Args:
-        mixture: The mixture that answered.
+        run: The run's settings.
         messages: The conversation.
         drafts: The run's drafts.
+        notes: The results of the combiner's own calls.
         usage: The tokens of the answer's own call.
-        aggregator: The label of the model that answered.
+        record: The run's record.
     """
-    spec = next((spec for spec in (mixture.aggregator, *mixture.fallbacks) if spec.label == aggregator), None)
-    nodes = mixture.plan.specs
-    calls = [(nodes.get(draft["proposer"]), draft["usage"]) for draft in drafts if draft["usage"]]
-    calls += [(spec, usage)] if usage else []
-    saved = [cache_savings(each, used, prices=mixture.prices) for each, used in calls if each]
-    shown = prompt_tokens(messages) + tokens(mixture.system or "")
-    alone = price(spec, new_usage(shown, usage["output_tokens"]), prices=mixture.prices) if spec and usage else None
+    nodes, prices = run.mixture.plan.specs, run.mixture.prices
+    writers = [run.aggregator, *run.mixture.fallbacks]
+    writer = next((spec for spec in writers if spec.label == record["fallback"]), run.aggregator)
+    calls = [(nodes.get(draft["proposer"]), draft["usage"]) for draft in drafts]
+    calls += [(_model_of(note, run), note["usage"]) for note in notes]
+    calls += [(writer, usage)]
+    saved = [cache_savings(spec, used, prices=prices) for spec, used in calls if spec and used]
+    shown = prompt_tokens(messages) + tokens(run.system) + tokens(run.aggregator.system or "")
+    alone = price(run.aggregator, new_usage(shown, usage["output_tokens"]), prices=prices) if usage else None
     return Receipt(alone, None if None in saved else sum(each for each in saved if each is not None))
+
+
+def _model_of(note: Note, run: Settings) -> Proposer | None:
+    """Return the model of a combiner's own call: of those planned for the note's layer, the one for its slot."""
+    own = [
+        call.spec
+        for call in run.planned()
+        if call.role not in ("proposer", "aggregator") and call.layer == note["layer"]
+    ]
+    return own[note["slot"]] if note["slot"] < len(own) else None

@@ -21,7 +21,7 @@ from moa_graph.errors import ConfigError
 from moa_graph.graph.build import MoAGraph
 from moa_graph.graph.follow import RunResult, follow
 from moa_graph.graph.turns import off_loop
-from moa_graph.mixture.context import MoAContext, answering_models
+from moa_graph.mixture.context import MoAContext, Settings, answering_models, settings
 from moa_graph.mixture.mixture import MAX_LAYERS, Mixture
 from moa_graph.mixture.proposer import Proposer, is_embedded
 from moa_graph.models.reply.reply import read
@@ -99,7 +99,7 @@ class PageRoutes:
         except Exception as exc:
             # The page shows a message for every error; `problem` logs unexpected ones.
             return problem(exc).response()
-        return EventStream(_events(parts, mixture, messages), heartbeat=self.heartbeat)
+        return EventStream(_events(parts, settings(mixture, context), messages), heartbeat=self.heartbeat)
 
 
 async def _begun(
@@ -141,7 +141,7 @@ def _context(body: dict[str, Any]) -> MoAContext:
 
 
 async def _events(
-    parts: AsyncGenerator[Event | RunResult], mixture: Mixture, messages: Sequence[BaseMessage]
+    parts: AsyncGenerator[Event | RunResult], run: Settings, messages: Sequence[BaseMessage]
 ) -> AsyncGenerator[str]:
     """Yield the run's events, then `answer` with the whole text and the receipt; or a last one, `failed`."""
     failed = False
@@ -150,7 +150,7 @@ async def _events(
             async for part in parts:
                 if isinstance(part, RunResult):
                     # The price list is read at its first use, which takes about a second.
-                    yield await asyncio.to_thread(_answer, part, mixture, messages)
+                    yield await asyncio.to_thread(_answer, part, run, messages)
                 else:
                     failed = failed or part["moa"] == "failed"
                     yield await off_loop(part, partial(data_event, part))
@@ -161,10 +161,10 @@ async def _events(
             yield data_event({"moa": "failed", "error": type(exc).__name__, "message": str(told)})
 
 
-def _answer(result: RunResult, mixture: Mixture, messages: Sequence[BaseMessage]) -> str:
+def _answer(result: RunResult, run: Settings, messages: Sequence[BaseMessage]) -> str:
     """Return the event of the answer."""
-    usage, writer = read(result.message).usage, result.record["aggregator"]
-    bill = receipt(mixture, messages, result.drafts, usage, writer)
+    usage = read(result.message).usage
+    bill = receipt(run, messages, result.drafts, result.notes, usage, result.record)
     rest = {"drafts": result.drafts, "record": result.record, "receipt": bill._asdict()}
     return data_event({"moa": "answer", "text": str(result.message.text), **rest})
 
