@@ -12,7 +12,7 @@ from langchain_core.messages import BaseMessage
 
 from moa_graph.costs.amounts import in_dollars, number_of
 from moa_graph.costs.prices import is_free, price
-from moa_graph.costs.tokens import prompt_tokens, tokens
+from moa_graph.costs.tokens import has_uncounted, prompt_tokens, tokens
 from moa_graph.mixture.combiner import PlannedCall
 from moa_graph.mixture.context import Settings
 from moa_graph.mixture.price_overrides import Override
@@ -54,6 +54,7 @@ class Estimate(NamedTuple):
         cost: Dollars; None when the price of any call is unknown.
         unpriced: The models whose price is unknown.
         free: Whether every model runs on the user's own machines.
+        uncounted: Whether the conversation has files or audio, whose tokens are not counted.
     """
 
     calls: int
@@ -62,10 +63,12 @@ class Estimate(NamedTuple):
     cost: float | None
     unpriced: list[str]
     free: bool = False
+    uncounted: bool = False
 
     def __str__(self) -> str:
         tokens = f"{self.input_tokens:,} + {self.output_tokens:,} tokens"
-        return f"{number_of(self.calls, 'call')}, about {tokens}, {self.money}"
+        without = "; the tokens of files and audio are not counted" if self.uncounted else ""
+        return f"{number_of(self.calls, 'call')}, about {tokens}, {self.money}{without}"
 
     @property
     def money(self) -> str:
@@ -109,12 +112,14 @@ def expected_calls(
     *,
     calls: Sequence[PlannedCall] | None = None,
     answer_tokens: int = ANSWER_TOKENS,
+    least_prompt: int = 0,
 ) -> list[ExpectedCall]:
     """Return the calls of a run with their expected sizes; by default the most that it makes when nothing fails.
 
-    Answers are taken to be `max_tokens` long, or `answer_tokens` where that is not set.
+    Answers are taken to be `max_tokens` long, or `answer_tokens` where that is not set. A prompt without drafts has at
+    least `least_prompt` tokens.
     """
-    base = prompt_tokens(messages) + tokens(run.system)
+    base = max(prompt_tokens(messages) + tokens(run.system), least_prompt)
     each = min(answer_tokens, run.mixture.draft_tokens or answer_tokens)
     found: list[ExpectedCall] = []
     sent: set[tuple[int, int]] = set()
@@ -137,6 +142,7 @@ def estimate(
     *,
     calls: Sequence[PlannedCall] | None = None,
     answer_tokens: int = ANSWER_TOKENS,
+    least_prompt: int = 0,
 ) -> Estimate:
     """Return the calls, tokens and dollars of a run before they are sent.
 
@@ -145,9 +151,10 @@ def estimate(
         messages: The conversation.
         calls: The calls to count; by default the most that the run makes when nothing fails.
         answer_tokens: Tokens of an answer whose `max_tokens` is not set.
+        least_prompt: Tokens that the conversation has at least, as far as providers have counted them.
     """
-    found = expected_calls(run, messages, calls=calls, answer_tokens=answer_tokens)
-    return sum_of(found, run.mixture.prices)
+    found = expected_calls(run, messages, calls=calls, answer_tokens=answer_tokens, least_prompt=least_prompt)
+    return sum_of(found, run.mixture.prices)._replace(uncounted=has_uncounted(messages))
 
 
 def over_budget(
@@ -162,7 +169,7 @@ def over_budget(
     """Return why the run would exceed its caps, or None. Caps of None never end a run.
 
     Before the first call this is the estimate of the whole run; later, answers are taken to be as long as the mean of
-    those that came.
+    those that came, and the conversation as long as providers counted it in the first round.
 
     Args:
         run: The run's settings.
@@ -182,7 +189,9 @@ def over_budget(
         return None
     known = [usage["output_tokens"] for each in made if (usage := each["usage"])]
     mean = sum(known) // len(known) if known else ANSWER_TOKENS
-    expected = estimate(run, messages, calls=following or coming, answer_tokens=max(mean, 1))
+    expected = estimate(
+        run, messages, calls=following or coming, answer_tokens=max(mean, 1), least_prompt=_prompt_as_counted(made)
+    )
     if expected.cost is None:
         return (
             f"max_cost is ${run.max_cost:g}, but the price of {', '.join(expected.unpriced)} is unknown: give `prices`"
@@ -203,3 +212,16 @@ def _spent(made: Sequence[Draft | Note]) -> float:
     known = [cost for each in made if (cost := each["cost"]) is not None]
     unknown = sum(1 for each in made if each["cost"] is None and each["attempts"])
     return sum(known) + unknown * max(known, default=0.0)
+
+
+def _prompt_as_counted(made: Sequence[Draft | Note]) -> int:
+    """Return the mean input tokens of the first round, whose prompts have no drafts; 0 where they are unknown.
+
+    Files and audio are in them. Samples of one request have none beside the first.
+    """
+    sizes = [
+        usage["input_tokens"]
+        for each in made
+        if each["layer"] == 1 and "proposer" in each and (usage := each["usage"]) and usage["input_tokens"]
+    ]
+    return sum(sizes) // len(sizes) if sizes else 0

@@ -5,11 +5,14 @@ No tokenizer covers the models of every provider, and loading one costs more tha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from langchain_core.messages import BaseMessage
 
 _IMAGE_TOKENS = 800
+_UNCOUNTED = frozenset({"file", "input_file", "document", "media", "audio", "input_audio", "video"})
+"""Types of content blocks whose tokens depend on what the provider makes of them."""
 
 
 def tokens(text: str) -> int:
@@ -18,11 +21,21 @@ def tokens(text: str) -> int:
 
 
 def prompt_tokens(messages: Sequence[BaseMessage]) -> int:
-    """Return the estimated number of tokens of a conversation."""
-    images = sum(
-        isinstance(block, dict) and "image" in f"{block.get('type')} {block.get('mime_type')}"
-        for message in messages
-        if isinstance(message.content, list)
-        for block in message.content
-    )
+    """Return the estimated number of tokens of a conversation, without those of files and audio."""
+    images = sum(map(_is_image, _blocks(messages)))
     return sum(tokens(str(message.text)) + 4 for message in messages) + _IMAGE_TOKENS * images
+
+
+def has_uncounted(messages: Sequence[BaseMessage]) -> bool:
+    """Return whether a conversation has files or audio, whose tokens `prompt_tokens` does not count."""
+    return any(block.get("type") in _UNCOUNTED and not _is_image(block) for block in _blocks(messages))
+
+
+def _blocks(messages: Sequence[BaseMessage]) -> Iterator[dict[str, Any]]:
+    for message in messages:
+        if isinstance(message.content, list):
+            yield from (block for block in message.content if isinstance(block, dict))
+
+
+def _is_image(block: dict[str, Any]) -> bool:
+    return "image" in f"{block.get('type')} {block.get('mime_type')}"

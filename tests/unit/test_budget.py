@@ -24,10 +24,10 @@ def mixture(**fields: Any) -> Mixture:
     return Mixture(**{"proposers": ["x:a", "x:b"], "aggregator": "x:b", "prices": PRICES, **fields})
 
 
-def draft(slot: int, tokens: int, cost: float | None) -> Draft:
+def draft(slot: int, tokens: int, cost: float | None, *, read: int = 10) -> Draft:
     return Draft(
         layer=1, slot=slot, proposer=f"p{slot}", model="x:a", status="ok", text="t", error=None,
-        usage=new_usage(10, tokens), cost=cost, seconds=1.0, first_token_seconds=None, attempts=1,
+        usage=new_usage(read, tokens), cost=cost, seconds=1.0, first_token_seconds=None, attempts=1,
     )  # fmt: skip
 
 
@@ -70,6 +70,28 @@ def test_later_layers_are_estimated_from_the_drafts_and_the_cost_so_far() -> Non
     assert over(short) is None
     dear = [draft(0, 20, 0.0099), draft(1, 20, None)]
     assert "about $0.0198 spent so far" in (over(dear) or "")
+
+
+PDF = {"type": "file", "base64": "JVBERi0=", "mime_type": "application/pdf", "filename": "a.pdf"}
+AUDIO = {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}}
+PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0="}}
+
+
+@pytest.mark.parametrize(("block", "uncounted"), [(PDF, True), (AUDIO, True), (PICTURE, False)])
+def test_an_estimate_says_that_files_and_audio_are_not_counted(block: dict[str, Any], uncounted: bool) -> None:
+    found = estimate(settings(mixture(), None), [HumanMessage([{"type": "text", "text": "What is it?"}, block])])
+    assert found.uncounted is uncounted
+    assert str(found).endswith("; the tokens of files and audio are not counted") is uncounted
+
+
+def test_files_count_as_the_first_round_was_billed_for_them() -> None:
+    run = settings(mixture(layers=3), MoAContext(max_cost=0.5))
+    message = [HumanMessage([{"type": "text", "text": "What is it?"}, PDF])]
+    later = [call for call in run.planned() if call.layer >= 2]
+    assert over_budget(run, message, [], run.planned(), what="the run") is None
+    # Two prompts at $1 and $3 for 100,000 tokens each, and samples of one request, which have no input of their own.
+    made = [draft(slot, 20, 0.1, read=read) for slot, read in enumerate([100_000, 100_000, 0])]
+    assert "would cost about $0.70" in (over_budget(run, message, made, later, what="layer 2") or "")
 
 
 def test_an_answer_is_as_long_as_max_tokens_allows_and_the_context_wins() -> None:
