@@ -67,6 +67,19 @@ def test_the_bound_of_the_gain_holds_for_the_best_of_equal_models(models: int, d
     assert np.mean([bound is not None and bound >= gain for bound in bounds]) >= 0.93
 
 
+def test_the_bound_of_the_gain_counts_on_rare_large_gains_that_were_not_seen() -> None:
+    """A model that loses one draft in 100 everywhere, and every draft of one prompt in 50, which the other wins."""
+    rng, gain = np.random.default_rng(5), 100 * (1 - 0.98 * 0.99)
+    held = 0
+    for _ in range(200):
+        rare = rng.random((1, 100, 1)) < 0.02
+        ours = ~rare & (rng.random((1, 100, 8)) < 0.99)
+        theirs = rare & np.ones((1, 100, 8), dtype=bool)
+        found = ceiling(np.concatenate([ours, theirs]).astype(float), single=0)
+        held += found.gain_upper is not None and found.gain_upper >= gain
+    assert held >= 0.93 * 200
+
+
 def test_scores_between_0_and_1_have_no_binomial_bound() -> None:
     scores = np.array([[[0.5], [0.25]], [[0.75], [np.nan]]])
     found = ceiling(scores)

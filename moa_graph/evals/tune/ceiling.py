@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from moa_graph.evals.stats.intervals import rough
 from moa_graph.evals.tune.samples import Floats, known_mean
 
 __all__ = ["Ceiling", "JudgeNoise", "ceiling", "judge_noise", "upper_bound"]
@@ -124,12 +125,16 @@ def _gain_upper(gains: Floats, single: int | None) -> float:
 
 
 def _mean_upper(gains: Floats, level: float) -> float:
-    """Return the one-sided upper bound of a mean gain: exact for 0 and 1, else by Student's t over prompts."""
+    """Return the one-sided upper bound of a mean gain: exact for 0 and 1, else by Student's t over prompts.
+
+    With few prompts, or with skewed gains, Student's t does not hold its level: it may have missed the rare large ones.
+    Gains vary less than zeros and ones with their mean, so the exact bound of these holds for them.
+    """
     from scipy.stats import t
 
     n = len(gains)
-    if np.isin(gains, (0.0, 1.0)).all():
-        return upper_bound(int(gains.sum()), n, level=level)
+    if np.isin(gains, (0.0, 1.0)).all() or rough(gains, None):
+        return upper_bound(float(gains.sum()), n, level=level)
     return min(1.0, float(gains.mean() + t.ppf(level, n - 1) * gains.std(ddof=1) / np.sqrt(n)))
 
 
