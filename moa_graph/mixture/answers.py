@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from moa_graph.errors import ConfigError
-from moa_graph.mixture.equal_answers import normalized
+from moa_graph.mixture.equal_answers import normalized, number_form
 from moa_graph.mixture.validation import Checked
 
 __all__ = [
@@ -54,7 +54,13 @@ _STATED = re.compile(
 )
 _TAG = re.compile(r"<(?P<end>/?)(?:final[_ -]?)?answer>", re.I)
 _FENCE = re.compile(r"[ \t]*+(?:```+|~~~+)[\w+-]*+[ \t]*+")
-_NUMBER = re.compile(r"[-+\u2212]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?(?:/\d+)?|[-+\u2212]?\.\d+")
+_DIGITS = r"(?:\d{1,3}(?:(?:,|\{,\}|\\,|[\u00a0\u2009\u202f])\d{3})+(?!\d)|\d+)"
+_NUMBER = re.compile(
+    # A hyphen after a word or a number belongs to that: "GPT-4", "3-5", "2026-11-30".
+    r"(?:(?<![\w)}\]])[-+\u2212])?(?:"
+    r"\\[dt]?frac\s*\{-?\d+\}\s*\{\d+\}"
+    rf"|\d{{1,9}} \d{{1,9}}/\d{{1,9}}|{_DIGITS}(?:\.\d+)?(?:[eE][-+]?\d+)?(?:/\d+)?|\.\d+)"
+)
 
 Kind = Literal["final", "last_line", "number", "boxed", "choice", "text", "json", "regex"]
 
@@ -70,7 +76,8 @@ class AnswerReader(Checked):
         field: For `json`: the field's name; dots lead into nested objects.
         pattern: For `regex`: a Python regular expression, which is searched in the last 20,000 characters.
         choices: For `choice`: the option letters.
-        normalize: Whether case, spaces, LaTeX forms, thousands separators, currency signs and units are ignored.
+        normalize: Whether case, spaces, LaTeX forms, thousands separators, signs of currencies, percent and degrees,
+            and units in `\\text{}` are ignored. For `number`, a fraction and its decimal are equal as well.
     """
 
     called = "combine.answer"
@@ -131,7 +138,7 @@ def key(text: str, how: AnswerReader = _FINAL) -> str | None:
     answer = read(text, how)
     if answer is None or not how.normalize:
         return answer
-    return normalized(answer) or None
+    return (number_form(answer) if how.read == "number" else normalized(answer)) or None
 
 
 def last_line(text: str) -> str | None:

@@ -23,8 +23,53 @@ EQUAL = [
     ("\\left[0, 1\\right)", "[0,1)"),
     ("90^\\circ", "90\u00b0"),
     ("-\\frac12", "\\dfrac{-1}{2}"),
+    ("1 1/2", "\\frac32"),
+    ("1\\tfrac{1}{2}", "3/2"),
+    ("-3\u00bd", "-7/2"),
+    ("x\u00b2 + a\u2081", "x^2 + a_1"),
+    ("10\u207b\u00b3", "10^{-3}"),
+    ("2 \u00d7 10\u00b3", "2000"),
+    ("2\\cdot10^{3}", "2e3"),
+    ("1.5e-3", "0.0015"),
+    ("2\u03c0", "2\\pi"),
+    ("(-\u221e, 3)", "(-\\infty, 3)"),
+    ("\u221a2", "\\sqrt{2}"),
+    ("12 345.0", "12\\,345"),
+    ("(B)", "b"),
+    ("\\text{(B)}", "B."),
+    ("\u0661\u0662", "12"),
+    ("5\\text{ million}", "5 million"),
 ]
-DIFFERENT = [("(1,200)", "(1200)"), ("(1,2)", "(2,1)"), ("a_{12}", "a_{1}2"), ("x^2", "x2"), ("1,23", "123")]
+DIFFERENT = [
+    ("(1,200)", "(1200)"),
+    ("(1,2)", "(2,1)"),
+    ("a_{12}", "a_{1}2"),
+    ("x^2", "x2"),
+    ("1,23", "123"),
+    ("10\u00b2", "102"),
+    ("1 1/2", "11/2"),
+    ("1\\frac{1}{2}", "11/2"),
+    ("3 4", "34"),
+    ("3\\;4", "34"),
+    ("5\\text{ million}", "5\\text{ thousand}"),
+    ("7\\text{ a.m.}", "7\\text{ p.m.}"),
+    ("1/2", "0.5"),
+]
+NUMBERS = [
+    ("GPT-4", "4"),
+    ("between 3-5", "5"),
+    ("It is -5.", "-5"),
+    ("(-5)", "-5"),
+    ("x=\u22127", "-7"),
+    ("12\u202f500 \u20ac", "12500"),
+    ("12\\,500", "12500"),
+    ("2 1/2 cups", "2.5"),
+    ("-\\frac{3}{4}", "-0.75"),
+    ("4/6", "2/3"),
+    ("1/2", "0.5"),
+    ("2.50", "2.5"),
+    ("1/0", "1/0"),
+]
 LETTERS = [
     ("The correct option is B because A, C and D are wrong.", "B"),
     ("Option C is correct because A and B are not.", "C"),
@@ -72,6 +117,11 @@ def test_other_answers_differ(one: str, other: str) -> None:
     assert not same(one, other)
 
 
+@pytest.mark.parametrize(("text", "number"), NUMBERS)
+def test_equal_numbers_have_one_form(text: str, number: str) -> None:
+    assert key(text, AnswerReader(read="number")) == number
+
+
 @pytest.mark.parametrize(("text", "letter"), LETTERS)
 def test_the_chosen_letter_is_read(text: str, letter: str | None) -> None:
     assert choice(text) == letter
@@ -99,6 +149,12 @@ def test_the_final_answer_is_read(text: str, answer: str) -> None:
         "```" * 6_000 + " x",
         "^{" * 10_000,
         "\\\\" * 10_000,
+        "1 " * 10_000,
+        "1 1/" * 5_000,
+        "12\\,345" * 2_000,
+        "\u00b2" * 20_000,
+        "5\\text{" * 3_000,
+        " " * 20_000 + "1",
     ],
 )
 def test_no_text_takes_long(text: str) -> None:
