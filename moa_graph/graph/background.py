@@ -21,6 +21,8 @@ _lock = threading.Lock()
 _reading = threading.Lock()
 """Is held while a thread reads the interrupt, because garbage is not collected meanwhile."""
 _loop: asyncio.AbstractEventLoop | None = None
+_thread: threading.Thread | None = None
+"""The thread that the loop runs in."""
 
 _POLL_SECONDS = 0.1
 _interrupted: dict[str, int] = {}
@@ -31,11 +33,12 @@ _left: ContextVar[threading.Event | None] = ContextVar("moa_graph_left", default
 
 def background_loop() -> asyncio.AbstractEventLoop:
     """Return the loop that sync callers' work runs on. The first call starts it in a daemon thread."""
-    global _loop
+    global _loop, _thread
     with _lock:
         if _loop is None or _loop.is_closed():
             _loop = asyncio.new_event_loop()
-            threading.Thread(target=_loop.run_forever, name="moa_graph", daemon=True).start()
+            _thread = threading.Thread(target=_loop.run_forever, name="moa_graph", daemon=True)
+            _thread.start()
         return _loop
 
 
@@ -86,11 +89,8 @@ def run_sync(work: Coroutine[Any, Any, T], *, run: str = "") -> T:
         MoAError: The caller is the background loop's own thread, which would wait for itself.
     """
     loop = background_loop()
-    try:
-        running: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
-    except RuntimeError:
-        running = None
-    if running is loop:
+    # Not by the running loop: with gevent, that of one greenlet is the running loop of all.
+    if threading.current_thread() is _thread:
         work.close()
         raise MoAError(
             "a sync call inside an async call of the same graph would wait for itself. Use the async method there."
