@@ -7,9 +7,9 @@ validates fields describes its errors here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError, create_model
 from pydantic.errors import PydanticUserError
 
 from moa_graph.state.schema_words import allowed, alternatives, amount
@@ -89,13 +89,18 @@ def field_problems(
 def schema_of(model: type[BaseModel], names: Iterable[str]) -> dict[str, Any]:
     """Return the JSON schemas of some fields of a model that as a whole has no schema."""
     properties: dict[str, Any] = {}
+    defs: dict[str, Any] = {}
     for name in names:
-        field: Any = model.model_fields[name]
+        field = model.model_fields[name]
+        alone: dict[str, Any] = {name: (field.annotation, field)}
         try:
-            properties[name] = TypeAdapter(Annotated[field.annotation, field]).json_schema()
+            schema = create_model(name, **alone).model_json_schema()
         except PydanticUserError:
             properties[name] = {}
-    return {"properties": properties}
+        else:
+            properties[name] = schema["properties"][name]
+            defs |= schema.get("$defs", {})
+    return {"properties": properties, "$defs": defs}
 
 
 def place_of(path: Sequence[Step]) -> str:

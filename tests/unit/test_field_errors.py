@@ -340,3 +340,14 @@ def test_a_value_that_json_cannot_hold_is_a_wrong_value_like_any_other(name: str
         ChatMoA(WHOLE, temperature=value)
     with pytest.raises(ConfigError, match=r"^mixture\.layers: expected a whole number from 1 to 10, got "):
         Mixture.load(WHOLE, layers=value)
+
+
+@pytest.mark.parametrize("others", [{"metadata": {}}, {"tags": ["mine"], "verbose": False}, {"profile": {}}])
+def test_a_wrong_field_beside_langchains_own_is_one_error_and_no_warning(others: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"^ChatMoA\.temperature: expected a number from 0 to 2, got 9\.$"):
+        ChatMoA(WHOLE, temperature=9, **others)
+
+
+def test_a_wrong_profile_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"^ChatMoA\.profile: expected a mapping \(`name: value`\), got 3\.$"):
+        ChatMoA(WHOLE, profile=3)  # type: ignore[call-arg]
