@@ -18,11 +18,12 @@ from langchain_core.callbacks import (
 from langchain_core.language_models import LangSmithParams
 from langchain_core.runnables import RunnableConfig, ensure_config
 from langchain_core.runnables.config import var_child_runnable_config
-from langchain_core.tracers import BaseTracer, LangChainTracer
+from langchain_core.tracers import LangChainTracer
 from langchain_core.tracers import context as tracing
 from langchain_core.utils.uuid import uuid7
 
 from moa_graph.mixture.context import BoundContext
+from moa_graph.models.traced_cost import TRACERS
 
 _OBSERVERS = ("langfuse",)
 """Packages whose callback handlers record a tree of runs, as LangChain's tracers do, without being one."""
@@ -89,7 +90,7 @@ class Parent:
 
 
 def _traces(handler: BaseCallbackHandler) -> bool:
-    return isinstance(handler, BaseTracer) or type(handler).__module__.partition(".")[0] in _OBSERVERS
+    return isinstance(handler, TRACERS) or type(handler).__module__.partition(".")[0] in _OBSERVERS
 
 
 def own_run(

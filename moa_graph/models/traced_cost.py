@@ -7,13 +7,14 @@ more, and the trace then shows the same cost as the run's record.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackManager
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import LLMResult
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tracers import BaseTracer
+from langchain_core.tracers.base import AsyncBaseTracer
 
 from moa_graph.costs.prices import cost_of
 from moa_graph.mixture.price_overrides import Override
@@ -23,7 +24,10 @@ from moa_graph.models.reply.fields import stated_cost, usage_metadata
 from moa_graph.models.reply.reply import raw_of
 from moa_graph.state import Usage
 
-__all__ = ["with_traced_cost"]
+__all__ = ["TRACERS", "with_traced_cost"]
+
+TRACERS: Final = (BaseTracer, AsyncBaseTracer)
+"""LangChain's tracers, for sync and for async handlers."""
 
 
 def with_traced_cost(
@@ -39,7 +43,7 @@ def with_traced_cost(
     manager = config.get("callbacks")
     if spec is None or not isinstance(manager, BaseCallbackManager):
         return config
-    if _is_mixture(spec) or not any(isinstance(handler, BaseTracer) for handler in manager.handlers):
+    if _is_mixture(spec) or not any(isinstance(handler, TRACERS) for handler in manager.handlers):
         return config
     added = manager.copy()
     # Handlers that run inline, as tracers do, are called in their order.

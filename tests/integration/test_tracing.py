@@ -9,6 +9,7 @@ import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.tracers.base import AsyncBaseTracer
 from langchain_openai import ChatOpenAI
 from langsmith import traceable, tracing_context
 from langsmith.anonymizer import create_anonymizer
@@ -251,6 +252,39 @@ def test_a_cost_from_the_mixtures_prices_has_its_parts(provider, sink, stream):
     assert found["total_cost"] == pytest.approx(done["drafts"][0]["cost"])
     assert sum(usage["total_cost"] for usage in usages(sink).values()) == pytest.approx(done["record"]["cost"])
     assert "total_cost" not in done["messages"][-1].usage_metadata
+
+
+class Tree(AsyncBaseTracer):
+    """LangChain's base of async tracers, as Chainlit's handler derives from it."""
+
+    async def _persist_run(self, run):
+        self.root = run
+
+    def spans(self):
+        found = [self.root]
+        for run in found:
+            found += run.child_runs
+        return {run.name: run for run in found}
+
+
+@pytest.mark.parametrize("way", ["ainvoke", "astream", "invoke", "stream"])
+async def test_an_async_tracer_sees_the_tree_of_a_chat_model_and_its_costs(provider, way):
+    moa = ChatMoA(proposers=[model(provider, "one-cost=0.25")], aggregator=model(provider, "agg-cost=0.5"))
+    tree = Tree()
+    if way == "ainvoke":
+        await moa.ainvoke("hi", {"callbacks": [tree]})
+    elif way == "astream":
+        async for _ in moa.astream("hi", {"callbacks": [tree]}):
+            pass
+    elif way == "invoke":
+        await asyncio.to_thread(moa.invoke, "hi", {"callbacks": [tree]})
+    else:
+        await asyncio.to_thread(lambda: list(moa.stream("hi", {"callbacks": [tree]})))
+    spans = tree.spans()
+    assert list(spans)[:2] == ["ChatMoA", "moa"]
+    made = [run for name, run in spans.items() if run.run_type == "llm" and name != "ChatMoA"]
+    replies = [run.outputs["generations"][0][0]["message"]["kwargs"] for run in made]
+    assert sorted(reply["usage_metadata"]["total_cost"] for reply in replies) == [0.25, 0.5]
 
 
 def test_one_request_for_several_samples_states_its_cost_once(provider, sink):
