@@ -66,6 +66,7 @@ def limited_protocol(
         _unread = False
         # The other parser, h11, has a limit of its own, and none of these methods.
         _in_head = hasattr(AutoHTTPProtocol, "on_headers_complete")
+        _in_trailers = False
         _head_bytes = 0
         _held = b""
 
@@ -81,8 +82,11 @@ def limited_protocol(
             if self._in_head:
                 self._head_bytes += len(data)
                 data = self._without_upgrade(self._held + data)
+            before = self._in_trailers
             super().data_received(data)
-            if self._in_head and self._head_bytes > MAX_HEADER_BYTES:
+            if before and self._in_trailers:
+                self._head_bytes += len(data)
+            if (self._in_head or self._in_trailers) and self._head_bytes > MAX_HEADER_BYTES:
                 self._refuse()
             self._update()
             if self._awaited == "body":
@@ -97,12 +101,24 @@ def limited_protocol(
             self._held = head[held:]
             return _UPGRADE.sub(b"\r\nx-upgrade:", head[:held] + end) + rest
 
+        def on_header(self, name: bytes, value: bytes) -> None:
+            # uvicorn would add what follows a body in chunks, without a limit, to the headers.
+            if self._in_head:
+                super().on_header(name, value)
+
         def on_headers_complete(self) -> None:
-            self._in_head = False
+            self._in_head, self._head_bytes = False, 0
             super().on_headers_complete()
 
+        def on_chunk_header(self) -> None:
+            self._in_trailers = True  # unless a body follows, which is the case for every chunk but the last
+
+        def on_body(self, body: bytes) -> None:
+            self._in_trailers, self._head_bytes = False, 0
+            super().on_body(body)
+
         def on_message_complete(self) -> None:
-            self._in_head, self._head_bytes = True, 0
+            self._in_head, self._in_trailers, self._head_bytes = True, False, 0
             super().on_message_complete()
 
         def _refuse(self) -> None:

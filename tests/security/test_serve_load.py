@@ -219,6 +219,43 @@ def test_headers_without_end_are_refused(crowded: Served, more: bytes, before: s
     assert before == "a running request" or b" 431 " in received or not received
 
 
+@pytest.mark.parametrize("more", [b"a:\r\n", b"x", b"a: b\r\nc: d\r\n"], ids=["empty ones", "one", "many"])
+def test_headers_after_a_body_without_end_are_refused(crowded: Served, more: bytes) -> None:
+    """They took 25 times their size in memory, of clients without a key too."""
+    sent = 0
+    with socket.create_connection(("127.0.0.1", crowded.port), timeout=20) as client:
+        client.sendall(CHUNKED + b"2\r\n{}\r\n0\r\n")
+        with contextlib.suppress(ConnectionError):
+            for _ in range(200):
+                client.sendall(more * (10_000 // len(more)))
+                sent += 10_000
+                time.sleep(0.005)  # the server reads meanwhile: the socket's buffers hold more than its limit
+    assert sent < 1_000_000
+
+
+CHUNKED = (
+    b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n"
+)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_headers_after_a_body_pass_and_mean_nothing(crowded: Served, whole: bool) -> None:
+    """A proxy in front may check the headers and leave these alone."""
+    content = "x" * (9 if whole else 200_000)
+    body = json.dumps({"model": "good", "messages": [{"role": "user", "content": content}]}).encode()
+    chunks = [body[start : start + 60_000] for start in range(0, len(body), 60_000)]
+    parts = [piece for chunk in chunks for piece in (b"%x\r\n" % len(chunk), chunk, b"\r\n")]
+    parts = [CHUNKED, *parts, b"0\r\nx-request-id: forged\r\n", b"host: evil.example\r\n\r\n"]
+    with socket.create_connection(("127.0.0.1", crowded.port), timeout=20) as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for part in [b"".join(parts)] if whole else parts:
+            client.sendall(part)
+            time.sleep(0.01)  # until the server has read this part alone
+        answer = client.recv(65_536)
+    assert answer.startswith(b"HTTP/1.1 200 OK") and b"forged" not in answer, answer
+
+
 @pytest.mark.parametrize("offer", ["h2c", "H2C", "TLS/1.3, h2c", "HTTP/2.0", "foo"])
 def test_a_request_that_offers_http_2_is_answered(crowded: Served, offer: str) -> None:
     body = b'{"model":"good","messages":[' + USER + b"]}"

@@ -14,6 +14,7 @@ import httpx
 import pytest
 from mcp import Client, MCPError, StdioServerParameters
 
+from moa_graph.serve.mcp import sessions
 from tests.langgraph_dev import ANSWER, LangGraphDev, scripted
 from tests.serving import Served, mixture, model
 
@@ -171,6 +172,24 @@ def test_the_address_with_a_slash_is_not_redirected(served):
     """Clients do not follow the redirect of a POST, and its address would be http behind a proxy that ends TLS."""
     accept = {"accept": "application/json, text/event-stream"}
     assert httpx.post(f"{served.url}/mcp/", json=INITIALIZE, headers=accept).status_code == 200
+
+
+def test_of_too_many_sessions_the_one_unused_for_the_longest_is_ended(served, provider, monkeypatch):
+    """The package refuses new ones for half an hour, so that one client could lock the others out."""
+    monkeypatch.setattr(sessions, "MOST", 3)
+    ping = {"jsonrpc": "2.0", "id": 4, "method": "ping"}
+    busy, first, second = opened(served), opened(served), opened(served)
+    connection = call(served, busy)
+    assert provider.wait(lambda stats: stats["in_flight"] == 2)["in_flight"] == 2
+    assert post(served, ping, **first).status_code == 200
+    third = opened(served)
+    found = [post(served, ping, **each).status_code for each in (first, second, third)]
+    assert found == [200, 404, 200]
+    assert provider.stats()["in_flight"] == 2, "a session with a call under way stays"
+    connection.close()
+    assert httpx.delete(f"{served.url}/mcp", headers=first).status_code == 200
+    assert post(served, ping, **opened(served)).status_code == 200
+    assert post(served, ping, **third).status_code == 200
 
 
 def test_a_session_that_was_never_opened_is_unknown(served, provider):

@@ -16,6 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from moa_graph.serve.bodies import body_bytes
 from moa_graph.serve.catalogue import Catalogue
+from moa_graph.serve.mcp.sessions import Sessions
 from moa_graph.serve.mcp.tool import mcp_server
 from moa_graph.serve.problems import Problem
 
@@ -33,10 +34,12 @@ class McpEndpoint:
     def __init__(self, catalogue: Catalogue, max_bytes: int) -> None:
         self._catalogue, self._max_bytes = catalogue, max_bytes
         self._manager: StreamableHTTPSessionManager | None = None
+        self._sessions = Sessions()
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
         """Serve while inside. A session manager runs once, so each start of the web app gets a new one."""
+        self._sessions = Sessions()
         self._manager = StreamableHTTPSessionManager(mcp_server(self._catalogue), max_request_body_size=self._max_bytes)
         try:
             async with self._manager.run():
@@ -58,7 +61,7 @@ class McpEndpoint:
             receive = _again(body, receive)
         # No events are stored: a client that asks for missed ones gets a new stream. The package would answer with 500.
         headers = [(name, value) for name, value in scope["headers"] if name != b"last-event-id"]
-        await self._manager.handle_request({**scope, "headers": headers}, receive, send)
+        await self._sessions.forward(self._manager.handle_request, {**scope, "headers": headers}, receive, send)
 
 
 def _refusal(problem: Problem) -> JSONResponse:

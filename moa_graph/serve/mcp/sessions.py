@@ -1,0 +1,81 @@
+"""The open sessions of `/mcp`, of which the one that is unused for the longest is ended when there are too many.
+
+The `mcp` package keeps a session for half an hour and refuses new ones while there are too many: one client could lock
+the others out.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+__all__ = ["MOST", "Sessions"]
+
+MOST = 2_000
+"""Sessions that are kept. Each takes 40 kB."""
+
+_HEADER = "mcp-session-id"
+
+
+class Sessions:
+    """Forwards requests to the package's app, and ends sessions as a client would."""
+
+    def __init__(self) -> None:
+        # The requests that are under way in each session; the one that was used last stands last.
+        self._open: OrderedDict[str, int] = OrderedDict()
+
+    async def forward(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request with `app`."""
+        given = Headers(scope=scope).get(_HEADER)
+
+        async def noting(message: Message) -> None:
+            if given is None and message["type"] == "http.response.start":
+                opened = Headers(raw=list(message.get("headers", ()))).get(_HEADER)
+                if opened is not None:
+                    self._open[opened] = 0
+            await send(message)
+
+        with self._used(given):
+            await app(scope, receive, noting)
+        if given is not None and scope["method"] == "DELETE":
+            self._open.pop(given, None)
+        while (unused := self._too_many()) is not None:
+            await _end(app, scope, unused)
+
+    @contextmanager
+    def _used(self, session: str | None) -> Iterator[None]:
+        if session is None or session not in self._open:
+            yield
+            return
+        self._open[session] += 1
+        try:
+            yield
+        finally:
+            if session in self._open:
+                self._open[session] -= 1
+                self._open.move_to_end(session)
+
+    def _too_many(self) -> str | None:
+        """Forget a session that is to be ended, and return its id."""
+        if len(self._open) <= MOST:
+            return None
+        found = next((session for session, requests in self._open.items() if not requests), None)
+        if found is not None:
+            del self._open[found]
+        return found
+
+
+async def _end(app: ASGIApp, scope: Scope, session: str) -> None:
+    async def no_body() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def unread(message: Message) -> None:
+        pass
+
+    headers = [(name, value) for name, value in scope["headers"] if name == b"host"]
+    headers.append((_HEADER.encode(), session.encode()))
+    await app({**scope, "method": "DELETE", "headers": headers}, no_body, unread)
