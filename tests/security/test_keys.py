@@ -6,10 +6,12 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import dotenv
 import pytest
 
 from moa_graph import ConfigError, MissingKeyError, Mixture, NotEnoughDraftsError, Proposer, create_moa
@@ -598,3 +600,37 @@ def test_an_env_file_that_is_a_pipe_or_a_folder_does_not_block(monkeypatch: pyte
         monkeypatch.chdir(folder)
         assert environment("GROQ_API_KEY") == "gsk-1"
         monkeypatch.chdir("..")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
+def test_an_env_file_of_very_many_lines_is_an_error_with_its_name(end: str) -> None:
+    Path(".env").write_bytes(f"A=b{end}".encode() * 20_000)
+    with pytest.raises(ConfigError, match=r"\.env has more than 10,000 lines"):
+        environment("XAI_API_KEY")
+
+
+def test_a_large_env_file_is_parsed_once_and_again_when_it_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once for each key of each provider, a megabyte held up a command for minutes."""
+    parsed: list[str] = []
+
+    def counted(*args: Any, **options: Any) -> Any:
+        parsed.append("")
+        return original(*args, **options)
+
+    original, names = dotenv.dotenv_values, [name for provider in PROVIDERS.values() for name in provider.keys]
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(dotenv, "dotenv_values", counted)
+    for value in ("one", "two"):
+        Path(".env").write_text("A=b\n" * 9_000 + f"XAI_API_KEY={value}-key\n")
+        for name in names:
+            assert environment(name) == (f"{value}-key" if name == "XAI_API_KEY" else None)
+    assert len(parsed) == 2
+
+
+@pytest.mark.parametrize("unit", ["${", "${x", "$", "}", "{"])
+def test_a_long_value_of_an_env_file_is_searched_at_once(unit: str) -> None:
+    start = time.process_time()
+    Path(".env").write_text("XAI_API_KEY=" + unit * (900_000 // len(unit)))
+    assert environment("XAI_API_KEY")
+    assert time.process_time() - start < 5, "minutes"

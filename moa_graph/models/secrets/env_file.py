@@ -6,8 +6,8 @@ Such a file may come with a folder of somebody else's, so it provides API keys a
 from __future__ import annotations
 
 import codecs
-import re
 import stat
+from functools import lru_cache
 from io import StringIO
 from pathlib import Path
 
@@ -15,6 +15,9 @@ from moa_graph.errors import ConfigError
 
 _MOST = 1_000_000
 """Bytes. A larger file is not a file of variables."""
+
+_MOST_LINES = 10_000
+"""Their reading takes a second."""
 
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
@@ -28,14 +31,20 @@ def from_env_file(name: str) -> str | None:
     path = _nearest()
     if path is None:
         return None
-    # Imported here: it is needed only where a variable is not in the environment.
-    from dotenv import dotenv_values
-
-    value = dotenv_values(stream=StringIO(_text(path)), interpolate=False).get(name) or None
-    if value and re.search(r"\$\{[^}]*\}", value):
+    value = _variables(_text(path)).get(name) or None
+    if value and "}" in value.partition("${")[2]:
         # A file must not send one variable's secret to the host of another.
         raise ConfigError(f"{path}: {name} refers to another variable. Write the value itself.")
     return value
+
+
+@lru_cache(maxsize=1)
+def _variables(text: str) -> dict[str, str | None]:
+    """Return the variables of a file's text. It is read once for each provider's key, and parsing takes long."""
+    # Imported here: it is needed only where a variable is not in the environment.
+    from dotenv import dotenv_values
+
+    return dotenv_values(stream=StringIO(text), interpolate=False)
 
 
 def _nearest() -> Path | None:
@@ -66,4 +75,6 @@ def _text(path: Path) -> str:
         raise ConfigError(f"{path} is not {encoding.upper()} text ({exc.reason}). Save it as UTF-8.") from None
     if "\0" in text:
         raise ConfigError(f"{path} is not UTF-8 text. Save it as UTF-8.")
+    if max(map(text.count, "\r\n")) > _MOST_LINES:
+        raise ConfigError(f"{path} has more than {_MOST_LINES:,} lines. It may hold variables only.")
     return text
