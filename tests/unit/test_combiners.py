@@ -18,7 +18,7 @@ from pydantic import Field
 
 from moa_graph import ConfigError, Mixture, create_moa
 from moa_graph.graph import agreement
-from moa_graph.graph.combine import checks
+from moa_graph.graph.combine import schema_check
 from moa_graph.graph.combine.checks import run_check
 from moa_graph.mixture.combiners import NAMES, CommandCheck, SchemaCheck
 
@@ -305,7 +305,7 @@ async def test_a_long_draft_is_checked_by_a_schema_beside_the_event_loop(monkeyp
         threads.append(threading.current_thread())
         return json.loads(text, **options)
 
-    monkeypatch.setattr(checks, "json", SimpleNamespace(loads=loads))
+    monkeypatch.setattr(schema_check, "json", SimpleNamespace(loads=loads, dumps=json.dumps))
     check = SchemaCheck(json_schema={"type": "array", "items": {"type": "integer"}})
     long = "[" + "1," * 5_000 + "1]"
     assert (await run_check(check, [], long)).passed and threads.pop() is not threading.main_thread()

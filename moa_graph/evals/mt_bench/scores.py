@@ -21,9 +21,10 @@ TEMPERATURES = {"writing": 0.7, "roleplay": 0.7, "stem": 0.1, "humanities": 0.1}
 REFERENCE_CATEGORIES = frozenset({"math", "reasoning", "coding", "arena-hard-200"})
 FAILED = -1.0
 LOWEST, HIGHEST = 1.0, 10.0
-_RATING = re.compile(r"\[\[(\d+\.?\d*)\]\]")
-_OF_TEN = re.compile(r"\s*(\d+(?:\.\d+)?)\s*/\s*10\s*")
-_BACKUP = re.compile(r"\[(\d+\.?\d*)\]")
+# Possessive quantifiers: a judge's row of 50,000 digits took two minutes.
+_RATING = re.compile(r"\[\[(\d++\.?\d*+)\]\]")
+_OF_TEN = re.compile(r"\s*+(\d++(?:\.\d++)?)\s*+/\s*+10\s*+")
+_BACKUP = re.compile(r"\[(\d++\.?\d*+)\]")
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,14 @@ from moa_graph.graph.combine.checks import end
 from moa_graph.mixture import answers
 from moa_graph.mixture.answers import AnswerReader
 from moa_graph.mixture.equal_answers import normalized, same
+from moa_graph.mixture.patterns import check_pattern, occurs
 
 Match = Literal["final", "exact", "number", "choice", "regex"]
 """How an answer is compared with the right one.
 
 `final` reads the final answer ("the answer is ...", a box, the last line). `exact` compares the whole answer. Both
 ignore case and spaces. `number` reads the last number, `choice` the option letter. For `regex`, the right answer is a
-pattern that must occur.
+pattern that must occur; a search that takes longer than half a second finds nothing.
 """
 MATCHES: tuple[Match, ...] = get_args(Match)
 _SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.I)
@@ -49,8 +50,8 @@ def check_gold(match: Match, gold: Sequence[str], where: str) -> None:
     for value in gold:
         if match == "regex":
             try:
-                re.compile(value)
-            except re.error as error:
+                check_pattern(value)
+            except ValueError as error:
                 raise InputError(f"{where}: {value!r} is not a regular expression: {error}") from error
         elif match == "number" and _number(value) is None:
             raise InputError(f"{where}: the right answer {value!r} is not a number; set another `match`")
@@ -81,7 +82,7 @@ def _choice(options: int | None) -> AnswerReader:
 
 def _matches(text: str, gold: str, match: Match, options: int | None) -> bool:
     if match == "regex":
-        return re.search(gold, text) is not None
+        return occurs(gold, text)
     if match == "choice":
         letter = answers.read(text, _choice(options))
         return letter is not None and letter.upper() == gold.strip(" ().").upper()

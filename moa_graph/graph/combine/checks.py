@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 from langchain_core.messages import BaseMessage
 from langgraph.errors import GraphBubbleUp
 
+from moa_graph.graph.combine import schema_check
+from moa_graph.graph.combine.schema_check import FAILED, may_stall, problems
 from moa_graph.mixture.combiners import CommandCheck, SchemaCheck
 from moa_graph.models.limits import MAX_JSON_VALUES
 from moa_graph.models.secrets.redaction import one_line
@@ -28,6 +30,10 @@ _SHORT = 2_000
 """Characters of a draft that is checked by a schema on the event loop."""
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "SYSTEMROOT")
 """Variables that a program gets. Provider keys are not among them."""
+_OF_PYTHON = ("PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH")
+"""Variables that this package's own program needs as well."""
+_SCHEMA_SECONDS = 10.0
+"""Seconds for a check by a JSON schema."""
 
 
 class Verdict(NamedTuple):
@@ -54,8 +60,7 @@ async def run_check(
         if isinstance(check, CommandCheck):
             return await _by_command(check, text)
         if isinstance(check, SchemaCheck):
-            # A thread, so that other tasks run meanwhile.
-            return await asyncio.to_thread(_by_schema, check, text) if len(text) > _SHORT else _by_schema(check, text)
+            return await _by_schema(check, text)
         return await _by_function(check, messages, text)
     except (GraphBubbleUp, asyncio.CancelledError):
         raise
@@ -80,9 +85,43 @@ async def _by_function(check: Callable[..., Any], messages: Sequence[BaseMessage
 
 
 async def _by_command(check: CommandCheck, text: str) -> Verdict:
-    environment = {name: os.environ[name] for name in (*_KEPT, *check.environment) if name in os.environ}
+    try:
+        code, words = await _run(check.command, text.encode("utf-8", "replace"), check.seconds, check.environment)
+    except TimeoutError:
+        return Verdict(False, error=f"the check did not end within {check.seconds:g} s")
+    return Verdict(code == 0, None, words)
+
+
+async def _by_schema(check: SchemaCheck, text: str) -> Verdict:
+    if sum(map(text.count, ",[{")) > MAX_JSON_VALUES:
+        return Verdict(False, None, f"the JSON has more than {MAX_JSON_VALUES:,} values")
+    if not may_stall(check.json_schema):
+        # A thread for a long draft, so that other tasks run meanwhile.
+        inputs = (check.json_schema, text)
+        found = await asyncio.to_thread(problems, *inputs) if len(text) > _SHORT else problems(*inputs)
+        return Verdict(not found, None, "\n".join(found))
+    # Without `-P`, modules beside the program would take the place of the standard library's.
+    command = [sys.executable, "-P", "-W", "ignore", schema_check.__file__]
+    data = json.dumps({"schema": check.json_schema, "text": text}).encode()
+    try:
+        code, words = await _run(command, data, _SCHEMA_SECONDS, _OF_PYTHON)
+    except TimeoutError:
+        return Verdict(False, error=f"the check did not end within {_SCHEMA_SECONDS:g} s")
+    if code not in (0, FAILED):
+        last = words.rpartition("\n")[2]
+        return Verdict(False, error=one_line(f"the check ended with {code}: {last}"))
+    return Verdict(code == 0, None, words)
+
+
+async def _run(command: Sequence[str], data: bytes, seconds: float, variables: Sequence[str]) -> tuple[int, str]:
+    """Return a program's exit code and what it wrote to standard error.
+
+    Raises:
+        TimeoutError: It did not end in time.
+    """
+    environment = {name: os.environ[name] for name in (*_KEPT, *variables) if name in os.environ}
     process = await asyncio.create_subprocess_exec(
-        *check.command,
+        *command,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
@@ -90,16 +129,16 @@ async def _by_command(check: CommandCheck, text: str) -> Verdict:
         start_new_session=os.name == "posix",
     )
     try:
-        async with asyncio.timeout(check.seconds):
-            words = await _fed(process, text.encode("utf-8", "replace"))
+        async with asyncio.timeout(seconds):
+            words = await _fed(process, data)
             code = await process.wait()
     except TimeoutError:
         await end(process)  # also what it started and left running
-        return Verdict(False, error=f"the check did not end within {check.seconds:g} s")
+        raise
     finally:
         if process.returncode is None:
             await end(process)
-    return Verdict(code == 0, None, words.decode("utf-8", "replace").strip())
+    return code, words.decode("utf-8", "replace").strip()
 
 
 async def _fed(process: asyncio.subprocess.Process, data: bytes) -> bytes:
@@ -147,24 +186,3 @@ async def end(process: asyncio.subprocess.Process) -> None:
             cancelled = exc
     if cancelled is not None:
         raise cancelled
-
-
-def _by_schema(check: SchemaCheck, text: str) -> Verdict:
-    # In the extra `verify`; their absence is an error when the mixture is made.
-    import jsonschema
-    from referencing import Registry
-
-    body = text.strip()
-    if body.startswith("```"):
-        body = body.partition("\n")[2].rpartition("```")[0]
-    if sum(map(body.count, ",[{")) > MAX_JSON_VALUES:
-        return Verdict(False, None, f"the JSON has more than {MAX_JSON_VALUES:,} values")
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError) as exc:
-        return Verdict(False, None, f"not JSON: {exc}")
-    validator = jsonschema.validators.validator_for(check.json_schema, default=jsonschema.Draft202012Validator)
-    errors = validator(check.json_schema, registry=Registry()).iter_errors(value)
-    found = sorted(errors, key=lambda error: list(map(str, error.path)))
-    words = [f"{error.json_path}: {error.message[:300]}" for error in found[:20]]
-    return Verdict(not found, None, "\n".join(words))

@@ -129,7 +129,8 @@ def body_of(exc: BaseException) -> Any:
 
 
 _RESPONSES_ERROR: Final = re.compile(
-    r"ResponseError\(code='(\w+)', message=('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")|(\w+_\w+): ", re.DOTALL
+    r"ResponseError\(code='(\w++)', message=('(?:[^'\\]|\\.)*+'|\"(?:[^\"\\]|\\.)*+\")|((?=\w[^\W_]*+_\w)\w++): ",
+    re.DOTALL,
 )
 
 
