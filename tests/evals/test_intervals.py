@@ -1,5 +1,6 @@
 """Intervals and tests of differences, against independent code and known values; `make coverage` tests their level."""
 
+import itertools
 import math
 import random
 from collections.abc import Hashable
@@ -29,6 +30,32 @@ def test_the_interval_of_an_extreme_fraction_holds_it() -> None:
         for value in (0.0, 100.0):
             width = fraction_interval([value] * n, scale=100)
             assert width is not None and width.low <= value <= width.high, (n, value)
+
+
+RATINGS = [1.0] * 9 + [2.0] * 8 + [-2.0, -1.0, 9.0]
+THIRDS = [100 / 3] * 9 + [200 / 3] * 8 + [-100.0, -100 / 3, -200 / 3]
+HALVES = [0.5] * 17 + [-0.5] * 2 + [9.0]
+
+
+@pytest.mark.parametrize("differences", [RATINGS, THIRDS, HALVES], ids=["ratings", "thirds", "halves"])
+def test_the_p_of_ratings_is_that_of_all_sign_flips(differences: list[float]) -> None:
+    """An approximation for values without steps gave a third to seven tenths of it."""
+    half = [sum(each) for each in itertools.product(*((x, -x) for x in differences[:10]))]
+    rest = [sum(each) for each in itertools.product(*((x, -x) for x in differences[10:]))]
+    sums = np.abs(np.add.outer(half, rest))
+    exact = float((sums >= abs(sum(differences)) - 1e-6).mean())
+    assert 1e-7 < exact < 0.05
+    assert sign_flip_p(differences) == pytest.approx(exact, rel=1e-9)
+
+
+def test_steps_that_are_many_prompts_long_are_counted_exactly() -> None:
+    """Twelve hundred prompts: 700 for the one and 500 for the other, some of them by two points."""
+    differences = [2.0] * 300 + [1.0] * 400 + [-1.0] * 500
+    # The sum of signed steps as a difference of two binomial counts.
+    ones, twos = scipy_stats.binom(900, 0.5), scipy_stats.binom(300, 0.5)
+    seen = np.arange(301)
+    exact = 2 * float((twos.pmf(seen) * ones.sf((500 - 2 * (2 * seen - 300) + 900) / 2 - 1)).sum())
+    assert sign_flip_p(differences) == pytest.approx(exact, rel=1e-6, abs=0)
 
 
 def test_weighted_verdicts_have_a_narrower_interval_than_wins() -> None:

@@ -18,6 +18,8 @@ _MOST_KEPT = 2_000
 """Prompts up to which random signs are kept for the next pair: 20 MB."""
 _ENUMERATED = 14
 """Up to this number of differing prompts, all sign flips are enumerated."""
+_MOST_STEPS = 10_000_000
+"""Prompts times steps up to which all sign flips are counted. It takes less than 0.1 s."""
 _RELIABLE = 100
 """A resampled tail with fewer hits than this is replaced by the saddlepoint approximation."""
 
@@ -79,9 +81,9 @@ def paired(
 def sign_flip_p(sums: Sequence[float] | Floats, *, seed: int = 0) -> float:
     """Return the two-sided p of a sign-flip permutation test of the sum of `sums`.
 
-    Exact for differences of one size and for few prompts, otherwise resampled. If too few resamples reach the observed
-    sum, the saddlepoint approximation of the tail is used, so that p has no lower limit that a correction over many
-    pairs would raise above 0.05.
+    Exact for few prompts and for differences that are multiples of one number, such as those of ratings and of right
+    answers. Otherwise resampled. If too few resamples reach the observed sum, the saddlepoint approximation of the tail
+    is used, so that p has no lower limit that a correction over many pairs would raise above 0.05.
 
     Args:
         sums: The difference of each prompt or cluster.
@@ -97,6 +99,8 @@ def sign_flip_p(sums: Sequence[float] | Floats, *, seed: int = 0) -> float:
     observed = abs(float(signs @ differing))
     if len(differing) <= _ENUMERATED:
         return _enumerated(differing, observed)
+    if (steps := _whole_steps(differing)) is not None:
+        return _of_steps(steps, round(observed / (differing.sum() / steps.sum())))
     reached = _resampled(differing, observed, _flips(len(sums), seed))
     if reached >= _RELIABLE:
         return (reached + 1) / (RESAMPLES + 1)
@@ -114,6 +118,35 @@ def _enumerated(sizes: Floats, observed: float) -> float:
     for size in sizes:
         totals = np.concatenate([totals + size, totals - size])
     return float((np.abs(totals) >= observed - 1e-9).mean())
+
+
+def _whole_steps(sizes: Floats) -> NDArray[np.int64] | None:
+    """Return sizes as multiples of their largest common step; None where they have none, or too many steps of it."""
+    step, noise = float(sizes.max()), 1e-7 * float(sizes.max())
+    for size in np.unique(sizes):
+        rest = float(size)
+        while rest > noise:
+            step, rest = rest, abs(math.remainder(step, rest))
+        if len(sizes) * sizes.sum() > _MOST_STEPS * step:
+            return None
+    steps = np.rint(sizes / step).astype(np.int64)
+    return steps if np.abs(steps * step - sizes).max() <= 10 * noise else None
+
+
+def _of_steps(steps: NDArray[np.int64], observed: int) -> float:
+    """Return the exact two-sided p: the share of sign flips whose sum is at least `observed`."""
+    total = int(steps.sum())
+    # Place k is the sum 2k - total. The distribution is symmetric.
+    shares = np.zeros(total + 1)
+    shares[0], top = 1.0, 0
+    for step in steps:
+        found = np.zeros(top + int(step) + 1)
+        found[: top + 1] += shares[: top + 1] / 2
+        found[step:] += shares[: top + 1] / 2
+        top += int(step)
+        shares[: top + 1] = found
+    least = math.ceil((total + observed) / 2)
+    return min(1.0, max(2 * float(shares[least:].sum()), math.ldexp(1.0, -1000)) if observed else 1.0)
 
 
 def _resampled(sizes: Floats, observed: float, flips: Iterable[NDArray[np.int8]]) -> int:
