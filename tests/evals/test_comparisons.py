@@ -123,6 +123,31 @@ def test_the_interval_of_a_rating_does_not_leave_its_scale(tmp_path: Path, capsy
     assert found["a"][0] < 9.25 and found["a"][1] == 10
 
 
+def test_the_interval_of_a_difference_of_percentages_does_not_leave_their_scale(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Student's t of two prompts reaches from -585 to 685."""
+    paths = files(tmp_path, {"a.json": annotations("a", [1.0, 1.0]), "b.json": annotations("b", [1.0, 0.0])})
+    [row] = compared(capsys, *paths)["pairs"]
+    assert (row["difference"], row["interval"]) == (50.0, [-100.0, 100.0])
+
+
+def test_systems_that_share_no_prompts_leave_the_others_to_be_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = {name: json.loads(annotations(name, [1.0, 0.0, 1.0])) for name in "abc"}
+    for row in rows["c"][1:]:
+        row["instruction"] += " of another set"
+    paths = files(tmp_path, {f"{name}.json": json.dumps(each) for name, each in rows.items()})
+    found = compared(capsys, *paths)
+    assert [(row["a"], row["b"]) for row in found["pairs"]] == [("a", "b")]
+    assert [(row["a"], row["b"], row["reason"]) for row in found["refused"]] == [
+        (name, "c", "they share fewer than two prompts") for name in "ab"
+    ]
+    assert moa("compare", paths[0], paths[2]) == 2
+    assert "a and c cannot be compared: they share fewer than two prompts" in capsys.readouterr().err
+
+
 def test_two_models_of_one_provider_are_two_judges(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The name of a judge may have slashes. The whole name is compared, without the prompt's name."""
     big, small = "together:Qwen/Qwen3-235B", "together:Qwen/Qwen2.5-7B"

@@ -25,27 +25,32 @@ _FITTED = 40
 def compare(systems: Sequence[ScoredSystem], *, seed: int = 0) -> dict[str, Any]:
     """Compare all pairs: difference, interval, p, McNemar's p, both with Holm over the pairs, and whether they tie.
 
-    A pair with different judges, references or ways of judging is not compared and is listed under `refused`.
+    A pair with different judges, references or ways of judging, or with fewer than two shared prompts, is not compared
+    and is listed under `refused`.
 
     Args:
         systems: Two or more systems; those with the same name are numbered.
         seed: Seed of the permutation tests.
 
     Raises:
-        InputError: The systems are of different benchmarks, share too few prompts, or no pair can be compared.
+        InputError: The systems are of different benchmarks, or no pair can be compared.
     """
     if len({system.benchmark for system in systems}) > 1:
         raise InputError(
             "the systems are of different benchmarks: " + ", ".join(f"{s.name} ({s.benchmark})" for s in systems)
         )
     systems = named_apart(systems)
-    reasons = {(a.name, b.name): incomparable(a, b) for a, b in combinations(systems, 2)}
+    values = {system.name: _paired_by(system) for system in systems}
+    reasons = {
+        (a.name, b.name): incomparable(a, b) or _unshared(values[a.name], values[b.name])
+        for a, b in combinations(systems, 2)
+    }
     fitting = [(a, b) for a, b in combinations(systems, 2) if reasons[a.name, b.name] is None]
     refused = [{"a": a, "b": b, "reason": reason} for (a, b), reason in reasons.items() if reason]
     if not fitting:
         first = refused[0]
         raise InputError(f"{first['a']} and {first['b']} cannot be compared: {first['reason']}")
-    rows = [_pair(a, b, _paired_by(a), _paired_by(b), seed) for a, b in fitting]
+    rows = [_pair(a, b, values[a.name], values[b.name], seed) for a, b in fitting]
     _adjust(rows)
     for row, (a, b) in zip(rows, fitting, strict=True):
         shared = sorted(a.verdicts.keys() & b.verdicts.keys(), key=str)
@@ -115,13 +120,20 @@ def _paired_by(system: ScoredSystem) -> Values:
     return {(prompt,): score for prompt, score in system.by_prompt.items()}
 
 
+def _unshared(mine: Values, theirs: Values) -> str | None:
+    """Return why two systems' scores cannot be paired; None when they can."""
+    shared = {key[0] for key in mine.keys() & theirs.keys()}
+    return None if len(shared) > 1 else "they share fewer than two prompts"
+
+
 def _pair(a: ScoredSystem, b: ScoredSystem, mine: Values, theirs: Values, seed: int) -> dict[str, Any]:
     # Sorted, so that the result does not depend on the order of a file.
     shared = sorted(mine.keys() & theirs.keys(), key=str)
     clusters = [key[0] for key in shared]
-    if len(set(clusters)) < 2:
-        raise InputError(f"{a.name} and {b.name} share fewer than two prompts")
-    found = paired([mine[k] for k in shared], [theirs[k] for k in shared], clusters=clusters, seed=seed)
+    low, high = _SCALES.get(a.benchmark, (0.0, 100.0))
+    found = paired(
+        [mine[k] for k in shared], [theirs[k] for k in shared], clusters=clusters, seed=seed, most=high - low
+    )
     return {
         "a": a.name,
         "b": b.name,
@@ -159,7 +171,7 @@ def _adjust(rows: Sequence[dict[str, Any]]) -> None:
 def _parts(a: ScoredSystem, b: ScoredSystem, seed: int) -> dict[str, Mapping[str, Any]]:
     rows = {}
     for part in [skill for skill in flask.SKILLS if skill in a.parts and skill in b.parts]:
-        if len(a.parts[part].keys() & b.parts[part].keys()) > 1:
+        if not _unshared(a.parts[part], b.parts[part]):
             rows[part] = _pair(a, b, a.parts[part], b.parts[part], seed)
     _adjust(list(rows.values()))
     return {part: {k: v for k, v in row.items() if k not in ("a", "b")} for part, row in rows.items()}

@@ -53,7 +53,12 @@ class Difference:
 
 
 def paired(
-    a: Sequence[float], b: Sequence[float], *, clusters: Sequence[Hashable] | None = None, seed: int = 0
+    a: Sequence[float],
+    b: Sequence[float],
+    *,
+    clusters: Sequence[Hashable] | None = None,
+    seed: int = 0,
+    most: float = math.inf,
 ) -> Difference:
     """Compare two systems on the same prompts.
 
@@ -62,6 +67,7 @@ def paired(
         b: Scores of the second system, in the same order.
         clusters: The prompt of each pair; None when every pair is a prompt of its own.
         seed: Seed of the permutation test.
+        most: The largest possible difference; the interval does not leave it.
 
     Raises:
         ValueError: The lengths differ, or there are fewer than two prompts.
@@ -75,7 +81,7 @@ def paired(
     mean, error, n = mean_and_error(differences, clusters)
     half = t_quantile(n) * error
     p, caution = sign_flip_p(sums, seed=seed), rough(differences, clusters)
-    return Difference(mean, mean - half, mean + half, error, p, n, caution)
+    return Difference(mean, max(mean - half, -most), min(mean + half, most), error, p, n, caution)
 
 
 def sign_flip_p(sums: Sequence[float] | Floats, *, seed: int = 0) -> float:

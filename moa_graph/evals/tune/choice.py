@@ -217,7 +217,7 @@ def _finalists(
     for place in order:
         taken.setdefault(kinds[place] if kinds else str(place), place)
     places = list(taken.values())[:FINALISTS]
-    versus = [paired(scores[place].tolist(), scores[base].tolist(), seed=seed) for place in places]
+    versus = [paired(scores[place].tolist(), scores[base].tolist(), seed=seed, most=1) for place in places]
     corrected = holm([each.p / 2 if each.difference > 0 else 1 - each.p / 2 for each in versus])
     gaps = [scores[place] - scores[base] for place in places]
     return [

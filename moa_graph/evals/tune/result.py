@@ -173,7 +173,8 @@ class TuneResult:
         width = fraction_interval((100 * values).tolist(), scale=100) if len(values) else None
         base = self.best_single.scores
         both = ~np.isnan(each.scores) & ~np.isnan(base)
-        versus = paired((100 * each.scores[both]).tolist(), (100 * base[both]).tolist()) if both.sum() > 1 else None
+        mine, theirs = ((100 * values[both]).tolist() for values in (each.scores, base))
+        versus = paired(mine, theirs, most=100) if len(mine) > 1 else None
         versus = None if each is self.best_single else versus
         gain = None if versus is None else Interval(versus.low, versus.high, versus.caution)
         return {

@@ -120,7 +120,7 @@ def main_effects(sweep: Sweep, measured: Sequence[Measured]) -> list[Figures]:
             own = _mean_scores(measured, [setting[field] == value for setting in settings], known)
             row: Figures = {"field": field, "value": str(value), "score": None if own is None else 100 * own.mean()}
             if value != values[0] and own is not None and base is not None:
-                found = paired((100 * own).tolist(), (100 * base).tolist())
+                found = paired((100 * own).tolist(), (100 * base).tolist(), most=100)
                 row |= {"gain": found.difference, "interval": [found.low, found.high], "p": found.p}
                 row |= {"caution": found.caution}
             rows.append(row)
