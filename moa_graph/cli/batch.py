@@ -45,6 +45,7 @@ from moa_graph.cli.options import (
 from moa_graph.cli.output.messages import message
 from moa_graph.cli.resumable import resumable
 from moa_graph.cli.source import Server, opened, server
+from moa_graph.costs.amounts import in_dollars
 from moa_graph.errors import InputError
 
 if TYPE_CHECKING:
@@ -258,7 +259,9 @@ def summary(totals: Totals, seconds: float) -> str:
 def money(totals: Totals) -> str:
     """Return the cost so far, with the number of questions at unknown cost."""
     unknown = f" and {totals.unpriced} at unknown cost" if totals.unpriced else ""
-    return "cost unknown" if unknown and not totals.cost else f"${totals.cost:.4f}{unknown}"
+    if unknown and not totals.cost:
+        return "cost unknown"
+    return f"{in_dollars(totals.cost) if totals.cost else '$0.0000'}{unknown}"
 
 
 def clock(seconds: float) -> str:

@@ -11,7 +11,7 @@ import typer
 from moa_graph.cli.complete import files, mixture_files
 from moa_graph.cli.home import resolve
 from moa_graph.cli.output.messages import output
-from moa_graph.costs.amounts import number_of
+from moa_graph.costs.amounts import in_dollars, number_of
 from moa_graph.errors import InputError
 
 if TYPE_CHECKING:
@@ -295,8 +295,8 @@ class TuneProgress:
         now = time.monotonic()
         rate = self.done / max(now - self.began, 1e-6)
         left = (self.total - self.done) / rate
-        cost = f"${cap.spent:.4f}" + (f" of ${cap.limit:g}" if cap.limit is not None else "")
-        unknown = f" (price unknown in {number_of(cap.unknown, 'prompt')})" if cap.unknown else ""
+        cost = in_dollars(cap.spent) + (f" of ${cap.limit:g}" if cap.limit is not None else "")
+        unknown = f" and cost unknown of {number_of(cap.unknown, 'prompt')}" if cap.unknown else ""
         line = f"{stage}: {self.done}/{self.total}, {rate:.1f}/s, {cost}{unknown}, {left:.0f} s left"
         if self.terminal:
             sys.stderr.write(f"\r\x1b[K{line}")

@@ -10,6 +10,7 @@ import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+from moa_graph.costs.amounts import in_dollars
 from moa_graph.errors import BudgetError
 
 _DUST = 1e-9
@@ -97,9 +98,8 @@ class SpendingCap:
         async with self._changed:
             while not self._fits(limit):
                 if not self._open:
-                    raise BudgetError(
-                        f"max-cost: ${self.spent:.4f} of ${limit:g} spent; the next question could exceed the limit."
-                    )
+                    spent = f"{in_dollars(self.spent)} of ${limit:g} spent"
+                    raise BudgetError(f"max-cost: {spent}; the next question could exceed the limit.")
                 await self._changed.wait()
             left = limit - self.spent - self._open * (self._each or 0.0)
             self._open += 1

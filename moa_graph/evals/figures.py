@@ -14,6 +14,8 @@ T = TypeVar("T")
 Figures = dict[str, Any]
 """Plain figures by name: printed as JSON by a command and written to `scores.json` by a run."""
 
+_OPTIONAL = frozenset({"judge", "reference"})
+"""What a run need not have."""
 STAR = "* this interval may not hold its level: few prompts, few wins or losses, or skewed values"
 
 
@@ -27,13 +29,15 @@ def cautions(intervals: Mapping[str, Interval | None]) -> dict[str, str]:
     return {name: width.caution for name, width in intervals.items() if width is not None and width.caution}
 
 
-def formatted(value: Any) -> str:
-    """Format a figure for a person."""
+def formatted(value: Any, *, missing: str = "not known") -> str:
+    """Format a figure for a person; `missing` stands for None."""
     if value is None:
-        return "not known"
+        return missing
     if isinstance(value, float):
         return f"{value:.4g}" if abs(value) < 1 else f"{value:.2f}"
     if isinstance(value, list):
+        if not value:
+            return "none"
         return " to ".join(map(formatted, value)) if all(isinstance(v, int | float) for v in value) else _listed(value)
     return str(value)
 
@@ -59,7 +63,8 @@ def lines(figures: Mapping[str, Any], *, hidden: frozenset[str] = frozenset()) -
         else:
             yield [
                 name,
-                formatted(value) + (f" (caution: {marked[name]})" if name in marked and value is not None else ""),
+                formatted(value, missing="none" if name in _OPTIONAL else "not known")
+                + (f" (caution: {marked[name]})" if name in marked and value is not None else ""),
             ]
 
 

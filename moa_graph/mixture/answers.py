@@ -59,7 +59,7 @@ _DIGITS = r"(?:\d{1,3}(?:(?:,|\{,\}|\\,|[\u00a0\u2009\u202f])\d{3})+(?!\d)|\d+)"
 _NUMBER = re.compile(
     # A hyphen after a word or a number belongs to that: "GPT-4", "3-5", "2026-11-30".
     r"(?:(?<![\w)}\]])[-+\u2212])?(?:"
-    r"\\[dt]?frac\s*\{-?\d+\}\s*\{\d+\}"
+    r"\\[dt]?frac\s*\{-?\d+\}\s*\{\d+\}|\d*[\u00bc-\u00be\u2150-\u215e]"
     rf"|\d{{1,9}} \d{{1,9}}/\d{{1,9}}|{_DIGITS}(?:\.\d+)?(?:[eE][-+]?\d+)?(?:/\d+)?|\.\d+)"
 )
 

@@ -40,7 +40,8 @@ RIGHT = [
 def test_right_answers_are_counted(tmp_path: Path, provider: Provider, capsys: pytest.CaptureFixture[str]) -> None:
     """Numbers, final answers, lists of right answers; a prompt without one is answered and not graded."""
     args = ("run", prompts(tmp_path, RIGHT), *solo(provider, "The answer is 5"), "--out", tmp_path / "run")
-    found, _ = printed(capsys, *args)
+    found, said = printed(capsys, *args)
+    assert "4/4 items, cost unknown of 4 items\n" in said and "$" not in said
     assert (found["n"], found["right"], found["wrong"], found["ungraded"]) == (3, 2, 1, 1)
     assert found["score"] == pytest.approx(200 / 3)
     assert found["tags"] == {"math": 50}
@@ -48,6 +49,9 @@ def test_right_answers_are_counted(tmp_path: Path, provider: Provider, capsys: p
     rows = {row["id"]: row for row in map(json.loads, (tmp_path / "run/results.jsonl").read_text().splitlines())}
     assert [rows[name]["score"] for name in ("sum", "word", "wrong", "free")] == [1, 1, 0, None]
     assert provider.requests()[-1].messages[0] == {"role": "system", "content": "Short."}
+    page = (tmp_path / "run/report.md").read_text()
+    assert "only generated answers" not in page
+    assert "| judge | none |" in page and "| reference | none |" in page and "| setting: check | none |" in page
 
 
 @pytest.mark.parametrize(
@@ -57,6 +61,8 @@ def test_right_answers_are_counted(tmp_path: Path, provider: Provider, capsys: p
         ("final", "Lima", ["Lima", "So the answer is Lima.", "\\boxed{Lima}"], ["Lima or Quito", "Not Lima, Quito"]),
         ("number", "1,000", ["It is 1000.0", "\\boxed{1000}", "so 10 * 100 = 1000"], ["1000 plus 1 is 1001", "none"]),
         ("number", "1/2", ["0.5", "\\frac{1}{2}"], ["2"]),
+        ("number", "1.5", ["1 1/2", "about 1\u00bd cups", "1\\frac{1}{2}"], ["11/2", "1 12"]),
+        ("final", "102", ["102"], ["The answer is 10\u00b2."]),
         ("choice", "B", ["The answer is (B)", "B", "**B.** because"], ["A", "The answer is C"]),
         ("regex", r"\b\d{4}\b", ["in 1999 it was"], ["in 99"]),
     ],

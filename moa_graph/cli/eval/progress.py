@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from moa_graph.cli.eval.show import print_status
-from moa_graph.costs.amounts import number_of
+from moa_graph.costs.amounts import in_dollars, number_of
 from moa_graph.costs.spending_cap import SpendingCap
 from moa_graph.evals.engine import ItemOutcome
 
@@ -27,7 +27,7 @@ class ItemProgress:
             self.bar = Bar(*Bar.get_default_columns(), TimeElapsedColumn(), TextColumn("{task.fields[cost]}"),
                            console=Console(stderr=True))  # fmt: skip
             self.bar.start()
-            self.task = self.bar.add_task("items", total=self.total, cost="$0.0000")
+            self.task = self.bar.add_task("items", total=self.total, cost="$0")
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -37,8 +37,9 @@ class ItemProgress:
     def moved(self, done: ItemOutcome, cap: SpendingCap) -> None:
         """Count one more finished item."""
         self.done += 1
-        unpriced = number_of(cap.unknown, "item") if cap.unknown else ""
-        cost = f"${cap.spent:.4f}" + (f" (price unknown in {unpriced})" if unpriced else "")
+        unpriced = f"cost unknown of {number_of(cap.unknown, 'item')}" if cap.unknown else ""
+        known = in_dollars(cap.spent) if cap.spent or not unpriced else ""
+        cost = ", ".join(filter(None, (known, unpriced)))
         if self.live:
             self.bar.update(self.task, advance=1, cost=cost)
         elif self.done % self.every == 0 or self.done == self.total:

@@ -42,7 +42,7 @@ def of_run(
         manifest: The contents of the run's `run.json`.
     """
     page = Page(f"{scores['benchmark']}: {scores['system']}")
-    if scores["judge"] is None:
+    if scores["judge"] is None and main_score(scores) is None:
         page.text("This run has no judge: it only generated answers.")
     for warning in scores["warnings"]:
         page.text(f"Warning: {warning}")
@@ -123,9 +123,11 @@ def per_answer(
 
 def _what_was_measured(page: Page, manifest: Mapping[str, Any]) -> None:
     page.heading("What was measured")
-    rows = [[name, formatted(manifest[name])] for name in ("benchmark", "reference", "started", "versions")]
-    rows += [[f"selection: {name}", formatted(value)] for name, value in manifest["selection"].items()]
-    rows += [[f"setting: {name}", formatted(value)] for name, value in manifest["settings"].items()]
+    # None is an option that the run was not given.
+    asked = {name: manifest[name] for name in ("benchmark", "reference", "started", "versions")}
+    asked |= {f"selection: {name}": value for name, value in manifest["selection"].items()}
+    asked |= {f"setting: {name}": value for name, value in manifest["settings"].items()}
+    rows = [[name, formatted(value, missing="none")] for name, value in asked.items()]
     rows += [["model", formatted([model])] for model in manifest["models"]]
     judges = [manifest["judge"], *manifest["jury"]] if manifest["judge"] else []
     rows += [["judge", formatted([judge])] for judge in judges]
