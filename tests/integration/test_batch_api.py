@@ -203,9 +203,11 @@ def test_a_host_without_a_batch_api_is_called_directly(tmp_path: Path) -> None:
 def test_samples_share_a_request_of_a_batch(tmp_path: Path) -> None:
     with BatchServer() as server:
         one = {"model": "openai:one", "base_url": server.url, "samples": 4, "one_request": True}
-        code, rows = ask(tmp_path, mixture(tmp_path, server, proposers=[one]), "batched", *in_batches(server))
+        file = mixture(tmp_path, server, proposers=[one])
+        code, rows = ask(tmp_path, file, "batched", *in_batches(server))
         assert code == 0 and len(rows[0]["drafts"]) == 8 and len(server.state.batches) == 3
-        assert all(row["cost"] is not None for row in rows)
+        _, direct = ask(tmp_path, file, "direct")
+        assert [row["cost"] for row in rows] == pytest.approx([row["cost"] / 2 for row in direct])
 
 
 def test_options_that_do_not_go_together_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

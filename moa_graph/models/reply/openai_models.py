@@ -115,6 +115,10 @@ def repairing(kind: type[Any], provider: str | None = None) -> type[Any]:
                 kept.update(self._with_origin(reasoning.fields(), extras=EXTRAS in kept))
                 if reasoning.seen and not (reasoning.acts or generation.message.content):
                     kept[THOUGHTS] = True
+            if len(result.generations) > 1 and (tier := result.llm_output.get("service_tier")):
+                # LangChain keeps it for a single reply only. A batch has a price of its own.
+                for generation in result.generations:
+                    generation.message.response_metadata["service_tier"] = tier
             return result
 
         def _convert_chunk_to_generation_chunk(self, chunk: Any, default_chunk_class: Any, base: Any) -> Any:

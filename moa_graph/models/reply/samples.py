@@ -44,13 +44,7 @@ async def choices_of(
         n=samples,
         **options,
     )
-    # LangChain writes what concerns the whole request into a single reply only.
-    tier = (result.llm_output or {}).get("service_tier")
-    messages_given = [getattr(each, "message", None) for each in result.generations[0]]
-    for message in messages_given if tier else ():
-        if message is not None:
-            message.response_metadata = {"service_tier": tier, **message.response_metadata}
-    return list(messages_given)
+    return [getattr(each, "message", None) for each in result.generations[0]]
 
 
 def refuses_choices(fault: Fault) -> bool:
