@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from pathlib import Path
 
 from moa_graph.errors import ConfigError, InputError
@@ -57,8 +56,10 @@ def add_preset(file: Path, name: str | None, *, replace: bool = False) -> tuple[
         ConfigError: The file is not a mixture.
         InputError: The name is invalid or taken.
     """
+    from moa_graph.costs.file_lock import one_at_a_time
     from moa_graph.mixture.files import preset_names
     from moa_graph.mixture.mixture import Mixture
+    from moa_graph.mixture.whole_file import write_whole
 
     Mixture.load(file, trust=True)  # a copy sends and runs nothing; its own confirmation is needed before a run
     name = name or file.stem
@@ -66,15 +67,16 @@ def add_preset(file: Path, name: str | None, *, replace: bool = False) -> tuple[
         raise InputError(f"{name!r} cannot be a preset's name: use letters, digits, dots, - and _.")
     if name in preset_names():
         raise InputError(f"{name!r} is a preset of the package. Give another name after the file.")
-    taken = own_presets().get(name)
-    if taken and not replace:
-        raise InputError(f"the preset {name!r} already exists: {taken}. --replace overwrites it.")
     target = home() / "presets" / f"{name}{file.suffix.lower()}"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if not (target.exists() and target.samefile(file)):
-        shutil.copyfile(file, target)
-    if taken and taken != target:
-        taken.unlink()
+    with one_at_a_time(home() / "presets.lock"):
+        taken = own_presets().get(name)
+        if taken and not replace:
+            raise InputError(f"the preset {name!r} already exists: {taken}. --replace overwrites it.")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not (target.exists() and target.samefile(file)):
+            write_whole(target, file.read_bytes())
+        if taken and taken != target:
+            taken.unlink()
     return name, target
 
 

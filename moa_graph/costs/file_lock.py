@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from typing import BinaryIO
 
 from moa_graph.errors import ConfigError
 
@@ -15,10 +18,13 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-__all__ = ["FOLDER_LOCK", "only_run", "try_lock"]
+__all__ = ["FOLDER_LOCK", "one_at_a_time", "only_run", "try_lock"]
 
 FOLDER_LOCK = "ledger.lock"
 """The file in a run's folder that is locked while the run works there. It stays, empty."""
+
+_WAIT, _LOOK = 10.0, 0.01
+"""Seconds to wait for another process that changes a file of the user's folder, and between two attempts."""
 
 
 def try_lock(handle: int) -> bool:
@@ -46,12 +52,57 @@ def only_run(folder: Path) -> Iterator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder / FOLDER_LOCK, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+        held = _locked(folder / FOLDER_LOCK)
+    except BlockingIOError:
+        raise ConfigError(f"{folder}: another run is working there. Wait for it, or choose another --out") from None
     except OSError as error:
         raise ConfigError(f"cannot write into {folder}: {error.strerror}. Choose another --out") from None
-    try:
-        if not try_lock(handle):
-            raise ConfigError(f"{folder}: another run is working there. Wait for it, or choose another --out")
+    with held:
         yield
-    finally:
-        os.close(handle)
+
+
+@contextmanager
+def one_at_a_time(path: Path) -> Iterator[None]:
+    """Wait until no other process is in such a block with the same file.
+
+    Where no lock can be made, as on file systems without locks, the block runs all the same.
+
+    Args:
+        path: The file that is locked. It is made with its folder, and stays, empty.
+
+    Raises:
+        ConfigError: Another process does not end its block.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        held: AbstractContextManager[object] = _locked(path, wait=_WAIT)
+    except BlockingIOError:
+        raise ConfigError(f"{path}: another command has locked it for {_WAIT:.0f} s. End it, and try again") from None
+    except OSError:
+        held = nullcontext()
+    with held:
+        yield
+
+
+def _locked(path: Path, *, wait: float = 0.0) -> BinaryIO:
+    """Return a file that is locked until it is closed. It is made if it is missing.
+
+    Args:
+        path: The file.
+        wait: Seconds to wait for another process.
+
+    Raises:
+        BlockingIOError: Another process has locked it.
+        OSError: It cannot be made, or its file system has no locks.
+    """
+    file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666), "r+b")
+    try:
+        end = time.monotonic() + wait
+        while not try_lock(file.fileno()):
+            if time.monotonic() >= end:
+                raise BlockingIOError(errno.EWOULDBLOCK, "another process has locked it")
+            time.sleep(_LOOK)
+    except BaseException:
+        file.close()
+        raise
+    return file

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
 from moa_graph.errors import ConfigError
+from moa_graph.mixture.whole_file import write_whole
 
 __all__ = ["ANY_FILE", "Confirmations", "config_folder", "name_of", "read", "trust_file", "write"]
 
@@ -52,8 +52,11 @@ def trust_file() -> Path:
     return config_folder() / "trusted.json"
 
 
-def read() -> Confirmations:
+def read(*, to_change: bool = False) -> Confirmations:
     """Return what was confirmed. A file that does not exist, or may not be read, confirms nothing.
+
+    Args:
+        to_change: Refuse a file that may not be read: `write` would replace what it confirms.
 
     Raises:
         ConfigError: The file is damaged.
@@ -63,8 +66,12 @@ def read() -> Confirmations:
         entries = json.loads(path.read_text(encoding="utf-8"))
         grants = {str(name): [(str(v), str(h)) for v, h in pairs] for name, pairs in entries["grants"].items()}
         programs = {str(name): [str(text) for text in texts] for name, texts in entries.get("programs", {}).items()}
-    except (FileNotFoundError, PermissionError):
+    except FileNotFoundError:
         return Confirmations({}, {})
+    except PermissionError as exc:
+        if not to_change:
+            return Confirmations({}, {})
+        raise ConfigError(f"{path} cannot be read: {exc.strerror}. XDG_CONFIG_HOME names another folder.") from exc
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
         raise ConfigError(
             f"{path} cannot be read ({type(exc).__name__}). Remove it and run `moa trust` again."
@@ -81,9 +88,9 @@ def write(confirmed: Confirmations) -> None:
     path = trust_file()
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as file:
-            json.dump({"version": 1, **confirmed._asdict()}, file, indent=2, sort_keys=True)
-        Path(file.name).replace(path)
+        text = json.dumps({"version": 1, **confirmed._asdict()}, indent=2, sort_keys=True)
+        # Through a symbolic link, as to a folder of settings under version control.
+        write_whole(path.resolve(), text.encode(), mode=0o600)
     except OSError as exc:
         raise ConfigError(
             f"{path} cannot be written: {exc.strerror or exc}. XDG_CONFIG_HOME names another folder."

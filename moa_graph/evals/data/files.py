@@ -10,7 +10,6 @@ import codecs
 import gzip
 import hashlib
 import json
-import os
 import re
 import tempfile
 import zlib
@@ -20,6 +19,7 @@ from typing import Any
 
 from moa_graph.errors import ConfigError, InputError
 from moa_graph.evals.data import tables
+from moa_graph.mixture.whole_file import write_whole
 
 Row = dict[str, Any]
 _MARKS = (
@@ -206,27 +206,12 @@ def write(path: Path, data: bytes) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            _fill(handle, Path(name), data)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        write_whole(path, data)
     except OSError as error:
         raise ConfigError(
             f"{path} cannot be written: {error.strerror or error}. Make room, or choose another folder, and run again; "
             "recorded calls are not paid for again"
         ) from error
-
-
-def _fill(handle: int, path: Path, data: bytes) -> None:
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    # mkstemp makes files that only their owner can read; results get ordinary permissions.
-    path.chmod(0o644)
 
 
 def require_writable(folder: Path, what: str) -> None:

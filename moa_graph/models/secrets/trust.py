@@ -8,16 +8,19 @@ code decides.
 
 from __future__ import annotations
 
+import copy
 import ipaddress
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from moa_graph.costs.file_lock import one_at_a_time
 from moa_graph.errors import ConfigError
 from moa_graph.mixture import confirmations
-from moa_graph.mixture.confirmations import ANY_FILE, name_of
+from moa_graph.mixture.confirmations import ANY_FILE, Confirmations, name_of, trust_file
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.models.providers import PROVIDERS, find
 from moa_graph.models.terminal_text import for_terminal
@@ -98,24 +101,38 @@ def confirmed(path: Path) -> set[Grant]:
 
 def confirm(path: Path | None, grants: Iterable[Grant], programs: Iterable[str] = ()) -> None:
     """Record the user's confirmation for a file, or with None for any file."""
-    known, name = confirmations.read(), name_of(path)
-    known.grants[name] = sorted({*known.grants.get(name, ()), *((each.variable, each.host) for each in grants)})
-    known.programs[name] = sorted({*known.programs.get(name, ()), *programs})
-    confirmations.write(known)
+    name = name_of(path)
+    with _changing() as known:
+        known.grants[name] = sorted({*known.grants.get(name, ()), *((each.variable, each.host) for each in grants)})
+        known.programs[name] = sorted({*known.programs.get(name, ()), *programs})
 
 
 def forget(path: Path | None, grant: Grant | None = None) -> bool:
     """Remove what was confirmed for a file, or one grant alone; return whether there was anything."""
-    known, name = confirmations.read(), name_of(path)
-    before = (known.grants.pop(name, []), known.programs.pop(name, []))
-    if grant is not None:
-        left = [pair for pair in before[0] if pair != tuple(grant)]
-        if left == before[0]:
-            return False
-        known.grants[name] = left
-    if found := any(before):
-        confirmations.write(known)
-    return found
+    name = name_of(path)
+    with _changing() as known:
+        if grant is None:
+            return any([known.grants.pop(name, []), known.programs.pop(name, [])])
+        before = known.grants.get(name, [])
+        left = [pair for pair in before if pair != tuple(grant)]
+        if left != before:
+            known.grants[name] = left
+        return left != before
+
+
+@contextmanager
+def _changing() -> Iterator[Confirmations]:
+    """Yield what was confirmed, and record the changes to it. Meanwhile other processes wait.
+
+    Raises:
+        ConfigError: The file is damaged, or it cannot be read or written.
+    """
+    with one_at_a_time(trust_file().with_name("trusted.lock")):
+        known = confirmations.read(to_change=True)
+        before = copy.deepcopy(known)
+        yield known
+        if known != before:
+            confirmations.write(known)
 
 
 def _grants(spec: Proposer) -> list[Grant]:
