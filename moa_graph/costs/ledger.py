@@ -59,11 +59,12 @@ class Ledger:
         self.path = Path(path)
         self.run = run
         self.scope = run if scope is None else scope
+        self._file = self.path.absolute()
         self._begin()
         _open.add(self)
 
     def _begin(self) -> None:
-        self._rows = LedgerRows(self.path)
+        self._rows = LedgerRows(self._file)
         self._worker = LedgerWorker(self._rows)
         self._warned = False
         self._fence_key: bytes | None = None

@@ -31,7 +31,7 @@ _TABLES = (
 _COLUMNS = {"key", "run", "value", "digest", "created"} | {
     "item", "layer", "slot", "role", "repeat", "model", "cost", "seconds",
 }  # fmt: skip
-_ORDER = "key, run, value, digest, created, item, layer, slot, role, repeat, model, cost, seconds"
+ORDER = "key, run, value, digest, created, item, layer, slot, role, repeat, model, cost, seconds"
 _ROW = f"({', '.join('?' * len(_COLUMNS))})"
 
 AT_ONCE = 64
@@ -42,8 +42,8 @@ def insert(rows: int, *, replace: bool = False) -> str:
     """Return the statement that inserts some rows. The first value of a key stays, or with `replace` the last one."""
     values = ", ".join([_ROW] * rows)
     if replace:
-        return f"INSERT OR REPLACE INTO calls ({_ORDER}) VALUES {values}"
-    return f"INSERT INTO calls ({_ORDER}) VALUES {values} ON CONFLICT (key) DO NOTHING"
+        return f"INSERT OR REPLACE INTO calls ({ORDER}) VALUES {values}"
+    return f"INSERT INTO calls ({ORDER}) VALUES {values} ON CONFLICT (key) DO NOTHING"
 
 
 def select(keys: int) -> str:
@@ -147,6 +147,8 @@ def _create(db: sqlite3.Connection, path: Path) -> None:
         if _number(db, "application_id") != APPLICATION:
             if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
                 raise ConfigError(f"ledger {path.name}: an SQLite file, but not a ledger. Choose another file.")
+            # Left by a file that was removed while in use: SQLite would take it for the index of this one.
+            path.with_name(f"{path.name}-shm").unlink(missing_ok=True)
             for table in _TABLES:
                 db.execute(table)
             db.execute("INSERT INTO secrets (name, value) VALUES ('fence', ?)", (secrets.token_bytes(32),))

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from moa_graph.costs import ledger_file
+from moa_graph.costs.ledger_place import OpenFiles, copy_rows
+from moa_graph.errors import ConfigError
 
 __all__ = ["LedgerRows", "is_busy"]
 
@@ -29,12 +31,13 @@ class LedgerRows:
     """The rows of one file. Only the ledger's worker thread calls the methods.
 
     Args:
-        path: The file. It is opened at the first use.
+        path: The file, as an absolute path. It is opened at the first use.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.db: sqlite3.Connection | None = None
+        self._files: OpenFiles | None = None
         self.write_failed = False
         self._damaged = set[str]()
 
@@ -49,7 +52,7 @@ class LedgerRows:
             ConfigError: The file is not a ledger, or its disk is full.
             sqlite3.Error: The file cannot be written.
         """
-        self._connection()
+        self.keep()
         ledger_file.require_room(self.path)
         if self.write_failed:
             # Only a write shows whether there is room again, for this user and in this file.
@@ -105,7 +108,7 @@ class LedgerRows:
             ConfigError: The file is not a ledger.
             sqlite3.Error: The rows cannot be written; another process may hold the file.
         """
-        db = self._connection()
+        db = self.keep()
         replaced = [row for row in rows if row[0] in self._damaged]
         parts = [*_parts([row for row in rows if row[0] not in self._damaged]), *_parts(replaced)]
         several = len(parts) > 1  # a single statement is a transaction of its own
@@ -123,6 +126,40 @@ class LedgerRows:
                 db.execute("ROLLBACK")
             raise
 
+    def keep(self) -> sqlite3.Connection:
+        """Return the connection. If the file was removed or replaced, the recorded calls are first copied to its place.
+
+        The calls in the file that is open are gone when the process ends.
+
+        Raises:
+            ConfigError: The file was replaced by something else than a ledger.
+            sqlite3.Error: The calls cannot be copied.
+        """
+        old, files = self._connection(), self._files
+        if files is None or files.in_place():
+            return old
+        files.leave_place()
+        self.db = None
+        try:
+            copy_rows(old, self._connection())
+        except BaseException:
+            self.close()
+            self.db, self._files = old, files
+            raise
+        old.close()
+        _log.warning("ledger %s: removed or replaced while in use. Its calls are in it again.", self.path.name)
+        return self._connection()
+
+    def finish(self) -> None:
+        """Close the file at the end of a run, in its place unless its folder was removed as well."""
+        try:
+            if self.db is not None and self.path.parent.exists():
+                self.keep()
+        except (ConfigError, sqlite3.Error, OSError) as exc:
+            _log.warning("ledger %s: removed or replaced while in use, and its calls are lost: %s", self.path.name, exc)
+        finally:
+            self.close()
+
     def close(self) -> None:
         """Close the file."""
         if self.db is not None:
@@ -132,6 +169,8 @@ class LedgerRows:
     def _connection(self) -> sqlite3.Connection:
         if self.db is None:
             self.db = ledger_file.connect(self.path, busy_timeout=_OPEN_WAIT)
+            self.db.execute("SELECT name FROM secrets").fetchone()  # SQLite opens the files beside it at the first read
+            self._files = OpenFiles(self.path)
             self.db.execute(f"PRAGMA busy_timeout = {_WRITE_WAIT}")
         return self.db
 

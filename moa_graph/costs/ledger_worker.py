@@ -214,7 +214,7 @@ class LedgerWorker:
     def _close(self) -> None:
         while self._work or self._reads or self._unwritten:
             self._visit()
-        self._rows.close()
+        self._rows.finish()
 
 
 def _settle(results: list[_Settled]) -> None:
