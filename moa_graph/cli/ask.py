@@ -187,9 +187,8 @@ def _logged(
         result = ask(source, messages, context, view)
     except (MoAError, Interrupted) as exc:
         partial = getattr(exc, "answer", "")
-        reason = str(exc) if isinstance(exc, Interrupted) else error_text(exc)
-        log.add(before.id, named, text, partial or None, exc.drafts, None, failed=exc, error=reason)
-        _keep(save, text, reason, exc.drafts, partial)
+        log.add(before.id, named, text, partial or None, exc.drafts, None, failed=exc)
+        _keep(save, text, error_text(exc), exc.drafts, partial)
         if isinstance(exc, Interrupted) and exc.terminated:
             raise typer.Exit(exc.terminated) from None
         raise

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from moa_graph.cli.errors import error_text
 from moa_graph.cli.home import resolve
 from moa_graph.cli.log import Log
 from moa_graph.cli.run import Answered, Interrupted, View, ask, streams
@@ -83,17 +82,8 @@ class Conversation:
             result = ask(self.mixture, asked, self.wanted, view)
         except (MoAError, Interrupted) as exc:
             self.drafts = list(exc.drafts)
-            reason = str(exc) if isinstance(exc, Interrupted) else error_text(exc)
-            self.log.add(
-                self.id,
-                self.source,
-                question,
-                getattr(exc, "answer", "") or None,
-                self.drafts,
-                None,
-                failed=exc,
-                error=reason,
-            )
+            partial = getattr(exc, "answer", "")
+            self.log.add(self.id, self.source, question, partial or None, self.drafts, None, failed=exc)
             from moa_graph.state import cost_of
 
             self.costs.append(cost_of([*exc.drafts, *exc.notes], beside=exc.cost))

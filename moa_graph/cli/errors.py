@@ -75,7 +75,7 @@ def _is_text(argument: str) -> bool:
     return True
 
 
-def error_text(error: Exception) -> str:
+def error_text(error: BaseException) -> str:
     """Return an error's text for a terminal: option names replace context fields, the file an error's number."""
     from moa_graph.models.terminal_text import for_terminal
 

@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from moa_graph.cli.errors import error_text
 from moa_graph.cli.home import home
 from moa_graph.cli.log_entry import Entry, entry_of
 from moa_graph.cli.output.messages import message
@@ -80,7 +81,6 @@ class Log:
         record: Record | None,
         *,
         failed: MoAError | Interrupted | None = None,
-        error: str | None = None,
     ) -> None:
         """Write one question. If it cannot be written, a message on standard error says so; the command continues.
 
@@ -92,12 +92,12 @@ class Log:
             drafts: The drafts that were received.
             record: The record of an answered question.
             failed: The error of another question, which knows what its other calls cost.
-            error: The words of that error.
         """
         if not self.on:
             return
         from moa_graph.state import cost_of
 
+        error = error_text(failed) if failed else None
         made = [*drafts, *(failed.notes if failed else ())]
         cost = record["cost"] if record else cost_of(made, beside=failed.cost if failed else 0.0)
         calls = record["calls"] if record else sum(bool(each["attempts"]) for each in made)
