@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from langchain_core.callbacks import BaseCallbackManager
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import var_child_runnable_config
 from langgraph.errors import GraphBubbleUp
 
 from moa_graph.costs.prices import cost_of
@@ -28,6 +30,7 @@ from moa_graph.models.reply.samples import choices_of, shared_usage
 from moa_graph.models.reply.stream import Pieces
 from moa_graph.models.streaming import Sink, call_chunks, read_stream
 from moa_graph.models.traced_cost import with_traced_cost
+from moa_graph.models.unobserved import MESSAGES_MODE
 from moa_graph.state import COUNTED, Status, Usage, as_usage, total_usage
 
 if TYPE_CHECKING:
@@ -285,7 +288,9 @@ async def _attempt(outcome: Outcome, call: Call) -> Fault | None:
         call.on_restart()
     outcome.begin_attempt()
     try:
-        reply = await _reply(outcome, call)
+        named = call.spec is None or isinstance(call.spec.model, str)
+        with nullcontext() if named else _silent_within():
+            reply = await _reply(outcome, call)
     except GraphBubbleUp:
         raise
     except asyncio.CancelledError as exc:
@@ -301,6 +306,30 @@ async def _attempt(outcome: Outcome, call: Call) -> Fault | None:
         return None if any(other.counts for other in outcome.choices) else reply.fault
     outcome.failed(fault)
     return fault
+
+
+@contextmanager
+def _silent_within() -> Iterator[None]:
+    """Keep what a caller's model itself asks, such as an agent, out of the stream of messages.
+
+    Such calls take the config of the graph's node. Their tokens would be messages beside the answer.
+    """
+    config = var_child_runnable_config.get() or RunnableConfig()
+    manager = config.get("callbacks")
+    if isinstance(manager, BaseCallbackManager) and any(map(_streams_messages, manager.handlers)):
+        manager = manager.copy()
+        for handlers in (manager.handlers, manager.inheritable_handlers):
+            handlers[:] = [each for each in handlers if not _streams_messages(each)]
+        config = {**config, "callbacks": manager}
+    token = var_child_runnable_config.set(config)
+    try:
+        yield
+    finally:
+        var_child_runnable_config.reset(token)
+
+
+def _streams_messages(handler: object) -> bool:
+    return type(handler).__module__ == MESSAGES_MODE
 
 
 async def _reply(outcome: Outcome, call: Call) -> Reply:

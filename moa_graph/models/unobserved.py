@@ -18,9 +18,9 @@ from langchain_core.outputs import ChatResult
 from langchain_core.runnables import RunnableConfig
 from langgraph.constants import TAG_NOSTREAM
 
-__all__ = ["message_of", "unobserved"]
+__all__ = ["MESSAGES_MODE", "message_of", "unobserved"]
 
-_MESSAGES_MODE: Final = "langgraph.pregel._messages"
+MESSAGES_MODE: Final = "langgraph.pregel._messages"
 """The module of the handlers behind `stream_mode="messages"`, which ignore the calls that are tagged `nostream`.
 
 LangGraph has no public name for them. If the module moves, calls are observed, which costs time and nothing else.
@@ -63,7 +63,7 @@ def message_of(result: ChatResult) -> AIMessage:
 
 def _ignores(handler: object, config: RunnableConfig | None) -> bool:
     """Return whether a handler ignores the call."""
-    return type(handler).__module__ == _MESSAGES_MODE and TAG_NOSTREAM in ((config or {}).get("tags") or ())
+    return type(handler).__module__ == MESSAGES_MODE and TAG_NOSTREAM in ((config or {}).get("tags") or ())
 
 
 def _plain(messages: Any) -> bool:

@@ -10,6 +10,7 @@ import pytest
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langgraph.graph import START, MessagesState, StateGraph
 
 from moa_graph import AggregationError, ChatMoA, create_moa
 from tests.fakes import fake
@@ -105,3 +106,70 @@ async def test_other_calls_are_not_filtered() -> None:
     graph = create_moa(proposers=[fake("a", line)], aggregator=fake("z", line))
     result = await graph.ainvoke({"messages": "q"})
     assert result["drafts"][0]["text"] == result["messages"][-1].content == line
+
+
+class Router(BaseChatModel):
+    """A caller's model that asks another model, with no config of its own, and relies on its run's manager."""
+
+    inner: BaseChatModel
+    streams: bool
+
+    @property
+    def _llm_type(self) -> str:
+        return "router"
+
+    def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
+        raise AssertionError("the graph calls models asynchronously")
+
+    async def _agenerate(
+        self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **kwargs: Any
+    ) -> ChatResult:
+        assert run_manager.run_id
+        if self.streams:
+            text = "".join([chunk.text async for chunk in self.inner.astream(messages)])
+        else:
+            text = (await self.inner.ainvoke(messages)).text
+        await run_manager.on_llm_new_token("")
+        return ChatResult(generations=[ChatGeneration(message=AIMessage(text))])
+
+
+class Agent(BaseChatModel):
+    """A caller's model that collects the messages which its own graph streams."""
+
+    graph: Any
+
+    @property
+    def _llm_type(self) -> str:
+        return "agent"
+
+    def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
+        raise AssertionError("the graph calls models asynchronously")
+
+    async def _agenerate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
+        parts = self.graph.astream({"messages": messages}, stream_mode="messages")
+        text = "".join([chunk.text async for chunk, _ in parts])
+        return ChatResult(generations=[ChatGeneration(message=AIMessage(text))])
+
+
+@pytest.mark.parametrize("subgraphs", [False, True])
+@pytest.mark.parametrize("streams", [False, True])
+async def test_what_a_callers_model_asks_itself_is_not_in_the_stream(streams: bool, subgraphs: bool) -> None:
+    """Its tokens were messages of the proposer's node, and the answer came twice."""
+
+    def agent(answer: str) -> BaseChatModel:
+        asked = StateGraph(MessagesState)
+
+        async def ask(state: MessagesState) -> dict[str, Any]:
+            return {"messages": [await fake("deep", answer).ainvoke(state["messages"])]}
+
+        asked.add_node("ask", ask)
+        asked.add_edge(START, "ask")
+        return Agent(graph=asked.compile())
+
+    proposers = [Router(inner=fake("inner", "a draft in words"), streams=streams), agent("an agent's draft in words")]
+    graph = create_moa(proposers=proposers, aggregator=Router(inner=fake("inner", "one answer"), streams=streams))
+    found = [part async for part in graph.astream({"messages": "hi"}, stream_mode="messages", subgraphs=subgraphs)]
+    chunks = [part[-1][0] if subgraphs else part[0] for part in found]
+    assert [chunk.text for chunk in chunks] == ["one answer"]
+    drafts = (await graph.ainvoke({"messages": "hi"}))["drafts"]
+    assert [draft["text"] for draft in drafts] == ["a draft in words", "an agent's draft in words"]

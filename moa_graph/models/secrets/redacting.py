@@ -139,7 +139,9 @@ class _Redacting(EndsCancelledRuns):
     ) -> AIMessage:
         """Call the model, without LangChain's callbacks where nothing observes the call."""
         if stop is None and unobserved(self, input, config, kwargs):
-            return message_of(await self._agenerate([*input], **kwargs))
+            # A caller's model may rely on the manager that LangChain always passes.
+            manager = None if self.fixed else AsyncCallbackManagerForLLMRun.get_noop_manager()
+            return message_of(await self._agenerate([*input], run_manager=manager, **kwargs))
         return await super().ainvoke(input, config, stop=stop, **kwargs)
 
     def _generate(
