@@ -28,6 +28,7 @@ from moa_graph.models.cache_marks import marked
 from moa_graph.models.call import Call, Outcome, Sink, Terms, ask
 from moa_graph.models.faults.retries import RetryBudget
 from moa_graph.models.reply.answer_filter import TextFilter, filtering
+from moa_graph.models.sample_cache import with_own_entries
 from moa_graph.models.tools import bound_to
 from moa_graph.state import Draft
 
@@ -146,7 +147,7 @@ class SlotCall:
             outcome.unsent(str(exc), status="failed")
             return
         call = Call(
-            model=target.model,
+            model=with_own_entries(target.model, self.slot) if self.spec.samples > 1 else target.model,
             messages=marked(messages, tail=code and opening(code)) if target.marks else messages,
             config=self._config(),
             spec=self.spec,
