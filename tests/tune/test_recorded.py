@@ -18,6 +18,7 @@ from moa_graph.evals.tune.files import read_result
 from moa_graph.evals.tune.recorded.models import recorded_pool
 from moa_graph.evals.tune.recorded.read import read_recorded
 from moa_graph.evals.tune.recorded.run import tune_recorded
+from moa_graph.evals.tune.report import page
 from moa_graph.evals.tune.settings import Options
 
 Rows = list[dict[str, Any]]
@@ -143,6 +144,9 @@ def test_one_model_alone(tmp_path: Path, many: int) -> None:
     rows = [{**row, "drafts": [row["drafts"][1]] * 1} for row in drafts()]
     found = run(lines(tmp_path / "one.jsonl", rows))
     assert (found.verdict, found.choice.reason) == ("single", "no mixture was measured")
+    assert found.figures()["hidden_gain"] is None
+    page(found.figures(), found.by_prompt()).write(tmp_path / "page")
+    assert "rule out a gain" not in (tmp_path / "page/report.md").read_text()
     folder = lines(tmp_path / "answers/only.jsonl", answers(tokens=None)).parent
     voted = run(folder)
     assert voted.best_single.plan.name == "only"

@@ -175,7 +175,7 @@ def _choice(made: Page, figures: Figures) -> None:
         )
     if figures["finalists"]:
         made.text(f"The first one's p, corrected for all candidates: {formatted(float(figures['p_corrected']))}.")
-    made.text(f"The prompts rule out a gain of more than {figures['hidden_gain']:.2f} points (95 %).")
+        made.text(f"The prompts rule out a gain of more than {figures['hidden_gain']:.2f} points (95 %).")
     if found := figures["replayed"]:
         made.text(
             f"The graph of {found['candidate']} on the recorded drafts gave the computed answer on {found['same']} of "

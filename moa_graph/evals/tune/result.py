@@ -129,7 +129,8 @@ class TuneResult:
             "ceiling": {**as_figures(self.ceiling), "sentence": self.ceiling.sentence(self.best_single.plan.name)},
             "judge_noise": None if self.noise is None else dict(as_figures(self.noise)),
             "honest": self._honest(),
-            "hidden_gain": 100 * choice.hidden,
+            # Without a mixture that was measured, nothing is ruled out.
+            "hidden_gain": 100 * choice.hidden if choice.best_mixture is not None else None,
             "p_corrected": choice.p,
             "finalists": [self._finalist(place) for place in range(len(choice.finalists))],
             "candidates": [self._row(each) for each in self.offered],
