@@ -139,8 +139,9 @@ def _listed_presets() -> str | None:
 
 def _written(text: str, code: int = 0) -> int:
     """Write a text to standard output and return the exit code."""
-    from moa_graph.cli.output.messages import flushed
+    from moa_graph.cli.output.messages import escape_unencodable, flushed
 
+    escape_unencodable()
     return flushed(code, "moa", text)
 
 

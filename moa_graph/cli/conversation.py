@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from moa_graph.cli.home import resolve
 from moa_graph.cli.log import Log
+from moa_graph.cli.output.export import write_text
 from moa_graph.cli.run import Answered, Interrupted, View, ask, streams
 from moa_graph.costs.amounts import number_of
 from moa_graph.errors import InputError, MoAError
@@ -150,8 +151,7 @@ class Conversation:
                 "cost": sum(known) if len(known) == len(self.costs) else None,
             }
             text = json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
-        # An unpaired surrogate, which UTF-8 cannot encode, is written as a JSON escape.
-        path.write_text(text, encoding="utf-8", errors="backslashreplace")
+        write_text(path, text)
         self.file = path
 
     def load(self, path: Path, **options: Any) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +12,7 @@ import typer
 
 from moa_graph.cli.home import is_at_home
 from moa_graph.cli.langsmith import finish_traces
-from moa_graph.cli.output.messages import flushed, message, silence_stdout
+from moa_graph.cli.output.messages import escape_unencodable, flushed, message, silence_stdout
 from moa_graph.cli.resumable import HUNG_UP, TERMINATED
 from moa_graph.errors import ConfigError, InputError, MoAError
 
@@ -31,9 +30,7 @@ def run(load: Callable[[], typer.Typer], args: list[str], name: str, extra: str 
         name: The command, for messages.
         extra: The install extra with the packages that the command needs.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if reconfigure := getattr(stream, "reconfigure", None):
-            reconfigure(errors="backslashreplace")
+    escape_unencodable()
     code = _guarded(load, args, name, extra)
     code = flushed(code, name)
     finish_traces(code)

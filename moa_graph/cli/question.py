@@ -28,8 +28,9 @@ def question(words: Sequence[str]) -> str:
     """Return the words and the text of standard input, which replaces a word "-" or is appended.
 
     Raises:
-        InputError: There is no question, or standard input is not UTF-8 text.
+        InputError: There is no question, or the words or standard input are not UTF-8 text.
     """
+    words = [_typed(word) for word in words]
     if "-" in words:
         given = standard_input(always=True).strip()
         text = " ".join(words).strip() if list(words) != ["-"] else "-"
@@ -40,6 +41,19 @@ def question(words: Sequence[str]) -> str:
     if not whole:
         raise InputError('the question is missing. Example: moa ask "What is the capital of France?"')
     return whole
+
+
+def _typed(word: str) -> str:
+    """Return a word of the command line, which Python may have read in another encoding than UTF-8.
+
+    Raises:
+        InputError: It is not UTF-8.
+    """
+    try:
+        word.encode()
+    except UnicodeEncodeError:  # Python keeps bytes that it cannot decode as lone surrogates
+        return decoded(os.fsencode(word), "the question")
+    return word
 
 
 def _around(text: str) -> list[str]:

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import sqlite3
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -228,6 +229,23 @@ def test_an_argument_that_is_not_utf_8_is_named(provider: Provider, capsys: pyte
     assert main(["ask", "-f", mixture(provider, "one"), "hi"]) == 0
     assert main(["logs", "search", "\udcff"]) == 2
     assert "'\\udcff' is not text in UTF-8" in capsys.readouterr().err
+
+
+def test_a_question_that_is_not_utf_8_is_refused_before_any_request(
+    provider: Provider, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["ask", "-f", mixture(provider, "one"), "caf\udce9"]) == 2
+    assert "the question is not UTF-8 text" in capsys.readouterr().err and not provider.requests()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no C locale")
+def test_the_c_locale_reads_and_writes_all_characters(provider: Provider, own_home: Path) -> None:
+    assert main(["presets", "add", mixture(provider, "one", description="Café."), "own"]) == 0
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0"}
+    listed, asked = moa("presets", "list", **locale), moa("ask", "--preset", "own", "café?", **locale)
+    assert (listed.returncode, asked.returncode) == (0, 0), (listed.stderr, asked.stderr)
+    assert b"Caf\\xe9." in listed.stdout
+    assert provider.requests("one")[-1].json["messages"][-1]["content"] == "café?"
 
 
 @pytest.mark.parametrize(

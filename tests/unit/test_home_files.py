@@ -14,6 +14,7 @@ import pytest
 
 from moa_graph.cli import main
 from moa_graph.cli.home import add_preset
+from moa_graph.cli.output.export import save
 from moa_graph.costs import file_lock
 from moa_graph.costs.file_lock import one_at_a_time, only_run
 from moa_graph.errors import ConfigError, InputError
@@ -143,3 +144,10 @@ def test_a_full_disk_leaves_the_file_that_was_there(own_home: Path, capsys: pyte
     assert [path.read_text() for path in (own_home / "presets").iterdir()] == [MIXTURE]
     assert len(confirmed(ANY)) == 1
     assert {path.name for path in trusted.parent.iterdir()} == {"trusted.json", "trusted.lock"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of files")
+def test_a_full_disk_names_the_file_of_an_answer() -> None:
+    whole: dict[str, object] = {"answer": "x" * 1_000, "error": None, "drafts": [], "record": None}
+    with full_disk(), pytest.raises(OSError, match=r"out\.md"):
+        save(Path("out.md"), "Why?", whole)

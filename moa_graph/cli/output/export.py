@@ -28,7 +28,20 @@ def check_target(path: Path) -> None:
 
 def save(path: Path, question: str, result: Mapping[str, Any]) -> None:
     """Write `result` (answer, drafts, notes, record) with its question to `path`, in the format of its ending."""
-    path.write_text(WRITERS[path.suffix.lower()](question, result), encoding="utf-8", errors="backslashreplace")
+    write_text(path, WRITERS[path.suffix.lower()](question, result))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text that may have unpaired surrogates, which UTF-8 cannot encode, as escapes.
+
+    Raises:
+        OSError: It cannot be written. The error names the file.
+    """
+    try:
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
+    except OSError as exc:
+        exc.filename = str(path)  # Python does not name it where the disk is full
+        raise
 
 
 def as_json(question: str, result: Mapping[str, Any]) -> str:

@@ -16,7 +16,9 @@ from typing import Any, TextIO, cast
 
 from moa_graph.models.terminal_text import escape_controls, for_terminal
 
-__all__ = ["flushed", "message", "open_streams", "output", "output_json", "silence_stdout", "wrapped"]
+__all__ = [
+    "escape_unencodable", "flushed", "message", "open_streams", "output", "output_json", "silence_stdout", "wrapped",
+]  # fmt: skip
 
 
 def message(text: str) -> None:
@@ -89,6 +91,13 @@ def open_streams() -> None:
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  # open until the process ends
     sys.stderr = cast("TextIO", _Messages(sys.stderr))
+
+
+def escape_unencodable() -> None:
+    """Have the standard streams write escapes for characters that their encoding does not have."""
+    for stream in (sys.stdout, sys.stderr):
+        if reconfigure := getattr(stream, "reconfigure", None):
+            reconfigure(errors="backslashreplace")
 
 
 def flushed(code: int, name: str, text: str = "") -> int:
