@@ -184,7 +184,7 @@ class Log:
         if on:
             _switch().unlink(missing_ok=True)
         else:
-            _switch().parent.mkdir(parents=True, exist_ok=True)
+            _switch().parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             _switch().touch()
         self.on = on
 

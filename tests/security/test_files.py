@@ -4,6 +4,7 @@ Each gives one error at once, and exit code 3.
 """
 
 import os
+import stat
 import subprocess
 import sys
 import time
@@ -12,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from moa_graph import ConfigError, Mixture
+from moa_graph.cli.home import add_preset
+from moa_graph.cli.log import Log
 from moa_graph.mixture.safe_yaml import MAX_DEPTH, MAX_VALUES, load_yaml
 
 HEAD = "proposers: ['openai:a']\naggregator: 'openai:b'\n"
@@ -141,3 +144,21 @@ def test_the_limits_are_exact() -> None:
     assert len(load_yaml(f"[{','.join('x' * (MAX_VALUES - 1))}]")) == MAX_VALUES - 1
     with pytest.raises(ValueError, match="values"):
         load_yaml(f"[{','.join('x' * MAX_VALUES)}]")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+@pytest.mark.parametrize("first", ["presets add", "logs off"])
+def test_nobody_else_can_write_the_users_folder(first: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others of a group could replace the confirmations in it."""
+    monkeypatch.setenv("MOA_HOME", str(tmp_path / "home"))
+    file = tmp_path / "mine.yaml"
+    file.write_text("proposers: [local:smollm2]\naggregator: local:smollm2\n")
+    before = os.umask(0)
+    try:
+        if first == "logs off":
+            Log.open().switch(on=False)
+        add_preset(file, None)
+    finally:
+        os.umask(before)
+    folders = [tmp_path / "home", tmp_path / "home" / "presets"]
+    assert [stat.S_IMODE(folder.stat().st_mode) for folder in folders] == [0o700, 0o700]

@@ -14,6 +14,7 @@ from moa_graph.graph.combine import checks
 from moa_graph.mixture import patterns
 from moa_graph.mixture.answers import AnswerReader, read
 from moa_graph.mixture.combiners import SchemaCheck
+from moa_graph.mixture.equal_answers import number_form
 from moa_graph.models.faults.reading import body_of
 
 SECONDS = 5.0
@@ -121,6 +122,15 @@ async def test_the_words_of_many_problems_are_not_kept() -> None:
     verdict = await checks.run_check(SchemaCheck(json_schema=schema), [], json.dumps({"x": "y" * 100_000}))
     lines = verdict.message.split("\n")
     assert len(lines) == 20 and all(len(line) < 400 for line in lines)
+
+
+@pytest.mark.parametrize("unit", ["1", "0", "1.", "1,", "12 ", "1/", "\u00b2", "\ufdfa"])
+@pytest.mark.parametrize("end", ["", "x"])
+def test_a_long_answer_is_brought_into_one_form_at_once(unit: str, end: str) -> None:
+    """A row of 20,000 digits, which a `vote` reads on the event loop, took six seconds."""
+    start = time.process_time()
+    assert len(number_form(unit * (20_000 // len(unit)) + end)) < 200_000
+    assert time.process_time() - start < 2
 
 
 @pytest.mark.parametrize("text", ["[[" + "1" * 20_000, "[" + "1" * 20_000, "[[" + "1" * 20_000 + ".]"])
