@@ -16,6 +16,7 @@ from moa_graph.mixture.answers import AnswerReader, read
 from moa_graph.mixture.combiners import SchemaCheck
 from moa_graph.mixture.equal_answers import number_form
 from moa_graph.models.faults.reading import body_of
+from moa_graph.models.local.schema import fitting
 
 SECONDS = 5.0
 """Far more than each takes here, and far less than each took."""
@@ -144,3 +145,25 @@ def test_the_text_of_a_streams_error_is_read_at_once() -> None:
     start = time.process_time()
     assert body_of(ValueError("_" * 200_000)) is None
     assert time.process_time() - start < SECONDS
+
+
+def doubled(count: int) -> dict[str, Any]:
+    def parts(number: int) -> dict[str, Any]:
+        return {"type": "object", "properties": {name: {"$ref": f"#/$defs/d{number + 1}"} for name in "ab"}}
+
+    defs = {f"d{number}": parts(number) if number < count else {"type": "string"} for number in range(count + 1)}
+    return {"type": "object", "properties": {"x": {"$ref": "#/$defs/d0"}}, "$defs": defs}
+
+
+def mutual(count: int) -> dict[str, Any]:
+    every = [{"$ref": f"#/$defs/d{number}"} for number in range(count)]
+    return {"$ref": "#/$defs/d0", "$defs": {f"d{number}": {"anyOf": every} for number in range(count)}}
+
+
+@pytest.mark.parametrize("schema", [doubled(19), mutual(9)], ids=["doubled", "mutual"])
+def test_references_of_a_response_format_are_replaced_a_bounded_number_of_times(schema: dict[str, Any]) -> None:
+    """The embedded model's: 2,500 bytes of a client of `moa serve` stopped the server and took its memory."""
+    start = time.process_time()
+    found = fitting(schema, 500)
+    assert time.process_time() - start < SECONDS and len(json.dumps(found)) < 300_000
+    assert found["$defs"].keys() == schema["$defs"].keys(), "what still refers to them finds them"

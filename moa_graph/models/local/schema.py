@@ -20,7 +20,24 @@ _NUMBER = 20
 _LIMITED = ("enum", "const", "pattern", "format", "maxLength")
 """Keywords that limit a text already, or that the grammar takes instead of a length."""
 
-Defs = Mapping[str, Any]
+_MOST_PARTS = 2_000
+"""Parts of a schema in which references are replaced. Each level of references to references may double them."""
+
+
+class _Definitions(dict[str, Any]):
+    """Definitions by their references.
+
+    Attributes:
+        left: How many more parts may be visited before references stay as they are.
+    """
+
+    left = _MOST_PARTS
+
+    def in_place_of(self, schema: Mapping[str, Any], inside: tuple[str, ...]) -> str | None:
+        """Return the reference that its definition replaces; None where there is none, or where it stays."""
+        self.left -= 1
+        name = schema.get("$ref")
+        return name if isinstance(name, str) and name in self and name not in inside and self.left > 0 else None
 
 
 def fitting(schema: Mapping[str, Any], tokens: int) -> dict[str, Any]:
@@ -32,21 +49,23 @@ def fitting(schema: Mapping[str, Any], tokens: int) -> dict[str, Any]:
         schema: A JSON schema.
         tokens: The most tokens of the answer.
     """
-    defs = {f"#/{name}/{key}": part for name in ("$defs", "definitions") for key, part in schema.get(name, {}).items()}
+    defs = _Definitions(
+        (f"#/{name}/{key}", part) for name in ("$defs", "definitions") for key, part in schema.get(name, {}).items()
+    )
     found: dict[str, Any] = _of(schema, tokens, defs, ())
     for name in ("$defs", "definitions"):
         if name in schema:
-            # What is still referred to contains itself. How deep it goes cannot be limited, so its texts are short.
+            # What is still referred to contains itself, or comes after too many parts. How deep it goes cannot be
+            # limited, so its texts are short.
             found[name] = {key: _of(part, tokens // _ITEMS, defs, tuple(defs)) for key, part in schema[name].items()}
     return found
 
 
-def _of(schema: Any, room: int, defs: Defs, inside: tuple[str, ...]) -> Any:
+def _of(schema: Any, room: int, defs: _Definitions, inside: tuple[str, ...]) -> Any:
     """Return a part of the schema that fits into `room` characters. `inside` names the references around it."""
     if not isinstance(schema, Mapping):
         return schema
-    name = schema.get("$ref")
-    if isinstance(name, str) and name in defs and name not in inside:
+    if name := defs.in_place_of(schema, inside):
         # In place of the reference: the same form may stand where there is more room and where there is less.
         more = {key: value for key, value in schema.items() if key != "$ref"}
         return {**_of(defs[name], room, defs, (*inside, name)), **more}
@@ -70,12 +89,11 @@ def _of(schema: Any, room: int, defs: Defs, inside: tuple[str, ...]) -> Any:
     return found
 
 
-def _least(schema: Any, defs: Defs, inside: tuple[str, ...]) -> int:
+def _least(schema: Any, defs: _Definitions, inside: tuple[str, ...]) -> int:
     """Return the characters that a value should have room for."""
     if not isinstance(schema, Mapping):
         return _TEXT
-    name = schema.get("$ref")
-    if isinstance(name, str) and name in defs and name not in inside:
+    if name := defs.in_place_of(schema, inside):
         return _least(defs[name], defs, (*inside, name))
     if isinstance(properties := schema.get("properties"), Mapping):
         return 2 + sum(len(key) + 4 + _least(part, defs, inside) for key, part in properties.items())
