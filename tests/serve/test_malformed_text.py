@@ -143,6 +143,12 @@ def test_a_lone_surrogate_in_a_text_is_replaced(served, path, body):
     assert post(served, path, body)[0] == 200
 
 
+def test_what_an_answer_repeats_of_the_request_can_be_encoded(served):
+    """The official SDKs encode what they log and keep."""
+    answer = post(served, "/v1/responses", {**RESPONSES, "input": "What?", "instructions": f"be {HALF}"})[1]
+    assert answer["instructions"] == "be \ufffd"
+
+
 def test_a_whole_emoji_is_taken_everywhere(served):
     body = {**CHAT, "messages": [{**USER, "name": "ann"}], "stop": "😀", "user": "😀"}
     assert post(served, "/v1/chat/completions", body)[0] == 200

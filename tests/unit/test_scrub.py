@@ -80,6 +80,12 @@ def test_a_secret_that_is_broken_over_lines_or_by_what_shows_nothing_is_hidden(
     assert one_line(f"no such key: {broken} or {broken}.") == f"no such key: {HIDDEN} or {HIDDEN}."
 
 
+def test_a_secret_of_a_few_letters_between_spaces_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without its spaces it is too short to be searched."""
+    monkeypatch.setenv("STORE_PASSWORD", "a b c d e")
+    assert one_line("the password a b c d e is wrong") == f"the password {HIDDEN} is wrong"
+
+
 def test_a_secret_that_contains_another_is_hidden_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FIRST_API_KEY", "correct horse")
     monkeypatch.setenv("SECOND_API_KEY", "correct horse battery")
