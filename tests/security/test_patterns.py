@@ -111,6 +111,25 @@ async def test_a_check_in_a_program_says_what_one_in_this_process_says(text: str
     assert (verdict.passed, verdict.message, verdict.error) == (passed, words, None)
 
 
+async def test_checks_in_programs_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hundreds at once, as in a batch, were all too slow for the limit of one."""
+    running: list[int] = []
+    now = 0
+
+    async def run(*_: object) -> tuple[int, str]:
+        nonlocal now
+        now += 1
+        running.append(now)
+        await asyncio.sleep(0)
+        now -= 1
+        return 0, ""
+
+    monkeypatch.setattr(checks, "_run", run)
+    check = SchemaCheck(json_schema={"pattern": "^a"})
+    verdicts = await asyncio.gather(*(checks.run_check(check, [], '"a"') for _ in range(100)))
+    assert all(verdict.passed for verdict in verdicts) and max(running) == checks._AT_ONCE
+
+
 async def test_a_schema_that_cannot_be_followed_is_the_checks_error() -> None:
     schema = {"pattern": "a", "$ref": "https://example.com/schema"}
     verdict = await checks.run_check(SchemaCheck(json_schema=schema), [], "{}")

@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 from langchain_core.messages import BaseMessage
 from langgraph.errors import GraphBubbleUp
@@ -34,6 +35,9 @@ _OF_PYTHON = ("PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH")
 """Variables that this package's own program needs as well."""
 _SCHEMA_SECONDS = 10.0
 """Seconds for a check by a JSON schema."""
+_AT_ONCE = 2 * (os.cpu_count() or 1)
+"""Processes that check by a schema at once, for each event loop. With hundreds of them none would end in time."""
+_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
 
 class Verdict(NamedTuple):
@@ -104,7 +108,8 @@ async def _by_schema(check: SchemaCheck, text: str) -> Verdict:
     command = [sys.executable, "-P", "-W", "ignore", schema_check.__file__]
     data = json.dumps({"schema": check.json_schema, "text": text}).encode()
     try:
-        code, words = await _run(command, data, _SCHEMA_SECONDS, _OF_PYTHON)
+        async with _turns.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(_AT_ONCE)):
+            code, words = await _run(command, data, _SCHEMA_SECONDS, _OF_PYTHON)
     except TimeoutError:
         return Verdict(False, error=f"the check did not end within {_SCHEMA_SECONDS:g} s")
     if code not in (0, FAILED):
