@@ -68,13 +68,12 @@ def add_preset(file: Path, name: str | None, *, replace: bool = False) -> tuple[
     if name in preset_names():
         raise InputError(f"{name!r} is a preset of the package. Give another name after the file.")
     target = home() / "presets" / f"{name}{file.suffix.lower()}"
-    # Not with the mode of `parents`: others of a group could replace the confirmations, and this file.
-    home().mkdir(parents=True, exist_ok=True, mode=0o700)
+    # It makes the user's folder for its owner alone: others could replace the confirmations in it.
     with one_at_a_time(home() / "presets.lock"):
         taken = own_presets().get(name)
         if taken and not replace:
             raise InputError(f"the preset {name!r} already exists: {taken}. --replace overwrites it.")
-        target.parent.mkdir(exist_ok=True, mode=0o700)
+        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not (target.exists() and target.samefile(file)):
             write_whole(target, file.read_bytes())
         if taken and taken != target:
