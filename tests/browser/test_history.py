@@ -154,6 +154,7 @@ def test_the_history_of_an_earlier_version_is_taken_over(page: Any) -> None:
     assert texts(page, "#history-list .open strong") == ["old 0", "old 1", "old 2"]
     page.locator("#history-list .open").nth(1).click()
     page.wait_for_selector(".turn h2")
+    ready(page)
     assert texts(page, ".turn h2") == ["old 1"] and "an answer" in page.inner_text(".answer")
 
 

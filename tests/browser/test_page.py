@@ -252,6 +252,7 @@ def test_history_survives_a_reload_and_can_be_forgotten(page):
     ready(page)
     page.click("#history-open")
     page.get_by_role("button", name="remember me").first.click()
+    ready(page)
     assert page.inner_text(".answer .body") == "answered" and page.inner_text(".turn h2") == "remember me"
     ask(page, "partial", "go on")
     page.click("#history-open")
