@@ -28,7 +28,7 @@ def question(words: Sequence[str]) -> str:
     """Return the words and the text of standard input, which replaces a word "-" or is appended.
 
     Raises:
-        InputError: There is no question, or the words or standard input are not UTF-8 text.
+        InputError: The question is missing, or it is not UTF-8 text.
     """
     words = [_typed(word) for word in words]
     if "-" in words:

@@ -34,7 +34,7 @@ class _Definitions(dict[str, Any]):
     left = _MOST_PARTS
 
     def in_place_of(self, schema: Mapping[str, Any], inside: tuple[str, ...]) -> str | None:
-        """Return the reference that its definition replaces; None where there is none, or where it stays."""
+        """Return the schema's reference if its definition is to replace it, else None. Counts the part as visited."""
         self.left -= 1
         name = schema.get("$ref")
         return name if isinstance(name, str) and name in self and name not in inside and self.left > 0 else None
