@@ -122,6 +122,13 @@ def test_a_status_decides_for_http_clients(status: int, kind: str, retryable: bo
         (400, {"message": "Encountered a server error", "type": "server_error", "code": ""}, "server"),
         (400, {"message": "closed", "type": "invalid_request_error", "code": "request_timeout"}, "timeout"),
         (400, {"message": "no tools here", "type": "api_error"}, "bad_request"),
+        (429, {"message": "no", "type": "usage_limit_reached", "resets_in_seconds": 4000}, "quota"),
+        (429, {"message": "paused", "code": "SetLimitExceeded"}, "quota"),
+        (403, {"message": "overdue", "code": "AccountOverdueError"}, "quota"),
+        (403, {"message": "exhausted", "code": "AllocationQuota.FreeTierOnly"}, "quota"),
+        (400, {"message": "Access denied", "type": "Arrearage"}, "quota"),
+        (400, {"message": "no", "code": "tokens_limit_reached"}, "context_overflow"),
+        (400, {"message": "no", "code": "InputTextSensitiveContentDetected.PolicyViolation"}, "content"),
     ],
 )
 def test_codes_and_words_say_more_than_the_status(status: int, error: dict[str, Any], kind: str) -> None:
@@ -162,6 +169,7 @@ def test_a_quota_that_says_when_to_come_back_is_a_rate_limit() -> None:
         (ModelAPIError("oops"), "server", True),
         (ValueError({"message": "no such model", "code": "model_not_found"}), "not_found", False),
         (ValueError({"message": "it broke", "type": "server_error"}), "server", True),
+        (ValueError({"message": "ResourceExhausted: Worker local total request limit reached"}), "rate_limit", True),
         (RuntimeError("foreign"), "unknown", False),
         (KeyError("x"), "unknown", False),
         (UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed"), "bad_request", False),
@@ -246,6 +254,29 @@ def test_a_loop_of_causes_ends() -> None:
         ({"x-ratelimit-reset": str((SECONDS + 20) * 1000), "x-ratelimit-remaining": "0"}, 20.0),
         ({"x-ratelimit-reset": "20", "x-ratelimit-remaining": "5"}, None),
         ({"x-ratelimit-reset": "20"}, None),
+        ({"x-ratelimit-reset-requests": "6m0s", "x-ratelimit-remaining-requests": "0"}, 360.0),
+        (
+            {
+                "x-ratelimit-reset-requests": "6m0s",
+                "x-ratelimit-remaining-requests": "9",
+                "x-ratelimit-reset-tokens": "9s",
+                "x-ratelimit-remaining-tokens": "0",
+            },
+            9.0,
+        ),
+        ({"x-ratelimit-reset-tokens": "0", "x-ratelimit-remaining-tokens": "-1"}, None),
+        ({"x-ratelimit-reset-tokens": "55", "x-ratelimit-remaining-requests": "9"}, 55.0),
+        ({"x-rate-limit-reset-tokens": "55"}, 55.0),
+        ({"x-ratelimit-reset-tokens-minute": "11.5", "x-ratelimit-remaining-tokens-minute": "0"}, 11.5),
+        (
+            {
+                "anthropic-ratelimit-requests-remaining": "0",
+                "anthropic-ratelimit-requests-reset": "2026-11-22T12:00:30Z",
+                "anthropic-ratelimit-tokens-remaining": "9",
+                "anthropic-ratelimit-tokens-reset": "2026-11-22T12:01:00Z",
+            },
+            30.0,
+        ),
         ({}, None),
     ],
 )
@@ -284,6 +315,9 @@ RESET = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str((SECONDS + 20) *
         ({"error": "Model x is currently loading", "estimated_time": 20.5}, 20.5),
         ({"error": {"message": "no"}, "retry_after": 7}, 7.0),
         ({"error": {"message": "no", "retryAfter": "7s"}}, 7.0),
+        ({"error": {"message": "no", "retry_after": "2026-11-22T12:00:30Z"}}, 30.0),
+        ({"error": {"message": "no", "resets_in_seconds": 30}}, 30.0),
+        ({"error": {"message": "no", "resets_at": SECONDS + 30}}, 30.0),
         ({"error": {"message": "no", "retry_after": True, "details": [None, 5], "metadata": [1]}}, None),
     ],
 )

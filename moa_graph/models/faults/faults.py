@@ -21,8 +21,10 @@ from moa_graph.models.faults.kinds import (
     CONTENT_WORDS,
     GENERATION_CODES,
     GENERIC_CODES,
+    LARGE_WORDS,
     OVERFLOW_CODES,
     OVERFLOW_WORDS,
+    PASSING_WORDS,
     QUOTA_CODES,
     QUOTA_WORDS,
     REQUEST_WORDS,
@@ -111,7 +113,7 @@ def _kind(chain: list[BaseException], status: int | None, codes: set[str], words
         return "malformed"
     if any(map(broken_http, chain)):
         return "connection"
-    if status == 429 and THROTTLE_WORDS.search(words):
+    if status in (403, 429) and THROTTLE_WORDS.search(words):
         return "rate_limit"
     if any(map(QUOTA_CODES.fullmatch, codes)):
         return "quota"
@@ -121,12 +123,14 @@ def _kind(chain: list[BaseException], status: int | None, codes: set[str], words
         return "content"
     if status in (400, 422, 500, None) and OVERFLOW_WORDS.search(words):
         return "context_overflow"
-    if status in (400, 403, 429, None) and wait is None and QUOTA_WORDS.search(words):
+    if status == 429 and LARGE_WORDS.search(words):
+        return "context_overflow"
+    if status in (400, 403, 412, 429, None) and wait is None and QUOTA_WORDS.search(words):
         # Some providers say "quota" for a plain rate limit; those also say when to come back.
         return "quota"
     if status in (400, 403, 422) and CONTENT_WORDS.search(words):
         return "content"
-    if any(map(GENERATION_CODES.fullmatch, codes)):
+    if any(map(GENERATION_CODES.fullmatch, codes)) or (status == 400 and PASSING_WORDS.search(words)):
         return "server"
     named = _kind_by_code(codes, generic=status is None)
     if named and (status is None or (status == 400 and named in RETRYABLE)):

@@ -29,8 +29,10 @@ __all__ = [
     "CONTENT_WORDS",
     "GENERATION_CODES",
     "GENERIC_CODES",
+    "LARGE_WORDS",
     "OVERFLOW_CODES",
     "OVERFLOW_WORDS",
+    "PASSING_WORDS",
     "QUOTA_CODES",
     "QUOTA_WORDS",
     "REQUEST_WORDS",
@@ -163,25 +165,39 @@ GENERATION_CODES = re.compile(r"tool_use_failed|json_validate_failed|output_pars
 QUOTA_CODES = re.compile(
     r"insufficient_quota|billing_hard_limit_reached|billing_not_active|insufficient_balance|"
     r"insufficient_credits|credits_exhausted|credit_limit|payment_required|"
-    r"account_deactivated|access_terminated"
+    r"account_deactivated|access_terminated|usage_limit_reached|budget_exceeded|insufficient_user_quota|"
+    r"pre_consume_token_quota_failed|arrearage|accountoverdueerror|setlimitexceeded|allocationquota\.freetieronly"
 )
 OVERFLOW_CODES = re.compile(
     r"context_length_exceeded|context_window_exceeded|model_context_window_exceeded|string_above_max_length|"
     r"prompt_too_long|request_too_large|input_too_long|context_overflow|"
-    r"max_tokens_exceeded|exceed_context_size_error"
+    r"max_tokens_exceeded|exceed_context_size_error|tokens_limit_reached"
 )
 CONTENT_CODES = re.compile(
     r"content_policy_violation|content_filter|content_filtered|moderation_blocked|"
-    r"safety|responsibleaipolicyviolation|data_?inspection_?failed|moderation|sensitive_content"
+    r"safety|responsibleaipolicyviolation|data_?inspection_?failed|moderation|sensitive_content|"
+    r"\w{0,40}sensitivecontentdetected(?:\.\w{1,40})?"
 )
 QUOTA_WORDS = re.compile(
     r"exceeded your current quota|credit balance is too low|insufficient (?:balance|credit|fund)|billing|arrearage"
-    r"|(?:run )?out of credits|spending limit|included credits|usage limit reached|free allocation|over budget"
-    r"|余额不足|欠费|额度(?:不足|已用尽)",  # of Zhipu and of gateways
+    r"|(?:run )?out of credits|spending limit|included credits|any credits|usage limit (?:has been )?reached"
+    r"|(?:daily|session|weekly|monthly|api) usage limit|key limit exceeded|budget (?:limit )?(?:has been )?exceeded"
+    r"|free allocation|over budget|exceeded budget|balance is insufficient|overdue balance"
+    r"|余额不足|欠费|额度(?:不足|已用尽)|预扣费额度失败",  # of Zhipu and of gateways
     re.I,
 )
-THROTTLE_WORDS = re.compile(r"allocat(?:ed |ion)quota|error-code#token-limit", re.I)
-"""Alibaba's words for a limit of tokens in a minute, which it reports under the code of an empty account."""
+THROTTLE_WORDS = re.compile(r"allocat(?:ed |ion)quota|error-code#token-limit|\b[rt]p[md] limit reached", re.I)
+"""Words for a limit of tokens in a minute of Alibaba, which reports it under the code of an empty account, and of
+SiliconFlow, which does so with status 403."""
+LARGE_WORDS = re.compile(r"request too large|tokens must be reduced", re.I)
+"""Words for a prompt that is larger than the tokens of a whole minute, which OpenAI reports as a rate limit."""
+PASSING_WORDS = re.compile(
+    # Those of LM Studio, and of NVIDIA.
+    r"model (?:is |was |has been )?unloaded|model has crashed|operation cancell?ed|^(?:error: )?channel error"
+    r"|degraded function",
+    re.I,
+)
+"""Words for a fault of the server that passes, which it reports with status 400."""
 OVERFLOW_WORDS = re.compile(
     r"(?:maximum|max|model'?s?) context (?:length|window|size)|context[_ ](?:length|window|size)[_ ]exceeded"
     r"|exceeds? (?:the )?(?:available |model'?s? |maximum )*(?:context|input token)"
@@ -193,13 +209,15 @@ OVERFLOW_WORDS = re.compile(
     r"|maximum prompt length|prompt length exceed|tokens? (?:too long|limit exceeded)|context window exceeds"
     r"|(?:greater|longer) than the (?:maximum )?(?:context|model) length|maximum supported sequence length"
     r"|exceed max message tokens|input tokens \d+ cannot exceed|max tokens of \d+ exceeded"
-    r"|when context the overflows"  # LM Studio
+    r"|(?:prompt|input)[^.]{0,40} exceeds? (?:the )?(?:max|limit)|number of tokens exceeds|contextwindowexceeded"
+    r"|when context the overflows|n_keep [^.]{0,20}>= n_ctx"  # LM Studio
     r"|(?:prompt |上下文)(?:长度)?超|长度超限",  # Zhipu
     re.I,
 )
 CONTENT_WORDS = re.compile(
     r"content (?:management |filter\w* |moderation )?policy|content filter|usage polic(?:y|ies)|safety system"
-    r"|(?:was|been) flagged|inappropriate content|content exists risk",
+    r"|(?:was|been) flagged|inappropriate content|content exists risk|usage guidelines|contentpolicyviolation"
+    r"|unsafe or sensitive|sensitive information|new_sensitive|blocked by guardrail",
     re.I,
 )
 
@@ -209,7 +227,7 @@ REQUEST_WORDS = re.compile(
 """Words of an error that another attempt cannot mend."""
 
 BY_WORDS: list[tuple[re.Pattern[str], Kind]] = [
-    (re.compile(r"rate.?limit|too many requests|throttl", re.I), "rate_limit"),
+    (re.compile(r"rate.?limit|too many requests|throttl|resource.?exhausted", re.I), "rate_limit"),
     (re.compile(r"timed? ?out", re.I), "timeout"),
     (
         re.compile(

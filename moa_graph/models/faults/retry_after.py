@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
@@ -34,9 +34,16 @@ _HEADERS: Final = (("retry-after-ms", 1e-3), ("x-ms-retry-after-ms", 1e-3), ("re
 _FIELDS: Final = (
     ("retry_after_ms", 1e-3), ("retry_after", 1.0), ("retry_after_seconds", 1.0), ("retryafter", 1.0),
     ("retrydelay", 1.0), ("quotaresetdelay", 1.0), ("estimated_time", 1.0), ("retry-after", 1.0),
+    ("resets_in_seconds", 1.0), ("resets_at", 1.0),
 )  # fmt: skip
 """The fields of a body, in lower case, in which servers state a wait, with their units. `estimated_time` is that of a
 model that is being loaded."""
+
+
+_RESET: Final = re.compile(r"[a-z-]{0,20}rate-?limit-(?:reset(?:-[a-z-]{1,30})?|[a-z-]{1,30}-reset)")
+"""Headers with the reset of a limit: OpenAI's ``x-ratelimit-reset-tokens``, ``anthropic-ratelimit-tokens-reset``."""
+_PLAIN_RESET: Final = "x-ratelimit-reset"
+"""A header that some servers send with every reply."""
 
 
 def retry_after(exc: BaseException, *, now: float | None = None) -> float | None:
@@ -111,15 +118,32 @@ def _said(exc: BaseException, start: float) -> float | None:
         return _span(again[1])
     if status_of(exc) != 429:
         return None
-    resets = [place.get("x-ratelimit-reset") for place in places if str(place.get("x-ratelimit-remaining")) == "0"]
-    return next((seconds for each in resets if (seconds := _wait(each, 1.0, start)) is not None), None)
+    return _reset(places, start)
+
+
+def _reset(places: Iterable[dict[str, Any]], start: float) -> float | None:
+    """Return the longest wait for the reset of a limit that is used up, or of one of which only the reset is stated."""
+    used, stated = [], []
+    for place in places:
+        for name, value in place.items():
+            if not _RESET.fullmatch(name) or (seconds := _wait(value, 1.0, start)) is None:
+                continue
+            left = place.get(name.replace("reset", "remaining"))
+            used += [seconds] if str(left) == "0" else []
+            stated += [seconds] if left is None and name != _PLAIN_RESET else []
+    return max(used or stated, default=None)
 
 
 def _wait(given: object, unit: float, start: float) -> float | None:
     if isinstance(given, Mapping):  # a duration of protobuf
         given = given.get("seconds")
     number = _number(given, unit, start)
-    return _span(given) if number is None and isinstance(given, str) and _ONLY_SPANS.fullmatch(given) else number
+    if number is not None or not isinstance(given, str):
+        return number
+    if _ONLY_SPANS.fullmatch(given):
+        return _span(given)
+    dated = _date(given)
+    return None if dated is None else max(0.0, min(dated - start, _LONGEST))
 
 
 def _places(exc: BaseException) -> Iterator[dict[str, Any]]:
