@@ -44,7 +44,7 @@ COMMANDS: dict[str, SubCommand] = {
     "doctor": SubCommand(
         "moa_graph.cli.doctor", "Check keys, optional parts, and that every model of a mixture answers."
     ),
-    "trust": SubCommand("moa_graph.cli.trust", "Allow a mixture file to send the keys that it names to its hosts."),
+    "trust": SubCommand("moa_graph.cli.trust", "Allow a mixture file to send keys to its hosts, and to run its check."),
     "schema": SubCommand("moa_graph.cli.mixtures", "Print the JSON Schema of a mixture file.", app="schema_app"),
     "eval": SubCommand(
         "moa_graph.cli.eval.commands", "Benchmark mixtures and judges: AlpacaEval 2, MT-Bench, FLASK.", "evals"
@@ -79,7 +79,8 @@ def _start_fast() -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code.
 
-    0 success, 1 failure, 2 usage or input, 3 configuration or keys, 130 interrupted.
+    0 success, 1 failure, 2 usage or input, 3 configuration or keys, 129 terminal closed, 130 interrupted, 143
+    terminated.
     """
     args = list(sys.argv[1:] if argv is None else argv)
     if argv is None:  # run as its own process

@@ -24,7 +24,7 @@ class CommandCheck(Checked):
     Attributes:
         command: The program and its arguments. No shell is involved.
         seconds: How long it may run.
-        environment: Names of environment variables that it gets besides PATH and the locale.
+        environment: Names of environment variables that it gets besides PATH, HOME, TMPDIR and the locale.
     """
 
     called = "combine.check"
