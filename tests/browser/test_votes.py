@@ -6,7 +6,7 @@ import pytest
 
 from moa_graph import InputError
 from moa_graph.evals.compare.pairs import compare
-from moa_graph.evals.compare.systems import load
+from moa_graph.evals.compare.reading import load
 from tests.browser.conftest import ask, blindly, ready, texts
 
 

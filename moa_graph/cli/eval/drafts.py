@@ -8,7 +8,8 @@ from pathlib import Path
 from moa_graph.cli.eval.show import figures_table, print_status
 from moa_graph.cli.output.messages import output_json
 from moa_graph.errors import InputError
-from moa_graph.evals.compare.systems import load, named_apart
+from moa_graph.evals.compare.reading import load
+from moa_graph.evals.compare.systems import named_apart
 from moa_graph.evals.data.files import json_bytes, slug, write
 from moa_graph.evals.drafts.ensemble import ensemble_figures
 from moa_graph.evals.drafts.run_drafts import draft_figures, exported, read_drafts

@@ -14,7 +14,8 @@ from moa_graph.cli.eval.show import print_status
 from moa_graph.errors import InputError, MoAError
 from moa_graph.evals.benchmarks import Setup
 from moa_graph.evals.compare.pairs import compare, incomparable, verdict
-from moa_graph.evals.compare.systems import ScoredSystem, load, named_apart
+from moa_graph.evals.compare.reading import load
+from moa_graph.evals.compare.systems import ScoredSystem, named_apart
 from moa_graph.evals.data.files import Row
 from moa_graph.evals.prompts.bench import PromptOptions, own_benchmark, regression
 from moa_graph.evals.prompts.grade import Match

@@ -13,7 +13,7 @@ from moa_graph.costs.amounts import number_of
 from moa_graph.errors import InputError, MoAError
 from moa_graph.evals.alpaca_eval.figures import alpaca_systems
 from moa_graph.evals.compare.pairs import compare
-from moa_graph.evals.compare.systems import load, place_of
+from moa_graph.evals.compare.reading import load, place_of
 from moa_graph.evals.data import assets
 from moa_graph.evals.data.catalog import Asset, catalog
 from moa_graph.evals.data.files import Row, read_rows
