@@ -14,8 +14,8 @@ from aiohttp.http_exceptions import BadStatusLine, TransferEncodingError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from moa_graph.models.faults.bodies import message_in
 from moa_graph.models.faults.faults import classify
-from moa_graph.models.faults.reading import message_in
 from moa_graph.models.faults.retry_after import retry_after
 from moa_graph.models.openai_http.stream import no_choices
 from moa_graph.models.secrets.redaction import one_line

@@ -14,8 +14,8 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
 from moa_graph.graph.prompts.fence import BoundaryFilter
+from moa_graph.models.faults.bodies import message_in
 from moa_graph.models.faults.faults import classify
-from moa_graph.models.faults.reading import message_in
 from moa_graph.models.limits import MAX_EVENT_BYTES, ReplyTooLarge
 from moa_graph.models.openai_http.sse import Events
 from moa_graph.models.openai_http.stream import whole_of

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
-from moa_graph.models.faults.reading import body_of, error_in, get, header, message_in, parsed, response_of, status_of
+from moa_graph.models.faults.bodies import error_in, message_in, parsed
+from moa_graph.models.faults.reading import body_of, get, header, response_of, status_of
 
 __all__ = ["retry_after"]
 
@@ -151,15 +152,18 @@ def _places(exc: BaseException) -> Iterator[dict[str, Any]]:
     response = response_of(exc)
     # The SDK keeps the field `error` of a body only. The wait may stand beside it.
     for body in (error_in(body_of(exc)), parsed(get(response, "text"))):
-        if isinstance(body, Mapping):
-            details = body.get("details")
-            for place in (*(details if isinstance(details, list) else ()), body, body.get("metadata")):
-                for each in (place, *(map(place.get, ("metadata", "headers")) if isinstance(place, Mapping) else ())):
-                    if isinstance(each, Mapping):
-                        yield _lower(each)
+        yield from _objects_in(body) if isinstance(body, Mapping) else ()
     headers = get(response, "headers")
     if isinstance(headers, Mapping):
         yield _lower(headers)
+
+
+def _objects_in(body: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the details of an error, the error and its metadata, each with its own metadata and headers behind it."""
+    details = body.get("details")
+    for place in (*(details if isinstance(details, list) else ()), body, body.get("metadata")):
+        inner = (place, place.get("metadata"), place.get("headers")) if isinstance(place, Mapping) else ()
+        yield from (_lower(each) for each in inner if isinstance(each, Mapping))
 
 
 def _lower(place: Mapping[Any, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import openai
 import orjson
 
 from moa_graph.models.batching import BatchReply, batcher_for
-from moa_graph.models.faults.reading import message_in
+from moa_graph.models.faults.bodies import message_in
 from moa_graph.models.http.json_bodies import loads
 from moa_graph.models.http.transport import Transport, body_of, decoded_headers, error_body
 from moa_graph.models.limits import MAX_ERROR_BYTES, MAX_REPLY_BYTES

@@ -14,7 +14,7 @@ import aiohttp
 import httpx2
 import openai
 
-from moa_graph.models.faults.reading import message_in
+from moa_graph.models.faults.bodies import message_in
 from moa_graph.models.http.chunk_merging import merged
 from moa_graph.models.http.json_bodies import loads
 from moa_graph.models.http.transport import Turns, body_of

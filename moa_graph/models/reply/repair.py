@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from moa_graph.models.faults.reading import message_in
+from moa_graph.models.faults.bodies import message_in
 from moa_graph.models.reply.fields import token_count
 
 __all__ = ["repaired"]

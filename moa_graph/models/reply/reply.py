@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, InvalidToolCall, ToolCall
 
+from moa_graph.models.faults.bodies import message_in
 from moa_graph.models.faults.faults import Fault, Kind
-from moa_graph.models.faults.reading import message_in
 from moa_graph.models.limits import MAX_ARGUMENT_CHARS, MAX_TEXT_CHARS, ReplyTooLarge
 from moa_graph.models.reply.blocks import BLOCKS, content_text, has_thoughts, must_return, native, refusals_in
 from moa_graph.models.reply.calls import RawCall, checked_calls
