@@ -210,7 +210,7 @@ async def _run(
 
 async def _watched(work: Batch, quiet: bool) -> int:
     from moa_graph.cli.output.drafts import plain
-    from moa_graph.cli.output.progress import watch_line
+    from moa_graph.cli.output.status_line import watch_line
 
     begun = time.monotonic()
     watcher = None if quiet else asyncio.create_task(watch_line(lambda seconds: line(work.totals, seconds)))

@@ -1,7 +1,6 @@
 """`moa tune`: is a mixture worth it on your own prompts, and which one? (Annotations must not be postponed here.)"""
 
 import asyncio
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,17 +10,18 @@ import typer
 from moa_graph.cli.complete import files, mixture_files
 from moa_graph.cli.home import resolve
 from moa_graph.cli.output.messages import output
+from moa_graph.cli.output.status_line import StatusLine
 from moa_graph.costs.amounts import in_dollars, number_of
 from moa_graph.errors import InputError
 
 if TYPE_CHECKING:
     from moa_graph.costs.spending_cap import SpendingCap
-    from moa_graph.evals.engine import ItemOutcome
     from moa_graph.evals.tune.result import TuneResult
 
 app = typer.Typer(add_completion=False)
 
 _SHOW = "show"
+_LOG_SECONDS = 10.0
 
 Prompts = Annotated[
     list[str],
@@ -271,16 +271,14 @@ class TuneProgress:
     """Prompts done, rate, dollars and time left of each stage, on standard error."""
 
     def __init__(self) -> None:
-        self.stage, self.total, self.done = "", 0, 0
-        self.began = self.told = time.monotonic()
-        self.terminal = sys.stderr.isatty()
+        self.stage, self.total, self.done, self.began = "", 0, 0, time.monotonic()
+        self._line = StatusLine(_LOG_SECONDS)
 
     def __enter__(self) -> "TuneProgress":
         return self
 
     def __exit__(self, *exc: object) -> None:
-        if self.terminal:
-            sys.stderr.write("\r\x1b[K")
+        self._line.clear()
 
     def started(self, stage: str, total: int) -> None:
         """Begin a stage of `total` prompts, or add them to a stage of the same name."""
@@ -289,22 +287,12 @@ class TuneProgress:
             return
         self.stage, self.total, self.done, self.began = stage, total, 0, time.monotonic()
 
-    def moved(self, stage: str, done: "ItemOutcome", cap: "SpendingCap") -> None:
+    def moved(self, stage: str, cap: "SpendingCap") -> None:
         """Show that one more prompt is finished."""
         self.done += 1
-        now = time.monotonic()
-        rate = self.done / max(now - self.began, 1e-6)
+        rate = self.done / max(time.monotonic() - self.began, 1e-6)
         left = (self.total - self.done) / rate
         cost = in_dollars(cap.spent) + (f" of ${cap.limit:g}" if cap.limit is not None else "")
         unknown = f" and cost unknown of {number_of(cap.unknown, 'prompt')}" if cap.unknown else ""
-        line = f"{stage}: {self.done}/{self.total}, {rate:.1f}/s, {cost}{unknown}, {left:.0f} s left"
-        if self.terminal:
-            sys.stderr.write(f"\r\x1b[K{line}")
-            sys.stderr.flush()
-        elif self.done == self.total or now - self.told >= _EVERY:
-            self.told = now
-            sys.stderr.write(f"{line}\n")
-
-
-_EVERY = 10.0
-"""Seconds between two lines of a log."""
+        text = f"{stage}: {self.done}/{self.total}, {rate:.1f}/s, {cost}{unknown}, {left:.0f} s left"
+        self._line.show(text, last=self.done == self.total)

@@ -231,7 +231,7 @@ async def run(
     *,
     concurrency: int,
     cap: SpendingCap,
-    notify: Callable[[ItemOutcome, SpendingCap], None] | None = None,
+    notify: Callable[[SpendingCap], None] | None = None,
     recorded_costs: bool = True,
     api: BatchApi | None = None,
 ) -> list[ItemOutcome]:
@@ -246,11 +246,10 @@ async def run(
         work: Does one item.
         concurrency: The number of items that run at once.
         cap: Counts what items cost.
-        notify: Called after every item.
+        notify: Called with the cap after every item.
         recorded_costs: Whether an item whose calls are all recorded counts under the cap.
         api: Sends the items' requests through Batch APIs; None sends them directly. It must be running.
     """
-
     before: dict[str, float] = {}
 
     async def one(item: Item, *, recorded: bool) -> ItemOutcome | None:
@@ -275,7 +274,7 @@ async def run(
                 cap.pay(done.known_cost if done.priced else None, least=done.known_cost, whole=whole)
             cap.spent += earlier.lost - before.pop(done.item, 0.0)
             if notify:
-                notify(done, cap)
+                notify(cap)
         return done
 
     async def through(some: Sequence[Item], *, recorded: bool) -> dict[str, ItemOutcome]:

@@ -93,7 +93,7 @@ async def run(
     options: RunOptions,
     *,
     expected_cost: float | None = None,
-    notify: Callable[[ItemOutcome, SpendingCap], None] | None = None,
+    notify: Callable[[SpendingCap], None] | None = None,
     api: BatchApi | None = None,
     ledger: Ledger | None = None,
 ) -> FinishedRun:
@@ -103,7 +103,7 @@ async def run(
         bench: The benchmark.
         options: The user's options.
         expected_cost: Assumed cost of an item in dollars, used under a cap until an item has finished.
-        notify: Called after every item.
+        notify: Called with the cap after every item.
         api: Sends requests through Batch APIs; None sends them directly.
         ledger: Knows what earlier runs in the folder lost, which counts under a cap; None if nothing was.
 
@@ -122,7 +122,7 @@ async def _run(
     bench: Benchmark[Item],
     options: RunOptions,
     cap: SpendingCap,
-    notify: Callable[[ItemOutcome, SpendingCap], None] | None,
+    notify: Callable[[SpendingCap], None] | None,
     api: BatchApi | None,
 ) -> FinishedRun:
     manifest = claim(options.folder, _manifest(bench, options, api))

@@ -27,7 +27,7 @@ from moa_graph.mixture.loading import from_file
 from moa_graph.mixture.plan import Plan, PlannedNode, plan_of, split_rounds
 from moa_graph.mixture.price_overrides import Price, checked_prices
 from moa_graph.mixture.proposer import Proposer, Spec
-from moa_graph.mixture.validation import Checked, check_all, collected
+from moa_graph.mixture.validation import Checked, as_list, check_all, collected
 from moa_graph.state.value_text import given as shown
 
 __all__ = ["MAX_LAYERS", "Mixture", "PlannedNode", "Proposer"]
@@ -36,16 +36,12 @@ MAX_LAYERS = 10
 """More than any published mixture uses; a bound on what one request may cost."""
 
 
-def _as_list(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
-
-
 def _day(value: Any) -> Any:
     # YAML and TOML make a date of a text that looks like one.
     return value.isoformat() if isinstance(value, date) else value
 
 
-Round = Annotated[list[Spec], BeforeValidator(_as_list), Field(min_length=1)]
+Round = Annotated[list[Spec], BeforeValidator(as_list), Field(min_length=1)]
 
 
 class Mixture(Checked):
@@ -87,8 +83,8 @@ class Mixture(Checked):
         note: What to know before using it.
     """
 
-    proposers: Annotated[list[Spec], BeforeValidator(_as_list)] = Field(default_factory=list)
-    rounds: Annotated[list[Round], BeforeValidator(_as_list)] = Field(default_factory=list)
+    proposers: Annotated[list[Spec], BeforeValidator(as_list)] = Field(default_factory=list)
+    rounds: Annotated[list[Round], BeforeValidator(as_list)] = Field(default_factory=list)
     aggregator: Spec
     layers: int = Field(default=2, ge=1, le=MAX_LAYERS)
     prompt: Form = "fenced"
@@ -96,14 +92,14 @@ class Mixture(Checked):
     shuffle: bool = False
     sees: Annotated[int, Field(ge=1)] | list[Annotated[int, Field(ge=1)] | None] | None = None
     combine: AnyCombiner = Synthesize()
-    combiners: Annotated[list[AnyCombiner], BeforeValidator(_as_list)] = Field(default_factory=list)
+    combiners: Annotated[list[AnyCombiner], BeforeValidator(as_list)] = Field(default_factory=list)
     draft_tokens: int | None = Field(default=None, ge=16)
     deadline: float = Field(default=120.0, gt=0, le=86_400)
     run_deadline: float | None = Field(default=None, gt=0, le=86_400)
     quorum: int | None = Field(default=None, ge=1)
     grace: float = Field(default=0.0, ge=0, le=3_600)
     min_drafts: int = Field(default=1, ge=0)
-    fallbacks: Annotated[list[Spec], BeforeValidator(_as_list)] = Field(default_factory=list)
+    fallbacks: Annotated[list[Spec], BeforeValidator(as_list)] = Field(default_factory=list)
     on_failure: Literal["error", "best_draft"] = "error"
     max_attempts: int = Field(default=3, ge=1, le=10)
     hedge: float | None = Field(default=None, gt=0)

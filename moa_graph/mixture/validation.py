@@ -22,7 +22,7 @@ from moa_graph.mixture.descriptions import descriptions
 from moa_graph.mixture.unknown_fields import unknown_field
 from moa_graph.state.field_errors import FieldProblem, Step, field_problems, place_of, refused
 
-__all__ = ["Checked", "check_all", "collected", "config_error", "refuse_unknown"]
+__all__ = ["Checked", "as_list", "check_all", "collected", "config_error", "refuse_unknown"]
 
 _QUIET = frozenset({"api_key_env", "base_url"})
 """Fields whose values are not repeated: a key written into one of them by mistake must not reach a log."""
@@ -168,6 +168,11 @@ def check_all(cls: type[Checked], checks: Iterable[Callable[[], None]]) -> None:
             problems += problems_of(exc, cls)
     if problems:
         raise config_error(problems, what=cls.called)
+
+
+def as_list(value: Any) -> Any:
+    """Return a tuple as a list; strict validation refuses tuples for lists. Other values are returned unchanged."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 def collected(check: Callable[[Any], Any]) -> Callable[[Any], Any]:

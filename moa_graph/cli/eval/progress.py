@@ -7,7 +7,6 @@ import sys
 from moa_graph.cli.eval.show import print_status
 from moa_graph.costs.amounts import in_dollars, number_of
 from moa_graph.costs.spending_cap import SpendingCap
-from moa_graph.evals.engine import ItemOutcome
 
 
 class ItemProgress:
@@ -34,7 +33,7 @@ class ItemProgress:
         if self.live:
             self.bar.stop()
 
-    def moved(self, done: ItemOutcome, cap: SpendingCap) -> None:
+    def moved(self, cap: SpendingCap) -> None:
         """Count one more finished item."""
         self.done += 1
         unpriced = f"cost unknown of {number_of(cap.unknown, 'item')}" if cap.unknown else ""

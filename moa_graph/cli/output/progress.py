@@ -1,9 +1,7 @@
-"""Progress on standard error: a table of proposers, or one line of counts."""
+"""The progress of a question on standard error: a table of its proposers."""
 
 from __future__ import annotations
 
-import asyncio
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,9 +18,6 @@ _ANSWER, _NOTES = 10_000, 10_001
 """Stand for the layer of the rows of aggregators, and of a combiner's own calls."""
 _WIDE, _NARROW, _NARROWEST = 72, 60, 50
 """Terminal widths, in columns, below which the model, then the cost and the requests, then the tokens are left out."""
-_EVERY_SECONDS = 0.5
-_LOG_SECONDS = 30.0
-"""Seconds between two lines of counts in a log."""
 
 
 @dataclass
@@ -220,25 +215,3 @@ def _cost(line: _Line) -> str:
 
 def _error(line: _Line) -> str:
     return f"{plain(line.name)} ({plain(line.model)}): {line.state}: {plain(line.error)}"
-
-
-async def watch_line(line: Callable[[float], str]) -> None:
-    """Show the text of `line`, called with the seconds since the start, until cancelled.
-
-    On a terminal, one line is rewritten; elsewhere a line is written every half minute.
-    """
-    begun = logged = time.monotonic()
-    terminal = sys.stderr.isatty()
-    try:
-        while True:
-            await asyncio.sleep(_EVERY_SECONDS)
-            now = time.monotonic()
-            if terminal:
-                sys.stderr.write(f"\r\x1b[K{line(now - begun)}")
-                sys.stderr.flush()
-            elif now - logged >= _LOG_SECONDS:
-                logged = now
-                sys.stderr.write(f"{line(now - begun)}\n")
-    finally:
-        if terminal:
-            sys.stderr.write("\r\x1b[K")

@@ -161,13 +161,8 @@ def first_unreadable(items: Sequence[Annotation]) -> str | None:
     """Describe the first verdict that could not be read; None when all could."""
     for number, item in enumerate(items, 1):
         if item.win is None:
-            return f"annotation {number} has the preference {_shown(item.preference)}"
+            return f"annotation {number} has the preference {brief(item.preference)}"
     return None
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:60] + "..."
 
 
 def win_rate(wins: Sequence[float | None]) -> WinRate:

@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from moa_graph.evals.tune.samples import Floats, Ints, Samples, known_mean
 from moa_graph.graph.combine.vote import ahead
@@ -22,6 +24,7 @@ DRAWS = 16
 """About how many draws candidates are scored on."""
 MEDOID_DRAWS = 8
 """Most draws on which medoids are computed: comparing texts is slower than counting answers."""
+_Number = TypeVar("_Number", np.float64, np.int64)
 
 
 @dataclass(frozen=True)
@@ -173,7 +176,7 @@ def stopped(answers: Ints, sure: float) -> Ints:
     return found
 
 
-def _of(table: Ints, members: Sequence[int], numbers: Ints) -> Ints:
+def _of(table: NDArray[_Number], members: Sequence[int], numbers: Ints) -> NDArray[_Number]:
     """Return table[member, prompt, number] for every slot, shape (draws, prompts, slots)."""
     prompts = np.arange(numbers.shape[1])
     return np.stack([table[m][prompts[None, :], numbers[..., s]] for s, m in enumerate(members)], axis=-1)
@@ -191,8 +194,8 @@ def _verbatim(
 ) -> FreeOutcome:
     """Return the outcome of a rule whose answer is the draft in the winning slot."""
     calls = np.ones(numbers.shape) if called is None else called
-    chosen = np.take_along_axis(_at(samples.scores, members, numbers), winners[..., None], axis=-1)[..., 0]
-    waits = np.where(calls > 0, _at(samples.seconds, members, numbers), 0.0)
+    chosen = np.take_along_axis(_of(samples.scores, members, numbers), winners[..., None], axis=-1)[..., 0]
+    waits = np.where(calls > 0, _of(samples.seconds, members, numbers), 0.0)
     if steps:
         seconds = waits[..., :-1].max(axis=-1) + waits[..., -1]
     else:
@@ -202,17 +205,12 @@ def _verbatim(
     return FreeOutcome(
         known_mean(chosen, axis=0),
         # The price of a call that is not made may be unknown.
-        _known(np.where(calls > 0, _at(samples.costs, members, numbers), 0.0).sum(axis=-1)),
-        _known(np.where(calls > 0, _at(samples.tokens, members, numbers), 0.0).sum(axis=-1)),
+        _known(np.where(calls > 0, _of(samples.costs, members, numbers), 0.0).sum(axis=-1)),
+        _known(np.where(calls > 0, _of(samples.tokens, members, numbers), 0.0).sum(axis=-1)),
         float(calls.sum(axis=-1).mean()),
         float(np.nanmean(seconds)) if seconds.size else 0.0,
         np.stack([member, number], axis=-1),
     )
-
-
-def _at(table: Floats, members: Sequence[int], numbers: Ints) -> Floats:
-    prompts = np.arange(numbers.shape[1])
-    return np.stack([table[m][prompts[None, :], numbers[..., s]] for s, m in enumerate(members)], axis=-1)
 
 
 def _known(table: Floats) -> float | None:

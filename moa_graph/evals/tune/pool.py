@@ -16,16 +16,12 @@ from moa_graph.mixture.files import is_preset, preset_names, read
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.mixture.price_overrides import Price, checked_prices
 from moa_graph.mixture.proposer import Origin, Proposer, Spec, reading
-from moa_graph.mixture.validation import Checked, collected, refuse_unknown
+from moa_graph.mixture.validation import Checked, as_list, collected, refuse_unknown
 from moa_graph.models.registry import require_known
 
 __all__ = ["Pool", "identity_of", "names_of"]
 
 _OF_A_MIXTURE = ("proposers", "aggregator", "fallbacks")
-
-
-def _as_list(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
 
 
 class Pool(Checked):
@@ -44,8 +40,8 @@ class Pool(Checked):
 
     called: ClassVar[str] = "pool"
 
-    models: Annotated[list[Spec], BeforeValidator(_as_list), Field(min_length=1, max_length=32)]
-    aggregators: Annotated[list[Spec], BeforeValidator(_as_list)] = Field(default_factory=list)
+    models: Annotated[list[Spec], BeforeValidator(as_list), Field(min_length=1, max_length=32)]
+    aggregators: Annotated[list[Spec], BeforeValidator(as_list)] = Field(default_factory=list)
     system: str | None = None
     draft_tokens: int | None = Field(default=None, ge=16)
     deadline: float = Field(default=120.0, gt=0, le=86_400)

@@ -16,7 +16,7 @@ from moa_graph.costs.spending_cap import SpendingCap
 from moa_graph.errors import InputError
 from moa_graph.evals.data import assets
 from moa_graph.evals.data.files import read_rows
-from moa_graph.evals.engine import ItemOutcome, RunOptions, choose
+from moa_graph.evals.engine import RunOptions, choose
 from moa_graph.evals.prompts.bench import OBJECTIVE
 from moa_graph.evals.prompts.grade import Match
 from moa_graph.evals.prompts.questions import OwnPrompt, own_prompts
@@ -48,7 +48,7 @@ class StageProgress(Protocol):
     def started(self, stage: str, total: int) -> None:
         """Take note that a stage begins."""
 
-    def moved(self, stage: str, done: ItemOutcome, cap: SpendingCap) -> None:
+    def moved(self, stage: str, cap: SpendingCap) -> None:
         """Take note that one more prompt of the stage is finished."""
 
 
