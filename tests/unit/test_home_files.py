@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import stat
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,8 @@ import pytest
 
 from moa_graph.cli import main
 from moa_graph.cli.home import add_preset
-from moa_graph.cli.output.export import save
+from moa_graph.cli.output import export
+from moa_graph.cli.output.export import save, write_text
 from moa_graph.costs import file_lock
 from moa_graph.costs.file_lock import one_at_a_time, only_run
 from moa_graph.errors import ConfigError, InputError
@@ -147,7 +149,34 @@ def test_a_full_disk_leaves_the_file_that_was_there(own_home: Path, capsys: pyte
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of files")
-def test_a_full_disk_names_the_file_of_an_answer() -> None:
+def test_a_full_disk_leaves_the_answer_that_was_saved_before() -> None:
     whole: dict[str, object] = {"answer": "x" * 1_000, "error": None, "drafts": [], "record": None}
-    with full_disk(), pytest.raises(OSError, match=r"out\.md"):
-        save(Path("out.md"), "Why?", whole)
+    Path("out.md").write_text("before")
+    for name in ("out.md", "new.md"):
+        with full_disk(), pytest.raises(OSError, match=name):
+            save(Path(name), "Why?", whole)
+    assert {path.name: path.read_text() for path in Path().glob("*")} == {"out.md": "before"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither these links nor these permissions")
+@pytest.mark.parametrize("mode", [0o600, 0o666])
+def test_a_saved_answer_keeps_the_link_and_the_permissions_of_its_file(mode: int) -> None:
+    Path("real.md").touch()
+    Path("real.md").chmod(mode)
+    Path("out.md").symlink_to("real.md")
+    write_text(Path("out.md"), "after \ud800")
+    assert Path("out.md").is_symlink() and Path("real.md").read_text() == "after \\ud800"
+    assert stat.S_IMODE(Path("real.md").stat().st_mode) == mode
+
+
+def test_an_answer_is_saved_where_its_file_can_be_written_and_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Root may write every folder, so the system's refusal of a new file beside it is played.
+    def refused(*_arguments: object, **_options: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(export, "write_whole", refused)
+    Path("out.md").write_text("before, and longer")
+    write_text(Path("out.md"), "after")
+    assert Path("out.md").read_text() == "after"
+    with pytest.raises(PermissionError, match=r"new\.md"):
+        write_text(Path("new.md"), "after")

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from moa_graph.errors import InputError
+from moa_graph.mixture.whole_file import write_whole
 
 _FENCE = "`" * 3
+
+_NOT_REPLACED = frozenset({errno.EACCES, errno.EPERM, errno.EBUSY, errno.EROFS})
+"""Errors of a file that can be written but not replaced: its folder takes no files, or it is a mount of its own."""
 
 
 def check_target(path: Path) -> None:
@@ -32,16 +38,33 @@ def save(path: Path, question: str, result: Mapping[str, Any]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text that may have unpaired surrogates, which UTF-8 cannot encode, as escapes.
+    """Write a text, which may have unpaired surrogates, that UTF-8 cannot encode: they become escapes.
+
+    A file that was there is unchanged if the disk is full. It keeps its permissions, and its symbolic link.
 
     Raises:
         OSError: It cannot be written. The error names the file.
     """
+    data = text.encode("utf-8", "backslashreplace")
     try:
-        path.write_text(text, encoding="utf-8", errors="backslashreplace")
+        _write(path.resolve(), data)
     except OSError as exc:
         exc.filename = str(path)  # Python does not name it where the disk is full
         raise
+
+
+def _write(path: Path, data: bytes) -> None:
+    if not path.exists():
+        write_whole(path, data)
+        return
+    mode = stat.S_IMODE(path.stat().st_mode)
+    try:
+        write_whole(path, data, mode=mode)
+        path.chmod(mode)  # the umask may have taken some
+    except OSError as exc:
+        if exc.errno not in _NOT_REPLACED:
+            raise
+        path.write_bytes(data)
 
 
 def as_json(question: str, result: Mapping[str, Any]) -> str:
