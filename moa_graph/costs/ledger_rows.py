@@ -45,6 +45,10 @@ class LedgerRows:
         """Return the first row of a query, or None."""
         return self._waiting(lambda db: db.execute(sql, values).fetchone())
 
+    def all(self, sql: str, *values: Any) -> list[Any]:
+        """Return the rows of a query."""
+        return self._waiting(lambda db: db.execute(sql, values).fetchall())
+
     def check_room(self) -> None:
         """Check that a further row can be written.
 

@@ -13,6 +13,7 @@ from moa_graph.errors import BudgetError, MoAError
 from moa_graph.evals import engine
 from moa_graph.evals.engine import ItemOutcome
 from moa_graph.evals.systems.paid_calls import await_permission
+from moa_graph.evals.tune.shared_ledger import SharedLedger
 from tests.clocks import virtual_time
 from tests.provider import Provider
 from tests.tune.test_command import golds, moa, say, write_pool, write_prompts
@@ -98,3 +99,43 @@ async def test_the_first_question_runs_alone_and_a_new_kind_has_its_own_cost() -
     cap.expect(0.5)
     assert sum(await asyncio.gather(*(question(0.5) for _ in range(8)))) == 4
     assert cap.spent == 10.0
+
+
+async def sent(ledger: SharedLedger, number: int) -> str:
+    """Ask a ledger for a call that it does not have, so that it is sent."""
+    key = ledger.call_key(
+        item="", layer=1, slot=number, role="judge", repeat=0, model="m", params={}, messages=[{"role": "user"}]
+    )
+    assert await ledger.get(key) is None
+    return key
+
+
+async def test_calls_that_kills_left_under_way_count_once_though_the_clock_is_set_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = []
+    for process, now in enumerate((1_000.0, 900.0, 900.0, 500.0)):
+        monkeypatch.setattr("time.time", lambda now=now: now)
+        ledger = SharedLedger(tmp_path / "drafts.db", run="run")
+        ledger.expected = {"m": 1.0}
+        counted.append(await ledger.spent())
+        recorded = await sent(ledger, 2 * process)
+        await ledger.put(recorded, {"cost": 10.0}, model="m", role="judge", cost=10.0)
+        await sent(ledger, 2 * process + 1)
+        ledger.close()
+    # Each call that is not recorded counts as much as the dearest recorded one.
+    assert counted == [0.0, 20.0, 40.0, 60.0]
+
+
+async def test_a_run_hides_no_call_of_another_process_and_its_own_end_with_it(tmp_path: Path) -> None:
+    one, two, three = (SharedLedger(tmp_path / "drafts.db", run="run") for _ in range(3))
+    for ledger in (one, two, three):
+        ledger.expected = {"m": 1.0}
+    await sent(one, 0)
+    assert await two.spent() == 1.0
+    await sent(one, 1)
+    await sent(two, 2)
+    await two.finish()
+    assert await three.spent() == 2.0
+    for ledger in (one, two, three):
+        ledger.close()

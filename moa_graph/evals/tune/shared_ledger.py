@@ -7,6 +7,7 @@ paid for. Prompt files, run folders and candidates do not enter the keys, so all
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import math
@@ -32,14 +33,18 @@ _DRAFT = "proposer"
 _OPEN, _LOST = "open", "lost"
 _SPENT = "SELECT total(cost) FROM calls WHERE run = ? AND role != 'open'"
 _UNDER_WAY = """
-    SELECT total(coalesce((SELECT max(paid.cost) FROM calls paid
-                           WHERE paid.run = sent.run AND paid.model = sent.model AND paid.role NOT IN ('open', 'lost')),
-                          sent.cost))
-    FROM calls sent WHERE sent.run = ? AND sent.role = 'open'
-    AND sent.created > (SELECT coalesce(max(created), 0) FROM calls WHERE run = ? AND role = 'lost')
-    AND NOT EXISTS (SELECT 1 FROM calls paid WHERE paid.key = substr(sent.key, ?))
+    SELECT sent.call, coalesce((SELECT max(paid.cost) FROM calls paid
+                                WHERE paid.run = sent.run AND paid.model = sent.model
+                                AND paid.role NOT IN ('open', 'lost')), sent.cost)
+    FROM (SELECT run, model, cost, substr(key, length('open:') + 1) AS call FROM calls
+          WHERE run = ? AND role = 'open') sent
+    WHERE NOT EXISTS (SELECT 1 FROM calls lost WHERE lost.key = 'lost:' || sent.call)
+    AND NOT EXISTS (SELECT 1 FROM calls paid WHERE paid.key = substr(sent.call, ?))
 """
-"""Dollars of the calls that were sent and not recorded since the last time that this was counted."""
+"""The calls that were sent, are not recorded, and were not counted before, with what each may have cost.
+
+A call is its process and its key. No time is compared: a clock may be set back between two runs.
+"""
 
 
 @dataclass(frozen=True)
@@ -223,21 +228,23 @@ class SharedLedger(Ledger):
 
         Each counts as much as the most expensive recorded call of its model.
         """
-        lost = await self._query(_UNDER_WAY, self.run, self.run, len(f"{_OPEN}:{self._process}:") + 1)
-        if lost:
-            await self._settle(lost)
-        return await self._query(_SPENT, self.run)
+        await self._count(await self._under_way())
+        return float((await self._worker.run(lambda: self._rows.one(_SPENT, self.run)))[0])
 
     async def finish(self) -> None:
-        """Note that no call of this run is under way."""
+        """Note that no call of this process is under way."""
         if self.expected:
-            await self._settle(0.0)
+            await self._count([(call, 0.0) for call, _ in await self._under_way() if call.startswith(self._process)])
 
-    async def _settle(self, cost: float) -> None:
-        await super().put(f"{_LOST}:{uuid.uuid4().hex}", {}, role=_LOST, cost=cost)
+    async def _under_way(self) -> list[tuple[str, float]]:
+        start = len(f"{self._process}:") + 1
+        return await self._worker.run(lambda: self._rows.all(_UNDER_WAY, self.run, start))
 
-    async def _query(self, sql: str, *values: Any) -> float:
-        return float((await self._worker.run(lambda: self._rows.one(sql, *values)))[0])
+    async def _count(self, calls: Sequence[tuple[str, float]]) -> None:
+        """Note what calls that were not recorded count as spent, once and for all."""
+        await asyncio.gather(
+            *(super(SharedLedger, self).put(f"{_LOST}:{call}", {}, role=_LOST, cost=cost) for call, cost in calls)
+        )
 
     async def put(self, key: str, value: Mapping[str, Any], **columns: Any) -> None:
         """Record a call and note it in the current traces."""
