@@ -18,7 +18,7 @@ from pydantic import Field
 
 from moa_graph import ConfigError, Mixture, create_moa
 from moa_graph.graph import agreement
-from moa_graph.graph.combine import schema_check
+from moa_graph.graph.combine import checks, schema_check
 from moa_graph.graph.combine.checks import run_check
 from moa_graph.mixture.combiners import NAMES, CommandCheck, SchemaCheck
 
@@ -312,6 +312,39 @@ async def test_a_long_draft_is_checked_by_a_schema_beside_the_event_loop(monkeyp
     assert (await run_check(check, [], "[1]")).passed
     verdict = await run_check(check, [], "[" + "1," * 200_000 + "1]")
     assert (verdict.passed, verdict.message) == (False, "the JSON has more than 150,000 values")
+
+
+def doubled(levels: int, **at_the_end: Any) -> dict[str, Any]:
+    """A schema whose references double at each level."""
+    parts = {f"a{n}": {"allOf": [{"$ref": f"#/$defs/a{n + 1}"}] * 2} for n in range(levels)}
+    return {"$defs": {**parts, f"a{levels}": at_the_end}, "$ref": "#/$defs/a0"}
+
+
+BINARY = {"properties": {"left": {"$ref": "#"}, "right": {"$ref": "#"}}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "text", "apart"),
+    [
+        (doubled(14), "{}", True),
+        (doubled(300), "{}", True),
+        ({"anyOf": [BINARY, {**BINARY, "required": ["left"]}]}, "{}", True),
+        ({"$defs": {"a~/b%": {"items": {"$ref": "#/$defs/a~0~1b%25"}}}, "$ref": "#/$defs/a~0~1b%25"}, "[]", True),
+        ({"allOf": [{"allOf": [{}], "unevaluatedProperties": False}], "unevaluatedProperties": False}, "{}", True),
+        (doubled(8), "[" + "1," * 200 + "1]", True),
+        (doubled(3, type="array"), "[1]", False),
+        ({"anyOf": [{"type": "object"}, {"type": "array"}]}, "[" + "1," * 20_000 + "1]", False),
+    ],
+)
+async def test_schemas_that_multiply_are_checked_by_a_process_of_their_own(
+    schema: dict[str, Any], text: str, apart: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def slow(*_arguments: object) -> None:
+        raise TimeoutError
+
+    monkeypatch.setattr(checks, "_run", slow)
+    verdict = await run_check(SchemaCheck(json_schema=schema), [], text)
+    assert (verdict.passed, verdict.error) == (not apart, "the check did not end within 10 s" if apart else None)
 
 
 @pytest.mark.parametrize("way", ["select", "escalate", "best_draft"])

@@ -18,7 +18,7 @@ from langchain_core.messages import BaseMessage
 from langgraph.errors import GraphBubbleUp
 
 from moa_graph.graph.combine import schema_check
-from moa_graph.graph.combine.schema_check import FAILED, may_stall, problems
+from moa_graph.graph.combine.schema_check import FAILED, problems, steps
 from moa_graph.mixture.combiners import CommandCheck, SchemaCheck
 from moa_graph.models.limits import MAX_JSON_VALUES
 from moa_graph.models.secrets.redaction import one_line
@@ -29,6 +29,8 @@ _MOST = 20_000
 """Bytes of a program's output that are read; an author is shown no more of it."""
 _SHORT = 2_000
 """Characters of a draft that is checked by a schema on the event loop."""
+_FEW_STEPS, _MANY_STEPS = 3_000, 100_000
+"""The most steps of a check by a schema on the event loop, and in a thread. One takes about 20 microseconds."""
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "SYSTEMROOT")
 """Variables that a program gets. Provider keys are not among them."""
 _OF_PYTHON = ("PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH")
@@ -99,10 +101,11 @@ async def _by_command(check: CommandCheck, text: str) -> Verdict:
 async def _by_schema(check: SchemaCheck, text: str) -> Verdict:
     if sum(map(text.count, ",[{")) > MAX_JSON_VALUES:
         return Verdict(False, None, f"the JSON has more than {MAX_JSON_VALUES:,} values")
-    if not may_stall(check.json_schema):
+    inputs = (check.json_schema, text)
+    if (most := steps(*inputs)) <= _MANY_STEPS:
         # A thread for a long draft, so that other tasks run meanwhile.
-        inputs = (check.json_schema, text)
-        found = await asyncio.to_thread(problems, *inputs) if len(text) > _SHORT else problems(*inputs)
+        is_quick = len(text) <= _SHORT and most <= _FEW_STEPS
+        found = problems(*inputs) if is_quick else await asyncio.to_thread(problems, *inputs)
         return Verdict(not found, None, "\n".join(found))
     # Without `-P`, modules beside the program would take the place of the standard library's.
     command = [sys.executable, "-P", "-W", "ignore", schema_check.__file__]

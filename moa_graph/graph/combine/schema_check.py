@@ -6,12 +6,14 @@ The program imports nothing of this package, so that it starts in a fraction of 
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Mapping
 from itertools import islice
 from typing import Any
+from urllib.parse import unquote
 
-__all__ = ["FAILED", "may_stall", "problems"]
+__all__ = ["FAILED", "problems", "steps"]
 
 FAILED = 3
 """The program's exit code for a draft with problems. Python itself ends with 1 after an exception."""
@@ -23,13 +25,68 @@ _REPORTED = 20
 """The most problems in the message, the first ones by their place."""
 
 
-def may_stall(schema: Mapping[str, Any]) -> bool:
-    """Return whether a short draft may keep the check busy for very long.
+_REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
+_STALLING = ("pattern", "patternProperties", "uniqueItems", "unevaluatedProperties", "unevaluatedItems")
 
-    Regular expressions can take exponential time, in which no other thread runs, and `uniqueItems` quadratic time.
+
+def steps(schema: Mapping[str, Any], text: str) -> float:
+    """Return a bound of the steps that a check takes; 0 where they are in proportion to the draft.
+
+    It is infinite for regular expressions, which can take exponential time in which no other thread runs, for
+    `uniqueItems`, which takes quadratic time, and for `unevaluated...`, which looks at the parts of a schema a second
+    time, at each level of it. References are followed again for every part that leads to them, which may double the
+    steps at each level of a schema, or of a draft.
+
+    Args:
+        schema: The JSON schema.
+        text: The draft.
     """
-    text = json.dumps(schema)
-    return any(f'"{keyword}"' in text for keyword in ("pattern", "patternProperties", "uniqueItems"))
+    whole = json.dumps(schema)
+    if any(f'"{keyword}"' in whole for keyword in _STALLING):
+        return math.inf
+    if not any(f'"{keyword}"' in whole for keyword in _REFERENCES):
+        return 0
+    try:
+        return _parts(schema, schema, {}) * (1 + sum(map(text.count, ",[{")))
+    except RecursionError:
+        return math.inf
+
+
+def _parts(schema: Any, part: Any, found: dict[int, float]) -> float:
+    """Return the number of parts of a schema when every reference is written out; infinite if that never ends.
+
+    Args:
+        schema: The whole schema.
+        part: The part to count.
+        found: The numbers of counted parts, by id.
+    """
+    if isinstance(part, list):
+        return sum(_parts(schema, each, found) for each in part)
+    if not isinstance(part, Mapping):
+        return 1 if isinstance(part, bool) else 0
+    if id(part) not in found:
+        found[id(part)] = math.inf  # for a reference from within
+        number: float = 1
+        for keyword, value in part.items():
+            number += _parts(schema, value, found)
+            if keyword in _REFERENCES and isinstance(value, str):
+                number += _parts(schema, _target(schema, value), found)
+        found[id(part)] = number
+    return found[id(part)]
+
+
+def _target(schema: Any, reference: str) -> Any:
+    """Return the part that a reference leads to; the whole schema if it is not a plain path."""
+    place = schema
+    for step in unquote(reference).removeprefix("#").split("/")[1:]:
+        name = step.replace("~1", "/").replace("~0", "~")
+        if isinstance(place, list) and name.isdecimal() and int(name) < len(place):
+            place = place[int(name)]
+        elif isinstance(place, Mapping) and name in place:
+            place = place[name]
+        else:
+            return schema
+    return place
 
 
 def problems(schema: Mapping[str, Any], text: str) -> list[str]:
