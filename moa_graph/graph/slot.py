@@ -28,7 +28,7 @@ from moa_graph.models.cache_marks import marked
 from moa_graph.models.call import Call, Outcome, Sink, Terms, ask
 from moa_graph.models.faults.retries import RetryBudget
 from moa_graph.models.reply.answer_filter import TextFilter, filtering
-from moa_graph.models.sample_cache import with_own_entries
+from moa_graph.models.sample_cache import asking, samples_around, with_own_entries
 from moa_graph.models.tools import bound_to
 from moa_graph.state import Draft
 
@@ -146,8 +146,10 @@ class SlotCall:
             # `begin` has read the ledger. Its disk may have failed since.
             outcome.unsent(str(exc), status="failed")
             return
+        sample = self.slot if self.spec.samples > 1 else 0
+        of_sample = self.spec.samples > 1 or bool(samples_around.get())
         call = Call(
-            model=with_own_entries(target.model, self.slot) if self.spec.samples > 1 else target.model,
+            model=with_own_entries(target.model, sample) if of_sample else target.model,
             messages=marked(messages, tail=code and opening(code)) if target.marks else messages,
             config=self._config(),
             spec=self.spec,
@@ -163,7 +165,7 @@ class SlotCall:
         removal: AbstractContextManager[list[TextFilter]] = (
             nullcontext([]) if code is None else filtering(lambda: BoundaryFilter(code))
         )
-        with removal as filters:
+        with removal as filters, asking(sample) if of_sample else nullcontext():
             if group and takes_samples(self.spec):
                 key = self.layer, group[0], tuple(texts)
                 shared: SharedRequest = run.live.shared.setdefault(key, SharedRequest(group))

@@ -9,7 +9,7 @@ import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.globals import set_llm_cache
 
-from moa_graph import create_moa
+from moa_graph import ChatMoA, create_moa
 from tests.fakes import Fake, fake
 
 ANSWERS = ["The answer is 1.", "The answer is 2.", "The answer is 2."]
@@ -36,6 +36,20 @@ async def test_every_sample_is_asked_once_and_found_again(asked: Fake, combine: 
     for state in (first, again):
         assert sorted(draft["text"] for draft in state["drafts"]) == ANSWERS
     assert [draft["text"] for draft in first["drafts"]] == [draft["text"] for draft in again["drafts"]]
+
+
+@pytest.mark.parametrize("combine", ["synthesize", {"name": "vote", "batch": 1}])
+async def test_samples_of_a_mixture_are_asked_once_each_and_found_again(asked: Fake, combine: Any) -> None:
+    """The models of a mixture that is a proposer found what they had said for the sample before."""
+    last = fake("last", *ANSWERS)
+    inner = ChatMoA(proposers=[{"model": asked, "samples": 2}], aggregator=last)
+    graph = create_moa(proposers=[{"model": inner, "samples": 3}], aggregator=fake("agg"), combine=combine)
+    first = await graph.ainvoke({"messages": "hi"})
+    again = await graph.ainvoke({"messages": "hi"})
+    assert len(asked.sent) == 6
+    assert sorted(draft["text"] for draft in first["drafts"]) == ANSWERS
+    if asked.cache is None:  # the mixture's own answers are in the cache of the process as well
+        assert [draft["text"] for draft in first["drafts"]] == [draft["text"] for draft in again["drafts"]]
 
 
 async def test_a_model_that_must_not_be_cached_is_asked_again() -> None:
