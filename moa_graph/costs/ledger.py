@@ -106,6 +106,14 @@ class Ledger:
         """
         await self._within(wait, lambda: self._worker.run(self._rows.check_room))
 
+    async def stay(self) -> None:
+        """Bring the recorded calls back if the file was removed or replaced. Reads and writes do it as well.
+
+        Raises:
+            ConfigError: The file was replaced by something else than a ledger, or cannot be written.
+        """
+        await self._worker.run(self._rows.keep)
+
     async def get(self, key: str, *, wait: float = math.inf) -> dict[str, Any] | None:
         """Return the recorded value, or None. A row that cannot be read counts as absent, and that is logged.
 

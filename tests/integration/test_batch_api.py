@@ -1,6 +1,13 @@
 """`moa batch --batch-api`: a layer is one batch per model, with the answers of direct requests at half the price."""
 
 import json
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -214,6 +221,46 @@ def test_options_that_do_not_go_together_are_refused(tmp_path: Path, capsys: pyt
     with BatchServer() as server:
         code, _ = ask(tmp_path, mixture(tmp_path, server), "x", "--batch-direct")
     assert code == 2 and "go with --batch-api" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows removes no open file")
+@pytest.mark.timeout(120)
+def test_batches_are_found_again_though_their_ledger_was_removed_while_they_ran(tmp_path: Path) -> None:
+    with BatchServer(seconds=1e9) as server:
+        file, ledger = mixture(tmp_path, server, layers=1), tmp_path / "l.db"
+        options = in_batches(server, "--ledger", str(ledger))
+        (tmp_path / "in.jsonl").write_text('"Question 0?"\n')
+        command = [sys.executable, "-m", "moa_graph", "batch", "in.jsonl", "x.jsonl", "-f", str(file), "-q", *options]
+        run = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+        try:
+            wait_for(lambda: ledger.exists() and roles(ledger) >= {"batch"})
+            for each in tmp_path.glob("l.db*"):
+                each.unlink()
+            wait_for(ledger.exists)
+            wait_for(lambda: roles(ledger) >= {"batch"})
+        finally:
+            run.kill()
+            run.wait()
+        server.state.seconds = 0.0
+        for batch in server.state.batches.values():
+            batch["ready"] = 0.0
+        code, rows = ask(tmp_path, file, "x", *options, questions=1)
+        assert code == 0 and rows[0]["answer"] and len(server.state.batches) == 1
+
+
+def roles(ledger: Path) -> set[str]:
+    with closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True)) as db:
+        try:
+            return {row[0] for row in db.execute("SELECT role FROM calls")}
+        except sqlite3.OperationalError:
+            return set()
+
+
+def wait_for(done: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not done():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 @pytest.mark.slow

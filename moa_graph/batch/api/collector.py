@@ -22,6 +22,7 @@ from moa_graph.batch.api.endpoints import MAX_BYTES, MAX_LINES, EndpointError, E
 from moa_graph.batch.api.store import Started, Store
 from moa_graph.batch.api.waiting import make_once, patiently, replies_at_end
 from moa_graph.costs.ledger import Ledger
+from moa_graph.errors import ConfigError
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.models.batching import BatchReply, active, call_key
 from moa_graph.models.faults.faults import Fault, ProviderError
@@ -34,6 +35,9 @@ _log = logging.getLogger("moa_graph.batch")
 
 _OF_NO_USE = frozenset({400, 404, 410})
 """Statuses that say that a batch has failed as a whole, or that the server no longer has it."""
+
+_LOOK = 1.0
+"""Seconds between two looks for the ledger."""
 
 HOSTS = frozenset({"api.openai.com", "api.together.xyz"})
 """Hosts that document a Batch API for chat completions."""
@@ -98,14 +102,14 @@ class BatchApi:
                 self._numbers[digest] = max(self._numbers[digest], int(number) + 1)
                 self._kept[f"{started.base_url} {digest}"].append((custom, started))
         token = active.set(self)
-        flusher = asyncio.create_task(self._flush_layers())
+        steady = [asyncio.create_task(self._flush_layers()), asyncio.create_task(self._keep_ledger())]
         try:
             yield self
         finally:
             active.reset(token)
-            for task in (flusher, *self._tasks, *self._fetched.values()):
+            for task in (*steady, *self._tasks, *self._fetched.values()):
                 task.cancel()
-            await asyncio.gather(flusher, *self._tasks, *self._fetched.values(), return_exceptions=True)
+            await asyncio.gather(*steady, *self._tasks, *self._fetched.values(), return_exceptions=True)
             for endpoints in self._endpoints.values():
                 await endpoints.close()
 
@@ -211,6 +215,18 @@ class BatchApi:
                 await asyncio.sleep(self.quiet)
                 if before == self._arrived and self._queue and self._complete():
                     self._flush()
+
+    async def _keep_ledger(self) -> None:
+        """Look for the ledger while batches run, which takes hours without a call: it alone knows their ids."""
+        said = ""
+        while True:
+            await asyncio.sleep(_LOOK)
+            try:
+                await self.ledger.stay()
+            except ConfigError as exc:
+                if str(exc) != said:
+                    said = str(exc)
+                    _log.warning("batch: %s. The ids of the batches that run may be lost.", one_line(said))
 
     def _complete(self) -> bool:
         """Return whether every run waits for a reply."""
