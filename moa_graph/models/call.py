@@ -22,7 +22,7 @@ from moa_graph.costs.prices import cost_of
 from moa_graph.mixture.price_overrides import Override
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.models.batching import active, call_key, of_batch
-from moa_graph.models.faults.faults import Fault, judged, own_cancellation
+from moa_graph.models.faults.faults import Fault, judged, of_handler, own_cancellation
 from moa_graph.models.faults.retries import RetryBudget, backoff
 from moa_graph.models.rate_limit import RateLimiter
 from moa_graph.models.reply.reply import IN_THREAD, Reply, read, read_reply
@@ -230,7 +230,7 @@ class Terms:
 
 
 async def ask(call: Call, terms: Terms, outcome: Outcome) -> None:
-    """Make a call. Never raises for a provider's fault.
+    """Make a call. Never raises for a provider's fault. What a callback handler raises to stop the run is raised.
 
     When the task is cancelled, `outcome` holds what had happened by then.
 
@@ -295,10 +295,11 @@ async def _attempt(outcome: Outcome, call: Call) -> Fault | None:
         raise
     except asyncio.CancelledError as exc:
         if not own_cancellation():
-            outcome.free = False
             raise
         fault = judged(exc)
     except Exception as exc:  # providers' packages raise exceptions of any class
+        if of_handler(exc):
+            raise
         fault = judged(exc)
     else:
         outcome.answered(reply)

@@ -13,7 +13,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
 from langgraph.errors import GraphBubbleUp
 
-from moa_graph.models.faults.faults import STREAM_CUT, ProviderError
+from moa_graph.models.faults.faults import STREAM_CUT, ProviderError, of_handler
 from moa_graph.models.reply.stream import Pieces
 
 __all__ = ["Sink", "call_chunks", "read_stream"]
@@ -73,9 +73,9 @@ async def read_stream(chunks: Any, pieces: Pieces, sink: Sink, *, on_first: Call
                         await asyncio.sleep(0)
     except GraphBubbleUp:
         raise
-    except Exception:
+    except Exception as exc:
         # A connection that breaks after the finish reason takes nothing from the answer.
-        if not pieces.ended:
+        if not pieces.ended or of_handler(exc):
             raise
     if pieces.broken:
         raise ProviderError(STREAM_CUT)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import traceback
 from dataclasses import dataclass
 
 from moa_graph.models.faults.kinds import (
@@ -55,6 +56,7 @@ __all__ = [
     "ProviderError",
     "classify",
     "judged",
+    "of_handler",
     "own_cancellation",
 ]
 
@@ -226,6 +228,16 @@ def own_cancellation() -> bool:
     """Return whether this task was not cancelled, so that a `CancelledError` comes from what it called."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() == 0
+
+
+def of_handler(exc: BaseException) -> bool:
+    """Return whether a callback handler raised it. One with `raise_error=True` stops what it observes."""
+    frames = (frame for frame, _ in traceback.walk_tb(exc.__traceback__))
+    return any(
+        frame.f_code.co_name in ("handle_event", "_ahandle_event_for_handler")
+        and frame.f_globals.get("__name__") == "langchain_core.callbacks.manager"
+        for frame in frames
+    )
 
 
 def judged(exc: BaseException) -> Fault:

@@ -24,7 +24,7 @@ from langgraph.errors import GraphBubbleUp
 from pydantic import Field
 
 from moa_graph.models.cancelled import EndsCancelledRuns
-from moa_graph.models.faults.faults import NO_REPLY, STREAM_CUT, ProviderError, judged, own_cancellation
+from moa_graph.models.faults.faults import NO_REPLY, STREAM_CUT, ProviderError, judged, of_handler, own_cancellation
 from moa_graph.models.reply.answer_filter import FILTER, ChunkFilter, filtered
 from moa_graph.models.reply.arguments import CheckedArguments
 from moa_graph.models.reply.chunks import Joining
@@ -214,7 +214,7 @@ async def _filtered(result: ChatResult) -> ChatResult:
 
 def _redacted(exc: BaseException) -> BaseException:
     """Return the exception that callbacks and callers may see."""
-    if isinstance(exc, ProviderError | GraphBubbleUp | NotImplementedError):
+    if isinstance(exc, ProviderError | GraphBubbleUp | NotImplementedError) or of_handler(exc):
         return exc
     if isinstance(exc, asyncio.CancelledError) and not own_cancellation():
         return exc
