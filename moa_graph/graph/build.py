@@ -100,7 +100,7 @@ def create_moa(
             raise ConfigError(f"{argument}: {value!r} is unknown. Choose one of: {', '.join(known)}.")
     recorded: object = ledger  # callers without a type checker give its path
     if isinstance(recorded, (str, Path)):
-        way_out = f"Write Ledger({str(recorded)!r}, run=...), of moa_graph.costs.ledger"
+        way_out = f"Write Ledger({str(recorded)!r}, run=...), with Ledger from moa_graph"
         raise ConfigError(f"ledger: expected a ledger, got {given(str(recorded))}. {way_out}.")
     whole = Mixture.load(mixture, **fields)
     for spec in whole.specs:

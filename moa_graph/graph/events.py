@@ -11,7 +11,21 @@ from typing_extensions import TypedDict
 from moa_graph.models.reply.thought_cleaner import Cleaner
 from moa_graph.state import Draft, Event, Note, Record
 
-__all__ = ["AnyEvent", "Tokens"]
+__all__ = [
+    "Aggregating",
+    "AnswerToken",
+    "AnyEvent",
+    "DraftDone",
+    "DraftStarted",
+    "DraftToken",
+    "Failed",
+    "Finished",
+    "NoteDone",
+    "Quorum",
+    "RoundStarted",
+    "SlotModel",
+    "Tokens",
+]
 
 
 class SlotModel(TypedDict):

@@ -76,7 +76,7 @@ def _refuse_misfits(run: Run, specs: Sequence[Proposer], drafts: int, needed: in
         raise InputError(f"messages: too long. {'; '.join(reasons)}. Shorten them, or choose larger windows.")
 
 
-def round_calls(run: Run, step: Step) -> list[PlannedCall]:
+def _round_calls(run: Run, step: Step) -> list[PlannedCall]:
     """Return the calls of a round of drafts, or of the part of it that `step` runs."""
     planned = [c for c in run.settings.planned() if c.role == "proposer" and c.layer == step.layer]
     if not 1 <= step.layer <= len(run.settings.rounds):
@@ -145,7 +145,7 @@ async def refuse_step(run: Run, step: Step) -> None:
     """
     await refuse_over_budget(
         run,
-        lambda: [*round_calls(run, step), *run.settings.answering()],
+        lambda: [*_round_calls(run, step), *run.settings.answering()],
         what=f"layer {step.layer} and the answer",
         following=lambda: [c for c in run.settings.needed() if c.layer >= step.layer or c.role == AGGREGATOR],
     )
@@ -157,7 +157,7 @@ async def no_room_for_round(run: Run) -> str | None:
         return deadline_exceeded(run)
     step = Step(run.state["layer"], run.state["next"])
     return await over_caps(
-        run, lambda: [*round_calls(run, step), *run.settings.answering()], what="another round and the answer"
+        run, lambda: [*_round_calls(run, step), *run.settings.answering()], what="another round and the answer"
     )
 
 

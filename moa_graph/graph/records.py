@@ -164,7 +164,7 @@ def record_of(
         best: Whether a draft is the answer because all aggregators failed.
     """
     settings, drafts, notes = run.settings, run.state["drafts"], run.state.get("notes", [])
-    compared, agreement = alike
+    last_round, agreement = alike
     last = calls.made[-1] if calls.made else None
     costs = [*(each["cost"] for each in (*drafts, *notes)), *(outcome.cost for _, outcome in calls.made)]
     usages = [*(each["usage"] for each in (*drafts, *notes)), *(outcome.usage for _, outcome in calls.made)]
@@ -189,7 +189,7 @@ def record_of(
         combine=settings.combine.name,
         decision=decision.how,
         agreement=agreement.mean,
-        medoid=None if agreement.medoid is None else _place(compared[agreement.medoid]),
+        medoid=None if agreement.medoid is None else _place(last_round[agreement.medoid]),
         aggregator=settings.aggregator.label,
         fallback=last[0].label if last and len(calls.made) > 1 and not best else None,
         prompt=settings.prompt,

@@ -66,7 +66,7 @@ class Checked(BaseModel):
         except ValidationError as exc:
             problems += field_problems(exc, _schema(cls), quiet=_QUIET)
         except ConfigError as exc:
-            problems += problems_of(exc, cls)
+            problems += _problems_of(exc, cls)
         else:
             if not problems:
                 return built
@@ -138,7 +138,7 @@ def config_error(problems: Sequence[FieldProblem], *, what: str) -> ConfigError:
     return error
 
 
-def problems_of(error: ConfigError, cls: type[Checked]) -> list[FieldProblem]:
+def _problems_of(error: ConfigError, cls: type[Checked]) -> list[FieldProblem]:
     """Return the problems that an error raised in the validation of `cls` reports: "combine.keep: reason"."""
     if error.problems:
         return [FieldProblem(path, text) for path, text in error.problems]
@@ -165,7 +165,7 @@ def check_all(cls: type[Checked], checks: Iterable[Callable[[], None]]) -> None:
         try:
             check()
         except ConfigError as exc:
-            problems += problems_of(exc, cls)
+            problems += _problems_of(exc, cls)
     if problems:
         raise config_error(problems, what=cls.called)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 
 from moa_graph.models.providers import PROVIDERS, Provider
@@ -36,7 +35,7 @@ def default_mixture() -> tuple[str, str | None]:
     if named := os.environ.get("MOA_PRESET"):
         return named, None
     found = {key: provider for provider in PROVIDERS.values() if provider.preset and (key := _key_set(provider))}
-    usable = {key: provider for key, provider in found.items() if _installed(provider)}
+    usable = {key: provider for key, provider in found.items() if provider.installed}
     unusable = [
         f"{key} is set too, but {provider.title} needs a package: pip install 'moa_graph[{provider.extra}]'"
         for key, provider in found.items()
@@ -56,8 +55,3 @@ def default_mixture() -> tuple[str, str | None]:
 def _key_set(provider: Provider) -> str | None:
     """Return the variable in which the provider's key is set, None if there is no key."""
     return next((name for name in provider.keys if environment(name)), None)
-
-
-def _installed(provider: Provider) -> bool:
-    packages = ("langchain", provider.package.replace("-", "_")) if provider.package else ()
-    return all(importlib.util.find_spec(name) is not None for name in packages)

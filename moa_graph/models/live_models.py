@@ -9,7 +9,7 @@ from moa_graph.models.faults.faults import classify
 from moa_graph.models.http.json_bodies import loads
 from moa_graph.models.limits import ReplyTooLarge
 from moa_graph.models.providers import find
-from moa_graph.models.secrets.keys import _secret
+from moa_graph.models.secrets.keys import secret_of
 
 __all__ = ["closest", "live_models"]
 
@@ -69,7 +69,7 @@ def _list_of(spec: Proposer) -> tuple[str, dict[str, str]]:
         raise LookupError("this provider has no known list of models")
     base = spec.base_url or (provider.address() if provider else "")
     base = (provider.root(base) if provider else base).rstrip("/")
-    key = _secret(spec)
+    key = secret_of(spec)
     own = provider is not None and provider.protocol == "own"
     path = provider.models if provider and own else "/models"
     header = provider.key_header if provider and own else "authorization"

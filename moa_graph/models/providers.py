@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 from dataclasses import KW_ONLY, dataclass
@@ -57,6 +58,12 @@ class Provider:
     def keys(self) -> tuple[str, ...]:
         """All variables that may hold the key, the usual one first."""
         return (self.key, *self.other_keys) if self.key else ()
+
+    @property
+    def installed(self) -> bool:
+        """Whether the packages that call it are installed."""
+        needed = ("langchain", self.package.replace("-", "_")) if self.package else ()
+        return all(map(importlib.util.find_spec, needed))
 
     def address(self) -> str:
         """Return the current base URL. `address_variable` in the process environment takes precedence.

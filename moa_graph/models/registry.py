@@ -20,7 +20,7 @@ from moa_graph.errors import ConfigError, MoAError
 from moa_graph.mixture.proposer import Proposer, is_embedded
 from moa_graph.models.package_params import check_package_params
 from moa_graph.models.providers import OWN_PROTOCOL, PROVIDERS, Provider, canonical, find
-from moa_graph.models.secrets.keys import _keys_now, _secret
+from moa_graph.models.secrets.keys import keys_now, secret_of
 from moa_graph.models.secrets.other_hosts import confined_to_host, settings_for_other_host
 from moa_graph.models.secrets.redaction import one_line, remember_secret
 
@@ -77,10 +77,7 @@ def _unknown_provider(model: str) -> ConfigError:
 def missing_extra(spec: Proposer) -> str | None:
     """Return the extra that installs the provider's package; None if none is needed or the package is installed."""
     provider = find(spec.model.partition(":")[0]) if isinstance(spec.model, str) else None
-    if provider is None or provider.protocol != "own":
-        return None
-    needed = ("langchain", provider.package.replace("-", "_"))
-    return None if all(map(importlib.util.find_spec, needed)) else provider.extra
+    return provider.extra if provider is not None and not provider.installed else None
 
 
 _imported: set[tuple[str, bool]] = set()
@@ -152,7 +149,7 @@ def chat_model(
     if not isinstance(spec.model, str):
         own = adapted(spec.model, {**sampling, **spec.params}, quiet=quiet)
         return redacting(own, call_options(own))
-    key = (spec.fingerprint, *sampling.values(), quiet, _keys_now(spec))
+    key = (spec.fingerprint, *sampling.values(), quiet, keys_now(spec))
     if key in kept:
         kept.move_to_end(key)
         return kept[key]
@@ -214,7 +211,7 @@ def _cannot_be_made(name: str, exc: Exception) -> ConfigError:
 def _openai_compatible(spec: Proposer, provider: Provider | None, name: str, sampling: dict[str, Any]) -> BaseChatModel:
     from moa_graph.models.openai_http import chat_openai
 
-    secret = _secret(spec)
+    secret = secret_of(spec)
     remember_secret(secret or "")
     # These two headers are specific to OpenAI, so they go to OpenAI's host only.
     own_host = spec.base_url is None and provider is PROVIDERS["openai"]
@@ -253,7 +250,7 @@ def _verbatim(params: dict[str, Any], name: str) -> dict[str, Any]:
 def _by_package(spec: Proposer, provider: Provider, name: str, model: str, sampling: dict[str, Any]) -> BaseChatModel:
     """Return a model of a provider with its own protocol, made by its LangChain package."""
     fields = {provider.limit if key == "max_tokens" else key: value for key, value in sampling.items()}
-    secret = _secret(spec)
+    secret = secret_of(spec)
     remember_secret(secret or "")
     if provider.key:
         # Always passed: otherwise the package would send the key of the environment to another host.

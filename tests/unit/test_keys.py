@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from moa_graph import MissingKeyError, Proposer
-from moa_graph.models.secrets.keys import _keys_now, environment, key_name, require_keys
+from moa_graph.models.secrets.keys import environment, key_name, keys_now, require_keys
 
 
 @pytest.fixture
@@ -53,12 +53,12 @@ def test_a_model_is_rebuilt_only_when_its_key_changes(monkeypatch: pytest.Monkey
     for name in names.values():
         monkeypatch.setenv(name, "first-1")
     for model, name in names.items():
-        before = _keys_now(Proposer(model=model))
+        before = keys_now(Proposer(model=model))
         monkeypatch.setenv("MOA_NOTHING", "changed")
-        assert _keys_now(Proposer(model=model)) == before and "first-1" not in before
+        assert keys_now(Proposer(model=model)) == before and "first-1" not in before
         monkeypatch.setenv(name, "second-2")
-        assert _keys_now(Proposer(model=model)) != before
+        assert keys_now(Proposer(model=model)) != before
     own = Proposer(model="openai:a", base_url="http://localhost:1/v1")
-    before = _keys_now(own)
+    before = keys_now(own)
     monkeypatch.setenv("OPENAI_API_KEY", "third-3")
-    assert _keys_now(own) == before
+    assert keys_now(own) == before

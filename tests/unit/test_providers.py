@@ -14,7 +14,7 @@ from moa_graph.costs.prices import price
 from moa_graph.mixture.files import preset_names
 from moa_graph.models import default_mixture as module
 from moa_graph.models.default_mixture import default_mixture
-from moa_graph.models.providers import PROVIDERS, find
+from moa_graph.models.providers import PROVIDERS, Provider, find
 from moa_graph.models.registry import chat_model, require_known
 from moa_graph.models.secrets.keys import host, key_name
 from moa_graph.state import Usage
@@ -28,7 +28,7 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     monkeypatch.chdir(tmp_path)
     for name in ["MOA_PRESET", *module._UNUSED, *(key for provider in PROVIDERS.values() for key in provider.keys)]:
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(module, "_installed", lambda provider: True)
+    monkeypatch.setattr(Provider, "installed", property(lambda provider: True))
     return monkeypatch
 
 
@@ -42,7 +42,7 @@ def test_one_key_is_enough_for_a_preset_of_that_provider(key: str, bare: pytest.
 
 
 def test_a_key_that_cannot_be_used_is_named_with_the_way_out(bare: pytest.MonkeyPatch) -> None:
-    bare.setattr(module, "_installed", lambda provider: not provider.package)
+    bare.setattr(Provider, "installed", property(lambda provider: not provider.package))
     bare.setenv("ANTHROPIC_API_KEY", "secret-1234")
     name, why = default_mixture()
     assert name == "local" and "pip install 'moa_graph[anthropic]'" in str(why)

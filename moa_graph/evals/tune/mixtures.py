@@ -64,7 +64,7 @@ def write_mixture(mixture: Mixture, path: Path, *, about: Mapping[str, str]) -> 
     if objects:
         raise InputError(f"{path}: {objects[0]} is a Python object and cannot be named in a file")
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = yaml.safe_dump({**about, **as_fields(mixture)}, sort_keys=False, allow_unicode=True, width=110)
+    text = yaml.safe_dump({**about, **_as_fields(mixture)}, sort_keys=False, allow_unicode=True, width=110)
     write(path, text.encode())
     again = Mixture.load(path, trust=True)
     if again.hash != mixture.hash:
@@ -79,7 +79,7 @@ def is_tuned(path: Path) -> bool:
         return False
 
 
-def as_fields(mixture: Mixture) -> dict[str, Any]:
+def _as_fields(mixture: Mixture) -> dict[str, Any]:
     """Return the fields of a mixture that a file needs, without defaults."""
     given: dict[str, Any] = mixture.model_dump(mode="json", exclude_defaults=True, include=set(_PARTS))
     found = {name: _plain(given[name]) for name in _PARTS if name in given}

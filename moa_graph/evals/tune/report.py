@@ -74,7 +74,7 @@ def page(figures: Figures, prompts: Sequence[Figures]) -> Page:
     made.table(COLUMNS, candidate_rows(figures))
     made.text(f"In brackets: 95 % intervals by prompt. {STAR}. Seconds are those of the slowest call of every step.")
     if plotted := [row for row in figures["candidates"] if row["status"] == "measured" and row["score"] is not None]:
-        made.plot("Score against cost, with the Pareto front", cost_quality(plotted, figures))
+        made.plot("Score against cost, with the Pareto front", _cost_quality(plotted, figures))
     _choice(made, figures)
     if figures["effects"]:
         _effects(made, figures)
@@ -111,7 +111,7 @@ def _ceiling_rows(figures: Figures) -> list[list[str]]:
     return rows
 
 
-def cost_quality(rows: Sequence[Figures], figures: Figures) -> str:
+def _cost_quality(rows: Sequence[Figures], figures: Figures) -> str:
     """Return the plot of score against cost; the Pareto front is a line."""
     priced = all(row["dollars_per_1000"] is not None for row in rows) and any(row["dollars_per_1000"] for row in rows)
     sized = all(row["tokens"] is not None for row in rows)

@@ -109,7 +109,7 @@ def _look_for_other_keys(spec: Proposer) -> None:
             _from_file[name] = value
 
 
-def _secret(spec: Proposer) -> str | None:
+def secret_of(spec: Proposer) -> str | None:
     """Return the current key of the model's host, or None when no key is known to be needed."""
     name = key_name(spec)
     if name is None:
@@ -132,9 +132,9 @@ def sendable(name: str, value: str | None) -> str | None:
     return value
 
 
-def _keys_now(spec: Proposer) -> str:
+def keys_now(spec: Proposer) -> str:
     """Return a hash of the keys that a new model of `spec` would use, so that a corrected key takes effect at once."""
-    text = _secret(spec) or ""
+    text = secret_of(spec) or ""
     if not (spec.base_url or is_embedded(spec) or key_name(spec)):
         # The provider's LangChain package reads variables of its own choice.
         text = "\n".join(f"{k}={v}" for k, v in sorted(os.environ.items()) if k.endswith(("_KEY", "_TOKEN")))

@@ -82,14 +82,14 @@ class RecordedModel(BaseChatModel):
         if scores is None:
             raise ValueError(f"{self.model}: only drafts and verdicts are recorded in {self.source}, not this call")
         texts = [model[place][0].text for model in self._set.rows]
-        given = {str(number): scores[slot] for number, slot in enumerate(order_in(prompt, texts), start=1)}
+        given = {str(number): scores[slot] for number, slot in enumerate(_order_in(prompt, texts), start=1)}
         return json.dumps({"scores": given})
 
 
 _SHOWN = re.compile(r"\[draft (\d+) of \d+ begins: ([0-9a-f]{16})\]\n(.*?)\n\[draft \1 ends: \2\]", re.S)
 
 
-def order_in(prompt: str, texts: Sequence[str]) -> list[int]:
+def _order_in(prompt: str, texts: Sequence[str]) -> list[int]:
     """Return the places of the texts that a fenced prompt shows, in the order of their numbers there.
 
     White space does not count, because a graph strips it from drafts.
