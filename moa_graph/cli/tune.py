@@ -41,9 +41,10 @@ Output = Annotated[
 ]
 Samples = Annotated[int, typer.Option("--samples", "-k", min=1, max=64, help="Drafts of each model for each prompt.")]
 Check = Annotated[
-    str | None, typer.Option(help="A command that reads the answer from standard input and ends with 0 if right.")
+    str | None,
+    typer.Option(help="A command that reads the answer from standard input and exits with 0 if it is right."),
 ]
-CheckTimeout = Annotated[float, typer.Option(min=0.1, max=3600, help="Seconds that --check may take.")]
+CheckTimeout = Annotated[float, typer.Option(min=0.1, max=3600, help="Time limit of --check in seconds.")]
 Match = Annotated[
     str | None, typer.Option(help="How answers are compared with `gold`: final, exact, number, choice, regex.")
 ]
@@ -70,7 +71,9 @@ Sweep = Annotated[
 FreeOnly = Annotated[bool, typer.Option("--free-only", help="Pay for drafts (and verdicts) alone.")]
 Limit = Annotated[int | None, typer.Option(min=4, help="Number of prompts, drawn by the seed.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the draw, the order of drafts and the splits.")]
-Concurrency = Annotated[int | None, typer.Option(min=1, max=1000, help="Prompts at once: 8, or 1 on this machine.")]
+Concurrency = Annotated[
+    int | None, typer.Option(min=1, max=1000, help="Prompts at once: 8, or 1 with an embedded model.")
+]
 Out = Annotated[Path | None, typer.Option(help="The run's folder, with the report; use it again to resume.")]
 LedgerFile = Annotated[
     Path | None, typer.Option("--ledger", metavar="FILE", help="The drafts of all runs; one file for all by default.")
@@ -78,11 +81,12 @@ LedgerFile = Annotated[
 Trust = Annotated[
     bool,
     typer.Option(
-        "--trust", help="Let the pool file send the variables it names to its hosts, and run its check, this once."
+        "--trust",
+        help="Allow the pool file to send the variables it names to its hosts, and to run its check, for this run.",
     ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show calls, tokens and price of the drafts; send nothing.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, nothing else there.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output and nothing else.")]
 
 
 @app.command()

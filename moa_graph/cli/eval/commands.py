@@ -31,7 +31,7 @@ def alpaca(
         bool, typer.Option("--canary", help="Also judge a constant answer, to test whether the judge can be misled.")
     ] = False,
 ) -> None:
-    """AlpacaEval 2: win rate and length-controlled win rate against reference outputs."""
+    """Run AlpacaEval 2: win rate and length-controlled win rate against reference outputs."""
     if annotations:
         from moa_graph.cli.eval.recorded import alpaca_annotations
 
@@ -58,7 +58,7 @@ def mt_bench(
         Path | None, typer.Option(help="Another system's answers (FastChat's format): also judge pairs, both orders.")
     ] = None,
 ) -> None:
-    """MT-Bench: two turns, rated 1 to 10; FastChat's temperatures by category."""
+    """Run MT-Bench: two turns, rated 1 to 10; FastChat's temperatures by category."""
     if judgments:
         from moa_graph.cli.eval.recorded import mt_bench_judgments
 
@@ -79,7 +79,7 @@ def flask(
     ] = None,
     hard: Annotated[bool, typer.Option("--hard", help="The hard subset of 89 items.")] = False,
 ) -> None:
-    """FLASK: twelve skills, rated 1 to 5 with a rubric."""
+    """Run FLASK: twelve skills, rated 1 to 5 with a rubric."""
     if reviews:
         from moa_graph.cli.eval.recorded import flask_reviews
 
@@ -119,7 +119,7 @@ def own_prompts(
         float | None, typer.Option(min=0, max=100, help="Exit with 1 if the score (in percent) is lower.")
     ] = None,
 ) -> None:
-    """Your own prompts: right answers, a check command, or a judge with your criteria; for use in CI."""
+    """Run your own prompts, with right answers, a check command, or a judge with your criteria; for use in CI."""
     from moa_graph.cli.eval.prompts import run_prompts
 
     run_prompts(
@@ -140,7 +140,7 @@ def matrix(
     runs: Annotated[list[str], typer.Argument(help="Runs of `moa eval run`; PATH#MODEL selects one of several.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder of the page.")],
 ) -> None:
-    """A page of prompts by systems: every answer with its score."""
+    """Write a page of prompts by systems: every answer with its score."""
     from moa_graph.cli.eval.prompts import write_matrix
 
     write_matrix(runs, out)
@@ -155,7 +155,7 @@ def drafts(
     ] = None,
     as_json: o.Json = False,
 ) -> None:
-    """The drafts of a run as data: diversity, copying, outputs per proposer, oracle and rank."""
+    """Show the drafts of a run as data: diversity, copying, outputs per proposer, oracle and rank."""
     from moa_graph.cli.eval.drafts import show_drafts
 
     show_drafts(run, out, scored or [], as_json=as_json)
