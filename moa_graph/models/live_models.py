@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 
+from moa_graph.errors import ConfigError
 from moa_graph.mixture.proposer import Proposer, is_embedded
 from moa_graph.models.faults.faults import classify
 from moa_graph.models.http.json_bodies import loads
@@ -32,8 +33,8 @@ async def live_models(spec: Proposer, *, seconds: float) -> list[str]:
     from moa_graph.models.http.transport import Transport
 
     address, headers = _list_of(spec)
-    proxy = proxy_for(address)
     try:
+        proxy = proxy_for(address)
         async with (
             httpx2.AsyncClient(transport=Transport(address, proxy), timeout=seconds) as client,
             client.stream("GET", address, headers=headers) as response,
@@ -47,6 +48,8 @@ async def live_models(spec: Proposer, *, seconds: float) -> list[str]:
                 raise LookupError(f"its list of models is answered with {response.status_code}")
     except LookupError:
         raise
+    except ConfigError as exc:
+        raise LookupError(f"its list of models cannot be read: {exc}") from None
     except Exception as exc:
         # Whatever the client raises is a reason to show, in redacted words.
         raise LookupError(f"its list of models cannot be read: {classify(exc).reason}") from None

@@ -2,7 +2,11 @@
 
 import pytest
 
+from moa_graph.errors import ConfigError
+from moa_graph.mixture.proposer import Proposer
+from moa_graph.models import registry
 from moa_graph.models.http.proxies import proxy_for
+from moa_graph.models.live_models import live_models
 
 URL = "http://10.1.2.3:8000/v1"
 
@@ -21,11 +25,16 @@ def test_an_address_without_a_scheme_is_an_http_proxy(given: str, monkeypatch: p
     assert proxy_for("https://api.example/v1") is None
 
 
-@pytest.mark.parametrize("given", ["garbage://x", "ftp://127.0.0.1:1", "http://", "://x"])
-def test_an_invalid_proxy_is_refused_by_the_variables_name(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "given",
+    ["garbage://x", "ftp://127.0.0.1:1", "http://", "://x", "http://[::1", "http://a:port", "http://a:99999"],
+)
+async def test_an_invalid_proxy_is_refused_by_the_variables_name(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", given)
-    with pytest.raises(ValueError, match="HTTP_PROXY or ALL_PROXY is not the address"):
-        proxy_for(URL)
+    with pytest.raises(ConfigError, match=r"^HTTP_PROXY or ALL_PROXY is not the address .* Correct the variable"):
+        registry.chat_model(Proposer(model="openai:m", base_url=URL))
+    with pytest.raises(LookupError, match="Correct the variable"):
+        await live_models(Proposer(model="openai:m", base_url=URL), seconds=1)
 
 
 @pytest.mark.parametrize("rule", ["10.1.2.3:8000", "10.1.2.3", "10.0.0.0/8", "a.example, 10.1.0.0/16", "*"])

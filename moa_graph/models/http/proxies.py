@@ -6,6 +6,8 @@ import ipaddress
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from moa_graph.errors import ConfigError
+
 __all__ = ["proxy_for"]
 
 
@@ -13,7 +15,7 @@ def proxy_for(url: str) -> str | None:
     """Return the proxy that the environment sets for `url`, or None. Called once per model, not per request.
 
     Raises:
-        ValueError: the environment names something that is not a proxy's address.
+        ConfigError: The environment names something that is not a proxy's address.
     """
     target = urlsplit(url)
     proxies = getproxies()
@@ -21,11 +23,22 @@ def proxy_for(url: str) -> str | None:
     if not proxy or proxy_bypass(target.netloc.rpartition("@")[2]) or _in_network(target.hostname, proxies.get("no")):
         return None
     proxy = proxy if "://" in proxy else f"http://{proxy}"
-    if urlsplit(proxy).scheme not in ("http", "https", "socks5", "socks5h") or not urlsplit(proxy).hostname:
-        raise ValueError(
-            f"{target.scheme.upper()}_PROXY or ALL_PROXY is not the address of an http, https or socks5 proxy"
+    if not _is_address(proxy):
+        # Without the address, which may hold a password.
+        raise ConfigError(
+            f"{target.scheme.upper()}_PROXY or ALL_PROXY is not the address of an http, https or socks5 proxy. "
+            "Correct the variable, unset it, or name the model's host in NO_PROXY."
         )
     return proxy
+
+
+def _is_address(proxy: str) -> bool:
+    try:
+        parts = urlsplit(proxy)
+        _ = parts.port  # it raises as well
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https", "socks5", "socks5h") and bool(parts.hostname)
 
 
 def _in_network(host: str | None, rules: str | None) -> bool:
