@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from importlib import import_module
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,7 +30,7 @@ def from_file(cls: type[M], source: Path, *, trust: bool) -> M:
         ConfigError: Names the file, the line, the reason and the way out.
     """
     given = read(source)
-    token = reading.set(Origin() if is_preset(source) else Origin(source.absolute(), trust))
+    token = reading.set(Origin() if is_preset(source) else Origin(_absolute(source), trust))
     try:
         return cls(**given)
     except ConfigError as exc:
@@ -37,3 +39,8 @@ def from_file(cls: type[M], source: Path, *, trust: bool) -> M:
         raise explained(source, given, lambda fields: cls(**fields), exc) from None
     finally:
         reading.reset(token)
+
+
+def _absolute(path: Path) -> Path:
+    # `langgraph dev` refuses `os.getcwd`, which pathlib calls, in async factories of graphs.
+    return path if path.is_absolute() else Path(import_module(os.name).getcwd(), path)

@@ -15,7 +15,8 @@ from moa_graph import create_moa
 
 
 async def made(config):
-    return create_moa(config["configurable"].get("preset", "local"), output="answer")
+    create_moa("local")
+    return create_moa("mine.yaml", output="answer")
 """
 
 
@@ -61,9 +62,10 @@ def test_nothing_in_the_server_blocked_its_loop(langgraph_dev):
 
 @pytest.mark.timeout(300)
 async def test_without_keys_the_embedded_model_answers_and_the_server_still_ends_on_a_signal(tmp_path):
-    """A graph that is made of a preset for each run (LangGraph's factories of graphs) answers as well."""
+    """A graph that is made for each run (LangGraph's factories of graphs) answers as well, of a preset or a path."""
     keyless = {"MOA_PRESET": "", "OPENAI_API_KEY": "", "TOGETHER_API_KEY": ""}
     (tmp_path / "made.py").write_text(MADE)
+    (tmp_path / "mine.yaml").write_text('{"proposers": ["local:smollm2"], "aggregator": "local:smollm2"}')
     graphs = {"moa": "./moa_graph/studio.py:moa", "made": "./made.py:made"}
     with LangGraphDev({}, folder=tmp_path, env=keyless, changes={"graphs": graphs}) as server:
         async with get_client(url=server.url) as client:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -247,3 +248,19 @@ def test_an_unknown_choice_of_create_moa_is_refused(argument: str, known: str) -
     given: dict[str, Any] = {argument: "json"}
     with pytest.raises(ConfigError, match=f"{argument}: 'json' is unknown. Choose one of: {known}"):
         create_moa("local", **given)
+
+
+def test_a_relative_path_is_loaded_where_the_working_folder_may_not_be_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in async factories of graphs under `langgraph dev`."""
+
+    def refused() -> str:
+        raise RuntimeError("Blocking call to os.getcwd")
+
+    (tmp_path / "mine.yaml").write_text('{"proposers": ["openai:a"], "aggregator": "openai:b"}')
+    monkeypatch.chdir(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "getcwd", refused)
+        loaded = Mixture.load("mine.yaml")
+    assert loaded.aggregator.origin.path == tmp_path / "mine.yaml"
