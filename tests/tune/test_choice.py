@@ -181,3 +181,9 @@ def test_at_most_one_finalist_of_a_kind() -> None:
     kinds = ["single", "vote", "vote", "vote", "medoid", "medoid"]
     choice = choose(scores, [1.0] * 6, [True, *[False] * 5], kinds=kinds)
     assert sorted(kinds[each.place] for each in choice.finalists) == ["medoid", "vote"]
+
+
+@pytest.mark.parametrize(("right", "verdict"), [(500, "single"), (490, "single"), (400, "cannot tell")])
+def test_without_a_mixture_one_model_is_enough_only_where_little_is_left_to_win(right: int, verdict: str) -> None:
+    scores = np.concatenate([np.ones(right), np.zeros(500 - right)])[None]
+    assert choose(scores, [1.0], [True]).use == verdict

@@ -143,7 +143,8 @@ def test_one_model_alone(tmp_path: Path, many: int) -> None:
     """One draft of one model leaves nothing to combine; several can vote."""
     rows = [{**row, "drafts": [row["drafts"][1]] * 1} for row in drafts()]
     found = run(lines(tmp_path / "one.jsonl", rows))
-    assert (found.verdict, found.choice.reason) == ("single", "no mixture was measured")
+    reason = "no mixture was measured; several drafts of the model (--samples), or more models, can be combined"
+    assert (found.verdict, found.choice.reason) == ("cannot tell", reason)
     assert found.figures()["hidden_gain"] is None
     page(found.figures(), found.by_prompt()).write(tmp_path / "page")
     assert "rule out a gain" not in (tmp_path / "page/report.md").read_text()

@@ -134,11 +134,19 @@ def choose(
 
 
 def _without_mixture(singles: Floats, base: int, best: Floats, worth: float) -> TuneChoice:
-    """Return the verdict where no mixture was measured: what one of several models could win is bounded by all."""
-    lacking = "no mixture was measured"
-    if len(singles) == 1 or (hidden := _hidden(singles.max(axis=0)[None] - best)) <= worth:
+    """Return the verdict where no mixture was measured.
+
+    What one of several models could win is bounded by all of them, what one model could win by right answers alone.
+    """
+    lacking, several = "no mixture was measured", len(singles) > 1
+    hidden = _hidden((singles.max(axis=0) if several else np.ones_like(best))[None] - best)
+    if hidden <= worth:
         return TuneChoice("single", base, base, None, None, reason=lacking)
-    reason = f"{lacking}, and the best answers of all models would gain up to {100 * hidden:.2f} points"
+    reason = (
+        f"{lacking}, and the best answers of all models would gain up to {100 * hidden:.2f} points"
+        if several
+        else f"{lacking}; several drafts of the model (--samples), or more models, can be combined"
+    )
     return TuneChoice("cannot tell", base, base, None, None, hidden=hidden, reason=reason)
 
 
