@@ -222,7 +222,8 @@ def _receipt(source: Mixture | Server, messages: list[Any], result: Answered, co
     if isinstance(source, Server):
         return None
     run = settings(source, context)
-    return receipt(run, convert_to_messages(messages), result.drafts, result.notes, result.usage, result.record)
+    asked, answer = convert_to_messages(messages), result.answer
+    return receipt(run, asked, result.drafts, result.notes, result.usage, result.record, answer)
 
 
 def _totals(source: Mixture | Server, result: Answered, extra: Receipt | None, *, hint: bool) -> None:

@@ -35,6 +35,7 @@ def receipt(
     notes: Sequence[Note],
     usage: Usage | None,
     record: Record,
+    answer: str,
 ) -> Receipt:
     """Return the costs that a run's record does not contain.
 
@@ -43,8 +44,9 @@ def receipt(
         messages: The conversation.
         drafts: The run's drafts.
         notes: The results of the combiner's own calls.
-        usage: The tokens of the answer's own call.
+        usage: The tokens of the answer's own call; None if there was none, as where a draft is the answer.
         record: The run's record.
+        answer: The answer's text.
     """
     nodes, prices = run.mixture.plan.specs, run.mixture.prices
     writers = [run.aggregator, *run.mixture.fallbacks]
@@ -54,7 +56,8 @@ def receipt(
     calls += [(writer, usage)]
     saved = [cache_savings(spec, used, prices=prices) for spec, used in calls if spec and used]
     shown = prompt_tokens(messages) + tokens(run.system) + tokens(run.aggregator.system or "")
-    alone = price(run.aggregator, new_usage(shown, usage["output_tokens"]), prices=prices) if usage else None
+    written = usage["output_tokens"] if usage else tokens(answer)
+    alone = price(run.aggregator, new_usage(shown, written), prices=prices)
     return Receipt(alone, None if None in saved else sum(each for each in saved if each is not None))
 
 

@@ -8,8 +8,10 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
 from moa_graph import Mixture, MoAContext, create_moa
 from moa_graph.costs.receipt import Receipt, receipt
+from moa_graph.costs.tokens import prompt_tokens
 from moa_graph.mixture.context import settings
 from moa_graph.models.reply.reply import read
+from moa_graph.state import new_usage
 from tests.fakes import ServerFault, fake
 
 RATES = {"one": 1.0, "two": 10.0, "writer": 100.0, "own": 1_000.0, "spare": 10_000.0}
@@ -37,7 +39,8 @@ def billed(combine: Any, *, context: MoAContext | None = None, **fields: Any) ->
     result = asyncio.run(create_moa(mixture).ainvoke({"messages": ASK}, context=context))
     usage = read(result["messages"][-1]).usage
     run = settings(mixture, context)
-    return receipt(run, ASK, result["drafts"], result.get("notes", []), usage, result["record"])
+    answer = result["messages"][-1].text
+    return receipt(run, ASK, result["drafts"], result.get("notes", []), usage, result["record"], answer)
 
 
 @pytest.mark.parametrize(
@@ -66,3 +69,16 @@ def test_a_fallback_that_answered_has_its_own_price() -> None:
 def test_a_model_that_the_run_chose_as_aggregator_has_a_receipt() -> None:
     found = billed("synthesize", context=MoAContext(aggregator="Fake:two"))
     assert found.caches_saved == pytest.approx(21) and found.alone is not None
+
+
+@pytest.mark.parametrize("combine", ["synthesize", "select", {"name": "vote", "answer": "last_line", "stop": False}])
+def test_the_aggregator_alone_has_a_cost_also_where_a_draft_is_the_answer(combine: Any) -> None:
+    # Tokens of output are free here: "Why?" is what it would have read.
+    assert billed(combine).alone == pytest.approx(100.0 * prompt_tokens(ASK) / 1e6)
+
+
+def test_an_answer_that_no_model_wrote_counts_by_its_length() -> None:
+    mixture = Mixture(proposers=["openai:a"], aggregator="openai:b", prices={"openai:b": [0, 1_000_000]})
+    record: Any = {"fallback": None}
+    assert receipt(settings(mixture, None), ASK, [], [], None, record, "x" * 40).alone == 10
+    assert receipt(settings(mixture, None), ASK, [], [], new_usage(1, 7), record, "x" * 40).alone == 7

@@ -163,10 +163,10 @@ async def _events(
 
 def _answer(result: RunResult, run: Settings, messages: Sequence[BaseMessage]) -> str:
     """Return the event of the answer."""
-    usage = read(result.message).usage
-    bill = receipt(run, messages, result.drafts, result.notes, usage, result.record)
+    usage, text = read(result.message).usage, str(result.message.text)
+    bill = receipt(run, messages, result.drafts, result.notes, usage, result.record, text)
     rest = {"drafts": result.drafts, "record": result.record, "receipt": bill._asdict()}
-    return data_event({"moa": "answer", "text": str(result.message.text), **rest})
+    return data_event({"moa": "answer", "text": text, **rest})
 
 
 def _member(spec: Proposer) -> dict[str, str]:
