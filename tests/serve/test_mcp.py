@@ -162,10 +162,34 @@ def test_messages_of_many_values_are_refused_before_they_are_validated(served, b
     assert answer.json()["error"]["code"] == -32600 and words in answer.json()["error"]["message"]
 
 
-def test_a_client_that_asks_for_missed_events_gets_a_new_stream(served):
-    headers = {**opened(served), "accept": "text/event-stream", "last-event-id": "5"}
-    with httpx.stream("GET", f"{served.url}/mcp", headers=headers) as answer:
-        assert answer.status_code == 200 and answer.headers["content-type"] == "text/event-stream"
+@pytest.mark.parametrize("further", [{}, {"last-event-id": "5"}])
+def test_no_connection_is_held_for_a_client_that_only_waits(served, further):
+    """One client with a stream in each of a thousand sessions took all of the server's connections."""
+    headers = {**opened(served), "accept": "text/event-stream", **further}
+    answer = httpx.get(f"{served.url}/mcp", headers=headers)
+    assert answer.status_code == 405 and answer.headers["allow"] == "POST, DELETE"
+    assert "POST" in answer.json()["error"]["message"]
+    assert post(served, {"jsonrpc": "2.0", "id": 4, "method": "ping"}, **opened(served)).status_code == 200
+
+
+@pytest.mark.parametrize("again", ["7", '"7"', '7, "params": {"x": NaN}'])
+def test_an_id_is_of_one_request_at_a_time(served, provider, again):
+    """The `mcp` package keeps the earlier request's connection without an answer, as long as its client likes."""
+    headers = opened(served)
+    connection = call(served, headers)
+    assert provider.wait(lambda stats: stats["in_flight"] == 2)["in_flight"] == 2
+
+    def ping(given: str) -> httpx.Response:
+        kinds = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
+        body = f'{{"jsonrpc": "2.0", "method": "ping", "id": {given}}}'
+        return httpx.post(f"{served.url}/mcp", content=body, headers={**headers, **kinds})
+
+    refused = ping(again)
+    assert refused.status_code == 400 and "'7' is under way" in refused.json()["error"]["message"]
+    assert ping("8").status_code == 200 and provider.stats()["in_flight"] == 2
+    connection.close()
+    assert provider.wait(lambda stats: stats["in_flight"] == 0)["in_flight"] == 0
+    assert ping("7").status_code == 200, "the id of a request that is over"
 
 
 def test_the_address_with_a_slash_is_not_redirected(served):

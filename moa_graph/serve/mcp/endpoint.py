@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.types import INVALID_REQUEST
+from pydantic_core import from_json
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import Message, Receive, Scope, Send
@@ -50,23 +51,35 @@ class McpEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._manager is None:
             raise RuntimeError("/mcp: the web app's lifespan has not started. Run it with a server that supports it.")
-        if scope["method"] == "POST":
-            try:
+        request_id = None
+        try:
+            if scope["method"] in ("GET", "HEAD"):
+                # Such a stream would carry what belongs to no request, which is nothing here, and hold its connection.
+                text = "This server sends nothing but answers. Send messages with POST."
+                raise Problem(405, text, headers={"allow": "POST, DELETE"})
+            if scope["method"] == "POST":
                 body = await body_bytes(Request(scope, receive), self._max_bytes, lists=_MAX_LISTS, plain=_MAX_VALUES)
                 if body.lstrip()[:1] == b"[":
                     raise Problem(400, "A batch of messages is not accepted. Send them one by one.")
-            except Problem as problem:
-                await _refusal(problem)(scope, receive, send)
-                return
-            receive = _again(body, receive)
-        # No events are stored: a client that asks for missed ones gets a new stream. The package would answer with 500.
-        headers = [(name, value) for name, value in scope["headers"] if name != b"last-event-id"]
-        await self._sessions.forward(self._manager.handle_request, {**scope, "headers": headers}, receive, send)
+                request_id, receive = _request_id(body), _again(body, receive)
+            await self._sessions.forward(self._manager.handle_request, scope, receive, send, request_id)
+        except Problem as problem:
+            await _refusal(problem)(scope, receive, send)
 
 
 def _refusal(problem: Problem) -> JSONResponse:
     error = {"code": INVALID_REQUEST, "message": str(problem)}
     return JSONResponse({"jsonrpc": "2.0", "id": None, "error": error}, problem.status, headers=problem.headers)
+
+
+def _request_id(body: bytes) -> str | None:
+    """Return the id of a request, in the form in which the package tells requests apart; None for other messages."""
+    try:
+        message = from_json(body)  # the package's own parser: another one would read some messages differently
+    except ValueError:
+        return None
+    found = message.get("id") if isinstance(message, dict) and "method" in message else None
+    return None if found is None else str(found)
 
 
 def _again(body: bytes, receive: Receive) -> Receive:
