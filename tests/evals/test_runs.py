@@ -1,5 +1,6 @@
 """Whole runs with the loopback provider: requests, files, costs."""
 
+import html
 import json
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from moa_graph.costs.file_lock import only_run
 from moa_graph.evals.alpaca_eval import judge as alpaca_judge
 from moa_graph.evals.drafts.run_drafts import read_drafts
+from moa_graph.evals.reports import plots
 from tests.evals import bench
 from tests.evals.bench import final_bytes, mixture, moa, recorded
 from tests.provider import Provider
@@ -67,6 +69,15 @@ def test_alpaca_from_nothing_to_report(tmp_path: Path, provider: Provider, capsy
     assert moa(*args) == 0
     assert provider.stats()["requests"] == paid
     assert final_bytes(out) == before
+
+
+@pytest.mark.parametrize("name", ["cheap $$", "$5 and $6", "$\\frac$", "</text><script>"])
+def test_a_name_stands_in_a_plot_as_it_is(name: str) -> None:
+    """matplotlib reads what stands between dollars as a formula, and a wrong one ended a run that was paid for."""
+    points = [plots.Point(name, 1, 0.5, 0.4, 0.6), plots.Point("other", 2, 0.6)]
+    skills = {name: {"a": 1.0, "b": 2.0, "c": 3.0}}
+    for drawn in (plots.intervals(points, name), plots.scatter(points, name, name), plots.radar(skills, "abc", 0, 5)):
+        assert f">{html.escape(name)}</text>" in drawn and "<script" not in drawn
 
 
 def test_both_orders_and_canary(tmp_path: Path, provider: Provider, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,13 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-_STYLE: Any = {"svg.hashsalt": "moa_graph", "svg.fonttype": "none", "font.size": 9, "axes.spines.top": False}
+_STYLE: Any = {
+    "svg.hashsalt": "moa_graph",
+    "svg.fonttype": "none",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "text.parse_math": False,  # names may hold dollars
+}
 _COLOURS = ("#2a6fdb", "#d1495b", "#2e8b57", "#b8860b", "#6a4c93", "#4d4d4d")
 
 
