@@ -172,6 +172,18 @@ def foreign(path: Path, sql: str, *, version: int = 0, application: int = 0) -> 
     db.close()
 
 
+def changed(path: Path, calls: str, further: str = "") -> None:
+    """Write a ledger with the columns of one, in which a program runs when it is read or written."""
+    fence = "INSERT INTO secrets VALUES ('fence', zeroblob(32))"
+    sql = "; ".join((calls, ledger_file._TABLES[1], fence, further))
+    foreign(path, sql, version=ledger_file.VERSION, application=OURS)
+
+
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT"
+TRIGGER = f"CREATE TRIGGER t BEFORE INSERT ON calls BEGIN DELETE FROM calls WHERE key IN ({ENDLESS} i FROM n); END"
+VIEW = f"CREATE VIEW calls AS {ENDLESS} {', '.join(f'i AS {name}' for name in ledger_file.ORDER.split(', '))} FROM n"
+CHECKED = ledger_file._TABLES[0].replace("model TEXT", "model TEXT CHECK (randomblob(900000000) > '')")
+
 CALLS = "CREATE TABLE calls (key TEXT PRIMARY KEY, run TEXT NOT NULL, value TEXT NOT NULL, created REAL NOT NULL)"
 OURS = ledger_file.APPLICATION
 FILES: dict[str, Callable[[Path], object]] = {
@@ -181,6 +193,9 @@ FILES: dict[str, Callable[[Path], object]] = {
     "another version's ledger": lambda path: foreign(path, CALLS, version=99, application=OURS),
     "an earlier version's ledger": lambda path: foreign(path, CALLS, version=1, application=OURS),
     "a changed ledger": lambda path: foreign(path, CALLS, version=ledger_file.VERSION, application=OURS),
+    "a ledger that is a view": lambda path: changed(path, VIEW),
+    "a ledger with a trigger": lambda path: changed(path, ledger_file._TABLES[0], TRIGGER),
+    "a ledger with a condition": lambda path: changed(path, CHECKED),
     "a text": lambda path: path.write_text("not a database, but long enough to be one" * 9),
     "a short text": lambda path: path.write_text("x"),
     "a folder": lambda path: path.mkdir(),
