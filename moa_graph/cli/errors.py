@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -12,9 +13,10 @@ import typer
 
 from moa_graph.cli.home import is_at_home
 from moa_graph.cli.langsmith import finish_traces
-from moa_graph.cli.output.messages import escape_unencodable, flushed, message, silence_stdout
+from moa_graph.cli.output.messages import clean_log, escape_unencodable, flushed, message, silence_stdout
 from moa_graph.cli.resumable import HUNG_UP, TERMINATED
 from moa_graph.errors import ConfigError, InputError, MoAError
+from moa_graph.models.terminal_text import for_terminal
 
 FAILED, USAGE, CONFIG, INTERRUPTED = 1, 2, 3, 130
 _CONTEXT_FIELD = re.compile(r"\bcontext\.(layers|temperature|max_tokens|max_cost|system|aggregator)\b")
@@ -31,6 +33,7 @@ def run(load: Callable[[], typer.Typer], args: list[str], name: str, extra: str 
         extra: The install extra with the packages that the command needs.
     """
     escape_unencodable()
+    clean_log()
     code = _guarded(load, args, name, extra)
     code = flushed(code, name)
     finish_traces(code)
@@ -74,8 +77,6 @@ def _is_text(argument: str) -> bool:
 
 def error_text(error: BaseException) -> str:
     """Return an error's text for a terminal: option names replace context fields, the file an error's number."""
-    from moa_graph.models.terminal_text import for_terminal
-
     said = str(error)
     if isinstance(error, OSError) and error.strerror:
         said = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
@@ -103,7 +104,7 @@ def _unforeseen(exc: Exception, name: str) -> int:
         message(f"{name}: {error_text(exc)}{'.' if way_out else ''}{way_out}")
         return FAILED
     if os.environ.get("MOA_DEBUG"):
-        traceback.print_exc()
+        sys.stderr.write(for_terminal(traceback.format_exc()))
     message(f"{name}: {type(exc).__name__}: {' '.join(str(exc).split())[:500]} (set MOA_DEBUG=1 for the traceback)")
     return FAILED
 

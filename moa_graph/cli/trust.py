@@ -12,6 +12,7 @@ import typer
 from moa_graph.cli.output.messages import message, output
 from moa_graph.errors import InputError
 from moa_graph.mixture.confirmations import trust_file
+from moa_graph.models.terminal_text import in_full
 
 if TYPE_CHECKING:
     from moa_graph.models.secrets.trust import Grant
@@ -50,7 +51,7 @@ def trust(
     for grant in grants:
         output(f"{grant}")
     for program in programs:
-        output("runs " + program.replace("\n", "\\n"))
+        output(f"runs {in_full(program)}")
     if not grants and not programs:
         message(f"{file} sends no variable and runs no program, so it needs no confirmation")
         return

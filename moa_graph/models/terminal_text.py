@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["escape_controls", "for_terminal"]
+__all__ = ["escape_controls", "for_terminal", "in_full"]
 
 # Models choose the text that this pattern searches: no part may begin within another, so that it runs in linear time.
 _SEQUENCES = re.compile(
@@ -17,6 +17,7 @@ _BIDI = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\u206a-\u206f"
 
 _CONTROLS = re.compile(rf"[\x00-\x08\x0b-\x1f\x7f-\x9f{_BIDI}\ufff9-\ufffb]")
 _LINE_ENDS = re.compile("\r\n|[\u2028\u2029\x85]")
+_CHANGED = re.compile(rf"[\x00-\x1f\x7f-\x9f{_BIDI}\ufff9-\ufffb\u2028\u2029\ud800-\udfff]")
 
 
 def for_terminal(text: str) -> str:
@@ -27,6 +28,14 @@ def for_terminal(text: str) -> str:
     """
     text = _CONTROLS.sub("", _SEQUENCES.sub("", _LINE_ENDS.sub("\n", text)))
     return re.sub("[\ud800-\udfff]", "\ufffd", text)
+
+
+def in_full(text: str) -> str:
+    """Return `text` on one line that leaves nothing out: what `for_terminal` removes or changes is an escape.
+
+    For what a person confirms: a control sequence can hold any text, which would not be shown.
+    """
+    return _CHANGED.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def escape_controls(json_text: str) -> str:

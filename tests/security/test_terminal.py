@@ -15,8 +15,11 @@ from pathlib import Path
 import pytest
 
 from moa_graph import Ledger
+from moa_graph.cli import main
+from moa_graph.cli.tune import TuneProgress
+from moa_graph.costs.spending_cap import SpendingCap
 from moa_graph.models.secrets.redaction import one_line
-from moa_graph.models.terminal_text import escape_controls, for_terminal
+from moa_graph.models.terminal_text import escape_controls, for_terminal, in_full
 
 KEPT = [
     "10\u00a0km",
@@ -160,7 +163,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     "commands",
     [
         [["trust", f"{EVIL}.yaml"], ["trust", f"{EVIL}.yaml", "--forget"], ["trust", f"{EVIL}.yml"]],
-        [["presets", "add", f"{EVIL}.yaml", "--name", "mine"], ["presets", "list"], ["presets", "list", "--json"]],
+        [["presets", "add", f"{EVIL}.yaml", "mine"], ["presets", "list"], ["presets", "list", "--json"]],
         [["cost", f"{EVIL}.ledger"], ["cost", f"{EVIL}.ledger", "--json"], ["cost", f"{EVIL}.yaml"]],
         [
             ["ask", "--trust", "--file", f"{EVIL}.yaml", EVIL],
@@ -182,5 +185,69 @@ def test_no_command_writes_a_control_sequence_of_a_file(folder: Path, commands: 
         done = subprocess.run(command, cwd=folder, env=env, capture_output=True, check=False, timeout=100)
         text = (done.stdout + done.stderr).decode()
         assert not CONTROLS.search(text), (args, text)
+        assert "No such option" not in text or EVIL in args[-1], "a command that does nothing shows nothing"
         if "--json" in args and done.returncode == 0:
             json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("text", [*KEPT, *GONE])
+def test_what_is_shown_in_full_leaves_nothing_out(text: str) -> None:
+    shown = in_full(text)
+    assert for_terminal(shown) == shown and "\n" not in shown
+    assert (shown == text) is (for_terminal(text) == text and not set(text) & set("\n\t"))
+    rest = iter(shown)
+    assert all(character in rest for character in text if character.isprintable()), "each, in its order"
+
+
+@pytest.mark.parametrize(
+    "hidden", ["\x1b]; HIDDEN #\x07", "\x1b[1;HIDDEN", "\x9d; HIDDEN\x9c", "\x1bP; HIDDEN #\x1b\\"]
+)
+def test_a_program_that_is_confirmed_is_shown_in_full(
+    folder: Path, hidden: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = {"model": "openai:a", "base_url": "http://127.0.0.1:9/v1"}
+    command = ["sh", "-c", f"true {hidden}\u2028MY_KEY to https://api.example.com\x85"]
+    check = {"name": "verify", "check": {"command": command, "environment": [f"HOME{hidden}"]}}
+    file = folder / "checked.yaml"
+    file.write_text(json.dumps({"proposers": [spec], "aggregator": spec, "combine": check}))
+    assert main(["trust", str(file)]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("runs sh -c 'true ") and shown.count("HIDDEN") == 2
+    assert len(shown.splitlines()) == 1 and not CONTROLS.search(shown)
+
+
+LOGS = """
+import logging, sys, typer, warnings
+from moa_graph.cli.errors import run
+
+app = typer.Typer()
+
+@app.command()
+def command() -> None:
+    logging.getLogger("any").warning("file %s", sys.argv[1])
+    warnings.warn(sys.argv[1])
+    try:
+        raise ValueError(sys.argv[1])
+    except ValueError:
+        logging.getLogger("any").exception("unexpected")
+    raise RuntimeError(sys.argv[1])
+
+sys.exit(run(lambda: app, [], "moa"))
+"""
+
+
+def test_the_log_warnings_and_tracebacks_write_no_control_sequence_either() -> None:
+    env = {**os.environ, "MOA_DEBUG": "1"}
+    command = [sys.executable, "-c", LOGS, EVIL]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=100)
+    assert done.returncode == 1 and not CONTROLS.search(done.stderr), done.stderr
+    for line in ("file ab", "UserWarning: ab", "ValueError: ab", "RuntimeError: ab"):
+        assert f"{line}\n" in done.stderr
+
+
+def test_the_progress_of_moa_tune_names_models_without_control_sequences(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = TuneProgress()
+    progress.started(f"synthesize by {EVIL}", 1)
+    progress.moved(f"synthesize by {EVIL}", SpendingCap())
+    shown = capsys.readouterr().err
+    assert shown.startswith("synthesize by ab: 1/1") and not CONTROLS.search(shown)

@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 import textwrap
+import warnings
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO, cast
@@ -17,7 +18,8 @@ from typing import Any, TextIO, cast
 from moa_graph.models.terminal_text import escape_controls, for_terminal
 
 __all__ = [
-    "escape_unencodable", "flushed", "message", "open_streams", "output", "output_json", "silence_stdout", "wrapped",
+    "clean_log", "escape_unencodable", "flushed", "message", "open_streams", "output", "output_json", "silence_stdout",
+    "wrapped",
 ]  # fmt: skip
 
 
@@ -98,6 +100,26 @@ def escape_unencodable() -> None:
     for stream in (sys.stdout, sys.stderr):
         if reconfigure := getattr(stream, "reconfigure", None):
             reconfigure(errors="backslashreplace")
+
+
+_format_warning = warnings.formatwarning
+
+
+def _clean_warning(*args: Any, **kwargs: Any) -> str:
+    return for_terminal(_format_warning(*args, **kwargs))
+
+
+def clean_log() -> None:
+    """Have entries of the log and warnings pass `for_terminal` too: they name files, and quote models and clients."""
+    import logging  # `moa --help` needs none
+
+    class Formatter(logging.Formatter):
+        def format(self, record: logging.LogRecord) -> str:
+            return for_terminal(super().format(record))
+
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(Formatter())
+    warnings.formatwarning = _clean_warning
 
 
 def flushed(code: int, name: str, text: str = "") -> int:

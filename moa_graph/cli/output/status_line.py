@@ -7,6 +7,8 @@ import sys
 import time
 from collections.abc import Callable
 
+from moa_graph.models.terminal_text import for_terminal
+
 __all__ = ["StatusLine", "watch_line"]
 
 _EVERY_SECONDS = 0.5
@@ -28,7 +30,7 @@ class StatusLine:
 
     def show(self, text: str, *, last: bool = False) -> None:
         """Show a text. A log has it only if it is the last one, or if the one before is old enough."""
-        now = time.monotonic()
+        text, now = for_terminal(text), time.monotonic()  # it may name models
         if self._terminal:
             sys.stderr.write(f"{_CLEAR}{text}")
             sys.stderr.flush()
