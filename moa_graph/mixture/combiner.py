@@ -94,6 +94,16 @@ class Combiner(Checked):
             ConfigError: naming the field, the reason and the way out.
         """
 
+    def refuse_layers(self, base: Sequence[Sequence[str]]) -> None:
+        """Refuse a run whose rounds the combiner cannot work with: it may have fewer layers than the mixture.
+
+        Args:
+            base: The mixture's own rounds of the run, as node names in slot order.
+
+        Raises:
+            ConfigError: naming the field, the reason and the way out.
+        """
+
     def planned(self, outline: Outline, *, least: bool) -> list[PlannedCall]:
         """Return the calls of a run that nothing cuts short and in which nothing fails.
 

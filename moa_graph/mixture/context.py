@@ -176,9 +176,10 @@ class Settings(NamedTuple):
         return [*calls, PlannedCall(self.aggregator, self.layers, "aggregator", int(bool(calls)))]
 
     def begun(self, info: RunInfo) -> Settings:
-        """Return the settings with the layers and the combiner that `begin` fixed."""
+        """Return the settings with the layers and the combiner that `begin` fixed, or that a person has edited."""
         combine = self.mixture.combiner(info["combine"])
         rounds, base = self.mixture.run_rounds(info["layers"], combine)
+        combine.refuse_layers(rounds[:base])
         return self._replace(combine=combine, rounds=rounds, base=base)
 
 
@@ -186,7 +187,8 @@ def settings(mixture: Mixture, context: object) -> Settings:
     """Return the run's settings. A context that is not ours (a parent graph's, or none) changes nothing.
 
     Raises:
-        ConfigError: the context asks for layers, an aggregator or counts that the mixture does not have.
+        ConfigError: the context asks for layers, an aggregator or counts that the mixture does not have, or for
+            layers that its combiner cannot work with.
     """
     asked = context if isinstance(context, MoAContext) else _UNCHANGED
     layers = asked.layers or mixture.total_layers
@@ -196,6 +198,7 @@ def settings(mixture: Mixture, context: object) -> Settings:
             f"context.layers: this mixture describes {mixture.total_layers} layers; ask for at most that."
         )
     rounds, base = mixture.run_rounds(layers, combine)
+    combine.refuse_layers(rounds[:base])
     sizes = [len(names) for names in rounds[:base]]
 
     def choose(name: str) -> Any:

@@ -224,6 +224,23 @@ async def test_weights_count() -> None:
     assert result["messages"][-1].content == "a"
 
 
+async def test_layers_that_do_not_fit_the_weights_are_refused_before_any_request() -> None:
+    rounds = [three("a", "b", "c"), three("d", "e")[:2]]
+    vote = {"name": "vote", "weights": [2, 1]}
+    graph = create_moa(rounds=rounds, aggregator=fake("w", WRITER), combine=vote)
+    with pytest.raises(ConfigError, match="weights: 2 weights, but with 2 layers the last round has 3 slots"):
+        await run(graph, layers=2)
+    assert not any(each.seen for each in rounds[0])
+    result, _, _ = await run(graph)
+    assert result["messages"][-1].content == "d"
+
+
+async def test_verify_checks_nothing_and_misses_nothing_in_one_layer() -> None:
+    verify = {"name": "verify", "check": lambda messages, text: False}
+    result, _, _ = await run(create_moa(proposers=three(), aggregator=fake("w", WRITER), combine=verify, layers=1))
+    assert result["record"]["degraded_reasons"] == [] and result["messages"][-1].content == WRITER
+
+
 async def test_verify_returns_the_first_draft_that_passes() -> None:
     checked: list[str] = []
 

@@ -93,6 +93,8 @@ class Verify(Combiner[Options]):
             score, best = max(scored, key=lambda each: (each[0], -each[1]["layer"], -each[1]["slot"]))
             chosen = self.verbatim(run, best, how={**how, "slot": best["slot"], "layer": best["layer"], "score": score})
             return replace(chosen, degraded=["verify: no draft passed"])
+        if not run.settings.base:  # one layer has no drafts to check
+            return self.synthesis(run, how=how)
         none_ran = not any(note["data"] for note in checks)
         reason = next((note["error"] for note in checks if note["error"]), None) if none_ran else None
         return self.synthesis(run, how=how, degraded=f"verify: no draft passed{f' ({reason})' if reason else ''}")

@@ -42,6 +42,13 @@ class Vote(Combiner):
         if self.weights is not None and len(self.weights) != many:
             raise ConfigError(f"combine.weights: {len(self.weights)} weights for {many} slots. Give one for each slot.")
 
+    def refuse_layers(self, base: Sequence[Sequence[str]]) -> None:
+        if self.weights and base and len(self.weights) != len(base[-1]):
+            raise ConfigError(
+                f"combine.weights: {len(self.weights)} weights, but with {len(base) + 1} layers the last round has "
+                f"{len(base[-1])} slots. Ask for layers whose last round has one slot for each weight."
+            )
+
     def planned(self, outline: Outline, *, least: bool) -> list[PlannedCall]:
         calls = drafting(outline)
         if least and self.batch and (self.stop or self.sure):
