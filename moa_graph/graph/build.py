@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, Unpack
+from typing import Any, Literal, TypeAlias, Unpack, cast
 
 from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.cache.base import BaseCache
@@ -19,7 +19,7 @@ from moa_graph.errors import ConfigError
 from moa_graph.graph.background import until_left
 from moa_graph.graph.checks.state import check_next
 from moa_graph.graph.delta_state import DeltaInput, DeltaOutput, DeltaState
-from moa_graph.graph.nodes import Node, Nodes
+from moa_graph.graph.nodes import Node, Nodes, NodeStream
 from moa_graph.graph.runs import NOT_BEGUN
 from moa_graph.mixture.context import MoAContext
 from moa_graph.mixture.context_schema import context_schema
@@ -171,12 +171,17 @@ def _wired(
 class _MoAGraph(CompiledStateGraph[MoAState, MoAContext | ContextFields, MoAInput, MoAOutput]):
     """A compiled graph that a notebook shows without the network (LangGraph's own display asks mermaid.ink).
 
-    A sync caller may leave its stream early, as an async one may.
+    A sync caller may leave its stream early, as an async one may. A caller that is cancelled several times leaves no
+    call behind.
     """
 
     def stream(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
         """Stream a run as LangGraph does. The running model calls end when the caller leaves the stream early."""
         return until_left(super().stream(*args, **kwargs))
+
+    def astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        """Stream a run as LangGraph does. The running model calls end with it, however the caller is cancelled."""
+        return NodeStream(cast("AsyncGenerator[Any]", super().astream(*args, **kwargs)))
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
         """Return the graph as text, and as Mermaid in Markdown, which JupyterLab and VS Code draw themselves."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from contextvars import ContextVar
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
@@ -34,7 +34,6 @@ from moa_graph.graph.limits import (
     refuse_few_steps,
     refuse_step,
     refuse_too_long,
-    round_rule,
 )
 from moa_graph.graph.preparation import make_models, require_keys
 from moa_graph.graph.records import not_enough, under_new_id
@@ -54,6 +53,10 @@ _FAULTS = frozenset({"failed", "empty", "refused", "filtered"})
 """Statuses that mark a span as failed. A draft that is late or skipped is the mixture's own decision."""
 
 
+_running: ContextVar[set[asyncio.Task[Any]] | None] = ContextVar("moa_graph_running", default=None)
+"""The tasks of the running nodes of the current stream."""
+
+
 class Node(Runnable[Any, dict[str, Any]]):
     """A graph node made from one coroutine function, without a span of its own beside the graph's.
 
@@ -71,10 +74,21 @@ class Node(Runnable[Any, dict[str, Any]]):
         # Before `begin` there is no run.
         info = input.get("run") if isinstance(input, Mapping) else None
         known = str(info.get("id", "")) if isinstance(info, Mapping) else ""
-        return run_sync(self.ainvoke(input, config, **kwargs), run=known)
+        return run_sync(self._run(input, config), run=known)
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
-        """Run the node. An error of the run is emitted as an event and raised."""
+        """Run the node, which ends with the stream of its run."""
+        running, task = _running.get(), asyncio.current_task()
+        if running is None or task is None:
+            return await self._run(input, config)
+        running.add(task)
+        try:
+            return await self._run(input, config)
+        finally:
+            running.discard(task)
+
+    async def _run(self, input: Any, config: RunnableConfig | None) -> dict[str, Any]:
+        """Do the work. An error of the run is emitted as an event and raised."""
         try:
             try:
                 messages = input["messages"]
@@ -88,6 +102,50 @@ class Node(Runnable[Any, dict[str, Any]]):
             # Some servers pass on only the class of an error; this event carries its text.
             get_runtime().stream_writer({"moa": "failed", "error": type(error).__name__, "message": str(error)})
             raise
+
+
+class NodeStream(AsyncIterator[Any]):
+    """An async stream of a graph whose running nodes end with it, however its caller is cancelled.
+
+    LangGraph cancels them, but not when a second cancellation comes at that moment: anyio repeats a cancellation until
+    the task has ended, and a node of a surrounding graph is cancelled twice when another one fails.
+
+    Args:
+        parts: The stream, before its first part is asked for.
+    """
+
+    def __init__(self, parts: AsyncGenerator[Any]) -> None:
+        self._parts = parts
+        self._running: set[asyncio.Task[Any]] = set()
+
+    def __anext__(self) -> Coroutine[Any, Any, Any]:
+        # The generator begins in this call and not in the coroutine, for the sake of `graph/owned.py`.
+        return self._part(anext(self._parts))
+
+    async def _part(self, coming: Awaitable[Any]) -> Any:
+        # The caller's own code runs between two parts, so the variable is set for the length of one part only.
+        token = _running.set(self._running)
+        try:
+            return await coming
+        except asyncio.CancelledError:
+            await self._end()
+            raise
+        finally:
+            _running.reset(token)
+
+    async def aclose(self) -> None:
+        """Close the stream."""
+        try:
+            await self._parts.aclose()
+        finally:
+            await self._end()
+
+    async def _end(self) -> None:
+        left = self._running - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left)
 
 
 class Nodes:
@@ -160,7 +218,7 @@ class Nodes:
                     call.outcome.unsent(reason)
                     notes = list[Note]()
                 else:
-                    notes = await _race(call, own)
+                    notes = await own.race(call)
             draft = call.draft()
             _mark_span(draft)
             run.emit({"moa": "draft", **place, "draft": draft})
@@ -235,37 +293,6 @@ class Nodes:
         ]
         layers = run.settings.layers
         run.emit({"moa": "round_started", "layer": step.layer, "layers": layers, "proposers": proposers})
-
-
-async def _race(call: SlotCall, own: Combiner[Any]) -> list[Note]:
-    """Make the call, unless its round ends first: by quorum, by the combiner, or because later layers need the time.
-
-    Returns:
-        What the combiner read in the draft.
-    """
-    run, wanted = call.run, call.run.settings
-    if wanted.quorum is None and wanted.run_deadline is None and not own.reads:
-        await call.send()
-        return []
-    notes: list[Note] = []
-
-    async def work() -> None:
-        await call.send()
-        if own.reads and call.outcome.counts and (note := await own.read(run, call.draft())):
-            notes.append(note)
-
-    info = get_runtime().execution_info
-    step = info.checkpoint_id if info else uuid.uuid4().hex
-    latch = run.live.latch(step, round_rule(run, batches=own.batches_left(run), optional=own.may_fail(run)))
-    if not await latch.race(work):
-        call.outcome.late(latch.why)
-        return []
-    latch.notes.extend(notes)
-    if notes and (why := own.closes(run, latch.notes)):
-        latch.close(why)
-    if call.outcome.counts and latch.count():
-        run.emit({"moa": "quorum", "layer": call.layer, "counted": latch.counted})
-    return notes
 
 
 def _emitted(run: Run, notes: list[Note]) -> dict[str, Any]:

@@ -1,14 +1,18 @@
-"""A sync caller that leaves a stream early: the running model calls end, as they do for an async caller."""
+"""A caller that leaves a stream early, or is cancelled more than once: the running model calls end."""
 
+import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from typing import Any
 
+import anyio
 import pytest
 from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, MessagesState, StateGraph
 
 from moa_graph import ChatMoA, create_moa
 from tests.fakes import Fake, Log, fake
@@ -93,3 +97,72 @@ def test_other_runs_of_the_graph_go_on() -> None:
     assert graph.invoke(QUESTION)["messages"][-1].text == "I am z."
     other.join()
     assert answers == ["I am z."]
+
+
+async def sent_by(*models: Fake) -> None:
+    """Return when each model has a request."""
+    while not all(each.sent for each in models):
+        await asyncio.sleep(0.001)
+
+
+async def in_scope(work: Callable[[], Any], models: list[Fake]) -> None:
+    """Cancel work as anyio does, and so FastAPI and MCP servers: in every turn of the loop until it has ended."""
+    async with anyio.create_task_group() as group:
+        group.start_soon(work)
+        await sent_by(*models)
+        group.cancel_scope.cancel()
+
+
+async def twice(work: Callable[[], Any], models: list[Fake]) -> None:
+    task = asyncio.ensure_future(work())
+    await sent_by(*models)
+    task.cancel()
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def beside_a_failure(work: Callable[[], Any], models: list[Fake]) -> None:
+    """Run work in a node of a graph in which another node fails meanwhile."""
+
+    async def fails(_: Any) -> dict[str, Any]:
+        await sent_by(*models)
+        raise LookupError
+
+    async def works(_: Any) -> dict[str, Any]:
+        await work()
+        return {}
+
+    parent = StateGraph(MessagesState)
+    nodes: dict[str, Any] = {"fails": fails, "works": works}
+    for name, node in nodes.items():
+        parent.add_node(name, node)
+        parent.add_edge(START, name)
+    with pytest.raises(LookupError):
+        await parent.compile().ainvoke(QUESTION)
+
+
+@pytest.mark.parametrize("way", ["ainvoke", "astream", "chat", "between"])
+@pytest.mark.parametrize("cancel", [in_scope, twice, beside_a_failure])
+async def test_a_caller_that_is_cancelled_repeatedly_leaves_no_call(cancel: Any, way: str) -> None:
+    models = [fake("a", delay=LONG), fake("b", delay=LONG)]
+    graph = create_moa(proposers=models, aggregator=fake("z"))
+
+    async def work() -> None:
+        if way == "ainvoke":
+            await graph.ainvoke(QUESTION)
+        elif way == "chat":
+            await ChatMoA(proposers=models, aggregator=fake("z")).ainvoke("q")
+        else:
+            stream: Any = graph.astream(QUESTION, stream_mode="custom")
+            async with aclosing(stream):
+                async for part in stream:
+                    if way == "between" and part["moa"] == "draft_started" and part["slot"] == 1:
+                        await asyncio.sleep(LONG)
+
+    begun = time.monotonic()
+    await cancel(work, models)
+    assert time.monotonic() - begun < LONG / 4
+    await asyncio.sleep(0.05)  # connections close in the next turns of the loop
+    assert [[sent.cancelled for sent in each.sent] for each in models] == [[True], [True]]

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import random
+import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from langchain_core.runnables import RunnableConfig
+from langgraph.runtime import get_runtime
 
+from moa_graph.graph.limits import round_rule
 from moa_graph.graph.runs import ANSWER, Run, Step
-from moa_graph.graph.slot import Shown
+from moa_graph.graph.slot import Shown, SlotCall
 from moa_graph.mixture.combiner import Combiner as Options
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.state import Draft, MoAState, Note, counted
@@ -130,6 +133,36 @@ class Combiner(Generic[O]):
             notes: What was read in the drafts of this step so far.
         """
         return None
+
+    async def race(self, call: SlotCall) -> list[Note]:
+        """Make a call, unless its round ends first: by quorum, by the combiner, or as later layers need the time.
+
+        Returns:
+            What the combiner read in the draft.
+        """
+        run, wanted = call.run, call.run.settings
+        if wanted.quorum is None and wanted.run_deadline is None and not self.reads:
+            await call.send()
+            return []
+        notes: list[Note] = []
+
+        async def work() -> None:
+            await call.send()
+            if self.reads and call.outcome.counts and (note := await self.read(run, call.draft())):
+                notes.append(note)
+
+        info = get_runtime().execution_info
+        step = info.checkpoint_id if info else uuid.uuid4().hex
+        latch = run.live.latch(step, round_rule(run, batches=self.batches_left(run), optional=self.may_fail(run)))
+        if not await latch.race(work):
+            call.outcome.late(latch.why)
+            return []
+        latch.notes.extend(notes)
+        if notes and (why := self.closes(run, latch.notes)):
+            latch.close(why)
+        if call.outcome.counts and latch.count():
+            run.emit({"moa": "quorum", "layer": call.layer, "counted": latch.counted})
+        return notes
 
     def decide(self, run: Run) -> Decision:
         """Return what the answer is made from."""
