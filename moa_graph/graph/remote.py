@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -173,7 +174,10 @@ class RemoteMoA:
                     part = await self._next(following, begun, seen)
                 finally:
                     following.cancel()  # no effect on a future that is done
-                    await asyncio.wait({following})
+                    while not following.done():
+                        # The stream cannot be closed before. A second cancellation may come meanwhile.
+                        with suppress(asyncio.CancelledError):
+                            await asyncio.wait({following})
                 if part is _NOTHING:
                     return
                 yield part

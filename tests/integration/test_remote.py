@@ -179,6 +179,28 @@ async def test_leaving_the_stream_early_closes_it_at_the_server() -> None:
             await until(happened, ["left"])
 
 
+@pytest.mark.parametrize("turns", [1, 2, 3])
+async def test_a_caller_that_is_cancelled_twice_closes_the_stream_and_gets_no_other_error(turns: int) -> None:
+    """As a node of a graph is, in which another node fails."""
+    with mute_server("running") as (url, happened):
+        async with RemoteMoA(url) as remote:
+            begun = asyncio.Event()
+
+            async def ask() -> None:
+                async for _ in remote.astream(ASK, stream_mode="custom"):
+                    begun.set()
+
+            asking = asyncio.create_task(ask())
+            await begun.wait()
+            asking.cancel()
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            asking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asking
+            await until(happened, ["left"])
+
+
 async def until(happened: list[str], wanted: list[str]) -> None:
     """Wait until all that is wanted has happened at the server. The test's time limit bounds it."""
     while any(happened.count(each) < wanted.count(each) for each in wanted):
