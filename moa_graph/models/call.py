@@ -149,8 +149,10 @@ class Outcome:
         self.settle()
 
     def restored(self, reply: Reply, kept: Mapping[str, Any]) -> None:
-        """Write a recorded reply with the usage, cost, seconds and attempts of the time when it was paid for."""
+        """Write a recorded reply with the status, usage, cost, seconds and attempts that it had when it came."""
         self.answered(reply)
+        # The message may lack what its status was read from, such as a refusal's words.
+        self.status, self.error, self.fault = kept["status"], kept["error"], None
         self.usage = as_usage(kept["usage"]) if kept["usage"] else None
         self.cost, self.seconds, self.attempts = kept["cost"], kept["seconds"], kept["attempts"]
 

@@ -43,6 +43,17 @@ async def test_a_message_that_is_not_json_is_recorded_as_json(provider: Provider
     assert len(mine.seen) == 1 and provider.stats()["requests"] == 2
 
 
+async def test_a_recorded_reply_has_the_status_that_it_came_with(provider: Provider, tmp_path: Path) -> None:
+    specs = [spec(provider, name) for name in ("refuse", "filter", "length-tok=4", "tok=4-a")]
+    runs = []
+    for _ in range(2):
+        with Ledger(tmp_path / "l.db", run="r") as kept:
+            graph = create_moa(proposers=specs, aggregator=spec(provider, "tok=4-agg"), ledger=kept)
+            runs.append((await graph.ainvoke(QUESTION))["drafts"])
+    assert provider.stats()["requests"] == 5
+    assert runs[0][0]["status"] == "refused" and runs[0] == runs[1]
+
+
 async def test_a_ledger_that_cannot_be_written_loses_no_paid_draft(
     provider: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
