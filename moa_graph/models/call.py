@@ -297,6 +297,7 @@ async def _attempt(outcome: Outcome, call: Call) -> Fault | None:
         raise
     except asyncio.CancelledError as exc:
         if not own_cancellation():
+            outcome.free = False
             raise
         fault = judged(exc)
     except Exception as exc:  # providers' packages raise exceptions of any class
