@@ -14,6 +14,7 @@ from moa_graph.evals.alpaca_eval import figures as alpaca_figures
 from moa_graph.evals.alpaca_eval import judge as alpaca_judge
 from moa_graph.evals.alpaca_eval import run as alpaca_run
 from moa_graph.evals.data import assets
+from moa_graph.evals.data.fields import identifier
 from moa_graph.evals.data.files import Row, file_digest, read_bytes, read_rows, slug
 from moa_graph.evals.engine import RunOptions, choose
 from moa_graph.evals.flask import run as flask_run
@@ -163,6 +164,7 @@ def mt_bench(setup: Setup, *, other: Path | None = None) -> Benchmark[mt_bench_r
     if rival:
         rival.require([(question.name,) for question in chosen])
     opponent = other.name.split(".json")[0] if other else ""
+    asked = {identifier(question.id, mt_bench_run.QUESTIONS, "question_id") for question in chosen}
     tokens = setup.max_tokens or 1024
     work = mt_bench_run.MTBench(setup.system, judges, prompts, rival, opponent, tokens, setup.majority)
     return Benchmark(
@@ -171,7 +173,7 @@ def mt_bench(setup: Setup, *, other: Path | None = None) -> Benchmark[mt_bench_r
         identify=lambda question: question.name,
         work=work.work,
         files=_mt_bench_files(setup.system, judges),
-        figures=mt_bench_run_figures,
+        figures=lambda rows: mt_bench_run_figures(rows, asked),
         system=setup.system,
         judges=judges,
         settings=setup.jury,

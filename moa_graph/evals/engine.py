@@ -19,6 +19,7 @@ from moa_graph.evals.data.files import Row
 from moa_graph.evals.systems import paid_calls as paid
 from moa_graph.evals.systems.mixture import SystemAnswer, SystemRequest
 from moa_graph.evals.systems.paid_calls import PaidReply
+from moa_graph.graph.recording import UNRECORDED
 from moa_graph.models.batching import active
 from moa_graph.state import Usage, total_usage
 
@@ -81,7 +82,7 @@ class ItemOutcome:
         skipped: Whether the item did not fit under the cost cap.
         answers: The number of answers.
         degraded: The reasons of each degraded answer.
-        unreadable: Verdicts that could not be read; the next run requests them again.
+        unreadable: Verdicts that could not be read, or were refused; the next run requests them again.
         drafts: The drafts of each answer.
         whole: False when a part of its cost was paid earlier, so that it says nothing about the next item's cost.
     """
@@ -115,6 +116,8 @@ class ItemOutcome:
         failed = not reply.counts and reply.status != "empty"
         if failed:
             self.failures.append(f"judge {judge}: {reply.error}")
+            # A refusal is recorded. Without this, no later run would ask again.
+            self.unreadable += reply.status not in UNRECORDED
         return not failed
 
     def include(self, part: ItemOutcome) -> None:
@@ -185,15 +188,31 @@ async def at_once(done: ItemOutcome, parts: Sequence[Callable[[ItemOutcome], Awa
     Args:
         done: Receives the parts' outcomes in order.
         parts: Each fills in the outcome that it is given.
+
+    Raises:
+        BudgetError: A part does not fit under the cap. The others were done from recorded calls.
     """
     if active.get() is None:
-        return [await part(done) for part in parts]
+        return await _in_turn(done, parts)
     outcomes = [ItemOutcome(done.item) for _ in parts]
     try:
         return await all_of(part(outcome) for part, outcome in zip(parts, outcomes, strict=True))
     finally:
         for outcome in outcomes:
             done.include(outcome)
+
+
+async def _in_turn(done: ItemOutcome, parts: Sequence[Callable[[ItemOutcome], Awaitable[Part]]]) -> list[Part]:
+    results: list[Part] = []
+    refused: BudgetError | None = None
+    for part in parts:
+        try:
+            results.append(await part(done))
+        except BudgetError as error:
+            refused = refused or error
+    if refused:
+        raise refused
+    return results
 
 
 async def all_of(work: Iterable[Awaitable[Part]]) -> list[Part]:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from langchain_core.language_models import BaseChatModel
 
+from moa_graph.errors import BudgetError
 from moa_graph.evals.alpaca_eval.judge import REFUSED_PARAMETERS
 from moa_graph.evals.systems.mixture import Turns, messages
 from moa_graph.evals.systems.paid_calls import PaidReply, Payer, allow_again, replaced
@@ -110,12 +111,17 @@ class Judge:
             kept = await self.payer.recorded(spec, sent, item=item, role=role, slot=slot, repeat=number)
             if kept is None:
                 continue
-            repeat = number if readable(kept) else min(number + 1, self.form.passes)
+            read = kept.counts and readable(kept)
+            repeat = number if read else min(number + 1, self.form.passes)
             lost = kept if repeat > number else None
-            if readable(kept):
+            if read:
                 break
         if lost is not None:
-            await allow_again(lost.cost or 0.0)
+            try:
+                await allow_again(lost.cost or 0.0)
+            except BudgetError:
+                # It is paid for, so it is kept, and the verdicts beside it count.
+                return lost
             await replaced(self.payer.ledger, lost.cost or 0.0, item=item)
         return await self.payer.ask(spec, sent, item=item, role=role, slot=slot, repeat=repeat)
 

@@ -30,9 +30,9 @@ def claim(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
     if path.exists():
         # Version 0.1.0 knew no juries.
         before = {"jury": [], **_read(path)}
-        # A run without a judge may be judged later; everything else must be unchanged.
+        # A run without a judge may be judged later, also against a reference; everything else must be unchanged.
         if before.get("judge") is None:
-            before |= {name: now[name] for name in ("judge", "jury", "data", "settings")}
+            before |= {name: now[name] for name in ("judge", "jury", "data", "settings", "reference")}
         if differing := [name for name in _IDENTITY if now[name] != before.get(name)]:
             raise ConfigError(
                 f"{folder} belongs to another run (different {', '.join(differing)}). Choose another --out"

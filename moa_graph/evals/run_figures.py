@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from typing import Any
 
 from moa_graph.errors import InputError
 from moa_graph.evals.alpaca_eval import figures as alpaca_figures
@@ -45,18 +46,22 @@ def _canary(rows: Sequence[Row]) -> Figures:
     return {"n": readable, "win_rate": found.get("win_rate")}
 
 
-def mt_bench_run_figures(rows: Mapping[str, list[Row]]) -> Figures:
-    """Return the figures of an MT-Bench run."""
+def mt_bench_run_figures(rows: Mapping[str, list[Row]], chosen: Collection[Any]) -> Figures:
+    """Return the figures of an MT-Bench run of the `chosen` questions."""
     figures: Figures = {"answered": len(rows[mt_bench_run.ANSWERS])}
     if judgments := rows[mt_bench_run.JUDGMENTS]:
-        figures |= _readable(lambda: next(iter(mt_bench_figures.single_figures(judgments).values())), len(judgments))
+        figures |= _readable(lambda: _first(mt_bench_figures.single_figures(judgments, chosen=chosen)), len(judgments))
         figures.pop("judge", None)
     if pairs := rows[mt_bench_run.PAIRS]:
-        found = _readable(lambda: next(iter(mt_bench_figures.pair_figures(pairs).values())), len(pairs))
+        found = _readable(lambda: _first(mt_bench_figures.pair_figures(pairs, chosen=chosen)), len(pairs))
         figures["notes"] = [*figures.get("notes", []), *found.pop("notes", [])]
         figures["pairwise"] = found
     rated = _members(judgments, ("question_id", "turn"), lambda one: (one["judge"][0], _rated(one["score"])))
     return figures | _jury(rated, lambda value: value >= PASSES, scale=(1, 10))
+
+
+def _first(systems: Mapping[str, Figures]) -> Figures:
+    return next(iter(systems.values()))
 
 
 def _rated(score: float) -> float | None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from moa_graph.evals.data.files import Row
+from moa_graph.evals.mt_bench.figures import single_figures
 from moa_graph.evals.systems.recorded import RecordedOutputs
 from tests.evals import bench
 from tests.evals.bench import lines, moa, references, scores
@@ -157,6 +158,22 @@ def test_a_rating_outside_the_scale_is_unreadable(
 def test_half_a_file_says_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, told = printed(capsys, "mt-bench", "--judgments", write(tmp_path / "a.jsonl", [rating("81", 1, 8)]))
     assert "3 of 4 judgments are missing: 1 of 2 questions have a first turn, 0 a second" in told
+
+
+def test_missing_judgments_of_a_run_are_those_of_the_questions_that_it_chose() -> None:
+    notes = single_figures([rating(81, 1, 8)], chosen={81})["m"]["notes"]
+    assert notes == ["1 of 2 judgments are missing: 1 of 1 questions have a first turn, 0 a second"]
+
+
+@pytest.mark.parametrize(("judge", "told"), [("gpt-4", True), ("expert_1", False)])
+def test_half_a_file_of_pairs_says_what_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], judge: str, told: bool
+) -> None:
+    """People vote on a part of the questions, which is no part of a file."""
+    path = write(tmp_path / "a.jsonl", [{**pairs(1)[0], "judge": [judge, "pair-v2"]}])
+    said = printed(capsys, "mt-bench", "--judgments", path)[1]
+    missing = "3 of 4 pairwise judgments are missing: 1 of 2 questions have a first turn, 0 a second"
+    assert (missing in said) is told
 
 
 def test_a_question_id_in_quotes_keeps_its_category(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

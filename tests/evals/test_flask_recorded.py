@@ -41,8 +41,17 @@ def test_reviews_that_hold_scores_only_and_one_that_holds_nothing(
     (tmp_path / "reviews.jsonl").write_text(lines(rows))
     assert moa("flask", "--reviews", tmp_path / "reviews.jsonl") == 0
     printed = capsys.readouterr()
+    assert "missing" not in printed.err
     assert "Conciseness" in printed.out
     assert "1 reviews, 1 unreadable, 0 skills left out" in printed.err
+
+
+def test_a_part_of_the_reviews_says_what_is_missing(
+    small: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "reviews.jsonl").write_text(lines([{"idx": 5, "review": "{'Logical Correctness': 4}"}]))
+    assert moa("flask", "--reviews", tmp_path / "reviews.jsonl", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["notes"] == ["1 of 2 reviews are missing"]
 
 
 def test_reviews_of_the_hard_subset(small: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
 """Whole runs with the loopback provider: requests, files, costs."""
 
+import asyncio
 import html
 import json
 from pathlib import Path
@@ -8,8 +9,10 @@ from typing import Any
 import pytest
 
 from moa_graph.costs.file_lock import only_run
+from moa_graph.errors import BudgetError
 from moa_graph.evals.alpaca_eval import judge as alpaca_judge
 from moa_graph.evals.drafts.run_drafts import read_drafts
+from moa_graph.evals.engine import ItemOutcome, at_once
 from moa_graph.evals.reports import plots
 from tests.evals import bench
 from tests.evals.bench import final_bytes, mixture, moa, recorded
@@ -122,6 +125,57 @@ def test_what_a_provider_refuses_is_counted_and_asked_again(tmp_path: Path, prov
     assert provider.stats()["models"]["solo"]["requests"] == 6
 
 
+def test_a_judge_that_refused_is_asked_again_by_every_further_run(tmp_path: Path, provider: Provider) -> None:
+    """A refusal is paid for and kept, and the message says that running again calls the judge."""
+    out = tmp_path / "run"
+    judge = ("--judge", "openai:judge=0.7-filterx2", "--judge-url", provider.url)
+    args = ("alpaca", "-m", "openai:solo", "--base-url", provider.url, *judge, "--out", out)
+    assert [moa(*args) for _ in range(3)] == [1, 1, 0]
+    assert bench.scores(out)["n"] == 6
+    asked = {name: stats["requests"] for name, stats in provider.stats()["models"].items()}
+    assert asked == {"solo": 6, "judge=0.7-filterx2": 18}
+    assert recorded(out, "role = 'judge'") == 18
+    assert moa(*args) == 0
+    assert provider.stats()["models"]["judge=0.7-filterx2"]["requests"] == 18
+
+
+def test_a_cap_keeps_the_verdicts_beside_one_that_it_does_not_ask_for_again(tmp_path: Path, provider: Provider) -> None:
+    """The judge's text has a rating in the second turn only. The figures of a further run under a cap are the same."""
+    made = [{"question_id": q, "choices": [{"index": 0, "turns": ["plain", "[[7]]"]}]} for q in (81, 111)]
+    (tmp_path / "answers.jsonl").write_text(bench.lines(made))
+    judge = ("--judge", "openai:echo", "--judge-url", provider.url, "--price", "openai:echo=100,100")
+    args = ("mt-bench", "--drafts", tmp_path / "answers.jsonl", *judge, "--out", tmp_path / "run")
+    assert moa(*args) == 0
+    before = bench.scores(tmp_path / "run")
+    assert (before["n"], before["parse_failures"]) == (2, 2)
+    assert moa(*args, "--max-cost", 0.000001) == 0
+    assert bench.scores(tmp_path / "run") == before
+    assert len(provider.requests()) == 4
+    assert moa(*args, "--max-cost", 1) == 0
+    assert len(provider.requests()) == 6
+
+
+def test_recorded_parts_of_an_item_are_used_behind_one_that_does_not_fit_under_the_cap() -> None:
+    async def refused(done: ItemOutcome) -> None:
+        raise BudgetError("too much")
+
+    async def recorded_part(done: ItemOutcome) -> None:
+        done.rows["verdicts"] = [{}]
+
+    done = ItemOutcome("1")
+    with pytest.raises(BudgetError, match="too much"):
+        asyncio.run(at_once(done, [refused, recorded_part]))
+    assert done.rows == {"verdicts": [{}]}
+
+
+def test_a_run_of_some_questions_lacks_no_others(tmp_path: Path, provider: Provider) -> None:
+    """A run that chose one of two questions is complete."""
+    judge = ("--judge", "openai:say=Rating%3A%20[[7]]", "--judge-url", provider.url)
+    args = ("mt-bench", "-m", "openai:solo", "--base-url", provider.url, *judge, "--ids", "111")
+    assert moa(*args, "--out", tmp_path / "run") == 0
+    assert (bench.scores(tmp_path / "run")["n"], bench.scores(tmp_path / "run")["warnings"]) == (2, [])
+
+
 def test_mt_bench_two_turns(tmp_path: Path, provider: Provider) -> None:
     """Only the answer enters the history, every model gets the temperature of the category, math has its reference."""
     out = tmp_path / "run"
@@ -163,6 +217,21 @@ def test_mt_bench_pairwise_in_both_orders(tmp_path: Path, provider: Provider) ->
     assert {**scores["pairwise"], **wanted, "consistency": 0} == scores["pairwise"]
     assert scores["pairwise"]["cautions"] == {"adjusted_win_rate_interval": "2 prompts; below 50 the interval is rough"}
     assert scores["parse_failures"] == 4  # [[A]] is not a rating
+    assert not [text for text in scores["warnings"] if "missing" in text]
+
+
+def test_answers_that_exist_are_judged_against_another_system_later(tmp_path: Path, provider: Provider) -> None:
+    """They are not paid for again; with a judge's verdicts in it, the folder belongs to its reference."""
+    made = [{"question_id": q, "choices": [{"index": 0, "turns": ["w", "w2"]}]} for q in (81, 111)]
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.jsonl").write_text(bench.lines(made))
+    run = ("mt-bench", "-m", "openai:solo", "--base-url", provider.url, "--out", tmp_path / "run")
+    judged = (*run, "--judge", "openai:say=[[A]]", "--judge-url", provider.url)
+    assert moa(*run, "--judge", "none") == 0
+    assert moa(*judged, "--pairwise", tmp_path / "one.jsonl") == 0
+    assert provider.stats()["models"]["solo"]["requests"] == 4
+    assert bench.scores(tmp_path / "run")["pairwise"]["ties"] == 4
+    assert moa(*judged, "--pairwise", tmp_path / "two.jsonl") == 3
 
 
 def test_flask_sends_its_temperature_and_joins_by_idx(tmp_path: Path, provider: Provider) -> None:

@@ -97,6 +97,9 @@ def flask_figures(found: Sequence[flask.Review], items: Sequence[flask.FlaskItem
     # The mean pools all scores. Scores of one question form a cluster.
     pooled = [(s, r.idx) for r in kept for s in (r.scores or {}).values() if s is not None]
     width = mean_interval([score for score, _ in pooled], clusters=[idx for _, idx in pooled], scale=(1, 5))
+    notes = [f"{len(items) - len(kept)} of {len(items)} reviews are missing"] if len(kept) < len(items) else []
+    if unreadable:
+        notes.append(f"unreadable reviews: {report.parse_failures}; {unreadable}")
     figures: dict[str, Any] = asdict(report)
     return {
         **figures,
@@ -104,5 +107,5 @@ def flask_figures(found: Sequence[flask.Review], items: Sequence[flask.FlaskItem
         "interval": as_pair(width),
         "intervals": {skill: as_pair(found) for skill, found in widths.items()},
         "cautions": cautions({"interval": width, **widths}),
-        "notes": [f"unreadable reviews: {report.parse_failures}; {unreadable}"] if unreadable else [],
+        "notes": notes,
     }
