@@ -43,10 +43,15 @@ def of_run(
         for turns in _conversations(item):
             calls += _generation(bench.system, turns, max_tokens)
             input_tokens = _JUDGE_FRAME + sum(tokens(text) for _, text in turns) + _judged(item, max_tokens)
-            for judge in bench.judges:
+            for judge in bench.judges if _rated(item, bench) else ():
                 verdict = ExpectedCall(judge.spec, input_tokens, judge.spec.max_tokens or ANSWER_TOKENS)
                 calls += [verdict] * bench.verdicts
     return sum_of(calls * bench.repeats, _prices(bench.system, prices), in_batch=lambda spec: host(spec) in batch_hosts)
+
+
+def _rated(item: Any, bench: Benchmark[Any]) -> bool:
+    """Return whether the judges rate the item: an own prompt only by criteria."""
+    return not isinstance(item, OwnPrompt) or bool(item.criteria or bench.settings["criteria"])
 
 
 def _prices(system: System, prices: Mapping[str, Override] | None) -> dict[str, Override]:

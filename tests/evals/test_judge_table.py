@@ -151,6 +151,18 @@ def test_judge_files_of_the_prefixed_form(tmp_path: Path, capsys: pytest.Capture
     assert meta.rate_humans(humans).columns["price_per_1000"] == pytest.approx(300)
 
 
+@pytest.mark.parametrize("strange", [float("nan"), float("inf"), True, "0.5", None])
+def test_prices_that_are_no_numbers_do_not_count(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], strange: Any
+) -> None:
+    votes, run = alpaca_farm()
+    prices = [strange, *[0.25] * (len(run) - 1)]
+    rows = [{**row, "preference_price_per_example": price} for row, price in zip(run, prices, strict=True)]
+    paths = write(tmp_path / "humans.json", votes), write(tmp_path / "run.json", rows)
+    found, _ = printed(capsys, "judge", "--humans", paths[0], "--judge", f"mine={paths[1]}")
+    assert found["mine"]["price_per_1000"] == 250
+
+
 def rewardbench(n: int) -> list[Row]:
     """Pairs of RewardBench; every second row has messages, as other preference sets have."""
     rows: list[Row] = []

@@ -124,6 +124,58 @@ def test_several_judge_models_and_their_juries(
     assert scores["agreement"]["openai:good and openai:second"]["kappa"] == 1
 
 
+def test_recorded_judges_are_rated_on_the_pairs_that_the_models_were_asked_about(
+    tmp_path: Path, judge: ScriptedJudge, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One table has one sample, also for the humans; the jury is that of all judges in it."""
+    humans = human_votes(tmp_path)
+    rows: list[Row] = [{"idx": n, "x_result": 1 + n % 2} for n in range(20)]
+    other = write(tmp_path / "other.json", rows)
+    args = asked(judge, humans, tmp_path / "run", "--limit", 8)
+    alone, _ = printed(capsys, *args)
+    found, _ = printed(capsys, *args, "--judge", f"first={other}")
+    assert {name: row["n"] for name, row in found.items()} == dict.fromkeys(found, 8)
+    assert list(found) == ["humans", "openai:good", "jury (mean)", "jury (majority)", "first"]
+    assert (found["humans"], found["openai:good"]) == (alone["humans"], alone["openai:good"])
+    assert found["jury (majority)"]["human_agreement"] == pytest.approx(found["first"]["human_agreement"])
+    assert len(judge.prompts) == 16
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "told"),
+    [
+        ("openai:good", 0, "--model openai:good and a recorded judge have the same name"),
+        ("first", 20, "judge 'first': no verdict of this judge is about these pairs"),
+    ],
+)
+def test_a_recorded_judge_that_cannot_stand_in_the_table_is_refused_before_anything_is_sent(
+    tmp_path: Path, judge: ScriptedJudge, capsys: pytest.CaptureFixture[str], name: str, first: int, told: str
+) -> None:
+    other = write(tmp_path / "other.json", [{"idx": first + n, "x_result": 1} for n in range(20)])
+    args = asked(judge, human_votes(tmp_path), tmp_path / "run", "--judge", f"{name}={other}")
+    assert told in printed(capsys, *args, code=2)[1]
+    assert not judge.prompts
+
+
+def test_a_refusal_is_no_verdict_whatever_its_text(
+    tmp_path: Path, judge: ScriptedJudge, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The filter stops the first reply to each prompt behind its first token, which looks like a verdict."""
+    said = judge.reply
+
+    def stopped(request: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        again = request["messages"][-1]["content"] in judge.prompts
+        status, answer = said(request)
+        answer["choices"][0]["finish_reason"] = "stop" if again else "content_filter"
+        return status, answer
+
+    monkeypatch.setattr(judge, "reply", stopped)
+    args = asked(judge, human_votes(tmp_path), tmp_path / "run", "--one-order")
+    assert moa(*args) == 1
+    assert printed(capsys, *args)[0]["openai:good"]["n"] == 20
+    assert len(judge.prompts) == 40
+
+
 def test_what_a_judge_would_cost(tmp_path: Path, judge: ScriptedJudge, capsys: pytest.CaptureFixture[str]) -> None:
     """The dry run asks nothing; the cap ends a run; other pairs in the same folder are another run."""
     humans = human_votes(tmp_path)

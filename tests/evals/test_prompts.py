@@ -286,6 +286,24 @@ def test_a_jury_rates_by_the_users_criteria(
     assert moa("run", path, *solo(provider, "x"), "--criteria", "Rhymes.", "--out", tmp_path / "no") == 2
 
 
+@pytest.mark.parametrize(("criteria", "verdicts"), [((), 1), (("--criteria", "Short."), 3)])
+def test_the_dry_run_counts_the_verdicts_that_are_asked_for(
+    tmp_path: Path,
+    provider: Provider,
+    capsys: pytest.CaptureFixture[str],
+    criteria: tuple[str, ...],
+    verdicts: int,
+) -> None:
+    """A judge is not asked about a prompt that has right answers and no criteria."""
+    rows: list[Row] = [{"prompt": f"{n}?", "gold": "5"} for n in range(2)]
+    path = prompts(tmp_path, [*rows, {"prompt": "Rain?", "criteria": "Wet."}])
+    judge = ("--judge", "openai:say=[[7]]", "--judge-url", provider.url)
+    args = ("run", path, "-m", "openai:solo", "--base-url", provider.url, *judge, *criteria, "--repeats", 2)
+    expected, _ = printed(capsys, *args, "--dry-run")
+    printed(capsys, *args, "--out", tmp_path / "run")
+    assert expected["calls"] == len(provider.requests()) == 2 * (3 + verdicts)
+
+
 def test_the_drafts_of_all_repetitions_count(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Three answers to each of two prompts are six answers, and two prompts for intervals; files have the first one."""
     said = {("q0", 0): "554", ("q0", 1): "545", ("q0", 2): "444", ("q1", 0): "545", ("q1", 1): "455", ("q1", 2): "555"}

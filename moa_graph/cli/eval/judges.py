@@ -21,7 +21,7 @@ from moa_graph.evals.engine import RunOptions
 from moa_graph.evals.judge_table import figures as judge_figures
 from moa_graph.evals.judge_table import table as judge_columns
 from moa_graph.evals.judge_table import votes
-from moa_graph.evals.judge_table.run import judge_benchmark
+from moa_graph.evals.judge_table.run import JudgedPair, judge_benchmark, live_judges, only
 from moa_graph.evals.reports import comparison_report as pages
 from moa_graph.evals.systems.paid_calls import Payer
 from moa_graph.evals.systems.recorded import RecordedOutputs, RecordedSystem
@@ -57,14 +57,12 @@ def judge_table(
         return _judge_agreement(read, choice.out, as_json=choice.as_json)
     figures: dict[str, Any] = {}
     if humans is not None and models:
-        outcome = _ask(choice, humans, generators, models, runs=runs, both_orders=both_orders)
-        if outcome is None:
+        asked = _ask(choice, humans, generators, models, read, runs=runs, both_orders=both_orders)
+        if asked is None:
             return None
-        figures = dict(outcome.scores["judges"])
-        notes(outcome.scores["warnings"])
-    if humans is not None and (read or not models):
-        found = named(humans, lambda: votes.humans(read_rows(humans), read_rows(generators) if generators else ()))
-        figures |= judge_figures.judge_figures(found, [*read, *votes.juries(read)])
+        figures = asked
+    elif humans is not None:
+        figures = judge_figures.judge_figures(_votes(humans, generators), [*read, *votes.juries(read)])
     return _show(figures, choice.out, as_json=choice.as_json)
 
 
@@ -89,9 +87,20 @@ def _show(figures: Mapping[str, Any], out: Path | None, *, as_json: bool) -> Non
 
 
 def _ask(
-    choice: Choice, humans: Path, generators: Path | None, models: Sequence[str], *, runs: int, both_orders: bool
-) -> session.FinishedRun | None:
-    """Ask the models about every pair; return None when only the cost was to be shown."""
+    choice: Choice,
+    humans: Path,
+    generators: Path | None,
+    models: Sequence[str],
+    recorded: Sequence[votes.RecordedJudge],
+    *,
+    runs: int,
+    both_orders: bool,
+) -> dict[str, Any] | None:
+    """Ask the models about the chosen pairs. Return the table of these and of recorded judges on the same pairs.
+
+    Returns:
+        The table; None when only the cost was to be shown.
+    """
     if len(set(models)) < len(models):
         raise InputError(f"--model {next(m for m in models if models.count(m) > 1)} is given twice")
     folder = choice.out or Path("moa-evals") / f"judges-{slug(humans.name.split('.json')[0])}"
@@ -104,6 +113,9 @@ def _ask(
         system = RecordedSystem(RecordedOutputs(humans, {}), name=humans.name)
         setup = Setup(system, asked, options, payer, notify=print_status)
         bench = named(humans, lambda: judge_benchmark(setup, humans, generators, runs=runs, both_orders=both_orders))
+        found = _votes(humans, generators, bench.items) if recorded else None
+        if found:
+            _require_ratable(recorded, found, [judge.name for judge in asked])
         if choice.dry_run:
             dry_run(bench, choice, payer)
             return None
@@ -116,7 +128,31 @@ def _ask(
     print_status(f"verdicts and report: {folder}")
     if not outcome.scores["n"]:
         raise MoAError("no verdict could be had or read, so there are no figures. Run again to retry")
-    return outcome
+    notes(outcome.scores["warnings"])
+    own: dict[str, Any] = outcome.scores["judges"]
+    if found is None:
+        return own
+    live = live_judges(outcome.rows)
+    figures = judge_figures.judge_figures(found, [*live, *votes.juries([*live, *recorded]), *recorded])
+    positions = {name: {"position": row["position"]} for name, row in own.items() if "position" in row}
+    return {name: row | positions.get(name, {}) for name, row in figures.items()}
+
+
+def _votes(humans: Path, generators: Path | None, chosen: Sequence[JudgedPair] | None = None) -> votes.Humans:
+    """Return the human votes of a file, or those about the chosen pairs only."""
+    found = named(humans, lambda: votes.humans(read_rows(humans), read_rows(generators) if generators else ()))
+    return found if chosen is None else only(found, chosen)
+
+
+def _require_ratable(recorded: Sequence[votes.RecordedJudge], found: votes.Humans, asked: Sequence[str]) -> None:
+    """Check, before anything is sent, that recorded judges can stand in one table with those that are asked.
+
+    Raises:
+        InputError: One has no verdict about these pairs, or the name of one that is asked.
+    """
+    judge_figures.judge_figures(found, recorded)
+    if both := [judge.name for judge in recorded if judge.name in asked]:
+        raise InputError(f"--model {both[0]} and a recorded judge have the same name; rename that with NAME=FILE")
 
 
 class _Rows(NamedTuple):

@@ -6,8 +6,8 @@ file per judge, in the form that `moa eval judge --judge` reads.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -97,12 +97,10 @@ def judge_benchmark(
         InputError: The human votes cannot be used.
     """
     found = votes.humans(setup.file(humans), read_rows(generators) if generators else ())
-    pairs = [JudgedPair(name_of_pair(pair, number), pair) for number, pair in enumerate(found.pairs.values())]
+    pairs = judged_pairs(found)
     judges = setup.judging(weighing)
     chosen = choose(pairs, lambda item: item.id, setup.options)
-    kept = {item.pair.key for item in chosen}
-    part = votes.Humans({key: pair for key, pair in found.pairs.items() if key in kept}, found.runs)
-    part.price, part.time, part.smallest_system = found.price, found.time, found.smallest_system
+    part = only(found, chosen)
     names = [judge.name for judge in judges]
     return Benchmark(
         name="judges",
@@ -121,22 +119,38 @@ def judge_benchmark(
     )
 
 
+def judged_pairs(humans: votes.Humans) -> list[JudgedPair]:
+    """Return the pairs as a judge sees them, in the order of the file."""
+    return [JudgedPair(name_of_pair(pair, number), pair) for number, pair in enumerate(humans.pairs.values())]
+
+
+def only(humans: votes.Humans, chosen: Iterable[JudgedPair]) -> votes.Humans:
+    """Return the human votes about the chosen pairs, in the order of the file."""
+    kept = {item.pair.key for item in chosen}
+    return replace(humans, pairs={key: pair for key, pair in humans.pairs.items() if key in kept})
+
+
 def name_of_pair(pair: votes.Pair, number: int) -> str:
     """Return a pair's name: its number in the file of human votes."""
     return pair.key[0] if len(pair.key) == 1 else str(number)
 
 
+def live_judges(rows: Mapping[str, Sequence[Row]]) -> list[votes.RecordedJudge]:
+    """Return the judges of a run that gave a readable verdict."""
+    return [votes.judge(name, own) for name, own in rows.items() if any(row["preference"] is not None for row in own)]
+
+
 def live_figures(humans: votes.Humans, rows: Mapping[str, Sequence[Row]]) -> Figures:
     """Return the judge table of a run, position bias of each judge, and the judges' agreement with each other."""
-    readable_rows = {name: own for name, own in rows.items() if any(row["preference"] is not None for row in own)}
-    judges = [votes.judge(name, own) for name, own in readable_rows.items()]
-    notes = [f"{name}: no verdict could be read" for name, own in rows.items() if name not in readable_rows and own]
+    judges = live_judges(rows)
+    readable_names = {judge.name for judge in judges}
+    notes = [f"{name}: no verdict could be read" for name, own in rows.items() if name not in readable_names and own]
     table = judge_figures(humans, [*judges, *votes.juries(judges)])
-    for name, own in readable_rows.items():
-        position = position_figures(own)
-        table[name]["position"] = position
+    for judge in judges:
+        position = position_figures(rows[judge.name])
+        table[judge.name]["position"] = position
         if warning := position_warning(position):
-            notes.append(f"{name}: {warning}")
+            notes.append(f"{judge.name}: {warning}")
     return {
         "n": sum(row["parsed"] for name, row in table.items() if name != "humans"),
         "judges": table,

@@ -238,5 +238,5 @@ def juries(judges: Sequence[RecordedJudge]) -> list[RecordedJudge]:
 def _mean(rows: Sequence[Row], name: str) -> float | None:
     """Return the mean of a column, in either published spelling; None if the file lacks it."""
     values = [row.get(name, row.get(f"preference_{name}")) for row in rows]
-    numbers = [float(v) for v in values if isinstance(v, int | float) and not math.isnan(v)]
+    numbers = [float(v) for v in values if isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v)]
     return math.fsum(numbers) / len(numbers) if numbers else None
