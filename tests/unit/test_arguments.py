@@ -86,6 +86,9 @@ SHORT = {
     '{"a": 1}, 2': '{"a": 1}, 2',
     f'{{"a": "{LONG}"}}{{"a": "{LONG}"}}': f'{{"a": "{LONG}"}}',
     f'{{"a": "{LONG}"}},{{"a": 2}}': f'{{"a": "{LONG}"}}…',
+    f'{{"a": "{LONG}"}}}}\n': f'{{"a": "{LONG}"}}',
+    f'{{"a": "{LONG}"}}<|call|>': f'{{"a": "{LONG}"}}',
+    f'{{"a": "{LONG}"}}<|call|>{{': f'{{"a": "{LONG}"}}…',
 }
 BROKEN = [f'{{"a": "{LONG}", b', f'{{"a": "{LONG}\\q"}}', f'["{LONG}", 01, {{', f'{{"a": "{LONG}", \'b\': 1}}']
 
@@ -100,6 +103,28 @@ def test_what_is_passed_on_is_read_as_the_whole_text_is(text: str, size: int) ->
     )
     assert [each["args"] for each in valid] == [each["args"] for each in valid_here]
     assert [each["error"] for each in invalid] == [each["error"] for each in invalid_here]
+
+
+@pytest.mark.parametrize("end", ["}", " }\n]", "<|call|>", "}<|end|>", "<|ca"])
+@pytest.mark.parametrize("text", ["x", LONG])
+def test_what_parsers_leave_behind_complete_arguments_has_no_meaning(text: str, end: str) -> None:
+    """vLLM's for Qwen and gpt-oss."""
+    whole = json.dumps({"a": text})
+    for args in (whole + end, arguments(whole + end)):
+        ((call,), invalid) = checked_calls([RawCall("f", args, "c")], cut=False)
+        assert call["args"] == {"a": text} and not invalid
+
+
+@pytest.mark.parametrize("value", [{"city": "Oslo"}, {"a": {"a": [1, "x}{"]}, "b": LONG}, {"a": 12.5, "b": None}])
+@pytest.mark.parametrize("size", [1, 3, 5])
+@pytest.mark.parametrize("named", [False, True])
+def test_pieces_that_repeat_all_that_came_before_are_read_once(value: Any, size: int, named: bool) -> None:
+    """As those of Baidu and of some gateways for DeepSeek do."""
+    text = json.dumps(value)
+    ends = [*range(1, len(text), size), len(text), len(text)]
+    about = {"name": "f", "id_": "c"} if named else {}
+    got = passed([piece("", 0, "f", "c"), *(piece(text[:end], **about) for end in ends)])
+    assert "".join(each["args"] or "" for each in got) == text
 
 
 @pytest.fixture

@@ -193,6 +193,53 @@ def test_extra_content_of_a_call_is_kept_and_goes_back() -> None:
     assert type(model).__name__ == "ChatOpenAI"
 
 
+THINKING = [
+    {"type": "thinking", "thinking": "Ask the tool.", "signature": "OPAQUE"},
+    {"type": "redacted_thinking", "data": "DARK"},
+    {"type": "thinking", "thinking": "Now.", "signature": "SEALED"},
+]
+
+
+@pytest.mark.parametrize(
+    ("fields", "pieces"),
+    [
+        (
+            {"reasoning_content": "Ask the tool.", "thinking_blocks": THINKING},
+            [
+                {"thinking_blocks": [{"type": "thinking", "thinking": "Ask ", "signature": None}]},
+                {
+                    "reasoning_content": "Ask the tool.",
+                    "thinking_blocks": [{"type": "thinking", "thinking": "the tool."}],
+                },
+                {"thinking_blocks": [{"type": "thinking", "thinking": "", "signature": "OPAQUE"}, THINKING[1]]},
+                {"thinking_blocks": [{"type": "thinking", "thinking": "No"}]},
+                {"thinking_blocks": [{"type": "thinking", "thinking": "w.", "signature": "SEALED"}]},
+            ],
+        ),
+        (
+            {"reasoning_text": "Ask the tool.", "reasoning_opaque": "OPAQUE"},
+            [{"reasoning_text": "Ask "}, {"reasoning_text": "the tool."}, {"reasoning_opaque": "OPAQUE"}],
+        ),
+    ],
+    ids=["LiteLLM", "GitHub Copilot"],
+)
+def test_reasoning_under_other_names_is_kept_and_goes_back(fields: dict[str, Any], pieces: list[Any]) -> None:
+    model = repairing(ChatOpenAI)(model="m", api_key="none")
+    call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    given = {"choices": [{"message": {"role": "assistant", "content": None, "tool_calls": [call], **fields}}]}
+    deltas = [*pieces, {"role": "assistant", "tool_calls": [{"index": 0, **call}]}]
+    (state, stream) = (model.model_copy(), Pieces())
+    for delta in deltas:
+        chunk = {
+            "choices": [{"delta": delta, "index": 0, "finish_reason": "tool_calls" if delta is deltas[-1] else None}]
+        }
+        stream.add(state._convert_chunk_to_generation_chunk(chunk, AIMessageChunk, None).message)
+    whole = model._create_chat_result(copy.deepcopy(given)).generations[0].message
+    for reply in (read(whole, tools=True), read(stream.raw(), tools=True)):
+        sent = model._get_request_payload(["hi", reply.message, ToolMessage("x", tool_call_id="a")])["messages"]
+        assert {name: sent[1].get(name) for name in fields} == fields
+
+
 class Searched(str):
     """A text whose characters nobody may go through one by one, as LangChain does in search of audio."""
 
@@ -255,7 +302,7 @@ def test_reasoning_in_many_pieces_is_joined_in_linear_time_and_bounded() -> None
         odd.add({"tool_calls": [{}], "reasoning_details": [{"type": "reasoning.text", "text": text}]})
     assert odd.fields() == {"reasoning_details": [{"type": "reasoning.text", "text": "ac"}]}
     crowd.add({"tool_calls": [{}], "reasoning_details": [{"type": str(n)} for n in range(100_000)]})
-    assert crowd.fields() == {} and len(crowd._details) < 11_000
+    assert crowd.fields() == {} and len(crowd._details["reasoning_details"]) < 11_000
 
 
 def test_a_last_chunk_that_repeats_the_whole_answer_adds_nothing() -> None:

@@ -246,6 +246,13 @@ def test_calls_have_unique_ids_and_arguments_that_are_objects() -> None:
     ]
 
 
+def test_a_long_id_is_kept_whole() -> None:
+    """LiteLLM puts Gemini's signature of a thought into it, and refuses a part of it."""
+    id_ = "call_a__thought__" + "CiQ" * 4_000
+    (call,) = read(Raw("", [RawCall("f", "{}", id_)]), tools=True).message.tool_calls
+    assert call["id"] == id_
+
+
 @pytest.mark.parametrize("number", [2**64 - 1, -(2**63) - 1, 10**21, 2**256])
 def test_a_number_in_the_arguments_that_64_bits_cannot_hold_is_kept_as_text(number: int) -> None:
     """It became null: a tool got no amount, or no id, in place of the one that the model wrote."""

@@ -71,6 +71,16 @@ FORMATS: dict[str, tuple[dict[str, Any], Usage]] = {
         new_usage(1_000, 100, cache_read_tokens=800),
     ),
     "Together, Moonshot": ({"cached_tokens": 800}, new_usage(1_000, 100, cache_read_tokens=800)),
+    "Mistral": ({"num_cached_tokens": 800}, new_usage(1_000, 100, cache_read_tokens=800)),
+    "Xiaomi": ({"reasoning_tokens": 40, **DETAILS}, new_usage(1_000, 100, reasoning_tokens=40)),
+    "Perplexity, which leaves reasoning out": (
+        {"reasoning_tokens": 700, "citation_tokens": 9},
+        new_usage(1_000, 800, reasoning_tokens=700),
+    ),
+    "Anthropic's name in a proxy": (
+        {"completion_tokens_details": {"thinking_tokens": 40}},
+        new_usage(1_000, 100, reasoning_tokens=40),
+    ),
     "a name beside empty details": ({"cached_tokens": 800, **DETAILS}, new_usage(1_000, 100, cache_read_tokens=800)),
     "a proxy for Anthropic": (
         {"cache_read_input_tokens": 300, "cache_creation_input_tokens": 500},

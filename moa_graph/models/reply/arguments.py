@@ -18,7 +18,7 @@ from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.messages.tool import ToolCallChunk
 
 from moa_graph.models.limits import MAX_ARGUMENT_CHARS, MAX_TEXT_CHARS, ReplyTooLarge
-from moa_graph.models.reply.calls import GrowingCalls
+from moa_graph.models.reply.calls import LEFT_OVER, GrowingCalls
 from moa_graph.models.reply.reply import is_long
 
 __all__ = ["LONG_PIECE", "CheckedArguments"]
@@ -52,7 +52,7 @@ class CheckedArguments:
     The arguments that are passed on are a beginning of JSON, with one character for each white space between values.
     Text that cannot continue the JSON is passed on only if all calls with such text have at most `LONG_PIECE`
     characters in total. Otherwise it is omitted, and the call remains invalid. When a server repeats complete
-    arguments, the repetition is omitted too.
+    arguments, or repeats in each piece all that came before, the repetition is omitted too.
     """
 
     def __init__(self) -> None:
@@ -122,6 +122,9 @@ class _Arguments:
         self.broken = False
         self._json = _Json()
         self._size = 0
+        self._sent: list[str] = []
+        self._cumulative = False
+        self._left_over = ""
         self._texts: list[str] = []
         self._held: list[str] = []
         self._whole = ""
@@ -134,21 +137,39 @@ class _Arguments:
 
     def add(self, text: str) -> tuple[str, str]:
         """Return what of `text` continues the JSON and may be passed on, and the rest, which breaks it."""
+        if self._cumulative:
+            text = self._new(text)
         self._size += len(text)
         if self.broken or self._size > MAX_ARGUMENT_CHARS:
             self.broken = True
             return "", text
         begin, rest = self._json.read(text)
+        if rest and not self._cumulative and not self.complete and text.startswith(sent := "".join(self._sent)):
+            # Some servers repeat in each piece all that came before.
+            self._cumulative, self._json = bool(sent), _Json()
+            self._json.read(sent)
+            text = text[len(sent) :]
+            begin, rest = self._json.read(text)
+        self._sent.append(text)
         self._texts.append(begin)
         if rest and self.complete and "".join(self._texts).strip() == "{}":  # some proxies begin with an empty object
             self._json = _Json()
             more, rest = self._json.read(rest)
             self._texts = [more]
             begin += more
-        self.broken = bool(rest) and not (self.complete and self._repeats(rest))
+        self.broken = bool(rest) and not (self.complete and (self._repeats(rest) or self._is_left_over(rest)))
         passed = self._may_pass(begin)
         self.chars += len(passed)
         return passed, rest if self.broken else ""
+
+    def _new(self, text: str) -> str:
+        sent = "".join(self._sent)
+        return text.removeprefix(sent) if len(text) >= len(sent) else "" if sent.startswith(text) else text
+
+    def _is_left_over(self, text: str) -> bool:
+        """Return whether `text`, after complete arguments, has no meaning."""
+        self._left_over = (self._left_over + text)[:LONG_PIECE]
+        return LEFT_OVER.fullmatch(self._left_over) is not None
 
     def _repeats(self, text: str) -> bool:
         """Return whether `text`, after complete arguments, is a part of their repetition, the next one."""

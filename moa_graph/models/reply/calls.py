@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,11 +14,14 @@ from langchain_core.messages import InvalidToolCall, ToolCall
 from moa_graph.models.limits import MAX_ARGUMENT_CHARS, MAX_TOOL_CALLS, ReplyTooLarge
 from moa_graph.models.reply.fields import encodable, plain
 
-__all__ = ["GrowingCalls", "RawCall", "checked_calls"]
+__all__ = ["LEFT_OVER", "GrowingCalls", "RawCall", "checked_calls"]
 
 
 _LONGEST_NAME: Final = 200
 """Characters of the longest name that is usable. The pieces of a longer one are not joined."""
+
+_LONGEST_ID: Final = 2**16
+"""Characters of an id. LiteLLM puts Gemini's signature of a thought into the id of the call that follows it."""
 
 
 @dataclass(slots=True)
@@ -45,7 +49,7 @@ def checked_calls(given: Sequence[RawCall], *, cut: bool) -> tuple[list[ToolCall
     invalid: list[InvalidToolCall] = []
     ids: set[str] = set()
     for call in given:
-        id_ = encodable(call.id)[:200] if isinstance(call.id, str) else ""
+        id_ = encodable(call.id)[:_LONGEST_ID] if isinstance(call.id, str) else ""
         if not id_ or id_ in ids:
             id_ = f"call_{uuid.uuid4().hex[:24]}"
         ids.add(id_)
@@ -86,19 +90,22 @@ def _arguments(given: object, *, cut: bool) -> tuple[dict[str, Any] | None, str 
 def _json(text: str) -> Any:
     """Return the JSON value in `text`.
 
-    Some servers repeat the whole text at the end of a stream, and proxies for Anthropic begin it with an empty object.
+    Some servers repeat the whole text at the end of a stream, proxies for Anthropic begin it with an empty object, and
+    parsers of models' own formats leave closing brackets and special tokens behind it.
     """
     value, end = _DECODER.raw_decode(text := text.strip())
     first, rest = text[:end], text[end:].strip()
     if rest and value == {}:
         value, end = _DECODER.raw_decode(rest)
         first, rest = rest[:end], rest[end:].strip()
-    if rest and rest != first:
+    if rest and rest != first and not LEFT_OVER.fullmatch(rest):
         raise ValueError("text after the JSON")
     return value
 
 
 _DECODER: Final = json.JSONDecoder(strict=False)
+LEFT_OVER: Final = re.compile(r"(?:[\s}\]]|<\|[a-z_]{1,40}\|>)*+(?:<(?:\|(?:[a-z_]{1,40}\|?)?)?)?")
+"""What may follow complete arguments without a meaning, or the beginning of it."""
 
 
 class _Growing:

@@ -1,8 +1,8 @@
 """Keep the reasoning of turns that called tools, which some providers of OpenAI's protocol want back unchanged.
 
 DeepSeek answers 400 when a turn that called tools comes back without its `reasoning_content`. OpenRouter hands
-`reasoning_details` on to the provider behind it, and Anthropic and Gemini check the signatures in them. LangChain has
-no place for either.
+`reasoning_details` on to the provider behind it, LiteLLM `thinking_blocks` and GitHub Copilot `reasoning_opaque`, and
+Anthropic and Gemini check the signatures in them. LangChain has no place for any of them.
 """
 
 from __future__ import annotations
@@ -16,8 +16,12 @@ from moa_graph.models.limits import MAX_ARGUMENT_CHARS
 
 __all__ = ["ORIGIN", "REASONING", "Reasoning", "reasoning_by_call", "reasoning_in"]
 
-REASONING: Final = ("reasoning_content", "reasoning_details")
+_IN_TEXT: Final = ("reasoning_content", "reasoning_text", "reasoning_opaque")
+_IN_LISTS: Final = ("reasoning_details", "thinking_blocks")
+REASONING: Final = (*_IN_TEXT, *_IN_LISTS)
 """The fields of a turn's reasoning, in a provider's messages and in `additional_kwargs` of LangChain's."""
+
+_READ: Final = frozenset({*REASONING, "reasoning", "tool_calls"})
 
 ORIGIN: Final = "moa_origin"
 """The key in `additional_kwargs` for the address that sent what must return. Other hosts refuse fields that they do not
@@ -28,7 +32,7 @@ _PIECE: Final = 4
 """Characters that a detail, and a piece that continues one, count beside their texts, so that there is a limit of their
 number too."""
 
-_GROWING: Final = frozenset({"text", "summary"})
+_GROWING: Final = frozenset({"text", "summary", "thinking"})
 """The fields of a detail that a stream sends in pieces."""
 
 
@@ -42,48 +46,59 @@ class Reasoning:
 
     def __init__(self) -> None:
         self.acts = self.seen = False
-        self._texts: list[str] = []
-        self._details: list[dict[str, Any]] = []
+        self._texts: dict[str, list[str]] = {}
+        self._details: dict[str, list[dict[str, Any]]] = {}
         # What continues the texts of each detail. They are joined once: to join each piece takes quadratic time.
-        self._further: list[dict[str, list[str]]] = []
+        self._further: dict[str, list[dict[str, list[str]]]] = {}
         self._left = MAX_ARGUMENT_CHARS
 
     def add(self, given: Any) -> None:
         """Add a message, or the piece of one, as the provider sent it."""
-        if not isinstance(given, Mapping):
+        if not isinstance(given, (dict, Mapping)) or _READ.isdisjoint(given):  # `dict` first: it is faster to test
             return
-        self.acts = self.acts or bool(given.get("tool_calls"))
-        text, details = (given.get(name) for name in REASONING)
-        self.seen = self.seen or bool(text or details or given.get("reasoning"))
-        if isinstance(text, str):
-            self._left -= len(text)
-            self._texts += [text] if self._left > 0 else []
-        for detail in details if isinstance(details, list) else ():
-            if self._left <= 0:
-                break
-            if isinstance(detail, Mapping):
-                self._join(detail)
+        for name, value in given.items():
+            if value and name in _READ:
+                self._add(name, value)
+
+    def _add(self, name: str, value: Any) -> None:
+        if name == "tool_calls":
+            self.acts = True
+            return
+        self.seen = True
+        if name in _IN_TEXT and isinstance(value, str):
+            self._left -= len(value)
+            self._texts.setdefault(name, []).extend([value] if self._left > 0 else [])
+        elif name in _IN_LISTS and isinstance(value, list):
+            before, further = self._details.setdefault(name, []), self._further.setdefault(name, [])
+            for detail in value:
+                if self._left <= 0:
+                    break
+                if isinstance(detail, Mapping):
+                    self._join(detail, before, further)
 
     def fields(self) -> dict[str, Any]:
         """Return the fields of a turn that called tools; none if they are longer than a request should repeat."""
         if not self.acts or self._left <= 0:
             return {}
-        details = [
-            {**detail, **{name: "".join([detail[name], *pieces]) for name, pieces in further.items()}}
-            for detail, further in zip(self._details, self._further, strict=True)
-        ]
-        values = "".join(self._texts), details
-        return {name: value for name, value in zip(REASONING, values, strict=True) if value}
+        details = {
+            name: [
+                {**detail, **{field: "".join([detail[field], *pieces]) for field, pieces in further.items()}}
+                for detail, further in zip(self._details[name], self._further[name], strict=True)
+            ]
+            for name in self._details
+        }
+        texts = {name: text for name, pieces in self._texts.items() if (text := "".join(pieces))}
+        return {**texts, **{name: found for name, found in details.items() if found}}
 
-    def _join(self, detail: Mapping[str, Any]) -> None:
+    def _join(
+        self, detail: Mapping[str, Any], before: list[dict[str, Any]], further: list[dict[str, list[str]]]
+    ) -> None:
         """Continue the last detail, or begin a further one."""
-        last = self._details[-1] if self._details else {}
-        kind = detail.get("type")
-        same = last and all(last.get(name) == detail.get(name) for name in ("type", "index", "id"))
-        if not same or not any(f".{name}" in str(kind) for name in _GROWING):
+        last = before[-1] if before else {}
+        if not _continues(last, detail):
             self._left -= sum(len(value) for value in detail.values() if isinstance(value, str)) + _FRAME
-            self._details.append(dict(detail))
-            self._further.append({})
+            before.append(dict(detail))
+            further.append({})
             return
         self._left -= _PIECE
         for name, value in detail.items():
@@ -91,7 +106,15 @@ class Reasoning:
                 last[name] = last.get(name) if value is None else value
             elif isinstance(value, str):
                 self._left -= len(value)
-                self._further[-1].setdefault(name, []).append(value)
+                further[-1].setdefault(name, []).append(value)
+
+
+def _continues(last: Mapping[str, Any], detail: Mapping[str, Any]) -> bool:
+    """Return whether a piece of a stream continues the last detail. A block of Anthropic's ends with its signature."""
+    kind = detail.get("type")
+    if not last or any(last.get(name) != detail.get(name) for name in ("type", "index", "id")):
+        return False
+    return not last.get("signature") if kind == "thinking" else ".text" in str(kind) or ".summary" in str(kind)
 
 
 def reasoning_in(message: BaseMessage) -> dict[str, Any]:

@@ -21,11 +21,13 @@ _NAMES: Final = {
 }
 """Other names of counts, of proxies for Anthropic and of the Responses API."""
 _CACHES: Final = {
-    "cached_tokens": ("cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens"),
+    "cached_tokens": ("cached_tokens", "num_cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens"),
     "cache_write_tokens": ("cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens"),
 }
 """The details of a prompt that LangChain reads, each with the names that providers give it, in the details or beside
-the counts: DeepSeek's, Together's and Moonshot's, and those of proxies for Anthropic."""
+the counts: Mistral's, DeepSeek's, Together's and Moonshot's, and those of proxies for Anthropic."""
+_THOUGHTS: Final = ("reasoning_tokens", "thinking_tokens")
+"""The names of the tokens of thoughts, in the details or beside the counts: Perplexity's and Xiaomi's, Anthropic's."""
 
 _ANTHROPIC_CACHES: Final = frozenset(names[-1] for names in _CACHES.values())
 
@@ -84,6 +86,10 @@ def _usage(given: Any) -> dict[str, Any] | None:
     caches = {name: count for of, name, key in places if (count := token_count(of.get(key)))}
     if caches:
         details["prompt_tokens_details"] = {**sent, **caches}
+    received = details.get("completion_tokens_details", {})
+    thoughts = next((count for of in (received, given) for key in _THOUGHTS if (count := token_count(of.get(key)))), 0)
+    if thoughts and not received.get("reasoning_tokens"):
+        details["completion_tokens_details"] = {**received, "reasoning_tokens": thoughts}
     known["prompt_tokens"] += _caches_beside(known, given)
     beside = _thoughts_beside(known, details.get("completion_tokens_details", {}))
     known["completion_tokens"] = min(known["completion_tokens"] + beside, 2**53 - 1)
