@@ -589,6 +589,9 @@ STREAMS: dict[str, Odd] = {
     "error event in JSON with text": stream(
         b'data: {"event": "error", "data": "the reason of it"}\n\n', DONE, status=FAILED, words="the reason of it"
     ),
+    "pieces that repeat all text so far": stream(
+        *(chunk({"content": FINE[:end]}) for end in (1, 3, 9, len(FINE))), STOP, DONE, status=OK, words=FINE
+    ),
     "DONE without a finish reason": stream(TEXT, chunk({}), DONE, status=CUT, words=FINE),
     "usage without choices": stream(
         TEXT, b'data: {"usage": {"prompt_tokens": 5}}\n\n', STOP, DONE, status=OK, words=FINE

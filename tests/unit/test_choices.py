@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from moa_graph.models.openai_http.choices import FirstChoice
+from moa_graph.models.openai_http.increments import Increments
 from moa_graph.models.openai_http.stream import whole_of
 
 Piece = tuple[int | None, str, str]
@@ -84,3 +85,55 @@ def test_the_usage_beside_another_choice_is_kept() -> None:
 def test_counted_chunks_are_passed_on_before_the_end() -> None:
     first = FirstChoice()
     assert len(list(first.of(chunk((n, "a", "")) for n in range(20)))) == 20
+
+
+def new(*pieces: tuple[str, str], end: bool = True) -> dict[str, str]:
+    """Return the text of each field that is passed on of a stream with these pieces."""
+    increments, found = Increments(), dict[str, str]()
+    stream: list[Any] = [{"choices": []}, chunk((0, "", "")), *(chunk((0, text, ""), field) for field, text in pieces)]
+    chunks = [*stream, *([chunk((0, "", "stop"))] if end else [])]
+    # Every chunk comes in a read of its own.
+    passed = [each for read in chunks for each in increments.of([read])]
+    for each in [*passed, *increments.rest()]:
+        for field, text in each["choices"][0]["delta"].items() if each["choices"] else ():
+            found[field] = found.get(field, "") + text
+    return found
+
+
+TEXT = "The capital of France is Paris. The capital"
+ENDS = [1, 3, 9, 20, 20, len(TEXT)]
+
+
+@pytest.mark.parametrize("end", [False, True])
+def test_text_that_every_piece_repeats_is_passed_on_once(end: bool) -> None:
+    pieces = [TEXT[:at] for at in ENDS]
+    for field in ("content", "reasoning_content"):
+        assert new(*((field, piece) for piece in pieces), end=end) == {field: TEXT}
+    both = new(*(("reasoning", piece) for piece in pieces), *(("content", piece) for piece in pieces), end=end)
+    assert both == {"reasoning": TEXT, "content": TEXT}
+    assert new(("content", TEXT[:9]), ("content", TEXT), end=end) == {"content": TEXT}
+    assert new(("reasoning", TEXT[:9]), ("reasoning", TEXT), ("content", "Paris"), ("content", "Paris."), end=end) == {
+        "reasoning": TEXT,
+        "content": "Paris.",
+    }
+
+
+@pytest.mark.parametrize("end", [False, True])
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        ["ha", "haha", "ha", "hahaha"],
+        ["-" * 16, "-" * 32, "x"],
+        ["a", "ab"],
+        ["a", "ab", "abd"[1:]],
+        ["a", "a", "ab"],
+        ["1", "1", "11", "111", "1111"],
+        ["The", " capital", "The capital of France"],
+        ["x"],
+        [],
+    ],
+)
+def test_the_pieces_of_other_streams_are_passed_on_as_they_are(pieces: list[str], end: bool) -> None:
+    assert new(*(("content", piece) for piece in pieces), end=end).get("content", "") == "".join(pieces)
+    mixed = new(("reasoning", "ab"), ("content", "abc"), ("content", "abcd"), ("content", "e"), end=end)
+    assert mixed == {"reasoning": "ab", "content": "abcabcde"}

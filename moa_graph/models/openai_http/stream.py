@@ -20,6 +20,7 @@ from moa_graph.models.http.json_bodies import loads
 from moa_graph.models.http.transport import Turns, body_of
 from moa_graph.models.limits import MAX_STREAM_BYTES
 from moa_graph.models.openai_http.choices import FirstChoice
+from moa_graph.models.openai_http.increments import Increments
 from moa_graph.models.openai_http.sse import Events
 from moa_graph.models.reply.calls import GrowingCalls
 from moa_graph.models.secrets.redaction import beginning
@@ -51,7 +52,7 @@ async def chunks_of(url: str, response: aiohttp.ClientResponse, *, logprobs: boo
         response: the head of the reply; its body is still to be read.
         logprobs: whether log probabilities were asked for; others are dropped, because they are kept until the end.
     """
-    turns, frames, first, ended = Turns(), Events(), FirstChoice(), False
+    turns, frames, first, new, ended = Turns(), Events(), FirstChoice(), Increments(), False
     try:
         with sdk_errors(url):
             async with (
@@ -59,11 +60,11 @@ async def chunks_of(url: str, response: aiohttp.ClientResponse, *, logprobs: boo
                 contextlib.aclosing(_events(response, pieces, frames)) as events,
             ):
                 async for found in events:
-                    for chunk in merged(first.of(_chunk(event, url, logprobs) for event in found)):
+                    for chunk in merged(new.of(first.of(_chunk(event, url, logprobs) for event in found))):
                         ended = ended or _ends(chunk)
                         yield chunk
                         await turns.share()
-        for chunk in merged(first.rest()):
+        for chunk in merged([*new.of(first.rest()), *new.rest()]):
             ended = ended or _ends(chunk)
             yield chunk
             await turns.share()
