@@ -7,7 +7,7 @@ import pytest
 
 from moa_graph.serve.access import Policy
 from tests.serve.test_guard import status as answered
-from tests.serve.test_openai_errors import ASK, post
+from tests.serve.test_openai_errors import ASK, TOOL, post
 from tests.serving import Served, mixture
 
 CALL = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
@@ -46,6 +46,43 @@ def test_an_empty_stop_text_is_none(served, provider, path, fields, texts):
     status, answer = post(served, {"model": "good", **fields, name: texts}, path=path)
     assert status == 200, answer
     assert provider.requests()[-1].json.get("stop") == (["#"] if len(texts) == 2 else None)
+
+
+@pytest.mark.parametrize("kind", ["text", "output_text", "input_text"])
+def test_the_text_parts_of_an_earlier_answer_are_its_text(served, provider, kind):
+    """Clients of both OpenAI APIs send the parts of one to the other. The answer was lost without a word."""
+    for calls in ([], [CALL]):
+        said = {"role": "assistant", "content": [{"type": kind, "text": "It was wet."}], "tool_calls": calls}
+        behind = [{"role": "tool", "tool_call_id": "c1", "content": "12"}] if calls else ASK
+        tools = [TOOL] if calls else []
+        status, _ = post(served, {"model": "good", "messages": [*ASK, said, *behind], "tools": tools})
+        sent = json.dumps(provider.requests()[-1].json["messages"])
+        assert status == 200 and "It was wet." in sent and "put_text" not in sent
+
+
+@pytest.mark.parametrize(("mode", "sent"), [("auto", "auto"), ("none", "none"), ("any", "required")])
+def test_a_mode_of_tools_may_be_an_object(served, provider, mode, sent):
+    """As Cursor sends it, for models that it takes for Anthropic's."""
+    body = {"model": "tools", "messages": ASK, "tools": [TOOL], "tool_choice": {"type": mode}}
+    status, answer = post(served, body)
+    assert status == 200, answer
+    assert provider.requests()[-1].json.get("tool_choice", "auto") == sent
+
+
+def test_a_result_that_codex_itself_wrote_has_a_name_and_no_call(served, provider):
+    result = {"type": "function_call_output", "id": "fco_1", "name": "automation_update", "output": "Daily brief"}
+    asked = [{"role": "user", "content": "Go on."}]
+    status, answer = post(served, {"model": "good", "input": [result, *asked]}, path="/v1/responses")
+    assert status == 200, answer
+    sent = json.dumps(provider.requests()[-1].json["messages"])
+    assert "[Result of the tool automation_update]" in sent and "Daily brief" in sent
+
+
+def test_the_summary_of_a_compacted_conversation_is_read(served, provider):
+    summary = {"type": "compaction", "content": "They talked about the weather.", "signature": "s"}
+    turns = [{"role": "assistant", "content": [summary]}, *ASK]
+    status, _ = post(served, {"model": "good", "max_tokens": 9, "messages": turns}, path="/v1/messages")
+    assert status == 200 and "They talked about the weather." in json.dumps(provider.requests()[-1].json["messages"])
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses"])

@@ -25,7 +25,7 @@ from moa_graph.graph.prompts.local_files import with_ids
 from moa_graph.graph.prompts.media import KINDS, Abilities, Block, blocks_of, kind_of, placeholder, standard
 from moa_graph.graph.prompts.neighbours import Content, alternating, joined
 from moa_graph.models.limits import MAX_ARGUMENT_CHARS
-from moa_graph.models.reply.blocks import BLOCKS
+from moa_graph.models.reply.blocks import BLOCKS, content_text
 from moa_graph.models.reply.fields import encodable, plain
 from moa_graph.models.reply.thoughts import clean
 
@@ -235,9 +235,16 @@ def _acting(message: AIMessage, *, native: bool) -> AIMessage:
         return message.model_copy(update={"content": blocks, "additional_kwargs": others})
     if not native or isinstance(message.content, str):
         kept: dict[str, Any] = (native and plain(message.additional_kwargs, text=MAX_ARGUMENT_CHARS)) or {}
-        text = clean(str(message.text))
+        text = clean(content_text(message.content))
         return AIMessage(text, tool_calls=message.tool_calls, name=message.name, additional_kwargs=kept)
+    if any(isinstance(block, dict) and block.get("type") in _OTHER_TEXTS for block in message.content):
+        # Of the Responses API, which chat completions refuse.
+        content = [standard(each) if kind_of(each) == "text" else each for each in message.content]
+        return message.model_copy(update={"content": content})
     return message
+
+
+_OTHER_TEXTS = ("input_text", "output_text")
 
 
 def _assistant(message: AIMessage) -> AIMessage:
@@ -254,7 +261,7 @@ def _assistant(message: AIMessage) -> AIMessage:
     if isinstance(legacy, dict) and not calls:
         calls = [(str(legacy.get("name")), str(legacy.get("arguments")))]
     notes = [encodable(f"[Called the tool {name} with {args}]") for name, args in calls]
-    parts = [clean(str(message.text)), *_said_otherwise(message), *notes]
+    parts = [clean(content_text(message.content)), *_said_otherwise(message), *notes]
     return AIMessage("\n".join(part for part in parts if part) or NO_ANSWER, name=message.name)
 
 

@@ -198,6 +198,8 @@ def _assistant(content: list[Any], where: str) -> dict[str, Any]:
             texts.append(_text(block, "text", at))
         elif kind == "tool_use":
             calls.append(_call(block, at))
+        elif kind == "compaction" and isinstance(block.get("content"), str):
+            texts.append(block["content"])  # Anthropic's summary of the conversation so far
         elif kind not in ("thinking", "redacted_thinking"):
             texts.append(f"[{kind}]")
     return {"role": "assistant", "content": "\n".join(texts), **({"tool_calls": calls} if calls else {})}

@@ -174,6 +174,10 @@ def _flat(value: Mapping[str, Any]) -> dict[str, Any]:
     return {**inner, "type": kind} if isinstance(inner, Mapping) else dict(value)
 
 
+_MODES = {"auto": "auto", "none": "none", "required": "required", "any": "required"}
+"""The modes that clients made for Anthropic's API, such as Cursor, send as objects."""
+
+
 def tool_options(fields: Mapping[str, Any], tools: list[dict[str, Any]], *, mode: str | None = None) -> dict[str, Any]:
     """Return the options of the aggregator's call about tools.
 
@@ -188,6 +192,8 @@ def tool_options(fields: Mapping[str, Any], tools: list[dict[str, Any]], *, mode
     choice = fields.get("tool_choice", "auto")
     if isinstance(choice, Mapping) and choice.get("type") == "allowed_tools":
         tools, choice = _allowed(tools, choice, mode)
+    if isinstance(choice, Mapping):
+        choice = _MODES.get(str(choice.get("type")), choice)
     if isinstance(choice, Mapping):
         name = _named(choice) if choice.get("type") in ("function", "custom") else None
         fits = name in [tool["function"]["name"] for tool in tools]

@@ -73,10 +73,7 @@ def _add(messages: list[dict[str, Any]], item: Any, place: str, tools: OfferedTo
         text = f"Tools that can be called now: {', '.join(loaded) or 'none'}."
         messages.append({"role": "tool", "tool_call_id": _text(item, "call_id", place), "content": text})
     elif kind in _RESULTS:
-        call_id = _text(item, "call_id", place)
-        messages.append(
-            {"role": "tool", "tool_call_id": call_id, "content": _content(item.get("output"), f"{place}.output")}
-        )
+        messages.append(_result(item, place))
     elif kind == "item_reference":
         raise wrong(
             place, "item_reference needs a stored response, and this server stores nothing: send the item itself"
@@ -120,6 +117,14 @@ def _call(item: Mapping[str, Any], kind: str, place: str) -> dict[str, Any]:
     name = SEARCH if kind == "tool_search_call" else function_name(_text(item, "name", place), item.get("namespace"))
     function = {"name": name, "arguments": arguments}
     return {"id": _text(item, "call_id", place), "type": "function", "function": function}
+
+
+def _result(item: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """Return a tool's result. Those that Codex itself writes into the history of a task have no call, but a name."""
+    name = item.get("name") if item.get("call_id") is None else None
+    about = {"name": name, "tool_call_id": "none"} if isinstance(name, str) and name else None
+    about = about or {"tool_call_id": _text(item, "call_id", place)}
+    return {"role": "tool", **about, "content": _content(item.get("output"), f"{place}.output")}
 
 
 def _text(item: Mapping[str, Any], name: str, place: str) -> str:
