@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import json
 import time
@@ -11,16 +12,19 @@ from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
 from moa_graph.graph.prompts.fence import BoundaryFilter
 from moa_graph.models.faults.bodies import message_in
 from moa_graph.models.faults.faults import classify
 from moa_graph.models.limits import MAX_EVENT_BYTES, ReplyTooLarge
+from moa_graph.models.openai_http.increments import Increments
 from moa_graph.models.openai_http.sse import Events
 from moa_graph.models.openai_http.stream import whole_of
 from moa_graph.models.reply import chunks as reply_chunks
 from moa_graph.models.reply.answer_filter import filtered, filtering
+from moa_graph.models.reply.arguments import CheckedArguments
 from moa_graph.models.reply.chunks import Joining
 from moa_graph.models.reply.openai_models import _once, _StreamState
 from moa_graph.models.reply.reply import IN_THREAD, is_long, read
@@ -124,6 +128,35 @@ def test_what_langchain_would_copy_for_seconds_is_refused(name: str) -> None:
     began = time.process_time()
     _ = passed[0] + passed[1:]
     assert time.process_time() - began < 1, "all pieces took ten seconds"
+
+
+def test_pieces_of_a_stream_that_no_longer_repeats_its_text_take_no_time_for_that_text() -> None:
+    increments, size, many = Increments(), 1_000_000, 20_000
+    texts = [*("x" * (end * size // 4) for end in range(1, 5)), *["y"] * many]
+    stream = [{"choices": [{"index": 0, "delta": {"content": text}}]} for text in texts]
+    began = time.process_time()
+    new = "".join(each["choices"][0]["delta"]["content"] for chunk in stream for each in increments.of([chunk]))
+    assert time.process_time() - began < 0.5, "all pieces took seconds"
+    assert new == "x" * size + "y" * many
+
+
+def test_pieces_of_arguments_that_no_longer_repeat_take_no_time_for_those_before() -> None:
+    size, many = 900_000, 20_000
+    texts = [*('{"a": "' + "x" * (end * size // 4) for end in range(1, 5)), *["y"] * many, '"}']
+    made, arguments = [AIMessageChunk("") for _ in texts], CheckedArguments()
+    for number, (chunk, text) in enumerate(zip(made, texts, strict=True)):
+        first = None if number else "f"
+        chunk.tool_call_chunks.append(tool_call_chunk(name=first, args=text, id=first, index=0))
+
+    async def check() -> None:
+        for chunk in made:
+            await arguments.check(chunk)
+
+    began = time.process_time()
+    asyncio.run(check())
+    assert time.process_time() - began < 2, "all pieces took ten seconds"
+    new = "".join(each["args"] or "" for chunk in made for each in chunk.tool_call_chunks)
+    assert json.loads(new) == {"a": "x" * size + "y" * many}
 
 
 def test_a_long_answer_in_blocks_is_not_refused() -> None:

@@ -54,9 +54,13 @@ class Increments:
 
     def _new(self, field: str, text: str) -> str:
         said = self._said.setdefault(field, "")
+        if self._repeats and said.startswith(text):
+            return ""
         if self._repeats or not said:
-            self._said[field] = text if text.startswith(said) else said + text
-            return text.removeprefix(said) if len(text) >= len(said) else "" if said.startswith(text) else text
+            self._said[field] = text
+            # A piece that repeats nothing is the first of usual ones, which take no further time.
+            self._usual = not text.startswith(said)
+            return text.removeprefix(said)
         if not self._held and len(text) > len(said) and text.startswith(said):
             self._held, self._field = text, field
             return ""

@@ -149,6 +149,7 @@ class _Arguments:
             self._cumulative, self._json = bool(sent), _Json()
             self._json.read(sent)
             text = text[len(sent) :]
+            self._size -= len(sent)
             begin, rest = self._json.read(text)
         self._sent.append(text)
         self._texts.append(begin)
@@ -163,8 +164,10 @@ class _Arguments:
         return passed, rest if self.broken else ""
 
     def _new(self, text: str) -> str:
-        sent = "".join(self._sent)
-        return text.removeprefix(sent) if len(text) >= len(sent) else "" if sent.startswith(text) else text
+        """Return what is new in a piece that repeats all before it. One that does not is the first of usual ones."""
+        self._sent = ["".join(self._sent)]
+        self._cumulative = text.startswith(self._sent[0]) or self._sent[0].startswith(text)
+        return text[len(self._sent[0]) :] if self._cumulative else text
 
     def _is_left_over(self, text: str) -> bool:
         """Return whether `text`, after complete arguments, has no meaning."""

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.types import INVALID_REQUEST
-from pydantic_core import from_json
+from pydantic import TypeAdapter
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import Message, Receive, Scope, Send
@@ -24,6 +25,7 @@ from moa_graph.serve.problems import Problem
 _MAX_LISTS = 1_000
 _MAX_VALUES = 10_000
 """Lists and objects, and other values, in one message. The `mcp` package validates them on the event loop."""
+_JSON: TypeAdapter[Any] = TypeAdapter(Any)
 
 
 class McpEndpoint:
@@ -75,7 +77,9 @@ def _refusal(problem: Problem) -> JSONResponse:
 def _request_id(body: bytes) -> str | None:
     """Return the id of a request, in the form in which the package tells requests apart; None for other messages."""
     try:
-        message = from_json(body)  # the package's own parser: another one would read some messages differently
+        message = _JSON.validate_json(
+            body
+        )  # the package's own parser: another one would read some messages differently
     except ValueError:
         return None
     found = message.get("id") if isinstance(message, dict) and "method" in message else None
