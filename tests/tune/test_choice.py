@@ -170,9 +170,9 @@ def test_equal_scores_on_few_prompts_rule_nothing_out() -> None:
     assert (choice.use, choice.winner) == ("cannot tell", 0)
 
 
-def test_a_single_model_alone_needs_no_comparison() -> None:
+def test_a_single_model_alone_is_used_and_proves_nothing() -> None:
     choice = choose(np.array([[1.0, 0.0, 1.0, 1.0]]), [None], [True])
-    assert (choice.use, choice.winner, choice.best_mixture) == ("single", 0, None)
+    assert (choice.use, choice.winner, choice.best_mixture) == ("cannot tell", 0, None)
 
 
 def test_at_most_one_finalist_of_a_kind() -> None:
