@@ -77,9 +77,8 @@ def _refusal(problem: Problem) -> JSONResponse:
 def _request_id(body: bytes) -> str | None:
     """Return the id of a request, in the form in which the package tells requests apart; None for other messages."""
     try:
-        message = _JSON.validate_json(
-            body
-        )  # the package's own parser: another one would read some messages differently
+        # The package's own parser: another one would read some messages differently.
+        message = _JSON.validate_json(body)
     except ValueError:
         return None
     found = message.get("id") if isinstance(message, dict) and "method" in message else None
