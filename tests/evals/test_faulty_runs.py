@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from moa_graph.costs import ledger_file
 from moa_graph.costs.ledger import Ledger
+from moa_graph.costs.ledger_file import connect
 from moa_graph.evals.reports.run_report import main_score, per_answer
 from moa_graph.evals.systems.mixture import ModelSystem
 from moa_graph.evals.systems.paid_calls import Payer
@@ -56,15 +58,21 @@ def test_a_judge_that_never_judges_is_an_error(
     assert scores(tmp_path / "run")["answered"] > 0
 
 
+def full(path: Path, **options: int) -> sqlite3.Connection:
+    """Open a ledger that takes no further call."""
+    db = connect(path, **options)
+    db.execute("CREATE TEMP TRIGGER f BEFORE INSERT ON main.calls BEGIN SELECT RAISE(FAIL, 'disk is full'); END")
+    return db
+
+
 def test_a_ledger_that_cannot_be_written_ends_the_run(
-    tmp_path: Path, provider: Provider, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, provider: Provider, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Further calls would be paid for and lost, so the run ends after the first answer."""
     out = tmp_path / "run"
     args = ("alpaca", "-f", mixture(tmp_path, provider), "--judge", "none", "--concurrency", 1, "--out", out)
     assert moa(*args, "--ids", "0") == 0
-    with sqlite3.connect(out / "ledger.db") as db:
-        db.execute("CREATE TRIGGER full BEFORE INSERT ON calls BEGIN SELECT RAISE(FAIL, 'disk is full'); END")
+    monkeypatch.setattr(ledger_file, "connect", full)
     before = provider.stats()["requests"]
     assert moa(*args) == 3
     assert "ledger.db: disk is full" in capsys.readouterr().err
