@@ -169,7 +169,7 @@ def test_missing_judgments_of_a_run_are_those_of_the_questions_that_it_chose() -
 def test_half_a_file_of_pairs_says_what_is_missing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], judge: str, told: bool
 ) -> None:
-    """People vote on a part of the questions, which is no part of a file."""
+    """People vote on some of the questions only, so no judgment is missing."""
     path = write(tmp_path / "a.jsonl", [{**pairs(1)[0], "judge": [judge, "pair-v2"]}])
     said = printed(capsys, "mt-bench", "--judgments", path)[1]
     missing = "3 of 4 pairwise judgments are missing: 1 of 2 questions have a first turn, 0 a second"

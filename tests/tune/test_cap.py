@@ -123,7 +123,7 @@ async def test_calls_that_kills_left_under_way_count_once_though_the_clock_is_se
         await ledger.put(recorded, {"cost": 10.0}, model="m", role="judge", cost=10.0)
         await sent(ledger, 2 * process + 1)
         ledger.close()
-    # Each call that is not recorded counts as much as the dearest recorded one.
+    # Each call that is not recorded counts as much as the most expensive recorded one.
     assert counted == [0.0, 20.0, 40.0, 60.0]
 
 
