@@ -122,14 +122,13 @@ def expected_calls(
     base = max(prompt_tokens(messages) + tokens(run.system), least_prompt)
     each = min(answer_tokens, run.mixture.draft_tokens or answer_tokens)
     found: list[ExpectedCall] = []
-    sent: set[tuple[int, int]] = set()
+    sent: set[tuple[int, int, int]] = set()
     for call in run.planned() if calls is None else calls:
         shown = call.texts * each + FRAME_TOKENS * bool(call.texts)
         longest = run.max_tokens or call.spec.max_tokens or answer_tokens
         prompt = base + tokens(call.spec.system or "") + shown
-        if call.spec.one_request and call.role == "proposer":
-            # The samples of a round share their prompt.
-            place = call.layer, id(call.spec)
+        if call.spec.one_request and call.request is not None and not run.context.stream_drafts:
+            place = call.layer, call.request, id(call.spec)
             prompt = 0 if place in sent else prompt
             sent.add(place)
         found.append(ExpectedCall(call.spec, prompt, longest))

@@ -19,12 +19,15 @@ class PlannedCall(NamedTuple):
         layer: The layer the call works for, from 1; 0 before the first round.
         role: `proposer`, `aggregator`, or a combiner's own role, such as `judge`.
         texts: How many drafts and notes the prompt contains.
+        request: The number of the request, in its layer, that the samples of a proposer with `one_request` share; None
+            for a request of its own.
     """
 
     spec: Proposer
     layer: int
     role: str
     texts: int
+    request: int | None = None
 
 
 class Outline(NamedTuple):
@@ -125,7 +128,9 @@ def drafting(outline: Outline) -> list[PlannedCall]:
     for layer, specs in enumerate(outline.base, start=1):
         sees = outline.sees[layer - 1]
         shown = before if sees is None else min(sees, before)
-        found += [PlannedCall(spec, layer, "proposer", shown) for spec in specs]
+        # With `sees` the samples of a proposer are shown different drafts.
+        request = 0 if sees is None or layer == 1 else None
+        found += [PlannedCall(spec, layer, "proposer", shown, request) for spec in specs]
         before = len(specs)
     return found
 

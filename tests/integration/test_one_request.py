@@ -4,10 +4,12 @@ import logging
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+from langchain_core.messages import HumanMessage
 
-from moa_graph import Mixture, create_moa
+from moa_graph import Mixture, MoAContext, create_moa
 from moa_graph.costs.budget import estimate
 from moa_graph.costs.ledger import Ledger
 from moa_graph.graph import shared
@@ -160,3 +162,31 @@ def test_the_estimate_counts_the_prompt_once(provider: Provider) -> None:
     aggregator = six.input_tokens - 6 * (six.input_tokens - one.input_tokens) // 5
     assert one.input_tokens - aggregator == (six.input_tokens - aggregator) // 6
     assert whole.hash == separate.hash
+
+
+PROBLEM = quote('{"problems": ["it is wrong"]}')
+APART: dict[str, tuple[dict[str, Any], int]] = {
+    "shared": ({"layers": 3}, 3),
+    "sees": ({"layers": 3, "sees": 2}, 8),
+    "batches": ({"combine": {"name": "vote", "batch": 2, "stop": False}}, 3),
+    "repairs": ({"combine": {"name": "verify", "check": lambda messages, text: False, "repairs": 1}}, 8),
+    "revisions": ({"combine": {"name": "critique", "reviewers": [f"openai:say={PROBLEM}-r"]}}, 14),
+    "streamed": ({}, 7),
+}
+"""Mixtures with the requests of a run. Samples that are shown different texts share none."""
+
+
+@pytest.mark.parametrize("way", APART)
+async def test_the_estimate_counts_the_prompt_of_every_request(
+    provider: Provider, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", provider.url)
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    fields, requests = APART[way]
+    mine = mixture(provider, "say=four-a", **fields)
+    context = MoAContext(stream_drafts=way == "streamed")
+    question = [HumanMessage("Why is the sky blue? " * 2_000)]
+    expected = estimate(settings(mine, context), question, answer_tokens=1)
+    used = (await create_moa(mine).ainvoke({"messages": question}, context=context))["record"]["usage"]
+    assert len(provider.requests()) == requests
+    assert expected.input_tokens == pytest.approx(used["input_tokens"], rel=0.1)

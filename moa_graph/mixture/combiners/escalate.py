@@ -97,7 +97,7 @@ class Escalate(Combiner):
         if least:
             return [*gate, writing(outline, 0, layer=1)] if gate else self.needed(outline)
         shown = len(outline.last) if self.show_cheap else 0
-        strong = [PlannedCall(spec, 2, "proposer", shown) for spec in outline.extra[0]]
+        strong = [PlannedCall(spec, 2, "proposer", shown, 0) for spec in outline.extra[0]]
         calls = [*gate, *self.needed(outline), *strong]
         return calls if self.verbatim else [*calls, writing(outline, len(strong), layer=3)]
 

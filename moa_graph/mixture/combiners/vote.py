@@ -50,9 +50,15 @@ class Vote(Combiner):
             )
 
     def planned(self, outline: Outline, *, least: bool) -> list[PlannedCall]:
-        calls = drafting(outline)
+        calls, slots = drafting(outline), len(outline.last)
+        if self.batch:
+            batches = [slot // self.batch for slot in range(slots)]
+            calls[-slots:] = [
+                call if call.request is None else call._replace(request=batch)
+                for call, batch in zip(calls[-slots:], batches, strict=True)
+            ]
         if least and self.batch and (self.stop or self.sure):
-            drop = len(outline.last) - self._fewest(len(outline.last))
+            drop = slots - self._fewest(slots)
             calls = calls[: len(calls) - drop]
         return calls
 
