@@ -261,6 +261,31 @@ def test_names_ids_and_arguments_can_be_sent() -> None:
         "".join(f"{m.name}{m.content}{getattr(m, 'tool_calls', '')}" for m in form).encode()
 
 
+@pytest.mark.parametrize(
+    ("name", "sent"),
+    [
+        ("research agent", "research_agent"),
+        ("a <b> | c", "a_b_c"),
+        ("x\\y/z\n", "x_y_z_"),
+        ("n" * 65, "n" * 64),
+        ("Zoë-1.müller", "Zoë-1.müller"),
+        (None, None),
+    ],
+)
+def test_a_name_is_one_that_openai_takes(name: str | None, sent: str | None) -> None:
+    """Agents of LangGraph write their names into their turns. OpenAI refuses the request for a name with a space."""
+    turn = {"name": "weather", "args": {}, "id": "c1"}
+    result = ToolMessage("rain", tool_call_id="c1", name="the tool")
+    messages = [HumanMessage("q", name=name), AIMessage("", tool_calls=[turn], name=name), result]
+    made = passed_on([*messages, AIMessage("a", name=name), Q], keep_tools=True)
+    assert [message.name for message in made] == [sent, sent, "the tool", sent, None]
+
+
+def test_the_turns_of_several_people_are_told_by_the_names_that_they_have() -> None:
+    (made,) = passed_on([HumanMessage("a", name="Ann B"), HumanMessage("b", name="Bob C")])
+    assert made.content == "[Ann B]\na\n\n[Bob C]\nb"
+
+
 def test_tool_turns_stay_for_the_model_that_has_them_unless_unanswered() -> None:
     # Servers number calls from the start in every turn: the ids of two turns may be the same.
     messages = [

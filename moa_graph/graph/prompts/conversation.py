@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -72,7 +73,7 @@ def passed_on(
     turns = alternating(_turns(rest, keep_tools=keep_tools, native=native, takes=takes))
     if isinstance(turns[0], AIMessage):
         turns.insert(0, HumanMessage(_BEGINNING))
-    made = [*_one_system(system), *(_answered(turns) if strict_turns else turns)]
+    made = [*_one_system(system), *map(_named, _answered(turns) if strict_turns else turns)]
     return [with_ids(message) for message in made] if takes.by_id else made
 
 
@@ -84,6 +85,18 @@ def _answered(turns: Sequence[BaseMessage]) -> Iterator[BaseMessage]:
             yield AIMessage(NO_ANSWER)
         yield turn
         last = turn
+
+
+_NOT_IN_NAMES = re.compile(r"[\s<|\\/>]+")
+_LONGEST_NAME = 64
+
+
+def _named(message: BaseMessage) -> BaseMessage:
+    """Return `message` with a name that OpenAI takes. It refuses the whole request for one such as "research agent"."""
+    if not message.name or isinstance(message, ToolMessage):
+        return message
+    name = _NOT_IN_NAMES.sub("_", message.name)[:_LONGEST_NAME]
+    return message if name == message.name else message.model_copy(update={"name": name})
 
 
 def _encodable(message: BaseMessage) -> BaseMessage:
