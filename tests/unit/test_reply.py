@@ -19,6 +19,7 @@ from langchain_core.messages import (
     SystemMessage,
     ToolMessage,
 )
+from langchain_core.messages.ai import OutputTokenDetails, UsageMetadata
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 import moa_graph
@@ -330,6 +331,12 @@ def test_blocks_that_must_return_in_a_tool_loop_are_kept_unchanged() -> None:
     assert kept.additional_kwargs == {"__gemini_function_call_thought_signatures__": {"c1": "OPAQUE"}}
 
 
+ALL_THOUGHTS = UsageMetadata(
+    input_tokens=5, output_tokens=99, total_tokens=104, output_token_details=OutputTokenDetails(reasoning=99)
+)
+"""OpenAI shows no thoughts, but counts their tokens."""
+
+
 @pytest.mark.parametrize(
     ("message", "reason"),
     [
@@ -340,6 +347,19 @@ def test_blocks_that_must_return_in_a_tool_loop_are_kept_unchanged() -> None:
         (
             AIMessage("<think>hm", response_metadata={"finish_reason": "length"}),
             "the answer held only the model's thoughts, up to the limit of tokens: raise max_tokens",
+        ),
+        (
+            AIMessage("", response_metadata={"finish_reason": "length"}, usage_metadata=ALL_THOUGHTS),
+            "the answer held only the model's thoughts, up to the limit of tokens: raise max_tokens",
+        ),
+        (
+            AIMessage(
+                "",
+                additional_kwargs={"reasoning_content": "hm"},
+                tool_calls=[{"name": "f", "args": {}, "id": "c1"}],
+                usage_metadata=ALL_THOUGHTS,
+            ),
+            "it called a tool that was not offered: f",
         ),
     ],
 )

@@ -228,16 +228,18 @@ def _refusal(raw: Raw) -> str:
 
 
 def _why_empty(raw: Raw, finish: Finish) -> str:
+    if raw.calls:
+        return f"it called a tool that was not offered: {one_line(str(raw.calls[0].name), limit=60)}"
     if content_text(raw.content).strip() or _has_thoughts(raw):
         cut = ", up to the limit of tokens: raise max_tokens" if finish.status == "truncated" else ""
         return f"the answer held only the model's thoughts{cut}"
-    if raw.calls:
-        return f"it called a tool that was not offered: {one_line(str(raw.calls[0].name), limit=60)}"
     return f"the answer was empty (finish_reason {one_line(finish.reason) or 'not given'})"
 
 
 def _has_thoughts(raw: Raw) -> bool:
-    return has_thoughts(raw.content) or bool(raw.extra.keys() & {"reasoning_content", "reasoning", THOUGHTS})
+    """Return whether the model has thought. OpenAI and Gemini show the thoughts' tokens alone."""
+    counted = raw.usage is not None and raw.usage["reasoning_tokens"] > 0
+    return counted or has_thoughts(raw.content) or bool(raw.extra.keys() & {"reasoning_content", "reasoning", THOUGHTS})
 
 
 EXTRAS: Final = "tool_call_extras"
