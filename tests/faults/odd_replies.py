@@ -645,6 +645,15 @@ STREAMS: dict[str, Odd] = {
         words=FINE,
     ),
     "cut in an event": stream(TEXT, STOP[:30], status=FAILED),
+    "frames in frames": stream(
+        (TEXT + STOP + DONE).replace(b"data: ", b"data: data: ").replace(b"\n\n", b"\ndata: \ndata: \n\n"),
+        status=OK,
+        words=FINE,
+    ),
+    "an error in frames in frames": stream(
+        TEXT, b'data: data: {"error": "the reason of it"}\n\n', DONE, status=FAILED, words="the reason of it"
+    ),
+    "data without words": stream(b"data: [1, 2]\n\n", status=FAILED, words="[1, 2]"),
     "a BOM in the middle": stream(TEXT, b"\xef\xbb\xbf", STOP, DONE, status=set()),
     "calls in pieces": stream(
         FIRST,

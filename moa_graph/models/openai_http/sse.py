@@ -97,6 +97,7 @@ class Events:
 
     def _event(self) -> bytes | None:
         event, name = b"\n".join(self._data).strip().lstrip(_BOM), self._name
+        event = event.removeprefix(b"data:").lstrip()  # some gateways put an event with its frame into another frame
         self._data, self._data_size, self._name = [], 0, b""
         if name in _ALIVE:
             return None

@@ -69,7 +69,8 @@ async def chunks_of(url: str, response: aiohttp.ClientResponse, *, logprobs: boo
             yield chunk
             await turns.share()
         if frames.others and not ended:
-            raise ValueError(message_in(b"\n".join(frames.others)))
+            said = b"\n".join(frames.others)
+            raise ValueError(message_in(said) or beginning(said.decode("utf-8", "replace"), 1000))
         if frames.done and first.begun and not ended:
             # Some gateways send no finish reason, and `[DONE]` also where the provider's stream was cut.
             yield {"choices": [{"index": first.index, "delta": {}, "finish_reason": _UNKNOWN_END}]}
