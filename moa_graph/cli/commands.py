@@ -110,10 +110,7 @@ def _show(talk: Conversation, _: str) -> str:
 def _retry(talk: Conversation, _: str) -> None:
     if talk.question is None:
         raise InputError("no question has been asked yet.")
-    question, asked = talk.question, [turn["content"] for turn in talk.messages if turn["role"] == "user"]
-    if asked and asked[-1] == question:
-        talk.undo()
-    talk.ask(question)
+    talk.retry(talk.question)
 
 
 def _undo(talk: Conversation, _: str) -> str:

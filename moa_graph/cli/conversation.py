@@ -66,8 +66,8 @@ class Conversation:
             InputError: The log is empty.
         """
         self.id, self.messages = self.log.last_conversation(continued=True)
-        last = self.log.entries(conversation=self.id)[-1]
-        self.drafts, self.question = last.drafts, last.question
+        for last in self.log.entries(conversation=self.id)[-1:]:
+            self.drafts, self.question = last.drafts, last.question
 
     def ask(self, question: str) -> Answered:
         """Ask `question`. If it fails, the history is unchanged and `drafts` has its drafts.
@@ -98,7 +98,32 @@ class Conversation:
         return result
 
     def undo(self) -> str | None:
-        """Remove the last question and its answer from the history; return the question."""
+        """Remove the last question and its answer, also from what `--continue` continues; return the question."""
+        question = self._take_back()
+        if question is not None:
+            self.log.set_aside(self.id, question)
+        return question
+
+    def retry(self, question: str) -> None:
+        """Ask `question` again, in place of the last answer if that answers it. If it fails, the answer stays.
+
+        Raises:
+            MoAError: There is no answer.
+            Interrupted: The run was interrupted or terminated.
+        """
+        before = self.messages
+        again = question == next((turn["content"] for turn in reversed(before) if turn["role"] == "user"), None)
+        if again:
+            self._take_back()
+        try:
+            self.ask(question)
+        except BaseException:
+            self.messages = before
+            raise
+        if again:
+            self.log.set_aside(self.id, question, newer=1)
+
+    def _take_back(self) -> str | None:
         last = max((n for n, turn in enumerate(self.messages) if turn["role"] == "user"), default=None)
         if last is None:
             return None
@@ -175,5 +200,6 @@ class Conversation:
         if not all(isinstance(turn["content"], str) for turn in messages):
             raise InputError(f"{path} is not a saved chat: it has content that is not text.")
         self.change(**{"layers": whole.get("layers"), "system": whole.get("system"), **options})
+        self.id = self.log.last_conversation(continued=False).id
         self.messages, self.drafts, self.file = messages, list(whole.get("drafts") or []), path
         self.question = next((turn["content"] for turn in reversed(messages) if turn["role"] == "user"), None)

@@ -8,7 +8,7 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Iterable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -107,10 +107,9 @@ class Log:
         seconds, kept = (record["seconds"], json.dumps(record)) if record else (None, None)
         rest = (seconds, json.dumps(list(drafts)), kept, calls)
         sql = f"INSERT INTO questions ({_COLUMNS.partition(', ')[2]}) VALUES ({', '.join('?' * 12)})"
-        clean = [v.encode("utf-8", "replace").decode() if isinstance(v, str) else v for v in (*row, *rest)]
         try:
             with closing(self._connected()) as db, db:
-                db.execute(sql, clean)
+                db.execute(sql, _clean((*row, *rest)))
         except (sqlite3.Error, OSError) as exc:
             message(f"the log {self.path} could not be written: {exc}. MOA_LOG=off switches it off.")
 
@@ -154,12 +153,16 @@ class Log:
     def last_conversation(self, *, continued: bool) -> LoggedConversation:
         """Return the last conversation with its answered questions, or a new one.
 
+        A question that got neither a draft nor an answer, such as one without a key, begins no conversation.
+
         Raises:
             InputError: It is to be continued, and the log is empty.
         """
-        if not continued:
+        last = self._last_reply() if continued else None
+        if continued and last is None:
+            self.entry()
+        if last is None or not last.conversation:
             return LoggedConversation(secrets.token_hex(8), [])
-        last = self.entry()
         messages: list[dict[str, str]] = []
         for each in self.entries(conversation=last.conversation):
             if each.answer and not each.error:
@@ -167,17 +170,34 @@ class Log:
                 messages.append({"role": "assistant", "content": each.answer})
         return LoggedConversation(last.conversation, messages)
 
+    def set_aside(self, conversation: str, question: str, *, newer: int = 0) -> None:
+        """Take a conversation's last answer to `question` out of it, or the one before `newer` others.
+
+        The entry stays in the log.
+        """
+        answered = "SELECT id FROM questions WHERE conversation = ? AND question = ? AND error IS NULL"
+        sql = f"UPDATE questions SET conversation = '' WHERE id = ({answered} ORDER BY id DESC LIMIT 1 OFFSET ?)"
+        if self.on and self.path.exists():
+            with suppress(sqlite3.Error), closing(self._connected()) as db, db:
+                db.execute(sql, _clean((conversation, question, newer)))
+
     def last_mixture(self) -> str | None:
         """Return the preset or the file of the mixture that answered last; None when it no longer exists."""
         from moa_graph.cli.home import own_presets
         from moa_graph.mixture.files import is_preset, preset_names
 
-        last = self.entries(limit=1)
-        name = last[0].mixture if last else ""
+        last = self._last_reply()
+        name = last.mixture if last else ""
         known = Path(name).is_file() if name and not is_preset(name) else name in {*own_presets(), *preset_names()}
         if name and not known:
             message(f"the last mixture ({name}) is neither a preset nor a file; the default answers")
         return name if known else None
+
+    def _last_reply(self) -> Entry | None:
+        """Return the newest question of a conversation that got an answer or drafts."""
+        got = "conversation != '' AND (answer IS NOT NULL OR drafts != '[]')"
+        rows = self._rows(f"SELECT {_COLUMNS} FROM questions WHERE {got} ORDER BY id DESC LIMIT 1", ())
+        return entry_of(rows[0]) if rows else None
 
     def switch(self, *, on: bool) -> None:
         """Switch writing on or off, for every later command."""
@@ -213,6 +233,11 @@ class Log:
                 return db.execute(sql, tuple(values)).fetchall()
         except sqlite3.Error as exc:
             raise InputError(f"{self.path} cannot be read: {exc}.") from exc
+
+
+def _clean(values: Sequence[Any]) -> list[Any]:
+    """Return values that SQLite can hold: without lone surrogates."""
+    return [v.encode("utf-8", "replace").decode() if isinstance(v, str) else v for v in values]
 
 
 def _counts_calls(db: sqlite3.Connection) -> bool:

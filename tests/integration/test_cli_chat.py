@@ -12,6 +12,7 @@ from moa_graph import Mixture
 from moa_graph.cli import main
 from moa_graph.cli.commands import parse
 from moa_graph.cli.conversation import Conversation
+from moa_graph.errors import AggregationError
 from tests.integration.test_cli import clean as clean
 from tests.integration.test_cli import mixture, moa
 from tests.provider import Provider
@@ -61,6 +62,44 @@ def test_settings_change_in_mid_chat(say, provider: Provider, capsys) -> None:
     assert provider.requests("one")[-1].json["messages"][0]["content"].startswith("Be kind.")
     last = provider.requests("three")[0].json["messages"]
     assert [turn["role"] for turn in last] == ["user", "assistant"] * 2 + ["user"]
+
+
+def test_what_was_undone_or_retried_is_not_continued(say, provider: Provider, capsys) -> None:
+    file = mixture(provider, "one", aggregator="say=fine")
+    assert say("First?", "/retry", "Second?", "/undo", options=["-f", file]) == 0
+    assert say("Third?", options=["-f", file, "--continue"]) == 0
+    sent = [turn["content"] for turn in provider.requests("one")[-1].json["messages"]]
+    assert sent == ["First?", "fine", "Third?"]
+    capsys.readouterr()
+    assert main(["logs", "list", "--json"]) == 0
+    asked = [row["question"] for row in json.loads(capsys.readouterr().out)]
+    assert asked == ["First?", "First?", "Second?", "Third?"], "the log has everything that was asked"
+
+
+def test_a_conversation_that_was_undone_whole_is_not_continued(say, provider: Provider) -> None:
+    file = mixture(provider, "one", aggregator="say=fine")
+    assert say("First?", "/undo", options=["-f", file]) == 0
+    assert say("Second?", options=["-f", file, "--continue"]) == 0
+    assert [turn["content"] for turn in provider.requests("one")[-1].json["messages"]] == ["Second?"]
+
+
+def test_a_retry_that_fails_keeps_the_answer(provider: Provider) -> None:
+    file = mixture(provider, "one", aggregator="say=fine")
+    talk = Conversation(Mixture.load(file))
+    talk.ask("First?")
+    talk.mixture = Mixture.load(mixture(provider, "one", aggregator="err400-agg"))
+    with pytest.raises(AggregationError):
+        talk.retry("First?")
+    assert [turn["content"] for turn in talk.messages] == ["First?", "fine"]
+    assert talk.log.last_conversation(continued=True) == (talk.id, talk.messages)
+
+
+def test_a_loaded_chat_is_a_conversation_of_its_own(say, provider: Provider) -> None:
+    file = mixture(provider, "one", aggregator="say=fine")
+    assert say("First?", "/save talk.json", "/clear", "Other?", "/load talk.json", "Second?", options=["-f", file]) == 0
+    assert say("Third?", options=["-f", file, "--continue"]) == 0
+    sent = [turn["content"] for turn in provider.requests("one")[-1].json["messages"]]
+    assert sent == ["Second?", "fine", "Third?"]
 
 
 def test_a_chat_is_saved_and_goes_on(say, provider: Provider, capsys) -> None:

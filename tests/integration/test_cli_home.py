@@ -345,6 +345,27 @@ def test_a_conversation_continues_with_the_file_that_began_it(
     assert "neither a preset nor a file; the default answers" in capsys.readouterr().err
 
 
+def test_a_question_that_was_never_sent_is_not_continued(
+    provider: Provider, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A missing key and a wrong address: the conversation before them, and its mixture, are the last ones."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    file = mixture(provider, "say=drafted", aggregator="say=answered")
+    assert main(["ask", "-f", file, "One?"]) == 0
+    assert main(["ask", "-p", "openai", "Other?"]) == 3
+    assert main(["ask", "--url", "nowhere", "Other?"]) == 3
+    capsys.readouterr()
+    assert main(["ask", "--continue", "Two?"]) == 0
+    sent = [turn["content"] for turn in provider.requests("say=drafted")[-1].json["messages"]]
+    assert sent == ["One?", "answered", "Two?"] and "default answers" not in capsys.readouterr().err
+
+
+def test_a_log_without_any_answer_begins_a_conversation(provider: Provider, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ask", "--url", "nowhere", "One?"]) == 3
+    assert main(["ask", "-f", mixture(provider, "say=drafted"), "--continue", "Two?"]) == 0
+    assert [turn["content"] for turn in provider.requests("say=drafted")[0].json["messages"]] == ["Two?"]
+
+
 def test_an_estimate_counts_the_conversation_that_it_continues(
     provider: Provider, capsys: pytest.CaptureFixture[str]
 ) -> None:
