@@ -316,6 +316,21 @@ def test_ctrl_c_in_the_middle_of_an_answer_ends_its_line(provider: Provider, ter
     assert kept["error"] == "interrupted" and kept["drafts"][0]["status"] == "ok"
 
 
+def test_ctrl_c_leaves_each_line_once(provider: Provider, terminal: Callable[..., Terminal]) -> None:
+    """The terminal's `^C` comes behind a line that fills the width, of the answer and of the table."""
+    screen = terminal(width=60)
+    broken = mixture(provider, "one-hang", "two-err400", aggregator="agg")
+    table = Path(broken).rename("table.yaml")
+    mixture(provider, "one", aggregator="say=the%20start-hangmid")
+    for file, words in ((table, "failed"), (Path("mine.yaml"), "the start")):
+        screen.enter(f"clear; {MOA} ask -f {file} hi")
+        screen.wait(words)
+        screen.keys("C-c")
+        text = screen.until(lambda text: text.endswith("sh:") and "interrupted" in text, "the end of the command")
+        assert text.count("proposer") == 1, text
+        assert text.count("the start") == (words == "the start"), text
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_the_shell_completes_presets(shell: str, tmp_path: Path) -> None:
     script = subprocess.run(

@@ -46,7 +46,10 @@ def _formula(state: StateInline, silent: bool) -> bool:
 
 
 class _Tail:
-    """The last lines of a renderable that fit on the screen."""
+    """The last lines of a renderable that fit on the screen, and an empty one.
+
+    The cursor rests on the empty line: a `^C` that the terminal prints behind a full line would begin a further line.
+    """
 
     def __init__(self, inner: RenderableType) -> None:
         self.inner = inner
@@ -58,6 +61,7 @@ class _Tail:
         for line in lines[-max(1, console.height - 2) :]:
             yield from line
             yield Segment.line()
+        yield Segment.line()
 
 
 class MarkdownStream:

@@ -70,7 +70,7 @@ class Progress:
         from rich.console import Console
         from rich.live import Live
 
-        self._console = Console(stderr=True)
+        self._console, self._ended = Console(stderr=True), False
         self._live = Live(console=self._console, get_renderable=self._view, refresh_per_second=8)
         self._live.start()
         return self
@@ -86,6 +86,7 @@ class Progress:
             self.lines = {
                 place: line for place, line in self.lines.items() if line.state != "working" or line.layer != _ANSWER
             }
+            self._ended = True
             self._live.stop()
 
     def __call__(self, event: dict[str, Any]) -> None:
@@ -148,9 +149,9 @@ class Progress:
         from rich.text import Text
 
         errors = [_error(line) for line in self.lines.values() if line.error and line.status != "truncated"]
-        return Group(
-            self._table(), *(Padding(Text(text, style="red", overflow="fold"), (0, 0, 0, 2)) for text in errors)
-        )
+        shown = [Padding(Text(text, style="red", overflow="fold"), (0, 0, 0, 2)) for text in errors]
+        # The cursor rests on an empty line: a `^C` behind a full line would begin a further line.
+        return Group(self._table(), *shown, *([] if self._ended else [Text()]))
 
     def _table(self) -> RenderableType:
         from rich.table import Table
