@@ -182,7 +182,7 @@ def _logged(
     log = Log.open()
     before = log.last_conversation(continued=resume)
     messages = [*before.messages, {"role": "user", "content": asked}]
-    named = preset or (str(file.absolute()) if file else source)
+    named = preset or (str(file) if file else source)
     try:
         result = ask(source, messages, context, view)
     except (MoAError, Interrupted) as exc:

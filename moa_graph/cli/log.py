@@ -256,9 +256,11 @@ def _is_switched_off() -> bool:
 
 
 def _named(source: Mixture | Server | str) -> str:
-    """Return the mixture's name in the log: its name, its hash, or its server."""
+    """Return the mixture's name in the log: a preset, a file with its folder, a name, a hash, or a server."""
+    from moa_graph.mixture.files import is_preset
+
     if isinstance(source, str):
-        return source
+        return source if is_preset(source) else str(Path(source).absolute())
     from moa_graph.cli.source import Server
 
     return f"{source.url} {source.graph}" if isinstance(source, Server) else source.name or source.hash

@@ -107,7 +107,7 @@ Trust = Annotated[
         help="Allow the mixture file to send the variables it names to its hosts, and to run its check, for this run.",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 Raw = Annotated[bool, typer.Option("--raw", help="Print the answer without rendering its Markdown.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress on standard error.")]
 

@@ -10,7 +10,7 @@ import pytest
 
 from moa_graph import Mixture, create_moa
 from moa_graph.serve.page import report
-from tests.browser.conftest import EVIL, ask, opened, ready, say, texts
+from tests.browser.conftest import EVIL, ask, formatted, opened, ready, say, texts
 from tests.serving import Served, mixture
 
 DATA = re.compile(r'(?<=id="data">).*(?=</script>\n<script>)')
@@ -191,6 +191,19 @@ def saved(page, name):
     with page.expect_download() as waiting:
         page.locator(".answer footer").get_by_role("button", name=name).click()
     return waiting.value.path().read_text()
+
+
+def test_a_saved_answer_that_is_incomplete_says_so(page, provider):
+    ask(page, "held", wait=False)
+    provider.wait(lambda stats: stats["in_flight"] == 1)
+    provider.release()
+    page.wait_for_function("() => document.querySelector('.answer .body')?.textContent.length > 60")
+    page.click("#stop")
+    page.wait_for_selector("#send:visible")
+    formatted(page)
+    assert "\n\nIncomplete: stopped\n\n[agg" in saved(page, "Markdown")
+    ask(page, "rich")
+    assert "Incomplete" not in page.evaluate("() => asMarkdown([conversation.turns.at(-1)])")
 
 
 def test_exports_and_copy(page, browser, tmp_path):

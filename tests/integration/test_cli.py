@@ -18,7 +18,7 @@ import pytest
 
 from moa_graph.cli import COMMANDS, main
 from moa_graph.cli.log import Log
-from moa_graph.cli.output.export import WRITERS
+from moa_graph.cli.output.export import WRITERS, as_markdown
 from moa_graph.cli.output.messages import open_streams
 from tests.provider import Provider
 
@@ -221,6 +221,20 @@ def test_answers_are_saved_as_json_and_markdown(provider: Provider, capsys: pyte
     assert json.loads(Path("out.json").read_text())["question"] == "hi"
     text = Path("out.md").read_text()
     assert "## Answer" in text and "p1-b (openai:b): ok" in text
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "words"),
+    [
+        ("half of it", "interrupted", "# Why?\n\n## Answer\n\nIncomplete: interrupted\n\nhalf of it\n"),
+        (None, "too late", "# Why?\n\n## Answer\n\nNo answer: too late\n"),
+        ("42", None, "# Why?\n\n## Answer\n\n42\n"),
+    ],
+)
+def test_saved_markdown_says_whether_the_answer_is_whole(answer: str | None, error: str | None, words: str) -> None:
+    result = {"answer": answer, "error": error, "drafts": [], "record": None}
+    assert as_markdown("Why?", result).startswith(words)
+    assert as_markdown("Why?\nSay it.", result).startswith("# Why? Say it.\n\nWhy?\nSay it.\n\n## Answer")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pipes among files")

@@ -330,11 +330,12 @@ def test_a_wrong_option_names_itself_and_what_it_takes(
     assert words in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option", ["--file", "--preset"])
 def test_a_conversation_continues_with_the_file_that_began_it(
-    provider: Provider, capsys: pytest.CaptureFixture[str], own_home: Path
+    option: str, provider: Provider, capsys: pytest.CaptureFixture[str], own_home: Path
 ) -> None:
     file = mixture(provider, "say=drafted", aggregator="say=answered")
-    assert main(["ask", "-f", file, "One?"]) == 0
+    assert main(["ask", option, file, "One?"]) == 0
     assert main(["ask", "--continue", "Two?"]) == 0
     assert [row["mixture"] for row in rows(capsys, "logs", "list")] == [str(Path(file).absolute())] * 2
     assert [len(request.json["messages"]) for request in provider.requests("say=answered")] == [1, 3]

@@ -72,7 +72,11 @@ def as_json(question: str, result: Mapping[str, Any]) -> str:
 
 
 def as_markdown(question: str, result: Mapping[str, Any]) -> str:
-    parts = [f"# {' '.join(question.split())[:100]}", question, "## Answer", str(result["answer"] or result["error"])]
+    heading = " ".join(question.split())[:100]
+    parts = [f"# {heading}", *([] if question == heading else [question]), "## Answer"]
+    if reason := result.get("error"):
+        parts.append(f"{'Incomplete' if result['answer'] else 'No answer'}: {reason}")
+    parts += [result["answer"]] if result["answer"] else []
     for draft in result["drafts"]:
         parts.append(f"## Layer {draft['layer']}, {draft['proposer']} ({draft['model']}): {draft['status']}")
         parts.append(draft["text"] or draft["error"] or "")

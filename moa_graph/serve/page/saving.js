@@ -14,8 +14,8 @@ function asMarkdown(turns) {
       const body = [draft.error && `> ${draft.error.replaceAll("\n", "\n> ")}`, draft.text].filter(Boolean).join("\n\n");
       return `### Layer ${draft.layer}: ${nameOf(draft)}\n\n${about.join(", ")}\n\n${body}`;
     });
-    const answer = turn.answer || `No answer: ${turn.error ?? turn.status}`;
-    return [`# ${turn.question}`, "## Answer", turn.aggregator && `By ${turn.aggregator}`, answer, "## Drafts", ...drafts].filter(Boolean).join("\n\n");
+    const cut = turn.status !== "done" && `${turn.answer ? "Incomplete" : "No answer"}: ${turn.error ?? turn.status}`;
+    return [`# ${turn.question}`, "## Answer", turn.aggregator && `By ${turn.aggregator}`, cut, turn.answer, "## Drafts", ...drafts].filter(Boolean).join("\n\n");
   }).join("\n\n---\n\n") + "\n";
 }
 
