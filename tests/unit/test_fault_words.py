@@ -18,7 +18,7 @@ from moa_graph.models.faults.bodies import message_in
 from moa_graph.models.faults.faults import classify
 from moa_graph.models.faults.retry_after import retry_after
 from moa_graph.models.openai_http.stream import no_choices
-from moa_graph.models.secrets.redaction import one_line
+from moa_graph.models.secrets.redaction import HIDDEN, one_line
 
 BODIES: list[tuple[Any, str]] = [
     ({"error": {"message": "no such model"}}, "no such model"),
@@ -206,6 +206,16 @@ def test_a_secret_where_a_long_error_is_cut_is_not_shown_in_part(secret: str, mo
             assert "[hidden]" in line and not re.search("0f|corr|horse|sk-", line)
 
 
+@pytest.mark.parametrize("scheme", ["", "http://"])
+def test_the_login_of_a_proxy_is_not_shown(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Google's client quotes the address of a proxy that it cannot use. Without its scheme, nothing says that it is
+    one."""
+    monkeypatch.setenv("https_proxy", f"{scheme}ann:planted@word@10.0.0.1:9")
+    for text in ("ann:planted@word@10.0.0.1:9", "proxy login ann:planted@word failed", "password planted@word"):
+        reason = classify(ValueError(text)).reason
+        assert "planted" not in reason and HIDDEN in reason
+
+
 def test_a_redirect_is_a_status_that_is_not_retried() -> None:
     fault = classify(refused(308, {"error": {"message": "moved"}}))
     assert (fault.status, fault.retryable, fault.reason) == (308, False, "308 moved")
@@ -293,6 +303,11 @@ def test_broken_http_is_not_a_status_that_a_server_sent() -> None:
             "Multiple exceptions: no connection to ::1 port 9, no connection to 127.0.0.1 port 9",
         ),
         (socket.gaierror(-2, "Name or service not known"), "Name or service not known"),
+        (
+            OSError("Cannot connect to host api.example:443 ssl:<ssl.SSLContext object at 0x7f> [[Errno -2] Unknown]"),
+            "Cannot connect to host api.example:443 [Unknown]",
+        ),
+        (OSError("Cannot connect to host a:1 ssl:default [Unknown]"), "Cannot connect to host a:1 [Unknown]"),
     ],
 )  # fmt: skip
 def test_a_connection_that_fails_is_said_without_error_numbers(error: OSError, words: str) -> None:

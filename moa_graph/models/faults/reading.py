@@ -175,7 +175,8 @@ def _phrase(status: int) -> str:
         return f"{status}, without a message"
 
 
-_ERRNO = re.compile(r"\[Errno -?\d+\] ")
+_DETAILS = re.compile(r"\[Errno -?\d+\] | ssl:(?:<ssl\.SSLContext[^<>]{0,80}>|default|True|False)(?= \[)")
+"""The number of an error, and how aiohttp describes the encryption of a host that it cannot reach."""
 _CALL_FAILED = re.compile(r"Connect call failed \('([^']*)', (\d+)[^)]*\)")
 """How asyncio says that nothing answered at an address."""
 
@@ -183,7 +184,7 @@ _CALL_FAILED = re.compile(r"Connect call failed \('([^']*)', (\d+)[^)]*\)")
 def text_of(exc: BaseException) -> str:
     """Return an exception's text, with its class where the text alone says nothing."""
     try:
-        text = _CALL_FAILED.sub(r"no connection to \1 port \2", _ERRNO.sub("", str(exc).strip()))
+        text = _CALL_FAILED.sub(r"no connection to \1 port \2", _DETAILS.sub("", str(exc).strip()))
     except Exception:  # a foreign __str__ may raise anything
         text = ""
     if page := page_title(text):

@@ -87,6 +87,10 @@ def _known() -> list[str]:
     with _lock:
         values = set(_remembered)
     values.update(v for name, v in os.environ.items() if len(v) >= _SHORTEST and _SECRET_NAME.search(name))
+    # A proxy's address may lack its scheme, by which the login in an address is recognized.
+    proxies = (v for name, v in os.environ.items() if "@" in v and name.upper().endswith("_PROXY"))
+    logins = (v.rpartition("@")[0].rpartition("//")[2] for v in proxies)
+    values.update(part for login in logins for part in (login, login.partition(":")[2]) if len(part) >= _SHORTEST)
     return sorted({form for value in values for form in _forms(value)}, key=len, reverse=True)
 
 
