@@ -190,8 +190,8 @@ class Conversation:
             messages = [{"role": turn["role"], "content": turn["content"]} for turn in whole["messages"]]
         except OSError as exc:
             raise InputError(f"{path}: {exc.strerror}.") from exc
-        except ValueError as exc:
-            raise InputError(f"{path} is not a saved chat: it is not JSON.") from exc
+        except (ValueError, RecursionError) as exc:
+            raise InputError(f"{path} is not a saved chat: it is not JSON, or nested too deeply.") from exc
         except (KeyError, TypeError) as exc:
             raise InputError(f"{path} is not a saved chat: it has no list of messages.") from exc
         roles = [turn["role"] for turn in messages]

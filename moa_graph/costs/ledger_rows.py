@@ -82,7 +82,7 @@ class LedgerRows:
             if ledger_file.digest(key, text).encode() != digest:
                 raise ValueError("its checksum is wrong")
             return dict(json.loads(text))
-        except (ValueError, TypeError) as exc:
+        except (ValueError, TypeError, RecursionError) as exc:
             if key not in self._damaged:
                 self._damaged.add(key)
                 name = (item or b"").decode("utf-8", "replace")

@@ -62,7 +62,7 @@ def read(folder: Path) -> dict[str, Any]:
 def _read(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is damaged: {error}. Choose another --out") from error
     if not isinstance(found, dict):
         raise ConfigError(f"{path} is damaged: it is not a JSON object. Choose another --out")

@@ -72,7 +72,7 @@ def read(*, to_change: bool = False) -> Confirmations:
         if not to_change:
             return Confirmations({}, {})
         raise ConfigError(f"{path} cannot be read: {exc.strerror}. XDG_CONFIG_HOME names another folder.") from exc
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
         raise ConfigError(
             f"{path} cannot be read ({type(exc).__name__}). Remove it and run `moa trust` again."
         ) from exc

@@ -162,7 +162,9 @@ def test_input_that_is_not_text_does_not_end_the_chat(say, provider: Provider, c
 def test_errors_keep_the_chat_and_its_history(say, provider: Provider, capsys) -> None:
     file = mixture(provider, "one", aggregator="err400x1-agg")
     Path("bad.json").write_text("[]")
-    lines = ["Lost?", "/nope", "/layers many", "/preset nope", "/load bad.json", "/load none.json", "/help", "Kept?"]
+    Path("deep.json").write_text("[" * 100_000)
+    files = ["/load bad.json", "/load none.json", "/load deep.json"]
+    lines = ["Lost?", "/nope", "/layers many", "/preset nope", *files, "/help", "Kept?"]
     assert say(*lines, options=["-f", file]) == 0
     assert [turn["content"] for turn in provider.requests("one")[1].json["messages"]] == ["Kept?"]
     err = capsys.readouterr().err
@@ -172,6 +174,7 @@ def test_errors_keep_the_chat_and_its_history(say, provider: Provider, capsys) -
         "'nope' is unknown",
         "not a saved chat",
         "none.json",
+        "deep.json is not a saved chat",
         "/drafts [NUMBER]",
     ):
         assert words in err

@@ -361,8 +361,9 @@ async def test_the_path_of_a_gateway_in_the_environment_is_in_the_key(
     assert address(Proposer("openai:x")) == "api.openai.com", "keys of earlier ledgers stay valid"
 
 
+@pytest.mark.parametrize("how", ["later", "deep"])
 async def test_a_whole_row_that_is_not_a_message_is_told_and_the_call_is_made_again(
-    provider: Provider, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    provider: Provider, tmp_path: Path, caplog: pytest.LogCaptureFixture, how: str
 ) -> None:
     async def run() -> str:
         with Ledger(tmp_path / "l.db", run="r") as ledger:
@@ -373,6 +374,7 @@ async def test_a_whole_row_that_is_not_a_message_is_told_and_the_call_is_made_ag
     with sqlite3.connect(tmp_path / "l.db") as db:
         for key, value in db.execute("select key, value from calls").fetchall():
             text = json.dumps({**json.loads(value), "message": {"type": "of-a-later-version", "data": {}}})
+            text = "[" * 100_000 if how == "deep" else text
             digest = ledger_file.digest(key, text.encode())
             db.execute("update calls set value = ?, digest = ? where key = ?", (text, digest, key))
     db.close()

@@ -71,6 +71,14 @@ def test_a_report_may_run_and_load_nothing(owner, tmp_path):
     assert "Use &lt;b&gt;single&lt;/b&gt;." in get(owner, "/moa/tune")[1]
 
 
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"verdict": "v", "sentence": "s", "n": Infinity}', "{}", "x"])
+def test_a_file_that_is_not_a_runs_hides_no_run(owner, tmp_path, text):
+    written(tmp_path / "runs/mine")
+    (written(tmp_path / "runs/damaged") / "tune.json").write_text(text)
+    status, page, _ = get(owner, "/moa/tune")
+    assert status == 200 and "tune/mine" in page and "tune/damaged" not in page
+
+
 @pytest.mark.parametrize("name", ["nothing", "..", "%2e%2e", "..%2f..%2fetc", "x%00", "a/b"])
 def test_no_other_file_is_served(owner, tmp_path, name):
     written(tmp_path / "runs/x")

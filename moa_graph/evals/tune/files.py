@@ -31,7 +31,7 @@ def open_folder(folder: Path, run: str) -> None:
     if path.exists():
         try:
             before = json.loads(read_text(path))["run"]
-        except (InputError, ValueError, KeyError, TypeError) as error:
+        except (InputError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise ConfigError(f"{path} is damaged: {error}. Choose another --out") from error
         if before != run and (folder / RESULT).exists():
             raise ConfigError(
@@ -104,6 +104,6 @@ def read_result(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         raise InputError(f"{folder} holds {begun}")
     try:
         figures = json.loads(read_text(folder / RESULT))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{folder} is damaged: {error}. Run `moa tune` with it again") from error
     return figures, read_rows(folder / PROMPTS)

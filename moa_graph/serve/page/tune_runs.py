@@ -110,7 +110,7 @@ def _read(folder: Path) -> tuple[str, str, int] | None:
             return None
         found = json.loads((folder / RESULT).read_text(encoding="utf-8"))
         return str(found["verdict"]), str(found["sentence"]), int(found["n"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
 
 
