@@ -192,6 +192,13 @@ def test_raters_with_one_label_have_an_interval_with_a_caution(a: list[int], b: 
     assert found.high - found.low > 0.05
 
 
+@pytest.mark.parametrize("n", [6, 100, 800])
+def test_the_interval_of_kappa_stays_in_its_range_where_labels_are_rare(n: int) -> None:
+    """Each rater gives the rare label once, to different items: chance agreement is almost 1."""
+    found = kappa_interval([1, *[0] * (n - 1)], [*[0] * (n - 1), 1])
+    assert found and -1 <= found.low < 0 < found.high <= 1
+
+
 @pytest.mark.parametrize("proposers", [3, 6])
 def test_the_best_of_several_proposers_is_compared_without_its_luck(proposers: int) -> None:
     """An answer as good as each of equal proposers is not worse than the best one, which is so by chance."""

@@ -52,7 +52,8 @@ def kappa_interval(a: Sequence[Hashable], b: Sequence[Hashable]) -> Interval | N
     if differing < FEW_CASES:
         chance = float(counts.sum(axis=0) @ counts.sum(axis=1)) / n**2
         least, most = ((share - chance) / (1 - chance) for share in wilson(1 - differing / n, n, n))
-        low, high = min(low, least), max(high, most)
+        # Kappa is at least -1; by a chance agreement near 1, the agreement's interval would leave that range.
+        low, high = min(low, max(least, -1.0)), max(high, most)
         caution = caution or f"{number_of(differing, 'disagreement')}; below {FEW_CASES} the interval is rough"
     return Interval(min(low, value), max(high, value), caution)
 
