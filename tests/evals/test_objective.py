@@ -219,12 +219,38 @@ def test_a_table_of_mmmlu_is_read_with_its_options(tmp_path: Path) -> None:
         ({"passage": "Lima is in Peru.", "question": "Where?"}, "Lima is in Peru.\n\nWhere?"),
         ({"context": "Lima.", "question": "Lima. Where?"}, "Lima. Where?"),
         ({"context": "Lima.", "prompt": "Where?"}, "Where?"),
+        (
+            {"Body": "87 bananas, 3 groups.", "Question": "How many in each?"},
+            "87 bananas, 3 groups.\n\nHow many in each?",
+        ),
+        ({"instruction": "Who?", "context": "It is Bob.", "response": "Bob"}, "It is Bob.\n\nWho?"),
+        ({"question": "Who?", "context": ["One.", "Two."]}, "One.\n\nTwo.\n\nWho?"),
+        ({"instruction": "Is it prime?", "input": 7}, "Is it prime?\n\n7"),
+        ({"instruction": "Is it even?", "input": 0}, "Is it even?\n\n0"),
+        ({"instruction": "Translate the word.", "input": "the"}, "Translate the word.\n\nthe"),
+        ({"instruction": "Translate this word: the", "input": "the"}, "Translate this word: the"),
+        ({"question": "Who?", "context": [], "passage": float("nan")}, "Who?"),
+        ({"question": "x", "messages": [{"role": "user", "content": "Who?"}], "context": {"a": 1}}, "Who?"),
         ({"prompt": None, "question": "Where?", "messages": None, "tags": None, "match": float("nan")}, "Where?"),
     ],
 )
 def test_no_part_of_a_question_is_left_out(row: dict[str, Any], text: str) -> None:
     """Alpaca's `input` belongs to its instruction, and a passage to its question. A null field counts as absent."""
     assert own_prompts([row], "mine.jsonl")[0].text == text
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"question": "Who?", "context": {"title": ["A"], "sentences": [["B."]]}},
+        {"question": "Who?", "passage": [["B."]]},
+        {"instruction": "Sort.", "input": [3, 1, 2]},
+    ],
+)
+def test_parts_of_a_question_that_cannot_be_read_are_refused(row: dict[str, Any]) -> None:
+    """HotpotQA's context is an object. Without it another question would be asked."""
+    with pytest.raises(InputError, match=r"mine.jsonl, row 1: `(context|passage|input)` is .*; it must be text"):
+        own_prompts([row], "mine.jsonl")
 
 
 @pytest.mark.parametrize(

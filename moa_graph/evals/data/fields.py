@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Mapping
 from typing import Any
 
@@ -12,7 +13,10 @@ _LONGEST_ID = 18
 
 QUESTION = ("prompt", "question", "problem", "instruction", "input")
 """Names of a row's question, the first of which counts."""
-_CONTEXT = ("context", "passage", "article")
+_CONTEXT = ("context", "passage", "article", "body")
+"""Names of the text that a question or an instruction is about."""
+_LONG = 40
+"""Characters from which a part of a question does not stand in it by chance."""
 
 
 class UnreadableError(InputError):
@@ -45,20 +49,51 @@ def name(value: Any, where: str, field: str) -> str:
     return str(identifier(value, where, field)) if not isinstance(value, str) else value
 
 
-def question(row: Mapping[str, Any]) -> Any:
+def question(row: Mapping[str, Any], where: str = "") -> Any:
     """Return a row's whole question; None without one.
 
-    That is an instruction with its `input`, as in Alpaca's sets, and a question behind the text that it is about, as in
-    BoolQ and RACE. A `prompt` is whole by itself.
+    That is an instruction with its `input`, as in Alpaca's sets, and a question or an instruction behind the text that
+    it is about, as in RACE, SVAMP and Dolly. A `prompt` is whole by itself.
+
+    Args:
+        row: The row.
+        where: How the error names it; without it, a part that cannot be read is left out.
+
+    Raises:
+        InputError: A part of the question is neither text, a number nor a list of texts.
     """
     field = next((name for name in QUESTION if row.get(name) not in (None, "") and row[name] == row[name]), None)
     text = None if field is None else row[field]
     if not isinstance(text, str) or field not in ("question", "instruction"):
         return text
-    before = [row[name] for name in _CONTEXT if isinstance(row.get(name), str)] if field == "question" else []
-    after = [row["input"]] if field == "instruction" and isinstance(row.get("input"), str) else []
-    parts = [part for part in (*before, text, *after) if part.strip() and (part is text or part.strip() not in text)]
-    return "\n\n".join(parts)
+    before = [_part(row, name, where) for name in _CONTEXT]
+    after = [_part(row, "input", where)] if field == "instruction" else []
+    return "\n\n".join(part for part in (*before, text, *after) if part is text or not _held(part.strip(), text))
+
+
+def _held(part: str, text: str) -> bool:
+    """Return whether a text has a part in it already. A short part must be its beginning or its end: every text has an
+    "a" in it."""
+    if len(part) >= _LONG:
+        return part in text
+    return not part or bool(re.search(rf"^{re.escape(part)}(?!\w)|(?<!\w){re.escape(part)}$", text.strip()))
+
+
+def _part(row: Mapping[str, Any], name: str, where: str) -> str:
+    """Return a part of a question; "" where the row has null, NaN or nothing."""
+    value = row.get(name)
+    if not value or value != value:
+        return "0" if value == 0 and not isinstance(value, bool) else ""
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return "\n\n".join(value)
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        if where:
+            raise InputError(
+                f"{where}: `{name}` is {brief(value)}; it must be text, a number, or a list of texts, because it is "
+                "asked with the question. Rename it if it is something else"
+            )
+        return ""
+    return str(value)
 
 
 def brief(value: Any) -> str:

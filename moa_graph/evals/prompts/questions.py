@@ -123,7 +123,7 @@ def _own_prompt(row: Row, number: int, where: str, match: Match | None) -> OwnPr
 
 
 def _turns(row: Row, where: str) -> tuple[tuple[str, str], ...]:
-    text = question(row)
+    text = question(row, "" if "messages" in row else where)
     if "messages" in row or isinstance(text, list):
         messages = row.get("messages", text)
         if not isinstance(messages, list) or not messages:
