@@ -61,8 +61,11 @@ def refuse_few_steps(run: Run, config: RunnableConfig) -> None:
         ConfigError: The config of the run allows too few steps.
     """
     limit, planned = config.get("recursion_limit"), run.settings.planned(least=True)
+    # A quorum may end a round before its last batch.
+    batched = run.settings.quorum is None
+    kinds = {(call.layer, call.role, call.request if batched else None) for call in planned if call.role != AGGREGATOR}
     # A node and `gather` for each kind of call, beside `begin` and `aggregate`. LangGraph wants one more at the end.
-    steps = 3 + 2 * len({(call.layer, call.role) for call in planned if call.role != AGGREGATOR})
+    steps = 3 + 2 * len(kinds)
     if limit is not None and limit < steps:
         raise ConfigError(
             f"config.recursion_limit: {limit} steps are too few, this run takes at least {steps}. Raise it in the "

@@ -19,8 +19,8 @@ class PlannedCall(NamedTuple):
         layer: The layer the call works for, from 1; 0 before the first round.
         role: `proposer`, `aggregator`, or a combiner's own role, such as `judge`.
         texts: How many drafts and notes the prompt contains.
-        request: The number of the request, in its layer, that the samples of a proposer with `one_request` share; None
-            for a request of its own.
+        request: The number of the request, in its layer, that the samples of a proposer with `one_request` share, or of
+            the batch; None for a request of its own.
     """
 
     spec: Proposer

@@ -18,6 +18,7 @@ COMBINERS: list[Any] = [
     "analyze",
     "vote",
     pytest.param({"name": "vote", "batch": 2}, id="vote in batches"),
+    pytest.param({"name": "vote", "batch": 1, "stop": False}, id="vote one by one"),
     "critique",
     pytest.param({"name": "verify", "check": lambda question, text: True}, id="verify"),
     pytest.param({"name": "escalate", "strong": [fake("s")]}, id="escalate"),
@@ -31,12 +32,15 @@ class Opaque:
 
 @pytest.mark.parametrize("combine", COMBINERS)
 @pytest.mark.parametrize("layers", [1, 2, 4])
-async def test_a_limit_of_steps_is_refused_exactly_when_it_ends_every_run(combine: Any, layers: int) -> None:
+@pytest.mark.parametrize("quorum", [None, 1])
+async def test_a_limit_of_steps_is_refused_exactly_when_it_ends_every_run(
+    combine: Any, layers: int, quorum: int | None
+) -> None:
     name = combine if isinstance(combine, str) else combine["name"]
     if name == "escalate" and layers != 2:
         pytest.skip("escalate has two layers")
     proposers = [fake(name, "the answer is: 4") for name in "abc"]
-    graph = create_moa(proposers=proposers, aggregator=fake("z"), layers=layers, combine=combine)
+    graph = create_moa(proposers=proposers, aggregator=fake("z"), layers=layers, combine=combine, quorum=quorum)
     outcomes = []
     for limit in range(1, 15):
         try:
