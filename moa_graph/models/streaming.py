@@ -91,9 +91,9 @@ async def _texts(chunks: Any, pieces: Pieces) -> AsyncGenerator[str]:
     """Yield the texts of a stream, and end soon after its finish reason even when the server does not."""
     async with aclosing(chunks):
         try:
-            while not pieces.ended:
-                yield pieces.add(await anext(chunks))
             while True:
+                while not pieces.ended:
+                    yield pieces.add(await anext(chunks))
                 async with asyncio.timeout(_AFTER_FINISH):
                     chunk = await anext(chunks)
                 yield pieces.add(chunk)

@@ -233,7 +233,7 @@ def test_a_hundred_thousand_pieces_take_linear_time() -> None:
 
 
 class Streamed(BaseChatModel):
-    """Streams `pieces`; `hangs` after them, or raises `fault`."""
+    """Streams `pieces`, of which a number is a pause in seconds; `hangs` after them, or raises `fault`."""
 
     pieces: list[Any]
     hangs: bool = False
@@ -254,7 +254,10 @@ class Streamed(BaseChatModel):
     ) -> AsyncIterator[ChatGenerationChunk]:
         self.sent += 1
         for piece in self.pieces:
-            yield ChatGenerationChunk(message=piece)
+            if isinstance(piece, float):
+                await asyncio.sleep(piece)
+            else:
+                yield ChatGenerationChunk(message=piece)
         if self.fault:
             raise self.fault
         if self.hangs:
@@ -287,6 +290,31 @@ async def test_a_stream_that_hangs_after_its_finish_reason_is_whole() -> None:
     outcome, _ = await streamed(Streamed(pieces=[chunk("good"), ending("stop")], hangs=True), deadline=30)
     assert (outcome.status, outcome.text) == ("ok", "good")
     assert time.monotonic() - began < 15
+
+
+def stopping(text: str) -> AIMessageChunk:
+    return chunk(text, response_metadata={"finish_reason": "stop", "model_provider": "openai"})
+
+
+@virtual_time
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [stopping("a "), stopping("fine "), 10.0, stopping("answer")],
+        [stopping(""), 10.0, chunk("a fine "), 10.0, chunk("answer"), ending("stop")],
+        [chunk("a "), stopping("fine "), chunk("answer"), 10.0, ending("stop")],
+    ],
+)
+async def test_a_finish_reason_before_the_end_ends_nothing(pieces: list[Any]) -> None:
+    """Proxies for Gemini send one with every piece, or before the first. An answer cut at a pause was "ok"."""
+    outcome, _ = await streamed(Streamed(pieces=pieces))
+    assert (outcome.status, outcome.text) == ("ok", "a fine answer")
+
+
+@pytest.mark.parametrize("pieces", [[stopping("half "), stopping("of it")], [stopping("")]])
+async def test_a_fault_after_a_finish_reason_with_every_piece_is_a_fault(pieces: list[Any]) -> None:
+    outcome, _ = await streamed(Streamed(pieces=pieces, fault=ConnectionResetError(104, "reset by peer")))
+    assert (outcome.status, outcome.text) == ("failed", "".join(str(piece.content) for piece in pieces))
 
 
 async def test_a_fault_after_the_finish_reason_keeps_the_answer() -> None:

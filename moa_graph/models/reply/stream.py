@@ -16,7 +16,7 @@ from langchain_core.utils._merge import merge_lists
 from moa_graph.models.limits import MAX_TEXT_CHARS, ReplyTooLarge
 from moa_graph.models.reply.blocks import content_text
 from moa_graph.models.reply.calls import GrowingCalls
-from moa_graph.models.reply.fields import reasons_in, usage_from
+from moa_graph.models.reply.fields import finish_of, reasons_in, usage_from
 from moa_graph.models.reply.reply import Raw, raw_of
 from moa_graph.state import Usage, new_usage, total_usage
 
@@ -58,7 +58,7 @@ class Pieces:
     """The pieces of one streamed reply so far."""
 
     def __init__(self) -> None:
-        self.ended = False
+        self._reasoned = self._goes_on = False
         self.chars = 0
         self._content = _Content()
         self._calls = GrowingCalls()
@@ -82,6 +82,7 @@ class Pieces:
         raw = raw_of(piece)
         assert isinstance(piece, BaseMessage)
         text = content_text(raw.content)
+        self._goes_on = self._goes_on or (self._reasoned and bool(raw.content or raw.calls))
         self._content.add(raw.content)
         if isinstance(piece, AIMessageChunk):
             for call in piece.tool_call_chunks:
@@ -102,6 +103,18 @@ class Pieces:
         return text
 
     @property
+    def ended(self) -> bool:
+        """Whether the model has ended, so that at most the usage is still to come.
+
+        Some proxies for Gemini send a finish reason with every piece, or before the first: such a stream ends when the
+        server ends it.
+        """
+        if not self._reasoned or self._goes_on:
+            return False
+        begun = self.chars or self._content.others or self.calls_begun
+        return bool(begun) or finish_of(self._reasons).status != "ok"
+
+    @property
     def calls_begun(self) -> bool:
         """Whether there is a piece of a tool call."""
         return bool(self._calls.calls or self._legacy.calls)
@@ -112,7 +125,7 @@ class Pieces:
 
         OpenAI's protocols promise a finish reason, or a status that is an end. A stream without one was cut.
         """
-        return self._metadata.get("model_provider") == "openai" and not self.ended
+        return self._metadata.get("model_provider") == "openai" and not self._reasoned
 
     def raw(self) -> Raw:
         """Return the reply as far as it arrived."""
@@ -134,7 +147,7 @@ class Pieces:
                 self._metadata[key] = value
         self._reasons += reasons_in({key: value for key, value in given.items() if key != "status"})
         status = _status(self._metadata).get("status")
-        self.ended = bool(self._reasons) or status in ("completed", "incomplete")
+        self._reasoned = bool(self._reasons) or status in ("completed", "incomplete")
 
     def _add_extra(self, given: Mapping[str, Any]) -> None:
         for key, value in given.items():
