@@ -211,6 +211,8 @@ OVERFLOW_WORDS = re.compile(
     r"|exceed max message tokens|input tokens \d+ cannot exceed|max tokens of \d+ exceeded"
     r"|(?:prompt|input)[^.]{0,40} exceeds? (?:the )?(?:max|limit)|number of tokens exceeds|contextwindowexceeded"
     r"|when context the overflows|n_keep [^.]{0,20}>= n_ctx"  # LM Studio
+    r"|max_(?:completion_)?tokens must be at least 1, got -|too long to fit into the model"  # vLLM: nothing is left
+    r"|token count is \d+ but (?:the )?model (?:only )?supports|should not exceed max_num_tokens"  # Vertex AI, TensorRT
     r"|(?:prompt |上下文)(?:长度)?超|长度超限",  # Zhipu
     re.I,
 )
