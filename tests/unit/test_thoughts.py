@@ -6,7 +6,7 @@ import time
 from itertools import pairwise
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from moa_graph.models.reply import thoughts
@@ -39,6 +39,7 @@ def in_pieces(text: str, cuts: list[int]) -> str:
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(TEXTS, st.lists(st.integers(0, 120), max_size=30))
+@example("<think>a</thought><think></think>b</thought> c", [25])
 def test_pieces_joined_are_the_cleaned_whole(text: str, cuts: list[int]) -> None:
     assert in_pieces(text, cuts) == clean(text)
 

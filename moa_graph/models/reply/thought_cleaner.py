@@ -96,7 +96,10 @@ class Cleaner:
 
     def _start(self, end: bool) -> bool:
         """Skip white space and find out whether reasoning or the answer begins."""
-        self._at = _end_of(RUN.match(self._held, self._at))
+        run = RUN.match(self._held, self._at)
+        self._at = _end_of(run)
+        if run and run[1]:  # as after any other thought
+            self._surplus = 0
         self._at = _end_of(SPACE.match(self._held, self._at))
         if self._at >= len(self._held):
             return False
