@@ -218,6 +218,31 @@ def test_a_file_of_judgelms_judge_has_its_verdicts_in_the_text(
     assert f"{judge}, row 4 has preference None" in said
 
 
+def test_another_raters_choices_are_joined_by_the_pair(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A rater who prefers the other answer has it under `chosen`; no such pair may be left out."""
+    rows = rewardbench(100)
+    swapped = [{**row, "chosen": row["rejected"], "rejected": row["chosen"]} for row in rows]
+    other = [swapped[n] if n % 4 == 0 else row for n, row in enumerate(rows)]
+    paths = write(tmp_path / "rb.json", rows), write(tmp_path / "other.json", other)
+    found, _ = printed(capsys, "judge", "--humans", paths[0], "--judge", f"j={paths[1]}")
+    assert (found["j"]["human_agreement"], found["j"]["n"]) == (75, 100)
+
+
+def test_a_file_with_votes_and_verdicts_is_read_as_both(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Judges' files keep the fields of the set, so one file may be given as the humans' and as the judge's."""
+    scores = [(0.9, 0.1), (0.1, 0.9), (0.5, 0.5), (0.8, float("nan"))]
+    scored = [{**row, "scores_chosen": a, "scores_rejected": b} for row, (a, b) in
+              zip(rewardbench(4), scores, strict=True)]  # fmt: skip
+    results = [{**row, "results": right} for row, right in zip(rewardbench(4), (1, 0, 0.5, None), strict=True)]
+    texts = [{"question_id": n, "question_body": f"Q{n}?", "answer1_body": "a", "answer2_body": "b", "score": [7, 5],
+              "pred_text": text} for n, text in enumerate(("8 3", "3 8", "5 5", "Sorry"))]  # fmt: skip
+    for name, rows in (("scored", scored), ("results", results), ("texts", texts)):
+        file = tmp_path / f"{name}.json"
+        file.write_text(json.dumps(rows))
+        found, _ = printed(capsys, "judge", "--humans", file, "--judge", f"j={file}")
+        assert (found["j"]["human_agreement"], found["j"]["n"], found["j"]["parse_failures"]) == (50, 3, 1), name
+
+
 @pytest.mark.parametrize(
     ("row", "message"),
     [

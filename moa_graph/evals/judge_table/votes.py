@@ -186,7 +186,7 @@ def judge(name: str, rows: Sequence[Row], places: Sequence[str] = ()) -> Recorde
     if not rows:
         raise InputError(f"the file of judge {name!r} is empty")
     places = places or numbered(rows)
-    rows = as_votes(rows, [f"judge {name!r}, {place}" for place in places])
+    rows = as_votes(rows, [f"judge {name!r}, {place}" for place in places], judged=True)
     verdict = next((key for key in rows[0] if key.endswith("_result") or key in _VERDICTS), "preference")
     verdicts: dict[Key, list[float | None]] = {}
     unreadable = None
