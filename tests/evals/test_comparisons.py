@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from moa_graph.evals.data.files import Row
+from moa_graph.evals.reports.comparison_report import compare_page
 from tests.evals.bench import lines, moa
 
 
@@ -51,6 +52,17 @@ def test_three_systems_are_corrected_over_all_pairs(tmp_path: Path, capsys: pyte
     page = (tmp_path / "page/report.md").read_text()
     assert "McNemar p (Holm)" in page
     assert "| 0.01562 |" in page
+
+
+def test_a_page_has_no_plot_of_thousands_of_pairs() -> None:
+    """46 systems have 1,035 pairs: a plot of them is nothing to see, and 200 systems' took minutes."""
+    system: Row = {"name": "s", "n": 2, "mean": 50.0, "interval": None, "caution": None, "cost": None, "degraded": None}
+    pair: Row = {"a": "s", "b": "t", "n": 2, "n_a": 2, "n_b": 2, "mean_a": 1.0, "mean_b": 1.0, "difference": 0.0,
+                 "interval": [-1.0, 1.0], "caution": None, "p_holm": 1.0, "tied": True}  # fmt: skip
+    figures = {"benchmark": "x", "warnings": [], "systems": [{**system, "categories": {}}], "pairs": [pair]}
+    assert "<svg" in "".join(compare_page(figures).body)
+    many = "".join(compare_page({**figures, "pairs": [pair] * 1035}).body)
+    assert "<svg" not in many and many.count("<td>tied</td>") == 1035
 
 
 def test_a_difference_that_does_not_survive_the_correction_is_a_tie(

@@ -156,6 +156,20 @@ def test_a_dry_run_sends_nothing(tmp_path: Path, provider: Provider, moa: Callab
     assert provider.stats()["requests"] == 0
 
 
+def test_a_dry_run_counts_no_verdicts_that_are_not_asked_for(
+    tmp_path: Path, provider: Provider, moa: Callable[..., Printed]
+) -> None:
+    """Prompts without criteria are graded by their right answers alone."""
+    judged = [{"id": f"free{n}", "prompt": f"Write {n}.", "criteria": "Is it short?"} for n in range(2)]
+    path = write_prompts(tmp_path / "mine.jsonl", [*golds(8), *judged])
+    pool = write_pool(tmp_path / "pool.yaml", provider, say("5"), say("6"))
+    judge = ("--judge", say("[[7]]"), "--judge-url", provider.url)
+    args = (path, "--pool", pool, "-k", 2, *judge)
+    code, out, _ = moa(*args, "--dry-run", "--json")
+    assert code == 0
+    assert json.loads(out)["calls"] == 2 * 2 * (10 + 2)
+
+
 @pytest.mark.parametrize(
     ("args", "code", "told"),
     [
@@ -185,6 +199,7 @@ def test_a_dry_run_sends_nothing(tmp_path: Path, provider: Provider, moa: Callab
         (["mine.jsonl", "--pool", "pool.yaml", "--sweep", "colour=red"], 2, "colour=red"),
         (["mine.jsonl", "--pool", "pool.yaml", "--sweep", "models=m0+m7"], 2, "m7"),
         (["mine.jsonl", "--pool", "pool.yaml", "--sweep", "samples=9"], 2, "samples=9"),
+        (["mine.jsonl", "--pool", "pool.yaml", "--sweep", "aggregator=2026-13-45"], 2, "aggregator=2026-13-45"),
         (["mine.jsonl", "--pool", "pool.yaml", "layers=2,3"], 2, "behind --sweep"),
         (["mine.jsonl", "--pool", "pool.yaml", "--check", "no-such-program"], 2, "no-such-program"),
         (["mine.jsonl", "--pool", "pool.yaml", "--match", "like"], 2, "--match like"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from moa_graph.costs.budget import ANSWER_TOKENS, Estimate, expected_calls, sum_of
+from moa_graph.costs.budget import ANSWER_TOKENS, Estimate, ExpectedCall, expected_calls, sum_of
 from moa_graph.costs.prices import price
 from moa_graph.costs.tokens import tokens
 from moa_graph.errors import ConfigError, InputError
@@ -132,17 +132,19 @@ def estimate(prepared: Prepared) -> Estimate:
     Args:
         prepared: The run, from `prepare`.
     """
-    calls = []
+    calls: list[ExpectedCall] = []
     for spec in prepared.pool.models:
         mixture = one_model(spec, prepared.options.samples, prepared.pool)
         for prompt in prepared.prompts:
-            calls += expected_calls(settings(mixture, None), messages(prompt.turns))
-    judged = [
-        call._replace(spec=judge, input_tokens=call.input_tokens + call.output_tokens + JUDGE_FRAME)
-        for judge in prepared.how.judges
-        for call in calls
-    ]
-    return sum_of([*calls, *judged], prepared.pool.prices)
+            drafts = expected_calls(settings(mixture, None), messages(prompt.turns))
+            rated = not callable(prepared.how.check) and (prompt.criteria or prepared.how.criteria)
+            judged = [
+                call._replace(spec=judge, input_tokens=call.input_tokens + call.output_tokens + JUDGE_FRAME)
+                for judge in (prepared.how.judges if rated else ())
+                for call in drafts
+            ]
+            calls += [*drafts, *judged]
+    return sum_of(calls, prepared.pool.prices)
 
 
 def dollars_per_prompt(prepared: Prepared) -> float | None:

@@ -52,7 +52,7 @@ def read_sweep(entries: Sequence[str]) -> dict[str, list[Any]]:
 def _value(text: str) -> Any:
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):  # a date that does not exist is a ValueError
         return text
 
 
