@@ -8,7 +8,7 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Iterable, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -107,11 +107,7 @@ class Log:
         seconds, kept = (record["seconds"], json.dumps(record)) if record else (None, None)
         rest = (seconds, json.dumps(list(drafts)), kept, calls)
         sql = f"INSERT INTO questions ({_COLUMNS.partition(', ')[2]}) VALUES ({', '.join('?' * 12)})"
-        try:
-            with closing(self._connected()) as db, db:
-                db.execute(sql, _clean((*row, *rest)))
-        except (sqlite3.Error, OSError) as exc:
-            message(f"the log {self.path} could not be written: {exc}. MOA_LOG=off switches it off.")
+        self._write(sql, (*row, *rest))
 
     def entries(self, *, limit: int | None = None, words: Sequence[str] = (), conversation: str = "") -> list[Entry]:
         """Return entries, the newest last.
@@ -178,8 +174,7 @@ class Log:
         answered = "SELECT id FROM questions WHERE conversation = ? AND question = ? AND error IS NULL"
         sql = f"UPDATE questions SET conversation = '' WHERE id = ({answered} ORDER BY id DESC LIMIT 1 OFFSET ?)"
         if self.on and self.path.exists():
-            with suppress(sqlite3.Error), closing(self._connected()) as db, db:
-                db.execute(sql, _clean((conversation, question, newer)))
+            self._write(sql, (conversation, question, newer))
 
     def last_mixture(self) -> str | None:
         """Return the preset or the file of the mixture that answered last; None when it no longer exists."""
@@ -223,6 +218,13 @@ class Log:
             db.close()
             raise
         return db
+
+    def _write(self, sql: str, values: Sequence[Any]) -> None:
+        try:
+            with closing(self._connected()) as db, db:
+                db.execute(sql, _clean(values))
+        except (sqlite3.Error, OSError) as exc:
+            message(f"the log {self.path} could not be written: {exc}. MOA_LOG=off switches it off.")
 
     def _rows(self, sql: str, values: Iterable[Any]) -> list[Any]:
         if not self.path.exists():
