@@ -143,6 +143,22 @@ def test_a_question_stopped_while_a_conversation_is_being_opened_is_kept(page: A
     assert questions(page)[-1] == "And then?" and page.evaluate("() => conversation.turns.at(-1).status") == "stopped"
 
 
+def test_two_tabs_of_one_conversation_keep_the_questions_of_both(page: Any) -> None:
+    ask(page, "rich", "First?")
+    other = page.context.new_page()
+    other.goto(page.url)
+    ready(other)
+    for tab, question in ((other, "There?"), (page, "Here?"), (other, "There again?")):
+        ask(tab, "rich", question)
+    asked = "() => runs().map(({ id }) => runOf(id).turns.map((turn) => turn.question))"
+    kept = [["First?", "There?", "There again?"], ["First?", "Here?"]]
+    assert page.evaluate(asked) == kept and other.url != page.url
+    for tab, questions in zip((other, page), kept, strict=True):
+        tab.reload()
+        ready(tab)
+        assert texts(tab, ".turn h2") == questions
+
+
 def test_the_history_of_an_earlier_version_is_taken_over(page: Any) -> None:
     turn = {"question": "old", "answer": "an answer", "drafts": [], "mixture": "rich", "layers": 2, "status": "done"}
     runs = [{"id": f"r{n}", "title": None, "created": n, "turns": [{**turn, "question": f"old {n}"}]} for n in range(3)]

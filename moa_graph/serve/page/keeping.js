@@ -9,7 +9,22 @@ function dropLast(list) {
   return list.slice(0, -1);
 }
 
-function remember({ id, title, turns }) {
+const seenTurns = new WeakSet(); // turns after which `goApart` has read the stored run
+
+// Another tab may have added questions to the same run. Then this tab continues under an id of its own, and both stay.
+function goApart(conversation) {
+  const { id, turns } = conversation;
+  if (seenTurns.has(turns.at(-1))) return;
+  seenTurns.add(turns.at(-1));
+  const own = new Set(turns.map((turn) => turn.created));
+  if (!runOf(id)?.turns.some(({ created }) => created && !own.has(created))) return;
+  conversation.id = newId();
+  history.replaceState(null, "", `#run=${conversation.id}`);
+}
+
+function remember(conversation) {
+  goApart(conversation);
+  const { id, title, turns } = conversation;
   const run = { ...asDocument(turns), id, title, created: turns[0].created };
   const text = JSON.stringify(run);
   if (text.length > LONGEST) return;

@@ -101,12 +101,12 @@ async function ask(question, files = []) {
 async function follow(turn, body) {
   busy(true);
   const { signal } = running;
-  const { id } = conversation;
+  const { turns } = conversation;
   await placing;
-  if (conversation.id !== id) return busy(false);
-  const earlier = [...conversation.turns];
+  if (conversation.turns !== turns) return busy(false);
+  const earlier = [...turns];
   if (!earlier.length) history.pushState(null, "", `#run=${conversation.id}`);
-  conversation.turns.push(turn);
+  turns.push(turn);
   more().catch(() => {});
   $("hello").hidden = true;
   const view = addView(turn);
@@ -144,7 +144,7 @@ async function follow(turn, body) {
   clearInterval(clock);
   // What follows takes time where texts are long: each part in a task of its own.
   await pause();
-  if (conversation.id !== id) return busy(false);
+  if (conversation.turns !== turns) return busy(false);
   if (turn.status === "failed") { stopped(turn, now()); turn.status = "failed"; }
   view.all();
   await pause();
