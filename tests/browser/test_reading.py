@@ -346,6 +346,20 @@ def test_what_a_conversation_has_taken_is_summed_up(page):
     assert page.inner_text("#spent") == "So far: 6 calls, cost unknown"
 
 
+def test_the_calls_of_a_failed_and_of_a_stopped_question_are_summed_up(page, provider):
+    ask(page, "noagg", "one")
+    assert page.inner_text("#spent").startswith("So far: 1 call,"), "its draft"
+    ask(page, "hang", "two", wait=False)
+    page.wait_for_selector(".turn:last-child .card:has-text('here') .chip:text-is('done')")
+    page.click("#stop")
+    page.wait_for_selector("#send:visible")
+    assert page.inner_text("#spent").startswith("So far: 2 calls,"), "and a draft of the stopped question"
+    page.locator(".turn").first.get_by_role("button", name="Ask the aggregator again").click()
+    page.wait_for_function("() => document.querySelectorAll('.turn').length === 3")
+    page.wait_for_selector("#send:visible")
+    assert page.inner_text("#spent").startswith("So far: 2 calls,"), "a failed aggregator has no cost that is known"
+
+
 def test_the_answer_is_compared_with_each_draft(page):
     ask(page, "rich")
     page.get_by_text("What the answer shares with each draft").click()

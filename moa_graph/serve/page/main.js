@@ -37,16 +37,19 @@ function show(turns) {
 
 function named() {
   document.title = conversation.title ?? conversation.turns[0]?.question.slice(0, 120) ?? TITLE;
-  const records = conversation.turns.map((turn) => turn.record).filter(Boolean);
-  const cost = records.some((record) => record.cost === null) ? null : records.reduce((sum, record) => sum + record.cost, 0) - reused("cost");
-  const calls = records.reduce((sum, record) => sum + record.calls, 0) - reused("calls");
+  const paid = conversation.turns.flatMap((turn) => turn.record ?? received(turn));
+  const cost = paid.some((each) => each.cost === null) ? null : paid.reduce((sum, each) => sum + each.cost, 0) - reused("cost");
+  const calls = paid.reduce((sum, each) => sum + each.calls, 0) - reused("calls");
   $("spent").textContent = calls ? `So far: ${plural(calls, "call")}, ${cost === null ? "cost unknown" : dollars(cost)}` : "";
 }
+
+// What was paid for a turn without a record: one that failed or was stopped.
+const received = ({ drafts, notes }) => [...drafts, ...notes].filter((each) => each.attempts).map(({ cost }) => ({ calls: 1, cost }));
 
 // Costs that records contain again: drafts and notes of an earlier turn; after a retry, the drafts at these places.
 function reused(what) {
   const ofTurn = ({ reused, drafts, notes }) => (reused === true ? [...drafts, ...notes] : drafts.filter((draft) => reused.includes(placeOf(draft))));
-  const parts = conversation.turns.filter((turn) => turn.reused && turn.record).flatMap(ofTurn);
+  const parts = conversation.turns.filter((turn) => turn.reused).flatMap(ofTurn);
   return parts.reduce((sum, part) => sum + (what === "cost" ? part.cost ?? 0 : Number(part.attempts > 0)), 0);
 }
 
