@@ -159,6 +159,15 @@ def test_two_tabs_of_one_conversation_keep_the_questions_of_both(page: Any) -> N
         assert texts(tab, ".turn h2") == questions
 
 
+def test_a_narrow_window_shows_the_names_of_runs(page: Any) -> None:
+    ask(page, "rich", "Why is the sky blue?")
+    page.set_viewport_size({"width": 320, "height": 568})
+    page.click("#history-open")
+    name = page.locator("#history-list strong")
+    assert name.inner_text() == "Why is the sky blue?"
+    assert name.evaluate("(each) => each.scrollWidth <= each.clientWidth"), "it is not cut"
+
+
 def test_the_history_of_an_earlier_version_is_taken_over(page: Any) -> None:
     turn = {"question": "old", "answer": "an answer", "drafts": [], "mixture": "rich", "layers": 2, "status": "done"}
     runs = [{"id": f"r{n}", "title": None, "created": n, "turns": [{**turn, "question": f"old {n}"}]} for n in range(3)]
