@@ -152,16 +152,21 @@ def chosen(
             return Mixture(**whole)
         except ConfigError as exc:
             raise _of_options(exc, proposers, aggregator) from exc
-    if file is not None:
-        # Always a path, because a name without an ending would be looked up as a preset.
-        if file.suffix.lower() not in {".yaml", ".yml", ".toml"}:
-            raise InputError(f"--file {file}: a mixture file must end in .yaml, .yml or .toml.")
-        return Mixture.load(file, trust=trust, **fields)
-    return Mixture.load(resolve(preset or default_preset()), trust=trust, **fields)
+    if file is not None and file.suffix.lower() not in {".yaml", ".yml", ".toml"}:
+        # Always a path: a name without an ending would be looked up as a preset.
+        raise InputError(f"--file {file}: a mixture file must end in .yaml, .yml or .toml.")
+    source = file if file is not None else resolve(preset or default_preset())
+    try:
+        return Mixture.load(source, trust=trust, **fields)
+    except ConfigError as exc:
+        if not aggregator:
+            raise
+        raise _of_options(exc, [], aggregator) from exc
 
 
 def _of_options(error: ConfigError, proposers: list[str], aggregator: str | None) -> ConfigError:
     """Return the error of a mixture that options describe, in the options' names and once for each reason."""
+    described = ("proposers", "aggregator") if proposers else ("aggregator",)
 
     def option(path: tuple[str | int, ...]) -> str:
         if name := {"base_url": "--base-url", "api_key_env": "--api-key-env"}.get(str(path[-1])):
@@ -171,7 +176,7 @@ def _of_options(error: ConfigError, proposers: list[str], aggregator: str | None
         place = path[1] if path[0] == "proposers" and len(path) > 1 else 0
         return f"--proposer {proposers[int(place)]}"
 
-    known = [(path, text) for path, text in error.problems if path[0] in ("proposers", "aggregator")]
+    known = [(path, text) for path, text in error.problems if path[0] in described]
     if not known or len(known) != len(error.problems):
         return error
     texts = list(dict.fromkeys(f"{option(path)}: {text}" for path, text in known))

@@ -148,6 +148,8 @@ def test_an_image_is_known_by_what_it_holds(provider: Provider) -> None:
     [
         (["--proposer", "x"], 'moa ask: --proposer x: "x" is not'),
         (["--proposer", "openai:a", "--aggregator", "y"], 'moa ask: --aggregator y: "y" is not'),
+        (["--preset", "local", "--aggregator", "y"], 'moa ask: --aggregator y: "y" is not'),
+        (["--preset", "local", "--aggregator", "openai:y", "--base-url", "nohost"], "moa ask: --base-url: expected an"),
         (["--proposer", "openai:a", "--base-url", "nohost"], "moa ask: --base-url: expected an address"),
     ],
 )
