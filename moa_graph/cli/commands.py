@@ -122,8 +122,10 @@ def _cost(talk: Conversation, _: str) -> str:
     known = sum(cost for cost in talk.costs if cost is not None)
     unknown = sum(cost is None for cost in talk.costs)
     asked = f"{number_of(len(talk.costs), 'question')} asked"
+    if unknown and not known:
+        return f"{asked}: cost unknown"
     more = f", {unknown} of them at unknown cost" if unknown else ""
-    return f"{asked}: {in_dollars(known) if known else 'free' if not unknown else '$0'}{more}"
+    return f"{asked}: {in_dollars(known) if known else 'free'}{more}"
 
 
 def _save(talk: Conversation, name: str, *, replace: bool = False) -> str:

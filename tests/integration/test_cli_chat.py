@@ -102,6 +102,15 @@ def test_a_loaded_chat_is_a_conversation_of_its_own(say, provider: Provider) -> 
     assert sent == ["Second?", "fine", "Third?"]
 
 
+def test_an_unknown_cost_of_a_chat_is_not_zero(say, provider: Provider, capsys) -> None:
+    known = Path(mixture(provider, "one", prices={"one": [1, 1], "agg": [1, 1]})).rename("known.yaml")
+    unknown = mixture(provider, "one")
+    assert say("/cost", "First?", "/cost", f"/preset {known}", "Second?", "/cost", options=["-f", unknown]) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if "asked:" in line]
+    assert lines[:2] == ["0 questions asked: free", "1 question asked: cost unknown"]
+    assert re.fullmatch(r"2 questions asked: \$0\.\d+, 1 of them at unknown cost", lines[2])
+
+
 def test_a_chat_is_saved_and_goes_on(say, provider: Provider, capsys) -> None:
     file = mixture(provider, "one")
     assert say("First?", "/save talk.json", options=["-f", file]) == 0
