@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.page import longest_task
 from tests.browser.conftest import ask, ready, texts
+from tests.provider import Provider
 
 FROZEN = 50.0
 """Milliseconds: a task of the page's main thread that takes longer is a long task, and delays what a person does."""
@@ -157,6 +158,21 @@ def test_two_tabs_of_one_conversation_keep_the_questions_of_both(page: Any) -> N
         tab.reload()
         ready(tab)
         assert texts(tab, ".turn h2") == questions
+
+
+def test_two_tabs_that_ask_at_once_keep_the_answers_of_both(page: Any, provider: Provider) -> None:
+    ask(page, "held", "First?", wait=False)
+    provider.wait(lambda stats: stats["in_flight"] == 1)
+    provider.release()
+    page.wait_for_function("() => document.querySelector('.answer .body')?.textContent.length > 60")
+    other = page.context.new_page()
+    other.goto(page.url)
+    ready(other)
+    ask(other, "rich", "There?")
+    provider.release()
+    page.wait_for_selector("#send:visible")
+    kept = page.evaluate("() => runs().map(({ id }) => runOf(id).turns.map((turn) => [turn.question, turn.status]))")
+    assert sorted(kept, key=len) == [[["First?", "done"]], [["First?", "stopped"], ["There?", "done"]]]
 
 
 def test_a_narrow_window_shows_the_names_of_runs(page: Any) -> None:

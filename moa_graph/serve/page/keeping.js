@@ -9,15 +9,24 @@ function dropLast(list) {
   return list.slice(0, -1);
 }
 
-const seenTurns = new WeakSet(); // turns after which `goApart` has read the stored run
+let written = null; // the run as this tab wrote it last
 
-// Another tab may have added questions to the same run. Then this tab continues under an id of its own, and both stay.
+function textOf(id) {
+  try {
+    return localStorage.getItem(keyOf(id));
+  } catch {
+    return null;
+  }
+}
+
+// Another tab may have added questions or an answer to the same run. Then this tab continues under an id of its own, and
+// both stay.
 function goApart(conversation) {
   const { id, turns } = conversation;
-  if (seenTurns.has(turns.at(-1))) return;
-  seenTurns.add(turns.at(-1));
-  const own = new Set(turns.map((turn) => turn.created));
-  if (!runOf(id)?.turns.some(({ created }) => created && !own.has(created))) return;
+  if (textOf(id) === written) return;
+  const own = new Map(turns.map((turn) => [turn.created, turn]));
+  const isMissing = ({ created, record }) => created && (!own.has(created) || (record && !own.get(created).record));
+  if (!runOf(id)?.turns.some(isMissing)) return;
   conversation.id = newId();
   history.replaceState(null, "", `#run=${conversation.id}`);
 }
@@ -36,5 +45,6 @@ function remember(conversation) {
     if (!rest.length) return writeIndex(list.filter((each) => each.id === id));
     rest = dropLast(rest);
   }
+  written = text;
   writeIndex([entryOf(run), ...rest]);
 }
