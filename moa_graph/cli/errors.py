@@ -42,7 +42,7 @@ def run(load: Callable[[], typer.Typer], args: list[str], name: str, extra: str 
 
 def _guarded(load: Callable[[], typer.Typer], args: list[str], name: str, extra: str) -> int:
     try:
-        result = typer.main.get_command(load()).main(args=args, prog_name=name, standalone_mode=False)
+        result = _command(load()).main(args=args, prog_name=name, standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         result = INTERRUPTED
     except BrokenPipeError:
@@ -65,6 +65,14 @@ def _guarded(load: Callable[[], typer.Typer], args: list[str], name: str, extra:
     if result in (INTERRUPTED, TERMINATED, HUNG_UP):
         message(f"{name}: {'interrupted' if result == INTERRUPTED else 'terminated'}")
     return result if isinstance(result, int) else 0
+
+
+def _command(app: typer.Typer) -> Any:
+    """Return the app's command. The paragraphs of its help fill a line; typer keeps the line ends of the source."""
+    command = typer.main.get_command(app)
+    for each in (command, *getattr(command, "commands", {}).values()):
+        each.help = re.sub(r"(?<!\n)\n(?!\n)", " ", each.help or "")
+    return command
 
 
 def _is_text(argument: str) -> bool:

@@ -176,7 +176,7 @@ def ui(
 ) -> None:
     """Open the page: ask, and see every draft beside the answer. It serves like `moa serve`, on a free port.
 
-    *History* leads to the reports of `moa tune`.
+    Its history leads to the reports of `moa tune`.
     """
     from moa_graph.serve.page.tune_runs import DEFAULT, require_runs
 

@@ -1,6 +1,7 @@
 """The command `moa`, run like a person or a script runs it."""
 
 import io
+import itertools
 import json
 import os
 import shutil
@@ -56,6 +57,17 @@ def test_help_is_cheap_and_names_every_command() -> None:
     assert all(f"  {name} " in done.stdout for name in COMMANDS)
     imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
     assert not imported & {"langgraph", "langchain_core", "openai", "langsmith", "typer", "rich", "pydantic", "yaml"}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_paragraph_of_help_has_no_line_ends_of_its_source(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "500")
+    assert main([name, "--help"]) == 0
+    about = capsys.readouterr().out.partition("\u256d")[0].split("\n")
+    lines = [line.strip() for line in about]
+    assert not any(first and second for first, second in itertools.pairwise(lines)), lines
 
 
 def test_the_help_of_ask_names_every_form_that_it_saves(capsys: pytest.CaptureFixture[str]) -> None:
