@@ -65,13 +65,14 @@ class Progress:
     """
 
     lines: dict[tuple[int, int], _Line] = field(default_factory=dict)
+    ended: bool = False
 
     def __enter__(self) -> Self:
         from rich.console import Console
         from rich.live import Live
 
-        self._console, self._ended = Console(stderr=True), False
-        self._live = Live(console=self._console, get_renderable=self._view, refresh_per_second=8)
+        self._console = Console(stderr=True)
+        self._live = Live(console=self._console, get_renderable=self._growing, refresh_per_second=8)
         self._live.start()
         return self
 
@@ -86,7 +87,7 @@ class Progress:
             self.lines = {
                 place: line for place, line in self.lines.items() if line.state != "working" or line.layer != _ANSWER
             }
-            self._ended = True
+            self.ended = True
             self._live.stop()
 
     def __call__(self, event: dict[str, Any]) -> None:
@@ -143,15 +144,25 @@ class Progress:
             if line.state == "working":
                 line.end(state)
 
+    def _growing(self) -> RenderableType:
+        """Return the table and, until it ends, an empty line on which the cursor rests.
+
+        A `^C` that the terminal prints behind a full line would begin a further line.
+        """
+        from rich.console import Group
+        from rich.text import Text
+
+        return self._view() if self.ended else Group(self._view(), Text())
+
     def _view(self) -> RenderableType:
         from rich.console import Group
         from rich.padding import Padding
         from rich.text import Text
 
         errors = [_error(line) for line in self.lines.values() if line.error and line.status != "truncated"]
-        shown = [Padding(Text(text, style="red", overflow="fold"), (0, 0, 0, 2)) for text in errors]
-        # The cursor rests on an empty line: a `^C` behind a full line would begin a further line.
-        return Group(self._table(), *shown, *([] if self._ended else [Text()]))
+        return Group(
+            self._table(), *(Padding(Text(text, style="red", overflow="fold"), (0, 0, 0, 2)) for text in errors)
+        )
 
     def _table(self) -> RenderableType:
         from rich.table import Table
