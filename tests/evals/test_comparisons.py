@@ -63,6 +63,7 @@ def test_a_page_has_no_plot_of_thousands_of_pairs() -> None:
     assert "<svg" in "".join(compare_page(figures).body)
     many = "".join(compare_page({**figures, "pairs": [pair] * 1035}).body)
     assert "<svg" not in many and many.count("<td>tied</td>") == 1035
+    assert "1,035 differences are too many for a plot" in many
 
 
 def test_a_difference_that_does_not_survive_the_correction_is_a_tie(

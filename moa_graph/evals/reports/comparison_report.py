@@ -77,6 +77,8 @@ def compare_page(figures: Mapping[str, Any]) -> Page:
     points = [Point(f"{r['a']} - {r['b']}", 0, r["difference"], *r["interval"]) for r in figures["pairs"]]
     if len(points) <= _PLOTTED:
         page.plot("Differences with 95 % intervals; one that contains zero is a tie", intervals(points, "A minus B"))
+    else:
+        page.text(f"{len(points):,} differences are too many for a plot; the table above has them.")
     if costs := [(row, row["cost"]) for row in figures["systems"] if row["cost"] is not None]:
         dots = [Point(row["name"], cost, row["mean"], *(row["interval"] or (None, None))) for row, cost in costs]
         page.plot("Mean score against dollars of generation", scatter(dots, "dollars", "mean score"))
