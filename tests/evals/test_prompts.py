@@ -160,6 +160,40 @@ def test_a_prompt_that_lost_its_answer_is_a_regression(tmp_path: Path, capsys: p
     assert moa(*now[:4], "--ids", "q0,q1", "--out", tmp_path / "some", "--baseline", tmp_path / "base") == 0
 
 
+def test_outputs_are_joined_by_the_question_before_a_number(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A prompt without an id is known by its place. Numbers in a file of outputs may count from 0."""
+    rows: list[Row] = [{"prompt": f"{n} + 1?", "gold": str(n + 1)} for n in range(4)]
+    path = prompts(tmp_path, rows)
+    outputs = [{"id": n, "instruction": f"{n} + 1?", "output": str(n + 1)} for n in range(4)]
+    file = write(tmp_path / "outputs.json", outputs)
+    found, _ = printed(capsys, "run", path, "--drafts", file, "--out", tmp_path / "run")
+    assert (found["right"], found["wrong"]) == (4, 0)
+    # A new row moves the places of the others; none has the answer to another question.
+    more = prompts(tmp_path, [{"prompt": "New?", "gold": "x"}, *rows], "more.jsonl")
+    results = tmp_path / "run/results.jsonl"
+    found, said = printed(capsys, "run", more, "--drafts", results, "--out", tmp_path / "more")
+    assert (found["right"], found["wrong"], found["answers"]) == (4, 0, 4)
+    assert "there is no recorded output for it" in said
+    # Outputs without a question are those of the prompts' names in results.
+    bare = write(tmp_path / "bare.json", [{"id": n + 1, "output": str(n + 1)} for n in range(4)])
+    found, _ = printed(capsys, "run", path, "--drafts", bare, "--out", tmp_path / "bare")
+    assert found["right"] == 4
+
+
+def test_outputs_to_one_text_in_two_conversations_are_kept_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows: list[Row] = [
+        {"messages": [{"role": "system", "content": city}, {"role": "user", "content": "Where?"}], "gold": city}
+        for city in ("Lima", "Quito")
+    ]
+    results = [{"id": str(n), "repeat": 0, "prompt": "Where?", "answer": city, "score": 0.0}
+               for n, city in enumerate(("Lima", "Quito"), 1)]  # fmt: skip
+    file = write(tmp_path / "results.jsonl", results)
+    found, _ = printed(capsys, "run", prompts(tmp_path, rows), "--drafts", file, "--out", tmp_path / "run")
+    assert (found["right"], found["wrong"]) == (2, 0)
+
+
 @pytest.mark.parametrize(
     ("rows", "options", "told"),
     [

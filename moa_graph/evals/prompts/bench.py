@@ -59,7 +59,7 @@ def own_benchmark(setup: Setup, path: Path, how: PromptOptions) -> Benchmark[Own
         setup.majority,
     )
     chosen = choose(items, lambda item: item.id, setup.options)
-    setup.require_recorded([(item.id, item.text) for item in chosen])
+    setup.require_recorded([item.keys for item in chosen])
     settings = {"check": how.check, "criteria": how.criteria, "repeats": how.repeats, "majority": setup.majority}
     return Benchmark(
         name="prompts",

@@ -23,6 +23,7 @@ from moa_graph.evals.data.files import Row
 from moa_graph.evals.prompts.grade import Match, check_gold
 from moa_graph.evals.prompts.options import GOLD
 from moa_graph.evals.prompts.published import OF_GPQA, as_prompts
+from moa_graph.evals.systems.recorded import place_key
 
 _ID = ("id", "question_id", "unique_id", "task_id")
 _ROLES = ("system", "user", "assistant")
@@ -42,6 +43,7 @@ class OwnPrompt:
         tags: Its groups.
         options: The number of its options, for multiple choice; None without a list of them.
         confidential: Whether pages do not show its text and its answers, because its authors ask for that.
+        placed: Whether its id is its place in the file, because its row has none.
     """
 
     id: str
@@ -52,6 +54,13 @@ class OwnPrompt:
     tags: tuple[str, ...] = ()
     options: int | None = None
     confidential: bool = False
+    placed: bool = False
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """What recorded outputs are joined by: the question before the id. A place fits rows without a question."""
+        exact = (place_key(self.id, self.text), place_key(self.id), self.text)
+        return exact if self.placed else (*exact, self.id)
 
     @property
     def text(self) -> str:
@@ -110,7 +119,8 @@ def _own_prompt(row: Row, number: int, where: str, match: Match | None) -> OwnPr
     tags = (tags,) if isinstance(tags, str) else tags
     if not isinstance(tags, list | tuple) or not all(isinstance(tag, str) for tag in tags):
         raise InputError(f"{where}: `tags` must be a list of strings")
-    name = next((row[key] for key in _ID if row.get(key) is not None), number)
+    given = next((row[key] for key in _ID if row.get(key) is not None), None)
+    name = number if given is None else given
     name = int(name) if isinstance(name, float) and name.is_integer() else name
     if isinstance(name, bool) or not isinstance(name, str | int) or not re.fullmatch(r"[^\s,]{1,120}", str(name)):
         raise InputError(f"{where}: `id` is {name!r}; it must be a number or text without blanks or commas")
@@ -119,7 +129,8 @@ def _own_prompt(row: Row, number: int, where: str, match: Match | None) -> OwnPr
         letters = "\n".join(f"{chr(65 + place)}. {option}" for place, option in enumerate(lettered))
         turns = (*turns[:-1], ("user", f"{turns[-1][1]}\n\n{letters}\n\n{_ENDING}"))
     confidential = row.get("confidential") is True
-    return OwnPrompt(str(name), turns, gold, kind, criteria, tuple(tags), len(lettered) or None, confidential)
+    count = len(lettered) or None
+    return OwnPrompt(str(name), turns, gold, kind, criteria, tuple(tags), count, confidential, given is None)
 
 
 def _turns(row: Row, where: str) -> tuple[tuple[str, str], ...]:

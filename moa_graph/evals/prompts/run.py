@@ -68,9 +68,7 @@ class PromptsWork:
         await at_once(done, [partial(self._repetition, item, repeat) for repeat in range(self.repeats)])
 
     async def _repetition(self, item: OwnPrompt, repeat: int, done: ItemOutcome) -> None:
-        ask = SystemRequest(
-            item.id, (item.id, item.text), item.turns, 0, self.temperature, self.max_tokens, repeat=repeat
-        )
+        ask = SystemRequest(item.id, item.keys, item.turns, 0, self.temperature, self.max_tokens, repeat=repeat)
         answer = await self.system.answer(ask)
         done.answered(answer, ask)
         if answer.text is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from moa_graph.mixture.mixture import Mixture
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.state import Draft, new_run
 
+_ASKED = ("prompt", "question")
+"""Names of the question that a numbered output answers. Several outputs may answer one text, in other conversations."""
 _OUTPUT = ("output", "text", "response", "completion", "generation", "prediction", "answer")
 """Names of an output. Where there is another one, `answer` is the right one."""
 
@@ -29,11 +31,14 @@ class RecordedOutputs:
         path: The file.
         turns: The texts of every turn by key. A row that names its set (FLASK) also has the key "SET/ID".
         models: The models that the rows name.
+        asked: The texts of every turn by the question of a numbered row, and by its number with its question; without
+            those that have different texts.
     """
 
     path: Path
     turns: Mapping[str, Sequence[str]]
     models: tuple[str, ...] = ()
+    asked: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path) -> RecordedOutputs:
@@ -44,6 +49,7 @@ class RecordedOutputs:
                 no row has a text.
         """
         found: dict[str, tuple[int, list[str]]] = {}
+        asked: dict[str, set[tuple[str, ...]]] = {}
         rows = read_rows(path)
         for number, row in enumerate(rows, 1):
             texts, keys = _texts(row), _keys(row)
@@ -55,13 +61,17 @@ class RecordedOutputs:
                     raise InputError(
                         f"{path}: rows {before} and {number} have different outputs for {key[:60]!r}; remove one"
                     )
+            for key in (*_questions(row), *_places(row)) if texts else ():
+                asked.setdefault(key, set()).add(tuple(texts))
         if not found:
             raise InputError(
                 f"{path}: no row has an output, which is text under {', '.join(_OUTPUT)}, or FastChat's `choices`; the "
                 f"first row has {', '.join(list(rows[0])[:8]) if rows else 'no fields: the file is empty'}"
             )
         named = [str(row[name]) for row in rows for name in ("generator", "model_id", "model") if row.get(name)]
-        return cls(path, {key: texts for key, (_, texts) in found.items()}, tuple(dict.fromkeys(named)))
+        once = {key: next(iter(said)) for key, said in asked.items() if len(said) == 1}
+        turns = {key: texts for key, (_, texts) in found.items()}
+        return cls(path, turns, tuple(dict.fromkeys(named)), once)
 
     @property
     def name(self) -> str:
@@ -76,8 +86,8 @@ class RecordedOutputs:
         Raises:
             InputError: No item has one: everything would be paid for and nothing measured.
         """
-        if not any(key in self.turns for keys in items for key in keys):
-            wanted = f"; the first item is {items[0][0][:60]!r}" if items and items[0] else ""
+        if not any(key in self.turns or key in self.asked for keys in items for key in keys):
+            wanted = f"; the first item is {items[0][-1][:60]!r}" if items and items[0] else ""
             raise InputError(
                 f"{self.path}: it has no output for any of the {len(items)} items, which are joined by instruction or "
                 f"id{wanted}. Its first row is {next(iter(self.turns))[:60]!r}"
@@ -86,17 +96,34 @@ class RecordedOutputs:
     def text(self, ask: SystemRequest) -> str | None:
         """Return the recorded text of this turn; None if there is none."""
         for key in ask.keys:
-            turns = self.turns.get(key, ())
+            turns = self.turns.get(key) or self.asked.get(key, ())
             if ask.turn < len(turns) and turns[ask.turn].strip():
                 return turns[ask.turn]
         return None
 
 
+def place_key(number: str, text: str = "") -> str:
+    """Return the key of a prompt by its number and its text, or by its number alone for rows without a question."""
+    return f"row {number}: {text}" if text else f"row {number}"
+
+
 def _keys(row: Row) -> list[str]:
     """Return the keys that a row is joined by. A numbered row that names its set is joined only within that set."""
     keys = [str(row["instruction"])] if row.get("instruction") is not None else []
-    numbers = [str(row[name]) for name in ("question_id", "idx", "id") if row.get(name) is not None]
-    return [*keys, *(f"{row['set']}/{number}" if row.get("set") else number for number in numbers)]
+    return [*keys, *(f"{row['set']}/{number}" if row.get("set") else number for number in _numbers(row))]
+
+
+def _numbers(row: Row) -> list[str]:
+    return [str(row[name]) for name in ("question_id", "idx", "id") if row.get(name) is not None]
+
+
+def _places(row: Row) -> list[str]:
+    texts = [row[name] for name in ("instruction", *_ASKED) if isinstance(row.get(name), str)]
+    return [place_key(number, text) for number in _numbers(row) for text in texts or [""]]
+
+
+def _questions(row: Row) -> list[str]:
+    return [row[name] for name in _ASKED if isinstance(row.get(name), str)]
 
 
 def _texts(row: Row) -> list[str]:
