@@ -5,8 +5,9 @@ The one estimate: `--estimate`, `max_cost` and the evaluations' dry run all call
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from langchain_core.messages import BaseMessage
 
@@ -14,7 +15,7 @@ from moa_graph.costs.amounts import in_dollars, number_of
 from moa_graph.costs.prices import is_free, price
 from moa_graph.costs.tokens import has_uncounted, prompt_tokens, tokens
 from moa_graph.mixture.combiner import PlannedCall
-from moa_graph.mixture.context import Settings
+from moa_graph.mixture.context import BoundContext, MoAContext, Settings
 from moa_graph.mixture.price_overrides import Override
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.state import Draft, Note, new_usage
@@ -119,13 +120,15 @@ def expected_calls(
     Answers are taken to be `max_tokens` long, or `answer_tokens` where that is not set. A prompt without drafts has at
     least `least_prompt` tokens.
     """
-    base = max(prompt_tokens(messages) + tokens(run.system), least_prompt)
+    whole, bound = prompt_tokens(messages) + tokens(run.system), _bound_tokens(run.context)
     each = min(answer_tokens, run.mixture.draft_tokens or answer_tokens)
     found: list[ExpectedCall] = []
     sent: set[tuple[int, int, int]] = set()
     for call in run.planned() if calls is None else calls:
-        shown = call.texts * each + FRAME_TOKENS * bool(call.texts)
+        own = 0 if call.role in bound else FRAME_TOKENS + tokens(run.combine.own_words(call.role))
+        shown = call.texts * each + (own or FRAME_TOKENS * bool(call.texts))
         longest = run.max_tokens or call.spec.max_tokens or answer_tokens
+        base = max(whole + bound.get(call.role, 0), least_prompt)
         prompt = base + tokens(call.spec.system or "") + shown
         if call.spec.one_request and call.request is not None and not run.context.stream_drafts:
             place = call.layer, call.request, id(call.spec)
@@ -133,6 +136,18 @@ def expected_calls(
             sent.add(place)
         found.append(ExpectedCall(call.spec, prompt, longest))
     return found
+
+
+def _bound_tokens(context: MoAContext) -> dict[str, int]:
+    """Return the tokens of what the caller bound, tools or a schema, in the prompts of proposers and aggregator."""
+    bound = context.bound if isinstance(context, BoundContext) else {}
+    tools, form = bound.get("tools"), bound.get("response_format")
+    described = getattr(context, "form", None) or form or (tools if bound.get("tool_choice") != "none" else None)
+    return {"proposer": _json_tokens(described), "aggregator": _json_tokens(tools) + _json_tokens(form)}
+
+
+def _json_tokens(value: Any) -> int:
+    return tokens(json.dumps(value, ensure_ascii=False, default=str)) if value else 0
 
 
 def estimate(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage
 
 _IMAGE_TOKENS = 800
 _UNCOUNTED = frozenset({"file", "input_file", "document", "media", "audio", "input_audio", "video"})
@@ -23,12 +23,18 @@ def tokens(text: str) -> int:
 def prompt_tokens(messages: Sequence[BaseMessage]) -> int:
     """Return the estimated number of tokens of a conversation, without those of files and audio."""
     images = sum(map(_is_image, _blocks(messages)))
-    return sum(tokens(str(message.text)) + 4 for message in messages) + _IMAGE_TOKENS * images
+    return sum(tokens(str(message.text)) + _call_tokens(message) + 4 for message in messages) + _IMAGE_TOKENS * images
 
 
 def has_uncounted(messages: Sequence[BaseMessage]) -> bool:
     """Return whether a conversation has files or audio, whose tokens `prompt_tokens` does not count."""
     return any(block.get("type") in _UNCOUNTED and not _is_image(block) for block in _blocks(messages))
+
+
+def _call_tokens(message: BaseMessage) -> int:
+    if not isinstance(message, AIMessage):
+        return 0
+    return sum(tokens(f"{call['name']} {call['args']}") for call in message.tool_calls)
 
 
 def _blocks(messages: Sequence[BaseMessage]) -> Iterator[dict[str, Any]]:

@@ -15,8 +15,10 @@ from moa_graph.graph.latch import Rule
 from moa_graph.graph.runs import Run, Step
 from moa_graph.graph.slot import fitted
 from moa_graph.graph.targets import AGGREGATOR
+from moa_graph.graph.turns import off_loop
 from moa_graph.mixture.combiner import PlannedCall
 from moa_graph.mixture.proposer import Proposer
+from moa_graph.models.tools import bound_to
 from moa_graph.state import Draft, Note, counted
 
 __all__ = [
@@ -124,8 +126,10 @@ async def over_caps(run: Run, coming: Planned, *, what: str, following: Planned 
     made: list[Draft | Note] = [*state["drafts"], *state.get("notes", [])]
     after = following() if following else None
     over = partial(over_budget, settings, state["messages"], made, coming(), what=what, following=after)
+    if prices.loaded():
+        return await off_loop([state["messages"], bound_to(settings).bound], over)
     # The price list is read at its first use, which blocks.
-    return over() if prices.loaded() else await asyncio.to_thread(over)
+    return await asyncio.to_thread(over)
 
 
 async def refuse_over_budget(run: Run, coming: Planned, *, what: str, following: Planned | None = None) -> None:

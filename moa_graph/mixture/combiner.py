@@ -79,6 +79,10 @@ class Combiner(Checked):
         """Whether the proposers of the last round may be called again, to judge or to revise."""
         return False
 
+    def own_words(self, role: str) -> str:
+        """Return the texts of the mixture's owner in the prompts of the combiner's own calls."""
+        return ""
+
     def base_layers(self, layers: int) -> int:
         """Return how many layers the mixture's own rounds make, of the requested `layers`."""
         return layers

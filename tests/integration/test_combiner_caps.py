@@ -141,3 +141,12 @@ async def test_a_quorum_closes_a_vote_in_batches(provider: Provider, quorum: int
     # Of the last batch some may be cancelled before their request.
     assert len(result["drafts"]) == called and quorum <= provider.stats()["requests"] <= called
     assert result["record"]["decision"]["read"] >= quorum
+
+
+async def test_a_cap_on_cost_holds_for_tools_before_anything_is_sent(provider: Provider) -> None:
+    mine = mixture(provider, "4", "5", combine="synthesize")
+    mine = mine.changed(prices=priced(mine), max_cost=0.02)
+    tools = [{"type": "function", "function": {"name": f"f{n}", "description": "words " * 700}} for n in range(10)]
+    with pytest.raises(BudgetError, match="Nothing was sent"):
+        await ChatMoA(mine).bind_tools(tools).ainvoke("What is 2 + 2?")
+    assert provider.stats()["requests"] == 0

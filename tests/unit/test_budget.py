@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import AIMessage, HumanMessage
 
 from moa_graph.cli import main
 from moa_graph.costs.budget import ANSWER_TOKENS, estimate, over_budget
-from moa_graph.mixture.context import MoAContext, settings
+from moa_graph.costs.tokens import tokens
+from moa_graph.mixture.context import BoundContext, MoAContext, settings
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.state import Draft, new_usage
 
@@ -115,3 +116,59 @@ def test_unknown_and_free_are_said_in_words() -> None:
     assert "cost unknown (no price for x:a, x:b)" in str(unknown) and "$" not in str(unknown)
     free = estimate(settings(Mixture.load("local"), None), QUESTION)
     assert (free.cost, free.free) == (0.0, True) and str(free).endswith("tokens, free")
+
+
+LONG = "words " * 400
+TOOLS = [{"type": "function", "function": {"name": "f", "description": LONG}}]
+FORM = {"type": "json_schema", "json_schema": {"name": "f", "schema": {"description": LONG}}}
+
+
+@pytest.mark.parametrize(
+    ("bound", "prompts"),
+    [
+        ({"tools": TOOLS}, 3),
+        ({"tools": TOOLS, "tool_choice": "none"}, 1),
+        ({"response_format": FORM}, 3),
+        ({"tools": TOOLS, "response_format": FORM}, 4),
+    ],
+    ids=["tools", "no choice", "format", "both"],
+)
+def test_bound_tools_and_formats_are_input_of_every_model_that_is_shown_them(
+    bound: dict[str, Any], prompts: int
+) -> None:
+    run = mixture(max_cost=1.0)
+    plain, more = (estimate(settings(run, BoundContext(bound=each)), QUESTION) for each in ({}, bound))
+    assert more.input_tokens - plain.input_tokens == pytest.approx(prompts * tokens(LONG), rel=0.1)
+
+
+def test_the_form_of_a_reply_that_is_bound_as_a_tool_is_counted_once() -> None:
+    context = BoundContext(bound={"tools": TOOLS}, form=FORM)
+    plain, more = (estimate(settings(mixture(), each), QUESTION) for each in (None, context))
+    assert more.input_tokens - plain.input_tokens == pytest.approx(3 * tokens(LONG), rel=0.1)
+
+
+def test_arguments_of_earlier_tool_calls_are_input() -> None:
+    call = AIMessage("", tool_calls=[{"name": "write", "args": {"text": LONG}, "id": "1"}])
+    plain, more = (estimate(settings(mixture(), None), [*QUESTION, *each]) for each in ([AIMessage("")], [call]))
+    assert more.input_tokens - plain.input_tokens == pytest.approx(3 * tokens(LONG), rel=0.1)
+
+
+OWN_WORDS: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
+    "criteria": ({"name": "select", "judges": 2}, {"criteria": LONG}, 2),
+    "rubric": ({"name": "critique"}, {"rubric": LONG}, 2),
+    "question": (
+        {"name": "escalate", "strong": ["x:c"], "gate": {"model": "x:b", "question": "q"}},
+        {"gate": {"model": "x:b", "question": LONG[:2_000]}},
+        1,
+    ),
+}
+
+
+@pytest.mark.parametrize("way", OWN_WORDS)
+def test_words_of_the_mixtures_owner_are_input_of_a_combiners_calls(way: str) -> None:
+    options, more, calls = OWN_WORDS[way]
+    short, long = (
+        estimate(settings(mixture(combine=each), None), QUESTION).input_tokens
+        for each in (options, {**options, **more})
+    )
+    assert long - short == pytest.approx(calls * tokens(LONG[:2_000] if way == "question" else LONG), rel=0.01)

@@ -37,6 +37,9 @@ class Critique(Combiner):
     def calls_authors(self) -> bool:
         return True
 
+    def own_words(self, role: str) -> str:
+        return self.rubric or ""
+
     def extra_rounds(self, base: Sequence[list[str]], roster: list[str]) -> list[list[str]]:
         return [list(base[-1])] if base else []
 

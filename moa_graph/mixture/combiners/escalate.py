@@ -79,6 +79,9 @@ class Escalate(Combiner):
         slots = sum(spec.samples for spec in self.strong)
         return self.finish == "draft" or (self.finish is None and slots == 1)
 
+    def own_words(self, role: str) -> str:
+        return self.gate.question if self.gate and role == "gate" else ""
+
     def base_layers(self, layers: int) -> int:
         return 2
 

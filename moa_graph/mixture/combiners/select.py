@@ -52,6 +52,9 @@ class Select(Combiner):
     def calls_authors(self) -> bool:
         return self.by == "peers"
 
+    def own_words(self, role: str) -> str:
+        return self.criteria or ""
+
     def refuse_misfit(self, rounds: Sequence[Sequence[Proposer]]) -> None:
         if rounds and self.keep != "all" and self.keep > len(rounds[-1]):
             raise ConfigError(f"combine.keep: {self.keep} drafts to keep, but the last round has {len(rounds[-1])}.")
