@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from moa_graph.graph.recording import Recording
 from moa_graph.mixture.proposer import Proposer
@@ -13,7 +14,7 @@ from moa_graph.models.call import Call, Outcome, Terms, ask, settled
 from moa_graph.models.reply.samples import refuses_choices
 from moa_graph.models.secrets.keys import host
 
-__all__ = ["SharedRequest", "takes_samples"]
+__all__ = ["SharedRequest", "take_reply", "takes_samples"]
 
 _log = logging.getLogger("moa_graph.samples")
 
@@ -37,6 +38,20 @@ def _send_separately(spec: Proposer, reason: str) -> None:
     if _who(spec) not in _separate:
         _separate.add(_who(spec))
         _log.warning("%s: one_request has no effect, each sample is a request of its own: %s", spec.label, reason)
+
+
+def take_reply(outcome: Outcome, requests: Mapping[Any, SharedRequest], *, layer: int, slot: int) -> None:
+    """Write the reply that a shared request has brought for a slot, which is billed though the slot never asked for it.
+
+    Args:
+        outcome: The slot's outcome.
+        requests: The run's shared requests, by keys that begin with their layer.
+        layer: The layer.
+        slot: The slot.
+    """
+    for (of_layer, *_), request in requests.items():
+        if of_layer == layer and slot in request.outcomes:
+            outcome.take(request.outcomes[slot])
 
 
 @dataclass

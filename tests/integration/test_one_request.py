@@ -128,6 +128,17 @@ def test_sync_callers_one_slot_at_a_time(provider: Provider) -> None:
     assert [body.get("n") for body in bodies(provider)] == [6]
 
 
+@pytest.mark.parametrize("most", [1, 2, 3])
+async def test_samples_that_came_and_were_not_needed_are_billed(provider: Provider, most: int) -> None:
+    mine = mixture(provider, samples=4, quorum=1, prices={"openai:tok=8-a": [1.0, 1.0], "openai:tok=4-agg": [1.0, 1.0]})
+    result = await create_moa(mine).ainvoke(QUESTION, {"max_concurrency": most})
+    drafts, record = result["drafts"], result["record"]
+    assert {draft["status"] for draft in drafts[most:]} == {"late"}
+    assert sum(draft["usage"]["output_tokens"] for draft in drafts) == 4 * 8
+    total = record["usage"]["input_tokens"] + record["usage"]["output_tokens"]
+    assert record["cost"] == pytest.approx(total / 1e6) and record["usage"]["output_tokens"] == 4 * 8 + 4
+
+
 async def test_the_ledger_has_every_slot_and_only_a_missing_one_is_requested(
     provider: Provider, tmp_path: Path
 ) -> None:

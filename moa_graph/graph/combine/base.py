@@ -19,6 +19,7 @@ from langgraph.runtime import get_runtime
 
 from moa_graph.graph.limits import round_rule
 from moa_graph.graph.runs import ANSWER, Run, Step
+from moa_graph.graph.shared import take_reply
 from moa_graph.graph.slot import Shown, SlotCall
 from moa_graph.mixture.combiner import Combiner as Options
 from moa_graph.mixture.mixture import Mixture
@@ -155,6 +156,7 @@ class Combiner(Generic[O]):
         step = info.checkpoint_id if info else uuid.uuid4().hex
         latch = run.live.latch(step, round_rule(run, batches=self.batches_left(run), optional=self.may_fail(run)))
         if not await latch.race(work):
+            take_reply(call.outcome, run.live.shared, layer=call.layer, slot=call.slot)
             call.outcome.late(latch.why)
             return []
         latch.notes.extend(notes)
