@@ -24,7 +24,7 @@ from moa_graph.graph.answer import answered
 from moa_graph.graph.background import run_sync
 from moa_graph.graph.checks.messages import check, check_saved
 from moa_graph.graph.checks.schemas import check_schemas
-from moa_graph.graph.checks.state import not_a_state, not_here
+from moa_graph.graph.checks.state import has_run, not_a_state, not_here
 from moa_graph.graph.combine import combiner_of
 from moa_graph.graph.combine.base import Combiner, NodeWork, apart
 from moa_graph.graph.events import Tokens
@@ -240,6 +240,8 @@ class Nodes:
         """End a step: decide what comes next, with enough drafts, time and money for it, or raise one error."""
         with self.runs.node(state) as run:
             wanted, layer, own = run.settings, state["layer"], self._combiner(run)
+            if not has_run(state):
+                return {"layer": layer, "next": state["next"]}
             step = await apart(state["drafts"], partial(own.next, run))
             ended = (layer > 0 and step.layer > layer) or step.last
             too_few = len(counted(state["drafts"], layer)) < wanted.min_drafts

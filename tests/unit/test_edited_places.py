@@ -153,3 +153,54 @@ def test_a_draft_that_counts_only_after_the_verdicts_comes_last(options: dict[st
     decision = graph.invoke(None, CONFIG)["record"]["decision"]
     assert decision["scores"]["2"] == 0
     assert 2 not in decision["selected"] or decision["selected"][-1] == 2
+
+
+SCORES = '{"scores": [1, 2, 3]}'
+EDITED: dict[str, dict[str, Any]] = {
+    "two layers": {},
+    "three layers": {"layers": 3},
+    "vote": {"combine": "vote"},
+    "vote one by one": {"combine": {"name": "vote", "batch": 1, "stop": False}},
+    "select": {"combine": "select"},
+    "repairs": {"combine": {"name": "verify", "check": lambda messages, text: False, "repairs": 1}},
+    "critique": {"combine": {"name": "critique", "reviewers": [fake("r", PROBLEMS)]}},
+    "strong": {"combine": {"name": "escalate", "strong": [fake("s")]}},
+}
+
+
+@pytest.mark.parametrize("pause", [1, 2])
+@pytest.mark.parametrize("way", EDITED)
+def test_a_draft_may_be_edited_as_its_proposer_after_gather(way: str, pause: int) -> None:
+    outcomes = []
+    for as_proposer in (False, True):
+        authors, aggregator = [fake(name, f"I say {name}.") for name in "abc"], fake("z", SCORES)
+        graph = create_moa(
+            proposers=authors,
+            aggregator=aggregator,
+            checkpointer=InMemorySaver(),
+            interrupt_after=["gather"],
+            **EDITED[way],
+        )
+        graph.invoke({"messages": "q"}, CONFIG)
+        for _ in range(pause - 1):
+            graph.invoke(None, CONFIG)
+        draft = {**graph.get_state(CONFIG).values["drafts"][0], "text": "I say so."}
+        graph.update_state(CONFIG, {"drafts": [draft]}, as_node=draft["proposer"] if as_proposer else "gather")
+        while graph.get_state(CONFIG).next:
+            result = graph.invoke(None, CONFIG)
+        record = {**result["record"], "seconds": 0.0}
+        requests = [len(model.sent) for model in (*authors, aggregator)]
+        texts = [(each["layer"], each["slot"], each["text"]) for each in result["drafts"]]
+        outcomes.append((record, requests, texts, result["messages"][-1].content))
+    assert outcomes[0] == outcomes[1]
+
+
+@pytest.mark.parametrize("slots", [[0], [0, 1]], ids=str)
+def test_a_reviewer_whose_draft_was_dropped_says_so(slots: list[int]) -> None:
+    graph = paused(*(fake(name, PROBLEMS) for name in "abc"), steps=4, combine="critique")
+    drafts = graph.get_state(CONFIG).values["drafts"]
+    dropped = [{**drafts[slot], "status": "dropped"} for slot in slots]
+    graph.update_state(CONFIG, {"drafts": dropped})
+    result = graph.invoke(None, CONFIG)
+    notes = [(note["slot"], note["status"], note["error"]) for note in result["notes"] if note["data"] is None]
+    assert notes == [(slot, "skipped", "its draft was dropped") for slot in slots]

@@ -7,12 +7,12 @@ from typing import Any
 
 from moa_graph.mixture.context import Settings
 from moa_graph.mixture.mixture import MAX_LAYERS, Mixture
-from moa_graph.state import RunInfo
+from moa_graph.state import MoAState, RunInfo
 from moa_graph.state.notes import check_notes
 from moa_graph.state.updates import UpdateError
 from moa_graph.state.value_text import given
 
-__all__ = ["check_next", "check_place", "check_run", "not_a_state", "not_here"]
+__all__ = ["check_next", "check_place", "check_run", "has_run", "not_a_state", "not_here"]
 
 _WAY_OUT = "The graph's own nodes write this field: put back what they wrote, or fork the thread from an earlier step."
 
@@ -56,6 +56,13 @@ def check_place(state: Mapping[str, Any], settings: Settings) -> None:
             raise not_here(name, layer)
     if state["notes"]:
         check_notes(state["notes"])
+
+
+def has_run(state: MoAState) -> bool:
+    """Return whether the nodes of `next` have run. They have not when a person updates the state as an earlier node."""
+    made = {draft["proposer"] for draft in state["drafts"] if draft["layer"] == state["layer"]}
+    made |= {note["by"] for note in state.get("notes", []) if note["layer"] == state["layer"]}
+    return not made.isdisjoint(state["next"])
 
 
 def not_here(name: str, layer: int) -> UpdateError:

@@ -14,11 +14,19 @@ from moa_graph.mixture.combiner import PlannedCall
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.state import Note
 
-__all__ = ["Reader", "call"]
+__all__ = ["Reader", "call", "unsent"]
 
 Kind = Literal["analysis", "scores", "vote", "check", "review"]
 Reader = Callable[[str], dict[str, Any] | None]
 """Reads a reply's data; None when it cannot be read."""
+
+
+def unsent(kind: Kind, by: str, layer: int, slot: int, reason: str | None = None) -> Note:
+    """Return the note of a call that is not sent."""
+    return Note(
+        layer=layer, slot=slot, kind=kind, by=by, text="", data=None, status="skipped", error=reason, usage=None,
+        cost=0.0, attempts=0,
+    )  # fmt: skip
 
 
 async def call(
@@ -51,10 +59,7 @@ async def call(
         ways: What must fit the run's caps, each way by itself: functions that return this step's calls and those after
             it; by default this call and the answer's.
     """
-    note = Note(
-        layer=layer, slot=slot, kind=kind, by=by, text="", data=None, status="skipped", error=None, usage=None,
-        cost=0.0, attempts=0,
-    )  # fmt: skip
+    note = unsent(kind, by, layer, slot)
     if run.over:
         return {**note, "error": deadline_exceeded(run)}
 

@@ -10,7 +10,7 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 
 from moa_graph.graph.combine.base import Combiner, Decision, NodeWork, Step, latest_drafts, notes_of, of_slot, texts_of
-from moa_graph.graph.combine.calls import call
+from moa_graph.graph.combine.calls import call, unsent
 from moa_graph.graph.runs import Run
 from moa_graph.graph.slot import Shown, note_part
 from moa_graph.mixture.answers import json_objects
@@ -71,7 +71,7 @@ class Critique(Combiner[Options]):
 
         draft = of_slot(drafts, slot)
         if draft is None:  # dropped by a person after the reviewers were chosen
-            return []
+            return [unsent("review", name, layer, slot, "its draft was dropped")]
         instruction = "\n".join([REVIEW, *([RUBRIC, self.options.rubric] if self.options.rubric else [])])
         note = await call(
             run, config, reviewer(slot), Shown([draft["text"]], instruction=instruction), _read,
