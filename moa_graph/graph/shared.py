@@ -68,6 +68,7 @@ class SharedRequest:
     _sender: int | None = None
     _done: asyncio.Event = field(default_factory=asyncio.Event)
     _alone: set[int] = field(default_factory=set)
+    _refusal: str = ""
 
     async def send(
         self,
@@ -100,6 +101,9 @@ class SharedRequest:
             await self._done.wait()
         if slot in self._alone:
             await ask(call, terms, outcome)
+            if self._refusal and outcome.message is not None and call.spec is not None:
+                # Refused with `n` and answered without it. Another refusal says nothing about `n`.
+                _send_separately(call.spec, self._refusal)
         elif outcome.message is None and not outcome.error:
             outcome.unsent("the request for all samples was interrupted", status="failed")
 
@@ -118,7 +122,7 @@ class SharedRequest:
             return
         await ask(replace(call, samples=len(wanted)), replace(terms, hedge=None), outcome)
         if outcome.message is None and outcome.fault and refuses_choices(outcome.fault):
-            _send_separately(spec, outcome.fault.reason)
+            self._refusal = outcome.fault.reason
             self._alone.update(wanted)
             return
         for place, slot in enumerate(wanted[1:]):

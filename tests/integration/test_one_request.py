@@ -105,6 +105,17 @@ async def test_a_server_that_refuses_n_gets_one_such_request(
     assert len(caplog.records) == 1 and "unexpected keyword argument 'n'" in caplog.text
 
 
+async def test_a_question_that_is_refused_either_way_ends_no_shared_requests(
+    provider: Provider, caplog: pytest.LogCaptureFixture
+) -> None:
+    graph = create_moa(mixture(provider, "err400x4-a", samples=3, min_drafts=0))
+    with caplog.at_level(logging.WARNING, "moa_graph.samples"):
+        for _ in range(2):
+            drafts = (await graph.ainvoke(QUESTION))["drafts"]
+    assert [body.get("n") for body in bodies(provider)] == [3, None, None, None, 3]
+    assert {draft["status"] for draft in drafts} == {"ok"} and not caplog.records
+
+
 @pytest.mark.parametrize("fault", ["err400", "err500", "empty", "hang"])
 @steady_time
 async def test_a_shared_request_that_fails_is_a_failed_draft_for_each_slot(provider: Provider, fault: str) -> None:
