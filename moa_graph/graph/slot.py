@@ -22,7 +22,7 @@ from moa_graph.graph.recording import Recording, scope_of
 from moa_graph.graph.runs import Run
 from moa_graph.graph.shared import SharedRequest, takes_samples
 from moa_graph.graph.targets import AGGREGATOR, PROPOSER, Target, target_of
-from moa_graph.graph.turns import own_turn
+from moa_graph.graph.turns import off_loop, own_turn
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.models.cache_marks import marked
 from moa_graph.models.call import Call, Outcome, Sink, Terms, ask
@@ -265,6 +265,7 @@ class SlotCall:
 
     async def _recording(self, terms: Terms, messages: list[BaseMessage], slot: int, *, large: bool) -> Recording:
         assert self.run.ledger is not None
+        bound = bound_to(self.run.settings).bound if self.role == AGGREGATOR else {}
         find = partial(
             Recording.of,
             self.run.ledger,
@@ -274,10 +275,10 @@ class SlotCall:
             layer=self.layer,
             slot=slot,
             role=self.role,
-            bound=bound_to(self.run.settings).bound if self.role == AGGREGATOR else {},
+            bound=bound,
             wait=max(min(terms.deadline, self.run.left), 0.0),
         )
-        return await asyncio.to_thread(find) if large else find()
+        return await asyncio.to_thread(find) if large else await off_loop(bound, find)
 
     def _cut_boundaries(self, code: str | None, *, before: bool = False) -> None:
         if code is not None and (self.outcome.text or before):
