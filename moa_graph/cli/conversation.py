@@ -108,7 +108,7 @@ class Conversation:
         """Ask `question` again, in place of the last answer if that answers it. If it fails, the answer stays.
 
         Raises:
-            MoAError: There is no answer.
+            MoAError: The run failed.
             Interrupted: The run was interrupted or terminated.
         """
         before = self.messages

@@ -16,7 +16,7 @@ QUESTION = ("prompt", "question", "problem", "instruction", "input")
 _CONTEXT = ("context", "passage", "article", "body")
 """Names of the text that a question or an instruction is about."""
 _LONG = 40
-"""Characters from which a part of a question does not stand in it by chance."""
+"""The length in characters from which a part is not in a question by chance."""
 
 
 class UnreadableError(InputError):
@@ -72,8 +72,10 @@ def question(row: Mapping[str, Any], where: str = "") -> Any:
 
 
 def _held(part: str, text: str) -> bool:
-    """Return whether a text has a part in it already. A short part must be its beginning or its end: every text has an
-    "a" in it."""
+    """Return whether a text contains a part already.
+
+    A short part counts only at the beginning or the end, because a word such as "a" is in most texts.
+    """
     if len(part) >= _LONG:
         return part in text
     return not part or bool(re.search(rf"^{re.escape(part)}(?!\w)|(?<!\w){re.escape(part)}$", text.strip()))
