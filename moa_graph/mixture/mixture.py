@@ -24,13 +24,13 @@ from moa_graph.mixture.consistency import (
 from moa_graph.mixture.fields import Form, MixtureFields
 from moa_graph.mixture.hashing import hash_of
 from moa_graph.mixture.loading import from_file
-from moa_graph.mixture.plan import Plan, PlannedNode, plan_of, split_rounds
+from moa_graph.mixture.plan import Plan, plan_of, split_rounds
 from moa_graph.mixture.price_overrides import Price, checked_prices
 from moa_graph.mixture.proposer import Proposer, Spec
 from moa_graph.mixture.validation import Checked, as_list, check_all, collected
 from moa_graph.state.value_text import given as shown
 
-__all__ = ["MAX_LAYERS", "Mixture", "PlannedNode", "Proposer"]
+__all__ = ["MAX_LAYERS", "Mixture"]
 
 MAX_LAYERS = 10
 """More than any published mixture uses; a bound on what one request may cost."""

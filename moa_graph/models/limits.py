@@ -75,4 +75,3 @@ class ReplyTooLarge(Exception):
 
     def __init__(self, what: str, limit: int, unit: str = "bytes") -> None:
         super().__init__(f"the {what} is larger than {limit:,} {unit}")
-        self.what, self.limit, self.unit = what, limit, unit

@@ -3,7 +3,6 @@
 from moa_graph.state.channels import MoAInput, MoAOutput, MoAState
 from moa_graph.state.drafts import by_place, merge_drafts
 from moa_graph.state.messages import add_checked
-from moa_graph.state.notes import merge_notes
 from moa_graph.state.values import (
     COUNTED,
     Draft,
@@ -44,7 +43,6 @@ __all__ = [
     "cost_of",
     "counted",
     "merge_drafts",
-    "merge_notes",
     "new_run",
     "new_usage",
     "total_cost",

@@ -3,19 +3,11 @@
 A *cluster* is one independent draw: a prompt with all its rows. The two turns of an MT-Bench question are one cluster.
 """
 
-from moa_graph.evals.stats.agreement import correlation, kappa, kappa_interval, kendall_tau
-from moa_graph.evals.stats.intervals import (
-    FEW_CASES,
-    FEW_CLUSTERS,
-    Interval,
-    fraction_interval,
-    mean_interval,
-)
+from moa_graph.evals.stats.agreement import correlation, kappa, kappa_interval
+from moa_graph.evals.stats.intervals import Interval, fraction_interval, mean_interval
 from moa_graph.evals.stats.paired import Difference, holm, mcnemar, paired, sign_flip_p
 
 __all__ = [
-    "FEW_CASES",
-    "FEW_CLUSTERS",
     "Difference",
     "Interval",
     "correlation",
@@ -23,7 +15,6 @@ __all__ = [
     "holm",
     "kappa",
     "kappa_interval",
-    "kendall_tau",
     "mcnemar",
     "mean_interval",
     "paired",

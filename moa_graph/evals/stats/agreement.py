@@ -108,18 +108,3 @@ def correlation(x: Sequence[float], y: Sequence[float], *, ranks: bool) -> float
     if a.std() == 0 or b.std() == 0:
         return None
     return float(np.corrcoef(a, b)[0, 1])
-
-
-def kendall_tau(x: Sequence[float], y: Sequence[float]) -> float | None:
-    """Return Kendall's tau-b of two rankings; None when it is undefined.
-
-    Args:
-        x: Values.
-        y: Values of the same items.
-    """
-    from scipy.stats import kendalltau
-
-    if len(x) < 2:
-        return None
-    tau = float(kendalltau(x, y).statistic)
-    return None if np.isnan(tau) else tau

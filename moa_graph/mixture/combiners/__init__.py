@@ -13,8 +13,7 @@ from moa_graph.mixture.combiner import Combiner
 from moa_graph.mixture.combiners.analyze import Analyze
 from moa_graph.mixture.combiners.checks import CommandCheck, SchemaCheck
 from moa_graph.mixture.combiners.critique import Critique
-from moa_graph.mixture.combiners.escalate import Escalate, Gate
-from moa_graph.mixture.combiners.makers import maker
+from moa_graph.mixture.combiners.escalate import Escalate
 from moa_graph.mixture.combiners.select import Select
 from moa_graph.mixture.combiners.synthesize import Synthesize
 from moa_graph.mixture.combiners.verify import Verify
@@ -29,13 +28,11 @@ __all__ = [
     "CommandCheck",
     "Critique",
     "Escalate",
-    "Gate",
     "SchemaCheck",
     "Select",
     "Synthesize",
     "Verify",
     "Vote",
-    "maker",
 ]
 
 _ALL: dict[str, type[Combiner]] = {

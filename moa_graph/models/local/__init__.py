@@ -6,13 +6,13 @@ are loaded by `preload` or by the first request. All models of one file share on
 
 from typing import TYPE_CHECKING, Any
 
-from moa_graph.models.local.files import INSTALL, locate
+from moa_graph.models.local.files import locate
 from moa_graph.models.local.runtime import preload
 
 if TYPE_CHECKING:
     from moa_graph.models.local.chat import ChatLocal, local_chat_model
 
-__all__ = ["INSTALL", "ChatLocal", "local_chat_model", "locate", "preload"]
+__all__ = ["ChatLocal", "local_chat_model", "locate", "preload"]
 
 
 def __getattr__(name: str) -> Any:

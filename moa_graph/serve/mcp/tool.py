@@ -161,7 +161,7 @@ def _result(whole: RunResult) -> types.CallToolResult:
     structured = {
         "answer": answer,
         "drafts": whole.drafts,
-        "agreement": dict(whole.record).get("agreement"),
+        "agreement": whole.record["agreement"],
         "analysis": next((note["data"] for note in whole.notes if note["kind"] == "analysis"), None),
         "notes": list(whole.notes),
         "record": whole.record,
