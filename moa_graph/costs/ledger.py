@@ -33,7 +33,7 @@ from moa_graph.costs.ledger_rows import LedgerRows
 from moa_graph.costs.ledger_worker import LedgerWorker
 from moa_graph.errors import ConfigError
 
-__all__ = ["COLUMNS", "Ledger"]
+__all__ = ["COLUMNS", "LOST", "Ledger"]
 
 _log = logging.getLogger(__name__)
 

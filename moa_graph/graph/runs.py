@@ -31,7 +31,7 @@ from moa_graph.models.faults.retries import RetryBudget
 from moa_graph.state import Event, MoAState
 from moa_graph.state.updates import UpdateError
 
-__all__ = ["ANSWER", "Live", "Run", "Runs", "Step", "in_run"]
+__all__ = ["ANSWER", "NOT_BEGUN", "Live", "Run", "Runs", "Step", "in_run"]
 
 ANSWER = "aggregate"
 """The node that writes the answer."""

@@ -8,7 +8,7 @@ from typing import ClassVar, NamedTuple
 from moa_graph.mixture.proposer import Proposer
 from moa_graph.mixture.validation import Checked
 
-__all__ = ["Combiner", "Outline", "PlannedCall", "drafting"]
+__all__ = ["Combiner", "Outline", "PlannedCall", "drafting", "writing"]
 
 
 class PlannedCall(NamedTuple):

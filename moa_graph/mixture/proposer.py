@@ -33,7 +33,10 @@ from moa_graph.state.value_text import given
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
-__all__ = ["MAX_NODES", "ModelLike", "Proposer", "ProposerFields", "ProposerOptions", "Spec"]
+__all__ = [
+    "MAX_NODES", "ModelLike", "Origin", "Proposer", "ProposerFields", "ProposerOptions", "Spec", "is_embedded",
+    "reading",
+]  # fmt: skip
 
 MAX_NODES = 256
 """Proposer nodes of one mixture."""

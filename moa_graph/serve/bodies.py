@@ -15,6 +15,7 @@ from moa_graph.models.reply.fields import encodable
 from moa_graph.serve.problems import Problem, too_large
 
 __all__ = [
+    "BODY_SECONDS",
     "MAX_BYTES",
     "MAX_DEPTH",
     "MAX_MESSAGES",

@@ -15,7 +15,7 @@ from moa_graph.evals.tune.free import Draws, FreeOutcome
 from moa_graph.evals.tune.samples import Floats, Samples, known_mean
 from moa_graph.evals.tune.splits import Bools, Splits
 
-__all__ = ["CandidatePlan", "Offers", "by_score", "free_plans", "greedy", "label", "offers"]
+__all__ = ["LARGEST", "CandidatePlan", "Offers", "by_score", "free_plans", "greedy", "label", "offers"]
 
 LARGEST = 5
 """Members of the largest subset that is tried."""

@@ -15,7 +15,7 @@ import numpy as np
 from moa_graph.evals.stats.intervals import rough
 from moa_graph.evals.tune.samples import Floats, known_mean
 
-__all__ = ["Ceiling", "JudgeNoise", "ceiling", "judge_noise", "upper_bound"]
+__all__ = ["Ceiling", "JudgeNoise", "as_figures", "ceiling", "coverage", "judge_noise", "upper_bound"]
 
 LEVEL = 0.95
 

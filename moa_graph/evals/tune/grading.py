@@ -15,7 +15,7 @@ from moa_graph.evals.prompts.questions import OwnPrompt
 from moa_graph.evals.prompts.run import PromptsWork
 from moa_graph.models.secrets.redaction import one_line
 
-__all__ = ["JUDGE_FRAME", "Check", "Grader", "Grading", "check_of"]
+__all__ = ["JUDGE_FRAME", "Check", "Grader", "Grading", "check_of", "distinct"]
 
 JUDGE_FRAME = 500
 """Tokens of a judge's instructions around what it judges."""

@@ -27,6 +27,7 @@ from moa_graph.mixture.confirmations import trust_file
 
 __all__ = [
     "FEWEST",
+    "FIELDS",
     "Options",
     "StageProgress",
     "check_options",

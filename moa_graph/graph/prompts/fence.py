@@ -19,6 +19,8 @@ __all__ = [
     "Part",
     "draft_parts",
     "fenced_block",
+    "opening",
+    "without_boundaries",
 ]
 
 _LONGEST_LINE = 120

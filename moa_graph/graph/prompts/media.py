@@ -17,6 +17,7 @@ __all__ = [
     "ADDRESSES",
     "KINDS",
     "Abilities",
+    "Block",
     "abilities",
     "blocks_of",
     "has_file_address",

@@ -16,7 +16,7 @@ from moa_graph.serve.problems import Problem
 from moa_graph.serve.runs import truncated
 from moa_graph.state import Usage
 
-__all__ = ["ChatEncoder", "data_event", "extra", "usage"]
+__all__ = ["ChatEncoder", "data_event", "extra", "finish_reason", "usage"]
 
 
 def usage(total: Usage) -> dict[str, Any]:
