@@ -12,6 +12,7 @@ from langchain_openai import ChatOpenAI
 from openai.types.chat import ChatCompletion
 
 from moa_graph.models.http.chunk_merging import merged
+from moa_graph.models.openai_http import chat_openai
 from moa_graph.models.openai_http.sse import Events
 from moa_graph.models.reply.openai_models import repairing
 from moa_graph.models.reply.reasoning import ORIGIN, Reasoning
@@ -283,6 +284,14 @@ def test_traces_name_the_provider() -> None:
     assert MODEL._get_ls_params()["ls_provider"] == "openai"
     groq = repairing(ChatOpenAI, "groq")(model="m", api_key="none")
     assert groq._get_ls_params()["ls_provider"] == "groq"
+
+
+@pytest.mark.parametrize("limit", ["max_completion_tokens", "max_tokens"])
+def test_traces_state_the_limit_of_the_answer_whatever_the_server_calls_it(limit: Any) -> None:
+    model = chat_openai(model="m", base_url="http://127.0.0.1:9/v1", api_key="none", limit=limit, max_tokens=77)
+    assert model._get_ls_params()["ls_max_tokens"] == 77
+    assert model._get_ls_params(max_tokens=5)["ls_max_tokens"] == 5
+    assert "ls_max_tokens" not in MODEL._get_ls_params()
 
 
 def test_reasoning_in_many_pieces_is_joined_in_linear_time_and_bounded() -> None:

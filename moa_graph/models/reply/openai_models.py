@@ -178,7 +178,10 @@ def repairing(kind: type[Any], provider: str | None = None) -> type[Any]:
 
         def _get_ls_params(self, stop: Any = None, **kwargs: Any) -> Any:
             params = super()._get_ls_params(stop=stop, **kwargs)
-            return {**params, "ls_provider": provider} if provider else params
+            # LangChain does not look into the body, which has the limit of servers other than OpenAI's.
+            limit = (self.extra_body or {}).get("max_tokens")
+            own = {"ls_provider": provider, "ls_max_tokens": params.get("ls_max_tokens") or limit}
+            return {**params, **{name: value for name, value in own.items() if value}}
 
     Repairing.__name__, Repairing.__qualname__, Repairing.__module__ = kind.__name__, kind.__qualname__, kind.__module__
     return Repairing
