@@ -60,7 +60,7 @@ def create_moa(
     """Build the graph of a mixture of agents.
 
     The graph takes `{"messages": ...}`: a text, a message, or a list of messages. It returns the messages with the
-    answer appended, the drafts and the record of the run.
+    answer appended, the drafts, a combiner's notes and the record of the run.
 
     Examples:
         create_moa("local")
@@ -74,8 +74,8 @@ def create_moa(
             which brings its own.
         store: Long-term memory, as for any LangGraph graph.
         name: The name of the graph, of its root span, and of its node in a parent graph.
-        output: "full" returns messages, drafts and record. "answer" returns messages only, for tools and parent
-            graphs.
+        output: "full" returns messages, drafts, notes and record. "answer" returns messages only, for tools and
+            parent graphs.
         history: How a checkpoint holds the thread's messages. "whole" repeats all of them at every turn, as LangGraph
             does by default. "delta" holds those of the turn, for long threads; LangGraph's `DeltaChannel`, which is
             in beta there, does it. A thread that was begun with "whole" can go on with "delta", not the reverse.
