@@ -17,7 +17,7 @@ from moa_graph.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
     from moa_graph.mixture.mixture import Mixture
-from moa_graph.mixture.proposer import Proposer
+    from moa_graph.mixture.proposer import Proposer
 
 app = typer.Typer(add_completion=False)
 Wait = Annotated[float, typer.Option("--deadline", min=0.1, help="Maximum seconds for a model's test call.")]
@@ -158,6 +158,7 @@ async def _replacement(spec: Proposer, deadline: float) -> Finding:
 
 
 async def _answer(spec: Proposer, deadline: float) -> Finding:
+    from moa_graph.mixture.proposer import is_embedded
     from moa_graph.models.faults.faults import classify
     from moa_graph.models.registry import chat_model, require_embedded
     from moa_graph.models.reply.reply import read
@@ -166,7 +167,7 @@ async def _answer(spec: Proposer, deadline: float) -> Finding:
     name = spec.label if spec.base_url is None else f"{spec.label} at {spec.base_url}"
     try:
         require_keys([spec])
-        if spec.label.startswith("local:"):
+        if is_embedded(spec):
             await asyncio.to_thread(require_embedded, [spec])
         message: Any = await asyncio.wait_for(
             chat_model(spec, max_tokens=1, quiet=True).ainvoke("Say ok."), timeout=deadline

@@ -219,8 +219,9 @@ def _warm(source: Mixture | Server) -> None:
     """Load embedded models in a thread while LangGraph is imported, which takes at least half a second."""
     if isinstance(source, Server):
         return
-    names = {spec.label for spec in source.specs if spec.base_url is None and spec.label.startswith("local:")}
-    if names:
+    from moa_graph.mixture.proposer import is_embedded
+
+    if names := {spec.label for spec in source.specs if is_embedded(spec)}:
         from moa_graph.models.local import preload
 
         for name in names:

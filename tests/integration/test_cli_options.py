@@ -236,6 +236,16 @@ def test_the_doctor_ends_with_a_verdict(provider: Provider, capsys: pytest.Captu
     assert capsys.readouterr().out.splitlines()[-1].startswith("Not ready: model openai:err401-dead")
 
 
+def test_the_doctor_calls_a_local_model_with_an_address_at_its_server(
+    provider: Provider, capsys: pytest.CaptureFixture[str]
+) -> None:
+    served = f"{{model: 'local:served', base_url: '{provider.url}'}}"
+    Path("served.yaml").write_text(f"proposers: [{served}]\naggregator: {served}\n")
+    assert main(["doctor", "-f", "served.yaml"]) == 0
+    assert capsys.readouterr().out.endswith("\nReady: 1 model answered.\n")
+    assert asked(provider, "served") == ["Say ok."]
+
+
 def test_a_batch_takes_plain_lines_from_standard_input_and_writes_to_standard_output(provider: Provider) -> None:
     file = mixture(provider, "a", aggregator="say=fine")
     done = moa("batch", "--text", "-", "-", "-f", file, "-q", stdin=b'\xef\xbb\xbffirst question\n\nit\'s "quoted"\n')
