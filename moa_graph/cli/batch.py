@@ -209,8 +209,8 @@ async def _run(
 
 
 async def _watched(work: Batch, quiet: bool) -> int:
-    from moa_graph.cli.output.drafts import plain
     from moa_graph.cli.output.status_line import watch_line
+    from moa_graph.models.terminal_text import for_terminal
 
     begun = time.monotonic()
     watcher = None if quiet else asyncio.create_task(watch_line(lambda seconds: line(work.totals, seconds)))
@@ -223,7 +223,7 @@ async def _watched(work: Batch, quiet: bool) -> int:
             with suppress(asyncio.CancelledError):
                 await watcher
     for problem in totals.problems[:_SHOWN]:
-        typer.echo(plain(problem), err=True)
+        typer.echo(for_terminal(problem), err=True)
     if totals.bad and any("not JSON (column 1)" in problem for problem in totals.problems):
         typer.echo("IN is read as JSON, in which strings are quoted. For plain lines: moa batch --text", err=True)
     if totals.failed > _SHOWN:

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from moa_graph.cli.output.drafts import as_text, heading, plain, text_of
+from moa_graph.cli.output.drafts import as_text, heading, text_of
 from moa_graph.costs.amounts import in_dollars, number_of
 from moa_graph.errors import InputError
+from moa_graph.models.terminal_text import for_terminal
 
 if TYPE_CHECKING:
     from moa_graph.cli.conversation import Conversation
@@ -103,7 +104,9 @@ def _drafts(talk: Conversation, number: str) -> str:
 
 
 def _show(talk: Conversation, _: str) -> str:
-    lines = [f"{'You' if turn['role'] == 'user' else 'Answer'}: {plain(turn['content'])}" for turn in talk.messages]
+    lines = [
+        f"{'You' if turn['role'] == 'user' else 'Answer'}: {for_terminal(turn['content'])}" for turn in talk.messages
+    ]
     return "\n\n".join(lines) or "no question has been asked yet"
 
 
@@ -115,7 +118,7 @@ def _retry(talk: Conversation, _: str) -> None:
 
 def _undo(talk: Conversation, _: str) -> str:
     question = talk.undo()
-    return "nothing to undo" if question is None else f"removed: {plain(question)[:200]}"
+    return "nothing to undo" if question is None else f"removed: {for_terminal(question)[:200]}"
 
 
 def _cost(talk: Conversation, _: str) -> str:

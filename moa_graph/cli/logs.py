@@ -13,6 +13,7 @@ from moa_graph.cli.log import Log
 from moa_graph.cli.log_entry import Entry
 from moa_graph.cli.options import Json, Raw
 from moa_graph.cli.output.messages import message, output, output_json
+from moa_graph.models.terminal_text import for_terminal
 
 app = typer.Typer(
     help="The log of all questions of `moa ask` and `moa chat`, in one file.",
@@ -56,13 +57,13 @@ def show(
     if as_json:
         output_json(entry._asdict())
         return
-    from moa_graph.cli.output.drafts import as_text, plain
+    from moa_graph.cli.output.drafts import as_text
 
-    head = [f"{entry.id}  {_when(entry)}  {plain(entry.mixture)}", plain(entry.question)]
+    head = [f"{entry.id}  {_when(entry)}  {for_terminal(entry.mixture)}", for_terminal(entry.question)]
     if drafts or not entry.answer:
         head.append(as_text(entry.drafts))
     if entry.error:
-        head.append(f"no complete answer: {plain(entry.error)}")
+        head.append(f"no complete answer: {for_terminal(entry.error)}")
     sys.stdout.write("\n\n".join(part for part in head if part) + "\n")
     if entry.answer:
         _answer(entry.answer, raw)
@@ -96,14 +97,12 @@ def _print(entries: list[Entry], as_json: bool) -> None:
         return
     from rich.console import Console
 
-    from moa_graph.cli.output.drafts import plain
-
     width = Console().width if sys.stdout.isatty() else None
     for entry in entries:
         mark = "" if entry.answer and not entry.error else "  (no complete answer)"
         name = Path(entry.mixture).name  # of a file: its path is too long here
         line = f"{entry.id:>5}  {_when(entry)}  {name:<12.12}  {' '.join(entry.question.split())}{mark}"
-        line = plain(line).replace("\n", " ")
+        line = for_terminal(line).replace("\n", " ")
         sys.stdout.write((line if width is None or len(line) <= width else f"{line[: width - 1]}…") + "\n")
 
 
@@ -114,12 +113,11 @@ def _when(entry: Entry) -> str:
 def _answer(text: str, raw: bool) -> None:
     from rich.console import Console
 
-    from moa_graph.cli.output.drafts import plain
     from moa_graph.cli.output.markdown import markdown
 
     console = Console()
     if raw or not console.is_terminal:
-        sys.stdout.write(f"\n{plain(text)}\n")
+        sys.stdout.write(f"\n{for_terminal(text)}\n")
     else:
         console.print()
         console.print(markdown(text))

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from moa_graph.cli.langsmith import quiet_traces
-from moa_graph.cli.output.drafts import WIDE, DraftCollector, beside, plain, print_drafts
+from moa_graph.cli.output.drafts import WIDE, DraftCollector, beside, print_drafts
 from moa_graph.cli.output.progress import Progress
 from moa_graph.cli.output.receipts import report_end
 from moa_graph.cli.resumable import terminable
 from moa_graph.cli.source import Server, opened
+from moa_graph.models.terminal_text import for_terminal
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -149,7 +150,7 @@ class AnswerPrinter:
         self._started = True
         self.text += text
         if self._console is None:
-            sys.stdout.write(plain(text) if self._terminal else text)
+            sys.stdout.write(for_terminal(text) if self._terminal else text)
             sys.stdout.flush()
             return
         if self._stream is None:

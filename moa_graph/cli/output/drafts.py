@@ -18,11 +18,6 @@ WIDE = 120
 """Minimum terminal width, in columns, for drafts beside the answer."""
 
 
-def plain(text: str) -> str:
-    """Return `text` in a form that is safe for a terminal; see `for_terminal`."""
-    return for_terminal(text)
-
-
 def heading(draft: Draft, drafts: Sequence[Draft]) -> str:
     """Return one line about `draft`, one of `drafts`: its position, its model, and its status unless it is ok."""
     of_layer = sum(other["layer"] == draft["layer"] for other in drafts)
@@ -30,12 +25,12 @@ def heading(draft: Draft, drafts: Sequence[Draft]) -> str:
     place = f"Draft {draft['slot'] + 1} of {of_layer}" + (f", layer {draft['layer']}" if layers > 1 else "")
     cost = f", {in_dollars(draft['cost'])}" if draft["cost"] else ""
     status = "" if draft["status"] == "ok" else f", {draft['status']}"
-    return plain(f"{place}: {draft['proposer']} ({draft['model']}), {draft['seconds']:.1f} s{cost}{status}")
+    return for_terminal(f"{place}: {draft['proposer']} ({draft['model']}), {draft['seconds']:.1f} s{cost}{status}")
 
 
 def text_of(draft: Draft) -> str:
     """Return the draft's text, or the reason why it has none."""
-    return plain(draft["text"] or draft["error"] or "").strip()
+    return for_terminal(draft["text"] or draft["error"] or "").strip()
 
 
 def as_text(drafts: Sequence[Draft]) -> str:

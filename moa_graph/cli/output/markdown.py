@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from moa_graph.cli.output.drafts import plain
+from moa_graph.models.terminal_text import for_terminal
 
 if TYPE_CHECKING:
     from markdown_it.rules_inline import StateInline
@@ -20,7 +20,7 @@ def markdown(text: str) -> RenderableType:
     """Return `text` for rich. Formulas are kept unchanged, and links show their address."""
     from rich.markdown import Markdown
 
-    clean = plain(text)
+    clean = for_terminal(text)
     rendered = Markdown(clean, hyperlinks=False)
     rendered.parsed = _parser().parse(clean)
     return rendered

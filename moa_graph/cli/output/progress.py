@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
-from moa_graph.cli.output.drafts import plain
 from moa_graph.costs.amounts import in_dollars, number_of
+from moa_graph.models.terminal_text import for_terminal
 
 if TYPE_CHECKING:
     from rich.console import JustifyMethod, RenderableType
@@ -180,7 +180,7 @@ class Progress:
             table.add_column(title, width=column.width + gap, justify=side, overflow="ellipsis", no_wrap=True)
         for line in lines:
             style = _STYLES.get(line.status, "red")
-            cells = [f"{'':{gap}}{plain(column.text(line))}" for column, gap in zip(columns, gaps, strict=True)]
+            cells = [f"{'':{gap}}{for_terminal(column.text(line))}" for column, gap in zip(columns, gaps, strict=True)]
             states = [style if column.title == "state" else "" for column in columns]
             table.add_row(*(Text(text, style=state) for text, state in zip(cells, states, strict=True)))
         return table
@@ -203,7 +203,7 @@ def _columns(lines: Sequence[_Line], width: int) -> list[_Column]:
         # A mixture without prices, or the embedded model's, has nothing to show there.
         found += [_Column("cost", _cost)] if any(line.cost for line in lines) else []
     for column in found:
-        column.width = max([len(column.title), *(cell_len(plain(column.text(line))) for line in lines)])
+        column.width = max([len(column.title), *(cell_len(for_terminal(column.text(line))) for line in lines)])
     names = [column for column in found if column.title in ("proposer", "model")]
     room = width - sum(column.width + 2 for column in found if column not in names) - 2 * len(names) + 2
     while sum(column.width for column in names) > max(room, 4 * len(names)):
@@ -226,4 +226,4 @@ def _cost(line: _Line) -> str:
 
 
 def _error(line: _Line) -> str:
-    return f"{plain(line.name)} ({plain(line.model)}): {line.state}: {plain(line.error)}"
+    return f"{for_terminal(line.name)} ({for_terminal(line.model)}): {line.state}: {for_terminal(line.error)}"

@@ -33,12 +33,12 @@ def summary(record: Record, extra: Receipt | None = None) -> str:
 
 def report_failed_drafts(drafts: Sequence[Any]) -> None:
     """Write one line to standard error for every draft that does not count, in the provider's own words."""
-    from moa_graph.cli.output.drafts import plain
+    from moa_graph.models.terminal_text import for_terminal
 
     for draft in drafts:
         if draft["error"] and draft["status"] != "truncated":
             place = f"layer {draft['layer']} {draft['proposer']} ({draft['model']})"
-            sys.stderr.write(plain(f"{place}: {draft['status']}: {draft['error']}") + "\n")
+            sys.stderr.write(for_terminal(f"{place}: {draft['status']}: {draft['error']}") + "\n")
 
 
 def report_end(drafts: Sequence[Any], record: Record, *, shown: bool) -> None:
