@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any, NamedTuple
 
 from langchain_core.messages import AnyMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
-from pydantic import TypeAdapter, ValidationError
 
 from moa_graph.errors import InputError
 from moa_graph.graph.build import MoAGraph
@@ -16,7 +14,7 @@ from moa_graph.graph.combine.base import ANSWER
 from moa_graph.mixture.context import MoAContext, settings
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.state import COUNTED, Draft, Note, merge_drafts, new_run
-from moa_graph.state.field_errors import field_problems, place_of
+from moa_graph.state.notes import check_notes
 
 __all__ = ["Place", "before_one_draft", "before_the_answer", "given_drafts", "given_place"]
 
@@ -32,16 +30,13 @@ def given_drafts(body: dict[str, Any]) -> tuple[list[Draft], list[Note]]:
     """Return the drafts and notes of a request.
 
     Raises:
-        InputError: they are malformed, or no draft counts and none is asked for.
+        InputError: They are malformed, or no draft counts and none is asked for.
     """
     drafts = merge_drafts([], body["drafts"])
     if body.get("retry") is None and not any(draft["status"] in COUNTED for draft in drafts):
         raise InputError("drafts: none of them counts, so there is nothing to answer from. Ask the question again.")
-    try:
-        notes = _notes_adapter().validate_python(body.get("notes") or [])
-    except ValidationError as exc:
-        first = field_problems(exc, _notes_adapter().json_schema(), named=True)[0]
-        raise InputError(f"{place_of(('notes', *first.path))}: {first.text}") from None
+    notes: list[Note] = body.get("notes") or []
+    check_notes(notes)
     return drafts, notes
 
 
@@ -58,11 +53,6 @@ def given_place(body: dict[str, Any]) -> Place | None:
     if type(layer) is not int or type(slot) is not int:
         raise InputError('retry: expected {"layer": ..., "slot": ...} with whole numbers.')
     return Place(layer, slot)
-
-
-@cache
-def _notes_adapter() -> TypeAdapter[list[Note]]:
-    return TypeAdapter(list[Note])
 
 
 async def before_the_answer(
