@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.combine.__main__ import ASSETS
+from moa_graph.evals.data.files import stem
 from moa_graph.evals.figures import Figures
 from moa_graph.evals.tune.recorded.run import tune_recorded
 from moa_graph.evals.tune.settings import Options
@@ -50,7 +51,7 @@ def recorded_sets() -> list[Path]:
 
 def one_set(path: Path) -> Figures:
     """Run one set and return what its report has, shortened."""
-    name = path.name.split(".json")[0]
+    name = stem(path)
     begun = time.monotonic()
     result = asyncio.run(tune_recorded(path, Options(out=REPORT.parent / "tune" / name)))
     figures = result.figures()
@@ -149,7 +150,7 @@ def main() -> None:
     paths = [Path(each) for each in sys.argv[1:]] or recorded_sets()
     report: dict[str, Any] = {"sets": {}, "planted": {}}
     for path in paths:
-        found = report["sets"][path.name.split(".json")[0]] = one_set(path)
+        found = report["sets"][stem(path)] = one_set(path)
         ceiling = found["ceiling"]
         bound = ceiling["co_failure_upper"]
         print(f"\n{path.name}: {found['n']} questions, {found['seconds']} s")

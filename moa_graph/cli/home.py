@@ -1,4 +1,4 @@
-"""The user's folder: own presets, the log of questions, and the chat's line history."""
+"""The user's folder (own presets, the log of questions, the chat's line history), and the folder of runs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from pathlib import Path
 
 from moa_graph.errors import ConfigError, InputError
 from moa_graph.mixture.confirmations import config_folder
+
+RUNS = Path("moa-evals")
+"""Where `moa eval` and `moa tune` keep their runs when no other folder is named, below the working directory."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 

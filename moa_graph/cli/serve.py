@@ -18,7 +18,7 @@ import typer
 from moa_graph.cli.complete import mixture_files
 from moa_graph.cli.complete import presets as preset_completion
 from moa_graph.cli.garbage import loaded_frozen
-from moa_graph.cli.home import resolve
+from moa_graph.cli.home import RUNS, resolve
 from moa_graph.cli.options import Aggregator, BaseUrl, KeyEnv, Proposers, Trust, chosen
 from moa_graph.errors import ConfigError, InputError
 from moa_graph.models.terminal_text import for_terminal
@@ -178,12 +178,12 @@ def ui(
 
     Its history leads to the reports of `moa tune`.
     """
-    from moa_graph.serve.page.tune_runs import DEFAULT, require_runs
+    from moa_graph.serve.page.tune_runs import require_runs
 
     require_runs(tune or ())
     listen(
         sources(presets, files), port, host, ready=_open if browser else None, trust=trust, editor=True,
-        tune=[DEFAULT, *(tune or ())],
+        tune=[RUNS, *(tune or ())],
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from moa_graph.cli.complete import files, mixture_files
-from moa_graph.cli.home import resolve
+from moa_graph.cli.home import RUNS, resolve
 from moa_graph.cli.output.messages import output
 from moa_graph.cli.output.status_line import StatusLine
 from moa_graph.costs.amounts import in_dollars, number_of
@@ -120,6 +120,7 @@ def tune(
     if prompts[0] == _SHOW and not Path(_SHOW).exists():
         _show(prompts[1:], as_json=as_json)
         return
+    from moa_graph.evals.data.files import slug, stem
     from moa_graph.evals.prompts.grade import MATCHES
     from moa_graph.evals.tune.pool import Pool
     from moa_graph.evals.tune.prepare import How
@@ -139,7 +140,7 @@ def tune(
     if prompts[1:] and not sweep:
         raise InputError(f"{prompts[1]!r}: give one file of prompts; values to try are written behind --sweep")
     source = Path(prompts[0])
-    folder = out or Path("moa-evals") / f"tune-{_stem(source)}"
+    folder = out or RUNS / f"tune-{slug(stem(source))}"
     options = Options(
         samples=samples, max_cost=max_cost, limit=limit, seed=seed, worth=worth, concurrency=concurrency or 8,
         paid=not free_only, sweep=grid, out=folder, ledger=ledger,
@@ -156,12 +157,6 @@ def tune(
         result = _measured(source, models, how, options, concurrency, dry_run, as_json)
     if result is not None:
         _finish(result, output, as_json=as_json)
-
-
-def _stem(path: Path) -> str:
-    from moa_graph.evals.data.files import slug
-
-    return slug(path.name.split(".json")[0])
 
 
 def _check_output(output: Path | None) -> None:

@@ -15,13 +15,14 @@ from moa_graph.evals.alpaca_eval import judge as alpaca_judge
 from moa_graph.evals.alpaca_eval import run as alpaca_run
 from moa_graph.evals.data import assets
 from moa_graph.evals.data.fields import identifier
-from moa_graph.evals.data.files import Row, file_digest, read_bytes, read_rows, slug
+from moa_graph.evals.data.files import Row, file_digest, read_bytes, read_rows, slug, stem
 from moa_graph.evals.engine import RunOptions, choose
 from moa_graph.evals.flask import run as flask_run
 from moa_graph.evals.flask import scores as flask
 from moa_graph.evals.judge import Judge
 from moa_graph.evals.jury import name_of
 from moa_graph.evals.mt_bench import run as mt_bench_run
+from moa_graph.evals.mt_bench import scores as mt_bench_scores
 from moa_graph.evals.run_figures import alpaca_run_figures, flask_run_figures, mt_bench_run_figures
 from moa_graph.evals.session import Benchmark
 from moa_graph.evals.systems.mixture import System
@@ -153,7 +154,7 @@ def weighing(judge: Judge) -> Mapping[str, Any]:
 def mt_bench(setup: Setup, *, other: Path | None = None) -> Benchmark[mt_bench_run.MTBenchQuestion]:
     """MT-Bench with single grading; `other`, a FastChat answer file, adds pairwise judging in both orders."""
     options = setup.options
-    questions = mt_bench_run.questions(setup.rows(mt_bench_run.QUESTIONS), setup.rows(mt_bench_run.REFERENCES))
+    questions = mt_bench_run.questions(setup.rows(mt_bench_scores.QUESTIONS), setup.rows(mt_bench_run.REFERENCES))
     judges = setup.judging(lambda _: mt_bench_run.PARAMETERS)
     prompts = {row["name"]: row for row in setup.rows(mt_bench_run.PROMPTS)} if judges else {}
     rival = RecordedOutputs.read(other) if other else None
@@ -163,8 +164,8 @@ def mt_bench(setup: Setup, *, other: Path | None = None) -> Benchmark[mt_bench_r
     setup.require_recorded([(question.name, question.turns[0]) for question in chosen])
     if rival:
         rival.require([(question.name,) for question in chosen])
-    opponent = other.name.split(".json")[0] if other else ""
-    asked = {identifier(question.id, mt_bench_run.QUESTIONS, "question_id") for question in chosen}
+    opponent = stem(other) if other else ""
+    asked = {identifier(question.id, mt_bench_scores.QUESTIONS, "question_id") for question in chosen}
     tokens = setup.max_tokens or 1024
     work = mt_bench_run.MTBench(setup.system, judges, prompts, rival, opponent, tokens, setup.majority)
     return Benchmark(

@@ -9,6 +9,7 @@ from moa_graph.costs.budget import ANSWER_TOKENS, Estimate, ExpectedCall, expect
 from moa_graph.costs.tokens import tokens
 from moa_graph.evals.alpaca_eval import run as alpaca_run
 from moa_graph.evals.flask import scores as flask
+from moa_graph.evals.judge import JUDGE_FRAME
 from moa_graph.evals.judge_table.run import JudgedPair
 from moa_graph.evals.mt_bench import run as mt_bench_run
 from moa_graph.evals.prompts.questions import OwnPrompt
@@ -18,9 +19,6 @@ from moa_graph.evals.systems.recorded import SynthesisSystem
 from moa_graph.mixture.context import MoAContext, settings
 from moa_graph.mixture.price_overrides import Override
 from moa_graph.models.secrets.keys import host
-
-_JUDGE_FRAME = 500
-"""Tokens of a judge's instructions, in addition to the judged text."""
 
 
 def of_run(
@@ -42,7 +40,7 @@ def of_run(
     for item in bench.items:
         for turns in _conversations(item):
             calls += _generation(bench.system, turns, max_tokens)
-            input_tokens = _JUDGE_FRAME + sum(tokens(text) for _, text in turns) + _judged(item, max_tokens)
+            input_tokens = JUDGE_FRAME + sum(tokens(text) for _, text in turns) + _judged(item, max_tokens)
             for judge in bench.judges if _rated(item, bench) else ():
                 verdict = ExpectedCall(judge.spec, input_tokens, judge.spec.max_tokens or ANSWER_TOKENS)
                 calls += [verdict] * bench.verdicts

@@ -16,6 +16,9 @@ from moa_graph.evals.systems.mixture import Turns, messages
 from moa_graph.evals.systems.paid_calls import PaidReply, Payer, allow_again, replaced
 from moa_graph.mixture.proposer import Proposer
 
+JUDGE_FRAME = 500
+"""Assumed tokens of a judge's instructions, in addition to the judged text."""
+
 Reads = Literal["logprobs", "text"]
 _WITH_LOGPROBS = frozenset({"openai", "together", "deepseek", "xai", "azure_openai"})
 
@@ -167,6 +170,12 @@ def _under(own: Proposer, parameters: Mapping[str, Any]) -> Proposer:
 
 def _parameters(spec: Proposer) -> dict[str, Any]:
     return {"temperature": spec.temperature, "max_tokens": spec.max_tokens, **spec.params}
+
+
+def fill(template: str, values: Mapping[str, str]) -> str:
+    """Return the template with its fields replaced in one pass; braces in answers are kept."""
+    pattern = re.compile("|".join(re.escape("{" + name + "}") for name in values))
+    return pattern.sub(lambda found: values[found[0][1:-1]], template)
 
 
 def how_to_read(model: str | BaseChatModel, base_url: str | None = None) -> Reads:

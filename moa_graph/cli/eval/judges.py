@@ -10,13 +10,14 @@ from moa_graph.cli.eval.options import Choice
 from moa_graph.cli.eval.recorded import named
 from moa_graph.cli.eval.run import dry_run, items_at_once, judge_of, run_benchmark
 from moa_graph.cli.eval.show import notes, print_status, table
+from moa_graph.cli.home import RUNS
 from moa_graph.cli.output.messages import output_json
 from moa_graph.cli.resumable import resumable
 from moa_graph.costs.ledger import Ledger
 from moa_graph.errors import InputError, MoAError
 from moa_graph.evals import session
 from moa_graph.evals.benchmarks import Setup
-from moa_graph.evals.data.files import Row, read_rows, slug
+from moa_graph.evals.data.files import Row, read_rows, slug, stem
 from moa_graph.evals.engine import RunOptions
 from moa_graph.evals.judge_table import figures as judge_figures
 from moa_graph.evals.judge_table import table as judge_columns
@@ -103,7 +104,7 @@ def _ask(
     """
     if len(set(models)) < len(models):
         raise InputError(f"--model {next(m for m in models if models.count(m) > 1)} is given twice")
-    folder = choice.out or Path("moa-evals") / f"judges-{slug(humans.name.split('.json')[0])}"
+    folder = choice.out or RUNS / f"judges-{slug(stem(humans))}"
     with Ledger(folder / session.LEDGER, run="judges") as ledger:
         payer = Payer(ledger, choice.deadline, choice.prices)
         asked = [judge_of(name, choice, payer) for name in models]
@@ -169,7 +170,7 @@ def _recorded(entry: str) -> list[tuple[str, _Rows]]:
     rows = read_rows(file)
     if not rows:
         raise InputError(f"{file} is empty")
-    own = name if equals else file.name.split(".json")[0]
+    own = name if equals else stem(file)
     annotators = list(dict.fromkeys(str(row["annotator"]) for row in rows if isinstance(row.get("annotator"), str)))
     several = len(annotators) > 1
     if several:

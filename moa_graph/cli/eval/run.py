@@ -6,7 +6,6 @@ import contextlib
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from moa_graph.batch.api import DAY, BatchApi, without_limits
@@ -15,6 +14,7 @@ from moa_graph.cli.eval.options import Choice
 from moa_graph.cli.eval.progress import ItemProgress
 from moa_graph.cli.eval.show import figures_table, notes, print_status, table
 from moa_graph.cli.garbage import loaded_frozen
+from moa_graph.cli.home import RUNS
 from moa_graph.cli.output.messages import output_json
 from moa_graph.cli.resumable import resumable
 from moa_graph.costs.amounts import number_of
@@ -23,7 +23,7 @@ from moa_graph.errors import BudgetError, ConfigError, InputError, MoAError
 from moa_graph.evals import estimate, session
 from moa_graph.evals.alpaca_eval import run as alpaca_run
 from moa_graph.evals.benchmarks import Setup
-from moa_graph.evals.data.files import slug
+from moa_graph.evals.data.files import slug, stem
 from moa_graph.evals.engine import RunOptions
 from moa_graph.evals.figures import formatted
 from moa_graph.evals.judge import Judge, how_to_read
@@ -47,7 +47,7 @@ def start(name: str, choice: Choice, build: Callable[[Setup], Benchmark[Any]]) -
     check_batch_options(mode=choice.batch_api, hosts=choice.batch_host, direct=choice.batch_direct)
     mixture = _mixture(choice)
     label = choice.name or _system_name(choice, mixture)
-    folder = choice.out or Path("moa-evals") / f"{name}-{slug(label)}"
+    folder = choice.out or RUNS / f"{name}-{slug(label)}"
     with Ledger(folder / session.LEDGER, run=name) as ledger:
         payer = Payer(ledger, choice.deadline, mixture.prices if mixture else choice.prices)
         system, judges = _system(choice, mixture, ledger, payer, label), _judges(choice, payer)
@@ -91,7 +91,7 @@ def _mixture(choice: Choice) -> Mixture | None:
 
 def _system_name(choice: Choice, mixture: Mixture | None) -> str:
     base = choice.model or (mixture.name or mixture.hash if mixture else "")
-    drafts = "+".join(path.name.split(".json")[0] for path in choice.drafts or ())
+    drafts = "+".join(map(stem, choice.drafts or ()))
     return " on ".join(part for part in (base, drafts) if part) or "system"
 
 

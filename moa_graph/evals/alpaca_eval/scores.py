@@ -14,7 +14,7 @@ from typing import Any
 
 from moa_graph.errors import InputError
 from moa_graph.evals.data import fields
-from moa_graph.evals.data.fields import Once, brief
+from moa_graph.evals.data.fields import NOT_RECORDED, Once, brief
 from moa_graph.evals.data.files import Row
 
 FIELDS = ("instruction", "output_1", "output_2")
@@ -135,7 +135,7 @@ class Source:
         return cls(*(fields.name(row.get(name), "an annotation", name) for name in names))
 
     def __str__(self) -> str:
-        model, judge, reference = (name or "not recorded" for name in (self.model, self.judge, self.reference))
+        model, judge, reference = (name or NOT_RECORDED for name in (self.model, self.judge, self.reference))
         return f"{model} against {reference}, judged by {judge}"
 
 
@@ -197,7 +197,7 @@ def by_dataset(items: Sequence[Annotation]) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
     for name in sorted(names):
         wins = [item.win for item in items if item.dataset == name and item.win is not None]
-        found[name or "not recorded"] = {"n": len(wins), "win_rate": 100 * math.fsum(wins) / len(wins)}
+        found[name or NOT_RECORDED] = {"n": len(wins), "win_rate": 100 * math.fsum(wins) / len(wins)}
     return found
 
 

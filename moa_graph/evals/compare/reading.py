@@ -11,10 +11,10 @@ from typing import Any
 
 from moa_graph.errors import InputError
 from moa_graph.evals.alpaca_eval import scores as alpaca
-from moa_graph.evals.compare.systems import NOT_RECORDED, ScoredSystem, Values
+from moa_graph.evals.compare.systems import ScoredSystem, Values
 from moa_graph.evals.data import fields
-from moa_graph.evals.data.fields import brief
-from moa_graph.evals.data.files import Row, read_rows
+from moa_graph.evals.data.fields import NOT_RECORDED, brief
+from moa_graph.evals.data.files import Row, read_rows, stem
 from moa_graph.evals.flask import figures as flask_figures
 from moa_graph.evals.flask import scores as flask
 from moa_graph.evals.mt_bench import figures as mt_bench_figures
@@ -97,7 +97,7 @@ def _names(path: Path, pick: str, recorded: str) -> tuple[str, ...]:
     """Return possible names: the selected system, or the file's or folder's own name; then the system's recorded name;
     then more of the path, a folder at a time, because published files are all called annotations.json."""
     place = path.resolve() if path.is_dir() else path.absolute()
-    parts = [*place.parts[1:-1], place.name if path.is_dir() else place.name.split(".json")[0]]
+    parts = [*place.parts[1:-1], place.name if path.is_dir() else stem(place)]
     longer = ["/".join(parts[-n:]) for n in range(1, len(parts) + 1)]
     if pick:
         return (pick, *(f"{name}#{pick}" for name in longer))

@@ -10,11 +10,9 @@ from typing import Any
 
 from moa_graph.evals.data.files import Row
 
-__all__ = ["NOT_RECORDED", "ScoredSystem", "Values", "named_apart"]
+__all__ = ["ScoredSystem", "Values", "named_apart"]
 
 Values = dict[tuple[Hashable, ...], float]
-NOT_RECORDED = "not recorded"
-"""The name of a model, a judge or a reference that a file does not name."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,9 @@ from moa_graph.errors import InputError
 _LONGEST_ID = 18
 """Digits of an id that is a number."""
 
+NOT_RECORDED = "not recorded"
+"""The name of a model, a judge or a reference that a file does not name."""
+
 QUESTION = ("prompt", "question", "problem", "instruction", "input")
 """Names of a row's question, the first of which counts."""
 _CONTEXT = ("context", "passage", "article", "body")

@@ -244,6 +244,11 @@ def inside(folder: Path, name: str) -> Path:
     return path
 
 
+def stem(path: Path) -> str:
+    """Return the name of a JSON file without `.json` and what follows it, as in `.jsonl` and `.json.gz`."""
+    return path.name.split(".json")[0]
+
+
 def slug(text: str) -> str:
     """Return a plain file name made of `text`: letters, digits, dot, dash and underscore, no leading dot."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")[:80] or "unnamed"

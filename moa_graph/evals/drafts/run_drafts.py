@@ -14,10 +14,9 @@ from moa_graph.evals.drafts import diversity
 from moa_graph.evals.drafts.ensemble import ensemble_figures, majority
 from moa_graph.evals.figures import Figures
 from moa_graph.evals.prompts.grade import final_key, is_right
+from moa_graph.evals.session import DRAFTS
 from moa_graph.mixture import answers
 from moa_graph.state import COUNTED
-
-DRAFTS = "drafts.jsonl"
 
 
 @dataclass(frozen=True)

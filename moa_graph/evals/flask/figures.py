@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from moa_graph.errors import InputError
-from moa_graph.evals.data.fields import UnreadableError
+from moa_graph.evals.data.fields import NOT_RECORDED, UnreadableError
 from moa_graph.evals.data.files import Row
 from moa_graph.evals.figures import Figures, as_pair, cautions
 from moa_graph.evals.flask import scores as flask
@@ -33,7 +33,7 @@ def by_system(rows: Sequence[Row]) -> dict[str, list[Row]]:
     for model, _ in groups:
         judges[model] = judges.get(model, 0) + 1
     return {
-        (model or "not recorded") + (f" judged by {judge or 'not recorded'}" if judges[model] > 1 else ""): found
+        (model or NOT_RECORDED) + (f" judged by {judge or NOT_RECORDED}" if judges[model] > 1 else ""): found
         for (model, judge), found in groups.items()
     }
 

@@ -10,9 +10,8 @@ from moa_graph.errors import InputError
 from moa_graph.evals.data.files import Row
 from moa_graph.evals.engine import ItemOutcome, at_once
 from moa_graph.evals.flask import scores as flask
-from moa_graph.evals.judge import Judge
+from moa_graph.evals.judge import Judge, fill
 from moa_graph.evals.jury import name_of, rating
-from moa_graph.evals.mt_bench.run import fill
 from moa_graph.evals.systems.mixture import System, SystemRequest
 
 OUTPUTS, REVIEWS = "outputs.jsonl", "reviews.jsonl"

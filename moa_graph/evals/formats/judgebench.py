@@ -11,7 +11,7 @@ from typing import Any
 
 from moa_graph.errors import InputError
 from moa_graph.evals.data import fields
-from moa_graph.evals.data.fields import Once, UnreadableError, identifier
+from moa_graph.evals.data.fields import NOT_RECORDED, Once, UnreadableError, identifier
 from moa_graph.evals.data.files import Row
 from moa_graph.evals.figures import Figures, as_pair, cautions, readable_systems
 from moa_graph.evals.stats import fraction_interval
@@ -119,4 +119,4 @@ def _decision(judgment: Any) -> str | None:
 
 
 def _group(source: str) -> str:
-    return next((name for start, name in _GROUPS.items() if source.startswith(start)), source or "not recorded")
+    return next((name for start, name in _GROUPS.items() if source.startswith(start)), source or NOT_RECORDED)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from moa_graph.errors import InputError
-from moa_graph.evals.data.fields import Once, identifier
+from moa_graph.evals.data.fields import Once, brief, identifier
 from moa_graph.evals.data.files import Row
 from moa_graph.evals.judge_table.preference_pairs import as_votes
 from moa_graph.evals.jury import preference
@@ -196,8 +196,7 @@ def judge(name: str, rows: Sequence[Row], places: Sequence[str] = ()) -> Recorde
         value = row.get(verdict)
         verdicts.setdefault(key, []).append(label(value))
         if unreadable is None and verdicts[key][-1] is None:
-            shown = repr(value)
-            unreadable = f"{place} has {verdict} {shown[:60]}"
+            unreadable = f"{place} has {verdict} {brief(value)}"
     if not any(vote is not None for votes in verdicts.values() for vote in votes):
         raise InputError(
             f"no verdict of judge {name!r} could be read: {unreadable}; a verdict is 1, 2, a number between, or a tie "

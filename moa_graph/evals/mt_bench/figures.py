@@ -16,7 +16,6 @@ from moa_graph.evals.mt_bench import pairs
 from moa_graph.evals.mt_bench import scores as mt_bench
 from moa_graph.evals.stats import fraction_interval
 
-QUESTIONS = "mt_bench/question.jsonl"
 _HUMAN = re.compile(r"(author|expert|human|annotator|arena_user|user)(_\w+)?")
 """How FastChat's files of human votes name a person."""
 
@@ -28,10 +27,11 @@ def is_pairwise(rows: Sequence[Row]) -> bool:
 
 def categories() -> dict[Any, str]:
     """Return the category of every MT-Bench question; empty if the questions are not on this disk."""
-    found = assets.present(QUESTIONS)
+    found = assets.present(mt_bench.QUESTIONS)
     if not found:
         return {}
-    return {identifier(row["question_id"], QUESTIONS, "question_id"): row["category"] for row in read_rows(found.path)}
+    rows = read_rows(found.path)
+    return {identifier(row["question_id"], mt_bench.QUESTIONS, "question_id"): row["category"] for row in rows}
 
 
 def single_figures(rows: Sequence[Row], *, chosen: Collection[Any] | None = None) -> dict[str, Figures]:

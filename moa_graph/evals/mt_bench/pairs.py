@@ -9,7 +9,7 @@ from typing import Any
 
 from moa_graph.errors import InputError
 from moa_graph.evals.data import fields
-from moa_graph.evals.data.fields import identifier
+from moa_graph.evals.data.fields import NOT_RECORDED, identifier
 from moa_graph.evals.data.files import Row
 from moa_graph.evals.mt_bench.scores import judge_name
 
@@ -129,7 +129,7 @@ def _pair_verdict(row: Row, number: int) -> PairVerdict:
 
 
 def _model(row: Row, field: str, where: str) -> str:
-    return fields.name(row[field], where, field) or "not recorded"
+    return fields.name(row[field], where, field) or NOT_RECORDED
 
 
 def _side(value: Any, models: tuple[str, str]) -> str | None:

@@ -14,7 +14,7 @@ from functools import partial
 from moa_graph.errors import InputError
 from moa_graph.evals.data.files import Row
 from moa_graph.evals.engine import ItemOutcome, at_once
-from moa_graph.evals.judge import Judge, JudgeReply
+from moa_graph.evals.judge import Judge, JudgeReply, fill
 from moa_graph.evals.jury import most_frequent, name_of, rating
 from moa_graph.evals.mt_bench import pairs
 from moa_graph.evals.mt_bench import scores as mt_bench
@@ -22,7 +22,7 @@ from moa_graph.evals.systems.mixture import System, SystemRequest
 from moa_graph.evals.systems.recorded import RecordedOutputs
 
 ANSWERS, JUDGMENTS, PAIRS = "answers", "judgments", "pairs"
-QUESTIONS, PROMPTS = "mt_bench/question.jsonl", "mt_bench/judge_prompts.jsonl"
+PROMPTS = "mt_bench/judge_prompts.jsonl"
 REFERENCES = "mt_bench/reference_answer_gpt-4.jsonl"
 PARAMETERS = {"temperature": 0.0, "max_tokens": 2048}
 
@@ -238,14 +238,6 @@ def answer_row(question: MTBenchQuestion, model: str, texts: Sequence[str]) -> R
         "choices": [{"index": 0, "turns": list(texts)}],
         "tstamp": 0,
     }
-
-
-def fill(template: str, values: Mapping[str, str]) -> str:
-    """Return the template with its fields replaced in one pass; braces in answers are kept."""
-    import re
-
-    pattern = re.compile("|".join(re.escape("{" + name + "}") for name in values))
-    return pattern.sub(lambda found: values[found[0][1:-1]], template)
 
 
 def _fields(question: MTBenchQuestion, turn: int) -> dict[str, str]:

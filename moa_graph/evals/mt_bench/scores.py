@@ -13,10 +13,11 @@ from typing import Any
 
 from moa_graph.errors import InputError
 from moa_graph.evals.data import fields
-from moa_graph.evals.data.fields import identifier
+from moa_graph.evals.data.fields import NOT_RECORDED, brief, identifier
 from moa_graph.evals.data.files import Row
 from moa_graph.evals.stats import Interval, mean_interval
 
+QUESTIONS = "mt_bench/question.jsonl"
 TEMPERATURES = {"writing": 0.7, "roleplay": 0.7, "stem": 0.1, "humanities": 0.1}
 REFERENCE_CATEGORIES = frozenset({"math", "reasoning", "coding", "arena-hard-200"})
 FAILED = -1.0
@@ -105,7 +106,7 @@ def _judgment(row: Row, number: int) -> Judgment:
     prompt = row.get("user_prompt")
     return Judgment(
         question=identifier(row["question_id"], where, "question_id"),
-        model=fields.name(row["model"], where, "model") or "not recorded",
+        model=fields.name(row["model"], where, "model") or NOT_RECORDED,
         judge=judge_name(row.get("judge"), where),
         turn=turn_of(row["turn"], where),
         score=on_scale(row["score"]),
@@ -192,8 +193,7 @@ def first_unreadable(rows: Sequence[Judgment]) -> str | None:
     """Describe the first rating that could not be read; None if all could be read."""
     for row in rows:
         if row.score == FAILED:
-            shown = repr(row.raw)[:60]
-            return f"question {row.question}, turn {row.turn} has the rating {shown}"
+            return f"question {row.question}, turn {row.turn} has the rating {brief(row.raw)}"
     return None
 
 

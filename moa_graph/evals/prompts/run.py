@@ -9,13 +9,12 @@ from typing import Any
 
 from moa_graph.evals.data.files import Row
 from moa_graph.evals.engine import ItemOutcome, at_once
-from moa_graph.evals.judge import Judge
+from moa_graph.evals.judge import Judge, fill
 from moa_graph.evals.mt_bench.scores import FAILED, rating
 from moa_graph.evals.prompts.figures import PASSES
 from moa_graph.evals.prompts.grade import is_right, run_check
 from moa_graph.evals.prompts.questions import OwnPrompt
 from moa_graph.evals.systems.mixture import System, SystemRequest
-from moa_graph.evals.systems.paid_calls import PaidReply
 
 RESULTS = "results.jsonl"
 PARAMETERS = {"temperature": 0.0, "max_tokens": 1024}
@@ -119,8 +118,14 @@ class PromptsWork:
     ) -> dict[str, Any]:
         gold = f"\n[Right answer]\n{item.gold[0]}\n" if item.gold and item.match != "regex" else ""
         values = {"criteria": criteria, "question": item.text, "gold": gold, "answer": text}
-        turns = [("system", SYSTEM), ("user", _filled(TEMPLATE, values))]
-        reply = await judge.ask(turns, item=item.id, slot=repeat, role=f"judge {judge.name}", readable=_readable)
+        turns = [("system", SYSTEM), ("user", fill(TEMPLATE, values))]
+        reply = await judge.ask(
+            turns,
+            item=item.id,
+            slot=repeat,
+            role=f"judge {judge.name}",
+            readable=lambda reply: rating(reply.text) != FAILED,
+        )
         done.judged(judge.name, reply)
         found = rating(reply.text)
         done.unreadable += found == FAILED and reply.counts
@@ -130,14 +135,3 @@ class PromptsWork:
             "judgment": reply.text,
             "judge_record": judge.record(SYSTEM + TEMPLATE, reply),
         }
-
-
-def _readable(reply: PaidReply) -> bool:
-    return rating(reply.text) != FAILED
-
-
-def _filled(template: str, values: dict[str, str]) -> str:
-    """Return the template with its fields replaced in one pass, so a field name in an answer stays text."""
-    from moa_graph.evals.mt_bench.run import fill
-
-    return fill(template, values)

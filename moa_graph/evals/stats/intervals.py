@@ -18,6 +18,7 @@ from moa_graph.costs.amounts import number_of
 
 Floats = NDArray[np.float64]
 LEVEL = 0.95
+"""The confidence level of an interval that names no other."""
 NORMAL = NormalDist().inv_cdf((1 + LEVEL) / 2)
 """The two-sided 95 % quantile of the normal distribution."""
 FEW_CLUSTERS = 50

@@ -9,7 +9,7 @@ from typing import Any
 
 from moa_graph.costs.ledger import Ledger
 from moa_graph.errors import InputError
-from moa_graph.evals.data.files import Row, file_digest, read_rows
+from moa_graph.evals.data.files import Row, file_digest, read_rows, stem
 from moa_graph.evals.systems.mixture import MixtureSystem, SystemAnswer, SystemRequest
 from moa_graph.graph.build import create_last_steps
 from moa_graph.mixture.combiner import PlannedCall
@@ -75,7 +75,7 @@ class RecordedOutputs:
 
     @property
     def name(self) -> str:
-        return self.path.name.split(".json")[0]
+        return stem(self.path)
 
     def require(self, items: Sequence[Sequence[str]]) -> None:
         """Check that there is an output for at least one item.

@@ -12,12 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from moa_graph.evals.stats.intervals import rough
+from moa_graph.evals.stats.intervals import LEVEL, rough
 from moa_graph.evals.tune.samples import Floats, known_mean
 
 __all__ = ["Ceiling", "JudgeNoise", "as_figures", "ceiling", "coverage", "judge_noise", "upper_bound"]
-
-LEVEL = 0.95
 
 
 def upper_bound(cases: float, n: int, *, level: float = LEVEL) -> float:

@@ -11,14 +11,12 @@ from moa_graph.costs.budget import ExpectedCall
 from moa_graph.costs.tokens import tokens
 from moa_graph.errors import InputError
 from moa_graph.evals.engine import ItemOutcome
+from moa_graph.evals.judge import JUDGE_FRAME
 from moa_graph.evals.prompts.questions import OwnPrompt
 from moa_graph.evals.prompts.run import PromptsWork
 from moa_graph.models.secrets.redaction import one_line
 
-__all__ = ["JUDGE_FRAME", "Check", "Grader", "Grading", "check_of", "distinct"]
-
-JUDGE_FRAME = 500
-"""Tokens of a judge's instructions around what it judges."""
+__all__ = ["Check", "Grader", "Grading", "check_of", "distinct"]
 
 Check = Callable[[OwnPrompt, str], Any]
 """`(prompt, text)` to whether the answer is right, or to its score from 0 to 1. It may be async."""

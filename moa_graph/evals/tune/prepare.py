@@ -11,11 +11,11 @@ from moa_graph.costs.budget import ANSWER_TOKENS, Estimate, ExpectedCall, expect
 from moa_graph.costs.prices import price
 from moa_graph.costs.tokens import tokens
 from moa_graph.errors import ConfigError, InputError
+from moa_graph.evals.judge import JUDGE_FRAME
 from moa_graph.evals.judge_family import warning
 from moa_graph.evals.prompts.grade import Match, command_of
 from moa_graph.evals.prompts.questions import OwnPrompt
 from moa_graph.evals.systems.mixture import messages
-from moa_graph.evals.tune.grading import JUDGE_FRAME
 from moa_graph.evals.tune.mixtures import mixture_of
 from moa_graph.evals.tune.pool import Pool, names_of
 from moa_graph.evals.tune.sampling import one_model

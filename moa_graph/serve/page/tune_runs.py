@@ -17,12 +17,10 @@ from moa_graph.errors import InputError
 from moa_graph.serve.page.editor import require_local
 from moa_graph.serve.problems import Problem, problem
 
-__all__ = ["DEFAULT", "TuneRoutes", "TuneRun", "find_runs", "require_runs"]
+__all__ = ["TuneRoutes", "TuneRun", "find_runs", "require_runs"]
 
 RESULT, REPORT = "tune.json", "report.html"
 """The files of a run that are read here; `moa_graph.evals.tune` writes them, and needs more than a server has."""
-DEFAULT = Path("moa-evals")
-"""Where `moa tune` keeps its runs when no other folder is named."""
 _MOST_BYTES = 64 << 20
 _POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; "
