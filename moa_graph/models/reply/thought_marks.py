@@ -76,13 +76,11 @@ _UNFINISHED: Final = re.compile(
 )
 """The beginning of a tag that more text may complete."""
 
-HARMONY: Final = re.compile(r"<\|(start|channel|message|constrain|end|return|call)\|>")
+_HARMONY_NAMES: Final = ("start", "channel", "message", "constrain", "end", "return", "call")
+HARMONY: Final = re.compile(rf"<\|({'|'.join(_HARMONY_NAMES)})\|>")
 """The tokens of OpenAI's harmony format."""
 
-_LITERALS: Final = (*_SPECIAL, *_CLOSING, *_WRAPPERS, _FINAL)
-_HARMONY_TOKENS: Final = tuple(
-    f"<|{name}|>" for name in ("start", "channel", "message", "constrain", "end", "return", "call")
-)
+_LITERALS: Final = (*_SPECIAL, *_CLOSING, *_WRAPPERS, _FINAL, *(f"<|{name}|>" for name in _HARMONY_NAMES))
 GLUED: Final = re.compile(r"(?:assistant)?analysis(?=[^\W_]|[\"“])")
 """Harmony's analysis channel after a server dropped its special tokens; the answer follows `GLUED_END`."""
 GLUED_END: Final = "assistantfinal"
@@ -117,7 +115,7 @@ def _ends(mark: re.Match[str]) -> bool:
 def may_be_mark(text: str) -> bool:
     """Return whether `text` is the beginning of a mark."""
     low = text.lower()
-    return bool(_UNFINISHED.fullmatch(text)) or any(mark.startswith(low) for mark in (*_LITERALS, *_HARMONY_TOKENS))
+    return bool(_UNFINISHED.fullmatch(text)) or any(mark.startswith(low) for mark in _LITERALS)
 
 
 def ends_thought(before: str, after: str, end: bool) -> bool | None:
