@@ -265,6 +265,7 @@ def money(totals: Totals) -> str:
 
 
 def clock(seconds: float) -> str:
+    """Return a duration as minutes and seconds (`7:05`), from an hour on with the hours (`1:07:05`)."""
     whole = round(seconds)
     minutes, rest = divmod(whole, 60)
     hours, minutes = divmod(minutes, 60)

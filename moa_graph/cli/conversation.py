@@ -15,6 +15,7 @@ from moa_graph.errors import InputError, MoAError
 from moa_graph.mixture.context import MoAContext, settings
 from moa_graph.mixture.files import is_preset
 from moa_graph.mixture.mixture import Mixture
+from moa_graph.state import cost_of
 
 if TYPE_CHECKING:
     from moa_graph.state import Draft, Record
@@ -85,8 +86,6 @@ class Conversation:
             self.drafts = list(exc.drafts)
             partial = getattr(exc, "answer", "")
             self.log.add(self.id, self.source, question, partial or None, self.drafts, None, failed=exc)
-            from moa_graph.state import cost_of
-
             self.costs.append(cost_of([*exc.drafts, *exc.notes], beside=exc.cost))
             raise
         self.messages = [*asked, {"role": "assistant", "content": result.answer}]

@@ -34,7 +34,7 @@ class Spent(NamedTuple):
     """Paid calls.
 
     Attributes:
-        day: Its day.
+        day: The day of the calls, as YYYY-MM-DD.
         mixture: The mixture that it was made for: its name in the log, its hash in a ledger. The run's name for other
             calls, such as those of a judge, and for questions without a recorded answer.
         model: The model.

@@ -98,7 +98,7 @@ class Combiner(Checked):
             rounds: The proposers of each round, one per slot.
 
         Raises:
-            ConfigError: naming the field, the reason and the way out.
+            ConfigError: They do not fit; the message names the field, the reason and the way out.
         """
 
     def refuse_layers(self, base: Sequence[Sequence[str]]) -> None:
@@ -108,7 +108,7 @@ class Combiner(Checked):
             base: The mixture's own rounds of the run, as node names in slot order.
 
         Raises:
-            ConfigError: naming the field, the reason and the way out.
+            ConfigError: They do not fit; the message names the field, the reason and the way out.
         """
 
     def planned(self, outline: Outline, *, least: bool) -> list[PlannedCall]:

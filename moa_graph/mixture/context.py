@@ -39,7 +39,7 @@ class MoAContext(Checked):
     CopilotKit pass their own configuration as the context. Misspelled fields, and fields of a mixture, are refused.
 
     Raises:
-        ConfigError: a field is misspelled, of the wrong type or out of its bounds.
+        ConfigError: A field is misspelled, of the wrong type or out of its bounds.
     """
 
     model_config = ConfigDict(title="MoAContext")
@@ -187,7 +187,7 @@ def settings(mixture: Mixture, context: object) -> Settings:
     """Return the run's settings. A context that is not ours (a parent graph's, or none) changes nothing.
 
     Raises:
-        ConfigError: the context asks for layers, an aggregator or counts that the mixture does not have, or for
+        ConfigError: The context asks for layers, an aggregator or counts that the mixture does not have, or for
             layers that its combiner cannot work with.
     """
     asked = context if isinstance(context, MoAContext) else _UNCHANGED

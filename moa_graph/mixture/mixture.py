@@ -192,7 +192,7 @@ class Mixture(Checked):
         """Return the rounds of a run as node names in slot order, and how many of them are the mixture's own.
 
         Args:
-            layers: Layers of the mixture's own, the aggregator's included.
+            layers: Layers without the combiner's rounds, the aggregator's included.
             combine: The combiner, which may add rounds.
         """
         base = [self.round_nodes(layer) for layer in range(1, combine.base_layers(layers))]
@@ -225,7 +225,7 @@ class Mixture(Checked):
         """Return the models of a run.
 
         Args:
-            layers: Layers of the mixture's own, the aggregator's included.
+            layers: Layers without the combiner's rounds, the aggregator's included.
             combine: The combiner.
             aggregator: Who writes the answer.
         """

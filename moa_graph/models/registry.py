@@ -224,7 +224,7 @@ def _openai_compatible(spec: Proposer, provider: Provider | None, name: str, sam
         base_url=base_url,
         # Servers without a key still expect a well-formed header.
         api_key=secret or "none",
-        # From the environment only, as the SDK does: see `_from_file`.
+        # From the environment only, as the SDK does, and not from `.env`.
         organization=os.environ.get("OPENAI_ORG_ID") if own_host else None,
         project=os.environ.get("OPENAI_PROJECT_ID") if own_host else None,
         limit="max_completion_tokens" if openais else "max_tokens",

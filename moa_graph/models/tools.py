@@ -37,7 +37,7 @@ def bound_model(run: Settings, spec: Proposer) -> tuple[Runnable[LanguageModelIn
     """Return an aggregator's model with the caller's sampling and tools, and the further options of its call.
 
     Raises:
-        ConfigError: the model cannot be made, or its class has no tool calling, does not take these tools or options,
+        ConfigError: The model cannot be made, or its class has no tool calling, does not take these tools or options,
             or has no JSON mode.
     """
     options = dict(bound_to(run).bound)
@@ -85,7 +85,7 @@ def _refuse_format(response_format: object, model: BaseChatModel, spec: Proposer
     """Refuse JSON mode where the model's class documents methods of structured output without it.
 
     Raises:
-        ConfigError: the provider has no JSON mode.
+        ConfigError: The provider has no JSON mode.
     """
     if not isinstance(response_format, Mapping) or response_format.get("type") != "json_object":
         return
@@ -106,7 +106,7 @@ def _refuse_unknown(options: Mapping[str, Any], model: BaseChatModel, spec: Prop
     """Refuse options of the call that OpenAI's SDK does not take. It would refuse them when the drafts are paid for.
 
     Raises:
-        ConfigError: an option is unknown.
+        ConfigError: An option is unknown.
     """
     kind: Any = getattr(model, "inner", model)
     others = {name: value for name, value in options.items() if name not in _LANGCHAINS or "tools" not in options}

@@ -168,7 +168,7 @@ def new_run(mixture: str, layers: int, combine: str) -> RunInfo:
 
     Args:
         mixture: The mixture's hash.
-        layers: The layers of the mixture's own, the aggregator's included.
+        layers: Layers without the combiner's rounds, the aggregator's included.
         combine: The combiner's name.
     """
     return RunInfo(id=uuid.uuid4().hex, mixture=mixture, layers=layers, combine=combine, started=time.time())

@@ -70,7 +70,7 @@ def parquet_rows(data: bytes, path: Path, *, largest: int) -> list[dict[str, Any
         largest: Maximum size of the unpacked columns in bytes.
 
     Raises:
-        ConfigError: pyarrow is not installed.
+        ConfigError: The package pyarrow is not installed.
         InputError: The file is damaged or too large.
     """
     try:

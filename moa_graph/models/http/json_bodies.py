@@ -31,7 +31,7 @@ def loads(data: bytes) -> Any:
     UTF-8 become U+FFFD, and integers of more than 1,000 digits become None.
 
     Raises:
-        ValueError: the data is not JSON.
+        ValueError: The data is not JSON.
         ReplyTooLarge: it holds too many values.
     """
     if len(data) > 2**20 and not _JSON_BEGINS.match(data):

@@ -149,7 +149,7 @@ class Completions:
         """Return the head of a successful reply; its body is still to be read.
 
         Raises:
-            openai.APIError: any other status, and any failure of the connection.
+            openai.APIError: Any other status, and any failure of the connection.
         """
         with sdk_errors(self._url):
             response = await self._transport.post(self._url, self._headers, body)

@@ -2,8 +2,7 @@
 
 LangChain validates some fields and computes with others, so that one malformed value loses a whole answer: a role that
 is not "assistant", a token count that is text, arguments that are an object. Each is replaced by its meaning, or
-omitted.
-This holds for replies from `openai_http` and for those that the SDK has read.
+omitted. This holds for replies from `openai_http` and for those that the SDK has read.
 """
 
 from __future__ import annotations

@@ -264,8 +264,6 @@ _INVISIBLE: Final = re.compile(
 """White space and characters that show nothing: a text of only these is not an answer."""
 
 
-# Metadata.
-
 _KEY: Final = re.compile(r"[\w.-]{1,80}")
 
 

@@ -58,7 +58,7 @@ def read_form(form: Mapping[str, Any], served: Mapping[str, Mixture]) -> EditedM
         served: The mixtures that `base` and `like` may refer to.
 
     Raises:
-        InputError: the form has an unknown field, or refers to what is not served.
+        InputError: The form has an unknown field, or refers to what is not served.
     """
     _refuse_unknown(form, (*FIELDS, "base", "combine", "proposers", "aggregator"), "the form")
     base = _base(form, served)
