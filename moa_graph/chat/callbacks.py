@@ -20,6 +20,7 @@ from langchain_core.runnables import RunnableConfig, ensure_config
 from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tracers import LangChainTracer
 from langchain_core.tracers import context as tracing
+from langchain_core.tracers.log_stream import LogStreamCallbackHandler
 from langchain_core.utils.uuid import uuid7
 
 from moa_graph.mixture.context import BoundContext
@@ -90,6 +91,9 @@ class Parent:
 
 
 def _traces(handler: BaseCallbackHandler) -> bool:
+    if isinstance(handler, LogStreamCallbackHandler):
+        # A tracer that is a stream for callers: `astream_log`, and `astream_events(version="v1")`.
+        return False
     return isinstance(handler, TRACERS) or type(handler).__module__.partition(".")[0] in _OBSERVERS
 
 

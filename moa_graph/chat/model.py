@@ -11,7 +11,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Self, Unpack
+from typing import Any, Self, Unpack, cast
 
 from langchain_core.callbacks import (
     AsyncCallbackManager,
@@ -20,7 +20,7 @@ from langchain_core.callbacks import (
     CallbackManager,
     CallbackManagerForLLMRun,
 )
-from langchain_core.language_models import LanguageModelInput, ModelProfile
+from langchain_core.language_models import LangSmithParams, LanguageModelInput, ModelProfile
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableConfig
@@ -157,6 +157,12 @@ class ChatMoA(EndsCancelledRuns):
     def _identifying_params(self) -> dict[str, Any]:
         own = {"temperature": self.temperature, "max_tokens": self.max_tokens, "stop": self.stop}
         return {"model_name": self.model_name, "mixture": self.mixture.hash, **own}
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        # The span of this model has the metadata of the runs below it, so that filters of root spans find it.
+        stamp = (self._graph.config or {}).get("metadata") or {}
+        found = {name: value for name, value in stamp.items() if name.startswith("moa_")}
+        return cast("LangSmithParams", {**super()._get_ls_params(stop=stop, **kwargs), **found})
 
     def to_json(self) -> Any:
         """Return LangChain's serialized form with the model's name, from which some tracers read it."""

@@ -14,7 +14,7 @@ from langchain_openai import ChatOpenAI
 from langsmith import traceable, tracing_context
 from langsmith.anonymizer import create_anonymizer
 
-from moa_graph import ChatMoA, NotEnoughDraftsError, create_moa
+from moa_graph import ChatMoA, Mixture, NotEnoughDraftsError, create_moa
 from tests.langsmith_sink import LangSmithSink
 
 KEY = "sk-a-key-that-must-never-show"
@@ -171,6 +171,22 @@ def test_a_chat_model_has_its_mixture_under_it(provider, sink, way):
     assert (root.name, root.run["run_type"]) == ("ChatMoA", "llm")
     assert [child.name for child in root.children] == ["moa"]
     assert [s.name for s in root.children[0].children] == ["begin", "p0-one-tok-3", "gather", "aggregate"]
+
+
+@pytest.mark.parametrize("way", ["invoke", "stream", "generate"])
+@pytest.mark.parametrize("fields", [{}, {"max_retries": 0}])
+def test_every_span_of_a_chat_model_names_its_mixture(provider, sink, way, fields):
+    """Its own too, so that a filter of root spans finds it."""
+    mixture = Mixture(name="mine", proposers=[model(provider, "one-tok=3")], aggregator=model(provider, "agg-tok=4"))
+    moa = ChatMoA(mixture, **fields)
+    with sink.tracing():
+        if way == "generate":
+            moa.generate([[HumanMessage("hi")]])
+        else:
+            list(moa.stream("hi")) if way == "stream" else moa.invoke("hi")
+    spans = list(sink.tree().walk())
+    assert len(spans) == 8 and {span.metadata.get("moa_preset") for span in spans} == {"mine"}
+    assert len({span.metadata.get("moa_mixture") for span in spans}) == 1
 
 
 def test_a_mixture_within_a_mixture_is_under_its_slot(provider, sink):

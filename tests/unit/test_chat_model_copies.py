@@ -123,9 +123,11 @@ def _tool(x: int) -> int:
     return x
 
 
-async def test_in_a_chain_v2_events_show_one_model_and_its_tokens() -> None:
+@pytest.mark.filterwarnings("ignore:astream_events version='v1' is deprecated")
+@pytest.mark.parametrize("version", ["v1", "v2"])
+async def test_in_a_chain_events_show_one_model_and_its_tokens(version: Any) -> None:
     chain = RunnableLambda(lambda text: [HumanMessage(text)]) | moa() | RunnableLambda(lambda message: message.text)
-    events = [event async for event in chain.astream_events("hi", version="v2")]
+    events = [event async for event in chain.astream_events("hi", version=version)]
     models = [event for event in events if event["event"] == "on_chat_model_start"]
     tokens = [event["data"]["chunk"].text for event in events if event["event"] == "on_chat_model_stream"]  # type: ignore[union-attr]  # a message
     assert len(models) == 1 and "".join(tokens) == "I am z." and len(tokens) > 2
