@@ -7,13 +7,20 @@ import pydoc
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from pydantic import BaseModel
+from typer.main import get_command
 
 import moa_graph
 from moa_graph import Mixture, MoAContext, Proposer, create_moa
+from moa_graph.cli import COMMANDS
+from moa_graph.evals.tune.pool import Pool, names_of
+from moa_graph.evals.tune.sweep import grid, read_sweep
 from moa_graph.mixture.files import preset_names
 
 ROOT = Path(__file__).parents[1]
@@ -69,6 +76,56 @@ def test_every_block_says_what_it_is_and_every_link_leads_somewhere(page: Path) 
     assert {match[1] for match in BLOCK.finditer(text)} <= known
     for target in re.findall(r"\]\((?!https?://)([^)#]+)", BLOCK.sub("", text)):
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def sections(page: Path) -> set[str]:
+    """The anchors of a page's headings."""
+    titles = re.findall(r"^#+ (.*)$", BLOCK.sub("", page.read_text(encoding="utf-8")), re.M)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_to_a_section_names_one(page: Path) -> None:
+    text = BLOCK.sub("", page.read_text(encoding="utf-8"))
+    for file, section in re.findall(r"\]\((?!https?://)([^)#]*)#([^)]+)", text):
+        assert section in sections(page.parent / file if file else page), f"{page.name} links to {file}#{section}"
+
+
+@cache
+def command(name: str) -> Any:
+    return get_command(COMMANDS[name].load())
+
+
+def unknown_options(line: str) -> list[str]:
+    """The options of the `moa` commands in a line that the commands do not have."""
+    found = []
+    for text in re.findall(rf"\bmoa ((?:{'|'.join(COMMANDS)})\b[^|;&<>]*)", line):
+        first, *words = text.partition(" #")[0].split()
+        called = command(first)
+        while words and words[0] in getattr(called, "commands", {}):
+            called = called.commands[words.pop(0)]
+        known = {name for option in called.params for name in (*option.opts, *option.secondary_opts)} | {"--help"}
+        found += [word for word in words if re.match(r"--?[a-z]", word) and word.partition("=")[0] not in known]
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_option_of_a_command_is_one_of_it(page: Path) -> None:
+    lines = [line for *_, text in blocks(page, "bash", "text") for line in text.replace("\\\n", " ").splitlines()]
+    lines += re.findall(r"`(moa [^`]+)`", BLOCK.sub("", page.read_text(encoding="utf-8")))
+    for line in lines:
+        assert unknown_options(line) == [], line
+    assert unknown_options("moa eval run prompts.jsonl --resamples 3 -f a.yaml | moa ask -z --file") == [
+        "--resamples",
+        "-z",
+    ]
+
+
+def test_the_sweep_of_the_page_of_tuning_takes_the_pool_of_that_page() -> None:
+    page = ROOT / "docs" / "tune.md"
+    pool = Pool.model_validate(yaml.safe_load(blocks(page, "yaml")[0][2]))
+    entries = next(re.findall(r"\w+=\S+", text) for *_, text in blocks(page, "text") if "--sweep" in text)
+    assert len(grid(read_sweep(entries), pool.names, names_of(pool.aggregators), depth=5)) == 8
 
 
 def test_the_python_reference_has_every_public_name_and_every_name_that_a_page_or_an_example_imports() -> None:
