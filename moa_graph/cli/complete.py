@@ -35,11 +35,12 @@ def files(incomplete: str) -> list[str]:
 
 def _paths(incomplete: str, suffixes: frozenset[str] | None) -> list[str]:
     head, slash, start = incomplete.rpartition("/")
-    folder = Path(f"{head}{slash}" or ".").expanduser()
-    if not folder.is_dir():
+    try:
+        paths = sorted(Path(f"{head}{slash}" or ".").expanduser().iterdir())
+    except (OSError, RuntimeError):  # RuntimeError: `~name` of an unknown user
         return []
     found = []
-    for path in sorted(folder.iterdir()):
+    for path in paths:
         if not path.name.startswith(start) or (path.name.startswith(".") and not start):
             continue
         if path.is_dir():

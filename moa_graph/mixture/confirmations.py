@@ -10,7 +10,7 @@ from typing import NamedTuple
 from moa_graph.errors import ConfigError
 from moa_graph.mixture.whole_file import write_whole
 
-__all__ = ["ANY_FILE", "Confirmations", "config_folder", "name_of", "read", "trust_file", "write"]
+__all__ = ["ANY_FILE", "Confirmations", "account_folder", "config_folder", "name_of", "read", "trust_file", "write"]
 
 ANY_FILE = "*"
 """Stands for all files."""
@@ -34,17 +34,17 @@ def name_of(path: Path | None) -> str:
 
 
 def config_folder() -> Path:
-    """Return the package's folder in the user's configuration folder; it may not exist.
-
-    An account without a home folder, as containers have, is taken to live in the root folder.
-    """
+    """Return the package's folder in the user's configuration folder; it may not exist."""
     base = os.environ.get("XDG_CONFIG_HOME") or (os.environ.get("APPDATA") if os.name == "nt" else None)
-    if base:
-        return Path(base) / "moa_graph"
+    return (Path(base) if base else account_folder() / ".config") / "moa_graph"
+
+
+def account_folder() -> Path:
+    """Return the account's home folder; the root folder for an account without one, as containers have."""
     try:
-        return Path.home() / ".config" / "moa_graph"
+        return Path.home()
     except RuntimeError:
-        return Path("/.config/moa_graph")
+        return Path("/")
 
 
 def trust_file() -> Path:

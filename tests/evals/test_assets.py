@@ -54,6 +54,16 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     thread.join()
 
 
+def test_an_account_without_a_home_folder_has_a_cache(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", no_home)
+    assert moa("fetch", "--list") == 0
+    assert assets.cache_folder() == Path("/.cache/moa_graph/assets")
+
+
 def test_a_download_is_shown_checked_and_cached(source: str) -> None:
     told: list[str] = []
     found = assets.fetch("a/right.txt", notify=told.append)

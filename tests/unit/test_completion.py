@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from moa_graph.cli.complete import files
 from moa_graph.cli.completion import run_completion
 
 
@@ -35,3 +36,8 @@ def test_words_are_joined_at_colons(monkeypatch, capsys, words, current, joined,
 
     assert run_completion(run) == 0
     assert capsys.readouterr().out == f"{offered}\n"
+
+
+@pytest.mark.parametrize("folder", ["~no-such-user", "absent", "n" * 300])
+def test_a_folder_that_cannot_be_listed_completes_nothing(folder) -> None:
+    assert files(f"{folder}/a") == []

@@ -18,6 +18,7 @@ from pathlib import Path
 from moa_graph.errors import ConfigError, InputError
 from moa_graph.evals.data.catalog import Asset, catalog
 from moa_graph.evals.data.files import read_bytes, write
+from moa_graph.mixture.confirmations import account_folder
 
 FOLDER = "MOA_ASSETS"
 TIMEOUT = 60.0
@@ -48,7 +49,7 @@ def asset(name: str) -> Asset:
 def cache_folder() -> Path:
     """Return the folder for downloads."""
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "moa_graph" / "assets"
+    return (Path(base) if base else account_folder() / ".cache") / "moa_graph" / "assets"
 
 
 def present(name: str) -> Found | None:
