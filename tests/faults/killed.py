@@ -19,7 +19,6 @@ from moa_graph.costs.ledger import Ledger
 
 QUESTION = {"messages": [{"role": "user", "content": "Why is the sky blue?"}]}
 CONFIG: Any = {"configurable": {"thread_id": "t"}}
-STORES = ("sqlite", "sqlite, sync", "postgres", "ledger", "ledger, critique")
 
 
 def mixture(store: str, url: str) -> dict[str, Any]:

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import Any
 
 FINE = "a fine answer"
-NOT_OK = frozenset({"failed", "empty", "refused", "filtered", "truncated"})
 
 
 @dataclass(frozen=True)
