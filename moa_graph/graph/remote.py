@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self, cast
 
 import httpx
-from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, convert_to_messages
+from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, BaseMessage, convert_to_messages
 from langchain_core.runnables import RunnableConfig
 from langgraph.pregel.remote import RemoteException, RemoteGraph
 from langgraph_sdk.client import LangGraphClient
@@ -40,6 +40,7 @@ SILENCE = 20.0
 heartbeats after the worker of the run has died."""
 
 _ON = frozenset({"pending", "running"})
+_ANSWERS: Mapping[Any, type[AIMessage]] = {"ai": AIMessage, "AIMessageChunk": AIMessageChunk}
 _NOTHING = object()
 
 _OF_THE_INPUT = frozenset({400, 413, 422})
@@ -145,10 +146,8 @@ class RemoteMoA:
                     mode, data = part[0], part[1]
                     if mode == "custom":
                         seen.note(data)
-                    if mode == "values":
-                        data = {**data, "messages": [_message(m) for m in data.get("messages", [])]}
                     if mode in modes:
-                        yield mode, data
+                        yield mode, _as_local(mode, data)
         except RemoteException as exc:
             raise seen.error(exc.args[0] if exc.args else {}) from None
         except (httpx.TransportError, InternalServerError, RateLimitError) as exc:
@@ -248,10 +247,30 @@ def _message_data(message: BaseMessage) -> dict[str, Any]:
     return {name: _encodable(value) for name, value in plain.items()}
 
 
+def _as_local(mode: str, data: Any) -> Any:
+    """Return a part of the server's stream as the local graph emits it: with messages as objects."""
+    if mode == "messages":
+        return _message(data[0]), data[1]
+    return data if mode == "custom" else _with_messages(data)
+
+
+def _with_messages(data: Any) -> Any:
+    """Return states, updates of states, or what has them in itself, with their messages as objects."""
+    if not isinstance(data, Mapping):
+        return data
+    return {
+        key: [_message(each) for each in value]
+        if key == "messages" and isinstance(value, list)
+        else _with_messages(value)
+        for key, value in data.items()
+    }
+
+
 def _message(sent: Any) -> AnyMessage:
     """Return a message of the server. The conversion for callers' dicts would drop the usage of an answer."""
-    if isinstance(sent, Mapping) and sent.get("type") == "ai":
-        return AIMessage.model_validate(dict(sent))
+    kind = _ANSWERS.get(sent.get("type")) if isinstance(sent, Mapping) else None
+    if kind is not None:
+        return kind.model_validate(dict(sent))
     (message,) = convert_to_messages([sent])
     return cast("AnyMessage", message)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+from langchain_core.messages import AIMessageChunk
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse, StreamingResponse
 from starlette.routing import Route
@@ -16,7 +17,7 @@ from starlette.routing import Route
 from moa_graph import ConfigError, InputError, MoAError, create_moa
 from moa_graph.errors import ServerError
 from moa_graph.graph.remote import RemoteMoA
-from tests.langgraph_dev import LangGraphDev, scripted
+from tests.langgraph_dev import ANSWER, LangGraphDev, scripted
 from tests.provider import Provider
 
 ASK = {"messages": [{"role": "user", "content": "What is it?"}]}
@@ -66,6 +67,28 @@ async def test_events_are_the_local_graphs(remote: RemoteMoA, provider: Provider
     assert in_slot_order(there) == in_slot_order(here)
     modes = {mode async for mode, _ in remote.astream(ASK, stream_mode=["custom", "values"])}
     assert modes == {"custom", "values"}
+
+
+async def test_messages_are_objects_in_every_stream(remote: RemoteMoA, provider: Provider) -> None:
+    """As the local graph's: the tokens of the answer, the answer in an update, and in the report of a step."""
+
+    async def streamed(graph: Any) -> tuple[AIMessageChunk, list[Any]]:
+        tokens, others = [], []
+        async for mode, part in graph.astream(ASK, stream_mode=["messages", "updates", "tasks"]):
+            if mode == "messages":
+                tokens.append(part[0])
+                assert part[1]["langgraph_node"] == "aggregate"
+            elif mode == "updates":
+                others += part.get("aggregate", {}).get("messages", [])
+            elif part["name"] == "aggregate":
+                others += [*part.get("input", {}).get("messages", []), *part.get("result", {}).get("messages", [])]
+        assert all(isinstance(token, AIMessageChunk) for token in tokens)
+        return sum(tokens[1:], tokens[0]), others
+
+    (here, mine), (there, its) = await streamed(create_moa(scripted(provider))), await streamed(remote)
+    assert there.text == here.text == ANSWER and there.usage_metadata == here.usage_metadata
+    assert [(type(each), each.text) for each in its] == [(type(each), each.text) for each in mine]
+    assert len(its) == 3
 
 
 async def fails(graph: Any, input: Any, context: Any = None) -> MoAError:
