@@ -118,7 +118,8 @@ release: $(VENV)/dev.stamp  ## check, build and tag the newest version of CHANGE
 	$(BIN)/python -m tests.packaging.release
 
 test: lint types  ## everything: lint, types, unit, integration, browser, examples, docs, the wheel
-	$(BIN)/python -m pytest -n 3 --dist loadfile
+# Not the files with most tests first: those with few tests are often the longest, and would run alone at the end.
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 aegra:  ## an environment with aegra-api, an open Agent Server; needs Python 3.12
 	@$(BIN)/python -m tests.aegra

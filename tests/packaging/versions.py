@@ -38,7 +38,9 @@ def main() -> int:
         home, env = Path(folder) / "venv", environment()
         subprocess.run([*uv, "venv", "--quiet", "--python", sys.executable, str(home)], check=True, env=env)
         python = home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-        install = [*uv, "pip", "install", "--quiet", "--python", str(python), "--resolution", resolution]
+        # Compiled once, as pip does it: each process of the tests would compile what it imports.
+        install = [*uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", str(python)]
+        install += ["--resolution", resolution]
         subprocess.run([*install, "-e", f"{ROOT}[{EXTRAS}]"], check=True, env=env)
         listed = subprocess.run(
             [*uv, "pip", "list", "--quiet", "--python", str(python)],

@@ -12,6 +12,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from tests.test_docs import PAGES, ROOT, blocks
@@ -36,8 +38,9 @@ def gather(folder: Path) -> None:
             (folder / f"page_{page.stem.replace('-', '_')}.py").write_text("\n".join(lines), encoding="utf-8")
 
 
-def mypy(*arguments: str, folder: Path) -> tuple[int, str]:
-    command = [str(TOOLS / "mypy"), "--no-error-summary", "--cache-dir", str(ROOT / ".mypy_cache"), *arguments]
+def mypy(*arguments: str, folder: Path, cache: str) -> tuple[int, str]:
+    """Run mypy. Runs with other options or at the same time need a cache each."""
+    command = [str(TOOLS / "mypy"), "--no-error-summary", "--cache-dir", str(ROOT / ".mypy_cache" / cache), *arguments]
     done = subprocess.run(command, cwd=folder, env=_environment(), capture_output=True, text=True)
     return done.returncode, done.stdout + done.stderr
 
@@ -67,11 +70,26 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "MYPYPATH": str(ROOT), "PYTHONPATH": str(ROOT)}
 
 
+def check_strict(platform: str) -> list[str]:
+    options = ("--strict", "--platform", platform, "--config-file", str(ROOT / "pyproject.toml"))
+    code, output = mypy(*options, str(ROOT / "moa_graph"), folder=ROOT, cache=platform)
+    print(f"mypy: strict on the package, {platform}")
+    return [f"mypy: {line}" for line in output.splitlines()] if code else []
+
+
+def check_calls() -> list[str]:
+    found: list[str] = []
+    for check in (check_accepted, check_refused):
+        with tempfile.TemporaryDirectory() as folder:
+            found += check(Path(folder))
+    return found
+
+
 def check_accepted(folder: Path) -> list[str]:
     gather(folder)
     files = sorted(path.name for path in folder.glob("*.py"))
     options = ("--config-file=", "--python-version=3.11", "--follow-imports=silent", "--ignore-missing-imports")
-    code, output = mypy(*options, "--allow-redefinition", *files, folder=folder)
+    code, output = mypy(*options, "--allow-redefinition", *files, folder=folder, cache="calls")
     found = [f"mypy: {line}" for line in output.splitlines() if ": note: " not in line] if code else []
     print(f"mypy: {len(files)} files of examples and documentation")
     found += [f"pyright: {file}:{line}: {text}" for file, line, text in pyright(*files, folder=folder)]
@@ -85,7 +103,7 @@ def check_refused(folder: Path) -> list[str]:
     lines = REFUSED.read_text(encoding="utf-8").splitlines()
     expected = {number for number, line in enumerate(lines, 1) if line.endswith("# error")}
     options = ("--config-file=", "--python-version=3.11", "--follow-imports=silent", "--ignore-missing-imports")
-    output = mypy(*options, REFUSED.name, folder=folder)[1]
+    output = mypy(*options, REFUSED.name, folder=folder, cache="calls")[1]
     by_mypy = {int(line) for line in re.findall(r"^refused\.py:(\d+): error", output, re.M)}
     by_pyright = {line for _, line, _ in pyright(REFUSED.name, folder=folder)}
     found = []
@@ -97,15 +115,9 @@ def check_refused(folder: Path) -> list[str]:
 
 
 def main() -> None:
-    found: list[str] = []
-    for platform in ("linux", "win32"):
-        options = ("--strict", "--platform", platform, "--config-file", str(ROOT / "pyproject.toml"))
-        code, output = mypy(*options, str(ROOT / "moa_graph"), folder=ROOT)
-        found += [f"mypy: {line}" for line in output.splitlines()] if code else []
-        print(f"mypy: strict on the package, {platform}")
-    for check in (check_accepted, check_refused):
-        with tempfile.TemporaryDirectory() as folder:
-            found += check(Path(folder))
+    checks = [partial(check_strict, "linux"), partial(check_strict, "win32"), check_calls]
+    with ThreadPoolExecutor(2) as pool:  # each check waits for processes
+        found = [line for lines in pool.map(lambda check: check(), checks) for line in lines]
     print(*found, sep="\n") if found else print("no type errors")
     raise SystemExit(1 if found else 0)
 

@@ -67,6 +67,7 @@ def test_valid_arguments_arrive_in_any_pieces(value: Any, size: int, indent: int
     assert indent or got == text
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(VALUES, st.integers(1, 40), st.data())
 def test_a_beginning_of_valid_arguments_is_not_taken_for_broken_ones(

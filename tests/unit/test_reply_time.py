@@ -72,6 +72,7 @@ TEXTS: dict[str, Callable[[int], object]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TEXTS)
 def test_time_grows_with_the_length_and_not_faster(name: str) -> None:
     def seconds(size: int) -> float:
@@ -90,6 +91,7 @@ def test_time_grows_with_the_length_and_not_faster(name: str) -> None:
     assert seconds(800_000) < 24 * seconds(100_000) + 0.1
 
 
+@pytest.mark.slow
 def test_lines_of_data_count_although_they_are_empty() -> None:
     events = Events()
     with pytest.raises(ReplyTooLarge, match="event of the stream"):
@@ -196,6 +198,7 @@ def test_what_was_copied_often_is_joined_for_longer(monkeypatch: pytest.MonkeyPa
     assert passed(20_000) - passed(10_000) < 300, "of the last ten thousand"
 
 
+@pytest.mark.slow
 def test_a_stream_may_take_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a thousand chunks those of 50 ms are joined: these are not chunks that cannot be joined."""
     clock = iter(range(10**6))
