@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
 from moa_graph.errors import ConfigError, InputError
-from moa_graph.mixture.confirmations import config_folder
+from moa_graph.mixture.confirmations import home
 
 RUNS = Path("moa-evals")
 """Where `moa eval` and `moa tune` keep their runs when no other folder is named, below the working directory."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-
-
-def home() -> Path:
-    """Return the folder: the variable MOA_HOME, or `moa_graph` in the user's configuration folder."""
-    if given := os.environ.get("MOA_HOME"):
-        return Path(given).expanduser()
-    return config_folder()
 
 
 def own_presets() -> dict[str, Path]:

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from moa_graph.cli.errors import error_text
-from moa_graph.cli.home import home
 from moa_graph.cli.log_entry import Entry, entry_of
 from moa_graph.cli.output.messages import message
 from moa_graph.errors import InputError, MoAError
+from moa_graph.mixture.confirmations import home
 
 if TYPE_CHECKING:
     from moa_graph.cli.run import Interrupted

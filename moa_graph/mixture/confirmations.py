@@ -10,7 +10,7 @@ from typing import NamedTuple
 from moa_graph.errors import ConfigError
 from moa_graph.mixture.whole_file import write_whole
 
-__all__ = ["ANY_FILE", "Confirmations", "account_folder", "config_folder", "name_of", "read", "trust_file", "write"]
+__all__ = ["ANY_FILE", "Confirmations", "account_folder", "home", "name_of", "read", "trust_file", "write"]
 
 ANY_FILE = "*"
 """Stands for all files."""
@@ -45,6 +45,13 @@ def account_folder() -> Path:
         return Path.home()
     except RuntimeError:
         return Path("/")
+
+
+def home() -> Path:
+    """Return the user's own folder: the variable MOA_HOME, or `config_folder`."""
+    if given := os.environ.get("MOA_HOME"):
+        return Path(given).expanduser()
+    return config_folder()
 
 
 def trust_file() -> Path:

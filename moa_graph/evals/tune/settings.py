@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -23,7 +22,7 @@ from moa_graph.evals.prompts.questions import OwnPrompt, own_prompts
 from moa_graph.evals.tune.grading import distinct
 from moa_graph.evals.tune.pool import Pool, identity_of
 from moa_graph.mixture.answers import AnswerReader
-from moa_graph.mixture.confirmations import config_folder
+from moa_graph.mixture.confirmations import home
 
 __all__ = [
     "FEWEST",
@@ -186,5 +185,4 @@ def run_hash(prompts: Sequence[OwnPrompt], pool: Pool, options: Options, how: Ma
 
 def ledger_path() -> Path:
     """Return where the drafts of all runs are kept when no other file is named: in the user's own folder."""
-    given = os.environ.get("MOA_HOME")
-    return (Path(given).expanduser() if given else config_folder()) / "drafts.db"
+    return home() / "drafts.db"
