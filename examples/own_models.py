@@ -14,6 +14,7 @@ graph = create_moa(
     ],
     aggregator=Proposer(model=mine, system="Answer in two sentences."),
     system="Be polite.",
+    prompt="paper",
 )
 result = graph.invoke({"messages": [("user", "What can I do with apples?")]}, context={"max_tokens": 60})
 

@@ -2,11 +2,13 @@
 
 from moa_graph import create_moa
 
+helper = {"model": "local:smollm2", "system": "You are a helpful assistant."}
 graph = create_moa(
-    proposers=[{"model": "local:smollm2", "samples": 3, "temperature": 0.7, "max_tokens": 60}],
-    aggregator={"model": "local:smollm2", "temperature": 0, "max_tokens": 100},
+    proposers=[{**helper, "samples": 3, "temperature": 0.7, "max_tokens": 40}],
+    aggregator={**helper, "temperature": 0, "max_tokens": 30},
+    prompt="paper",
 )
-result = graph.invoke({"messages": "Name three animals."})
+result = graph.invoke({"messages": "What is the capital of France?"})
 
 print([draft["proposer"] for draft in result["drafts"]])
 print("Answer:", result["messages"][-1].text)

@@ -9,8 +9,8 @@ from langgraph.runtime import Runtime
 
 from moa_graph import create_moa
 
-short = {"model": "local:smollm2", "max_tokens": 16}
-moa = create_moa(proposers=[short], aggregator=short, output="answer")
+short = {"model": "local:smollm2", "system": "You are a helpful assistant.", "temperature": 0, "max_tokens": 16}
+moa = create_moa(proposers=[short], aggregator=short, prompt="paper", output="answer")
 
 
 @dataclass
