@@ -85,8 +85,33 @@ def test_the_file_is_the_mixture_that_was_shown(editor, tmp_path):
     assert Path(tmp_path / "mine.yaml").read_text() == editor.locator("#yaml").text_content()
 
 
+def test_an_answer_about_an_earlier_form_is_not_shown(editor):
+    """It would enable Save for a file that is not what the form says."""
+    editor.evaluate("""() => {
+        const real = window.fetch;
+        window.first = new Promise((arrived) => {
+            window.fetch = async (...given) => {
+                const response = await real(...given);
+                await new Promise((go) => { window.release ??= go; arrived(); });
+                return response;
+            };
+        });
+    }""")
+    editor.fill("#description", "earlier")
+    editor.evaluate("() => window.first")
+    busy, disabled = editor.evaluate("""async () => {
+        const field = document.getElementById("description");
+        field.value = "later";
+        field.dispatchEvent(new Event("input", { bubbles: true }));
+        window.release();
+        await new Promise((go) => setTimeout(go, 100));
+        return [document.getElementById("form").hasAttribute("aria-busy"), document.getElementById("save").disabled];
+    }""")
+    assert busy and disabled
+
+
 def test_problems_stand_at_their_places(editor):
-    editor.get_by_role("button", name="Add a proposer").click()
+    changed(editor, lambda: editor.get_by_role("button", name="Add a proposer").click())
     changed(editor, lambda: editor.get_by_label("Model").nth(2).fill("gpt"))
     assert editor.get_by_label("Model").nth(2).get_attribute("aria-invalid") == "true"
     assert "Proposer 3" in editor.inner_text("#problems") and "provider:model" in editor.inner_text("#problems")

@@ -115,6 +115,7 @@ const inWords = (error) => (error instanceof TypeError ? "The server does not an
 
 let timer = 0;
 function changed() {
+  asked += 1; // an answer that is on its way is about another form
   $("try").disabled = $("save").disabled = true;
   $("form").setAttribute("aria-busy", "true");
   clearTimeout(timer);
