@@ -118,7 +118,7 @@ release: $(VENV)/dev.stamp  ## check, build and tag the newest version of CHANGE
 	$(BIN)/python -m tests.packaging.release
 
 test: lint types  ## everything: lint, types, unit, integration, browser, examples, docs, the wheel
-# Not the files with most tests first: those with few tests are often the longest, and would run alone at the end.
+# In the order of tests/conftest.py: xdist would leave the files with few tests, some of which take minutes, to the end.
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 aegra:  ## an environment with aegra-api, an open Agent Server; needs Python 3.12

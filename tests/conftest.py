@@ -17,6 +17,15 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+_LONGEST = {"test_docs.py", "test_embedded.py", "test_examples.py", "test_kill.py", "test_local.py", "test_wheel.py"}
+"""Files that take minutes. They begin first, so that none of them runs alone at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the files by name and not by folder: the folder `browser` would start several browsers at once."""
+    items.sort(key=lambda item: (item.path.name not in _LONGEST, item.path.name, str(item.path)))
+
+
 @pytest.fixture(autouse=True)
 def own_home(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Replace the user's own folder (presets, the log of questions) with an empty one."""
