@@ -104,6 +104,10 @@ quick: $(VENV)/dev.stamp  ## the product's tests on in-process fakes, in under a
 mutants: $(VENV)/dev.stamp  ## one-line faults, each of which the tests must detect; reports/mutants.json
 	$(BIN)/python -m tests.mutants
 
+.PHONY: some-mutants
+some-mutants: $(VENV)/dev.stamp  ## every eighth of them
+	$(BIN)/python -m tests.mutants --short
+
 lowest newest: $(VENV)/dev.stamp  ## the quick tests with the lowest or the newest versions of all dependencies
 	$(BIN)/python -m tests.packaging.versions $@
 
