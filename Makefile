@@ -105,7 +105,7 @@ mutants: $(VENV)/dev.stamp  ## one-line faults, each of which the tests must det
 	$(BIN)/python -m tests.mutants
 
 .PHONY: some-mutants
-some-mutants: $(VENV)/dev.stamp  ## every eighth of them
+some-mutants: $(VENV)/dev.stamp  ## every eighth fault of `make mutants`
 	$(BIN)/python -m tests.mutants --short
 
 lowest newest: $(VENV)/dev.stamp  ## the quick tests with the lowest or the newest versions of all dependencies

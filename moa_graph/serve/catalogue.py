@@ -57,7 +57,7 @@ class Catalogue:
         """Offer a further mixture until the server stops, and return its name. It replaces an earlier one of its name.
 
         Raises:
-            InputError: The name belongs to one of the owner's mixtures, or there is none.
+            InputError: The mixture has no name, or a mixture of the owner has the same name.
         """
         if not mixture.name:
             raise InputError("name: give the mixture a name.")

@@ -72,7 +72,7 @@ def test_moa_ask_answers_from_the_wheel_in_an_empty_environment(empty: Path, tmp
 
 @pytest.mark.parametrize("version", ["3.11", "3.12", "3.13", "3.14"])
 def test_quick_tests_on_every_python_of_this_machine(version: str, tmp_path: Path) -> None:
-    """The Python that runs this test has already run them. CI takes every third file, on the newest Python only."""
+    """The Python that runs this test has run the quick tests. CI takes every third file, on the newest Python."""
     if version == f"{sys.version_info.major}.{sys.version_info.minor}":
         pytest.skip("this is the Python that runs the whole suite")
     python = pythons().get(version)

@@ -89,7 +89,7 @@ def check_accepted(folder: Path) -> list[str]:
     gather(folder)
     files = sorted(path.name for path in folder.glob("*.py"))
     options = ("--config-file=", "--python-version=3.11", "--follow-imports=silent", "--ignore-missing-imports")
-    code, output = mypy(*options, "--allow-redefinition", *files, folder=folder, cache="calls")
+    code, output = mypy(*options, "--allow-redefinition", *files, folder=folder, cache="accepted")
     found = [f"mypy: {line}" for line in output.splitlines() if ": note: " not in line] if code else []
     print(f"mypy: {len(files)} files of examples and documentation")
     found += [f"pyright: {file}:{line}: {text}" for file, line, text in pyright(*files, folder=folder)]
@@ -103,7 +103,7 @@ def check_refused(folder: Path) -> list[str]:
     lines = REFUSED.read_text(encoding="utf-8").splitlines()
     expected = {number for number, line in enumerate(lines, 1) if line.endswith("# error")}
     options = ("--config-file=", "--python-version=3.11", "--follow-imports=silent", "--ignore-missing-imports")
-    output = mypy(*options, REFUSED.name, folder=folder, cache="calls")[1]
+    output = mypy(*options, REFUSED.name, folder=folder, cache="refused")[1]
     by_mypy = {int(line) for line in re.findall(r"^refused\.py:(\d+): error", output, re.M)}
     by_pyright = {line for _, line, _ in pyright(REFUSED.name, folder=folder)}
     found = []

@@ -32,7 +32,7 @@ def loads(data: bytes) -> Any:
 
     Raises:
         ValueError: The data is not JSON.
-        ReplyTooLarge: it holds too many values.
+        ReplyTooLarge: The data holds too many values.
     """
     if len(data) > 2**20 and not _JSON_BEGINS.match(data):
         raise ValueError("the data does not begin as JSON does")  # the parser would check all of it for UTF-8 first
