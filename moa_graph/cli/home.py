@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from moa_graph.errors import ConfigError, InputError
-from moa_graph.mixture.confirmations import home
+from moa_graph.mixture.user_folders import home
 
 RUNS = Path("moa-evals")
 """Where `moa eval` and `moa tune` keep their runs when no other folder is named, below the working directory."""

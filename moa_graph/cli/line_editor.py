@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from moa_graph.mixture.confirmations import home
+from moa_graph.mixture.user_folders import home
 
 if TYPE_CHECKING:
     from prompt_toolkit import PromptSession

@@ -16,7 +16,7 @@ from moa_graph.cli.errors import error_text
 from moa_graph.cli.log_entry import Entry, entry_of
 from moa_graph.cli.output.messages import message
 from moa_graph.errors import InputError, MoAError
-from moa_graph.mixture.confirmations import home
+from moa_graph.mixture.user_folders import home
 
 if TYPE_CHECKING:
     from moa_graph.cli.run import Interrupted

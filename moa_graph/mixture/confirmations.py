@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import NamedTuple
 
 from moa_graph.errors import ConfigError
+from moa_graph.mixture.user_folders import config_folder
 from moa_graph.mixture.whole_file import write_whole
 
-__all__ = ["ANY_FILE", "Confirmations", "account_folder", "home", "name_of", "read", "trust_file", "write"]
+__all__ = ["ANY_FILE", "Confirmations", "name_of", "read", "trust_file", "write"]
 
 ANY_FILE = "*"
 """Stands for all files."""
@@ -31,27 +31,6 @@ class Confirmations(NamedTuple):
 def name_of(path: Path | None) -> str:
     """Return the name of a file in the confirmations; None stands for any file."""
     return ANY_FILE if path is None else str(path.resolve())
-
-
-def config_folder() -> Path:
-    """Return the package's folder in the user's configuration folder; it may not exist."""
-    base = os.environ.get("XDG_CONFIG_HOME") or (os.environ.get("APPDATA") if os.name == "nt" else None)
-    return (Path(base) if base else account_folder() / ".config") / "moa_graph"
-
-
-def account_folder() -> Path:
-    """Return the account's home folder; the root folder for an account without one, as containers have."""
-    try:
-        return Path.home()
-    except RuntimeError:
-        return Path("/")
-
-
-def home() -> Path:
-    """Return the user's own folder: the variable MOA_HOME, or `config_folder`."""
-    if given := os.environ.get("MOA_HOME"):
-        return Path(given).expanduser()
-    return config_folder()
 
 
 def trust_file() -> Path:

@@ -61,7 +61,7 @@ def test_an_account_without_a_home_folder_has_a_cache(source: str, monkeypatch: 
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setattr(Path, "home", no_home)
     assert moa("fetch", "--list") == 0
-    assert assets.cache_folder() == Path("/.cache/moa_graph/assets")
+    assert assets.assets_folder() == Path("/.cache/moa_graph/assets")
 
 
 def test_a_download_is_shown_checked_and_cached(source: str) -> None:

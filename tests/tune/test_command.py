@@ -200,6 +200,7 @@ def test_a_dry_run_counts_no_verdicts_that_are_not_asked_for(
         (["mine.jsonl", "--pool", "pool.yaml", "--sweep", "models=m0+m7"], 2, "m7"),
         (["mine.jsonl", "--pool", "pool.yaml", "--sweep", "samples=9"], 2, "samples=9"),
         (["mine.jsonl", "--pool", "pool.yaml", "--sweep", "aggregator=2026-13-45"], 2, "aggregator=2026-13-45"),
+        (["mine.jsonl", "--pool", "pool.yaml", "--sweep", "layers=2,2"], 2, "layers: a value is given twice"),
         (["mine.jsonl", "--pool", "pool.yaml", "layers=2,3"], 2, "behind --sweep"),
         (["mine.jsonl", "--pool", "pool.yaml", "--check", "no-such-program"], 2, "no-such-program"),
         (["mine.jsonl", "--pool", "pool.yaml", "--match", "like"], 2, "--match like"),

@@ -148,6 +148,8 @@ def test_a_sweep_is_a_grid(tmp_path: Path) -> None:
         ({"sweep": {"layers": 2}}, "sweep: 'layers' is not a field with a list"),
         ({"sweep": {"colour": [1]}}, "sweep: 'colour'"),
         ({"sweep": {"aggregator": ["nobody"]}}, "nobody"),
+        ({"sweep": {"layers": [2, 3, 2]}}, "sweep: layers: a value is given twice"),
+        ({"sweep": {"draft_tokens": list(range(100, 167)), "layers": [2, 3, 4]}}, "201 mixtures are too many"),
     ],
 )
 def test_bad_options_are_refused_before_any_call(tmp_path: Path, given: dict[str, Any], told: str) -> None:

@@ -54,7 +54,10 @@ Concurrency = Annotated[
         min=1, max=10_000, help="Items that run at once: 8, 1 with an embedded model, or 10,000 with --batch-api."
     ),
 ]
-Deadline = Annotated[float, typer.Option(min=1, max=86_400, help="Time limit of one model call in seconds.")]
+Deadline = Annotated[
+    float,
+    typer.Option(min=1, max=86_400, help="Time limit of one model call in seconds; a mixture's own does not apply."),
+]
 Temperature = Annotated[float | None, typer.Option(min=0, max=2, help="Temperature of every generating call.")]
 MaxTokens = Annotated[
     int | None, typer.Option(min=1, help="Maximum answer length of every generating call, in tokens.")

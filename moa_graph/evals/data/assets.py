@@ -18,7 +18,7 @@ from pathlib import Path
 from moa_graph.errors import ConfigError, InputError
 from moa_graph.evals.data.catalog import Asset, catalog
 from moa_graph.evals.data.files import read_bytes, write
-from moa_graph.mixture.confirmations import account_folder
+from moa_graph.mixture.user_folders import cache_folder
 
 FOLDER = "MOA_ASSETS"
 TIMEOUT = 60.0
@@ -46,10 +46,9 @@ def asset(name: str) -> Asset:
     raise InputError(f"there is no asset {name!r}; similar: {', '.join(near) or 'none (see `moa eval fetch --list`)'}")
 
 
-def cache_folder() -> Path:
-    """Return the folder for downloads."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else account_folder() / ".cache") / "moa_graph" / "assets"
+def assets_folder() -> Path:
+    """Return the folder for downloads of benchmark data."""
+    return cache_folder() / "assets"
 
 
 def present(name: str) -> Found | None:
@@ -61,7 +60,7 @@ def present(name: str) -> Found | None:
     entry = asset(name)
     folder = os.environ.get(FOLDER)
     places = [(Path(folder), "folder")] if folder else []
-    for place, source in [*places, (cache_folder(), "cache")]:
+    for place, source in [*places, (assets_folder(), "cache")]:
         for path in (place / entry.name, place / f"{entry.name}.gz"):
             if path.is_file():
                 _check(entry, read_bytes(path), str(path))
@@ -92,7 +91,7 @@ def fetch(name: str, *, notify: Callable[[str], None] | None = None, unverified:
     if entry.member is not None:
         data = _unpacked(entry, data)
     _check(entry, data, entry.url)
-    path = cache_folder() / entry.name
+    path = assets_folder() / entry.name
     write(path, data)
     if notify and entry.sha256 is None:
         notify(f"{name}: got {len(data)} bytes, SHA-256 {hashlib.sha256(data).hexdigest()} (not verified)")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -22,7 +23,7 @@ from moa_graph.evals.prompts.questions import OwnPrompt, own_prompts
 from moa_graph.evals.tune.grading import distinct
 from moa_graph.evals.tune.pool import Pool, identity_of
 from moa_graph.mixture.answers import AnswerReader
-from moa_graph.mixture.confirmations import home
+from moa_graph.mixture.user_folders import home
 
 __all__ = [
     "FEWEST",
@@ -40,6 +41,8 @@ FEWEST = 4
 """Prompts that a choice needs."""
 FIELDS = ("layers", "aggregator", "prompt", "combine", "models", "samples", "draft_tokens", "shuffle", "sees")
 """What a sweep may vary."""
+MOST_MIXTURES = 200
+"""Mixtures of a sweep."""
 
 
 class StageProgress(Protocol):
@@ -111,6 +114,11 @@ def _check_sweep(sweep: Any) -> None:
                 f"sweep: {name!r} is not a field with a list of values, such as {{'layers': [2, 3]}}. Fields are "
                 f"{', '.join(FIELDS)}"
             )
+        if len(set(map(str, values))) < len(values):
+            raise InputError(f"sweep: {name}: a value is given twice")
+    size = math.prod(map(len, sweep.values()))
+    if size > MOST_MIXTURES:
+        raise InputError(f"sweep: {size} mixtures are too many; the most is {MOST_MIXTURES}")
 
 
 def _is_whole(value: Any) -> bool:

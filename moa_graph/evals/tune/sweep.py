@@ -19,8 +19,6 @@ from moa_graph.evals.tune.splits import Bools
 
 __all__ = ["grid", "main_effects", "read_sweep"]
 
-MOST = 200
-
 Sweep = Mapping[str, Sequence[Any]]
 
 
@@ -28,7 +26,7 @@ def read_sweep(entries: Sequence[str]) -> dict[str, list[Any]]:
     """Read `FIELD=VALUE,VALUE` entries.
 
     Raises:
-        InputError: An entry is malformed, a field is unknown or given twice, or the grid is too large.
+        InputError: An entry is malformed, or a field is unknown or given twice.
     """
     found: dict[str, list[Any]] = {}
     for entry in entries:
@@ -41,11 +39,6 @@ def read_sweep(entries: Sequence[str]) -> dict[str, list[Any]]:
         if not all(parts):
             raise InputError(f"--sweep {entry!r}: a value is empty; write FIELD=VALUE,VALUE")
         found[name] = [_value(part) for part in parts]
-        if len(set(map(str, found[name]))) < len(found[name]):
-            raise InputError(f"--sweep {entry!r}: a value is given twice")
-    size = int(np.prod([len(values) for values in found.values()])) if found else 0
-    if size > MOST:
-        raise InputError(f"--sweep: {size} mixtures are too many; the most is {MOST}")
     return found
 
 
