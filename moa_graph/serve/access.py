@@ -84,7 +84,7 @@ class Policy:
         name, origin = host_name(headers), origin_of(headers)
         if self.key is None:
             self.check_host(name)
-        elif not _same(_sent_key(headers), self.key.encode()):
+        elif not any(_same(sent, self.key.encode()) for sent in _sent_keys(headers)):
             challenge = 'Basic realm="moa: the key is the password", charset="UTF-8"' if basic else "Bearer"
             raise Problem(
                 401,
@@ -170,18 +170,21 @@ def words(text: str | None) -> list[str]:
     return [part.strip() for part in (text or "").split(",") if part.strip()]
 
 
-def _sent_key(headers: Headers) -> bytes:
-    """Return the key that a client sent: as a bearer token, a basic password, or Anthropic's `x-api-key`."""
-    if "authorization" not in headers:
-        return headers.get("x-api-key", "").encode("latin-1")
-    scheme, _, value = headers["authorization"].partition(" ")
+def _sent_keys(headers: Headers) -> list[bytes]:
+    """Return the keys that a client sent: a bearer token, a basic password, and Anthropic's `x-api-key`.
+
+    One of them may be for another server: Claude Desktop sends its account's token beside `x-api-key`, and a proxy's
+    password passes through.
+    """
     # Header bytes are always decoded as Latin-1.
+    keys = [headers.get("x-api-key", "").encode("latin-1")]
+    scheme, _, value = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
-        return value.strip().encode("latin-1")
-    if scheme.lower() == "basic":
+        keys.append(value.strip().encode("latin-1"))
+    elif scheme.lower() == "basic":
         with contextlib.suppress(binascii.Error, ValueError):
-            return base64.b64decode(value, validate=True).partition(b":")[2]
-    return b""
+            keys.append(base64.b64decode(value, validate=True).partition(b":")[2])
+    return keys
 
 
 def _same(given: bytes, wanted: bytes) -> bool:

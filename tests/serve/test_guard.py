@@ -48,6 +48,13 @@ def test_the_key_opens_as_bearer_and_in_the_browsers_own_dialog(locked):
     assert status(locked, path="/moa", Authorization=basic)[0] == 200
 
 
+@pytest.mark.parametrize("beside", ["Bearer sk-ant-of-the-environment", "Basic cHJveHk6c2VjcmV0", "Bearer ", ""])
+def test_a_key_counts_beside_one_for_another_server(locked, beside):
+    assert status(locked, Authorization=beside, **{"x-api-key": "sésame".encode()})[0] == 200
+    assert status(locked, Authorization="Bearer sésame".encode(), **{"x-api-key": beside})[0] == 200
+    assert status(locked, Authorization=beside, **{"x-api-key": "wrong"})[0] == 401
+
+
 @pytest.mark.parametrize(("path", "body"), [("/v1/chat/completions", BODY), ("/moa/run", RUN)])
 def test_a_foreign_web_page_cannot_ask(served, provider, path, body):
     own = f"http://127.0.0.1:{served.port}"
