@@ -20,6 +20,7 @@ from moa_graph.graph.prompts.conversation import passed_on
 from moa_graph.graph.prompts.fence_code import Sent
 from moa_graph.graph.prompts.local_files import refused_images
 from moa_graph.graph.prompts.media import Abilities, abilities, has_file_address, kinds_in, takes_addresses
+from moa_graph.graph.prompts.own_turns import OwnTurns, own_turns
 from moa_graph.graph.prompts.prompts import bound_text, wants_strict_turns, with_system
 from moa_graph.graph.recording import as_json
 from moa_graph.graph.runs import Run
@@ -108,8 +109,8 @@ async def _made(run: Run, spec: Proposer, role: str, *, quiet: bool) -> Target:
         model, options = registry.chat_model(spec, quiet=quiet, **sampling), {}
     tools, takes, strict = acts and bool(given.bound.get("tools")), abilities(model), wants_strict_turns(spec.label)
     # A fallback of another maker cannot read the first aggregator's reasoning blocks.
-    native = spec is settings.aggregator
-    conversation, sent, long = await _conversation(run, tools=tools, native=native, takes=takes, strict=strict)
+    own = own_turns(model, spec.label.partition(":")[0]) if tools and spec is settings.aggregator else None
+    conversation, sent, long = await _conversation(run, tools=tools, own=own, takes=takes, strict=strict)
     duty, also = await off_loop(given.bound, partial(_bound_texts, given, role))
     after = [spec.system or "", duty]
     refused = _refused([each for each in conversation if not isinstance(each, ToolMessage)], model, takes)
@@ -152,16 +153,16 @@ def _refused(messages: Sequence[BaseMessage], model: object, takes: Abilities) -
 
 
 async def _conversation(
-    run: Run, *, tools: bool, native: bool, takes: Abilities, strict: bool
+    run: Run, *, tools: bool, own: OwnTurns | None, takes: Abilities, strict: bool
 ) -> tuple[list[BaseMessage], Sent, bool]:
     """Return the repaired conversation, its bytes, and whether it is long: one for all models that take the same.
 
     A long one is repaired in a thread, so that other tasks run meanwhile.
     """
-    messages, key = run.state["messages"], (tools, native and tools, takes, strict)
+    messages, key = run.state["messages"], (tools, own, takes, strict)
     found: tuple[Sequence[BaseMessage], list[BaseMessage], Sent, bool] | None = run.live.conversations.get(key)
     if found is None or found[0] is not messages:
-        options: dict[str, Any] = {"keep_tools": tools, "native": native, "takes": takes, "strict_turns": strict}
+        options: dict[str, Any] = {"keep_tools": tools, "own": own, "takes": takes, "strict_turns": strict}
         long = is_long(messages)
         made = await asyncio.to_thread(passed_on, messages, **options) if long else passed_on(messages, **options)
         found = run.live.conversations[key] = messages, made, Sent(made), long

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from langchain_anthropic import ChatAnthropic
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import (
     AIMessage,
     BaseMessage,
@@ -17,6 +19,8 @@ from langchain_core.messages import (
     ToolMessage,
 )
 from langchain_core.messages.content import is_data_content_block
+from langchain_openai import ChatOpenAI
+from pydantic import SecretStr
 
 from moa_graph import create_moa
 from moa_graph.errors import InputError
@@ -24,10 +28,12 @@ from moa_graph.graph.checks.addresses import is_public_https
 from moa_graph.graph.checks.messages import check
 from moa_graph.graph.prompts.conversation import NO_ANSWER, passed_on
 from moa_graph.graph.prompts.media import Abilities
+from moa_graph.graph.prompts.own_turns import OwnTurns, own_turns
 from moa_graph.models.reply import fields
 from moa_graph.models.reply.fields import encodable
 from moa_graph.models.reply.thoughts import clean
 from moa_graph.state import add_checked
+from tests.fakes import fake
 from tests.faults.foreign import Own
 
 BLOCK: dict[str, Any] = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
@@ -333,10 +339,59 @@ def test_signed_blocks_return_unchanged_to_their_model() -> None:
     blocks = [{"type": "thinking", "thinking": "hm", "signature": "S"}, {"type": "text", "text": "I look."}]
     said = AIMessage(blocks, tool_calls=[CALL], additional_kwargs={"signatures": "S"})
     messages = [Q, said, ToolMessage("rain", tool_call_id="c1")]
-    assert passed_on(messages, keep_tools=True, native=True)[1] == said
+    assert passed_on(messages, keep_tools=True, own=OwnTurns())[1] == said
     other = passed_on(messages, keep_tools=True)[1]
     assert (other.content, other.additional_kwargs) == ("I look.", {})
     assert "hm" not in str(passed_on(messages)[1].content)
+
+
+CHAT = ChatOpenAI(model="m", base_url="http://127.0.0.1:9", api_key=SecretStr("k"))
+RESPONSES = CHAT.model_copy(update={"use_responses_api": True})
+CLAUDE = ChatAnthropic(model_name="m", api_key=SecretStr("k"), timeout=1, stop=None)
+SEARCH: dict[str, Any] = {"type": "server_tool_use", "id": "s1", "name": "web_search", "input": {"query": "q"}}
+SIGNED: dict[str, Any] = {"type": "thinking", "thinking": "hm", "signature": "S"}
+SEARCHED: dict[str, Any] = {"type": "web_search_call", "id": "w1", "status": "completed"}
+LOOK: dict[str, Any] = {"type": "text", "text": "I look."}
+
+
+@pytest.mark.parametrize(
+    ("maker", "blocks", "model", "provider", "kept"),
+    [
+        ("anthropic", [SIGNED, SEARCH, LOOK], CLAUDE, "anthropic", True),
+        ("anthropic", [SIGNED, SEARCH, LOOK], CHAT, "openai", False),
+        ("anthropic", [SIGNED, SEARCH, LOOK], RESPONSES, "openai", False),
+        ("google_genai", [SIGNED, LOOK], CLAUDE, "anthropic", False),
+        ("openai", [SEARCHED, LOOK], RESPONSES, "openai", True),
+        ("openai", [SEARCHED, LOOK], CLAUDE, "anthropic", False),
+        (None, [SIGNED, LOOK], CLAUDE, "anthropic", True),
+        ("mistralai", [SIGNED, LOOK], fake("own"), "Fake", True),
+    ],
+)
+def test_a_turn_of_another_maker_is_its_text_and_its_calls(
+    maker: str | None, blocks: list[Any], model: BaseChatModel, provider: str, kept: bool
+) -> None:
+    made = {"model_provider": maker} if maker else {}
+    said = AIMessage(blocks, tool_calls=[CALL], additional_kwargs={"signature": "S"}, response_metadata=made)
+    sent = passed_on(
+        [Q, said, ToolMessage("rain", tool_call_id="c1")], keep_tools=True, own=own_turns(model, provider)
+    )[1]
+    assert isinstance(sent, AIMessage) and [call["id"] for call in sent.tool_calls] == ["c1"]
+    assert (sent.content, sent.additional_kwargs) == ((blocks, {"signature": "S"}) if kept else ("I look.", {}))
+
+
+def test_chat_completions_get_the_texts_of_a_turn_alone() -> None:
+    said = AIMessage([SEARCHED, LOOK], tool_calls=[CALL], response_metadata={"model_provider": "openai"})
+    sent = passed_on([Q, said, ToolMessage("rain", tool_call_id="c1")], keep_tools=True, own=own_turns(CHAT, "openai"))
+    assert sent[1].content == [LOOK]
+
+
+@pytest.mark.parametrize(("maker", "kept"), [("openai", True), ("deepseek", True), (None, True), ("ollama", False)])
+def test_the_reasoning_of_another_provider_stays_out_of_its_turn(maker: str | None, kept: bool) -> None:
+    made = {"model_provider": maker} if maker else {}
+    said = AIMessage("", tool_calls=[CALL], additional_kwargs={"reasoning_content": "hm"}, response_metadata=made)
+    own = own_turns(CHAT, "deepseek")
+    sent = passed_on([Q, said, ToolMessage("rain", tool_call_id="c1")], keep_tools=True, own=own)[1]
+    assert ("reasoning_content" in sent.additional_kwargs) is kept
 
 
 def strict(messages: list[BaseMessage]) -> bool:

@@ -25,6 +25,7 @@ from langchain_core.messages import (
 from moa_graph.graph.prompts.local_files import with_ids
 from moa_graph.graph.prompts.media import KINDS, Abilities, Block, blocks_of, kind_of, placeholder, standard
 from moa_graph.graph.prompts.neighbours import Content, alternating, joined
+from moa_graph.graph.prompts.own_turns import OwnTurns
 from moa_graph.models.limits import MAX_ARGUMENT_CHARS
 from moa_graph.models.reply.blocks import BLOCKS, content_text
 from moa_graph.models.reply.fields import encodable, plain
@@ -46,7 +47,7 @@ def passed_on(
     messages: Sequence[BaseMessage],
     *,
     keep_tools: bool = False,
-    native: bool = False,
+    own: OwnTurns | None = None,
     takes: Abilities | None = None,
     strict_turns: bool = False,
 ) -> list[BaseMessage]:
@@ -58,8 +59,8 @@ def passed_on(
     Args:
         messages: The caller's messages.
         keep_tools: Keep the calls whose results all follow, for the model that has the tools.
-        native: Keep the content blocks of those turns unchanged, for the model that wrote them: providers verify the
-            signatures of reasoning in a tool loop.
+        own: Which of those turns the model wrote itself. They stay unchanged: providers verify the signatures of
+            reasoning in a tool loop. None: none of them.
         takes: The kinds of content that the model takes; all of them in user messages by default.
         strict_turns: The model's template requires an assistant turn between a tool result and a user message.
     """
@@ -70,7 +71,7 @@ def passed_on(
     if not rest:
         return [HumanMessage(joined([message.content for message in system]))] if system else []
     rest = list(_with_results_behind(rest)) if keep_tools else rest
-    turns = alternating(_turns(rest, keep_tools=keep_tools, native=native, takes=takes))
+    turns = alternating(_turns(rest, keep_tools=keep_tools, own=own, takes=takes))
     if isinstance(turns[0], AIMessage):
         turns.insert(0, HumanMessage(_BEGINNING))
     made = [*_one_system(system), *map(_named, _answered(turns) if strict_turns else turns)]
@@ -169,7 +170,7 @@ def _one_turn(turns: list[AIMessage], answered: set[str]) -> list[AIMessage]:
 
 
 def _turns(
-    messages: Sequence[BaseMessage], *, keep_tools: bool, native: bool, takes: Abilities
+    messages: Sequence[BaseMessage], *, keep_tools: bool, own: OwnTurns | None, takes: Abilities
 ) -> Iterator[BaseMessage]:
     place = 0
     while place < len(messages):
@@ -179,7 +180,7 @@ def _turns(
             results = _results_behind(messages, place)
             if keep_tools and _all_answered(message, results):
                 place += len(results)
-                yield _acting(message, native=native)
+                yield _acting(message, own)
                 yield from _kept_results(message, results, takes)
             else:
                 yield _assistant(message)
@@ -240,24 +241,28 @@ def _sent(content: Content) -> Content:
     return encodable(content) if isinstance(content, str) else [standard(block) for block in content]
 
 
-def _acting(message: AIMessage, *, native: bool) -> AIMessage:
-    """Return a turn that called tools, for the model that has them."""
-    blocks = message.additional_kwargs.get(BLOCKS)
-    if native and isinstance(blocks, list):
-        others = {key: value for key, value in message.additional_kwargs.items() if key != BLOCKS}
+def _acting(message: AIMessage, own: OwnTurns | None) -> AIMessage:
+    """Return a turn that called tools, for the model that has them. It refuses blocks and fields of another maker."""
+    if own is None or not own.wrote(message):
+        return AIMessage(clean(content_text(message.content)), tool_calls=message.tool_calls, name=message.name)
+    fields = message.additional_kwargs
+    if own.blocks and isinstance(blocks := fields.get(BLOCKS), list):
+        others = {key: value for key, value in fields.items() if key != BLOCKS}
         return message.model_copy(update={"content": blocks, "additional_kwargs": others})
-    if not native or isinstance(message.content, str):
-        kept: dict[str, Any] = (native and plain(message.additional_kwargs, text=MAX_ARGUMENT_CHARS)) or {}
-        text = clean(content_text(message.content))
-        return AIMessage(text, tool_calls=message.tool_calls, name=message.name, additional_kwargs=kept)
-    if any(isinstance(block, dict) and block.get("type") in _OTHER_TEXTS for block in message.content):
-        # Of the Responses API, which chat completions refuse.
-        content = [standard(each) if kind_of(each) == "text" else each for each in message.content]
-        return message.model_copy(update={"content": content})
-    return message
+    if isinstance(message.content, str):
+        kept = plain(fields, text=MAX_ARGUMENT_CHARS) or {}
+        return AIMessage(
+            clean(message.content), tool_calls=message.tool_calls, name=message.name, additional_kwargs=kept
+        )
+    content: list[str | Block] = message.content
+    if own.blocks and not any(isinstance(each, dict) and each.get("type") in _OTHER_TEXTS for each in content):
+        return message
+    told = [standard(each) if kind_of(each) == "text" else each for each in content]
+    return message.model_copy(update={"content": [each for each in told if own.blocks or kind_of(each) == "text"]})
 
 
 _OTHER_TEXTS = ("input_text", "output_text")
+"""Blocks of the Responses API, which chat completions refuse."""
 
 
 def _assistant(message: AIMessage) -> AIMessage:

@@ -21,6 +21,7 @@ __all__ = [
     "abilities",
     "blocks_of",
     "has_file_address",
+    "inner_model",
     "kind_of",
     "kinds_in",
     "package_of",
@@ -84,7 +85,7 @@ def abilities(model: object) -> Abilities:
 
     A model whose profile excludes images takes no files and audio either, unless its profile says so.
     """
-    model = _inner(model)
+    model = inner_model(model)
     given = getattr(model, "profile", None)
     profile: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
     images = profile.get("image_inputs") is not False
@@ -102,18 +103,19 @@ def abilities(model: object) -> Abilities:
 
 def package_of(model: object) -> str:
     """Return the name of the package that has the model's class."""
-    return type(_inner(model)).__module__.partition(".")[0]
+    return type(inner_model(model)).__module__.partition(".")[0]
 
 
 def takes_addresses(model: object) -> bool:
     """Return whether a model takes files by their address. OpenAI's Chat Completions take their data only."""
-    inner: Any = _inner(model)
+    inner: Any = inner_model(model)
     if package_of(inner) == "langchain_google_vertexai":
         return False  # it fetches them on this machine
     return not hasattr(inner, "root_async_client") or "messages" not in inner._get_request_payload([])
 
 
-def _inner(model: object) -> object:
+def inner_model(model: object) -> object:
+    """Return the model of the caller or of the provider's package within our own."""
     # The instance's own fields: pydantic looks for an attribute that does not exist in many places.
     while isinstance(inner := vars(model).get("bound") or vars(model).get("inner"), Runnable):
         model = inner

@@ -1,0 +1,44 @@
+"""Which turns of a conversation a model wrote itself. Another maker's API refuses their blocks and fields."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from langchain_core.messages import BaseMessage
+
+from moa_graph.graph.prompts.media import inner_model, package_of
+
+__all__ = ["OwnTurns", "own_turns"]
+
+_MAKERS = {
+    "langchain_openai": "openai",
+    "langchain_together": "openai",
+    "langchain_anthropic": "anthropic",
+    "langchain_google_genai": "google_genai",
+}
+"""What a package's classes write as the `model_provider` of their replies."""
+
+
+class OwnTurns(NamedTuple):
+    """Which turns that called tools are a model's own.
+
+    Attributes:
+        makers: The `model_provider` of its turns; empty when it is not known, so that every turn counts as its own.
+        blocks: Whether it takes them as content blocks. Chat completions take their text.
+    """
+
+    makers: tuple[str, ...] = ()
+    blocks: bool = True
+
+    def wrote(self, message: BaseMessage) -> bool:
+        maker = message.response_metadata.get("model_provider")
+        return not maker or not self.makers or maker in self.makers
+
+
+def own_turns(model: object, provider: str) -> OwnTurns:
+    """Return which turns are those of `model`. `provider` is its provider's name in the mixture."""
+    inner: Any = inner_model(model)
+    maker = _MAKERS.get(package_of(inner))
+    return OwnTurns(
+        (maker, provider) if maker else (), maker != "openai" or "messages" not in inner._get_request_payload([])
+    )
