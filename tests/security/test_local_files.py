@@ -159,7 +159,8 @@ def test_addresses_in_tool_results_are_ids_for_gemini() -> None:
         ToolMessage([{"type": "image", "url": ADDRESS}, "words"], tool_call_id="1"),
     ]
     shown = passed_on(history, keep_tools=True, takes=Abilities(tool_results=True, by_id=True))
-    assert shown[-1].content == [{"type": "file", "file_id": ADDRESS, "mime_type": "image/webp"}, "words"]
+    words = {"type": "text", "text": "words"}
+    assert shown[-1].content == [{"type": "file", "file_id": ADDRESS, "mime_type": "image/webp"}, words]
 
 
 def test_the_package_of_google_alone_gets_ids() -> None:

@@ -31,6 +31,10 @@ FORMS: dict[str, dict[str, dict[str, Any]]] = {
     "image": {
         "chat": {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL}"}},
         "responses": {"type": "input_image", "image_url": f"data:image/png;base64,{PIXEL}"},
+        "responses, the object of chat": {
+            "type": "input_image",
+            "image_url": {"url": f"data:image/png;base64,{PIXEL}"},
+        },
         "messages": {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PIXEL}},
         "ChatMoA": {"type": "image", "base64": PIXEL, "mime_type": "image/png"},
         "ChatMoA, Anthropic's form": {
@@ -102,10 +106,11 @@ def blocks(messages: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(("kind", "way"), EVERY)
 def test_a_block_reaches_the_aggregator_in_its_providers_form(kind: str, way: str, answer: Any) -> None:
     block = FORMS[kind][way]
-    text = {"type": "input_text" if way == "responses" else "text", "text": ASK}
+    text = {"type": "input_text" if way.startswith("responses") else "text", "text": ASK}
     sent = answer(way, [{"role": "user", "content": [text, block]}])
     (found,) = blocks(sent, kind)
     assert DATA[kind] in json.dumps(found)
+    assert kind != "image" or isinstance(found["image_url"]["url"], str)
 
 
 NOTES = base64.b64encode(b"The sky is blue.").decode()

@@ -112,6 +112,8 @@ REFUSED: list[tuple[list[BaseMessage], str]] = [
     ([HumanMessage([{"type": "input_audio", "input_audio": {"content": "x"}}])], "neither data nor an address"),
     ([HumanMessage([{"type": "file", "url": "https://10.0.0.1/a.pdf"}])], "file address"),
     ([HumanMessage([{"type": "document", "source": {"type": "url", "url": "file:///etc/passwd"}}])], "file address"),
+    ([HumanMessage([{"type": "image_url", "image_url": {"url": {"url": GOOD}}}])], "address of the image block must"),
+    ([HumanMessage([{"type": "file", "url": {"url": GOOD}}])], "address of the file block must be text"),
     ([AIMessage("a")], "no question"),
     ([HumanMessage("first"), AIMessage("a"), HumanMessage(" ")], "blank"),
     ([HumanMessage([{"type": "video", "url": "https://x.example/v"}])], "video"),
@@ -727,6 +729,13 @@ def test_every_notation_of_a_file_is_checked(block: dict[str, Any], kind: type[B
 def test_a_plain_text_passes_in_every_notation() -> None:
     blocks = [{"type": "text-plain", "text": "x"}, {"type": "text-plain", "base64": "eA==", "mime_type": "text/plain"}]
     check([HumanMessage([*blocks, {"type": "text-plain", "url": "https://example.com/a.txt"}])])
+
+
+def test_texts_in_a_list_become_blocks() -> None:
+    # OpenAI's API refuses a request whose content holds bare texts, which LangChain and other APIs take.
+    blocks = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
+    sent = passed_on([SystemMessage(["a", blocks[1]]), HumanMessage(["a", "b"])])
+    assert [message.content for message in sent] == [blocks, blocks]
 
 
 @pytest.mark.parametrize("text", ["a", " a\n", "<think>x</think>a", "", "\0a"])

@@ -20,6 +20,8 @@ __all__ = ["check", "check_block", "check_saved"]
 _SHOWN = re.compile(r"[^\s\0]")
 """A character that shows, NUL not included: NUL characters are removed before a text is sent."""
 _DATA = ("base64", "data", "file_data", "file_id", "id", "text", "content")
+_TEXTS = ("base64", "file_id", "url")
+"""Fields of a block in its standard form that are texts."""
 
 
 def check(messages: Sequence[BaseMessage]) -> None:
@@ -103,11 +105,13 @@ def check_block(block: str | Mapping[str, Any], place: str) -> None:
     if kind is None:
         name = given(block.get("type"))
         raise InputError(f'{place}: the type {name} is not supported. Use "text", "image_url", "file" or "audio".')
-    if isinstance(made, dict) and any(not isinstance(made.get(name, ""), str | None) for name in ("base64", "file_id")):
-        raise InputError(f"{place}: the data of the {kind} block must be text.")
+    inner = made.get("image_url")
+    held = {**made, **inner} if isinstance(inner, Mapping) else made
+    if any(not isinstance(held.get(name), str | None) for name in _TEXTS):
+        raise InputError(f"{place}: the data or the address of the {kind} block must be text.")
     # LangChain decides which of several addresses is sent.
     addresses: list[Any] = [address for address in values_in(block, ADDRESSES) if address is not None]
-    sent = made if isinstance(made, dict) and kind != "image" else block
+    sent = made if kind != "image" else block
     if not addresses and not any(values_in(sent, _DATA)):
         raise InputError(f"{place}: the {kind} block has neither data nor an address. Add base64 data or a URL.")
     for address in addresses:
@@ -127,5 +131,5 @@ def _says_something(message: BaseMessage) -> bool:
         return _SHOWN.search(message.content) is not None
     # A file of text is a text when it is sent.
     sent = [standard(block) for block in blocks_of(message)]
-    texts = [block if isinstance(block, str) else str(block.get("text") or "") for block in sent]
+    texts = [str(block.get("text") or "") for block in sent]
     return any(kind_of(block) in KINDS for block in sent) or any(map(_SHOWN.search, texts))

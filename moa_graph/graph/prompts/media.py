@@ -146,7 +146,7 @@ def kinds_in(messages: Sequence[BaseMessage]) -> set[str]:
 def has_file_address(messages: Sequence[BaseMessage]) -> bool:
     """Return whether a message has a file that is given by its address."""
     blocks = (standard(block) for message in messages for block in blocks_of(message))
-    return any(isinstance(block, dict) and kind_of(block) == "file" and block.get("url") for block in blocks)
+    return any(kind_of(block) == "file" and block.get("url") for block in blocks)
 
 
 def values_in(block: Mapping[str, Any], names: Collection[str]) -> Iterator[Any]:
@@ -173,10 +173,10 @@ def placeholder(block: str | Mapping[str, Any]) -> str:
     return shown if len(shown) <= _SHOWN_JSON else f"[{block.get('type') or 'data'}]"
 
 
-def standard(block: str | Block) -> str | Block:
+def standard(block: str | Block) -> Block:
     """Return a block in the form that every LangChain class reads. A block of an unknown type stays as it is."""
     if isinstance(block, str):
-        return encodable(block)
+        return {"type": "text", "text": encodable(block)}
     kind = kind_of(block)
     if kind == "text":
         return _text(block)

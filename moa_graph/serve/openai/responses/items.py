@@ -163,7 +163,10 @@ def _block(part: Any, place: str) -> dict[str, Any]:
         block = {"type": "text", "text": part.get(kind)}
     elif kind == "input_image":
         detail = {"detail": part["detail"]} if part.get("detail") else {}
-        block = {"type": "image_url", "image_url": {"url": part.get("image_url"), **detail}}
+        image = part.get("image_url")
+        # Some clients send the object of chat completions.
+        about = image if isinstance(image, Mapping) else {"url": image}
+        block = {"type": "image_url", "image_url": {**about, **detail}}
     elif kind == "input_file":
         block = _file(part, place)
     elif kind == "input_audio":
