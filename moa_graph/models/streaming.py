@@ -67,10 +67,7 @@ async def read_stream(chunks: Any, pieces: Pieces, sink: Sink, *, on_first: Call
                 if not begun and (piece or pieces.calls_begun):
                     begun = True
                     on_first()
-                for start in range(0, len(piece), _PIECE):
-                    sink(piece[start : start + _PIECE], [])
-                    if start:
-                        await asyncio.sleep(0)
+                await _pass_on(piece, sink)
     except GraphBubbleUp:
         raise
     except Exception as exc:
@@ -79,6 +76,14 @@ async def read_stream(chunks: Any, pieces: Pieces, sink: Sink, *, on_first: Call
             raise
     if pieces.broken:
         raise ProviderError(STREAM_CUT)
+    await _pass_on(pieces.rest(), sink)
+
+
+async def _pass_on(text: str, sink: Sink) -> None:
+    for start in range(0, len(text), _PIECE):
+        sink(text[start : start + _PIECE], [])
+        if start:
+            await asyncio.sleep(0)
 
 
 def cancellations() -> int:

@@ -362,6 +362,49 @@ async def test_calls_are_passed_on_whole_and_only_when_they_are_complete() -> No
     assert outcome.status == "truncated" and shown.calls == []
 
 
+def message(index: int, phase: str | None, *texts: str) -> list[AIMessageChunk]:
+    """One message of OpenAI's Responses API, as LangChain hands out its pieces."""
+    begun = [{"type": "text", "text": "", "phase": phase, "index": index}] if phase else []
+    return [chunk([block]) for block in begun] + [
+        chunk([{"type": "text", "text": text, "index": index}]) for text in texts
+    ]
+
+
+REMARK, ANSWER = message(0, "commentary", "I che", "ck."), message(1, "final_answer", "It is ", "Paris.")
+
+
+@pytest.mark.parametrize(
+    ("pieces", "text"),
+    [
+        ([*REMARK, *ANSWER], "It is Paris."),
+        ([*REMARK, *message(1, None, "It is ", "Paris.")], "It is Paris."),
+        ([*REMARK, *message(1, "final_answer", " ")], "I check."),
+        (REMARK, "I check."),
+        ([*message(0, None, "A."), *message(1, None, "B.")], "A.B."),
+        ([chunk([{"type": "text", "text": text, "phase": phase} for text, phase in
+                 [("I check.", "commentary"), ("It is Paris.", "final_answer")]])], "It is Paris."),
+        ([chunk([{"type": "text", "text": text, "extras": {"phase": phase}} for text, phase in
+                 [("I check.", "commentary"), ("It is Paris.", "final_answer")]])], "It is Paris."),
+    ],
+)  # fmt: skip
+async def test_what_a_model_says_on_the_way_to_its_answer_is_no_part_of_it(
+    pieces: list[AIMessageChunk], text: str
+) -> None:
+    outcome, shown = await streamed(Streamed(pieces=[*pieces, ending("stop")]))
+    assert (outcome.status, outcome.text, "".join(shown.texts).strip(" |")) == ("ok", text, text)
+
+
+async def test_a_turn_that_calls_a_tool_keeps_what_it_says_and_its_phase() -> None:
+    call = chunk("", {"index": 1, "id": "a", "name": "f", "args": "{}"})
+    outcome, shown = await streamed(Streamed(pieces=[*REMARK, call, ending("stop")]))
+    assert (outcome.text, "".join(shown.texts), [each["name"] for each in shown.calls]) == (
+        "I check.",
+        "I check.|",
+        ["f"],
+    )
+    assert outcome.message is not None and outcome.message.content[0]["phase"] == "commentary"  # type: ignore[index]
+
+
 async def test_the_event_loop_runs_between_the_parts_of_a_long_piece() -> None:
     turns = 0
 

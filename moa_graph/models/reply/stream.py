@@ -14,7 +14,7 @@ from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.utils._merge import merge_lists
 
 from moa_graph.models.limits import MAX_TEXT_CHARS, ReplyTooLarge
-from moa_graph.models.reply.blocks import content_text
+from moa_graph.models.reply.blocks import AnswerText, content_text
 from moa_graph.models.reply.calls import GrowingCalls
 from moa_graph.models.reply.fields import finish_of, reasons_in, usage_from
 from moa_graph.models.reply.reply import Raw, raw_of
@@ -60,6 +60,7 @@ class Pieces:
     def __init__(self) -> None:
         self._reasoned = self._goes_on = False
         self.chars = 0
+        self._answer = AnswerText()
         self._content = _Content()
         self._calls = GrowingCalls()
         # The older form of a call. LangChain's Gemini class sends each call in both forms.
@@ -73,7 +74,7 @@ class Pieces:
         self._id: object = None
 
     def add(self, piece: object) -> str:
-        """Add a piece and return its text.
+        """Add a piece and return its text, as far as it belongs to the answer.
 
         Raises:
             TypeError: It is not a message.
@@ -81,7 +82,7 @@ class Pieces:
         """
         raw = raw_of(piece)
         assert isinstance(piece, BaseMessage)
-        text = content_text(raw.content)
+        text = self._answer.add(raw.content)
         self._goes_on = self._goes_on or (self._reasoned and bool(raw.content or raw.calls))
         self._content.add(raw.content)
         if isinstance(piece, AIMessageChunk):
@@ -97,7 +98,7 @@ class Pieces:
         # The provider's id replaces one that LangChain made.
         if isinstance(raw.id, str) and (not self._id or str(self._id).startswith(("lc_", "run-"))):
             self._id = raw.id
-        self.chars += len(text)
+        self.chars += len(content_text(raw.content))
         if self.chars + self._content.others + self._calls.chars + self._legacy.chars > MAX_TEXT_CHARS:
             raise ReplyTooLarge("answer", MAX_TEXT_CHARS, "characters")
         return text
@@ -126,6 +127,10 @@ class Pieces:
         OpenAI's protocols promise a finish reason, or a status that is an end. A stream without one was cut.
         """
         return self._metadata.get("model_provider") == "openai" and not self._reasoned
+
+    def rest(self) -> str:
+        """Return the text that was held back. Call it at the end of the stream."""
+        return self._answer.rest()
 
     def raw(self) -> Raw:
         """Return the reply as far as it arrived."""
