@@ -243,7 +243,7 @@ def _sent(content: Content) -> Content:
 
 def _acting(message: AIMessage, own: OwnTurns | None) -> AIMessage:
     """Return a turn that called tools, for the model that has them. It refuses blocks and fields of another maker."""
-    if own is None or not own.wrote(message):
+    if own is None or not own.made_by(message.response_metadata.get("model_provider")):
         return AIMessage(clean(content_text(message.content)), tool_calls=message.tool_calls, name=message.name)
     fields = message.additional_kwargs
     if own.blocks and isinstance(blocks := fields.get(BLOCKS), list):
@@ -254,15 +254,12 @@ def _acting(message: AIMessage, own: OwnTurns | None) -> AIMessage:
         return AIMessage(
             clean(message.content), tool_calls=message.tool_calls, name=message.name, additional_kwargs=kept
         )
-    content: list[str | Block] = message.content
-    if own.blocks and not any(isinstance(each, dict) and each.get("type") in _OTHER_TEXTS for each in content):
-        return message
-    told = [standard(each) if kind_of(each) == "text" else each for each in content]
-    return message.model_copy(update={"content": [each for each in told if own.blocks or kind_of(each) == "text"]})
+    told = [standard(each) if _is_text(each) else each for each in message.content if own.blocks or _is_text(each)]
+    return message if told == message.content else message.model_copy(update={"content": told})
 
 
-_OTHER_TEXTS = ("input_text", "output_text")
-"""Blocks of the Responses API, which chat completions refuse."""
+def _is_text(block: str | Block) -> bool:
+    return kind_of(block) == "text"
 
 
 def _assistant(message: AIMessage) -> AIMessage:

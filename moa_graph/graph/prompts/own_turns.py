@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from langchain_core.messages import BaseMessage
-
 from moa_graph.graph.prompts.media import inner_model, package_of
 
 __all__ = ["OwnTurns", "own_turns"]
@@ -30,8 +28,8 @@ class OwnTurns(NamedTuple):
     makers: tuple[str, ...] = ()
     blocks: bool = True
 
-    def wrote(self, message: BaseMessage) -> bool:
-        maker = message.response_metadata.get("model_provider")
+    def made_by(self, maker: object) -> bool:
+        """Return whether a turn whose `model_provider` is `maker` is one of them."""
         return not maker or not self.makers or maker in self.makers
 
 
