@@ -9,8 +9,8 @@ _MIXTURES = frozenset({".yaml", ".yml", ".toml"})
 
 def presets(incomplete: str) -> list[str]:
     """Complete a preset's name: the package's and the user's own."""
-    from moa_graph.cli.home import own_presets
     from moa_graph.mixture.files import preset_names
+    from moa_graph.mixture.own_presets import own_presets
 
     return [name for name in dict.fromkeys([*preset_names(), *own_presets()]) if name.startswith(incomplete)]
 
@@ -54,8 +54,8 @@ def _listed_models() -> set[str]:
     """Return the models in the presets' files. They are not validated, because that would import pydantic."""
     import re
 
-    from moa_graph.cli.home import own_presets
     from moa_graph.mixture.files import preset_names, preset_path
+    from moa_graph.mixture.own_presets import own_presets
 
     paths = [*map(preset_path, preset_names()), *own_presets().values()]
     pattern = re.compile(r"""["']?([a-z][a-z0-9_]*:[A-Za-z0-9][\w./:@-]+)""")

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from moa_graph.cli.home import resolve
 from moa_graph.cli.log import Log
 from moa_graph.cli.output.export import write_text
 from moa_graph.cli.run import Answered, Interrupted, View, ask, streams
@@ -15,6 +14,7 @@ from moa_graph.errors import InputError, MoAError
 from moa_graph.mixture.context import MoAContext, settings
 from moa_graph.mixture.files import is_preset
 from moa_graph.mixture.mixture import Mixture
+from moa_graph.mixture.own_presets import resolve
 from moa_graph.state import cost_of
 
 if TYPE_CHECKING:

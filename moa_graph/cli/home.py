@@ -1,11 +1,12 @@
-"""The user's folder (own presets, the log of questions, the chat's line history), and the folder of runs."""
+"""Changes of the user's own presets, and the folder of runs."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-from moa_graph.errors import ConfigError, InputError
+from moa_graph.errors import InputError
+from moa_graph.mixture.own_presets import own_presets
 from moa_graph.mixture.user_folders import home
 
 RUNS = Path("moa-evals")
@@ -14,34 +15,9 @@ RUNS = Path("moa-evals")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
-def own_presets() -> dict[str, Path]:
-    """Return the user's own mixtures by name; none where this process may not read the folder."""
-    folder = home() / "presets"
-    try:
-        return {path.stem: path for path in sorted(folder.glob("*")) if path.suffix in (".yaml", ".yml", ".toml")}
-    except PermissionError:
-        return {}
-
-
 def is_at_home(path: object) -> bool:
     """Return whether a path leads into the folder, or to a folder around it that is missing."""
     return isinstance(path, str) and (Path(path).is_relative_to(home()) or home().is_relative_to(path))
-
-
-def resolve(name: str) -> str | Path:
-    """Return the file of the user's own preset `name`, or `name` itself, which may be a preset of the package.
-
-    Raises:
-        ConfigError: Nothing has that name, and the user has presets that could be meant.
-    """
-    from moa_graph.mixture.files import is_preset, preset_names
-
-    own = own_presets()
-    if name in own or not own or not is_preset(name) or name in preset_names():
-        return own.get(name, name)
-    raise ConfigError(
-        f"preset {name!r} is unknown. Your own: {', '.join(own)}. The package's: {', '.join(preset_names())}."
-    )
 
 
 def add_preset(file: Path, name: str | None, *, replace: bool = False) -> tuple[str, Path]:

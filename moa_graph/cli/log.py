@@ -178,8 +178,8 @@ class Log:
 
     def last_mixture(self) -> str | None:
         """Return the preset or the file of the mixture that answered last; None when it no longer exists."""
-        from moa_graph.cli.home import own_presets
         from moa_graph.mixture.files import is_preset, preset_names
+        from moa_graph.mixture.own_presets import own_presets
 
         last = self._last_reply()
         name = last.mixture if last else ""

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from moa_graph.cli.complete import mixture_files, presets
-from moa_graph.cli.home import add_preset, remove_preset, resolve
+from moa_graph.cli.home import add_preset, remove_preset
 from moa_graph.cli.options import (
     Aggregator,
     BaseUrl,
@@ -25,6 +25,7 @@ from moa_graph.cli.options import (
 from moa_graph.cli.output.messages import message, output, output_json
 from moa_graph.cli.preset_list import as_text, preset_rows
 from moa_graph.errors import InputError
+from moa_graph.mixture.own_presets import resolve
 from moa_graph.models.terminal_text import for_terminal
 
 app = typer.Typer(

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from moa_graph.cli.complete import mixture_files, models, presets
-from moa_graph.cli.home import resolve
 from moa_graph.cli.output.messages import message
 from moa_graph.errors import ConfigError, InputError
+from moa_graph.mixture.own_presets import resolve
 
 if TYPE_CHECKING:
     from moa_graph.mixture.mixture import Mixture
@@ -155,7 +155,8 @@ def chosen(
     if file is not None and file.suffix.lower() not in {".yaml", ".yml", ".toml"}:
         # Always a path: a name without an ending would be looked up as a preset.
         raise InputError(f"--file {file}: a mixture file must end in .yaml, .yml or .toml.")
-    source = file if file is not None else resolve(preset or default_preset())
+    named = file if file is not None or not preset else resolve(preset)
+    source = named if named is not None else default_preset()
     try:
         return Mixture.load(source, trust=trust, **fields)
     except ConfigError as exc:
@@ -188,8 +189,8 @@ def examples(*lines: str) -> str:
     return "Examples:\n\n" + "\n\n".join(lines)
 
 
-def default_preset() -> str:
-    """Return the default preset, and print the reason for it to standard error."""
+def default_preset() -> str | Path:
+    """Return the default mixture, and print the reason for it to standard error."""
     from moa_graph.models.default_mixture import default_mixture
 
     name, why = default_mixture()

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from moa_graph.cli.home import own_presets
 from moa_graph.costs.amounts import number_of
+from moa_graph.mixture.own_presets import own_presets
 from moa_graph.models.terminal_text import for_terminal
 
 __all__ = ["as_text", "preset_rows"]

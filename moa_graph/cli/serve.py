@@ -18,7 +18,7 @@ import typer
 from moa_graph.cli.complete import mixture_files
 from moa_graph.cli.complete import presets as preset_completion
 from moa_graph.cli.garbage import loaded_frozen
-from moa_graph.cli.home import RUNS, resolve
+from moa_graph.cli.home import RUNS
 from moa_graph.cli.options import Aggregator, BaseUrl, KeyEnv, Proposers, Trust, chosen
 from moa_graph.errors import ConfigError, InputError
 from moa_graph.models.terminal_text import for_terminal
@@ -200,8 +200,8 @@ def _given(
 
 
 def sources(presets: list[str] | None, files: list[Path] | None) -> list[str | Path | Mixture]:
-    """Return the mixtures that --preset and --file name; the user's own presets as their files."""
-    return [*map(resolve, presets or []), *(files or [])]
+    """Return the mixtures that --preset and --file name."""
+    return [*(presets or []), *(files or [])]
 
 
 def _open(url: str) -> None:

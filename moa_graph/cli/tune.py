@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from moa_graph.cli.complete import files, mixture_files
-from moa_graph.cli.home import RUNS, resolve
+from moa_graph.cli.home import RUNS
 from moa_graph.cli.output.messages import output
 from moa_graph.cli.output.status_line import StatusLine
 from moa_graph.costs.amounts import in_dollars, number_of
 from moa_graph.errors import InputError
+from moa_graph.mixture.own_presets import resolve
 
 if TYPE_CHECKING:
     from moa_graph.costs.spending_cap import SpendingCap

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
+from moa_graph.errors import ConfigError
+from moa_graph.mixture.files import is_preset, preset_path
+from moa_graph.mixture.own_presets import resolve
 from moa_graph.models.providers import PROVIDERS, Provider
 from moa_graph.models.secrets.keys import environment
 
@@ -20,7 +24,7 @@ _UNUSED = (
 """Key variables of providers that no preset uses."""
 
 
-def default_mixture() -> tuple[str, str | None]:
+def default_mixture() -> tuple[str | Path, str | None]:
     """Return the default mixture and the reason for it.
 
     One key is enough. With several keys, the first entry of `PROVIDERS` whose package is installed is used; keys of
@@ -30,10 +34,13 @@ def default_mixture() -> tuple[str, str | None]:
     the `.env` of a folder must not choose the mixture.
 
     Returns:
-        A preset's name, or the value of MOA_PRESET (a preset's name or a file); and the reason, None for MOA_PRESET.
+        A preset's name or a file; and the reason, None for MOA_PRESET.
+
+    Raises:
+        ConfigError: MOA_PRESET names neither a preset nor a file.
     """
     if named := os.environ.get("MOA_PRESET"):
-        return named, None
+        return _named(named), None
     found = {key: provider for provider in PROVIDERS.values() if provider.preset and (key := _key_set(provider))}
     usable = {key: provider for key, provider in found.items() if provider.installed}
     unusable = [
@@ -50,6 +57,19 @@ def default_mixture() -> tuple[str, str | None]:
         text = "; ".join(unusable).replace(" is set too, but", " is set, but", 1)
         return "local", f"{text}; until then the small embedded model answers"
     return "local", "no provider key is set, so the small embedded model answers"
+
+
+def _named(name: str) -> str | Path:
+    """Return the mixture that MOA_PRESET names: a preset of the package, the user's own, or a file."""
+    try:
+        source = resolve(name)
+        if is_preset(source):
+            preset_path(str(source))
+        elif not Path(source).exists():
+            raise ConfigError(f"mixture file {source}: no such file.")
+    except ConfigError as exc:
+        raise ConfigError(f"MOA_PRESET: {exc}") from None
+    return source
 
 
 def _key_set(provider: Provider) -> str | None:

@@ -16,9 +16,9 @@ import pytest
 
 from moa_graph import ConfigError, MissingKeyError, Mixture, NotEnoughDraftsError, Proposer, create_moa
 from moa_graph.cli import main
-from moa_graph.cli.home import resolve
 from moa_graph.evals.tune.pool import Pool
 from moa_graph.mixture.files import preset_names
+from moa_graph.mixture.own_presets import resolve
 from moa_graph.models.package_params import ALLOWED
 from moa_graph.models.providers import PROVIDERS
 from moa_graph.models.registry import require_known

@@ -60,6 +60,33 @@ def test_the_owners_mixtures_come_first(monkeypatch, tmp_path):
     assert names[0] == "own" and names[-1] == "local" and "openai" in names
 
 
+def test_a_preset_of_the_users_own_is_the_default_everywhere(monkeypatch, tmp_path):
+    monkeypatch.setenv("MOA_HOME", str(tmp_path / "home"))
+    own = tmp_path / "home" / "presets" / "mine.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text('proposers: ["local:smollm2"]\naggregator: "local:smollm2"\n')
+    monkeypatch.setenv("MOA_PRESET", "mine")
+    assert next(iter(Catalogue.of().mixtures)) == "mine"
+    assert chosen().hash == Catalogue.of().mixtures["mine"].hash
+    assert list(Catalogue.of(["mine"]).mixtures) == ["mine"]
+    monkeypatch.delitem(sys.modules, "moa_graph.studio", raising=False)
+    assert sorted(importlib.import_module("moa_graph.studio").GRAPHS) == ["moa", "moa_answer"]
+    del sys.modules["moa_graph.studio"]
+
+
+@pytest.mark.parametrize("name", ["nope", "nope.yaml"])
+@pytest.mark.parametrize("own", [False, True])
+def test_a_wrong_default_is_named_by_its_variable(monkeypatch, tmp_path, name, own):
+    monkeypatch.setenv("MOA_HOME", str(tmp_path))
+    if own:
+        (tmp_path / "presets").mkdir()
+        (tmp_path / "presets" / "mine.yaml").touch()
+    monkeypatch.setenv("MOA_PRESET", name)
+    for read in (Catalogue.of, chosen):
+        with pytest.raises(ConfigError, match=rf"^MOA_PRESET: .*{name}"):
+            read()
+
+
 async def test_page_and_tool_begin_with_the_first(monkeypatch):
     monkeypatch.setenv(OPENAI, "none")
     app = create_app(Catalogue.of())
