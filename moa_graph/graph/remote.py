@@ -106,7 +106,7 @@ class RemoteMoA:
         config: RunnableConfig | None = None,
         *,
         context: Any = None,
-        stream_mode: str | Sequence[str] = "values",
+        stream_mode: str | Sequence[str] = "updates",
     ) -> AsyncIterator[Any]:
         """Yield the parts of a run's stream: of one mode, or (mode, part) for a list of modes.
 

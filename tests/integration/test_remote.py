@@ -69,6 +69,12 @@ async def test_events_are_the_local_graphs(remote: RemoteMoA, provider: Provider
     assert modes == {"custom", "values"}
 
 
+async def test_a_stream_without_a_mode_has_the_updates_of_nodes(remote: RemoteMoA, provider: Provider) -> None:
+    here = [name async for part in create_moa(scripted(provider)).astream(ASK) for name in part]
+    there = [name async for part in remote.astream(ASK) for name in part]
+    assert sorted(there) == sorted(here) and "aggregate" in here
+
+
 async def test_messages_are_objects_in_every_stream(remote: RemoteMoA, provider: Provider) -> None:
     """As the local graph's: the tokens of the answer, the answer in an update, and in the report of a step."""
 
