@@ -61,7 +61,7 @@ def _guarded(load: Callable[[], typer.Typer], args: list[str], name: str, extra:
             message(f"{name}: {odd!a} is not text in UTF-8. Rename the file, or convert the text.")
             return USAGE
         # The last resort: an internal error also ends as one line; MOA_DEBUG=1 adds the traceback.
-        return _unforeseen(exc, name)
+        return _unforeseen(exc, name, args)
     if result in (INTERRUPTED, TERMINATED, HUNG_UP):
         message(f"{name}: {'interrupted' if result == INTERRUPTED else 'terminated'}")
     return result if isinstance(result, int) else 0
@@ -100,12 +100,14 @@ def code_of(error: MoAError) -> int:
     return CONFIG if isinstance(error, ConfigError) else FAILED
 
 
-def _unforeseen(exc: Exception, name: str) -> int:
+def _unforeseen(exc: Exception, name: str, args: list[str]) -> int:
     # Usage errors of typer (of click below typer 0.26) have their own code and text.
     if isinstance(code := getattr(exc, "exit_code", None), int) and hasattr(exc, "format_message"):
         # A command group without a command has printed its help, and has no message.
         if text := _wrong_value(exc) or exc.format_message():
-            message(f"{name}: {text}\n`{name} --help` shows the usage.")
+            asked = type(exc).__name__ == "NoSuchOption" and any(arg.startswith("-") and " " in arg for arg in args)
+            way_out = " Write -- before a question that begins with -." if asked and name == "moa ask" else ""
+            message(f"{name}: {text}\n`{name} --help` shows the usage.{way_out}")
         return code
     if isinstance(exc, OSError):
         way_out = " MOA_HOME names another folder." if is_at_home(exc.filename) else ""

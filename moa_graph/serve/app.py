@@ -137,4 +137,4 @@ async def _unknown(request: Request, error: Exception) -> Response:
 
 
 async def _to_page(request: Request) -> Response:
-    return RedirectResponse("/moa")
+    return RedirectResponse("moa")  # relative: a proxy may serve the page below a path of its own

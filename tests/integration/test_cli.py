@@ -136,6 +136,7 @@ def test_when_one_proposer_fails_the_answer_and_the_reason_are_shown(provider: P
 USAGE = {
     "no question": (["ask"], 2, "the question is missing"),
     "unknown option": (["ask", "--foo", "hi"], 2, "No such option"),
+    "dash first": (["ask", "- apples\n- pears\nWhich?"], 2, "Write -- before a question that begins with -"),
     "unknown command": (["aks"], 2, "Did you mean `moa ask`"),
     "two mixtures": (["ask", "--preset", "local", "--proposer", "local:smollm2", "hi"], 2, "use only one of them"),
     "unknown ending": (["ask", "--save", "x.docx", "hi"], 2, ".json, .md"),

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from urllib.parse import urljoin
 
 import pytest
 
@@ -125,3 +126,8 @@ def test_pages_of_apps_may_be_allowed_by_their_origin(served, provider_server):
         for origin in ("file://", "app://obsidian.md", "null"):
             status, headers = answered(server, Origin=origin)
             assert (status, headers["access-control-allow-origin"]) == (200, origin)
+
+
+def test_the_root_leads_to_the_page_also_below_a_path_of_a_proxy(served):
+    got, headers = answered(served, path="/")
+    assert got == 307 and urljoin("https://example.com/tools/", headers["location"]) == "https://example.com/tools/moa"
