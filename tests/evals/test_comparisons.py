@@ -1,6 +1,7 @@
 """`moa eval compare` on small recorded files: names, judges, ids, and the corrections for many tests."""
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,17 @@ def test_a_page_has_no_plot_of_thousands_of_pairs() -> None:
     many = "".join(compare_page({**figures, "pairs": [pair] * 1035}).body)
     assert "<svg" not in many and many.count("<td>tied</td>") == 1035
     assert "1,035 differences are too many for a plot" in many
+
+
+def test_figures_do_not_depend_on_the_order_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    draw = random.Random(5)
+    for name, order in (("one", 1), ("other", -1)):
+        draw.seed(5)
+        texts = {f"{name}/{of}.json": annotations(of, [draw.random() for _ in range(60)]) for of in "ab"}
+        rows = {file: json.dumps(json.loads(text)[::order]) for file, text in texts.items()}
+        files(tmp_path, rows)
+    one, other = (compared(capsys, tmp_path / name / "a.json", tmp_path / name / "b.json") for name in ("one", "other"))
+    assert one == other
 
 
 def test_a_difference_that_does_not_survive_the_correction_is_a_tie(

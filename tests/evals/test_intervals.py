@@ -3,6 +3,7 @@
 import itertools
 import math
 import random
+import statistics
 from collections.abc import Hashable
 
 import numpy as np
@@ -157,6 +158,16 @@ def test_a_p_value_has_no_floor() -> None:
     middle = [rng.gauss(0.25, 1) for _ in range(100)]
     assert sign_flip_p(middle) == pytest.approx(scipy_stats.ttest_1samp(middle, 0).pvalue, rel=0.3)
     assert sign_flip_p([0.0] * 10) == 1
+
+
+@pytest.mark.parametrize("deviations", [3.2, 3.4, 3.5, 3.7])
+def test_p_has_no_step_where_resampling_is_left_out(deviations: float) -> None:
+    """From about 3.5 deviations on, no resampling could give enough hits."""
+    rng = random.Random(3)
+    values = [rng.gauss(0, 1) for _ in range(400)]
+    mean, error = statistics.mean(values), statistics.stdev(values) / 20
+    moved = [value - mean + deviations * error for value in values]
+    assert sign_flip_p(moved) == pytest.approx(scipy_stats.ttest_1samp(moved, 0).pvalue, rel=0.15)
 
 
 def test_kappa_has_an_interval_inside_its_range() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from math import fsum
 from typing import Any
@@ -39,7 +40,7 @@ def compare(systems: Sequence[ScoredSystem], *, seed: int = 0) -> dict[str, Any]
         raise InputError(
             "the systems are of different benchmarks: " + ", ".join(f"{s.name} ({s.benchmark})" for s in systems)
         )
-    systems = named_apart(systems)
+    systems = [_in_order(system) for system in named_apart(systems)]
     values = {system.name: _paired_by(system) for system in systems}
     reasons = {
         (a.name, b.name): incomparable(a, b) or _unshared(values[a.name], values[b.name])
@@ -53,8 +54,7 @@ def compare(systems: Sequence[ScoredSystem], *, seed: int = 0) -> dict[str, Any]
     rows = [_pair(a, b, values[a.name], values[b.name], seed) for a, b in fitting]
     _adjust(rows)
     for row, (a, b) in zip(rows, fitting, strict=True):
-        shared = sorted(a.verdicts.keys() & b.verdicts.keys(), key=str)
-        if shared:
+        if shared := a.verdicts.keys() & b.verdicts.keys():
             row["mcnemar_p"] = mcnemar([a.verdicts[k] for k in shared], [b.verdicts[k] for k in shared])
         if a.parts and b.parts:
             row["skills"] = _parts(a, b, seed)
@@ -113,6 +113,15 @@ def _list(names: frozenset[str]) -> str:
     return ", ".join(sorted(names)) or "none"
 
 
+def _in_order(system: ScoredSystem) -> ScoredSystem:
+    """Return a system with its scores sorted by prompt, so that no result depends on the order of a file."""
+    values, *parts = (
+        dict(sorted(scores.items(), key=lambda item: str(item[0])))
+        for scores in (system.values, *system.parts.values())
+    )
+    return replace(system, values=values, parts=dict(zip(system.parts, parts, strict=True)))
+
+
 def _paired_by(system: ScoredSystem) -> Values:
     """Return the scores that are paired. A repetition has no counterpart, so own prompts are paired by their means."""
     if system.benchmark != "prompts":
@@ -127,8 +136,7 @@ def _unshared(mine: Values, theirs: Values) -> str | None:
 
 
 def _pair(a: ScoredSystem, b: ScoredSystem, mine: Values, theirs: Values, seed: int) -> dict[str, Any]:
-    # Sorted, so that the result does not depend on the order of a file.
-    shared = sorted(mine.keys() & theirs.keys(), key=str)
+    shared = [key for key in mine if key in theirs]
     clusters = [key[0] for key in shared]
     low, high = _SCALES.get(a.benchmark, (0.0, 100.0))
     found = paired(

@@ -48,7 +48,7 @@ class Interval:
 def cluster_sums(values: Sequence[float] | Floats, clusters: Sequence[Hashable] | None) -> tuple[Floats, Floats]:
     """Return the sum and the number of values of each cluster, in order of first appearance."""
     data = np.asarray(values, dtype=float)
-    if clusters is None:
+    if clusters is None or len(set(clusters)) == len(clusters):
         return data, np.ones(len(data))
     places: dict[Hashable, int] = {}
     rows = np.array([places.setdefault(cluster, len(places)) for cluster in clusters], dtype=np.intp)

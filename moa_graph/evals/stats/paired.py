@@ -107,9 +107,11 @@ def sign_flip_p(sums: Sequence[float] | Floats, *, seed: int = 0) -> float:
         return _enumerated(differing, observed)
     if (steps := _whole_steps(differing)) is not None:
         return _of_steps(steps, round(observed / (differing.sum() / steps.sum())))
-    reached = _resampled(differing, observed, _flips(len(sums), seed))
-    if reached >= _RELIABLE:
-        return (reached + 1) / (RESAMPLES + 1)
+    # No tail is larger than Hoeffding's bound. Where that is low, resampling could not give enough hits.
+    if 2 * math.exp(-(observed**2) / 2 / float(differing @ differing)) >= _RELIABLE / 2 / RESAMPLES:
+        reached = _resampled(differing, observed, _flips(len(sums), seed))
+        if reached >= _RELIABLE:
+            return (reached + 1) / (RESAMPLES + 1)
     return min(_saddlepoint(differing, observed), (_RELIABLE + 1) / (RESAMPLES + 1))
 
 
