@@ -201,6 +201,21 @@ def test_options_in_published_forms(row: dict[str, Any], letter: str, options: i
     assert "\nA. " in made.text and "Which?" in made.text
 
 
+@pytest.mark.parametrize(
+    ("row", "gold"),
+    [
+        ({"problem": "1/4 + 1/4?", "solution": "Not $\\boxed{1}$ but $\\boxed{\\frac{1}{2}}$."}, ("\\frac{1}{2}",)),
+        ({"problem": "1 + 1?", "solution": "So $\\boxed{3}$.", "answer": "2"}, ("2",)),
+        ({"question": "Where?", "answers": {"text": ["Lima", "in Lima"], "answer_start": [4, 1]}}, ("Lima", "in Lima")),
+        ({"question": "Where?", "answers": {"text": [], "answer_start": []}}, ()),
+        # The options of ReClor; its right one is another field.
+        ({"question": "Where?", "answers": ["Lima", "Quito"], "label": 1}, ()),
+    ],
+)
+def test_right_answers_of_math_and_squad(row: dict[str, Any], gold: tuple[str, ...]) -> None:
+    assert own_prompts([row], "mine.jsonl")[0].gold == gold
+
+
 def test_a_table_of_mmmlu_is_read_with_its_options(tmp_path: Path) -> None:
     path = tmp_path / "mmmlu.csv"
     path.write_text(

@@ -85,7 +85,7 @@ def test_ways_of_matching(match: Match, gold: str, right: list[str], wrong: list
         ([{"prompt": "a", "gold": "x", "id": "1"}, {"prompt": "b", "gold": "y", "id": 1}], "the id '1' is used by an"),
         ([{"prompt": "a", "gold": {"a": 1}}], "the right answer must be"),
         ([{"messages": [{"role": "assistant", "content": "x"}], "gold": "x"}], "must have the role user"),
-        ([{"prompt": "a"}], "defines no right answers"),
+        ([{"prompt": "a", "cop": 2}], "no right answers: the first row has prompt, cop. Name the right answer `gold`"),
     ],
 )
 def test_bad_prompts_are_refused_before_anything_is_sent(

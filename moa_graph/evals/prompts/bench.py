@@ -41,12 +41,16 @@ def own_benchmark(setup: Setup, path: Path, how: PromptOptions) -> Benchmark[Own
     name = path.as_posix()
     # An objective set is named like its file in the catalogue; a file of the user's takes precedence.
     published = name.startswith(OBJECTIVE) and not path.exists()
-    items = own_prompts(setup.rows(name) if published else setup.file(path), str(path), match=how.match)
+    rows = setup.rows(name) if published else setup.file(path)
+    items = own_prompts(rows, str(path), match=how.match)
     argv = command_of(how.check) if how.check else None
     judges = setup.judging(lambda _: PARAMETERS)
     rated = bool(how.criteria) or any(item.criteria for item in items)
     if not (judges and rated) and not argv and not any(item.gold for item in items):
-        raise InputError(f"{path}: it defines no right answers. Add `gold`, or use --check or --criteria")
+        raise InputError(
+            f"{path}: it defines no right answers: the first row has {', '.join(list(rows[0])[:12])}. Name the right "
+            "answer `gold` (of options, its letter or its text), or use --check or --criteria"
+        )
     work = PromptsWork(
         setup.system,
         judges if rated else (),

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from moa_graph.errors import InputError
 from moa_graph.evals.data.files import Row
-from moa_graph.evals.prompts.options import lettered
+from moa_graph.evals.prompts.options import GOLD, lettered
+from moa_graph.mixture.answers import boxed
 
 OF_GPQA = "Correct Answer"
 """A field that only GPQA has."""
@@ -17,7 +18,7 @@ _FILLER = "N/A"
 
 
 def as_prompts(rows: Sequence[Row], source: str) -> list[Row]:
-    """Return rows of published sets as rows of own prompts: GPQA, MMLU, MMLU-Pro, ARC and others with options.
+    """Return rows of published sets as rows of own prompts: GPQA, MATH, SQuAD, MMLU, MMLU-Pro and others with options.
 
     GPQA's options get the order that OpenAI's simple-evals gives them, so that figures can be compared.
 
@@ -27,7 +28,7 @@ def as_prompts(rows: Sequence[Row], source: str) -> list[Row]:
     if rows and OF_GPQA in rows[0]:
         draw = random.Random(0)
         return [_of_gpqa(row, draw.sample(range(4), 4), f"{source}, row {n}") for n, row in enumerate(rows, 1)]
-    return [lettered(_without_filler(row), f"{source}, row {n}") for n, row in enumerate(rows, 1)]
+    return [lettered(_with_gold(_without_filler(row)), f"{source}, row {n}") for n, row in enumerate(rows, 1)]
 
 
 def _of_gpqa(row: Row, order: Sequence[int], where: str) -> Row:
@@ -54,3 +55,13 @@ def _without_filler(row: Row) -> Row:
     while len(kept) > 2 and kept[-1] == _FILLER:
         kept.pop()
     return {**row, "options": kept}
+
+
+def _with_gold(row: Row) -> Row:
+    """Return a row with the right answers of SQuAD's `answers`, or the one in the last box of MATH's `solution`."""
+    answers, solution = row.get("answers"), row.get("solution")
+    if isinstance(answers, dict) and "answer_start" in answers:
+        gold = answers.get("text")
+    else:
+        gold = boxed(solution) if isinstance(solution, str) else None
+    return {**row, "gold": gold} if gold and all(row.get(name) in (None, "") for name in GOLD) else row

@@ -5,9 +5,9 @@
 {"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Capital of Peru?"}],
  "gold": ["Lima"], "tags": ["geography"]}
 
-Rows of GSM8K (`answer` ends with "#### 72"), MATH-500 (`problem`, `answer`), MMLU and MMLU-Pro (`choices` or
-`options`, `answer`), ARC (`choices`, `answerKey`) and GPQA (`Correct Answer`, `Incorrect Answer 1`) are accepted in
-their published formats.
+Rows of GSM8K (`answer` ends with "#### 72"), MATH-500 (`problem`, `answer`), MATH (the box in `solution`), SQuAD
+(`answers`), MMLU and MMLU-Pro (`choices` or `options`, `answer`), ARC (`choices`, `answerKey`) and GPQA (`Correct
+Answer`, `Incorrect Answer 1`) are accepted in their published formats.
 """
 
 from __future__ import annotations
