@@ -99,6 +99,11 @@ def _matches(text: str, gold: str, match: Match, options: int | None) -> bool:
     return same(text, gold) or (said is not None and same(said, gold))
 
 
+def are_numbers(texts: Sequence[str]) -> bool:
+    """Return whether every text is a number."""
+    return all(_number(text) is not None for text in texts)
+
+
 def _number(text: str) -> float | None:
     plain = normalized(text)
     try:

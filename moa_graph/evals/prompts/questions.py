@@ -20,7 +20,7 @@ from typing import Any, get_args
 from moa_graph.errors import InputError
 from moa_graph.evals.data.fields import QUESTION, brief, question
 from moa_graph.evals.data.files import Row
-from moa_graph.evals.prompts.grade import Match, check_gold
+from moa_graph.evals.prompts.grade import Match, are_numbers, check_gold
 from moa_graph.evals.prompts.options import GOLD
 from moa_graph.evals.prompts.published import OF_GPQA, as_prompts
 from moa_graph.evals.systems.recorded import place_key
@@ -107,10 +107,10 @@ def _row(row: Any, number: int, source: str) -> Row:
 def _own_prompt(row: Row, number: int, where: str, match: Match | None) -> OwnPrompt:
     options = row.get("options")
     lettered = options if isinstance(options, list) and 1 < len(options) <= 26 else []
-    kind = row.get("match", match or ("choice" if lettered else "final"))
+    gold, numbers = _gold(row, where)
+    kind = row.get("match", match or ("choice" if lettered else "number" if numbers else "final"))
     if kind not in get_args(Match):
         raise InputError(f"{where}: `match` is {kind!r}; it must be one of {', '.join(get_args(Match))}")
-    gold = _gold(row, where)
     check_gold(kind, gold, where)
     criteria = row.get("criteria")
     if criteria is not None and not (isinstance(criteria, str) and criteria.strip()):
@@ -162,12 +162,14 @@ def _blank(value: Any) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
 
 
-def _gold(row: Row, where: str) -> tuple[str, ...]:
+def _gold(row: Row, where: str) -> tuple[tuple[str, ...], bool]:
+    """Return the right answers, and whether the row has them as numbers."""
     value = next((row[name] for name in GOLD if name in row and not _blank(row[name])), None)
     if value is None:
-        return ()
+        return (), False
     values = [each for each in value if not _blank(each)] if isinstance(value, list) else [value]
     if not values or any(isinstance(v, bool) or not isinstance(v, str | int | float) for v in values):
         raise InputError(f"{where}: the right answer must be text, a number, or a list of them, not {value!r}")
     # GSM8K's answers are a solution, and the number after "####".
-    return tuple(str(v).rsplit("####", 1)[-1].strip() for v in values)
+    gold = tuple(str(v).rsplit("####", 1)[-1].strip() for v in values)
+    return gold, are_numbers(gold) and all("####" in v for v in values if isinstance(v, str))
