@@ -13,6 +13,7 @@ from moa_graph.evals.data import assets
 from moa_graph.evals.data.catalog import Asset
 from moa_graph.evals.data.files import Row
 from moa_graph.evals.prompts.grade import Match, is_right
+from moa_graph.evals.prompts.run import last_rating
 from tests.evals.bench import lines, mixture, moa, recorded, scores
 from tests.evals.test_findings import printed, write
 from tests.provider import Provider
@@ -292,6 +293,29 @@ def test_a_check_runs_for_a_prompt_that_no_environment_can_hold(
         row["id"]: row["check"] for row in map(json.loads, (tmp_path / "run/results.jsonl").read_text().splitlines())
     }
     assert said == {"long": "None", "odd": "'ab \ufffd'  5 \ufffd"}
+
+
+@pytest.mark.parametrize(
+    ("judgment", "found"),
+    [
+        ("A [[10]] names its sources; this does not.\n\n[[4]]", 4),
+        ("It follows [1] and [9].\n\nRating: **[7]**.", 7),
+        ("[[7/10]]", 7),
+        ("It follows [1] and [9], which is good", -1),
+        ("[[4]], no: [[40]]", -1),
+    ],
+)
+def test_the_last_rating_of_a_judgment_counts(judgment: str, found: float) -> None:
+    """A judge explains before it rates: earlier ratings are examples, and single brackets are citations."""
+    assert last_rating(judgment) == found
+
+
+def test_an_earlier_rating_in_a_judgment_does_not_count(tmp_path: Path, provider: Provider) -> None:
+    path = prompts(tmp_path, [{"prompt": "Write.", "criteria": "Sources."}])
+    says = quote("A [[10]] names its sources; this does not.\n\n[[4]]", safe="")
+    judge = ("--judge", f"openai:say={says}", "--judge-url", provider.url)
+    assert moa("run", path, *solo(provider, "a text"), *judge, "--out", tmp_path / "run") == 0
+    assert json.loads((tmp_path / "run/results.jsonl").read_text())["score"] == pytest.approx((4 - 1) / 9)
 
 
 def test_a_jury_rates_by_the_users_criteria(
