@@ -146,6 +146,26 @@ def test_runs_with_other_numbers_of_repetitions_are_compared_by_prompt(
     assert pair["difference"] == pytest.approx(200 / 3)
 
 
+def test_prompts_that_failed_count_as_0_for_the_lowest_score(
+    tmp_path: Path, provider: Provider, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of two prompts one has no answer. The score is that of the other; a run of which half failed does not pass."""
+    path = prompts(
+        tmp_path, [{"prompt": "2?", "gold": "5"}, {"prompt": "3?", "gold": "5"}, {"prompt": "Free."}, {"prompt": "No."}]
+    )
+    said = write(
+        tmp_path / "said.jsonl",
+        [{"prompt": "2?", "id": "a", "output": "5"}, {"prompt": "Free.", "id": "b", "output": "x"}],
+    )
+    args = ("run", path, "--drafts", said, "--out", tmp_path / "run")
+    assert moa(*args, "--fail-under", 50) == 0
+    assert scores(tmp_path / "run")["score"] == 100
+    capsys.readouterr()
+    assert moa(*args, "--fail-under", 51) == 1
+    told = "the score is 50.00 %, under --fail-under 51: 1 of 2 prompts have no grade and count as 0"
+    assert told in capsys.readouterr().err
+
+
 def test_a_prompt_that_lost_its_answer_is_a_regression(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The other prompts have the baseline's score, so that the mean alone would not show it."""
     path = prompts(tmp_path, [{"id": f"q{n}", "prompt": f"{n} + 0?", "gold": "x"} for n in range(3)])

@@ -17,10 +17,12 @@ from moa_graph.evals.compare.pairs import compare, incomparable, verdict
 from moa_graph.evals.compare.reading import load
 from moa_graph.evals.compare.systems import ScoredSystem, named_apart
 from moa_graph.evals.data.files import Row
+from moa_graph.evals.engine import ItemOutcome
 from moa_graph.evals.prompts.bench import PromptOptions, own_benchmark, regression
 from moa_graph.evals.prompts.grade import Match
 from moa_graph.evals.prompts.questions import OwnPrompt
 from moa_graph.evals.prompts.results import grading
+from moa_graph.evals.prompts.run import RESULTS
 from moa_graph.evals.reports.matrix import matrix_page
 from moa_graph.evals.session import Benchmark, FinishedRun
 
@@ -51,11 +53,15 @@ def run_prompts(
     if before and before.benchmark != "prompts":
         raise InputError(f"--baseline {baseline}: it has results of {before.benchmark}, not of `moa eval run`")
 
+    graded: set[str] = set()
+
     def build(setup: Setup) -> Benchmark[OwnPrompt]:
         how = PromptOptions(cast("Match | None", match), check, check_timeout, criteria, repeats)
         bench = own_benchmark(setup, path, how)
+        expected = _expected(bench, how, majority=choice.majority)
+        graded.update(name for name, way in expected.grading.items() if way)
         if baseline and before:
-            _require_comparable(_expected(bench, how, majority=choice.majority), before, baseline)
+            _require_comparable(expected, before, baseline)
         return bench
 
     chosen = replace(choice, judge=choice.judge or ["none"])
@@ -71,7 +77,8 @@ def run_prompts(
                 f"regression: prompts with a grade in the baseline and none now ({len(missing)}): "
                 f"{', '.join(missing[:10])}. Run again to retry the calls that failed"
             )
-    if reason := regression(outcome.scores["score"], shared=shared, fail_under=fail_under):
+    failed = sum(_failed(one) for one in outcome.done if one.item in graded)
+    if reason := regression(outcome.scores, shared=shared, fail_under=fail_under, failed=failed):
         raise MoAError(f"regression: {reason}")
 
 
@@ -128,6 +135,12 @@ def _missing(outcome: FinishedRun, now: ScoredSystem, before: ScoredSystem) -> l
     """Return the prompts of this run that are graded in the baseline only; those skipped for cost are not counted."""
     here, there = ({str(key[0]) for key in side.values} for side in (now, before))
     return [one.item for one in outcome.done if not one.skipped and one.item in there - here]
+
+
+def _failed(one: ItemOutcome) -> bool:
+    """Return whether a prompt has no grade because a call failed or a verdict could not be read."""
+    graded = any(row["score"] is not None for row in one.rows.get(RESULTS, ()))
+    return not graded and not one.skipped and bool(one.failures or one.unreadable)
 
 
 def write_matrix(runs: Sequence[str], out: Path) -> None:

@@ -87,19 +87,28 @@ def _figures(rows: Sequence[Row]) -> Figures:
 
 
 def regression(
-    score: float | None, *, shared: tuple[float, float] | None = None, fail_under: float | None = None
+    scores: Figures,
+    *,
+    shared: tuple[float, float] | None = None,
+    fail_under: float | None = None,
+    failed: int = 0,
 ) -> str | None:
     """Return why a score is too low; None if it is high enough.
 
     Args:
-        score: The run's score, in percent; None if no answer could be graded.
+        scores: The run's figures. The score is in percent, and None if no answer could be graded.
         shared: With a baseline, this run's score and the baseline's on the prompts that both have.
         fail_under: The lowest score that passes, in percent.
+        failed: The prompts without a grade because of a failure. They count as 0 for `fail_under`.
     """
+    score = scores["score"]
     if score is None:
         return "no answer could be graded"
-    if fail_under is not None and score < fail_under:
-        return f"the score is {score:.2f} %, under --fail-under {fail_under:g}"
+    every = scores["n"] + failed
+    counted = score * scores["n"] / every if failed else score
+    if fail_under is not None and counted < fail_under:
+        why = f": {failed} of {every} prompts have no grade and count as 0" if failed else ""
+        return f"the score is {counted:.2f} %, under --fail-under {fail_under:g}{why}"
     if shared and shared[0] < shared[1] - 1e-9:
         return f"the score is {shared[0]:.2f} %, the baseline's on the same prompts {shared[1]:.2f} %"
     return None
