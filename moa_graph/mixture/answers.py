@@ -49,8 +49,8 @@ _STATED = re.compile(
     r"|answer(?:[ \t]++to[ \t]++(?:the|this)[ \t]++(?:question|problem))?[ \t*_]*+"
     r"(?:(?:is|should[ \t]be|must[ \t]be|would[ \t]be)[ \t]*+[:\uff1a]?|[:=\uff1a])[ \t*_]*+"
     r"(?:the[ \t]++(?:final[ \t]++|correct[ \t]++)?answer[ \t]++is[ \t]*+:?[ \t]*+)?"
-    # The answer, in its own line or in the next one. A line of marks alone is skipped.
-    r"(?:(?:\\\[|\$\$)?[ \t*_:]*+\n\s*+)?(?P<b>[^\n]+)",
+    # The answer, in its own line or in the next one. Lines of marks alone are skipped.
+    r"(?:(?:\\\[|\$\$)?[ \t*_:]*+\n\s*+(?:(?:\\\[|\$\$)[ \t]*+\n\s*+)?)?(?P<b>[^\n]+)",
     re.I,
 )
 _TAG = re.compile(r"<(?P<end>/?)(?:final[_ -]?)?answer>", re.I)

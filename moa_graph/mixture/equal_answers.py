@@ -23,7 +23,12 @@ _UNIT = re.compile(
     r"(?<=[\d}])\s*\\(?:text|mathrm|mbox)\s*\{(?!\s*(?i:(?:hundred|thousand|[mbt]r?illion|dozen|[ap]\.?m)\b))[^{}]*\}"
     r"(?:\s*\^\s*\{?\d\}?)?\s*$"
 )
-_FRACTION = re.compile(r"\\frac\s*(?:\{([^{}]+)\}|(\w))\s*(?:\{([^{}]+)\}|(\w))")
+# Braces of a root, a power or an index may be inside.
+_BRACED = r"\{((?:(?:\\sqrt|[\^_])\s*+\{[^{}]*+\}|[^{}])++)\}"
+_FRACTION = re.compile(rf"\\frac\s*(?:{_BRACED}|(\w))\s*(?:{_BRACED}|(\w))")
+_NUMERATOR = re.compile(r"-?[^-+/,]+")
+_DENOMINATOR = re.compile(r"-?\w+|\\[a-z]+(?:\{[^{}]*\})?", re.I)
+"""What needs no brackets in a fraction."""
 _MIXED = re.compile(r"(?<![\w./^{])(\d{1,9}) (\d{1,9})/(\d{1,9})(?![\w./^])")
 # Possessive quantifiers: a row of 20,000 digits took six seconds.
 _PLAIN_NUMBER = re.compile(r"[-+]?(?:\d++\.?\d*+|\.\d++)")
@@ -48,7 +53,7 @@ def normalized(answer: str) -> str:
     text = _plain_signs(answer[-_LONGEST:]).strip()
     text = text.removesuffix("<|im_end|>").removesuffix("</s>").strip().strip("*_`").strip()
     # A pair of backslashes ends a row of a matrix.
-    marks = r"(\\\\)|\\[()\[\]$!]|\$|\\left(?![a-z])|\\right(?![a-z])|\\displaystyle"
+    marks = r"(\\\\)|\\[()\[\]$]|\\!\s*+|\$|\\left(?![a-z])|\\right(?![a-z])|\\displaystyle"
     text = re.sub(marks, lambda m: m[1] or "", text)
     text = re.sub(r"(\\\\)|\\[,;: ]", lambda m: m[1] or " ", text)
     text = re.sub(r"\\[dt]frac", r"\\frac", text)
@@ -58,13 +63,15 @@ def normalized(answer: str) -> str:
     text = re.sub(r"[\u20ac\u00a3\u00a5]", "", text)
     text = re.sub(r"\\sqrt\s*(\d)", r"\\sqrt{\1}", text)
     text = re.sub(r"(?<=\d)\\frac", r" \\frac", text)
-    text = _FRACTION.sub(lambda m: f"{_part(m[1] or m[2])}/{_part(m[3] or m[4])}", text)
+    text = _FRACTION.sub(lambda m: f"{_part(m[1] or m[2], _NUMERATOR)}/{_part(m[3] or m[4], _DENOMINATOR)}", text)
     text = re.sub(r"([\^_])(-?\d+|[A-Za-z])", r"\1{\2}", text).replace("{,}", ",")
     if not re.match(r"\\?[(\[{]", text):
         # In brackets a comma stands between the parts of a tuple, an interval or a set.
         text = re.sub(r"(?<=\d),(?=\d{3}(?:\D|$))", "", text)
     text = _without_spaces(text).casefold().rstrip(".,;:!").strip("\"'")
     text = re.sub(r"\\(?:times|cdot)(?![a-z])", "*", text)
+    # "x = 5" is 5.
+    text = re.sub(r"^[a-z]=(?=[^=]+$)", "", text)
     return _plain_number(re.sub(r"^\(?([a-z])\)$", r"\1", text))
 
 
@@ -96,9 +103,9 @@ def _without_spaces(text: str) -> str:
     return _MIXED.sub(lambda m: f"{int(m[1]) * int(m[3]) + int(m[2])}/{m[3]}", text)
 
 
-def _part(text: str) -> str:
+def _part(text: str, plain: re.Pattern[str]) -> str:
     text = text.strip()
-    return text if re.fullmatch(r"-?\w+", text) else f"({text})"
+    return text if plain.fullmatch(text) else f"({text})"
 
 
 def _plain_number(text: str) -> str:
