@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from langchain_core.messages import BaseMessage
 from langchain_core.runnables import Runnable
 
+from moa_graph.graph.prompts.media_types import data_url, is_textual, media_type, one_line
 from moa_graph.models.reply.fields import encodable
 
 __all__ = [
@@ -196,39 +197,49 @@ def _text(block: Block) -> Block:
 
 
 def _image(block: Block) -> Block:
-    source = block.get("source")
+    source, given = block.get("source"), block.get("image_url")
     if isinstance(source, Mapping):
         if source.get("type") == "base64":
-            return _image_url(f"data:{source.get('media_type')};base64,{source.get('data')}")
+            return _image_url(f"data:{source.get('media_type') or ''};base64,{source.get('data')}")
         return _image_url(source["url"]) if "url" in source else {"type": "image", "file_id": source.get("file_id")}
-    if isinstance(block.get("image_url"), str):
-        return _image_url(block["image_url"], detail=block.get("detail"))
+    if isinstance(given, str):
+        return _image_url(given, detail=block.get("detail"))
+    if isinstance(given, Mapping) and isinstance(url := given.get("url"), str):
+        return block if (made := data_url(url)) == url else {**block, "image_url": {**given, "url": made}}
+    data = block.get("data")
     if block.get("type") == "media":  # Google's notation
-        data = block.get("data")
         return _image_url(f"data:{block.get('mime_type')};base64,{data}" if data else block.get("file_uri"))
+    name = "base64" if "base64" in block else "data"
+    if isinstance(data := block.get(name), str):
+        head, _, behind = data.partition(",") if data.startswith("data:") else ("", "", data)
+        mime = head[5:].partition(";")[0] or block.get("mime_type")
+        return {**block, name: one_line(behind), "mime_type": media_type(mime, behind)}
     return block
 
 
 def _image_url(url: Any, *, detail: Any = None) -> Block:
+    url = data_url(url) if isinstance(url, str) else url
     return {"type": "image_url", "image_url": {"url": url, **({"detail": detail} if detail else {})}}
 
 
 def _data(block: Block, kind: str) -> Block:
-    """Return a file or audio as a standard block; a text file as its text."""
+    """Return a file or audio as a standard block; a text file as its text, and one of an image as an image."""
     found = _found(block)
     mime = str(found.get("mime_type") or ("audio/wav" if kind == "audio" else "application/pdf"))
-    name = str(found.get("filename") or ("document.txt" if mime.startswith("text/") else "document.pdf"))
+    name = str(found.get("filename") or ("document.txt" if is_textual(mime) else "document.pdf"))
     if isinstance(found.get("text"), str):
         return {"type": "text", "text": encodable(f"[file {name}]\n{found['text']}")}
-    if "base64" in found:
-        if mime.startswith("text/") and (text := _decoded(found["base64"])) is not None:
-            return {"type": "text", "text": encodable(f"[file {name}]\n{text}")}
-        made = {"type": kind, "base64": found["base64"], "mime_type": mime}
-    elif "file_id" in found:
+    if "file_id" in found:
         made = {"type": kind, "file_id": found["file_id"]}
-    else:
-        made = {"type": kind, "url": found.get("url"), "mime_type": mime}
-    return {**made, "filename": name} if kind == "file" else made
+        return {**made, "filename": name} if kind == "file" else made
+    if "base64" in found and is_textual(mime) and (text := _decoded(found["base64"])) is not None:
+        return {"type": "text", "text": encodable(f"[file {name}]\n{text}")}
+    media = mime.partition("/")[0]
+    kind = media if media in ("image", "audio") else kind
+    made = {"url": found.get("url"), "mime_type": mime}
+    if "base64" in found:
+        made = {"base64": found["base64"], "mime_type": media_type(mime)}
+    return {"type": kind, **made, **({"filename": name} if kind == "file" else {})}
 
 
 def _found(block: Block) -> Block:
@@ -254,7 +265,7 @@ def _found(block: Block) -> Block:
         listed = parts if isinstance(parts, list) else [str(parts or "")]
         found["text"] = "\n".join(placeholder(part) for part in listed if isinstance(part, str | Mapping))
     elif data:
-        found["base64"] = data
+        found["base64"] = one_line(data) if isinstance(data, str) else data
     elif isinstance(address, str) and address.startswith("data:"):
         return _found({**block, "url": None, "file_url": None, "file_uri": None, "data": address})
     elif address:
