@@ -86,6 +86,9 @@ def test_first_share_reads_only_the_two_names() -> None:
     assert alpaca_judge.first_share(half) == 0.5
     assert alpaca_judge.first_share([{"token": "M", "logprob": -9.0}]) == 0
     assert alpaca_judge.first_share([{"token": "The", "logprob": 0.0}]) is None
+    # Where neither token is exact: the first token of local models may have a space before the word.
+    assert alpaca_judge.first_share([{"token": " M", "logprob": -1.0}, {"token": "\u2581m", "logprob": -1.0}]) == 0.5
+    assert alpaca_judge.first_share([{"token": "M", "logprob": -1.0}, {"token": " m", "logprob": -1.0}]) == 0
     assert alpaca_judge.top_logprobs({"logprobs": None}) == alpaca_judge.top_logprobs(None) == []
     assert [alpaca_judge.text_share(t) for t in (" m\n", "**M**", "model m", "")] == [1, 0, None, None]
     assert alpaca_judge.preference(0.9, switched=False) == pytest.approx(1.1)

@@ -26,6 +26,8 @@ REFUSED_PARAMETERS = ({"temperature": 0.0, "max_tokens": 2048}, {"temperature": 
 # The embedded model gives no log probabilities and is too small to follow the form; a grammar allows only the two
 # words.
 EMBEDDED_PARAMETERS = {**TEXT_PARAMETERS, "grammar": f'root ::= "{FIRST}" | "{SECOND}"'}
+_SPACES = " \n\u2581\u0120"
+"""What may stand before a word in a token, as text or as tokenizers write a space."""
 _BLOCK = re.compile(r"<\|im_start\|>(\w+)\n(.*?)<\|im_end\|>", re.DOTALL)
 _FIELD = re.compile(r"\{(instruction|output_1|output_2)\}")
 
@@ -54,6 +56,9 @@ def first_share(top: Sequence[Mapping[str, Any]]) -> float | None:
     """Return the probability of "m" relative to "m" and "M" in top_logprobs; None if neither is in it."""
     # A token that cannot occur under a grammar has the log probability null or -inf.
     found = {str(entry["token"]): logprob(entry) for entry in top}
+    if not found.keys() & {FIRST, SECOND}:
+        # The first token of some local models has a space before the word.
+        found = {token.strip(_SPACES): value for token, value in found.items()}
     first, second = found.get(FIRST, -math.inf), found.get(SECOND, -math.inf)
     highest = max(first, second)
     if highest == -math.inf:
