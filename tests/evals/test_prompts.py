@@ -338,6 +338,18 @@ def test_an_earlier_rating_in_a_judgment_does_not_count(tmp_path: Path, provider
     assert json.loads((tmp_path / "run/results.jsonl").read_text())["score"] == pytest.approx((4 - 1) / 9)
 
 
+def test_a_judge_is_shown_the_whole_conversation(tmp_path: Path, provider: Provider) -> None:
+    said = ["Answer in verse.", "Capital of Peru?", "Lima it is.", "And of Chile?"]
+    roles = ("system", "user", "assistant", "user")
+    turns = [{"role": role, "content": text} for role, text in zip(roles, said, strict=True)]
+    path = prompts(tmp_path, [{"messages": turns, "criteria": "Verse.", "gold": ["Santiago", "Santiago de Chile"]}])
+    judge = ("--judge", "openai:say=[[7]]", "--judge-url", provider.url)
+    assert moa("run", path, *solo(provider, "Santiago"), *judge, "--out", tmp_path / "run") == 0
+    shown = provider.requests("say=[[7]]")[0].messages[-1]["content"]
+    assert [text for text in said if text not in shown] == []
+    assert "\nSantiago\nSantiago de Chile\n" in shown
+
+
 def test_a_jury_rates_by_the_users_criteria(
     tmp_path: Path, provider: Provider, capsys: pytest.CaptureFixture[str]
 ) -> None:

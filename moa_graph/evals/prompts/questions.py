@@ -67,6 +67,11 @@ class OwnPrompt:
         """The last turn, for tables."""
         return self.turns[-1][1]
 
+    @property
+    def conversation(self) -> str:
+        """All turns, for a judge."""
+        return "\n\n".join(f"{role}: {text}" for role, text in self.turns) if len(self.turns) > 1 else self.text
+
 
 def own_prompts(rows: Sequence[Row], source: str, *, match: Match | None = None) -> list[OwnPrompt]:
     """Read the user's prompts.

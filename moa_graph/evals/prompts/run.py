@@ -130,8 +130,10 @@ class PromptsWork:
     async def _rating(
         self, judge: Judge, item: OwnPrompt, repeat: int, text: str, criteria: str, done: ItemOutcome
     ) -> dict[str, Any]:
-        gold = f"\n[Right answer]\n{item.gold[0]}\n" if item.gold and item.match != "regex" else ""
-        values = {"criteria": criteria, "question": item.text, "gold": gold, "answer": text}
+        known = "\n".join(item.gold) if item.match != "regex" else ""
+        label = "Right answer" if len(item.gold) < 2 else "Right answers, each of which is enough"
+        gold = f"\n[{label}]\n{known}\n" if known else ""
+        values = {"criteria": criteria, "question": item.conversation, "gold": gold, "answer": text}
         turns = [("system", SYSTEM), ("user", fill(TEMPLATE, values))]
         reply = await judge.ask(
             turns,
