@@ -21,7 +21,6 @@ def served(provider_server: Provider) -> Iterator[Served]:
         "partial": mixture(provider_server, drafts[0], "bad-err401", aggregator="agg-say=ok"),
         "none": mixture(provider_server, "bad-err401", "worse-quota", aggregator="agg-say=ok"),
         "noagg": mixture(provider_server, *drafts, aggregator="agg-err500"),
-        "late": mixture(provider_server, *drafts, aggregator="agg-500ms-err500"),
         "cut": mixture(provider_server, *drafts, aggregator="agg-cut"),
         "spare": mixture(
             provider_server,
@@ -33,6 +32,16 @@ def served(provider_server: Provider) -> Iterator[Served]:
         "toolless": Mixture(
             proposers=[model(provider_server, each) for each in drafts], aggregator="local:smollm2", max_attempts=1
         ),
+    }
+    with Served(mixtures) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def commenting(provider_server: Provider) -> Iterator[Served]:
+    """A server that sends a comment after a tenth of a second of silence, with mixtures that take longer."""
+    mixtures = {
+        "late": mixture(provider_server, "one-say=draft", aggregator="agg-500ms-err500"),
         "slow": mixture(provider_server, "one-500ms", aggregator="agg-ttft=50-tps=100-tok=10"),
     }
     with Served(mixtures, heartbeat=0.1) as server:

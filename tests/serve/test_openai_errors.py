@@ -245,8 +245,8 @@ def test_a_stream_never_begins_its_answer_twice(client):
     assert said and "spare" not in said and caught.value.code == "aggregation_failed"
 
 
-def test_the_role_comes_at_once_and_comments_fill_the_silence(served):
-    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=30)
+def test_the_role_comes_at_once_and_comments_fill_the_silence(commenting):
+    connection = http.client.HTTPConnection("127.0.0.1", commenting.port, timeout=30)
     body = json.dumps({"model": "slow", "messages": ASK, "stream": True})
     connection.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
     lines = [line.decode().strip() for line in connection.getresponse() if line.strip()]

@@ -166,12 +166,13 @@ def test_an_unsupported_request_is_a_400_and_sends_nothing(served, provider, cha
     assert provider.requests() == []
 
 
-def test_a_failed_run_is_reported_with_its_drafts_whole_and_streamed(client):
+def test_a_failed_run_is_reported_with_its_drafts_whole_and_streamed(client, commenting):
     with pytest.raises(openai.APIStatusError) as caught:
         client.responses.create(model="noagg", input="x")
     assert caught.value.status_code == 424
     assert [draft["status"] for draft in caught.value.response.json()["moa"]["drafts"]] == ["ok", "ok"]
-    events = list(client.responses.create(model="late", input="x", stream=True))
+    begun = client.with_options(base_url=f"{commenting.url}/v1")
+    events = list(begun.responses.create(model="late", input="x", stream=True))
     assert events[-1].type == "response.failed" and "500" in events[-1].response.error.message
 
 

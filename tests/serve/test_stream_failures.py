@@ -58,8 +58,8 @@ def test_a_failure_before_the_first_byte_has_its_own_status(patient, path, model
 
 
 @pytest.mark.parametrize("path", BODIES)
-def test_a_failure_after_a_comment_is_an_event(served, path):
-    status, headers, text = streamed(served, path, "late")
+def test_a_failure_after_a_comment_is_an_event(commenting, path):
+    status, headers, text = streamed(commenting, path, "late")
     assert status == 200 and headers["content-type"].startswith("text/event-stream")
     assert "\n: still working" in text and "500 loopback says 500" in text
 
@@ -68,9 +68,9 @@ def test_a_failure_after_a_comment_is_an_event(served, path):
     ("path", "event"),
     [("/v1/responses", "response.in_progress"), ("/v1/messages", "ping"), ("/v1/chat/completions", None)],
 )
-def test_a_stream_that_waits_has_events_for_clients_that_count_them(served, path, event):
+def test_a_stream_that_waits_has_events_for_clients_that_count_them(commenting, path, event):
     """Codex ended a stream of comments after five minutes, and repeated it five times."""
-    status, _, text = streamed(served, path, "slow")
+    status, _, text = streamed(commenting, path, "slow")
     events = [block for block in text.split("\n\n") if block and not block.startswith(":")]
     waited = [block for block in text.split(": still working\n\n")[1:] if block.startswith("event: ")]
     if event is None:
