@@ -82,6 +82,7 @@ def test_ways_of_matching(match: Match, gold: str, right: list[str], wrong: list
         ([{"prompt": "a", "gold": "(", "match": "regex"}], "'(' is not a regular expression"),
         ([{"prompt": "a", "gold": "five", "match": "number"}], "'five' is not a number"),
         ([{"prompt": "a", "gold": "AB", "match": "choice"}], "'AB' is not an option letter"),
+        ([{"prompt": "a", "options": ["x", "y"], "answer": "C"}], "'C' is not one of the 2 options"),
         ([{"prompt": "a", "gold": "x", "match": "like"}], "`match` is 'like'"),
         ([{"prompt": "a", "gold": "x", "id": "1"}, {"prompt": "b", "gold": "y", "id": 1}], "the id '1' is used by an"),
         ([{"prompt": "a", "gold": {"a": 1}}], "the right answer must be"),

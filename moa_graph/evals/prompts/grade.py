@@ -41,12 +41,19 @@ _OPTIONS = 10
 """Options of a multiple choice without a list of them."""
 
 
-def check_gold(match: Match, gold: Sequence[str], where: str) -> None:
+def check_gold(match: Match, gold: Sequence[str], where: str, *, options: int | None = None) -> None:
     """Check that the right answers can be matched at all.
 
+    Args:
+        match: How answers are compared with them.
+        gold: The right answers.
+        where: How the error names the row.
+        options: For `choice`: the number of options; None when unknown.
+
     Raises:
-        InputError: A pattern does not compile, a value is not a number, or an option is not a letter.
+        InputError: A pattern does not compile, a value is not a number, or an option is not the letter of one.
     """
+    letters = string.ascii_uppercase[:options]
     for value in gold:
         if match == "regex":
             try:
@@ -55,8 +62,9 @@ def check_gold(match: Match, gold: Sequence[str], where: str) -> None:
                 raise InputError(f"{where}: {value!r} is not a regular expression: {error}") from error
         elif match == "number" and _number(value) is None:
             raise InputError(f"{where}: the right answer {value!r} is not a number; set another `match`")
-        elif match == "choice" and not re.fullmatch(r"[A-Za-z]", value.strip(" ().")):
-            raise InputError(f"{where}: the right answer {value!r} is not an option letter; set another `match`")
+        elif match == "choice" and not re.fullmatch(f"[{letters}]", value.strip(" ()."), re.I | re.A):
+            known = f"one of the {options} options" if options else "an option letter"
+            raise InputError(f"{where}: the right answer {value!r} is not {known}; correct it, or set another `match`")
 
 
 def is_right(text: str, gold: Sequence[str], match: Match, *, options: int | None = None) -> bool:

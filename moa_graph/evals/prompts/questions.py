@@ -116,7 +116,7 @@ def _own_prompt(row: Row, number: int, where: str, match: Match | None) -> OwnPr
     kind = row.get("match", match or ("choice" if lettered else "number" if numbers else "final"))
     if kind not in get_args(Match):
         raise InputError(f"{where}: `match` is {kind!r}; it must be one of {', '.join(get_args(Match))}")
-    check_gold(kind, gold, where)
+    check_gold(kind, gold, where, options=len(lettered) or None)
     criteria = row.get("criteria")
     if criteria is not None and not (isinstance(criteria, str) and criteria.strip()):
         raise InputError(f"{where}: `criteria` must be text")
