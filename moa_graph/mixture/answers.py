@@ -211,7 +211,9 @@ def _first_letter(text: str, letters: str) -> str | None:
         r"(?:(?:option|choice|letter)\s+)?[\s(*_]*+"
     )
     small = rf"(?i:[{letters}])(?=[\s*_\"'`$]*+(?:[)\]}}.,:;]|$))"
-    found = re.match(rf"(?i:{lead})([{letters}](?![A-Za-z])|{small})", text)
+    # "I" before a word is the pronoun: "The answer is: I don't know".
+    pronoun = rf"I(?:['\u2019]|[ \t]+(?!(?:{_ABOUT})\b)[a-z])"
+    found = re.match(rf"(?i:{lead})(?!{pronoun})([{letters}](?![A-Za-z])|{small})", text)
     return found[1].upper() if found else None
 
 
