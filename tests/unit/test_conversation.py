@@ -390,6 +390,12 @@ def test_chat_completions_get_the_texts_of_a_turn_alone() -> None:
     assert sent[1].content == [LOOK]
 
 
+@pytest.mark.parametrize(("name", "blocks"), [("gpt-6.1-sol", True), ("gpt-5.6-sol", True), ("other", False)])
+def test_a_model_that_is_called_through_responses_with_tools_gets_its_blocks(name: str, blocks: bool) -> None:
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
+    assert own_turns(CHAT.model_copy(update={"model_name": name}).bind_tools([tool]), "openai").blocks is blocks
+
+
 @pytest.mark.parametrize(("maker", "kept"), [("openai", True), ("deepseek", True), (None, True), ("ollama", False)])
 def test_the_reasoning_of_another_provider_stays_out_of_its_turn(maker: str | None, kept: bool) -> None:
     made = {"model_provider": maker} if maker else {}

@@ -21,8 +21,8 @@ __all__ = [
     "Block",
     "abilities",
     "blocks_of",
+    "completes_chats",
     "has_file_address",
-    "inner_model",
     "kind_of",
     "kinds_in",
     "package_of",
@@ -86,7 +86,7 @@ def abilities(model: object) -> Abilities:
 
     A model whose profile excludes images takes no files and audio either, unless its profile says so.
     """
-    model = inner_model(model)
+    model = _inner(model)
     given = getattr(model, "profile", None)
     profile: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
     images = profile.get("image_inputs") is not False
@@ -104,19 +104,28 @@ def abilities(model: object) -> Abilities:
 
 def package_of(model: object) -> str:
     """Return the name of the package that has the model's class."""
-    return type(inner_model(model)).__module__.partition(".")[0]
+    return type(_inner(model)).__module__.partition(".")[0]
 
 
 def takes_addresses(model: object) -> bool:
     """Return whether a model takes files by their address. OpenAI's Chat Completions take their data only."""
-    inner: Any = inner_model(model)
-    if package_of(inner) == "langchain_google_vertexai":
-        return False  # it fetches them on this machine
-    return not hasattr(inner, "root_async_client") or "messages" not in inner._get_request_payload([])
+    # The package for Vertex AI fetches them on this machine.
+    return package_of(model) != "langchain_google_vertexai" and not completes_chats(model)
 
 
-def inner_model(model: object) -> object:
-    """Return the model of the caller or of the provider's package within our own."""
+def completes_chats(model: object) -> bool:
+    """Return whether a model is called through OpenAI's Chat Completions.
+
+    LangChain calls some models of OpenAI through the Responses API, and others only with the tools bound to them.
+    """
+    inner: Any = _inner(model)
+    tools = getattr(model, "kwargs", {}).get("tools")
+    return hasattr(inner, "root_async_client") and "messages" in inner._get_request_payload(
+        [], **({"tools": tools} if tools else {})
+    )
+
+
+def _inner(model: object) -> object:
     # The instance's own fields: pydantic looks for an attribute that does not exist in many places.
     while isinstance(inner := vars(model).get("bound") or vars(model).get("inner"), Runnable):
         model = inner

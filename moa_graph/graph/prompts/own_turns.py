@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from moa_graph.graph.prompts.media import inner_model, package_of
+from moa_graph.graph.prompts.media import completes_chats, package_of
 
 __all__ = ["OwnTurns", "own_turns"]
 
@@ -35,8 +35,5 @@ class OwnTurns(NamedTuple):
 
 def own_turns(model: object, provider: str) -> OwnTurns:
     """Return which turns are those of `model`. `provider` is its provider's name in the mixture."""
-    inner: Any = inner_model(model)
-    maker = _MAKERS.get(package_of(inner))
-    return OwnTurns(
-        (maker, provider) if maker else (), maker != "openai" or "messages" not in inner._get_request_payload([])
-    )
+    maker = _MAKERS.get(package_of(model))
+    return OwnTurns((maker, provider) if maker else (), blocks=not completes_chats(model))
