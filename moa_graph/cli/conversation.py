@@ -185,7 +185,7 @@ class Conversation:
             InputError: The file is not a saved chat.
         """
         try:
-            whole = json.loads(path.read_text(encoding="utf-8"))
+            whole = json.loads(path.read_text(encoding="utf-8-sig"))
             messages = [{"role": turn["role"], "content": turn["content"]} for turn in whole["messages"]]
         except OSError as exc:
             raise InputError(f"{path}: {exc.strerror}.") from exc

@@ -59,7 +59,7 @@ def open_block(text: str) -> bool:
 
 def _stripped(text: str) -> str:
     """Return a question without the marks that join its lines."""
-    text = text.strip()
+    text = text.strip().removeprefix("\ufeff")  # files of Windows begin with a byte order mark
     if text.startswith(FENCE) and text.endswith(FENCE) and len(text) >= 2 * len(FENCE):
         text = text[len(FENCE) : -len(FENCE)]
     return text.replace("\\\n", "\n").strip()

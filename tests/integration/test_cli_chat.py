@@ -168,6 +168,15 @@ def test_input_that_is_not_text_does_not_end_the_chat(say, provider: Provider, c
     assert json.loads(Path("again.json").read_text()).items() >= json.loads(half).items()
 
 
+def test_a_byte_order_mark_is_no_part_of_a_question_or_a_chat(provider: Provider, capsys) -> None:
+    file = mixture(provider, "one")
+    done = moa("chat", "-f", file, stdin=b"\xef\xbb\xbf/cost\r\nWhy?\r\n/save talk.json\r\n")
+    assert done.returncode == 0 and b"0 questions asked" in done.stderr, done.stderr
+    assert json.loads(Path("talk.json").read_text())["messages"][0]["content"] == "Why?"
+    Path("marked.json").write_bytes(b"\xef\xbb\xbf" + Path("talk.json").read_bytes())
+    assert moa("chat", "-f", file, "--load", "marked.json", stdin=b"").returncode == 0
+
+
 def test_errors_keep_the_chat_and_its_history(say, provider: Provider, capsys) -> None:
     file = mixture(provider, "one", aggregator="err400x1-agg")
     Path("bad.json").write_text("[]")
