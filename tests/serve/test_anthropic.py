@@ -7,9 +7,14 @@ import anthropic
 import pytest
 from anthropic import Anthropic
 
+from moa_graph import Mixture
+from tests.ruled_api import RuledApi
 from tests.serve.test_openai_errors import post
+from tests.serving import Served
+from tests.serving import model as spec
 
 ASK = [{"role": "user", "content": "What is it?"}]
+ASK_BLOCK = {"type": "text", "text": "What is it?"}
 WEATHER = {
     "name": "weather",
     "description": "The weather in a city.",
@@ -120,6 +125,58 @@ def test_system_blocks_thinking_and_images_reach_the_models(client, provider):
     whole = str(messages)
     assert PIXEL in whole and "secret thought" not in whole
     assert [m["role"] for m in messages[1:]] == ["user", "assistant", "user"]
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL}"}},
+        {"type": "input_text", "text": PIXEL},
+    ],
+)
+def test_a_block_of_openais_apis_is_not_lost(served, provider, block):
+    body = {"model": "good", "max_tokens": 9, "messages": [{"role": "user", "content": [block, ASK_BLOCK]}]}
+    assert post(served, body, path="/v1/messages")[0] == 200
+    assert all(PIXEL in json.dumps(request.json["messages"]) for request in provider.requests())
+
+
+class Stopped(RuledApi):
+    """Anthropic's API with a model whose answer ends at the stop sequence "#"."""
+
+    def broken(self, body):
+        return ""
+
+    def answer(self, body, path):
+        text, end = {"type": "text", "text": "one"}, {"stop_reason": "stop_sequence", "stop_sequence": "#"}
+        usage = {"input_tokens": 5, "output_tokens": 5}
+        message = {"id": "m", "type": "message", "role": "assistant", "model": "m", "content": [], "usage": usage}
+        if not body.get("stream"):
+            return {**message, "content": [text], **end}
+        return [
+            {"type": "message_start", "message": {**message, "stop_reason": None, "stop_sequence": None}},
+            {"type": "content_block_start", "index": 0, "content_block": {**text, "text": ""}},
+            {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "one"}},
+            {"type": "content_block_stop", "index": 0},
+            {"type": "message_delta", "delta": end, "usage": usage},
+            {"type": "message_stop"},
+        ]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_stop_sequence_that_ended_an_answer_is_named(provider_server, stream):
+    package = pytest.importorskip("langchain_anthropic")
+    options = {"model": "stopped", "max_tokens": 9, "messages": ASK, "stop_sequences": ["#"]}
+    with Stopped().running() as api:
+        model = package.ChatAnthropic(model_name="m", api_key="none", base_url=api.url, max_retries=0)
+        stopped = Mixture(proposers=[spec(provider_server, "one-say=draft")], aggregator=model)
+        with Served({"stopped": stopped}) as server, Anthropic(base_url=server.url, api_key="none") as client:
+            if stream:
+                with client.messages.stream(**options) as parts:
+                    answer = parts.get_final_message()
+            else:
+                answer = client.messages.create(**options)
+    assert api.bodies[0]["stop_sequences"] == ["#"]
+    assert (answer.content[0].text, answer.stop_reason, answer.stop_sequence) == ("one", "stop_sequence", "#")
 
 
 def test_the_tools_that_a_search_found_are_named(served, provider):

@@ -53,6 +53,14 @@ def test_a_stream_numbers_its_events_and_ends_with_the_response(client):
     assert events[-1].response.usage.output_tokens == 7
 
 
+def test_an_answer_that_was_cut_says_so_itself(client):
+    whole = client.responses.create(model="short", input="x")
+    assert (whole.status, whole.output[0].status) == ("incomplete", "incomplete")
+    events = list(client.responses.create(model="short", input="x", stream=True))
+    assert events[-2].type == "response.output_item.done" and events[-2].item.status == "incomplete"
+    assert events[-1].type == "response.incomplete" and events[-1].response.output[0].status == "incomplete"
+
+
 def test_the_stream_helper_collects_the_answer(client):
     with client.responses.stream(model="good", input="What is it?") as stream:
         assert stream.get_final_response().output_text == "the whole answer"

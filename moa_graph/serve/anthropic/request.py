@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
+from moa_graph.graph.prompts.media import kind_of
 from moa_graph.mixture.mixture import Mixture
 from moa_graph.serve.anthropic.response import MessageEncoder
 from moa_graph.serve.endpoint import RunRequest
@@ -265,7 +266,7 @@ def _blocks(block: Any, where: str) -> list[dict[str, Any]]:
 
 
 def _block(block: Any, where: str) -> dict[str, Any]:
-    """Return a content block in a form that messages have. Blocks of server tools become a note in brackets."""
+    """Return a content block in a form that messages have, OpenAI's included. One of a server tool becomes a note."""
     kind = _kind(block, where)
     if kind == "text":
         return {"type": "text", "text": _text(block, "text", where)}
@@ -274,15 +275,13 @@ def _block(block: Any, where: str) -> dict[str, Any]:
     if kind == "tool_reference":  # what Claude Code's search for tools found
         return {"type": "text", "text": f"[tool: {_text(block, 'tool_name', where)}]"}
     if kind not in ("image", "document"):
-        return {"type": "text", "text": f"[{kind}]"}
+        return checked_block(dict(block), where) if kind_of(block) else {"type": "text", "text": f"[{kind}]"}
     source = block.get("source")
     how = source.get("type") if isinstance(source, dict) else None
     if how not in ("base64", "url", "text", "content"):
         raise wrong(f"{where}.source", "must be base64 data, a URL or text; nothing is stored here")
-    if how in ("base64", "text"):
-        _text(source, "data", f"{where}.source")
-    if how == "base64":
-        _text(source, "media_type", f"{where}.source")
+    for name in {"base64": ("data", "media_type"), "text": ("data",)}.get(how, ()):
+        _text(source, name, f"{where}.source")
     return checked_block(dict(block), where)
 
 

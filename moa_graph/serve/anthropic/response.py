@@ -35,8 +35,7 @@ class MessageEncoder:
         return {
             **self._base,
             "content": [*said, *_calls(result)],
-            "stop_reason": _stop_reason(result),
-            "stop_sequence": None,
+            **_stop(result),
             "usage": _usage(result.record["usage"]),
             "moa": extra(result, drafts=self._drafts),
         }
@@ -82,9 +81,8 @@ class MessageEncoder:
                 ),
                 _event("content_block_stop", index=index),
             ]
-        delta = {"stop_reason": _stop_reason(result), "stop_sequence": None}
         more = {"usage": _usage(result.record["usage"]), "moa": extra(result, drafts=self._drafts)}
-        return "".join([*events, _event("message_delta", delta=delta, **more), _event("message_stop")])
+        return "".join([*events, _event("message_delta", delta=_stop(result), **more), _event("message_stop")])
 
     def failed(self, error: Problem) -> str:
         """Return the event that Anthropic's SDKs raise from."""
@@ -102,10 +100,16 @@ def _calls(result: RunResult) -> list[dict[str, Any]]:
     ]
 
 
-def _stop_reason(result: RunResult) -> str:
+def _stop(result: RunResult) -> dict[str, Any]:
+    """Return why the answer ended. Only models of Anthropic's API report the text of `stop_sequences` that ended it."""
+    said = result.message.response_metadata
     if result.message.tool_calls:
-        return "tool_use"
-    return "max_tokens" if truncated(result) else "end_turn"
+        reason = "tool_use"
+    elif truncated(result):
+        reason = "max_tokens"
+    else:
+        reason = "stop_sequence" if said.get("stop_reason") == "stop_sequence" else "end_turn"
+    return {"stop_reason": reason, "stop_sequence": said.get("stop_sequence") if reason == "stop_sequence" else None}
 
 
 def _usage(total: Usage) -> dict[str, Any]:

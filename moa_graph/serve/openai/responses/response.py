@@ -68,11 +68,12 @@ class ResponseEncoder:
         """Return the body of an answer that is not streamed."""
         text = str(result.message.text)
         calls = [self._call(call) for call in result.message.tool_calls]
-        message = [self._message(text)] if text or not calls else []
         cut = truncated(result)
+        status = "incomplete" if cut else "completed"
+        message = [self._message(text, status)] if text or not calls else []
         return {
             **self._base,
-            "status": "incomplete" if cut else "completed",
+            "status": status,
             "error": None,
             "incomplete_details": {"reason": "max_output_tokens"} if cut else None,
             "output": [*message, *calls],
@@ -93,7 +94,7 @@ class ResponseEncoder:
         """Return the events for a piece of text; the first opens the message."""
         opening = ""
         if not self._said:
-            message = {**self._message(""), "status": "in_progress", "content": []}
+            message = {**self._message("", "in_progress"), "content": []}
             opening = self._event("response.output_item.added", output_index=0, item=message)
             opening += self._part("response.content_part.added", part=_part(""))
         self._said.append(piece)
@@ -104,15 +105,15 @@ class ResponseEncoder:
         text = str(result.message.text)
         calls = result.message.tool_calls
         events = [] if said or not (text or not calls) else [self.text(text)]
+        done = self.whole(result)
         if self._said or not calls:
             whole = "".join(self._said)
-            message = self._message(whole)
+            message = self._message(whole, done["status"])
             events += [
                 self._part("response.output_text.done", text=whole, logprobs=[]),
                 self._part("response.content_part.done", part=_part(whole)),
                 self._event("response.output_item.done", output_index=0, item=message),
             ]
-        done = self.whole(result)
         offset = len(done["output"]) - len(calls)
         for place, item in enumerate(done["output"][offset:], offset):
             events.append(self._call_events(place, item))
@@ -130,11 +131,11 @@ class ResponseEncoder:
         rest: dict[str, Any] = {"error": None, "incomplete_details": None, "output": [], "usage": None}
         return {**self._base, "status": status, **rest}
 
-    def _message(self, text: str) -> dict[str, Any]:
+    def _message(self, text: str, status: str) -> dict[str, Any]:
         return {
             "id": self._message_id,
             "type": "message",
-            "status": "completed",
+            "status": status,
             "role": "assistant",
             "content": [_part(text)],
         }
