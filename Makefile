@@ -122,8 +122,9 @@ release: $(VENV)/dev.stamp  ## check, build and tag the newest version of CHANGE
 	$(BIN)/python -m tests.packaging.release
 
 test: lint types  ## everything: lint, types, unit, integration, browser, examples, docs, the wheel
-# In the order of tests/conftest.py: xdist would leave the files with few tests, some of which take minutes, to the end.
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+# Many tests wait for a server or a process: four workers keep two cores busy. The order is that of tests/conftest.py;
+# xdist would leave the files with few tests, some of which take minutes, to the end.
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 aegra:  ## an environment with aegra-api, an open Agent Server; needs Python 3.12
 	@$(BIN)/python -m tests.aegra

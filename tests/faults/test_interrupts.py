@@ -67,7 +67,8 @@ def seconds_to_end(provider: Provider, call: str) -> float:
     assert stats["in_flight"] == requests, words
     assert child.returncode == -signal.SIGINT and words.rstrip().endswith("KeyboardInterrupt")
     after = provider.stats()
-    assert (after["disconnected"], after["requests"], after["in_flight"]) == (requests, requests, 0)
+    counts = after["disconnected"], after["requests"], after["in_flight"]
+    assert counts == (requests, requests, 0), [each.json["model"] for each in provider.requests()]
     return seconds
 
 
