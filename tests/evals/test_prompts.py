@@ -331,6 +331,18 @@ def test_the_last_rating_of_a_judgment_counts(judgment: str, found: float) -> No
     assert last_rating(judgment) == found
 
 
+@pytest.mark.parametrize(("says", "told"), [("The capital is Lima.", True), ("Quito", False), ("Limassol", False)])
+def test_answers_that_are_compared_in_the_wrong_way_are_told(
+    tmp_path: Path, provider: Provider, says: str, told: bool
+) -> None:
+    path = prompts(tmp_path, [{"prompt": f"Capital {n}?", "gold": "Lima"} for n in range(5)])
+    assert moa("run", path, *solo(provider, says), "--out", tmp_path / "run") == 0
+    found = scores(tmp_path / "run")
+    assert found["score"] == 0
+    told_so = [text for text in found["warnings"] if "5 of 5 answers that count as wrong contain a right" in text]
+    assert bool(told_so) == told
+
+
 def test_an_earlier_rating_in_a_judgment_does_not_count(tmp_path: Path, provider: Provider) -> None:
     path = prompts(tmp_path, [{"prompt": "Write.", "criteria": "Sources."}])
     says = quote("A [[10]] names its sources; this does not.\n\n[[4]]", safe="")

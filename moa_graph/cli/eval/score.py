@@ -50,10 +50,7 @@ def _figures_of(path: Path, answers: Sequence[Row], baseline: str) -> dict[str, 
     if "session_id" in first:
         return wildbench_systems(rows)
     if "repeat" in first and "score" in first:
-        return {
-            model or "own prompts": {"notes": [], **prompts_figures(found)}
-            for model, found in results_by_system(rows).items()
-        }
+        return {model or "own prompts": prompts_figures(found) for model, found in results_by_system(rows).items()}
     raise InputError(
         "the format is not one of Arena-Hard's judgments, JudgeBench's outputs, WildBench's scores or `moa eval run`; "
         f"the first row has {', '.join(list(first)[:8]) or 'no fields'}"

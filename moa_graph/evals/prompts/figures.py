@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -11,6 +12,8 @@ from moa_graph.evals.figures import Figures, as_pair, cautions
 from moa_graph.evals.jury import Judged, jury_figures
 from moa_graph.evals.stats import fraction_interval
 
+_FEW = 5
+"""Fewer answers than this say nothing about how answers are compared."""
 PASSES = 6
 """The lowest rating of 1 to 10 with which a judge passes an answer."""
 
@@ -32,7 +35,25 @@ def prompts_figures(rows: Sequence[Row]) -> Figures:
         "tags": _by_tag(graded),
         "jury": _jury(rows),
         "cautions": cautions({"interval": width}),
+        "notes": _compared_badly(rows),
     }
+
+
+def _compared_badly(rows: Sequence[Row]) -> list[str]:
+    """Return a note if most answers that count as wrong contain a right one, as a sentence does; else nothing."""
+    wrong = [row for row in rows if row.get("right") is False and row.get("match") in ("final", "exact")]
+    golds = [row["gold"] if isinstance(row.get("gold"), list) else [] for row in wrong]
+    held = sum(any(_within(g, str(row.get("answer"))) for g in gold) for row, gold in zip(wrong, golds, strict=True))
+    if held < _FEW or held <= len(wrong) / 2:
+        return []
+    return [
+        f"{held} of {len(wrong)} answers that count as wrong contain a right answer. Ask for the answer alone, or set "
+        "another `match` or --check"
+    ]
+
+
+def _within(gold: object, answer: str) -> bool:
+    return bool(re.search(rf"(?<!\w){re.escape(str(gold))}(?!\w)", answer, re.I))
 
 
 def _repeats(rows: Sequence[Row]) -> Figures:
