@@ -105,6 +105,25 @@ async def test_a_server_that_refuses_n_gets_one_such_request(
     assert len(caplog.records) == 1 and "unexpected keyword argument 'n'" in caplog.text
 
 
+async def test_a_model_of_the_responses_api_takes_no_n(provider: Provider, caplog: pytest.LogCaptureFixture) -> None:
+    """LangChain calls some of OpenAI's models through it, and its SDK refuses `n` there before anything is sent."""
+    spec = mixture(provider, samples=3).proposers[0].model_dump()
+    moa = mixture(provider).changed(proposers=[{**spec, "params": {"use_responses_api": True}}])
+    with caplog.at_level(logging.WARNING, "moa_graph.samples"):
+        result = await create_moa(moa).ainvoke(QUESTION)
+    assert [draft["status"] for draft in result["drafts"]] == ["ok"] * 3
+    assert len(caplog.records) == 1 and "unexpected keyword argument 'n'" in caplog.text
+
+
+async def test_an_option_that_the_sdk_does_not_take_is_named_and_not_sent_again(provider: Provider) -> None:
+    spec = {**mixture(provider).proposers[0].model_dump(), "samples": 1}
+    params = {"use_responses_api": True, "frequency_penalty": 0.5}
+    moa = mixture(provider).changed(proposers=[{**spec, "params": params}], min_drafts=0)
+    (draft,) = (await create_moa(moa).ainvoke(QUESTION))["drafts"]
+    assert (draft["status"], draft["attempts"]) == ("failed", 1)
+    assert "unexpected keyword argument 'frequency_penalty'" in draft["error"] and "protocol" not in draft["error"]
+
+
 async def test_a_question_that_is_refused_either_way_ends_no_shared_requests(
     provider: Provider, caplog: pytest.LogCaptureFixture
 ) -> None:

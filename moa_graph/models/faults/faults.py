@@ -31,6 +31,7 @@ from moa_graph.models.faults.kinds import (
     REQUEST_WORDS,
     RETRYABLE,
     THROTTLE_WORDS,
+    UNKNOWN_OPTION,
     Kind,
 )
 from moa_graph.models.faults.reading import (
@@ -139,6 +140,8 @@ def _kind(chain: list[BaseException], status: int | None, codes: set[str], words
         return named
     if status is not None:
         return BY_STATUS.get(status, "server" if status >= 500 else "bad_request")
+    if isinstance(chain[0], TypeError) and UNKNOWN_OPTION.search(words):
+        return "bad_request"
     kind = _kind_by_type(chain)
     return _kind_by_words(words) if kind == "unknown" and any(map(body_of, chain)) else kind
 

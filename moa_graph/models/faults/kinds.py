@@ -38,6 +38,7 @@ __all__ = [
     "REQUEST_WORDS",
     "RETRYABLE",
     "THROTTLE_WORDS",
+    "UNKNOWN_OPTION",
     "Kind",
 ]
 
@@ -227,6 +228,9 @@ REQUEST_WORDS = re.compile(
     r"invalid|unsupported|not (?:supported|found|allowed|exist)|unauthori[sz]ed|forbidden|denied|api key", re.I
 )
 """Words of an error that another attempt cannot mend."""
+
+UNKNOWN_OPTION = re.compile(r"\b(?:create|stream|complete|complete_async)\(\) got an unexpected keyword argument")
+"""Words of an SDK that does not take an option of the request, such as `n` with OpenAI's Responses API."""
 
 BY_WORDS: list[tuple[re.Pattern[str], Kind]] = [
     (re.compile(r"rate.?limit|too many requests|throttl|resource.?exhausted", re.I), "rate_limit"),
