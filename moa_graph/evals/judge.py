@@ -23,8 +23,12 @@ Reads = Literal["logprobs", "text"]
 _WITH_LOGPROBS = frozenset({"openai", "together", "deepseek", "xai", "azure_openai"})
 
 
-# The provider refuses the parameters; a refusal of an overlong prompt is a different status.
-_REFUSAL = re.compile(r"(?:400|422)\b(?!.*context).*(?:logprobs|max_(?:completion_|output_)?tokens|temperature)", re.I)
+# The provider, or its SDK, refuses the parameters; a refusal of an overlong prompt is a different status.
+_REFUSAL = re.compile(
+    r"(?:(?:400|422)\b(?!.*context)|TypeError: .*unexpected keyword)"
+    r".*(?:logprobs|max_(?:completion_|output_)?tokens|temperature)",
+    re.I,
+)
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,16 @@ def test_a_judge_that_takes_only_its_own_temperature(
     assert {row["judge"]["parameters"]["temperature"] for row in rows} == {0.5}
 
 
+def test_a_judge_of_the_responses_api_is_asked_for_a_word(
+    tmp_path: Path, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenAI's SDK refuses `logprobs` there. LangChain calls every model whose name has "codex" through it."""
+    bench.small_assets(tmp_path / "assets", monkeypatch)
+    rows = judged_by(tmp_path / "run", provider, "judge=0.7,codex")
+    assert [row["judge"]["parameters"] for row in rows] == [{"temperature": 0.0, "max_tokens": 2048}] * 4
+    assert len(provider.requests("judge=0.7,codex")) == 4
+
+
 def test_other_faults_do_not_change_how_a_judge_is_asked(
     tmp_path: Path, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
