@@ -25,8 +25,10 @@ from moa_graph import errors
 from moa_graph.errors import ConfigError, InputError, MoAError, ServerError
 from moa_graph.graph.checks.messages import check
 from moa_graph.graph.owned import owned
+from moa_graph.mixture.addresses import is_address, without_credentials
 from moa_graph.mixture.context import MoAContext
 from moa_graph.models.reply.fields import encodable
+from moa_graph.models.secrets.keys import sendable
 from moa_graph.state import Draft, Event, add_checked, by_place
 
 KEY = "MOA_SERVER_KEY"
@@ -42,7 +44,6 @@ heartbeats after the worker of the run has died."""
 _ON = frozenset({"pending", "running"})
 _ANSWERS: Mapping[Any, type[AIMessage]] = {"ai": AIMessage, "AIMessageChunk": AIMessageChunk}
 _NOTHING = object()
-
 _OF_THE_INPUT = frozenset({400, 413, 422})
 
 
@@ -57,19 +58,19 @@ class RemoteMoA:
         graph: The name of the graph.
 
     Raises:
-        ConfigError: The address is not an http or https address.
+        ConfigError: The address is not an http or https address, or the key cannot be sent.
     """
 
     def __init__(self, url: str, *, graph: str = "moa") -> None:
-        if not url.startswith(("http://", "https://")):
-            raise ConfigError(f"url: {url!r} must start with http:// or https://, for example http://localhost:2024.")
-        self.url = url.rstrip("/")
+        self.url = without_credentials(url).rstrip("/")  # as messages and ledgers show it
+        if not is_address(url, credentials=True):
+            form = "must start with http:// or https://, in ASCII, with an existing port and without query or fragment"
+            raise ConfigError(f"url: {self.url!r} {form}, for example http://localhost:2024.")
         # The SDK's own client sends LangSmith's key to any host, and opens at most 100 streams.
-        key = os.environ.get(KEY)
         transport = httpx.AsyncHTTPTransport(retries=2, limits=httpx.Limits(max_connections=None))
-        headers = {"x-api-key": key} if key else {}
+        headers = {"x-api-key": key} if (key := sendable(KEY, os.environ.get(KEY))) else {}
         self._client = LangGraphClient(
-            httpx.AsyncClient(base_url=self.url, transport=transport, timeout=_TIMES, headers=headers)
+            httpx.AsyncClient(base_url=url, transport=transport, timeout=_TIMES, headers=headers)
         )
         self._graph = RemoteGraph(graph, client=self._client)
 
@@ -241,8 +242,8 @@ def _as_sent(input: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _message_data(message: BaseMessage) -> dict[str, Any]:
-    extra = {name: getattr(message, name, None) for name in ("name", "tool_calls", "tool_call_id")}
-    given = {name: value for name, value in extra.items() if value}
+    names = ("name", "tool_calls", "tool_call_id")
+    given = {name: value for name in names if (value := getattr(message, name, None))}
     plain = {"role": message.type, "content": message.content, "id": message.id, **given}
     return {name: _encodable(value) for name, value in plain.items()}
 
@@ -271,8 +272,7 @@ def _message(sent: Any) -> AnyMessage:
     kind = _ANSWERS.get(sent.get("type")) if isinstance(sent, Mapping) else None
     if kind is not None:
         return kind.model_validate(dict(sent))
-    (message,) = convert_to_messages([sent])
-    return cast("AnyMessage", message)
+    return cast("AnyMessage", convert_to_messages([sent])[0])
 
 
 def _encodable(value: Any) -> Any:

@@ -127,8 +127,21 @@ async def test_a_server_that_is_not_there_or_has_no_such_graph(langgraph_dev: La
         assert isinstance(await fails(graph, {"messages": []}), InputError)
     async with RemoteMoA(langgraph_dev.url, graph="nope") as graph:
         assert isinstance(await fails(graph, ASK), ConfigError)
+    for wrong in ("http://127.0.0.1:99999", "http://[::1", "http://127.0.0.1:1?key=secret"):
+        with pytest.raises(ConfigError, match=r"^url: .* must start with http"):
+            RemoteMoA(wrong)
     with pytest.raises(ConfigError, match="must start with http:// or https://"):
         RemoteMoA("localhost:2024")
+
+
+async def test_a_password_in_the_address_is_sent_and_never_shown(provider: Provider) -> None:
+    async with RemoteMoA(f"http://me:s3cret@{provider.host}/") as graph:
+        failure = await fails(graph, ASK)
+    assert provider.requests()[0].headers["authorization"] == "Basic bWU6czNjcmV0"
+    assert graph.url == f"http://{provider.host}" and "s3cret" not in str(failure)
+    with pytest.raises(ConfigError) as caught:
+        RemoteMoA("http://me:s3cret@127.0.0.1:99999")
+    assert "s3cret" not in str(caught.value)
 
 
 async def test_langsmiths_key_stays_at_home(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ import pytest
 from moa_graph import ConfigError, MissingKeyError, Mixture, NotEnoughDraftsError, Proposer, create_moa
 from moa_graph.cli import main
 from moa_graph.evals.tune.pool import Pool
+from moa_graph.graph.remote import RemoteMoA
 from moa_graph.mixture.files import preset_names
 from moa_graph.mixture.own_presets import resolve
 from moa_graph.models.package_params import ALLOWED
@@ -554,9 +555,10 @@ def test_usual_parameters_pass() -> None:
     check_package_params(Proposer("azure_openai:x", params={"api_version": "2026-10-21-preview"}))
 
 
-@pytest.mark.parametrize(
-    "value", ["sk-abc123\n", "sk-abc\r\nX-Evil: 1", " sk-abc", "sk-abc\t", "sk-abc\x7f", "sk-añb", "sk\u200bab"]
-)
+_UNSENDABLE = ["sk-abc123\n", "sk-abc\r\nX-Evil: 1", " sk-abc", "sk-abc\t", "sk-abc\x7f", "sk-añb", "sk\u200bab"]
+
+
+@pytest.mark.parametrize("value", _UNSENDABLE)
 @pytest.mark.parametrize("where", ["environment", "file"])
 def test_a_key_that_cannot_stand_in_a_header_is_refused_by_the_variables_name(
     provider: Provider, monkeypatch: pytest.MonkeyPatch, value: str, where: str
@@ -570,6 +572,16 @@ def test_a_key_that_cannot_stand_in_a_header_is_refused_by_the_variables_name(
     with pytest.raises(ConfigError, match=r"^MY_KEY: the key contains") as caught:
         create_moa(proposers=[spec], aggregator=spec).invoke({"messages": "hello"})
     assert "sk-a" not in str(caught.value) and provider.requests() == []
+
+
+@pytest.mark.parametrize("value", _UNSENDABLE)
+def test_the_key_of_an_agent_server_that_cannot_stand_in_a_header_is_refused_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("MOA_SERVER_KEY", value)
+    with pytest.raises(ConfigError, match=r"^MOA_SERVER_KEY: the key contains") as caught:
+        RemoteMoA("http://127.0.0.1:9")
+    assert "sk-a" not in str(caught.value)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be-bom"])
