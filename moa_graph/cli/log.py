@@ -259,13 +259,16 @@ def _is_switched_off() -> bool:
 
 def _named(source: Mixture | Server | str) -> str:
     """Return the mixture's name in the log: a preset, a file with its folder, a name, a hash, or a server."""
+    from moa_graph.mixture.addresses import without_credentials
     from moa_graph.mixture.files import is_preset
 
     if isinstance(source, str):
         return source if is_preset(source) else str(Path(source).absolute())
     from moa_graph.cli.source import Server
 
-    return f"{source.url} {source.graph}" if isinstance(source, Server) else source.name or source.hash
+    if isinstance(source, Server):
+        return f"{without_credentials(source.url)} {source.graph}"
+    return source.name or source.hash
 
 
 def _escaped(word: str) -> str:

@@ -15,6 +15,8 @@ from starlette.responses import JSONResponse, StreamingResponse
 from starlette.routing import Route
 
 from moa_graph import ConfigError, InputError, MoAError, create_moa
+from moa_graph.cli.log import Log
+from moa_graph.cli.source import Server
 from moa_graph.errors import ServerError
 from moa_graph.graph.remote import RemoteMoA
 from tests.langgraph_dev import ANSWER, LangGraphDev, scripted
@@ -142,6 +144,12 @@ async def test_a_password_in_the_address_is_sent_and_never_shown(provider: Provi
     with pytest.raises(ConfigError) as caught:
         RemoteMoA("http://me:s3cret@127.0.0.1:99999")
     assert "s3cret" not in str(caught.value)
+
+
+def test_a_password_in_the_address_is_not_logged(tmp_path: Path) -> None:
+    log = Log(tmp_path / "logs.db")
+    log.add("a", Server("http://me:s3cret@localhost:2024"), "Why?", "So.", [], None)
+    assert [entry.mixture for entry in log.entries()] == ["http://localhost:2024 moa"]
 
 
 async def test_langsmiths_key_stays_at_home(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
