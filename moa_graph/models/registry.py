@@ -18,6 +18,7 @@ from weakref import WeakKeyDictionary
 
 from moa_graph.errors import ConfigError, MoAError
 from moa_graph.mixture.proposer import Proposer, is_embedded
+from moa_graph.models.batching import batched
 from moa_graph.models.package_params import check_package_params
 from moa_graph.models.providers import OWN_PROTOCOL, PROVIDERS, Provider, canonical, find
 from moa_graph.models.secrets.keys import keys_now, secret_of
@@ -149,7 +150,7 @@ def chat_model(
     if not isinstance(spec.model, str):
         own = adapted(spec.model, {**sampling, **spec.params}, quiet=quiet)
         return redacting(own, call_options(own))
-    key = (spec.fingerprint, *sampling.values(), quiet, keys_now(spec))
+    key = (spec.fingerprint, *sampling.values(), quiet, batched(spec), keys_now(spec))
     if key in kept:
         kept.move_to_end(key)
         return kept[key]
@@ -217,6 +218,8 @@ def _openai_compatible(spec: Proposer, provider: Provider | None, name: str, sam
     own_host = spec.base_url is None and provider is PROVIDERS["openai"]
     base_url = spec.base_url or (provider.address() if provider else "")
     openais = own_host or _is_openais(base_url)
+    # A batch takes chat completions only, and LangChain calls some of OpenAI's models through its Responses API.
+    in_batch = {"use_responses_api": False} if batched(spec) else {}
     return chat_openai(
         "together" if provider is PROVIDERS["together"] else "openai",
         model=name,
@@ -229,7 +232,7 @@ def _openai_compatible(spec: Proposer, provider: Provider | None, name: str, sam
         project=os.environ.get("OPENAI_PROJECT_ID") if own_host else None,
         limit="max_completion_tokens" if openais else "max_tokens",
         **sampling,
-        **(spec.params if openais else _verbatim(spec.params, "max_completion_tokens")),
+        **{**in_batch, **(spec.params if openais else _verbatim(spec.params, "max_completion_tokens"))},
     )
 
 

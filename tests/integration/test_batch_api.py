@@ -95,6 +95,16 @@ def test_the_answers_are_those_of_the_direct_way_at_half_the_price(
         assert len(server.state.batches) == 5 and set(server.state.run.values()) == {1}
 
 
+def test_a_model_of_the_responses_api_is_in_the_batch_as_well(tmp_path: Path) -> None:
+    """LangChain calls every model whose name has "codex" through it, and a batch takes chat completions."""
+    with BatchServer() as server:
+        codex = {"model": "openai:codex", "base_url": server.url}
+        file = mixture(tmp_path, server, proposers=[codex], aggregator=codex, layers=2)
+        code, rows = ask(tmp_path, file, "batched", *in_batches(server))
+        assert code == 0 and not server.state.direct and len(server.state.batches) == 2
+        assert {draft["status"] for row in rows for draft in row["drafts"]} == {"ok"}
+
+
 @pytest.mark.parametrize(
     "faults",
     [{"lose": 4}, {"drop": 5}, {"expire": 2}, {"refuse": 6}, {"seconds": 0.6}],
