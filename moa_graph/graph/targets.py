@@ -19,7 +19,14 @@ from langchain_core.runnables import Runnable
 from moa_graph.graph.prompts.conversation import passed_on
 from moa_graph.graph.prompts.fence_code import Sent
 from moa_graph.graph.prompts.local_files import refused_images
-from moa_graph.graph.prompts.media import Abilities, abilities, has_file_address, kinds_in, takes_addresses
+from moa_graph.graph.prompts.media import (
+    Abilities,
+    abilities,
+    completes_chats,
+    has_file_address,
+    kinds_in,
+    takes_addresses,
+)
 from moa_graph.graph.prompts.own_turns import OwnTurns, own_turns
 from moa_graph.graph.prompts.prompts import bound_text, wants_strict_turns, with_system
 from moa_graph.graph.recording import as_json
@@ -108,6 +115,9 @@ async def _made(run: Run, spec: Proposer, role: str, *, quiet: bool) -> Target:
         sampling: dict[str, Any] = {"temperature": settings.temperature, "max_tokens": settings.max_tokens}
         model, options = registry.chat_model(spec, quiet=quiet, **sampling), {}
     tools, takes, strict = acts and bool(given.bound.get("tools")), abilities(model), wants_strict_turns(spec.label)
+    if tools and takes.tool_results and completes_chats(model):
+        # LangChain's profiles of OpenAI's models say what the Responses API takes.
+        takes = takes._replace(tool_results=False)
     # A fallback of another maker cannot read the first aggregator's reasoning blocks.
     own = own_turns(model, spec.label.partition(":")[0]) if tools and spec is settings.aggregator else None
     conversation, sent, long = await _conversation(run, tools=tools, own=own, takes=takes, strict=strict)

@@ -126,6 +126,18 @@ def test_tool_results_go_to_everyone_in_the_form_each_can_read(moa, provider):
     assert "5" in advising[-1]["content"] and "add" in advising[-1]["content"]
 
 
+def test_an_image_in_a_tool_result_is_a_users_for_chat_completions(provider):
+    """LangChain's profile of the model says that tool results may hold images: those of the Responses API may."""
+    image = {"type": "image", "base64": "iVBORw0KGgo=", "mime_type": "image/png"}
+    call = {"name": "add", "args": {"a": 2, "b": 3}, "id": "c1"}
+    result = ToolMessage([{"type": "text", "text": "5"}, image], tool_call_id="c1", name="add")
+    seeing = ChatMoA(proposers=[model(provider, "one")], aggregator=model(provider, "gpt-4o"))
+    seeing.bind_tools([add]).invoke([HumanMessage("2 plus 3?"), AIMessage("", tool_calls=[call]), result])
+    sent = provider.requests("gpt-4o")[0].json["messages"]
+    assert [message["role"] for message in sent[-3:]] == ["assistant", "tool", "user"]
+    assert sent[-2]["content"] == "5\n[image]" and "image_url" in [block["type"] for block in sent[-1]["content"]]
+
+
 def test_tool_calls_are_streamed_when_they_are_complete(moa):
     bound = moa.bind_tools([add])
     chunks = list(bound.stream("What is 2 plus 3?"))
