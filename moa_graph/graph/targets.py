@@ -25,6 +25,7 @@ from moa_graph.graph.prompts.media import (
     completes_chats,
     has_file_address,
     kinds_in,
+    package_of,
     takes_addresses,
 )
 from moa_graph.graph.prompts.own_turns import OwnTurns, own_turns
@@ -155,6 +156,8 @@ def _refused(messages: Sequence[BaseMessage], model: object, takes: Abilities) -
     """Return the content of the messages that the model does not take."""
     kinds = kinds_in(messages)
     refused = [_PLURALS[kind] for kind in kinds if not getattr(takes, kind)]
+    if "audio" in kinds and takes.audio and package_of(model) == "langchain_openai" and not completes_chats(model):
+        refused.append(_PLURALS["audio"])  # LangChain leaves it out of requests to the Responses API
     if "file" in kinds and takes.file and has_file_address(messages) and not takes_addresses(model):
         refused.append("files by their address, only their data")
     if "image" in kinds and takes.image:

@@ -594,6 +594,14 @@ async def test_models_that_do_not_take_a_file_are_skipped() -> None:
     assert reader.seen[0][0].content == [PDF] and not blind.seen
 
 
+async def test_models_of_the_responses_api_are_skipped_for_audio() -> None:
+    """LangChain would leave it out of their requests without a word."""
+    graph = create_moa(proposers=[Own(), RESPONSES], aggregator=Own())
+    sound = {"type": "audio", "base64": "AA", "mime_type": "audio/wav"}
+    result = await graph.ainvoke({"messages": [{"role": "user", "content": [sound]}]})
+    assert [draft["error"] for draft in result["drafts"]] == [None, "the model takes no audio"]
+
+
 def test_a_block_that_no_model_takes_is_named_by_its_place() -> None:
     messages: list[BaseMessage] = [Q, HumanMessage([{"type": "text", "text": "a"}, {"type": "text", "text": None}])]
     with pytest.raises(InputError, match=re.escape("messages[1].content[1].text: expected text, got nothing.")):
