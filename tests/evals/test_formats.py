@@ -147,7 +147,7 @@ def test_objective_sets_are_read_as_published() -> None:
         {"question_id": 70, "question": "Which?", "options": ["red", "blue"], "answer": "B", "category": "law"},
     ]
     first, second, third = own_prompts(rows, "sets")
-    assert (first.gold, first.match) == (("1,007",), "final")
+    assert (first.gold, first.match) == (("1,007",), "number")
     assert (second.id, second.gold, second.text) == ("test/geometry/1.json", ("\\frac{1}{2}",), "Angle?")
     assert (third.id, third.gold, third.match, third.tags) == ("70", ("B",), "choice", ("law",))
     assert third.text.startswith("Which?\n\nA. red\nB. blue\n\nEnd with a line")
