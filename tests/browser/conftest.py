@@ -137,8 +137,12 @@ def release_until(page: Any, provider: Provider, selector: str) -> None:
 
 
 def texts(page: Any, selector: str) -> list[str]:
-    """Return the text of each element that the selector finds."""
-    return [text.strip() for text in page.locator(selector).all_inner_texts()]
+    """Return the text of each element that the selector finds.
+
+    An earlier turn out of view is not laid out (`content-visibility`), and so has no inner text.
+    """
+    read = "(all) => all.map((each) => (each.innerText || each.textContent).trim())"
+    return list(page.locator(selector).evaluate_all(read))
 
 
 def blindly(page: Any) -> None:
