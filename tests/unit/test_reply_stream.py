@@ -402,7 +402,9 @@ async def test_a_turn_that_calls_a_tool_keeps_what_it_says_and_its_phase() -> No
         "I check.|",
         ["f"],
     )
-    assert outcome.message is not None and outcome.message.content[0]["phase"] == "commentary"  # type: ignore[index]
+    assert outcome.message is not None
+    block = outcome.message.content[0]
+    assert isinstance(block, dict) and block["phase"] == "commentary"
 
 
 async def test_the_event_loop_runs_between_the_parts_of_a_long_piece() -> None:
