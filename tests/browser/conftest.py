@@ -136,13 +136,23 @@ def release_until(page: Any, provider: Provider, selector: str) -> None:
         page.wait_for_timeout(50)
 
 
-def texts(page: Any, selector: str) -> list[str]:
-    """Return the text of each element that the selector finds.
+READ_TEXTS = """(all) => {
+    const shown = new CSSStyleSheet();
+    shown.replaceSync("* { content-visibility: visible !important }");
+    document.adoptedStyleSheets.push(shown);
+    const texts = all.map((each) => each.innerText.trim());
+    document.adoptedStyleSheets.pop();
+    return texts;
+}"""
 
-    An earlier turn out of view is not laid out (`content-visibility`), and so has no inner text.
+
+def texts(page: Any, selector: str) -> list[str]:
+    """Return the visible text of each element that the selector finds.
+
+    An earlier turn out of view is not laid out (`content-visibility`), and so has no inner text. It is laid out for
+    the time of the reading.
     """
-    read = "(all) => all.map((each) => (each.innerText || each.textContent).trim())"
-    return list(page.locator(selector).evaluate_all(read))
+    return list(page.locator(selector).evaluate_all(READ_TEXTS))
 
 
 def blindly(page: Any) -> None:
