@@ -83,7 +83,8 @@ def test_any_body_is_classified(body: Any) -> None:
 
 def refused(status: int, body: Any, **headers: str) -> Exception:
     """As the SDK raises it."""
-    response = httpx2.Response(status, headers=headers, json=body)
+    content: dict[str, Any] = {"text": body} if isinstance(body, str) else {"json": body}
+    response = httpx2.Response(status, headers=headers, **content)
     sdk = openai.OpenAI(
         api_key="k",
         base_url="http://x",
@@ -109,6 +110,26 @@ def refused(status: int, body: Any, **headers: str) -> Exception:
 )
 def test_words_in_fields_of_any_name_are_told(body: Any, reason: str) -> None:
     assert classify(refused(400, body)).reason == reason
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"detail": "Not Found"},
+        {"error": {"code": 404, "message": "File Not Found", "type": "not_found_error"}},
+        "404 page not found",
+        "<html><title>404 Not Found</title></html>",
+        "",
+    ],
+)
+def test_a_path_that_the_server_does_not_have_names_the_way_out(body: Any) -> None:
+    assert "does base_url end with the version path, such as /v1?" in classify(refused(404, body)).reason
+    assert "base_url" not in classify(refused(400, body)).reason
+
+
+@pytest.mark.parametrize("words", ["The model `x` does not exist.", "model 'x' not found", "Model not found"])
+def test_a_model_that_the_server_does_not_have_is_told_in_its_words(words: str) -> None:
+    assert classify(refused(404, {"error": {"message": words}})).reason == f"404 {words}"
 
 
 @pytest.mark.parametrize(

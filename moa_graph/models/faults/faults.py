@@ -8,6 +8,7 @@ of the openai SDK, botocore, LangChain, httpx and aiohttp, and of chat models it
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 import traceback
 from dataclasses import dataclass
@@ -86,6 +87,11 @@ class Fault:
 STREAM_CUT = Fault("connection", True, None, None, "the stream ended before the answer did")
 NO_REPLY = Fault("malformed", True, None, None, "the reply does not keep to the protocol (it has no choices)")
 
+_NO_PATH = re.compile(
+    r"(?i)(?:an HTML page instead of JSON: )?(?:404:? ?)?(?:file |page )?not found(?:, without a message|\W*)"
+)
+"""What servers say about a path that they do not have, and not about a model."""
+
 
 def classify(exc: BaseException) -> Fault:
     """Classify what a chat model raised. Never raises, for any exception."""
@@ -98,6 +104,8 @@ def classify(exc: BaseException) -> Fault:
     if kind == "malformed":
         words = f"the reply does not keep to the protocol ({words})"
     reason = f"{status} {words}" if status and not words.startswith(str(status)) else words
+    if status == 404 and _NO_PATH.fullmatch(words):
+        reason += " (no such path on this host: does base_url end with the version path, such as /v1?)"
     return Fault(kind, _retryable(chain, kind), wait, status, one_line(reason), unsent=any(map(_unconnected, chain)))
 
 
