@@ -208,6 +208,8 @@ class Guard:
                     return
                 # Refusals as well, so that the page can read the reason.
                 send = _shared(send, origin)
+            elif scope["method"] == "OPTIONS" and not self._policy.allows_origin(origin, headers):
+                raise foreign_origin(origin)  # a browser's preflight never has the key
             self._policy.check(headers, basic=self._basic)
             if scope["method"] == "OPTIONS":
                 raise Problem(405, "OPTIONS is for web pages that MOA_SERVE_ORIGINS allows.", code="method_not_allowed")

@@ -105,6 +105,12 @@ def test_a_base_url_without_v1_is_told_what_is_missing(served, path):
     assert status == 404 and answer["error"]["code"] == "unknown_url" and "ends in /v1" in answer["error"]["message"]
 
 
+@pytest.mark.parametrize("path", ["/v1/v1/messages", "/v1/v1/chat/completions"])
+def test_a_base_url_with_one_v1_too_many_is_told_so(served, path):
+    status, answer = post(served, {"model": "good", "messages": ASK, "max_tokens": 9}, path=path)
+    assert status == 404 and "OpenAI's clients has one /v1, that of Anthropic's none" in answer["error"]["message"]
+
+
 @pytest.mark.parametrize(
     ("file", "kind"),
     [

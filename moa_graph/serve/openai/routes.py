@@ -60,7 +60,8 @@ class OpenAIRoutes:
         path = request.url.path
         known = "GET /v1/models, POST /v1/chat/completions, /v1/responses, /v1/completions, /v1/messages"
         stored = " Responses are not stored here." if path.startswith("/v1/responses/") else ""
-        message = f"Unknown request: {request.method} {path}.{stored} This server has {known}."
+        twice = " The base URL of OpenAI's clients has one /v1, that of Anthropic's none." if "/v1/v1" in path else ""
+        message = f"Unknown request: {request.method} {path}.{stored}{twice} This server has {known}."
         return Problem(404, message, code="unknown_url").response(path, request.headers)
 
 
