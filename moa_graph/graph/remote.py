@@ -27,6 +27,7 @@ from moa_graph.graph.checks.messages import check
 from moa_graph.graph.owned import owned
 from moa_graph.mixture.addresses import is_address, without_credentials
 from moa_graph.mixture.context import MoAContext
+from moa_graph.models.http.proxies import httpx_transport
 from moa_graph.models.reply.fields import encodable
 from moa_graph.models.secrets.keys import sendable
 from moa_graph.state import Draft, Event, add_checked, by_place
@@ -58,7 +59,7 @@ class RemoteMoA:
         graph: The name of the graph.
 
     Raises:
-        ConfigError: The address is not an http or https address, or the key cannot be sent.
+        ConfigError: The address, the key, or the environment's proxy or certificates cannot be used.
     """
 
     def __init__(self, url: str, *, graph: str = "moa") -> None:
@@ -66,8 +67,8 @@ class RemoteMoA:
         if not is_address(url, credentials=True):
             form = "must start with http:// or https://, in ASCII, with an existing port and without query or fragment"
             raise ConfigError(f"url: {self.url!r} {form}, for example http://localhost:2024.")
-        # The SDK's own client sends LangSmith's key to any host, and opens at most 100 streams.
-        transport = httpx.AsyncHTTPTransport(retries=2, limits=httpx.Limits(max_connections=None))
+        # The SDK's own client sends LangSmith's key to any host, opens at most 100 streams, and uses no proxy.
+        transport = httpx_transport(url)
         headers = {"x-api-key": key} if (key := sendable(KEY, os.environ.get(KEY))) else {}
         self._client = LangGraphClient(
             httpx.AsyncClient(base_url=url, transport=transport, timeout=_TIMES, headers=headers)

@@ -204,8 +204,12 @@ def _made(spec: Proposer, sampling: dict[str, Any]) -> BaseChatModel:
 
 
 def _cannot_be_made(name: str, exc: Exception) -> ConfigError:
+    from moa_graph.models.http.proxies import environment_error
+
     if str(exc).startswith("Unsupported provider"):  # the words of LangChain's init_chat_model
         return _unknown_provider(name)
+    if found := environment_error(exc):
+        return found
     return ConfigError(f"model {name} cannot be made: {one_line(str(exc))}. Check its `params`.")
 
 
@@ -252,6 +256,9 @@ def _verbatim(params: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _by_package(spec: Proposer, provider: Provider, name: str, model: str, sampling: dict[str, Any]) -> BaseChatModel:
     """Return a model of a provider with its own protocol, made by its LangChain package."""
+    from moa_graph.models.http.proxies import proxy_for
+
+    proxy_for(spec.base_url or provider.address())  # a wrong one is refused by its variable's name
     fields = {provider.limit if key == "max_tokens" else key: value for key, value in sampling.items()}
     secret = secret_of(spec)
     remember_secret(secret or "")
@@ -272,6 +279,8 @@ def _by_langchain(provider: str, name: str, fields: dict[str, Any]) -> BaseChatM
 
     try:
         model: BaseChatModel = init_chat_model(name, model_provider=provider, max_retries=0, **fields)
+        # ChatAnthropic makes its client at its first call otherwise, after other models were asked and paid for.
+        getattr(model, "_async_client", None)
     except Exception as exc:
         # Every provider's package reports a missing package, a missing key or wrong settings in its own way.
         raise _cannot_be_made(f"{provider}:{name}", exc) from None

@@ -191,7 +191,7 @@ def test_the_cause_is_looked_for_under_the_wrapping() -> None:
     except openai.APIConnectionError as exc:
         fault = classify(exc)
     assert (fault.kind, fault.retryable) == ("connection", False)
-    assert "certificate verify failed" in fault.reason
+    assert "certificate verify failed" in fault.reason and "SSL_CERT_FILE names" in fault.reason
 
 
 def test_a_foreign_model_may_know_itself() -> None:

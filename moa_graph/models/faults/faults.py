@@ -103,6 +103,8 @@ def classify(exc: BaseException) -> Fault:
     kind = _kind(chain, status, codes, words, wait)
     if kind == "malformed":
         words = f"the reply does not keep to the protocol ({words})"
+    if any(isinstance(each, ssl.SSLCertVerificationError) for each in chain):
+        words = f"{words}; SSL_CERT_FILE names the file of the certificates to trust"
     reason = f"{status} {words}" if status and not words.startswith(str(status)) else words
     if status == 404 and _NO_PATH.fullmatch(words):
         reason += " (no such path on this host: does base_url end with the version path, such as /v1?)"

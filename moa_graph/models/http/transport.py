@@ -7,7 +7,6 @@ import atexit
 import contextlib
 import functools
 import io
-import ssl
 import time
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
@@ -17,6 +16,7 @@ import aiohttp
 import httpx2
 from aiohttp.client_proto import ResponseHandler
 
+from moa_graph.models.http.certificates import certificates
 from moa_graph.models.http.inflate import PIECE, Inflate
 from moa_graph.models.limits import (
     MAX_ERROR_BYTES,
@@ -146,17 +146,11 @@ def _close_all() -> None:
                 asyncio.run_coroutine_threadsafe(holder.aclose(), loop).result(1.0)
 
 
-@functools.cache
-def _certificates() -> ssl.SSLContext:
-    """Return the SDK's certificates. Made once and only for https: it takes 20 ms."""
-    return httpx2.create_ssl_context()
-
-
 class Transport(httpx2.AsyncBaseTransport):
     """Requests to one host. As the SDK's transport it works in every event loop, and its replies are bounded."""
 
     def __init__(self, base_url: str, proxy: str | None) -> None:
-        self._ssl = _certificates() if base_url.startswith("https:") else True
+        self._ssl = certificates() if base_url.startswith("https:") else True
         self._proxy = proxy
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> aiohttp.ClientResponse:
