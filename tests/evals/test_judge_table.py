@@ -51,6 +51,14 @@ def test_the_reason_for_no_bias_is_the_true_one() -> None:
     assert meta.rate(RecordedJudge("none", {}), four_pairs()).reasons["human_agreement"] == meta.NO_VERDICTS
 
 
+def test_a_judge_of_ties_is_not_told_that_the_outputs_are_of_one_length() -> None:
+    """The outputs of these pairs do differ: by 89 characters."""
+    row = meta.rate(judged([1.5], [1.5], [1.5], [1.5]), four_pairs())
+    assert row.reasons["prefer_longer"].startswith("no verdict is for one of two outputs")
+    # A judge that was asked now has no file.
+    assert row.reasons["time_per_1000"] == "the verdicts have no times"
+
+
 def test_kappa_with_weighted_votes_rounds_both_sides() -> None:
     """A weighted judge as the reference: votes between 1 and 2 stand for the nearer side, as verdicts do."""
     votes = (1.1, 1.2, 1.9, 1.8)

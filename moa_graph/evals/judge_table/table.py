@@ -31,12 +31,12 @@ COLUMNS = {
     "prefer_longer": "Proba. prefer longer",
 }
 NO_VERDICTS = "no verdict of this judge is about these pairs"
-NO_PRICE, NO_TIME = "the file has no prices", "the file has no times"
+NO_PRICE, NO_TIME = "the verdicts have no prices", "the verdicts have no times"
 NO_RUNS = "needs several runs of the judge on the same pairs"
 ONE_HUMAN = "needs at least two humans"
 NO_REPEATS = "no pair has two readable verdicts of this judge"
 NO_SYSTEMS = "needs at least three systems to rank"
-NO_LENGTHS = "no pair differs by more than 30 characters"
+NO_LENGTHS = "no verdict is for one of two outputs whose lengths differ by more than 30 characters"
 NOT_ESTIMATED = "the mean stated in the file, not an estimate from these pairs"
 FEW_PAIRS = "needs at least two pairs, and a figure that is defined in most resamples"
 NO_RANK_INTERVAL = "the systems are too few and fixed; resampling pairs would be biased"
