@@ -134,7 +134,7 @@ class RemoteMoA:
         wanted: Any = list(dict.fromkeys([*modes, "custom"]))
         stream: Any = self._graph.astream(
             {"messages": _as_sent(input)},
-            config,
+            _without_thread(config),
             context=_as_context(context),
             stream_mode=wanted,
             on_disconnect="cancel",
@@ -240,6 +240,12 @@ def _as_sent(input: Mapping[str, Any]) -> list[dict[str, Any]]:
     messages: list[AnyMessage] = add_checked([], input.get("messages", []))
     check(messages)
     return [_message_data(message) for message in messages]
+
+
+def _without_thread(config: RunnableConfig | None) -> RunnableConfig:
+    """Return the config of a stateless run. In a node, the config names the thread of the graph around it."""
+    given: RunnableConfig = config or {}
+    return {**given, "configurable": {k: v for k, v in given.get("configurable", {}).items() if k != "thread_id"}}
 
 
 def _message_data(message: BaseMessage) -> dict[str, Any]:

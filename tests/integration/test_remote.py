@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 import uvicorn
 from langchain_core.messages import AIMessageChunk
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, MessagesState, StateGraph
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse, StreamingResponse
 from starlette.routing import Route
@@ -69,6 +72,21 @@ async def test_events_are_the_local_graphs(remote: RemoteMoA, provider: Provider
     assert in_slot_order(there) == in_slot_order(here)
     modes = {mode async for mode, _ in remote.astream(ASK, stream_mode=["custom", "values"])}
     assert modes == {"custom", "values"}
+
+
+@pytest.mark.parametrize("thread", ["user-7", "0190c4a2-5b1e-7cc0-a2b5-3d1f2e4a5b6c"])
+async def test_the_thread_of_a_graph_around_it_stays_there(remote: RemoteMoA, thread: str) -> None:
+    """The config of a node has the thread of its graph, which a local graph does not write to either."""
+
+    async def ask(state: MessagesState, config: RunnableConfig) -> dict[str, Any]:
+        out = await remote.ainvoke({"messages": "What is it?"}, config)
+        return {"messages": [message.text for message in out["messages"]]}
+
+    parent = StateGraph(MessagesState).add_node("ask", ask).add_edge(START, "ask").compile(InMemorySaver())
+    config: RunnableConfig = {"configurable": {"thread_id": thread}}
+    for turn in range(2):
+        result = await parent.ainvoke({"messages": str(turn)}, config)
+    assert [message.text for message in result["messages"]] == ["0", "What is it?", ANSWER, "1", "What is it?", ANSWER]
 
 
 async def test_a_stream_without_a_mode_has_the_updates_of_nodes(remote: RemoteMoA, provider: Provider) -> None:
