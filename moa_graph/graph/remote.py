@@ -45,6 +45,8 @@ heartbeats after the worker of the run has died."""
 _ON = frozenset({"pending", "running"})
 _ANSWERS: Mapping[Any, type[AIMessage]] = {"ai": AIMessage, "AIMessageChunk": AIMessageChunk}
 _NOTHING = object()
+_NOT_SENT = frozenset({"__pregel_stream", "checkpoint_ns"})
+"""Where `RemoteGraph` passes the run's stream on in a surrounding graph. LangGraph has no public names for them."""
 _OF_THE_INPUT = frozenset({400, 413, 422})
 
 
@@ -90,7 +92,7 @@ class RemoteMoA:
 
         Args:
             input: The input of the graph.
-            config: The config of the run.
+            config: The config of the run. Its `configurable` has no effect, as for the local graph.
             context: A `MoAContext`, or a mapping of its fields.
 
         Raises:
@@ -114,7 +116,7 @@ class RemoteMoA:
 
         Args:
             input: The input of the graph.
-            config: The config of the run.
+            config: The config of the run. Its `configurable` has no effect, as for the local graph.
             context: A `MoAContext`, or a mapping of its fields.
             stream_mode: A mode of LangGraph's streams, or several.
 
@@ -134,7 +136,7 @@ class RemoteMoA:
         wanted: Any = list(dict.fromkeys([*modes, "custom"]))
         stream: Any = self._graph.astream(
             {"messages": _as_sent(input)},
-            _without_thread(config),
+            _as_config(config),
             context=_as_context(context),
             stream_mode=wanted,
             on_disconnect="cancel",
@@ -242,10 +244,13 @@ def _as_sent(input: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [_message_data(message) for message in messages]
 
 
-def _without_thread(config: RunnableConfig | None) -> RunnableConfig:
-    """Return the config of a stateless run. In a node, the config names the thread of the graph around it."""
+def _as_config(config: RunnableConfig | None) -> RunnableConfig:
+    """Return the config without what a graph around the call has in `configurable`, such as its thread.
+
+    The server would run in that thread, and take the rest for the context, or refuse it beside one.
+    """
     given: RunnableConfig = config or {}
-    return {**given, "configurable": {k: v for k, v in given.get("configurable", {}).items() if k != "thread_id"}}
+    return {**given, "configurable": {k: v for k, v in given.get("configurable", {}).items() if k in _NOT_SENT}}
 
 
 def _message_data(message: BaseMessage) -> dict[str, Any]:

@@ -74,19 +74,33 @@ async def test_events_are_the_local_graphs(remote: RemoteMoA, provider: Provider
     assert modes == {"custom", "values"}
 
 
-@pytest.mark.parametrize("thread", ["user-7", "0190c4a2-5b1e-7cc0-a2b5-3d1f2e4a5b6c"])
-async def test_the_thread_of_a_graph_around_it_stays_there(remote: RemoteMoA, thread: str) -> None:
-    """The config of a node has the thread of its graph, which a local graph does not write to either."""
+THREADS = ["user-7", "0190c4a2-5b1e-7cc0-a2b5-3d1f2e4a5b6c"]
+
+
+@pytest.mark.parametrize("context", [None, {"layers": 3}])
+@pytest.mark.parametrize("thread", THREADS)
+async def test_what_a_surrounding_graph_is_configured_with_stays_there(
+    remote: RemoteMoA, thread: str, context: dict[str, Any] | None
+) -> None:
+    """The config of a node names its graph's thread, and may hold more. A local graph takes none of it either."""
+    layers: list[int] = []
 
     async def ask(state: MessagesState, config: RunnableConfig) -> dict[str, Any]:
-        out = await remote.ainvoke({"messages": "What is it?"}, config)
+        out = await remote.ainvoke({"messages": "What is it?"}, config, context=context)
+        layers.append(out["record"]["layers"])
         return {"messages": [message.text for message in out["messages"]]}
 
-    parent = StateGraph(MessagesState).add_node("ask", ask).add_edge(START, "ask").compile(InMemorySaver())
-    config: RunnableConfig = {"configurable": {"thread_id": thread}}
-    for turn in range(2):
-        result = await parent.ainvoke({"messages": str(turn)}, config)
-    assert [message.text for message in result["messages"]] == ["0", "What is it?", ANSWER, "1", "What is it?", ANSWER]
+    inner = StateGraph(MessagesState).add_node("ask", ask).add_edge(START, "ask").compile()
+    parent = StateGraph(MessagesState).add_node("inner", inner).add_edge(START, "inner").compile(InMemorySaver())
+    config: RunnableConfig = {"configurable": {"thread_id": thread, "user": "ann", "layers": 1}}
+    await parent.ainvoke({"messages": "0"}, config)
+    events: list[str] = []
+    async for _, event in parent.astream({"messages": "1"}, config, stream_mode="custom", subgraphs=True):
+        events.append(event["moa"])
+    said = [message.text for message in (await parent.aget_state(config)).values["messages"]]
+    assert said == ["0", "What is it?", ANSWER, "1", "What is it?", ANSWER]
+    assert layers == ([3, 3] if context else [2, 2])
+    assert events[0] == "round_started" and events[-1] == "finished"
 
 
 async def test_a_stream_without_a_mode_has_the_updates_of_nodes(remote: RemoteMoA, provider: Provider) -> None:
