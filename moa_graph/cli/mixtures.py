@@ -58,7 +58,10 @@ def _calls(row: dict[str, Any]) -> int:
 @app.command()
 def show(name: Name) -> None:
     """Print a preset's file."""
-    text = _path(name).read_text(encoding="utf-8")
+    from moa_graph.mixture.files import text_of
+
+    path = _path(name)
+    text = text_of(path, f"mixture file {path}")
     sys.stdout.write(for_terminal(text) if sys.stdout.isatty() else text)
 
 

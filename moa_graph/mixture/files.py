@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 import stat
@@ -61,7 +62,7 @@ def read(source: str | Path, *, what: str = "mixture", fields: str = _FIELDS) ->
     """
     path = preset_path(str(source)) if is_preset(source) else Path(source)
     called = f"{what} file {path}"
-    found = _parse(_text(path, called), path, called)
+    found = _parse(text_of(path, called), path, called)
     if not isinstance(found, Mapping) or not all(isinstance(key, str) for key in found):
         given = "is empty" if found is None else f"has {_KINDS.get(type(found), 'a single value')}"
         raise ConfigError(f"{called}: expected named fields such as {fields}; the file {given}.")
@@ -71,7 +72,16 @@ def read(source: str | Path, *, what: str = "mixture", fields: str = _FIELDS) ->
 _KINDS: Mapping[type, str] = {list: "a list", dict: "a field whose name is not text"}
 
 
-def _text(path: Path, called: str) -> str:
+def text_of(path: Path, called: str) -> str:
+    """Return the text of a mixture file.
+
+    Args:
+        path: The file.
+        called: What messages call it.
+
+    Raises:
+        ConfigError: It cannot be read, is not a regular file, is too large, or is not text.
+    """
     try:
         # Without waiting: opening a named pipe would block until somebody writes to it.
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
@@ -81,9 +91,23 @@ def _text(path: Path, called: str) -> str:
             data = file.read(_MOST_BYTES + 1)
         if len(data) > _MOST_BYTES:
             raise ConfigError(f"{called}: larger than {_MOST_BYTES:,} bytes.")
-        return data.decode("utf-8-sig")
-    except (OSError, ValueError) as exc:  # not text, or not a name that a file can have
+        return decoded(data)
+    except UnicodeDecodeError as exc:
+        raise ConfigError(f"{called} is not {exc.encoding.upper()} text ({exc.reason}). Save it as UTF-8.") from None
+    except (OSError, ValueError) as exc:  # not a name that a file can have
         raise ConfigError(f"{called}: {getattr(exc, 'strerror', None) or exc}.") from exc
+
+
+_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+
+
+def decoded(data: bytes) -> str:
+    """Return UTF-8 text, or UTF-16 text with its mark, as PowerShell writes with `>`.
+
+    Raises:
+        UnicodeDecodeError: It is neither.
+    """
+    return data.decode(next((encoding for mark, encoding in _MARKS if data.startswith(mark)), "utf-8"))
 
 
 _LONG_KEY = re.compile(rf"""(?<![\w-])(?:(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){{{MAX_DEPTH}}}""")

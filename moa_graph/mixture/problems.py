@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from moa_graph.errors import ConfigError
+from moa_graph.mixture.files import decoded
 from moa_graph.state.field_errors import FieldProblem, Step, place_of
 
 __all__ = ["explained"]
@@ -150,5 +151,5 @@ def _lines(file: Path) -> dict[tuple[Step, ...], int]:
                 found[(*path, number)] = each.start_mark.line + 1
                 walk((*path, number), each)
 
-    walk((), yaml.compose(file.read_text(encoding="utf-8-sig"), Loader=yaml.SafeLoader))
+    walk((), yaml.compose(decoded(file.read_bytes()), Loader=yaml.SafeLoader))
     return found

@@ -69,9 +69,9 @@ def _origin() -> Origin:
 def _model(value: Any) -> Any:
     if isinstance(value, str):
         provider, colon, name = value.partition(":")
-        if not (colon and provider.strip() and name.strip()):
+        if not (colon and provider and name) or (provider, name) != (provider.strip(), name.strip()):
             raise ConfigError(
-                f'{given(value)} is not of the form "provider:model". '
+                f'{given(value)} is not of the form "provider:model", without spaces around either. '
                 'Write for example "openai:gpt-6.1-sol" or "local:smollm2".'
             )
         return value

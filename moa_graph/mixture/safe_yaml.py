@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -11,6 +12,8 @@ MAX_VALUES = 100_000
 
 MAX_DIGITS = 100
 """Characters of a number. YAML's numbers of base 60 take quadratic time, and long ones fit no number of Python's."""
+
+_EXPONENT = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$")
 
 
 def load_yaml(text: str) -> Any:
@@ -23,9 +26,14 @@ def load_yaml(text: str) -> Any:
     # Imported here: a graph made from names needs no YAML.
     import yaml
 
+    class Loader(yaml.SafeLoader):
+        pass
+
+    # YAML 1.1, which this loader reads, takes 1e-3 for a text: JSON and YAML 1.2 take it for a number.
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+.0123456789"))
     try:
         _check_size(yaml.parse(text, Loader=yaml.SafeLoader))
-        loader = yaml.SafeLoader(text)
+        loader = Loader(text)
         root = loader.get_single_node()
         if root is None:
             return None
@@ -34,7 +42,8 @@ def load_yaml(text: str) -> Any:
     except yaml.MarkedYAMLError as exc:
         mark = exc.problem_mark or exc.context_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise ValueError(f"{place}{exc.problem or exc.context}") from exc
+        said = exc.problem or exc.context or ""
+        raise ValueError(f"{place}{f'{exc.context}, {said}' if said.startswith('but ') else said}") from exc
     except yaml.YAMLError as exc:
         raise ValueError(str(exc)) from exc
 

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from moa_graph import ConfigError, Mixture, MoAContext, Proposer, create_moa
+from moa_graph.cli import main
 from moa_graph.costs.prices import price
 from moa_graph.mixture.files import preset_names, preset_path
 from moa_graph.state import new_usage
@@ -163,6 +164,46 @@ def test_files_say_the_same_in_yaml_and_toml(tmp_path: Path) -> None:
     (tmp_path / "m.toml").write_text('proposers = ["openai:a", "openai:b"]\naggregator = "openai:c"\nlayers = 3\n')
     as_yaml, as_toml = Mixture.load(tmp_path / "m.yaml"), Mixture.load(str(tmp_path / "m.toml"))
     assert as_yaml == as_toml == Mixture.load(GOOD, layers=3)
+
+
+@pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff"])
+def test_a_file_from_powershell_is_read(start: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its `>` writes UTF-16, as in `moa presets show local > mine.yaml`."""
+    encoding = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}.get(start, "utf-8")
+    text = "proposers: ['local:smollm2']\r\naggregator: local:smollm2\r\nsystem: Grüße\r\n"
+    (tmp_path / "m.yaml").write_bytes(start + text.encode(encoding))
+    assert Mixture.load(tmp_path / "m.yaml").system == "Grüße"
+    assert main(["presets", "add", str(tmp_path / "m.yaml"), "mine"]) == main(["presets", "show", "mine"]) == 0
+    assert capsys.readouterr().out.replace("\r", "") == text.replace("\r", "")
+    (tmp_path / "m.yaml").write_bytes(start + (text + "layers: 99\r\n").encode(encoding))
+    with pytest.raises(ConfigError, match=r"m\.yaml, line 4, layers: "):
+        Mixture.load(tmp_path / "m.yaml")
+
+
+def test_a_file_in_another_encoding_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "m.yaml").write_bytes("system: Grüße\n".encode("latin-1"))
+    with pytest.raises(ConfigError, match=r"m\.yaml is not UTF-8 text \(.*\)\. Save it as UTF-8\.$"):
+        Mixture.load(tmp_path / "m.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("5e-1", 0.5), ("5E-1", 0.5), ("+1e0", 1.0), (".1e1", 1.0), ("1.e0", 1.0), ("0.5", 0.5)]
+)
+def test_a_number_with_an_exponent_is_a_number(text: str, number: float, tmp_path: Path) -> None:
+    """As in JSON and TOML. Otherwise `params` would carry it to the provider as text."""
+    (tmp_path / "m.yaml").write_text(
+        f"proposers: [{{model: 'openai:a', temperature: {text}, params: {{top_p: {text}, stop: '{text}'}}}}]\n"
+        f"aggregator: openai:b\n"
+    )
+    (spec,) = Mixture.load(tmp_path / "m.yaml").proposers
+    assert (spec.temperature, spec.params) == (number, {"top_p": number, "stop": text})
+
+
+@pytest.mark.parametrize("model", ["openai: a", "openai:a ", " openai:a", "openai :a"])
+def test_a_model_has_no_spaces_around_its_names(model: str) -> None:
+    """They would reach the provider as a part of the name, which it does not know."""
+    with pytest.raises(ConfigError, match="without spaces"):
+        Mixture(proposers=[model], aggregator="openai:b")
 
 
 @pytest.mark.parametrize("text", ["- a\n- b\n", "proposers: [unclosed", "1: 2\n", ""])

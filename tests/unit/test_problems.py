@@ -50,6 +50,11 @@ def test_a_syntax_error_has_its_line_and_no_parser_jargon(tmp_path: Path) -> Non
     assert "line 3" in text and "<unicode string>" not in text and "\n" not in text and "^" not in text
 
 
+def test_a_second_document_is_named_as_such(tmp_path: Path) -> None:
+    text = refused(tmp_path, 'proposers: ["a:b"]\n---\naggregator: "a:b"\n')
+    assert "line 2, column 1: expected a single document in the stream, but found another document" in text
+
+
 def test_a_toml_file_names_the_field(tmp_path: Path) -> None:
     text = refused(tmp_path, 'proposers = ["local:smollm2"]\naggregator = "local:smollm2"\nlayer = 3\n', "mine.toml")
     assert "mine.toml: layer: unknown field 'layer'" in text

@@ -5,21 +5,19 @@ Such a file may come with a folder of somebody else's, so it provides API keys a
 
 from __future__ import annotations
 
-import codecs
 import stat
 from functools import lru_cache
 from io import StringIO
 from pathlib import Path
 
 from moa_graph.errors import ConfigError
+from moa_graph.mixture.files import decoded
 
 _MOST = 1_000_000
 """Bytes. A larger file is not a file of variables."""
 
 _MOST_LINES = 10_000
 """Their reading takes a second."""
-
-_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
 
 def from_env_file(name: str) -> str | None:
@@ -68,11 +66,10 @@ def _text(path: Path) -> str:
         raise ConfigError(f"{path} cannot be read: {exc.strerror or exc}.") from exc
     if len(data) > _MOST:
         raise ConfigError(f"{path} is larger than {_MOST:,} bytes. It may hold variables only.")
-    encoding = next((encoding for mark, encoding in _MARKS if data.startswith(mark)), "utf-8")
     try:
-        text = data.decode(encoding)
+        text = decoded(data)
     except UnicodeDecodeError as exc:
-        raise ConfigError(f"{path} is not {encoding.upper()} text ({exc.reason}). Save it as UTF-8.") from None
+        raise ConfigError(f"{path} is not {exc.encoding.upper()} text ({exc.reason}). Save it as UTF-8.") from None
     if "\0" in text:
         raise ConfigError(f"{path} is not UTF-8 text. Save it as UTF-8.")
     if max(map(text.count, "\r\n")) > _MOST_LINES:
