@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from functools import update_wrapper
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, Unpack, cast
 
@@ -191,6 +192,11 @@ class _MoAGraph(CompiledStateGraph[MoAState, MoAContext | ContextFields, MoAInpu
             "text/plain": f"<{self.get_name()}: a compiled LangGraph graph of {nodes}>",
             "text/markdown": f"```mermaid\n{drawing}```\n",
         }
+
+
+for _name in ("stream", "astream"):
+    # Programs look into the signature for what the installed LangGraph takes, such as `durability`.
+    update_wrapper(getattr(_MoAGraph, _name), getattr(CompiledStateGraph, _name), assigned=(), updated=())
 
 
 class _Next(Runnable[MoAState, list[str]]):

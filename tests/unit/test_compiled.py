@@ -1,5 +1,6 @@
 """What `create_moa` passes to LangGraph's compiler, and how ChatMoA takes LangChain's switches."""
 
+import inspect
 import socket
 from typing import Any
 
@@ -52,3 +53,13 @@ def test_a_notebook_shows_the_graph_without_the_network(monkeypatch: pytest.Monk
         assert shown["text/markdown"].startswith("```mermaid\n") and shown["text/markdown"].endswith("```\n")
         for name in ("begin", "p0", "p1", "judge-0", "gather", "aggregate"):
             assert name in shown["text/markdown"] and name in shown["text/plain"], name
+
+
+@pytest.mark.parametrize("method", ["invoke", "ainvoke", "stream", "astream"])
+def test_programs_find_the_arguments_of_langgraphs_methods(method: str) -> None:
+    """Some look whether the installed LangGraph takes `durability`, `subgraphs` or `stream_mode`."""
+    graph = create_moa(proposers=[Own()], aggregator=Own())
+    for each in (graph, graph.with_config(tags=["mine"])):
+        found = list(inspect.signature(getattr(each, method)).parameters)
+        assert found == list(inspect.signature(getattr(CompiledStateGraph, method)).parameters)[1:]
+        assert {"stream_mode", "durability", "context"} <= set(found)
