@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import typer
 
 from moa_graph.cli.output.messages import message
 from moa_graph.errors import InputError
+from moa_graph.state.value_text import given
 
 if TYPE_CHECKING:
     from moa_graph.batch.api import BatchApi
@@ -76,10 +78,16 @@ def say_route(api: "BatchApi", specs: "Iterable[Proposer]", *, quiet: bool = Fal
 
 
 def check_batch_options(*, mode: bool, hosts: list[str] | None, direct: bool) -> None:
-    """Refuse options that go with --batch-api.
+    """Refuse options that go with --batch-api, and what is not a host.
 
     Raises:
-        InputError: One of them is given without it.
+        InputError: One of them is given without it, or a host has a scheme or a path: no model would be at it, and
+            every call would be made directly, at the full price.
     """
     if not mode and (hosts or direct):
         raise InputError("--batch-host and --batch-direct go with --batch-api.")
+    for host in hosts or ():
+        if not host or urlsplit(f"//{host}").netloc != host:
+            raise InputError(
+                f"--batch-host: expected host:port, without http:// and without a path, got {given(host)}."
+            )

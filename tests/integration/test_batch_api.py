@@ -235,6 +235,17 @@ def test_options_that_do_not_go_together_are_refused(tmp_path: Path, capsys: pyt
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows removes no open file")
 @pytest.mark.timeout(120)
+@pytest.mark.parametrize("form", ["http://{}/v1", "{}/v1", ""])
+def test_an_address_in_place_of_a_host_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    with BatchServer() as server:
+        options = ("--batch-api", "--batch-host", form.format(server.host))
+        code, _ = ask(tmp_path, mixture(tmp_path, server), "batched", *options, questions=1)
+        assert code == 2 and "--batch-host: expected host:port" in capsys.readouterr().err
+        assert not server.state.direct
+
+
 def test_batches_are_found_again_though_their_ledger_was_removed_while_they_ran(tmp_path: Path) -> None:
     with BatchServer(seconds=1e9) as server:
         file, ledger = mixture(tmp_path, server, layers=1), tmp_path / "l.db"
