@@ -213,7 +213,7 @@ def _measured(
 
     if concurrency is None and any(map(is_embedded, pool.models)):
         options = replace(options, concurrency=1)
-    prepared = prepare(source, pool, how, options)
+    prepared = prepare(source, pool, how, options, sends=not dry_run)
     if dry_run:
         figures = {"prompts": len(prepared.prompts), **estimate(prepared)._asdict()}
         if as_json:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from moa_graph.errors import ConfigError
-from moa_graph.mixture.files import is_preset, read
+from moa_graph.mixture.files import is_preset, preset_names, read
+from moa_graph.mixture.own_presets import resolve
 from moa_graph.mixture.problems import explained
 from moa_graph.mixture.proposer import Origin, reading
 from moa_graph.mixture.validation import Checked
@@ -23,12 +24,14 @@ def from_file(cls: type[M], source: Path, *, trust: bool) -> M:
 
     Args:
         cls: The class of mixtures.
-        source: A preset's name, or the path of a YAML or TOML file.
+        source: A preset's name, the package's or the user's own, or the path of a YAML or TOML file.
         trust: Let the file send any variable that it names to any host that it names.
 
     Raises:
         ConfigError: Names the file, the line, the reason and the way out.
     """
+    if is_preset(source) and str(source) not in preset_names():
+        source = Path(resolve(str(source)))
     given = read(source)
     token = reading.set(Origin() if is_preset(source) else Origin(_absolute(source), trust))
     try:

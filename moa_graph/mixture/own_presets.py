@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from moa_graph.errors import ConfigError
@@ -14,9 +15,11 @@ def own_presets() -> dict[str, Path]:
     """Return the user's own mixtures by name; none where this process may not read the folder."""
     folder = home() / "presets"
     try:
-        return {path.stem: path for path in sorted(folder.glob("*")) if path.suffix in (".yaml", ".yml", ".toml")}
-    except PermissionError:
+        # `langgraph dev` refuses the scan of a folder, as by pathlib, in async nodes and in factories of graphs.
+        paths = [folder / name for name in sorted(os.listdir(folder))]  # noqa: PTH208
+    except (PermissionError, FileNotFoundError, NotADirectoryError):
         return {}
+    return {path.stem: path for path in paths if path.suffix in (".yaml", ".yml", ".toml")}
 
 
 def resolve(name: str) -> str | Path:

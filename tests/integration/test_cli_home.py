@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from moa_graph import ChatMoA, Mixture, create_moa
 from moa_graph.cli import main
+from moa_graph.errors import ConfigError
 from tests.integration.test_cli import clean as clean
 from tests.integration.test_cli import mixture, moa
 from tests.provider import Provider
@@ -398,3 +400,22 @@ def test_the_mcp_server_and_the_pool_of_tune_know_your_own_presets(
     Path("prompts.jsonl").write_text("".join(json.dumps({"prompt": f"2 + {n}?", "gold": "4"}) + "\n" for n in range(4)))
     assert main(["tune", "prompts.jsonl", "--pool", "quick", "--dry-run"]) == 0
     assert "unknown" not in capsys.readouterr().err
+
+
+def test_python_knows_your_own_presets(provider: Provider, capsys: pytest.CaptureFixture[str], own_home: Path) -> None:
+    assert main(["presets", "add", mixture(provider, "say=4", aggregator="say=5"), "quick"]) == 0
+    assert ChatMoA("quick").invoke("2 + 2?").text == "5"
+    with pytest.raises(ConfigError, match=r"Your own: quick\. The package's: anthropic"):
+        create_moa("quikc")
+    # A file in the folder takes no name of the package from a program.
+    (own_home / "presets" / "local.yaml").write_text((own_home / "presets" / "quick.yaml").read_text())
+    assert Mixture.load("local").aggregator.label == "local:smollm2"
+
+
+def test_a_dry_run_of_tune_needs_no_key(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TOGETHER_API_KEY", raising=False)
+    Path("prompts.jsonl").write_text("".join(json.dumps({"prompt": f"2 + {n}?", "gold": "4"}) + "\n" for n in range(4)))
+    assert main(["tune", "prompts.jsonl", "--pool", "together", "--dry-run"]) == 0
+    assert "calls" in capsys.readouterr().out
+    assert main(["tune", "prompts.jsonl", "--pool", "together"]) == 3
+    assert "TOGETHER_API_KEY" in capsys.readouterr().err

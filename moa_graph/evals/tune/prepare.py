@@ -70,7 +70,9 @@ class Prepared:
     notes: list[str]
 
 
-def prepare(prompts: str | Path | Sequence[Any], pool: Any, how: How, options: Options) -> Prepared:
+def prepare(
+    prompts: str | Path | Sequence[Any], pool: Any, how: How, options: Options, *, sends: bool = True
+) -> Prepared:
     """Read and check everything that a run needs.
 
     Args:
@@ -78,6 +80,7 @@ def prepare(prompts: str | Path | Sequence[Any], pool: Any, how: How, options: O
         pool: The models: a list, a file, or a `Pool`.
         how: How drafts are graded.
         options: The options of the run.
+        sends: Whether models are called, so that their keys are needed.
 
     Raises:
         InputError: The prompts, or a way of grading, cannot be used.
@@ -93,8 +96,9 @@ def prepare(prompts: str | Path | Sequence[Any], pool: Any, how: How, options: O
     specs = [*loaded.models, *loaded.aggregators, *how.judges]
     for spec in specs:
         registry.require_known(spec)
-    keys.require_keys(specs, way_out="leave the model out of the pool, the aggregators or the judges")
-    registry.require_embedded(spec for spec in specs if is_embedded(spec))
+    if sends:
+        keys.require_keys(specs, way_out="leave the model out of the pool, the aggregators or the judges")
+        registry.require_embedded(spec for spec in specs if is_embedded(spec))
     if options.sweep:
         _check_grid(loaded, options)
     judged = [text for judge in how.judges if (text := warning(judge.label, [spec.label for spec in loaded.models]))]
