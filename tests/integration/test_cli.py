@@ -263,6 +263,19 @@ def test_a_target_that_cannot_take_the_answer_is_refused_before_any_request(
     assert not provider.requests()
 
 
+def test_a_target_in_a_folder_without_permission_is_refused_before_any_request(
+    provider: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = mixture(provider, "a")
+    kept, new = tmp_path / "kept.md", tmp_path / "new.md"
+    kept.touch()
+    monkeypatch.setattr(os, "access", lambda path, mode: path not in (tmp_path, new))  # root may write everywhere
+    assert main(["ask", "--file", file, "--save", str(new), "hi"]) == 2
+    assert f"--save {new}: cannot be written by this user. Choose another folder." in capsys.readouterr().err
+    assert not provider.requests()
+    assert main(["ask", "--file", file, "--save", str(kept), "hi"]) == 0 and kept.read_text()
+
+
 def test_notes_are_saved_and_printed_as_json(provider: Provider, capsys: pytest.CaptureFixture[str]) -> None:
     file = mixture(provider, "a", "b", combine={"name": "vote", "answer": "last_line", "stop": False})
     saved = [word for name in ("out.json", "out.md", "out.html") for word in ("--save", name)]

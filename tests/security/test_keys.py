@@ -574,6 +574,16 @@ def test_a_key_that_cannot_stand_in_a_header_is_refused_by_the_variables_name(
     assert "sk-a" not in str(caught.value) and provider.requests() == []
 
 
+@pytest.mark.parametrize("value", ['"sk-abc123"', "'sk-abc123'"])
+def test_a_key_in_quotes_is_refused(provider: Provider, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    """`docker run --env-file` keeps them. The provider would refuse the key after other models were paid for."""
+    monkeypatch.setenv("MY_KEY", value)
+    spec = {"model": "openai:x", "base_url": provider.url, "api_key_env": "MY_KEY"}
+    with pytest.raises(ConfigError, match=r"^MY_KEY: the key contains quotes around it .* the key alone\."):
+        create_moa(proposers=[spec], aggregator=spec).invoke({"messages": "hello"})
+    assert provider.requests() == []
+
+
 @pytest.mark.parametrize("value", _UNSENDABLE)
 def test_the_key_of_an_agent_server_that_cannot_stand_in_a_header_is_refused_by_its_name(
     monkeypatch: pytest.MonkeyPatch, value: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +23,8 @@ def check_target(path: Path) -> None:
     """Check that a target can be written, before anything is paid.
 
     Raises:
-        InputError: The ending is unknown, the folder does not exist, or the target is not a regular file.
+        InputError: The ending is unknown, the folder does not exist, or the target is not a regular file or cannot be
+            written.
     """
     if path.suffix.lower() not in WRITERS:
         raise InputError(f"--save {path}: unknown ending; use one of {', '.join(WRITERS)}.")
@@ -30,6 +32,9 @@ def check_target(path: Path) -> None:
         raise InputError(f"--save {path}: the folder {path.parent} does not exist.")
     if path.exists() and not path.is_file():
         raise InputError(f"--save {path}: a folder or not a regular file. Choose another name.")
+    real = path.resolve()
+    if not (os.access(real.parent, os.W_OK | os.X_OK) or os.access(real, os.W_OK)):
+        raise InputError(f"--save {path}: cannot be written by this user. Choose another folder.")
 
 
 def save(path: Path, question: str, result: Mapping[str, Any]) -> None:

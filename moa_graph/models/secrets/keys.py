@@ -126,8 +126,10 @@ def sendable(name: str, value: str | None) -> str | None:
     Raises:
         ConfigError: The value is not valid in a header. The message has the variable's name and not the value.
     """
-    if value and not (value.isascii() and value.isprintable() and value == value.strip()):
+    quoted = value and value[0] == value[-1] and value[0] in "'\""  # `docker run --env-file` keeps quotes
+    if value and (quoted or not (value.isascii() and value.isprintable() and value == value.strip())):
         what = "a line break" if "\n" in value or "\r" in value else "spaces, control or non-ASCII characters"
+        what = "quotes around it" if quoted else what
         raise ConfigError(f"{name}: the key contains {what} and cannot be sent. Set the variable to the key alone.")
     return value
 
