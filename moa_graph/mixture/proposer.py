@@ -86,6 +86,8 @@ def _model(value: Any) -> Any:
 
 
 def _kind(value: Any) -> str:
+    if isinstance(value, type):
+        return f"the class {value.__name__}: give an object of it"
     return f"an object of the class {type(value).__name__}"
 
 

@@ -730,3 +730,19 @@ async def test_a_check_that_is_cancelled_twice_leaves_no_process(monkeypatch: py
     with pytest.raises(asyncio.CancelledError):
         await check
     assert started[0].returncode is not None
+
+
+def test_a_check_of_another_signature_is_refused_before_any_call() -> None:
+    """It would fail on every draft, and the answer would never be a checked one."""
+    for check in (lambda text: True, lambda messages, text, more: True, len):
+        with pytest.raises(ConfigError, match=r"check: it must take \(messages, text\); \(.*\) does not"):
+            Mixture(proposers=three(), aggregator=fake("w", WRITER), combine={"name": "verify", "check": check})
+    for check in (lambda messages, text, seen=None: True, lambda *both: True):
+        Mixture(proposers=three(), aggregator=fake("w", WRITER), combine={"name": "verify", "check": check})
+
+
+def test_a_function_as_combiner_and_a_class_as_model_are_told_the_way_out() -> None:
+    with pytest.raises(ConfigError, match="A rule of your own is the `check` of verify"):
+        create_moa(proposers=three(), aggregator=fake("w", WRITER), combine=lambda drafts: drafts[0])
+    with pytest.raises(ConfigError, match="got the class Fake: give an object of it"):
+        create_moa(proposers=[Fake], aggregator=fake("w", WRITER))

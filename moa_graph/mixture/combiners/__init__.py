@@ -57,9 +57,10 @@ def _named(value: Any) -> Any:
     if not isinstance(name, str) or name not in _ALL:
         near = difflib.get_close_matches(str(name), NAMES, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
+        own = " A rule of your own is the `check` of verify." if callable(value) else ""
         raise ConfigError(
             f"expected a combiner's name, or a mapping with `name`, got {given(value)}.{hint} "
-            f"Names: {', '.join(NAMES)}."
+            f"Names: {', '.join(NAMES)}.{own}"
         )
     return dict(options)
 

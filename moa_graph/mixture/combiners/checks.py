@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import shlex
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
@@ -101,7 +102,21 @@ def _is_check(check: Any) -> Any:
         raise ConfigError(
             f"expected {{command: [...]}}, {{json_schema: {{...}}}} or a Python function, got {given(check)}."
         )
+    if callable(check):
+        _require_signature(check)
     return check
+
+
+def _require_signature(check: Callable[..., Any]) -> None:
+    """Refuse a callable that cannot take a conversation and a text: it would fail on every draft."""
+    try:
+        signature = inspect.signature(check)
+    except (TypeError, ValueError):
+        return  # Python cannot tell
+    try:
+        signature.bind(None, None)
+    except TypeError:
+        raise ConfigError(f"it must take (messages, text); {signature} does not.") from None
 
 
 _Any = Annotated[
