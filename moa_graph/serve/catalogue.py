@@ -9,7 +9,7 @@ from moa_graph.errors import ConfigError, InputError, MissingKeyError
 from moa_graph.graph.build import MoAGraph, create_moa
 from moa_graph.mixture.files import preset_names
 from moa_graph.mixture.mixture import Mixture
-from moa_graph.mixture.own_presets import resolve
+from moa_graph.mixture.own_presets import own_presets, resolve
 from moa_graph.mixture.proposer import is_embedded
 from moa_graph.models.default_mixture import default_mixture
 from moa_graph.models.registry import missing_extra, require_embedded
@@ -155,5 +155,8 @@ def _require(mixture: Mixture) -> None:
 def _loaded(source: str | Path | Mixture, trust: bool) -> tuple[Mixture, str]:
     if isinstance(source, Mixture):
         return source, source.name or "moa"
-    mixture = Mixture.load(resolve(source) if isinstance(source, str) else source, trust=trust)
-    return mixture, mixture.name or Path(source).stem
+    found = resolve(source) if isinstance(source, str) else source
+    mixture = Mixture.load(found, trust=trust)
+    # The user's own preset has the name that the user gave it; a file of it may have another one inside.
+    own = next((name for name, path in own_presets().items() if path == Path(found)), None)
+    return mixture, own or mixture.name or Path(source).stem

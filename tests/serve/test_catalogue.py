@@ -74,6 +74,19 @@ def test_a_preset_of_the_users_own_is_the_default_everywhere(monkeypatch, tmp_pa
     del sys.modules["moa_graph.studio"]
 
 
+def test_a_preset_of_the_users_own_is_served_under_the_name_of_the_preset(monkeypatch, tmp_path):
+    """`moa tune -o` writes a name of its own into the file, and `moa presets add FILE NAME` keeps it."""
+    monkeypatch.setenv("MOA_HOME", str(tmp_path))
+    (tmp_path / "presets").mkdir()
+    own = tmp_path / "presets" / "mine.yaml"
+    own.write_text('name: tuned-1\nproposers: ["local:smollm2"]\naggregator: "local:smollm2"\n')
+    assert list(Catalogue.of(["mine"]).mixtures) == ["mine"]
+    monkeypatch.setenv("MOA_PRESET", "mine")
+    assert next(iter(Catalogue.of().mixtures)) == "mine"
+    (tmp_path / "mine.yaml").write_text(own.read_text())
+    assert list(Catalogue.of([tmp_path / "mine.yaml"]).mixtures) == ["tuned-1"]
+
+
 @pytest.mark.parametrize("name", ["nope", "nope.yaml"])
 @pytest.mark.parametrize("own", [False, True])
 def test_a_wrong_default_is_named_by_its_variable(monkeypatch, tmp_path, name, own):
