@@ -233,7 +233,7 @@ def compare(
         list[str], typer.Argument(help="Two or more run folders or recorded files; PATH#MODEL selects one model.")
     ],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write a report into this folder.")] = None,
-    seed: o.Seed = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the permutation tests.")] = 0,
     as_json: o.Json = False,
 ) -> None:
     """Compare recorded systems on the prompts that both answered. Differences that may be chance are "tied"."""
