@@ -107,6 +107,7 @@ _KINDS = (
     ((b"PAR1",), "a Parquet file: write it as JSON Lines"),
 )
 """How files begin that have no lines of text, and what they are."""
+_CSV_HEADER = re.compile(rb"(?=.*\b(?:id|prompt|question|messages)\b)[\w\"]{1,99}(?:[,;\t][\w\" ]{1,99}){1,99}")
 
 
 def require_lines(path: Path, name: str, *, text: bool = False) -> None:
@@ -132,6 +133,8 @@ def require_lines(path: Path, name: str, *, text: bool = False) -> None:
         found = "text whose lines end with a carriage return alone: end them with a line feed"
     elif found is None and not text and first in (b"[", b"{", b"[{") and last in (b"]", b"}", b"}]"):
         found = "one JSON value over several lines: write each question on one line (`jq -c '.[]'` does so for a list)"
+    elif found is None and not text and _CSV_HEADER.fullmatch(first):
+        found = "CSV: write each row as a JSON object, as pandas does: `to_json(path, orient='records', lines=True)`"
     if found:
         raise InputError(f"{name} is {found}")
 

@@ -133,6 +133,15 @@ def test_one_json_value_over_several_lines_is_one_error(tmp_path: Path) -> None:
     require_lines(path, "mine", text=True)
 
 
+@pytest.mark.parametrize("header", ["id,prompt", '"id";"prompt"', "question\tlabel"])
+def test_a_table_with_a_header_is_one_error(tmp_path: Path, header: str) -> None:
+    path = tmp_path / "in.csv"
+    path.write_text(f'{header}\n1,"Why?"\n')
+    with pytest.raises(InputError, match="mine is CSV: write each row as a JSON object"):
+        require_lines(path, "mine")
+    require_lines(path, "mine", text=True)
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -143,6 +152,8 @@ def test_one_json_value_over_several_lines_is_one_error(tmp_path: Path) -> None:
         b'"one"\r',
         b'[{"role": "user", "content": "a"}]',
         b'"one"\n{\n',
+        b'"one, two"\n',
+        b'{"id": 1, "prompt": "x"}\n',
         b'"one"\n"\0"\n',
     ],
 )
