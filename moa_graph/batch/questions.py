@@ -124,7 +124,8 @@ def require_lines(path: Path, name: str, *, text: bool = False) -> None:
     with path.open("rb") as file:
         head = file.read(_HEAD)
         file.seek(max(0, path.stat().st_size - _HEAD))
-        last = file.read(_HEAD).rstrip().rpartition(b"\n")[2].strip()
+        tail = file.read(_HEAD).rstrip()
+        last = tail.rpartition(b"\n")[2].strip()
     found = next((kind for starts, kind in _KINDS if head.startswith(starts)), None)
     first = head.removeprefix(b"\xef\xbb\xbf").lstrip().partition(b"\n")[0].strip()
     if found is None and b"\0" in first:
@@ -135,8 +136,16 @@ def require_lines(path: Path, name: str, *, text: bool = False) -> None:
         found = "one JSON value over several lines: write each question on one line (`jq -c '.[]'` does so for a list)"
     elif found is None and not text and _CSV_HEADER.fullmatch(first):
         found = "CSV: write each row as a JSON object, as pandas does: `to_json(path, orient='records', lines=True)`"
+    elif found is None and not text and first.startswith(b"[") and _is_one_list(first + tail):
+        found = "one JSON list on one line: write each question on a line of its own (`jq -c '.[]'` does so)"
     if found:
         raise InputError(f"{name} is {found}")
+
+
+def _is_one_list(ends: bytes) -> bool:
+    """Return whether a file with these ends is one list of questions on one line. Messages have roles or types."""
+    is_list = re.match(rb'\[\s*["{]', ends) is not None and ends.endswith(b"]")
+    return is_list and not any(part in ends for part in (b"\n", b'"role"', b'"type"'))
 
 
 def count(path: Path, shard: Shard) -> int:
@@ -205,7 +214,8 @@ def _messages(value: Any) -> list[Any]:
     if isinstance(value, dict):
         given = [value[key] for key in ("prompt", "messages") if value.get(key) is not None]
         if len(given) != 1:
-            raise InputError('give either "prompt" (text) or "messages" (a list)')
+            fields = "" if given else f", got an object with {', '.join(map(shown, list(value)[:5])) or 'nothing'}"
+            raise InputError(f'give either "prompt" (text) or "messages" (a list){fields}')
         if (value.get("prompt") is not None) != isinstance(given[0], str):
             raise InputError('"prompt" must be text, "messages" a list of messages')
         value = given[0]

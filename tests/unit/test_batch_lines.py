@@ -62,7 +62,8 @@ def test_forms(tmp_path: Path, value: Any, name: Any, messages: Any) -> None:
         (b"1" * 5000, "too long"),
         ("  ", "blank"),
         ([], "there are none"),
-        ({}, 'give either "prompt"'),
+        ({}, 'give either "prompt" (text) or "messages" (a list), got an object with nothing'),
+        ({"id": 1, "question": "Why?"}, '(a list), got an object with "id", "question"'),
         ({"prompt": "a", "messages": [USER]}, 'give either "prompt"'),
         ({"prompt": [USER]}, '"prompt" must be text'),
         ({"messages": "Why?"}, '"prompt" must be text'),
@@ -142,10 +143,24 @@ def test_a_table_with_a_header_is_one_error(tmp_path: Path, header: str) -> None
     require_lines(path, "mine", text=True)
 
 
+@pytest.mark.parametrize("questions", [["Why?"], [{"prompt": "Why?"}, {"prompt": "How?"}], ["Why?" * 50_000]])
+def test_one_json_list_on_one_line_is_one_error(tmp_path: Path, questions: list[Any]) -> None:
+    """As `json.dump` writes it. It was read as the messages of one question."""
+    path = tmp_path / "in.json"
+    path.write_text(json.dumps(questions) + "\n")
+    with pytest.raises(InputError, match="one JSON list on one line"):
+        require_lines(path, "mine")
+    require_lines(path, "mine", text=True)
+
+
 @pytest.mark.parametrize(
     "data",
     [
         b"",
+        b'["one"]\n["two"]\n',
+        b"[]",
+        b'[{"type": "human", "content": "a"}]',
+        b'[{"content": "' + b"a" * 100_000 + b'", "role": "user"}]',
         b"\n\n",
         b"\xef\xbb\xbf" + LINES.encode(),
         LINES.replace("\n", "\r\n").encode(),
