@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from moa_graph.errors import InputError
+from moa_graph.errors import ConfigError, InputError
 from moa_graph.mixture.own_presets import own_presets
 from moa_graph.mixture.user_folders import home
 
@@ -17,7 +17,10 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 def is_at_home(path: object) -> bool:
     """Return whether a path leads into the folder, or to a folder around it that is missing."""
-    return isinstance(path, str) and (Path(path).is_relative_to(home()) or home().is_relative_to(path))
+    try:
+        return isinstance(path, str) and (Path(path).is_relative_to(home()) or home().is_relative_to(path))
+    except ConfigError:  # MOA_HOME is wrong
+        return False
 
 
 def add_preset(file: Path, name: str | None, *, replace: bool = False) -> tuple[str, Path]:

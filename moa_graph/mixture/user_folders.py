@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from moa_graph.errors import ConfigError
+
 __all__ = ["account_folder", "cache_folder", "config_folder", "home"]
 
 
@@ -23,9 +25,16 @@ def config_folder() -> Path:
 
 
 def home() -> Path:
-    """Return the user's own folder: the variable MOA_HOME, or `config_folder`."""
+    """Return the user's own folder: the variable MOA_HOME, or `config_folder`.
+
+    Raises:
+        ConfigError: MOA_HOME begins with `~`, and that home folder is unknown.
+    """
     if given := os.environ.get("MOA_HOME"):
-        return Path(given).expanduser()
+        try:
+            return Path(given).expanduser()
+        except RuntimeError:
+            raise ConfigError(f"MOA_HOME ({given}): this home folder is unknown. Write the whole path.") from None
     return config_folder()
 
 

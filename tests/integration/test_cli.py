@@ -192,6 +192,22 @@ def test_a_folder_that_cannot_be_made_names_the_way_out(
     assert "could not be written" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["presets list", "logs list", "ask hi", "batch in.jsonl folder/out"])
+def test_a_home_of_an_unknown_user_is_named_by_its_variable(
+    command: str, monkeypatch: pytest.MonkeyPatch, provider: Provider, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An account without a home folder, as containers have, has no `~` either."""
+    monkeypatch.setenv("MOA_HOME", "~nobody-of-this-name/moa")
+    file = mixture(provider, "a")
+    Path("in.jsonl").write_text('"hi"\n')
+    Path("folder").touch()
+    args = [*command.split(), *(["-f", file] if command[0] in "ab" else [])]
+    assert main(args) == (1 if command.startswith("batch") else 3)
+    err = capsys.readouterr().err
+    assert "folder: File exists" in err or "MOA_HOME (~nobody-of-this-name/moa): this home folder is unknown." in err
+    assert not provider.requests()
+
+
 @pytest.mark.skipif(sys.platform != "linux" or not shutil.which("setpriv"), reason="needs setpriv, of util-linux")
 @pytest.mark.parametrize("args", [["ask", "-f", "own.yaml", "hi"], ["presets", "list"]], ids=" ".join)
 def test_a_home_that_may_not_be_read_has_no_presets_and_no_confirmations(
