@@ -82,7 +82,7 @@ batch-api: $(VENV)/dev.stamp  ## 1,000 prompts through a loopback Batch API, kil
 .PHONY: tune-demo
 tune-demo: $(VENV)/dev.stamp  ## moa tune on recorded models and on planted cases, without a network; reports/tune.json
 	$(BIN)/python -m benchmarks.tune
-	MOA_LONG=1 $(BIN)/python -m pytest -q tests/tune/test_choice.py
+	MOA_LONG=1 $(BIN)/python -m pytest -q tests/tune/test_choice.py tests/tune/test_kill.py
 
 bench-peers: $(VENV)/dev.stamp  ## the same for other packages, each in its own environment
 	$(BIN)/python -m benchmarks.peers

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from tests.clients.rows import NODE_PACKAGES, PYTHON_PACKAGES, Program
-from tests.packaging.versions import environment
+from tests.packaging import pythons
 
 __all__ = ["HOME", "PROGRAM_FOLDER", "command", "install", "version"]
 
@@ -30,22 +30,9 @@ def install(name: str) -> None:
         (folder / "package.json").write_text('{"private": true, "type": "module"}\n')
         subprocess.run(["npm", "install", "--no-audit", "--no-fund", *packages], cwd=folder, check=True)
     else:
-        uv, own = [sys.executable, "-m", "uv"], environment()
-        made = [*uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable, str(folder)]
-        subprocess.run(made, check=True, env=own)
         # This project is installed as a link to its files, so that a change needs no new environment.
         given = [part for package in packages for part in _arguments(package)]
-        installed = [
-            *uv,
-            "pip",
-            "install",
-            "--quiet",
-            "--compile-bytecode",
-            "--python",
-            str(folder / "bin" / "python"),
-            *given,
-        ]
-        subprocess.run(installed, check=True, env=own)
+        pythons.install(pythons.environment(sys.executable, folder), "--compile-bytecode", *given)
     stamp.write_text(json.dumps(list(packages)))
 
 

@@ -22,13 +22,13 @@ def test_alpaca_on_the_embedded_model(asset_folder: Path, tmp_path: Path, monkey
     for name in ("OPENAI_API_KEY", "TOGETHER_API_KEY", "LANGSMITH_API_KEY", "MOA_PRESET"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
-    assert moa("alpaca", "--limit", 3, "--max-tokens", 12) == 0
+    assert moa("alpaca", "--limit", 2, "--max-tokens", 12) == 0
     folder = tmp_path / "moa-evals/alpaca-local"
     scores = json.loads((folder / "scores.json").read_text())
-    assert (scores["items"], scores["answered"], scores["items_with_failures"]) == (3, 3, 0)
-    assert (scores["n"], scores["parse_failures"]) == (3, 0)
-    assert (scores["generation"]["calls"], scores["generation"]["cost"]) == (12, 0)
-    assert (scores["judging"]["calls"], scores["judging"]["cost"]) == (3, 0)
+    assert (scores["items"], scores["answered"], scores["items_with_failures"]) == (2, 2, 0)
+    assert (scores["n"], scores["parse_failures"]) == (2, 0)
+    assert (scores["generation"]["calls"], scores["generation"]["cost"]) == (8, 0)
+    assert (scores["judging"]["calls"], scores["judging"]["cost"]) == (2, 0)
     assert len(scores["warnings"]) == 1  # one model judges itself
     assert (folder / "report.html").read_text().count("<svg") >= 3
 

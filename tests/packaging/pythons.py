@@ -1,12 +1,19 @@
-"""The Pythons of this machine, and new environments made with them."""
+"""The Pythons of this machine, and new environments made with them.
+
+uv makes them: it keeps what it downloaded, takes a tenth of pip's time, and can choose the lowest versions. pip, as the
+README has it, installs what development needs.
+"""
 
 import os
 import shutil
 import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
-_PROBE = "import ensurepip, sys, venv; print('%d.%d' % sys.version_info[:2])"
+_UV = (sys.executable, "-m", "uv")
+_NOT_PASSED = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE")
+_PROBE = "import sys, venv; print('%d.%d' % sys.version_info[:2])"
 
 
 @cache
@@ -22,15 +29,28 @@ def pythons() -> dict[str, str]:
     return found
 
 
+def clean() -> dict[str, str]:
+    """The process's environment, with pip's index and certificates for uv, and without paths to this tree.
+
+    Python may keep what it compiles: a new environment is compiled as it is imported.
+    """
+    own = {name: value for name, value in os.environ.items() if name not in _NOT_PASSED}
+    for pips, uvs in (("PIP_INDEX_URL", "UV_DEFAULT_INDEX"), ("PIP_CERT", "SSL_CERT_FILE")):
+        if pips in own:
+            own.setdefault(uvs, own[pips])
+    return own
+
+
 def environment(python: str, home: Path) -> Path:
-    """Make a new, empty virtual environment at `home`."""
-    subprocess.run([python, "-m", "venv", str(home)], check=True, capture_output=True)
-    return home
+    """Make a virtual environment at `home`, empty unless one is there, and return its Python."""
+    _run("venv", "--allow-existing", "--python", python, str(home))
+    return home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
-def install(home: Path, *what: str) -> None:
-    """Run pip without output unless it fails. Bytecode is compiled at the first import."""
-    pip = [str(home / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    clean = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
-    done = subprocess.run([*pip, "--no-compile", *what], capture_output=True, text=True, env=clean)
-    assert done.returncode == 0, done.stderr[-3000:]
+def install(python: Path, *what: str) -> None:
+    """Install into the environment of `python`; `what` are arguments of `uv pip install`."""
+    _run("pip", "install", "--python", str(python), *what)
+
+
+def _run(*command: str) -> None:
+    subprocess.run([*_UV, *command, "--quiet"], check=True, env=clean())

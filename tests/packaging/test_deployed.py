@@ -43,11 +43,11 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A new environment with the dependencies that langgraph.json names and the Agent Server, and nothing else."""
-    home = environment(sys.executable, tmp_path_factory.mktemp("image") / "venv")
+    """The programs of a new environment: what langgraph.json names, the Agent Server, and nothing else."""
+    python = environment(sys.executable, tmp_path_factory.mktemp("image") / "venv")
     named = json.loads((clone / "langgraph.json").read_text())["dependencies"]
-    install(home, *(str(clone / each) for each in named), "langgraph-cli[inmem]")
-    yield home
+    install(python, *(str(clone / each) for each in named), "langgraph-cli[inmem]")
+    yield python.parent
 
 
 def test_the_image_holds_the_package_and_both_graphs(clone: Path, tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_the_image_holds_the_package_and_both_graphs(clone: Path, tmp_path: Path
 
 
 def served(installed: Path, clone: Path, tmp_path: Path, **env: str) -> ServedFolder:
-    command = [str(installed / "bin" / "langgraph"), "dev", "--no-browser", "--no-reload", "--port", "{port}"]
+    command = [str(installed / "langgraph"), "dev", "--no-browser", "--no-reload", "--port", "{port}"]
     return ServedFolder(command, folder=clone, log=tmp_path / "server.log", env=env)
 
 

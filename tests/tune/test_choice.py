@@ -1,6 +1,5 @@
 """The statistics of the choice, on planted cases whose right verdict is known."""
 
-import os
 from collections import Counter
 
 import numpy as np
@@ -9,9 +8,9 @@ import pytest
 from moa_graph.evals.tune.choice import choose, highest_gain
 from moa_graph.evals.tune.simultaneous import corrected_p
 from moa_graph.evals.tune.splits import Splits, honest, pick
+from tests.faults import LONG
 from tests.tune.planted import HELPS, HURTS, Planted, decided, truth
 
-LONG = bool(os.environ.get("MOA_LONG"))
 REPETITIONS = 100 if LONG else 20
 
 

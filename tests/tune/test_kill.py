@@ -1,4 +1,4 @@
-"""A run that is killed five times: nothing recorded is lost or paid again, and the cap holds."""
+"""A run that is killed several times: nothing recorded is lost or paid again, and the cap holds."""
 
 import json
 import os
@@ -17,6 +17,7 @@ import pytest
 
 from moa_graph.errors import ConfigError
 from moa_graph.models.local import locate
+from tests.faults import LONG
 from tests.provider import Provider, Request
 from tests.provider.profile import parse
 from tests.provider.replies import reply
@@ -25,6 +26,7 @@ from tests.tune.test_embedded import capitals
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 PROMPTS, SAMPLES = 24, 2
+KILLS = 5 if LONG else 2
 
 
 def calls(ledger: Path) -> dict[str, float | None]:
@@ -91,10 +93,10 @@ def kill_at(args: list[str], ledger: Path, more: int) -> bool:
     return True
 
 
-def test_killed_five_times(tmp_path: Path, provider: Provider) -> None:
+def test_kills_lose_nothing(tmp_path: Path, provider: Provider) -> None:
     """Every recorded call survives, none is sent again, and the result is that of a run without kills."""
     args, ledger = command(tmp_path, provider), tmp_path / "drafts.db"
-    for _ in range(5):
+    for _ in range(KILLS):
         before = calls(ledger)
         assert kill_at(args, ledger, 40)
         assert before.items() <= calls(ledger).items()
@@ -148,7 +150,7 @@ def test_the_cap_holds_over_kills(tmp_path: Path, provider: Provider) -> None:
     """Calls that were under way at a kill may be billed, so they count: all requests together stay near the cap."""
     cap = 0.3
     args, ledger = command(tmp_path, provider, "--max-cost", cap), tmp_path / "drafts.db"
-    for _ in range(5):
+    for _ in range(KILLS):
         if not kill_at(args, ledger, 12):
             break
     last: Any = run(args)
@@ -179,7 +181,7 @@ def test_the_providers_bill_is_the_ledgers(tmp_path: Path, provider: Provider) -
     assert sum(cost or 0 for cost in costs.values()) == pytest.approx(sum(map(bill, provider.requests())))
 
 
-def test_the_embedded_model_is_killed_five_times(tmp_path: Path) -> None:
+def test_kills_lose_nothing_of_the_embedded_model(tmp_path: Path) -> None:
     """No recorded draft is lost or made again: its row has the time of its first recording."""
     try:
         locate("smollm2")
@@ -190,7 +192,7 @@ def test_the_embedded_model_is_killed_five_times(tmp_path: Path) -> None:
         [sys.executable, "-m", "moa_graph", *given, "--ledger", str(tmp_path / "drafts.db")],
         (tmp_path / "drafts.db"),
     )
-    for _ in range(5):
+    for _ in range(KILLS):
         before = recorded(ledger)
         assert kill_at(args, ledger, 2)
         assert before.items() <= recorded(ledger).items()
