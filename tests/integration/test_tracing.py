@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import json
 from contextlib import aclosing
+from functools import partial
 
 import pytest
 from langchain_core.caches import InMemoryCache
@@ -348,7 +349,7 @@ def test_a_mixture_within_a_mixture_states_each_cost_once(provider, sink, place,
     assert done["record"]["cost"] == 1.75
 
 
-def _left(graph):
+def _left(graph, _):
     async def run():
         async with aclosing(graph.astream({"messages": "hi"}, stream_mode=["custom", "messages"])) as parts:
             async for mode, part in parts:
@@ -358,43 +359,56 @@ def _left(graph):
     asyncio.run(run())
 
 
-def _timed_out(graph):
-    with pytest.raises(TimeoutError):
-        asyncio.run(asyncio.wait_for(graph.ainvoke({"messages": "hi"}), 0.2))
+def _invoked(graph, _):
+    graph.invoke({"messages": "hi"})
 
 
-def _timed_out_streaming(graph):
-    with pytest.raises(TimeoutError):
-        asyncio.run(asyncio.wait_for(consume(graph), 0.2))
+def _awaited(graph, _):
+    asyncio.run(graph.ainvoke({"messages": "hi"}))
+
+
+def _cancelled(graph, provider, *, requests, start=lambda graph: graph.ainvoke({"messages": "hi"})):
+    """Cancel a run as soon as so many requests have arrived."""
+
+    async def run():
+        task = asyncio.ensure_future(start(graph))
+        await asyncio.to_thread(provider.wait, lambda stats: stats["requests"] >= requests)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(run())
+
+
+ONE_HANGS = ("one-hang", "two-tok=2")
 
 
 @pytest.mark.parametrize(
-    ("proposer", "aggregator", "fields", "run"),
+    ("proposers", "aggregator", "fields", "run", "ended"),
     [
-        ("hang", "agg", {"quorum": 1}, lambda graph: graph.invoke({"messages": "hi"})),
-        ("hang", "agg", {"quorum": 1}, lambda graph: asyncio.run(graph.ainvoke({"messages": "hi"}))),
-        ("hang", "agg", {"deadline": 0.2}, lambda graph: asyncio.run(graph.ainvoke({"messages": "hi"}))),
-        ("300ms", "agg", {"hedge": 0.05}, lambda graph: asyncio.run(graph.ainvoke({"messages": "hi"}))),
-        ("hang", "agg", {}, _left),
-        ("hang", "agg", {}, _timed_out),
-        ("fast", "agg-hang", {}, _timed_out),
-        ("fast", "agg-hang", {}, _timed_out_streaming),
+        (ONE_HANGS, "agg", {"quorum": 1}, _invoked, 1),
+        (ONE_HANGS, "agg", {"quorum": 1}, _awaited, 1),
+        (ONE_HANGS, "agg", {"deadline": 1}, _awaited, 1),
+        (("one-2000ms", "two-tok=2"), "agg", {"hedge": 1}, _awaited, 1),
+        (ONE_HANGS, "agg", {}, _left, 1),
+        (("one-hang", "two-hang"), "agg", {}, partial(_cancelled, requests=2), 2),
+        (("one", "two"), "agg-hang", {}, partial(_cancelled, requests=3), 1),
+        (("one", "two"), "agg-hang", {}, partial(_cancelled, requests=3, start=consume), 1),
     ],
     ids=["quorum, sync", "quorum", "deadline", "hedge", "left stream", "caller", "answer", "streamed answer"],
 )
-def test_the_span_of_a_cancelled_call_ends(provider, sink, proposer, aggregator, fields, run):
-    names = (f"one-{proposer}", "two-tok=2")
+def test_the_span_of_a_cancelled_call_ends(provider, sink, proposers, aggregator, fields, run, ended):
     graph = create_moa(
-        proposers=[model(provider, name) for name in names], aggregator=model(provider, aggregator), **fields
+        proposers=[model(provider, name) for name in proposers], aggregator=model(provider, aggregator), **fields
     )
     with sink.tracing():
-        run(graph)
+        run(graph, provider)
     spans = list(sink.tree().walk())
     assert [span.name for span in spans if not span.run.get("end_time")] == []
-    cancelled = [span for span in spans if span.run["run_type"] == "llm" and span.run.get("error")]
-    assert len(cancelled) == 1
+    cancelled = [span.run["error"] for span in spans if span.run["run_type"] == "llm" and span.run.get("error")]
+    assert len(cancelled) == ended
     why = "1 other drafts were enough" if "quorum" in fields else ""
-    assert cancelled[0].run["error"].startswith("CancelledError(") and why in cancelled[0].run["error"]
+    assert all(error.startswith("CancelledError(") and why in error for error in cancelled)
 
 
 async def test_the_span_of_a_cancelled_chat_model_ends(provider, sink):

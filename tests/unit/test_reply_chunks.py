@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import operator
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
@@ -106,7 +107,10 @@ def test_the_beginning_of_a_stream_passes_as_it_comes() -> None:
     assert joined(stream) == stream
 
 
-def test_an_endless_stream_keeps_few_chunks() -> None:
+def test_an_endless_stream_keeps_few_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the beginning, a stream of one second becomes one chunk for each 0.05 s."""
+    clock = itertools.count(0, 1e-5)
+    monkeypatch.setattr(reply_chunks, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     piece = chunk("x")
     assert len(joined([piece] * 100_000)) < 1100
 
