@@ -104,12 +104,15 @@ quick: $(VENV)/dev.stamp  ## the product's tests on in-process fakes, in under a
 mutants: $(VENV)/dev.stamp  ## one-line faults, each of which the tests must detect; reports/mutants.json
 	$(BIN)/python -m tests.mutants
 
-.PHONY: some-mutants
-some-mutants: $(VENV)/dev.stamp  ## every eighth fault of `make mutants`
+.PHONY: some-mutants some-lowest
+some-mutants: $(VENV)/dev.stamp  ## every sixteenth fault of `make mutants`
 	$(BIN)/python -m tests.mutants --short
 
 lowest newest: $(VENV)/dev.stamp  ## the quick tests with the lowest or the newest versions of all dependencies
 	$(BIN)/python -m tests.packaging.versions $@
+
+some-lowest: $(VENV)/dev.stamp  ## every third file of `make lowest`
+	$(BIN)/python -m tests.packaging.versions lowest --short
 
 .PHONY: pythons
 pythons: $(VENV)/dev.stamp  ## the wheel, and the quick tests on every Python of this machine
