@@ -11,10 +11,9 @@ import os
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import httpx
-from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, BaseMessage, convert_to_messages
 from langchain_core.runnables import RunnableConfig
 from langgraph.pregel.remote import RemoteException, RemoteGraph
 from langgraph_sdk.client import LangGraphClient
@@ -23,14 +22,12 @@ from langgraph_sdk.schema import RunCreateMetadata
 
 from moa_graph import errors
 from moa_graph.errors import ConfigError, InputError, MoAError, ServerError
-from moa_graph.graph.checks.messages import check
 from moa_graph.graph.owned import owned
+from moa_graph.graph.remote_form import as_config, as_context, as_local, as_sent
 from moa_graph.mixture.addresses import is_address, without_credentials
-from moa_graph.mixture.context import MoAContext
 from moa_graph.models.http.proxies import httpx_transport
-from moa_graph.models.reply.fields import encodable
 from moa_graph.models.secrets.keys import sendable
-from moa_graph.state import Draft, Event, add_checked, by_place
+from moa_graph.state import Draft, Event, by_place
 
 KEY = "MOA_SERVER_KEY"
 """The environment variable with the server's key, which is sent as `x-api-key`. No other key is sent."""
@@ -43,10 +40,7 @@ SILENCE = 20.0
 heartbeats after the worker of the run has died."""
 
 _ON = frozenset({"pending", "running"})
-_ANSWERS: Mapping[Any, type[AIMessage]] = {"ai": AIMessage, "AIMessageChunk": AIMessageChunk}
 _NOTHING = object()
-_NOT_SENT = frozenset({"__pregel_stream", "checkpoint_ns"})
-"""Where `RemoteGraph` passes the run's stream on in a surrounding graph. LangGraph has no public names for them."""
 _OF_THE_INPUT = frozenset({400, 413, 422})
 
 
@@ -135,9 +129,9 @@ class RemoteMoA:
         seen, begun = _Seen(), list[RunCreateMetadata]()
         wanted: Any = list(dict.fromkeys([*modes, "custom"]))
         stream: Any = self._graph.astream(
-            {"messages": _as_sent(input)},
-            _as_config(config),
-            context=_as_context(context),
+            {"messages": as_sent(input)},
+            as_config(config),
+            context=as_context(context),
             stream_mode=wanted,
             on_disconnect="cancel",
             # Another worker restarts the run of a worker that died. It must not find a half-finished state.
@@ -151,7 +145,7 @@ class RemoteMoA:
                     if mode == "custom":
                         seen.note(data)
                     if mode in modes:
-                        yield mode, _as_local(mode, data)
+                        yield mode, as_local(mode, data)
         except RemoteException as exc:
             raise seen.error(exc.args[0] if exc.args else {}) from None
         except (httpx.TransportError, InternalServerError, RateLimitError) as exc:
@@ -231,81 +225,6 @@ class _Seen:
             kind: type[MoAError] = getattr(errors, name)
             return kind(message, drafts=self.drafts) if kind is not errors.MissingKeyError else kind(message)
         return MoAError(f"{name}: {message}", drafts=self.drafts)
-
-
-def _as_sent(input: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the checked messages as plain data. Each has an id, so that a restarted run does not hold them twice.
-
-    Raises:
-        InputError: The graph would refuse them. Nothing has been sent.
-    """
-    messages: list[AnyMessage] = add_checked([], input.get("messages", []))
-    check(messages)
-    return [_message_data(message) for message in messages]
-
-
-def _as_config(config: RunnableConfig | None) -> RunnableConfig:
-    """Return the config without what a graph around the call has in `configurable`, such as its thread.
-
-    The server would run in that thread, and take the rest for the context, or refuse it beside one.
-    """
-    given: RunnableConfig = config or {}
-    return {**given, "configurable": {k: v for k, v in given.get("configurable", {}).items() if k in _NOT_SENT}}
-
-
-def _message_data(message: BaseMessage) -> dict[str, Any]:
-    names = ("name", "tool_calls", "tool_call_id")
-    given = {name: value for name in names if (value := getattr(message, name, None))}
-    plain = {"role": message.type, "content": message.content, "id": message.id, **given}
-    return {name: _encodable(value) for name, value in plain.items()}
-
-
-def _as_local(mode: str, data: Any) -> Any:
-    """Return a part of the server's stream as the local graph emits it: with messages as objects."""
-    if mode == "messages":
-        return _message(data[0]), data[1]
-    return data if mode == "custom" else _with_messages(data)
-
-
-def _with_messages(data: Any) -> Any:
-    """Return states, updates of states, or what has them in itself, with their messages as objects."""
-    if not isinstance(data, Mapping):
-        return data
-    return {
-        key: [_message(each) for each in value]
-        if key == "messages" and isinstance(value, list)
-        else _with_messages(value)
-        for key, value in data.items()
-    }
-
-
-def _message(sent: Any) -> AnyMessage:
-    """Return a message of the server. The conversion for callers' dicts would drop the usage of an answer."""
-    kind = _ANSWERS.get(sent.get("type")) if isinstance(sent, Mapping) else None
-    if kind is not None:
-        return kind.model_validate(dict(sent))
-    return cast("AnyMessage", convert_to_messages([sent])[0])
-
-
-def _encodable(value: Any) -> Any:
-    """Return JSON that every server takes: lone surrogates are replaced, as the local graph does."""
-    if isinstance(value, str):
-        return encodable(value)
-    if isinstance(value, Mapping):
-        return {key: _encodable(each) for key, each in value.items()}
-    return [_encodable(each) for each in value] if isinstance(value, list) else value
-
-
-def _as_context(context: Any) -> dict[str, Any] | None:
-    """Return the fields that the caller set, checked.
-
-    Raises:
-        ConfigError: The graph would refuse them. Nothing has been sent.
-    """
-    if context is None:
-        return None
-    asked = context if isinstance(context, MoAContext) else MoAContext(**context)
-    return asked.model_dump(exclude_unset=True)
 
 
 def _said(exc: Exception) -> str:
