@@ -133,9 +133,12 @@ def _longest(browser: Any, opened: Any, work: Callable[[], Any]) -> float:
 def longest_task(browser: Any, opened: Any, work: Callable[[], Any]) -> float:
     """Return the milliseconds of CPU of the longest task of the page's main thread during `work` and a second after."""
     browser.start_tracing(page=opened, categories=["toplevel", "disabled-by-default-devtools.timeline"])
-    work()
-    opened.wait_for_timeout(1_000)
-    events = json.loads(browser.stop_tracing())["traceEvents"]
+    try:
+        work()
+        opened.wait_for_timeout(1_000)
+    finally:
+        recorded = browser.stop_tracing()
+    events = json.loads(recorded)["traceEvents"]
     main = {
         (each["pid"], each["tid"])
         for each in events

@@ -4,11 +4,15 @@ import asyncio
 import contextlib
 import http.client
 import json
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 import uvicorn
+from langchain_core.messages import convert_to_messages
+from langchain_openai import ChatOpenAI
+from pydantic import SecretStr
 
 from moa_graph import Mixture
 from moa_graph.cli.garbage import loaded_frozen
@@ -21,6 +25,9 @@ from tests.provider import Provider
 
 LONGEST = 50.0
 """Milliseconds of the loop's thread without a break."""
+SLOWER = 4
+"""On a slow or busy machine, the longest turn may be so many times what LangChain alone takes for many messages: 12 ms
+on the machine of docs/performance.md."""
 
 TEXT = "word " * 3_600_000
 CHAT, RESPONSES, PAGE = "/v1/chat/completions", "/v1/responses", "/moa/run"
@@ -30,6 +37,15 @@ TOOLS = [{"type": "function", "function": {"name": f"f{n}", **TOOL}} for n in ra
 QUESTION = [{"role": "user", "content": "Why?"}]
 TURNS = [*QUESTION, {"role": "assistant", "content": "Because."}]
 PLAIN, LONG = "openai:tok=2", "openai:long-tok=500000-chunk=20000"
+
+
+def langchain_alone() -> float:
+    """Return the milliseconds of CPU that LangChain takes now to make a request of 2,601 messages."""
+    model = ChatOpenAI(model="m", api_key=SecretStr("none"))
+    messages = convert_to_messages([*TURNS * 1_300, *QUESTION])
+    start = time.thread_time()
+    model._get_request_payload(messages)
+    return (time.thread_time() - start) * 1_000
 
 
 @contextlib.asynccontextmanager
@@ -86,14 +102,14 @@ async def test_a_long_text_leaves_the_loop_to_others(
 ) -> None:
     """They took 60 to 130 ms of one turn of the loop."""
     body = json.dumps({"model": "moa", **fields}).encode()
-    found: list[float] = []
+    found: list[tuple[float, float]] = []
     async with served(provider, model) as port:
         # What the first question of a process makes is not counted. A busy machine only makes a turn longer.
-        while len(found) < 4 and min(found[1:], default=LONGEST) >= LONGEST:
+        while len(found) < 4 and not any(freeze < limit for freeze, limit in found[1:]):
             async with LoopWatch() as watch:
                 answer = await asyncio.to_thread(post, port, path, body)
-            found.append(watch.freeze_ms)
-    assert min(found[1:]) < LONGEST, found
+            found.append((watch.freeze_ms, max(LONGEST, SLOWER * langchain_alone())))
+    assert any(freeze < limit for freeze, limit in found[1:]), found
     assert len(answer) > 1_000_000 or (path == CHAT and "moa" not in fields)
 
 
