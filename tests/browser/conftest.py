@@ -136,12 +136,16 @@ def release_until(page: Any, provider: Provider, selector: str) -> None:
         page.wait_for_timeout(50)
 
 
-READ_TEXTS = """(all) => {
+READ_TEXTS = """async (all) => {
     const shown = new CSSStyleSheet();
     shown.replaceSync("* { content-visibility: visible !important }");
     document.adoptedStyleSheets.push(shown);
     const texts = all.map((each) => each.innerText.trim());
     document.adoptedStyleSheets.pop();
+    // The browser decides in its next frame what is in view, and lays that out.
+    const frame = () => new Promise((done) => { requestAnimationFrame(done); setTimeout(done, 500); });
+    await frame();
+    await frame();
     return texts;
 }"""
 
