@@ -17,7 +17,8 @@ __all__ = ["as_config", "as_context", "as_local", "as_sent"]
 
 _ANSWERS: Mapping[Any, type[AIMessage]] = {"ai": AIMessage, "AIMessageChunk": AIMessageChunk}
 _NOT_SENT = frozenset({"__pregel_stream", "checkpoint_ns"})
-"""Where `RemoteGraph` passes the run's stream on in a surrounding graph. LangGraph has no public names for them."""
+"""Keys that `RemoteGraph` does not send. It reads in them where the surrounding graph's stream goes. LangGraph has no
+public names for them."""
 
 
 def as_sent(input: Mapping[str, Any]) -> list[dict[str, Any]]:

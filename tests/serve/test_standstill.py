@@ -26,8 +26,8 @@ from tests.provider import Provider
 LONGEST = 50.0
 """Milliseconds of the loop's thread without a break."""
 SLOWER = 4
-"""On a slow or busy machine, the longest turn may be so many times what LangChain alone takes for many messages: 12 ms
-on the machine of docs/performance.md."""
+"""On a slow or busy machine, the longest turn may take this many times the CPU that LangChain alone takes for many
+messages. That is 12 ms on the machine of docs/performance.md when it is quiet, so there the limit stays 50 ms."""
 
 TEXT = "word " * 3_600_000
 CHAT, RESPONSES, PAGE = "/v1/chat/completions", "/v1/responses", "/moa/run"
